@@ -1,0 +1,46 @@
+//! Every port, timeout, queue depth and size limit, each with its reason.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Where devices connect: the port of the protocol's page, on loopback until somebody edits it.
+pub const DEVICE_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 54817);
+/// Where Buttplug clients connect: the port that every Buttplug app tries first.
+pub const CLIENT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 12345);
+/// The name that Buttplug clients show for this server.
+pub const SERVER_NAME: &str = "wsdm-gateway";
+
+/// A handshake is one line of JSON; firmware adds a few keys of its own, not kilobytes.
+pub const HANDSHAKE_MAX_BYTES: usize = 4 * 1024;
+/// An identifier or an address is a name that people type.
+pub const HANDSHAKE_FIELD_MAX_BYTES: usize = 256;
+/// From the TCP accept to the end of the handshake. A board on bad Wi-Fi takes 2 s.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_millis(5_000);
+/// Between two pings of a device or a client; after two of them without a sound it is gone.
+pub const PING_INTERVAL: Duration = Duration::from_millis(2_500);
+/// A write that the peer's socket does not take for this long means that the peer is gone.
+pub const WRITE_TIMEOUT: Duration = Duration::from_millis(5_000);
+/// Time for the Close frame of a session that ended for another reason than the gateway stopping.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The largest frame taken from or passed to a device. Real ones have tens of bytes.
+pub const FRAME_MAX_BYTES: usize = 64 * 1024;
+/// The read buffer of a device's websocket. The library's 128 KiB would be most of a device's memory.
+pub const DEVICE_READ_BUFFER_BYTES: usize = 1024;
+/// The largest message taken from a Buttplug client: a batch of some thousand commands.
+pub const CLIENT_MESSAGE_MAX_BYTES: usize = 1024 * 1024;
+/// Frames from upstream that a session writes before the device has its turn.
+pub const UPSTREAM_BURST: usize = 32;
+
+/// A close reason on the wire: a control frame holds 125 bytes, two of them are the code (RFC 6455, 5.5.1).
+pub const CLOSE_REASON_MAX_BYTES: usize = 123;
+
+/// An address may change hands this often within [`TAKEOVER_WINDOW`]; after that the incumbent stays.
+pub const TAKEOVER_LIMIT: usize = 3;
+/// See [`TAKEOVER_LIMIT`].
+pub const TAKEOVER_WINDOW: Duration = Duration::from_secs(30);
+
+/// On SIGINT or SIGTERM: time for stop commands and stop bytes to be flushed to all devices.
+pub const STOP_FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
+/// On SIGINT or SIGTERM: time for all sessions to close, after the stop was flushed.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_millis(1_500);

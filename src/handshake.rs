@@ -1,0 +1,304 @@
+//! Who a device is: the JSON that opens every Websocket Device Manager connection.
+//!
+//! No I/O happens here, so that it can be tested and fuzzed as a pure function. The wire format is the one
+//! line of the protocol's page, `{"identifier": "LVSDevice", "address": "8A3D9FAC2A45", "version": 0}`;
+//! unknown keys are accepted, since firmware in the wild sends some.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::defaults::{HANDSHAKE_FIELD_MAX_BYTES, HANDSHAKE_MAX_BYTES};
+
+/// The only version of the protocol that exists; any other is refused, as its page says.
+pub const PROTOCOL_VERSION: u64 = 0;
+
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident, $field:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes text that is neither empty nor over 256 bytes.
+            ///
+            /// # Errors
+            /// [`HandshakeError::Empty`] or [`HandshakeError::TooLong`], naming this field.
+            pub fn new(text: impl Into<String>) -> Result<Self, HandshakeError> {
+                let text = text.into();
+                if text.is_empty() {
+                    return Err(HandshakeError::Empty($field));
+                }
+                if text.len() > HANDSHAKE_FIELD_MAX_BYTES {
+                    return Err(HandshakeError::TooLong {
+                        field: $field,
+                        len: text.len(),
+                    });
+                }
+                Ok(Self(text))
+            }
+
+            /// The text as the device wrote it.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                // A device chose this text and a terminal will show it: no control characters.
+                write!(f, "{}", self.0.escape_debug())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", self.0)
+            }
+        }
+    };
+}
+
+checked_text!(
+    /// What a device is: equals, case and all, the name of a `websocket` specifier in the UDCF.
+    Identifier,
+    "identifier"
+);
+checked_text!(
+    /// Which device it is: the same text every time this one device connects.
+    Address,
+    "address"
+);
+
+/// A handshake that holds: no field is missing, empty or oversize, and the version is 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Handshake {
+    /// What the device is.
+    pub identifier: Identifier,
+    /// Which device it is.
+    pub address: Address,
+    /// Always [`PROTOCOL_VERSION`]; carried so that the encoding is field for field the wire's.
+    pub version: u64,
+}
+
+/// Why a first message is not a handshake. Each text says what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HandshakeError {
+    /// Over [`HANDSHAKE_MAX_BYTES`].
+    #[error("the handshake has {0} bytes, at most {HANDSHAKE_MAX_BYTES} are taken")]
+    MessageTooLarge(usize),
+    /// Not JSON at all; the text is the parser's.
+    #[error("the handshake is not JSON: {0}")]
+    NotJson(String),
+    /// JSON, but a list, a number, a string.
+    #[error("the handshake is {0}, not a JSON object")]
+    NotAnObject(&'static str),
+    /// A field is not there.
+    #[error("the handshake has no \"{0}\"")]
+    Missing(&'static str),
+    /// A field is of the wrong type.
+    #[error("the handshake's \"{field}\" is {found}, not {wanted}")]
+    WrongType {
+        /// The field's name on the wire.
+        field: &'static str,
+        /// What stands there.
+        found: &'static str,
+        /// What belongs there.
+        wanted: &'static str,
+    },
+    /// An empty string.
+    #[error("the handshake's \"{0}\" is empty")]
+    Empty(&'static str),
+    /// A string over [`HANDSHAKE_FIELD_MAX_BYTES`].
+    #[error("the handshake's \"{field}\" has {len} bytes, at most {HANDSHAKE_FIELD_MAX_BYTES} are taken")]
+    TooLong {
+        /// The field's name on the wire.
+        field: &'static str,
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// A version that this gateway does not speak.
+    #[error("protocol version {0} is not spoken here, only version 0")]
+    Version(u64),
+}
+
+fn kind(value: &serde_json::Value) -> &'static str {
+    match value {
+        serde_json::Value::Null => "null",
+        serde_json::Value::Bool(_) => "a boolean",
+        serde_json::Value::Number(_) => "a number",
+        serde_json::Value::String(_) => "a string",
+        serde_json::Value::Array(_) => "an array",
+        serde_json::Value::Object(_) => "an object",
+    }
+}
+
+impl Handshake {
+    /// A handshake for a device that the gateway speaks for.
+    pub fn new(identifier: Identifier, address: Address) -> Self {
+        Self {
+            identifier,
+            address,
+            version: PROTOCOL_VERSION,
+        }
+    }
+
+    /// Reads a device's first message.
+    ///
+    /// # Errors
+    /// What is wrong with it, the first thing found in the order of the fields; see [`HandshakeError`].
+    pub fn parse(text: &str) -> Result<Self, HandshakeError> {
+        if text.len() > HANDSHAKE_MAX_BYTES {
+            return Err(HandshakeError::MessageTooLarge(text.len()));
+        }
+        // Some firmware ends the line, some editors begin a file with a byte order mark.
+        let text = text.trim_start_matches('\u{feff}').trim();
+        let value: serde_json::Value =
+            serde_json::from_str(text).map_err(|e| HandshakeError::NotJson(e.to_string()))?;
+        let object = value
+            .as_object()
+            .ok_or_else(|| HandshakeError::NotAnObject(kind(&value)))?;
+        let string = |field: &'static str| match object.get(field) {
+            None => Err(HandshakeError::Missing(field)),
+            Some(serde_json::Value::String(s)) => Ok(s.as_str()),
+            Some(other) => Err(HandshakeError::WrongType {
+                field,
+                found: kind(other),
+                wanted: "a string",
+            }),
+        };
+        let identifier = Identifier::new(string("identifier")?)?;
+        let address = Address::new(string("address")?)?;
+        let version = object.get("version").ok_or(HandshakeError::Missing("version"))?;
+        let version = version.as_u64().ok_or(HandshakeError::WrongType {
+            field: "version",
+            found: match version {
+                serde_json::Value::Number(_) => "not an unsigned integer",
+                other => kind(other),
+            },
+            wanted: "the number 0",
+        })?;
+        if version != PROTOCOL_VERSION {
+            return Err(HandshakeError::Version(version));
+        }
+        Ok(Self::new(identifier, address))
+    }
+
+    /// The JSON that [`Handshake::parse`] reads.
+    pub fn encode(&self) -> String {
+        serde_json::json!({
+            "identifier": self.identifier.as_str(),
+            "address": self.address.as_str(),
+            "version": self.version,
+        })
+        .to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_documented_handshake_is_read() {
+        let h = Handshake::parse(r#"{"identifier": "LVSDevice", "address": "8A3D9FAC2A45", "version": 0}"#)
+            .unwrap();
+        assert_eq!(h.identifier.as_str(), "LVSDevice");
+        assert_eq!(h.address.as_str(), "8A3D9FAC2A45");
+    }
+
+    #[test]
+    fn unknown_keys_a_newline_and_a_byte_order_mark_are_taken() {
+        let text = "\u{feff}{\"identifier\":\"a\",\"address\":\"b\",\"version\":0,\"fw\":\"1.2\"}\r\n";
+        assert!(Handshake::parse(text).is_ok());
+    }
+
+    #[test]
+    fn each_fault_is_told_apart() {
+        use HandshakeError as E;
+        let long = "x".repeat(HANDSHAKE_FIELD_MAX_BYTES + 1);
+        let cases: Vec<(String, E)> = vec![
+            ("[]".into(), E::NotAnObject("an array")),
+            (r#"{"address":"b","version":0}"#.into(), E::Missing("identifier")),
+            (r#"{"identifier":"a","version":0}"#.into(), E::Missing("address")),
+            (
+                r#"{"identifier":"a","address":"b"}"#.into(),
+                E::Missing("version"),
+            ),
+            (
+                r#"{"identifier":"","address":"b","version":0}"#.into(),
+                E::Empty("identifier"),
+            ),
+            (
+                r#"{"identifier":"a","address":"","version":0}"#.into(),
+                E::Empty("address"),
+            ),
+            (
+                r#"{"identifier":"a","address":"b","version":1}"#.into(),
+                E::Version(1),
+            ),
+            (
+                format!(r#"{{"identifier":"{long}","address":"b","version":0}}"#),
+                E::TooLong {
+                    field: "identifier",
+                    len: long.len(),
+                },
+            ),
+            (
+                r#"{"identifier":7,"address":"b","version":0}"#.into(),
+                E::WrongType {
+                    field: "identifier",
+                    found: "a number",
+                    wanted: "a string",
+                },
+            ),
+            (
+                r#"{"identifier":"a","address":"b","version":-1}"#.into(),
+                E::WrongType {
+                    field: "version",
+                    found: "not an unsigned integer",
+                    wanted: "the number 0",
+                },
+            ),
+            (
+                r#"{"identifier":"a","address":"b","version":"0"}"#.into(),
+                E::WrongType {
+                    field: "version",
+                    found: "a string",
+                    wanted: "the number 0",
+                },
+            ),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(Handshake::parse(&text), Err(wanted), "{text}");
+        }
+        assert!(matches!(Handshake::parse("hello"), Err(E::NotJson(_))));
+        assert!(matches!(
+            Handshake::parse(&" ".repeat(HANDSHAKE_MAX_BYTES + 1)),
+            Err(E::MessageTooLarge(_))
+        ));
+    }
+
+    #[test]
+    fn text_of_a_device_cannot_move_a_terminals_cursor() {
+        let address = Address::new("a\u{1b}[2Jb\n").unwrap();
+        assert!(!address.to_string().contains(['\u{1b}', '\n']));
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics(text in ".*") {
+            let _ = Handshake::parse(&text);
+        }
+
+        #[test]
+        fn what_is_encoded_is_read_back(i in ".{1,60}", a in ".{1,60}") {
+            let (Ok(i), Ok(a)) = (Identifier::new(i), Address::new(a)) else { return Ok(()) };
+            let h = Handshake::new(i, a);
+            prop_assert_eq!(Handshake::parse(&h.encode()), Ok(h));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! A link: a duplex pipe of whole frames. How bytes travel; knows nothing of Buttplug.
+
+pub mod websocket;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{Sink, Stream};
+
+/// One device message. Framing ended at the link: a frame is never split or merged after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame(pub Bytes);
+
+impl<T: Into<Bytes>> From<T> for Frame {
+    fn from(bytes: T) -> Self {
+        Self(bytes.into())
+    }
+}
+
+/// A duplex pipe of whole frames: what a link is to its session, and what an upstream half is too.
+///
+/// Both directions are cancel safe: a dropped `next()` loses nothing, and a `send()` that is dropped while it
+/// waits has either passed its frame on whole or not at all.
+pub trait FrameIo:
+    Stream<Item = Result<Frame, LinkError>> + Sink<Frame, Error = LinkError> + Send + Unpin
+{
+}
+impl<T> FrameIo for T where
+    T: Stream<Item = Result<Frame, LinkError>> + Sink<Frame, Error = LinkError> + Send + Unpin
+{
+}
+
+/// Where a device came from, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A websocket connection, from there.
+    Websocket(SocketAddr),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Websocket(from) => write!(f, "ws {from}"),
+        }
+    }
+}
+
+/// Why a link, or an upstream half, ended.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The far end closed it in good order.
+    #[error("closed by the device{}", closed_text(.code, .reason))]
+    Closed {
+        /// The websocket close code, where there was one.
+        code: Option<u16>,
+        /// The close reason, where there was one.
+        reason: String,
+    },
+    /// The connection is broken: a reset, a cable, a peer that does not keep to the protocol.
+    #[error("connection lost: {0}")]
+    Lost(#[source] std::io::Error),
+    /// Nothing was heard for two ping intervals.
+    #[error("nothing heard for {} ms", .0.as_millis())]
+    Silent(Duration),
+    /// The device sent something that no frame can be.
+    #[error("protocol error: {0}")]
+    Protocol(String),
+}
+
+fn closed_text(code: &Option<u16>, reason: &str) -> String {
+    match (code, reason) {
+        (None, _) => String::new(),
+        (Some(code), "") => format!(" (code {code})"),
+        (Some(code), reason) => format!(" (code {code}, {})", reason.escape_debug()),
+    }
+}

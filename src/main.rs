@@ -1,0 +1,3 @@
+//! The command `wsdm-gateway`.
+
+fn main() {}
