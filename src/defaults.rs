@@ -44,3 +44,11 @@ pub const TAKEOVER_WINDOW: Duration = Duration::from_secs(30);
 pub const STOP_FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 /// On SIGINT or SIGTERM: time for all sessions to close, after the stop was flushed.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_millis(1_500);
+
+/// Devices that went before they could be stopped, and are stopped first when they return: remembered at most.
+pub const OWED_STOPS_MAX: usize = 10_000;
+
+/// What timeouts and intervals may be set to, in milliseconds.
+pub const TIMEOUT_RANGE_MS: std::ops::RangeInclusive<u64> = 50..=600_000;
+/// What Buttplug's ping may be set to, in milliseconds; 0 is off.
+pub const MAX_PING_RANGE_MS: std::ops::RangeInclusive<u64> = 0..=600_000;

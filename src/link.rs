@@ -9,6 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{Sink, Stream};
 
+use crate::close::CloseReason;
+
 /// One device message. Framing ended at the link: a frame is never split or merged after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame(pub Bytes);
@@ -26,10 +28,8 @@ impl<T: Into<Bytes>> From<T> for Frame {
 pub trait FrameIo:
     Stream<Item = Result<Frame, LinkError>> + Sink<Frame, Error = LinkError> + Send + Unpin
 {
-}
-impl<T> FrameIo for T where
-    T: Stream<Item = Result<Frame, LinkError>> + Sink<Frame, Error = LinkError> + Send + Unpin
-{
+    /// What the far end is told when the sink is closed, on links that have words for it.
+    fn set_close_reason(&mut self, _reason: CloseReason) {}
 }
 
 /// Where a device came from, for people.
@@ -51,7 +51,7 @@ impl fmt::Display for Peer {
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// The far end closed it in good order.
-    #[error("closed by the device{}", closed_text(.code, .reason))]
+    #[error("closed by the far end{}", closed_text(.code, .reason))]
     Closed {
         /// The websocket close code, where there was one.
         code: Option<u16>,
@@ -64,7 +64,13 @@ pub enum LinkError {
     /// Nothing was heard for two ping intervals.
     #[error("nothing heard for {} ms", .0.as_millis())]
     Silent(Duration),
-    /// The device sent something that no frame can be.
+    /// A message over the limit for frames.
+    #[error("message too large: {0}")]
+    TooLarge(String),
+    /// A text message that is not UTF-8.
+    #[error("text message is not UTF-8: {0}")]
+    NotUtf8(String),
+    /// The far end does not keep to the websocket protocol.
     #[error("protocol error: {0}")]
     Protocol(String),
 }

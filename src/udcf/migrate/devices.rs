@@ -1,0 +1,291 @@
+//! A user's devices: their index, name and limits, on the definitions that version 5 has for them.
+
+use buttplug_server_device_config::BaseDeviceIdentifier;
+use serde_json::{Value, json};
+
+use super::features::{output_key, uuid};
+use super::{Migration, either};
+use crate::udcf::BASE;
+
+/// The definition that a device builds on: its id, and its features with `id` and `output`.
+struct Base {
+    id: Value,
+    features: Vec<Value>,
+}
+
+impl Migration<'_> {
+    /// The user's devices of any version.
+    pub(super) fn devices(&mut self, devices: Vec<Value>) -> Vec<Value> {
+        let mut taken: Vec<u64> = devices
+            .iter()
+            .filter_map(|d| customization(&d["config"]).get("index").and_then(Value::as_u64))
+            .collect();
+        devices
+            .into_iter()
+            .filter_map(|device| self.device(device, &mut taken))
+            .collect()
+    }
+
+    fn device(&mut self, device: Value, taken: &mut Vec<u64>) -> Option<Value> {
+        let text = |field: &str| device["identifier"][field].as_str();
+        let (Some(address), Some(protocol)) = (text("address"), text("protocol")) else {
+            self.warn(format!(
+                "a device has no address or no protocol: left out: {device}"
+            ));
+            return None;
+        };
+        let identifier = text("identifier");
+        let config = &device["config"];
+        let called = format!(
+            "the device {address:?} ({protocol}{})",
+            identifier.map(|i| format!(" {i}")).unwrap_or_default()
+        );
+        let base = self.base(protocol, identifier, config, &called)?;
+        let seed = format!("{protocol}/{}/{address}", identifier.unwrap_or_default());
+
+        let custom = customization(config);
+        let flag = |name: &str| custom.get(name).and_then(Value::as_bool).unwrap_or(false);
+        let index = custom.get("index").and_then(Value::as_u64).unwrap_or_else(|| {
+            let free = (0..).find(|i| !taken.contains(i)).unwrap_or(0);
+            taken.push(free);
+            free
+        });
+        let mut user_config = json!({ "allow": flag("allow"), "deny": flag("deny"), "index": index });
+        if let Some(name) = either(custom, "display_name").filter(|n| n.is_string()) {
+            user_config["display_name"] = name.clone();
+        }
+        if let Some(gap) = either(custom, "message_gap_ms").filter(|g| g.is_u64()) {
+            user_config["message_gap_ms"] = gap.clone();
+        }
+
+        let mut features: Vec<Value> = base
+            .features
+            .iter()
+            .enumerate()
+            .map(|(i, feature)| json!({ "id": uuid(None, &format!("{seed}/feature/{i}")), "base_id": feature["id"] }))
+            .collect();
+        let limits = limits(config, custom);
+        for limit in limits {
+            self.limit(&called, protocol, &base, &mut features, limit);
+        }
+        let mut id = json!({ "address": address, "protocol": protocol });
+        if let Some(identifier) = identifier {
+            id["identifier"] = identifier.into();
+        }
+        Some(json!({
+            "identifier": id,
+            "config": {
+                "id": uuid(config.get("id"), &seed), "base_id": base.id,
+                "features": features, "user_config": user_config,
+            },
+        }))
+    }
+
+    /// The version 5 definition for a protocol and an identifier: a custom configuration of this file, or the
+    /// server's own; or, for a device with more features than that, a configuration made of them.
+    fn base(
+        &mut self,
+        protocol: &str,
+        identifier: Option<&str>,
+        config: &Value,
+        called: &str,
+    ) -> Option<Base> {
+        let found = self
+            .custom_base(protocol, identifier)
+            .or_else(|| server_base(protocol, identifier));
+        let own = config["features"]
+            .as_array()
+            .filter(|f| f.iter().all(|f| either(f, "feature_type").is_some()));
+        if let (Some(own), Some(identifier)) = (own, identifier)
+            && own.len() > found.as_ref().map_or(0, |base| base.features.len())
+        {
+            let name = config["name"]
+                .as_str()
+                .or(either(customization(config), "display_name").and_then(Value::as_str));
+            let custom =
+                json!([{ "identifier": [identifier], "name": name.unwrap_or(identifier), "features": own }]);
+            self.warn(format!(
+                "{called} has more features than the server knows of: they became a configurations entry"
+            ));
+            self.configurations(protocol, custom, super::CURRENT_MAJOR);
+            return self.custom_base(protocol, Some(identifier));
+        }
+        if found.is_none() {
+            self.warn(format!(
+                "{called} was left out: the server has no definition for it; connect it once and it gets a new entry"
+            ));
+        }
+        found
+    }
+
+    fn custom_base(&self, protocol: &str, identifier: Option<&str>) -> Option<Base> {
+        let identifier = identifier?;
+        let configurations = self.protocols.get(protocol)?["configurations"].as_array()?;
+        let has = |c: &&Value| {
+            c["identifier"]
+                .as_array()
+                .is_some_and(|ids| ids.iter().any(|i| i == identifier))
+        };
+        let found = configurations.iter().find(has)?;
+        Some(Base {
+            id: found["id"].clone(),
+            features: found["features"].as_array().cloned().unwrap_or_default(),
+        })
+    }
+
+    /// Puts one limit of the old entry on the feature that it belongs to.
+    fn limit(&mut self, called: &str, protocol: &str, base: &Base, features: &mut [Value], limit: Limit) {
+        let fits = |i: &usize| base.features[*i]["output"].get(&limit.kind).is_some();
+        let at = (0..base.features.len())
+            .find(|i| limit.base_id.is_some() && Some(&base.features[*i]["id"]) == limit.base_id.as_ref())
+            .or(Some(limit.position).filter(|i| *i < base.features.len()))
+            .filter(fits)
+            .or_else(|| (0..base.features.len()).filter(fits).nth(limit.nth));
+        let Some(at) = at else {
+            return self.warn(format!(
+                "{called}: its setting of {:?} was left out: no feature takes it",
+                limit.kind
+            ));
+        };
+        let mut output = json!({ limit.kind.as_str(): limit.properties });
+        self.decimal_fractions(protocol, &mut output);
+        let mut properties = output[&limit.kind].take();
+        let base_output = &base.features[at]["output"][&limit.kind];
+        for range in ["value", "duration"] {
+            self.clamp(called, &limit.kind, range, &mut properties, base_output);
+        }
+        if properties.as_object().is_none_or(serde_json::Map::is_empty) {
+            return;
+        }
+        if !features[at]["output"].is_object() {
+            features[at]["output"] = json!({});
+        }
+        features[at]["output"][&limit.kind] = properties;
+    }
+
+    /// The server passes over a device whose limits are wider than what the device has.
+    fn clamp(&mut self, called: &str, kind: &str, name: &str, properties: &mut Value, base: &Value) {
+        let Some(object) = properties.as_object_mut() else {
+            return;
+        };
+        let Some(given) = object.get(name) else { return };
+        let most = base[name][1].as_i64().unwrap_or(0);
+        let (Some(low), Some(high)) = (given[0].as_i64(), given[1].as_i64()) else {
+            let given = object.remove(name).unwrap_or_default();
+            return self.warn(format!(
+                "{called}: the {name} of {kind} is no range: left out: {given}"
+            ));
+        };
+        let clamped = (low.clamp(0, most), high.clamp(0, most));
+        if clamped.0 >= clamped.1 {
+            object.remove(name);
+            return self.warn(format!(
+                "{called}: the {name} of {kind}, {low} to {high}, is no part of 0 to {most}: left out"
+            ));
+        }
+        if clamped != (low, high) {
+            self.warn(format!(
+                "{called}: the {name} of {kind}, {low} to {high}, became {} to {}: the device has 0 to {most}",
+                clamped.0, clamped.1
+            ));
+        }
+        object.insert(name.to_owned(), json!([clamped.0, clamped.1]));
+    }
+}
+
+/// A setting of one output in an old entry.
+struct Limit {
+    /// In which feature it stood.
+    position: usize,
+    /// How many of its kind stood before it.
+    nth: usize,
+    base_id: Option<Value>,
+    kind: String,
+    properties: Value,
+}
+
+/// The settings of an old entry: `step-limit` of version 3, `output` of version 4, `messages` of version 2.
+fn limits(config: &Value, custom: &Value) -> Vec<Limit> {
+    let mut limits: Vec<Limit> = Vec::new();
+    let mut add = |position, base_id: Option<Value>, kind: String, properties: Value| {
+        let nth = limits.iter().filter(|l| l.kind == kind).count();
+        limits.push(Limit {
+            position,
+            nth,
+            base_id,
+            kind,
+            properties,
+        });
+    };
+    for (position, feature) in config["features"].as_array().into_iter().flatten().enumerate() {
+        let base_id = either(feature, "base_id").cloned();
+        for (kind, properties) in feature["output"].as_object().into_iter().flatten() {
+            add(position, base_id.clone(), kind.clone(), properties.clone());
+        }
+        let kind = either(feature, "feature_type")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let actuator = &feature["actuator"];
+        let messages: Vec<String> = actuator["messages"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect();
+        if let Some(limit) = either(actuator, "step_limit")
+            && let Some(kind) = output_key(kind, &messages)
+            && either(actuator, "step_range") != Some(limit)
+        {
+            add(position, base_id, kind.to_owned(), json!({ "value": limit }));
+        }
+    }
+    let messages = custom.get("messages").or(config.get("messages"));
+    let mut position = 0;
+    for (message, list) in messages.and_then(Value::as_object).into_iter().flatten() {
+        for attributes in list.as_array().into_iter().flatten() {
+            let kind = match message.as_str() {
+                "VibrateCmd" => "Vibrate",
+                "RotateCmd" => "Rotate",
+                "LinearCmd" => "Position",
+                _ => attributes["ActuatorType"].as_str().unwrap_or_default(),
+            };
+            if let Some(kind) = output_key(kind, std::slice::from_ref(message))
+                && let Some(range) = attributes.get("StepRange")
+            {
+                add(position, None, kind.to_owned(), json!({ "value": range }));
+            }
+            position += 1;
+        }
+    }
+    limits
+}
+
+/// Where an entry has its index and its flags: in a part of its own from version 3 on.
+fn customization(config: &Value) -> &Value {
+    either(config, "user_config").unwrap_or(config)
+}
+
+fn server_base(protocol: &str, identifier: Option<&str>) -> Option<Base> {
+    let definitions = BASE.base_device_definitions();
+    let named = BaseDeviceIdentifier::new(protocol, &identifier.map(str::to_owned));
+    let definition = definitions
+        .get(&named)
+        .or_else(|| definitions.get(&BaseDeviceIdentifier::new_default(protocol)))?;
+    let feature = |feature: &buttplug_server_device_config::ServerDeviceFeature| {
+        let mut output = json!({});
+        for one in feature.output.iter() {
+            // An enum that is written with its name around it: {"vibrate": {...}}.
+            if let Ok(Value::Object(named)) = serde_json::to_value(one) {
+                for (kind, properties) in named {
+                    output[kind] = properties;
+                }
+            }
+        }
+        json!({ "id": feature.id(), "output": output })
+    };
+    Some(Base {
+        id: json!(definition.id()),
+        features: definition.features().values().map(feature).collect(),
+    })
+}

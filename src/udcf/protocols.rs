@@ -1,0 +1,127 @@
+//! The protocols that the server knows, and what they can do.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::LazyLock;
+
+use buttplug_server::device::protocol::ProtocolManager;
+use buttplug_server_device_config::{
+    BaseDeviceIdentifier, ProtocolCommunicationSpecifier, ServerDeviceDefinition, WebsocketSpecifier,
+};
+use serde::Serialize;
+
+use super::BASE;
+
+/// Names less alike than this are not taken for typing errors.
+const NEAREST_MIN_SIMILARITY: f64 = 0.75;
+
+/// A protocol that the server implements.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Protocol {
+    /// Its name in a UDCF.
+    pub name: String,
+    /// Whether a device that is named by nothing but its websocket name gets features.
+    pub has_default: bool,
+    /// Models that the server's own base names.
+    pub models: usize,
+    /// What its devices can do: outputs.
+    pub outputs: BTreeSet<String>,
+    /// What its devices can tell: inputs.
+    pub inputs: BTreeSet<String>,
+}
+
+static PROTOCOLS: LazyLock<BTreeMap<String, Protocol>> = LazyLock::new(|| {
+    let mut protocols: BTreeMap<String, Protocol> = BTreeMap::new();
+    for (id, definition) in BASE.base_device_definitions() {
+        let protocol = protocols
+            .entry(id.protocol().clone())
+            .or_insert_with(|| empty(id.protocol()));
+        match id.identifier() {
+            None => protocol.has_default = true,
+            Some(_) => protocol.models += 1,
+        }
+        add_features(protocol, definition);
+    }
+    for name in BASE.base_communication_specifiers().keys() {
+        protocols.entry(name.clone()).or_insert_with(|| empty(name));
+    }
+    let manager = ProtocolManager::default();
+    protocols.retain(|name, _| is_implemented(&manager, name));
+    protocols
+});
+
+fn empty(name: &str) -> Protocol {
+    Protocol {
+        name: name.to_owned(),
+        has_default: false,
+        models: 0,
+        outputs: BTreeSet::new(),
+        inputs: BTreeSet::new(),
+    }
+}
+
+fn add_features(protocol: &mut Protocol, definition: &ServerDeviceDefinition) {
+    for feature in definition.features().values() {
+        protocol
+            .outputs
+            .extend(feature.output.iter().map(|o| o.output_type().to_string()));
+        protocol
+            .inputs
+            .extend(feature.input.iter().map(|i| i.input_type().to_string()));
+    }
+}
+
+/// The library has no list of what it implements, but answers whether a protocol would take a device.
+fn is_implemented(manager: &ProtocolManager, name: &str) -> bool {
+    let specifier = ProtocolCommunicationSpecifier::Websocket(WebsocketSpecifier::new("any"));
+    let only_this = HashMap::from([(name.to_owned(), vec![specifier.clone()])]);
+    !manager
+        .protocol_specializers(&specifier, &only_this, &Default::default())
+        .is_empty()
+}
+
+/// Every protocol that the server implements, by name.
+pub fn all() -> impl Iterator<Item = &'static Protocol> {
+    PROTOCOLS.values()
+}
+
+/// Whether the server implements a protocol of this name.
+pub fn is_known(name: &str) -> bool {
+    PROTOCOLS.contains_key(name)
+}
+
+/// Whether a device that is named by nothing but its websocket name gets features.
+pub fn has_default(name: &str) -> bool {
+    PROTOCOLS.get(name).is_some_and(|p| p.has_default)
+}
+
+/// Whether the server's own base names this model of a protocol.
+pub fn has_configuration(protocol: &str, identifier: &str) -> bool {
+    let id = BaseDeviceIdentifier::new_with_identifier(protocol, identifier);
+    BASE.base_device_definitions().contains_key(&id)
+}
+
+/// The name that was perhaps meant.
+pub fn nearest(name: &str) -> Option<&'static str> {
+    PROTOCOLS
+        .keys()
+        .map(|known| (strsim::jaro_winkler(known, &name.to_lowercase()), known.as_str()))
+        .filter(|(likeness, _)| *likeness >= NEAREST_MIN_SIMILARITY)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_implements_is_listed_with_what_it_can_do() {
+        let lovense = all().find(|p| p.name == "lovense").unwrap();
+        assert!(lovense.has_default && lovense.models > 10);
+        assert!(lovense.outputs.contains("Vibrate") && lovense.inputs.contains("Battery"));
+        assert!(is_known("tcode-v03") && has_default("tcode-v03"));
+        assert!(!is_known("no-such-protocol"));
+        assert_eq!(nearest("lovence"), Some("lovense"));
+        assert_eq!(nearest("qqqqqq"), None);
+    }
+}

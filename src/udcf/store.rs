@@ -1,0 +1,397 @@
+//! What the gateway learned: which device has which index, so that it keeps it.
+//!
+//! The file is replaced whole, so that it is whole at any moment, `kill -9` included. One gateway writes it; a
+//! second one on the same file reads it and says that it will not remember.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use buttplug_server_device_config::{
+    BaseDeviceIdentifier, DeviceConfigurationManager, ServerDeviceDefinitionBuilder, UserDeviceIdentifier,
+};
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+use uuid::Uuid;
+
+use super::edit::{back_up, replace};
+
+/// Devices that are remembered. Past that, those that were seen longest ago are forgotten.
+const MAX_DEVICES: usize = 4_096;
+/// After a change, others are waited for this long: a thousand devices that come at once are one file.
+const GATHER: Duration = Duration::from_millis(200);
+/// The version of our own file.
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct StateFile {
+    version: u32,
+    devices: Vec<Remembered>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Remembered {
+    protocol: String,
+    /// A lovense that never said its model has none.
+    identifier: Option<String>,
+    address: String,
+    index: u32,
+    /// Seconds since 1970.
+    last_seen: u64,
+}
+
+impl Remembered {
+    fn id(&self) -> UserDeviceIdentifier {
+        UserDeviceIdentifier::new(&self.address, &self.protocol, &self.identifier)
+    }
+}
+
+type Devices = HashMap<UserDeviceIdentifier, Remembered>;
+
+/// Device indexes, and the file that they lie in.
+pub struct IndexStore {
+    devices: Arc<Mutex<Devices>>,
+    writer: Option<Writer>,
+}
+
+struct Writer {
+    due: Arc<Due>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the writing thread waits for.
+#[derive(Default)]
+struct Due {
+    state: Mutex<DueState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct DueState {
+    write: bool,
+    end: bool,
+}
+
+impl Due {
+    fn set(&self, set: impl FnOnce(&mut DueState)) {
+        set(&mut lock(&self.state));
+        self.changed.notify_all();
+    }
+}
+
+impl IndexStore {
+    /// Reads the file, and begins to write what is learned to it; also what went wrong, in sentences. Without a
+    /// path, or where the file cannot be written, indexes last as long as this process.
+    pub fn open(path: Option<&Path>) -> (Self, Vec<String>) {
+        let Some(path) = path else {
+            return (
+                Self {
+                    devices: Arc::default(),
+                    writer: None,
+                },
+                Vec::new(),
+            );
+        };
+        let mut warnings = Vec::new();
+        let lock = lock_file(path, &mut warnings);
+        let devices = Arc::new(Mutex::new(read(path, lock.is_some(), &mut warnings)));
+        let writer = lock.and_then(|lock| {
+            let due = Arc::new(Due::default());
+            let (devices, path, waiting) = (devices.clone(), path.to_owned(), due.clone());
+            let thread = std::thread::Builder::new()
+                .name("state".to_owned())
+                .spawn(move || write_changes(&path, &devices, &waiting, lock))
+                .map_err(|e| warnings.push(format!("device indexes are not remembered: {e}")))
+                .ok()?;
+            Some(Writer {
+                due,
+                thread: Mutex::new(Some(thread)),
+            })
+        });
+        (Self { devices, writer }, warnings)
+    }
+
+    /// Gives the server the indexes that are remembered. An index that the UDCF gives wins, and no two devices get
+    /// the same one.
+    pub fn preload(&self, dcm: &DeviceConfigurationManager) {
+        let mut taken: HashSet<u32> = dcm.user_device_definitions().iter().map(|d| d.index()).collect();
+        let mut remembered: Vec<Remembered> = lock(&self.devices).values().cloned().collect();
+        // Who was here last keeps a contested index.
+        remembered.sort_by(|a, b| b.last_seen.cmp(&a.last_seen).then(a.index.cmp(&b.index)));
+        let bases = dcm.base_device_definitions();
+        for device in remembered {
+            let id = device.id();
+            if dcm.user_device_definitions().contains_key(&id) || !taken.insert(device.index) {
+                continue;
+            }
+            let base = bases
+                .get(&BaseDeviceIdentifier::from(&id))
+                .or_else(|| bases.get(&BaseDeviceIdentifier::new_default(&device.protocol)));
+            // A protocol or a custom device that is not in this UDCF: remembered for the next one that has it.
+            let Some(base) = base else {
+                taken.remove(&device.index);
+                continue;
+            };
+            let mut definition = ServerDeviceDefinitionBuilder::from_base(base, Uuid::new_v4(), true);
+            definition.index(device.index);
+            dcm.add_user_device_definition(&id, &definition.finish());
+        }
+    }
+
+    /// Remembers a device's index. Cheap, and callable from any thread.
+    pub fn remember(&self, id: &UserDeviceIdentifier, index: u32) {
+        let last_seen = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |t| t.as_secs());
+        let device = Remembered {
+            protocol: id.protocol().clone(),
+            identifier: id.identifier().clone(),
+            address: id.address().clone(),
+            index,
+            last_seen,
+        };
+        let mut devices = lock(&self.devices);
+        devices.insert(id.clone(), device);
+        if devices.len() > MAX_DEVICES {
+            let oldest = devices
+                .iter()
+                .min_by_key(|(_, d)| d.last_seen)
+                .map(|(id, _)| id.clone());
+            oldest.and_then(|oldest| devices.remove(&oldest));
+        }
+        drop(devices);
+        if let Some(writer) = &self.writer {
+            writer.due.set(|due| due.write = true);
+        }
+    }
+
+    /// Writes what is not yet written, and ends the writing. Blocks until the file is on the disk.
+    pub fn flush(&self) {
+        let Some(writer) = &self.writer else { return };
+        writer.due.set(|due| due.end = true);
+        let thread = lock(&writer.thread).take();
+        // It has no place that panics; if it did, the file is the last whole one.
+        let _ = thread.map(JoinHandle::join);
+    }
+}
+
+impl Drop for IndexStore {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The writing thread. Holds the lock on the file for as long as it may write.
+fn write_changes(path: &Path, devices: &Mutex<Devices>, due: &Due, _lock: File) {
+    let mut said = false;
+    loop {
+        let waiting = lock(&due.state);
+        let waiting = due.changed.wait_while(waiting, |due| !due.write && !due.end);
+        let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+        // More changes are on their way, most likely; but an end waits for nothing.
+        let gathered = due.changed.wait_timeout_while(waiting, GATHER, |due| !due.end);
+        let (mut state, _) = gathered.unwrap_or_else(PoisonError::into_inner);
+        let (write_now, end) = (std::mem::take(&mut state.write), state.end);
+        drop(state);
+        if write_now {
+            write(path, devices, &mut said);
+        }
+        if end {
+            return;
+        }
+    }
+}
+
+fn write(path: &Path, devices: &Mutex<Devices>, said: &mut bool) {
+    let mut list: Vec<Remembered> = lock(devices).values().cloned().collect();
+    list.sort_by(|a, b| (a.index, &a.address).cmp(&(b.index, &b.address)));
+    let file = StateFile {
+        version: VERSION,
+        devices: list,
+    };
+    let text = serde_json::to_string_pretty(&file).expect("strings and numbers are always JSON");
+    match replace(path, &(text + "\n")) {
+        Ok(()) => *said = false,
+        Err(e) if !*said => {
+            *said = true;
+            warn!(
+                "device indexes are not remembered: {} cannot be written: {e}",
+                path.display()
+            );
+        }
+        Err(_) => {}
+    }
+}
+
+/// The right to write the file, held for as long as this is open. Without it, what is wrong is said.
+fn lock_file(path: &Path, warnings: &mut Vec<String>) -> Option<File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let opened = path
+        .parent()
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| File::options().create(true).append(true).open(&name));
+    let file = match opened {
+        Ok(file) => file,
+        Err(e) => {
+            let folder = path.parent().unwrap_or(path).display();
+            warnings.push(format!(
+                "device indexes are not remembered: {folder} cannot be written: {e}"
+            ));
+            return None;
+        }
+    };
+    match file.try_lock() {
+        Ok(()) => Some(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            warnings.push(format!(
+                "another gateway remembers device indexes in {}: this one reads them and adds nothing; give it a file \
+                 of its own with --state",
+                path.display()
+            ));
+            None
+        }
+        Err(std::fs::TryLockError::Error(e)) => {
+            warnings.push(format!(
+                "device indexes are not remembered: {} cannot be locked: {e}",
+                name.display()
+            ));
+            None
+        }
+    }
+}
+
+/// Reads the file. One that is not ours, or damaged, is moved aside by who may write, and never deleted.
+fn read(path: &Path, may_write: bool, warnings: &mut Vec<String>) -> Devices {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Devices::new(),
+        Err(e) if e.kind() == std::io::ErrorKind::InvalidData => String::new(),
+        Err(e) => {
+            warnings.push(format!(
+                "device indexes are not known: {} cannot be read: {e}",
+                path.display()
+            ));
+            return Devices::new();
+        }
+    };
+    let problem = match serde_json::from_str::<StateFile>(&text) {
+        Ok(file) if file.version == VERSION => {
+            return file
+                .devices
+                .into_iter()
+                .map(|device| (device.id(), device))
+                .collect();
+        }
+        Ok(file) => format!("its version is {}, not {VERSION}", file.version),
+        Err(e) => e.to_string(),
+    };
+    let mut warning = format!(
+        "device indexes are not known: {} is not ours: {problem}",
+        path.display()
+    );
+    if may_write {
+        match back_up(path).and_then(|copy| std::fs::remove_file(path).map(|()| copy)) {
+            Ok(copy) => warning += &format!("; it is kept as {}", copy.display()),
+            Err(e) => warning += &format!("; it could not be moved aside: {e}"),
+        }
+    }
+    warnings.push(warning);
+    Devices::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::udcf::Udcf;
+
+    fn id(address: &str) -> UserDeviceIdentifier {
+        UserDeviceIdentifier::new(address, "lovense", &None)
+    }
+
+    #[test]
+    fn what_is_remembered_is_there_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep").join("state.json");
+        let (store, warnings) = IndexStore::open(Some(&path));
+        assert!(warnings.is_empty(), "{warnings:?}");
+        store.remember(&id("mute"), 7);
+        store.remember(
+            &UserDeviceIdentifier::new("hush", "lovense", &Some("Z".to_owned())),
+            3,
+        );
+        store.flush();
+        drop(store);
+
+        let (store, _) = IndexStore::open(Some(&path));
+        let dcm = Udcf::builtin().device_configuration().unwrap();
+        store.preload(&dcm);
+        let index = |id: &UserDeviceIdentifier| dcm.device_definition(id).unwrap().index();
+        assert_eq!(index(&id("mute")), 7);
+        assert_eq!(
+            index(&UserDeviceIdentifier::new(
+                "hush",
+                "lovense",
+                &Some("Z".to_owned())
+            )),
+            3
+        );
+        // A new device gets one that nobody has.
+        assert_eq!(index(&id("new")), 0);
+    }
+
+    #[test]
+    fn a_second_gateway_reads_and_says_that_it_will_not_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let (first, _) = IndexStore::open(Some(&path));
+        first.remember(&id("a"), 5);
+        let (_second, warnings) = IndexStore::open(Some(&path));
+        assert!(
+            warnings.iter().any(|w| w.contains("another gateway")),
+            "{warnings:?}"
+        );
+    }
+
+    #[test]
+    fn a_damaged_file_is_moved_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        std::fs::write(&path, "{\"version\": 1, \"devices\": [").unwrap();
+        let (store, warnings) = IndexStore::open(Some(&path));
+        assert!(
+            warnings.iter().any(|w| w.contains("state.json.bak")),
+            "{warnings:?}"
+        );
+        assert!(folder.path().join("state.json.bak").exists());
+        store.remember(&id("a"), 1);
+        store.flush();
+        assert!(std::fs::read_to_string(&path).unwrap().contains("\"a\""));
+    }
+
+    #[test]
+    fn no_two_devices_get_one_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let (store, _) = IndexStore::open(Some(&path));
+        for address in ["a", "b", "c"] {
+            store.remember(&id(address), 0);
+        }
+        let dcm = Udcf::builtin().device_configuration().unwrap();
+        store.preload(&dcm);
+        let mut indexes: Vec<u32> = ["a", "b", "c"]
+            .iter()
+            .map(|a| dcm.device_definition(&id(a)).unwrap().index())
+            .collect();
+        indexes.sort_unstable();
+        assert_eq!(indexes, [0, 1, 2]);
+    }
+}
