@@ -1,1 +1,51 @@
-//! Filled in by the commits that follow.
+//! The subcommands, one file each, and what all of them share.
+
+pub mod check;
+pub mod run;
+pub mod udcf;
+
+use std::io::Write;
+
+use clap::CommandFactory;
+
+use crate::cli::{Cli, Command};
+use crate::config;
+use crate::error::Error;
+
+/// Carries out a command line.
+///
+/// # Errors
+/// What the command failed with.
+pub fn execute(cli: Cli) -> Result<(), Error> {
+    match cli.command {
+        Command::Run(args) => block_on(run::run(args))?,
+        Command::Check(args) => check::check(args),
+        Command::Init => print(config::EXAMPLE),
+        Command::Udcf(command) => udcf::udcf(command),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "wsdm-gateway", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
+    let result = runtime.block_on(future);
+    // What still runs has nobody left to serve, and may hang in a system call.
+    runtime.shutdown_background();
+    Ok(result)
+}
+
+/// Prints a result to stdout. A reader that went away, as `head` does, is no error.
+pub(crate) fn print(text: &str) -> Result<(), Error> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::Output(e)),
+        _ => Ok(()),
+    }
+}

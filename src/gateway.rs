@@ -1,1 +1,314 @@
-//! Filled in by the commits that follow.
+//! The wiring: build the parts, supervise them, drain on shutdown.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::admission::Admission;
+use crate::clients::Clients;
+use crate::config::Settings;
+use crate::defaults::{SHUTDOWN_GRACE, STOP_FLUSH_TIMEOUT};
+use crate::devices::Devices;
+use crate::registry::Registry;
+use crate::session::Disconnect;
+use crate::udcf::store::IndexStore;
+use crate::udcf::{Udcf, UdcfError};
+use crate::upstream::Upstream;
+use crate::upstream::embedded::{Engine, EngineError};
+
+/// The addresses that the gateway listens on, with the ports that the system chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Where devices connect.
+    pub devices: SocketAddr,
+    /// Where Buttplug clients connect.
+    pub clients: SocketAddr,
+}
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// A port cannot be listened on.
+    #[error("cannot listen for {what} on {addr}: {source}")]
+    Bind {
+        /// `devices` or `clients`.
+        what: &'static str,
+        /// The address as configured.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system gives no signals.
+    #[error("cannot listen for signals: {0}")]
+    Signals(#[source] io::Error),
+    /// The UDCF cannot be used.
+    #[error(transparent)]
+    Udcf(#[from] UdcfError),
+    /// The Buttplug server did not start.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl GatewayError {
+    /// One line on what to do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Bind { what, addr, source } => {
+                let flag = if *what == "devices" {
+                    "--device-listen"
+                } else {
+                    "--client-listen"
+                };
+                Some(match source.kind() {
+                    io::ErrorKind::AddrInUse => format!(
+                        "another program has port {}, perhaps Intiface or another gateway; stop it, or choose a \
+                         port with {flag}",
+                        addr.port()
+                    ),
+                    io::ErrorKind::AddrNotAvailable => {
+                        format!(
+                            "this machine has no address {}; choose one with {flag}",
+                            addr.ip()
+                        )
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        format!("ports below 1024 are for the administrator; choose one with {flag}")
+                    }
+                    _ => format!("choose another address with {flag}"),
+                })
+            }
+            Self::Udcf(e) => e.hint(),
+            Self::Signals(_) | Self::Engine(_) => None,
+        }
+    }
+}
+
+/// A gateway whose ports are open and which serves once [`Gateway::serve`] is called.
+pub struct Gateway {
+    bound: Bound,
+    device_port: TcpListener,
+    client_port: std::net::TcpListener,
+    devices: Arc<Devices>,
+    registry: Arc<Registry>,
+    engine: Arc<Engine>,
+    clients: Clients,
+    no_commands: CancellationToken,
+    no_clients: CancellationToken,
+    store: Arc<IndexStore>,
+}
+
+impl Gateway {
+    /// Reads the UDCF, opens both ports and starts the Buttplug server.
+    ///
+    /// # Errors
+    /// A broken UDCF, a port that is taken, a system without room for a thread.
+    pub async fn bind(settings: Settings) -> Result<Self, GatewayError> {
+        let udcf = match &settings.udcf {
+            Some(path) => Udcf::load(path)?,
+            None => Udcf::builtin(),
+        };
+        if let Some(summary) = udcf.summary() {
+            info!("{summary}");
+        }
+        for warning in udcf.warnings() {
+            warn!("{warning}");
+        }
+        let dcm = udcf.device_configuration()?;
+        let (store, warnings) = IndexStore::open(settings.state_file.as_deref());
+        for warning in warnings {
+            warn!("{warning}");
+        }
+        store.preload(&dcm);
+        let store = Arc::new(store);
+
+        let device_port = listen("devices", settings.devices.listen).await?;
+        let client_port = listen("clients", settings.clients.listen).await?;
+        let local = |what, addr, listener: &TcpListener| {
+            listener
+                .local_addr()
+                .map_err(|source| GatewayError::Bind { what, addr, source })
+        };
+        let bound = Bound {
+            devices: local("devices", settings.devices.listen, &device_port)?,
+            clients: local("clients", settings.clients.listen, &client_port)?,
+        };
+        let client_port = client_port.into_std().map_err(|source| GatewayError::Bind {
+            what: "clients",
+            addr: bound.clients,
+            source,
+        })?;
+
+        let learning = store.clone();
+        let engine = Engine::start(dcm.clone(), move |identifier, index| {
+            learning.remember(identifier, index)
+        })?;
+        let registry = Arc::new(Registry::default());
+        let devices = Arc::new(Devices {
+            admission: Admission::new(&settings.devices, udcf.websocket_names(), dcm),
+            settings: settings.devices,
+            registry: registry.clone(),
+            upstream: Upstream::Embedded(engine.clone()),
+        });
+        let no_commands = CancellationToken::new();
+        let no_clients = CancellationToken::new();
+        let clients = Clients::new(
+            engine.clone(),
+            settings.clients,
+            no_commands.clone(),
+            no_clients.clone(),
+        );
+        Ok(Self {
+            no_commands,
+            no_clients,
+            bound,
+            device_port,
+            client_port,
+            devices,
+            registry,
+            engine,
+            clients,
+            store,
+        })
+    }
+
+    /// Where it listens.
+    pub fn bound(&self) -> Bound {
+        self.bound
+    }
+
+    /// Serves until `stop` is cancelled; then stops every device and closes every connection, in about a second
+    /// at most. Must run on a multi-thread runtime or one that nothing blocks.
+    pub async fn serve(self, stop: CancellationToken) {
+        // In this order: no new devices and no more commands, every device stopped, then the sockets.
+        let no_newcomers = CancellationToken::new();
+        let mut devices = tokio::spawn(self.devices.serve(self.device_port, no_newcomers.clone()));
+        let mut clients = self.engine.runtime().spawn({
+            let (port, clients) = (self.client_port, self.clients);
+            async move {
+                // The port becomes the engine's: its thread is the one that is woken by clients.
+                match TcpListener::from_std(port) {
+                    Ok(port) => clients.serve(port).await,
+                    Err(e) => warn!("cannot serve clients: {e}"),
+                }
+            }
+        });
+        tokio::select! {
+            () = stop.cancelled() => {}
+            ended = &mut devices => warn!("the device port stopped by itself: {ended:?}"),
+            ended = &mut clients => warn!("the client port stopped by itself: {ended:?}"),
+        }
+
+        let sessions = self.registry.sessions();
+        info!("stopping {} devices", sessions.len());
+        no_newcomers.cancel();
+        self.no_commands.cancel();
+        let stop_bytes = futures::future::join_all(sessions.iter().map(|s| s.stop_outputs()));
+        let flushed = timeout(STOP_FLUSH_TIMEOUT, async {
+            tokio::join!(stop_bytes, self.engine.stop_all())
+        })
+        .await;
+        if flushed.is_err() {
+            warn!(
+                "not every device took its stop within {} ms",
+                STOP_FLUSH_TIMEOUT.as_millis()
+            );
+        }
+        // Each session writes the stop bytes once more before it closes: the library may have had a command left.
+        self.registry.end_all(|| Disconnect::Stopping);
+        self.no_clients.cancel();
+        let closed = timeout(SHUTDOWN_GRACE, async {
+            if !devices.is_finished() {
+                let _ = (&mut devices).await;
+            }
+            if !clients.is_finished() {
+                let _ = (&mut clients).await;
+            }
+        })
+        .await;
+        if closed.is_err() {
+            for session in self.registry.sessions() {
+                warn!(peer = %session.peer, address = %session.handshake.address, "left behind: it did not close in time");
+            }
+        }
+        self.store.flush();
+        self.engine.shutdown();
+        info!("stopped");
+    }
+}
+
+/// Runs a gateway until SIGINT or SIGTERM, or Ctrl-C where there are no signals. `ready` is called once both
+/// ports are open. A second signal ends the process at once, with exit code 130.
+///
+/// # Errors
+/// When it cannot start; see [`GatewayError`].
+pub async fn run(settings: Settings, ready: impl FnOnce(&Bound)) -> Result<(), GatewayError> {
+    // Before anything else: a signal that comes during start-up is not lost.
+    let mut signals = Signals::new().map_err(GatewayError::Signals)?;
+    let gateway = Gateway::bind(settings).await?;
+    ready(&gateway.bound());
+    let stop = CancellationToken::new();
+    let first = stop.clone();
+    tokio::spawn(async move {
+        let name = signals.next().await;
+        info!("{name}: stopping; once more to exit now");
+        first.cancel();
+        let name = signals.next().await;
+        warn!("{name} again: exiting now");
+        std::process::exit(crate::error::EXIT_INTERRUPTED);
+    });
+    gateway.serve(stop).await;
+    Ok(())
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> &'static str {
+        // Where Ctrl-C cannot be listened for, nothing ever comes.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        "Ctrl-C"
+    }
+}
+
+async fn listen(what: &'static str, addr: SocketAddr) -> Result<TcpListener, GatewayError> {
+    TcpListener::bind(addr)
+        .await
+        .map_err(|source| GatewayError::Bind { what, addr, source })
+}

@@ -1,7 +1,50 @@
 //! `wsdm-gateway` gives any DIY microcontroller device a place in the Buttplug ecosystem.
+//!
+//! ```text
+//!  ESP32 over Wi-Fi, speaks WSDM itself ─> link ─> handshake ─> session ─> upstream: a Buttplug server
+//!                                          frames  identity    one task      │       inside, whose clients
+//!                                                     └─> registry           └─────> connect to a port here
+//! ```
+//!
+//! The way of a device, in the order in which it meets the parts:
+//!
+//! - [`devices`]: the port; one task for each connection, from the accept to the end ([`accept`] is the loop that
+//!   the client port uses too).
+//! - [`admission`]: who may come in; [`refusal`]: why not, and what the device and its owner are told.
+//! - [`handshake`]: who the device is. After this point nothing asks which transport it was.
+//! - [`link`]: a duplex pipe of whole frames; how bytes travel.
+//! - [`session`]: one task that owns one link and its upstream half, and joins them until either ends; [`stop`]:
+//!   what it writes to the device when control is lost; [`mod@close`]: how it says why.
+//! - [`registry`]: which sessions exist. The only shared state.
+//! - [`upstream`]: where sessions feed.
+//! - [`clients`]: the port that Buttplug clients connect to.
+//!
+//! Around them: [`gateway`] wires the parts, from start to shutdown; [`config`] and [`defaults`] say how; [`udcf`]
+//! reads user device configuration files of every version, and keeps what the gateway learned; [`cli`] and [`cmd`]
+//! are the command line, [`error`] and [`logging`] what it says.
+//!
+//! One rule stands above the others: **outputs never outlive control**.
 
+pub mod accept;
+pub mod admission;
+pub mod cli;
+pub mod clients;
 pub mod close;
+pub mod cmd;
+pub mod config;
 pub mod defaults;
+pub mod devices;
+pub mod error;
+pub mod gateway;
 pub mod handshake;
 pub mod link;
+pub mod logging;
+pub mod refusal;
+pub mod registry;
+pub mod session;
+pub mod stop;
 pub mod udcf;
+pub mod upstream;
+
+/// The memory allocator in use, for figures that depend on it.
+pub const ALLOCATOR: &str = "the system's allocator";

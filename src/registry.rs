@@ -1,1 +1,272 @@
-//! Filled in by the commits that follow.
+//! Which sessions exist. The only shared state: sessions register here, and whoever displays or stops reads it.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use futures::task::AtomicWaker;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::defaults::{OWED_STOPS_MAX, TAKEOVER_LIMIT, TAKEOVER_WINDOW};
+use crate::handshake::{Address, Handshake};
+use crate::link::Peer;
+use crate::refusal::Refusal;
+use crate::session::Disconnect;
+
+/// One connection of a device: the same address that comes back is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+impl std::fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Frames that a session passed on, and those it could not.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Frames written to the device.
+    pub to_device: AtomicU64,
+    /// Frames that the device sent.
+    pub from_device: AtomicU64,
+    /// Frames of the device that were dropped, the oldest first, because upstream did not keep up.
+    pub dropped: AtomicU64,
+}
+
+/// A session as others see it: who it is, its counters, and what they may ask of it.
+#[derive(Debug)]
+pub struct SessionHandle {
+    /// Which connection.
+    pub connection: ConnectionId,
+    /// Which device.
+    pub handshake: Handshake,
+    /// Where it came from.
+    pub peer: Peer,
+    /// Its frames.
+    pub counters: Counters,
+    orders: Mutex<Orders>,
+    waker: AtomicWaker,
+}
+
+#[derive(Debug, Default)]
+struct Orders {
+    stops: Vec<oneshot::Sender<()>>,
+    end: Option<Disconnect>,
+}
+
+/// What a session was asked to do.
+pub(crate) enum Order {
+    /// Write the stop bytes now, and tell all of these when the link took them.
+    Stop(Vec<oneshot::Sender<()>>),
+    /// End, and say why.
+    End(Disconnect),
+}
+
+impl SessionHandle {
+    /// Asks the session to end. The first reason given wins.
+    pub fn end(&self, why: Disconnect) {
+        lock(&self.orders).end.get_or_insert(why);
+        self.waker.wake();
+    }
+
+    /// Has the session write the device's stop bytes ahead of all else; done when the link took them or the
+    /// session is over. Dropping the future does not take the order back.
+    pub async fn stop_outputs(&self) {
+        let (done, written) = oneshot::channel();
+        lock(&self.orders).stops.push(done);
+        self.waker.wake();
+        // An error means that the session dropped the sender: it is over, and wrote its stop bytes at the end.
+        let _ = written.await;
+    }
+
+    /// The next order. Only the session itself polls this.
+    pub(crate) fn poll_order(&self, cx: &mut Context<'_>) -> Poll<Order> {
+        self.waker.register(cx.waker());
+        let mut orders = lock(&self.orders);
+        if !orders.stops.is_empty() {
+            return Poll::Ready(Order::Stop(std::mem::take(&mut orders.stops)));
+        }
+        match orders.end.take() {
+            Some(why) => Poll::Ready(Order::End(why)),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Lets go of everybody who waits for a stop: the session is over.
+    pub(crate) fn release_waiters(&self) {
+        lock(&self.orders).stops.clear();
+    }
+}
+
+/// Sessions by address.
+#[derive(Debug, Default)]
+pub struct Registry {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    connections: u64,
+    sessions: HashMap<Address, Slot>,
+    /// When an address changed hands lately; only for addresses that did.
+    takeovers: HashMap<Address, VecDeque<Instant>>,
+    /// Devices that went while they could not be told to stop.
+    owed_stops: HashSet<Address>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    handle: Arc<SessionHandle>,
+    /// Cancelled when the session has let go of the address, its upstream half included.
+    released: CancellationToken,
+}
+
+/// A session's place in the registry. Dropping it, in a panic too, frees the address.
+#[derive(Debug)]
+pub struct Entry {
+    registry: Arc<Registry>,
+    handle: Arc<SessionHandle>,
+    released: CancellationToken,
+    /// The last session of this device ended without its stop bytes: they are due first.
+    pub owes_stop: bool,
+}
+
+impl Registry {
+    /// Finds a place for a device. The newer of two connections with one address wins: the older one is asked
+    /// to end, and this waits until its upstream half is gone.
+    ///
+    /// # Errors
+    /// [`Refusal::Clash`] when the address changed hands [`TAKEOVER_LIMIT`] times within [`TAKEOVER_WINDOW`],
+    /// [`Refusal::Replaced`] when a still newer connection came meanwhile.
+    pub async fn admit(self: &Arc<Self>, handshake: Handshake, peer: Peer) -> Result<Entry, Refusal> {
+        let connection = {
+            let mut inner = lock(&self.inner);
+            inner.connections += 1;
+            ConnectionId(inner.connections)
+        };
+        let address = handshake.address.clone();
+        loop {
+            let released = {
+                let mut inner = lock(&self.inner);
+                let inner = &mut *inner;
+                let Some(slot) = inner.sessions.get(&address) else {
+                    return Ok(self.insert(inner, connection, handshake, peer));
+                };
+                if slot.handle.connection > connection {
+                    return Err(Refusal::Replaced(address));
+                }
+                inner.takeovers.retain(|_, times| {
+                    times.retain(|t| t.elapsed() < TAKEOVER_WINDOW);
+                    !times.is_empty()
+                });
+                let times = inner.takeovers.entry(address.clone()).or_default();
+                if times.len() >= TAKEOVER_LIMIT {
+                    return Err(Refusal::Clash(address));
+                }
+                times.push_back(Instant::now());
+                slot.handle.end(Disconnect::Replaced);
+                slot.released.clone()
+            };
+            released.cancelled().await;
+        }
+    }
+
+    fn insert(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        connection: ConnectionId,
+        handshake: Handshake,
+        peer: Peer,
+    ) -> Entry {
+        let address = handshake.address.clone();
+        let handle = Arc::new(SessionHandle {
+            connection,
+            handshake,
+            peer,
+            counters: Counters::default(),
+            orders: Mutex::default(),
+            waker: AtomicWaker::new(),
+        });
+        let released = CancellationToken::new();
+        let owes_stop = inner.owed_stops.remove(&address);
+        inner.sessions.insert(
+            address,
+            Slot {
+                handle: handle.clone(),
+                released: released.clone(),
+            },
+        );
+        Entry {
+            registry: self.clone(),
+            handle,
+            released,
+            owes_stop,
+        }
+    }
+
+    /// Every session, as it is now.
+    pub fn sessions(&self) -> Vec<Arc<SessionHandle>> {
+        lock(&self.inner)
+            .sessions
+            .values()
+            .map(|slot| slot.handle.clone())
+            .collect()
+    }
+
+    /// Asks all sessions to end.
+    pub fn end_all(&self, why: impl Fn() -> Disconnect) {
+        for session in self.sessions() {
+            session.end(why());
+        }
+    }
+}
+
+impl Entry {
+    /// The session as others see it.
+    pub fn handle(&self) -> &Arc<SessionHandle> {
+        &self.handle
+    }
+
+    /// Remembers that this device's outputs may still be on: the next session stops them first.
+    pub fn owe_stop(&self) {
+        let mut inner = lock(&self.registry.inner);
+        // Past the bound the devices that went longest ago are anybody's guess: all of them are forgotten.
+        if inner.owed_stops.len() >= OWED_STOPS_MAX {
+            inner.owed_stops.clear();
+        }
+        inner.owed_stops.insert(self.handle.handshake.address.clone());
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut inner = lock(&self.registry.inner);
+        let address = &self.handle.handshake.address;
+        if inner
+            .sessions
+            .get(address)
+            .is_some_and(|slot| slot.handle.connection == self.handle.connection)
+        {
+            inner.sessions.remove(address);
+        }
+        drop(inner);
+        self.handle.release_waiters();
+        self.released.cancel();
+    }
+}
+
+/// No code here panics while it holds a lock, and what the locks guard is whole between any two statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Counters {
+    /// One more.
+    pub(crate) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}

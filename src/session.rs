@@ -1,1 +1,213 @@
-//! Filled in by the commits that follow.
+//! A session: one task that owns one link and its upstream half, and joins them until either ends.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use crate::close::{self, CloseReason};
+use crate::defaults::{CLOSE_TIMEOUT, STOP_FLUSH_TIMEOUT, UPSTREAM_BURST, WRITE_TIMEOUT};
+use crate::link::{Frame, FrameIo, LinkError};
+use crate::registry::{Counters, Entry, Order};
+use crate::upstream::{UpstreamError, UpstreamIo};
+
+/// Why a session ended. Drives the log, and what the device is told.
+#[derive(Debug, thiserror::Error)]
+pub enum Disconnect {
+    /// The device went.
+    #[error("{0}")]
+    Link(#[from] LinkError),
+    /// The device's link took nothing for this long.
+    #[error("a write was not taken within {} ms", .0.as_millis())]
+    WriteTimeout(Duration),
+    /// Upstream went.
+    #[error("{0}")]
+    Upstream(#[from] UpstreamError),
+    /// A newer connection has the address.
+    #[error("replaced by a newer connection with the same address")]
+    Replaced,
+    /// The gateway stops.
+    #[error("the gateway is stopping")]
+    Stopping,
+}
+
+impl Disconnect {
+    /// What the device is told, if it still listens.
+    pub fn close_reason(&self) -> CloseReason {
+        let code = match self {
+            Self::Upstream(e) => return e.close_reason(),
+            // Answers the device's own Close with the code it gave.
+            Self::Link(LinkError::Closed { code, .. }) => code.unwrap_or(1000),
+            Self::Link(LinkError::TooLarge(_)) => close::TOO_LARGE,
+            Self::Link(LinkError::NotUtf8(_)) => close::INVALID_HANDSHAKE,
+            Self::Link(LinkError::Protocol(_)) => 1002,
+            Self::Link(LinkError::Silent(_) | LinkError::Lost(_)) | Self::WriteTimeout(_) => close::TIMEOUT,
+            Self::Replaced => close::REPLACED,
+            Self::Stopping => close::GOING_AWAY,
+        };
+        CloseReason::new(code, self.to_string())
+    }
+
+    fn log(&self) {
+        match self {
+            Self::Upstream(e) => warn!("device gone: {self}; {}", e.hint()),
+            Self::Link(LinkError::Closed { .. }) | Self::Replaced | Self::Stopping => {
+                info!("device gone: {self}")
+            }
+            Self::Link(_) | Self::WriteTimeout(_) => warn!("device gone: {self}"),
+        }
+    }
+
+    /// The link took everything so far and is not known to be broken, so that it may take the stop bytes too.
+    fn leaves_link_usable(&self) -> bool {
+        match self {
+            Self::Upstream(_) | Self::Replaced | Self::Stopping => true,
+            Self::Link(_) | Self::WriteTimeout(_) => false,
+        }
+    }
+}
+
+/// A device's link, its upstream half, and its place in the registry.
+pub struct Session {
+    /// The place in the registry; its order book is polled here.
+    pub entry: Entry,
+    /// The device.
+    pub link: Box<dyn FrameIo>,
+    /// Where its frames go.
+    pub upstream: Box<dyn UpstreamIo>,
+    /// What stops the device.
+    pub stop_frames: Vec<Frame>,
+}
+
+enum Turn {
+    Order(Order),
+    FromUpstream(Option<Result<Frame, UpstreamError>>),
+    FromDevice(Option<Result<Frame, LinkError>>),
+}
+
+impl Session {
+    /// Pumps frames until either half ends or the session is asked to; then closes both, once.
+    pub async fn run(mut self) {
+        let why = match self.pump().await {
+            Ok(never) => match never {},
+            Err(why) => why,
+        };
+        self.close(why).await;
+    }
+
+    async fn pump(&mut self) -> Result<std::convert::Infallible, Disconnect> {
+        if self.entry.owes_stop {
+            info!("its last connection was lost before it could be stopped: stopping it now");
+            self.write_stop(WRITE_TIMEOUT).await?;
+        }
+        let mut burst = 0;
+        loop {
+            match self.turn(&mut burst).await {
+                Turn::Order(Order::Stop(waiting)) => {
+                    self.write_stop(WRITE_TIMEOUT).await?;
+                    for done in waiting {
+                        // Whoever asked may have given up.
+                        let _ = done.send(());
+                    }
+                }
+                Turn::Order(Order::End(why)) => return Err(why),
+                Turn::FromUpstream(Some(Ok(frame))) => {
+                    self.write(frame, WRITE_TIMEOUT).await?;
+                    Counters::count(&self.entry.handle().counters.to_device);
+                }
+                Turn::FromUpstream(Some(Err(e))) => return Err(e.into()),
+                Turn::FromUpstream(None) => return Err(UpstreamError::Released.into()),
+                Turn::FromDevice(Some(Ok(frame))) => {
+                    Counters::count(&self.entry.handle().counters.from_device);
+                    self.upstream.send(frame).await?;
+                }
+                Turn::FromDevice(Some(Err(e))) => return Err(e.into()),
+                Turn::FromDevice(None) => {
+                    return Err(LinkError::Closed {
+                        code: None,
+                        reason: String::new(),
+                    }
+                    .into());
+                }
+            }
+        }
+    }
+
+    /// What comes next: an order, then upstream (a noisy sensor must never delay a stop), then the device. After
+    /// [`UPSTREAM_BURST`] frames of upstream the device has its turn, so that a flood of commands does not hide
+    /// that it is gone.
+    async fn turn(&mut self, burst: &mut usize) -> Turn {
+        poll_fn(|cx| {
+            if let Poll::Ready(order) = self.entry.handle().poll_order(cx) {
+                return Poll::Ready(Turn::Order(order));
+            }
+            let device_first = *burst >= UPSTREAM_BURST;
+            if device_first {
+                *burst = 0;
+                if let Poll::Ready(frame) = self.link.poll_next_unpin(cx) {
+                    return Poll::Ready(Turn::FromDevice(frame));
+                }
+            }
+            if let Poll::Ready(frame) = self.upstream.poll_next_unpin(cx) {
+                *burst += 1;
+                return Poll::Ready(Turn::FromUpstream(frame));
+            }
+            *burst = 0;
+            if !device_first && let Poll::Ready(frame) = self.link.poll_next_unpin(cx) {
+                return Poll::Ready(Turn::FromDevice(frame));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    async fn write(&mut self, frame: Frame, limit: Duration) -> Result<(), Disconnect> {
+        match timeout(limit, self.link.send(frame)).await {
+            Ok(sent) => Ok(sent?),
+            Err(_) => Err(Disconnect::WriteTimeout(limit)),
+        }
+    }
+
+    async fn write_stop(&mut self, limit: Duration) -> Result<(), Disconnect> {
+        for i in 0..self.stop_frames.len() {
+            self.write(self.stop_frames[i].clone(), limit).await?;
+        }
+        Ok(())
+    }
+
+    /// The one way out. The device is stopped, upstream is told, the address is free, the far end is told: in
+    /// this order, because whoever waits for the address must not wait for a socket that hangs.
+    async fn close(mut self, why: Disconnect) {
+        why.log();
+        let stopped = why.leaves_link_usable() && self.write_stop(STOP_FLUSH_TIMEOUT).await.is_ok();
+        // A link that is being replaced may hang and take bytes that never arrive.
+        if !self.stop_frames.is_empty() && (!stopped || matches!(why, Disconnect::Replaced)) {
+            self.entry.owe_stop();
+        }
+        let Self {
+            entry,
+            mut link,
+            upstream,
+            ..
+        } = self;
+        // When the gateway stops, the server goes with it: nobody needs to see each device leave its list.
+        if matches!(why, Disconnect::Stopping) {
+            drop(upstream);
+        } else {
+            upstream.release().await;
+        }
+        let counters = &entry.handle().counters;
+        let dropped = counters.dropped.load(std::sync::atomic::Ordering::Relaxed);
+        if dropped > 0 {
+            warn!("{dropped} frames of this device were dropped because the server did not keep up");
+        }
+        debug!(?counters, "session over");
+        drop(entry);
+        link.set_close_reason(why.close_reason());
+        // Past the limit the socket is dropped as it is; there is nobody left to tell.
+        let _ = timeout(CLOSE_TIMEOUT, link.close()).await;
+    }
+}

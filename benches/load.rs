@@ -1,0 +1,469 @@
+//! The whole program under load, beside a bare websocket echo under the same load in the same run.
+//!
+//! `cargo bench --bench load` prints a table. It asserts nothing: a figure is for people to read, and a busy
+//! machine would break any bound. Both servers run as processes of their own, so that memory is theirs alone:
+//! the gateway is this package's own binary, the echo is this program started again.
+//!
+//! `cargo bench --bench load -- --devices 200` for a quick look; the default is 1,000.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures::stream::{FuturesUnordered, SplitSink, SplitStream};
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config};
+
+type Ws = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Devices that connect at the same moment, where the figure is a rate.
+const CONCURRENT: usize = 64;
+/// Round trips that one latency figure is taken from.
+const ROUND_TRIPS: usize = 2_000;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    if args.first().is_some_and(|a| a == "--echo") {
+        runtime.block_on(echo_server());
+        return;
+    }
+    let devices = args
+        .iter()
+        .position(|a| a == "--devices")
+        .and_then(|i| args.get(i + 1))
+        .map_or(1_000, |n| n.parse().expect("--devices takes a number"));
+    runtime.block_on(bench(devices));
+}
+
+/// The baseline: what a websocket costs with nothing behind it. Library defaults, one task a connection.
+async fn echo_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    println!("ready echo=ws://{}", listener.local_addr().expect("bound"));
+    loop {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        stream.set_nodelay(true).expect("a socket");
+        tokio::spawn(async move {
+            let Ok(mut ws) = tokio_tungstenite::accept_async(stream).await else {
+                return;
+            };
+            while let Some(Ok(message)) = ws.next().await {
+                if (message.is_text() || message.is_binary()) && ws.send(message).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// A server in a process of its own, killed when this goes.
+struct Server {
+    child: Child,
+    urls: HashMap<String, String>,
+}
+
+impl Server {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped"))
+            .read_line(&mut line)
+            .expect("a ready line");
+        let urls = line
+            .split_whitespace()
+            .filter_map(|word| word.split_once('='))
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect();
+        Self { child, urls }
+    }
+
+    fn gateway(state: &tempfile::TempDir) -> Self {
+        Self::start(
+            Command::new(env!("CARGO_BIN_EXE_wsdm-gateway"))
+                .args([
+                    "run",
+                    "--device-listen",
+                    "127.0.0.1:0",
+                    "--client-listen",
+                    "127.0.0.1:0",
+                    "-q",
+                ])
+                .env("XDG_STATE_HOME", state.path()),
+        )
+    }
+
+    fn echo() -> Self {
+        Self::start(Command::new(std::env::current_exe().expect("this program")).arg("--echo"))
+    }
+
+    fn url(&self, name: &str) -> &str {
+        &self.urls[name]
+    }
+
+    /// Resident memory in KiB.
+    fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        status
+            .lines()
+            .find_map(|l| l.strip_prefix("VmRSS:"))
+            .and_then(|l| l.trim().trim_end_matches(" kB").parse().ok())
+            .unwrap_or(0)
+    }
+
+    /// Resident memory once it has not changed by a percent for a second.
+    async fn settled(&self) -> u64 {
+        let mut last = self.resident();
+        for _ in 0..30 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let now = self.resident();
+            if now.abs_diff(last) * 100 <= last {
+                return now;
+            }
+            last = now;
+        }
+        last
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn connect(url: &str) -> Ws {
+    let stream = TcpStream::connect(url.trim_start_matches("ws://"))
+        .await
+        .expect("an open port");
+    stream.set_nodelay(true).expect("a socket");
+    let config = WebSocketConfig::default()
+        .read_buffer_size(1024)
+        .write_buffer_size(0)
+        .max_write_buffer_size(1 << 20);
+    let (ws, _) = client_async_with_config(url, MaybeTlsStream::Plain(stream), Some(config))
+        .await
+        .expect("a websocket");
+    ws
+}
+
+fn handshake(i: usize) -> String {
+    json!({ "identifier": "LVSDevice", "address": format!("{i:012X}"), "version": 0 }).to_string()
+}
+
+/// When each device got its last command: nanoseconds since the start of the run.
+struct Devices {
+    started: Instant,
+    vibrated: Vec<AtomicU64>,
+    woken: Mutex<HashMap<usize, oneshot::Sender<()>>>,
+}
+
+impl Devices {
+    fn now(&self) -> u64 {
+        self.started.elapsed().as_nanos() as u64
+    }
+}
+
+/// A lovense with one motor: answers what the server asks, and notes when a command arrives.
+async fn lovense(mut ws: Ws, i: usize, devices: Arc<Devices>) {
+    while let Some(Ok(message)) = ws.next().await {
+        let Message::Binary(frame) = message else { continue };
+        let answer = match &frame[..] {
+            b"DeviceType;" => format!("S:11:{i:012X};"),
+            b"Battery;" => "90;".to_owned(),
+            _ => {
+                devices.vibrated[i].store(devices.now(), Ordering::Release);
+                if let Some(waiting) = devices.woken.lock().expect("whole").remove(&i) {
+                    let _ = waiting.send(());
+                }
+                continue;
+            }
+        };
+        if ws.send(Message::binary(answer)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A Buttplug client of message version 4, in bare JSON so that its own cost is small.
+struct Client {
+    sink: SplitSink<Ws, Message>,
+    replies: mpsc::UnboundedReceiver<Value>,
+    /// The indexes of the devices listed, by address order of their names; kept by the reader.
+    listed: tokio::sync::watch::Receiver<Vec<u32>>,
+    id: u32,
+}
+
+impl Client {
+    async fn connect(url: &str) -> Self {
+        let (sink, stream) = connect(url).await.split();
+        let (reply, replies) = mpsc::unbounded_channel();
+        let (list, listed) = tokio::sync::watch::channel(Vec::new());
+        tokio::spawn(read_client(stream, reply, list));
+        let mut client = Self {
+            sink,
+            replies,
+            listed,
+            id: 0,
+        };
+        let hello = json!({"ClientName": "load", "ProtocolVersionMajor": 4, "ProtocolVersionMinor": 0});
+        client.call("RequestServerInfo", hello).await;
+        client.call("RequestDeviceList", json!({})).await;
+        client
+    }
+
+    async fn call(&mut self, name: &str, mut fields: Value) -> Value {
+        self.id += 1;
+        fields["Id"] = self.id.into();
+        self.sink
+            .send(Message::text(json!([{ name: fields }]).to_string()))
+            .await
+            .expect("an open socket");
+        loop {
+            let reply = self.replies.recv().await.expect("a reply");
+            let body = reply
+                .as_object()
+                .and_then(|o| o.values().next())
+                .expect("a message");
+            if body["Id"] == self.id {
+                return reply;
+            }
+        }
+    }
+}
+
+async fn read_client(
+    mut stream: SplitStream<Ws>,
+    reply: mpsc::UnboundedSender<Value>,
+    list: tokio::sync::watch::Sender<Vec<u32>>,
+) {
+    while let Some(Ok(message)) = stream.next().await {
+        let Message::Text(text) = message else { continue };
+        let messages: Vec<Value> = serde_json::from_str(&text).expect("Buttplug messages");
+        for message in messages {
+            if let Some(devices) = message["DeviceList"]["Devices"].as_object() {
+                list.send_replace(devices.keys().map(|k| k.parse().expect("an index")).collect());
+            }
+            let _ = reply.send(message);
+        }
+    }
+}
+
+fn percentiles(mut nanos: Vec<u64>) -> String {
+    nanos.sort_unstable();
+    let at = |p: f64| nanos[((nanos.len() - 1) as f64 * p) as usize] as f64 / 1_000.0;
+    format!("p50 {:>8.1} µs   p99 {:>8.1} µs", at(0.50), at(0.99))
+}
+
+/// Connections a second, from the connect to the first answer.
+async fn handshakes(url: &str, total: usize) -> f64 {
+    let started = Instant::now();
+    let mut running = FuturesUnordered::new();
+    let mut next = 0;
+    let mut done = 0;
+    while done < total {
+        while running.len() < CONCURRENT && next < total {
+            let url = url.to_owned();
+            let i = next;
+            next += 1;
+            running.push(tokio::spawn(async move {
+                let mut ws = connect(&url).await;
+                ws.send(Message::text(handshake(i)))
+                    .await
+                    .expect("an open socket");
+                ws.next().await.expect("an answer").expect("whole");
+            }));
+        }
+        running.next().await.expect("one is running").expect("no panic");
+        done += 1;
+    }
+    total as f64 / started.elapsed().as_secs_f64()
+}
+
+async fn echo_round_trips(ws: &mut Ws) -> Vec<u64> {
+    let mut nanos = Vec::with_capacity(ROUND_TRIPS);
+    for _ in 0..ROUND_TRIPS {
+        let started = Instant::now();
+        ws.send(Message::binary(&b"Vibrate:10;"[..]))
+            .await
+            .expect("an open socket");
+        ws.next().await.expect("an echo").expect("whole");
+        nanos.push(started.elapsed().as_nanos() as u64);
+    }
+    nanos
+}
+
+/// From a client's command to the device's frame, then a battery query there and back.
+async fn latencies(client: &mut Client, devices: &Devices, by_index: &[(u32, usize)]) {
+    let mut commands = Vec::with_capacity(ROUND_TRIPS);
+    let mut queries = Vec::with_capacity(ROUND_TRIPS);
+    for n in 0..ROUND_TRIPS {
+        let (index, device) = by_index[n % by_index.len()];
+        let (woken, arrived) = oneshot::channel();
+        devices.woken.lock().expect("whole").insert(device, woken);
+        // Never the same value twice in a row for one device: the server drops repeats.
+        let value = 1 + (n / by_index.len()) % 20;
+        let sent = devices.now();
+        let call = client.call(
+            "OutputCmd",
+            json!({"DeviceIndex": index, "FeatureIndex": 0, "Command": {"Vibrate": {"Value": value}}}),
+        );
+        let reply = call.await;
+        assert!(reply.get("Ok").is_some(), "{reply}");
+        arrived.await.expect("the command arrives");
+        commands.push(
+            devices.vibrated[device]
+                .load(Ordering::Acquire)
+                .saturating_sub(sent),
+        );
+
+        let started = Instant::now();
+        let query = json!({"DeviceIndex": index, "FeatureIndex": 1, "Type": "Battery", "Command": "Read"});
+        let reply = client.call("InputCmd", query).await;
+        assert!(reply.get("InputReading").is_some(), "{reply}");
+        queries.push(started.elapsed().as_nanos() as u64);
+    }
+    println!(
+        "  command to device frame, {:>4} devices   {}",
+        by_index.len(),
+        percentiles(commands)
+    );
+    println!(
+        "  battery there and back,  {:>4} devices   {}",
+        by_index.len(),
+        percentiles(queries)
+    );
+}
+
+async fn bench(count: usize) {
+    let state = tempfile::tempdir().expect("a directory");
+    println!(
+        "load: {count} devices, {} cores, client, devices and server on this machine",
+        cores()
+    );
+
+    println!("handshakes a second ({CONCURRENT} at once, 2,000 in all)");
+    for (name, server, port) in [
+        ("bare echo", Server::echo(), "echo"),
+        ("gateway", Server::gateway(&state), "devices"),
+    ] {
+        println!("  {name:<10} {:>8.0}", handshakes(server.url(port), 2_000).await);
+    }
+
+    println!("bare echo");
+    {
+        let echo = Server::echo();
+        let mut one = connect(echo.url("echo")).await;
+        println!(
+            "  there and back,             1 device    {}",
+            percentiles(echo_round_trips(&mut one).await)
+        );
+        let before = echo.settled().await;
+        let mut all = Vec::new();
+        for i in 0..count {
+            let mut ws = connect(echo.url("echo")).await;
+            ws.send(Message::text(handshake(i)))
+                .await
+                .expect("an open socket");
+            ws.next().await.expect("an echo").expect("whole");
+            all.push(ws);
+        }
+        println!(
+            "  there and back,          {count:>4} devices   {}",
+            percentiles(echo_round_trips(&mut one).await)
+        );
+        let after = echo.settled().await;
+        println!(
+            "  memory a connection       {:>6.1} KiB",
+            (after - before) as f64 / count as f64
+        );
+    }
+
+    println!("gateway");
+    let gateway = Server::gateway(&state);
+    let devices = Arc::new(Devices {
+        started: Instant::now(),
+        vibrated: (0..=count).map(|_| AtomicU64::new(0)).collect(),
+        woken: Mutex::default(),
+    });
+    let mut client = Client::connect(gateway.url("clients")).await;
+    let mut listed = client.listed.clone();
+
+    // One device first: its index is the only one.
+    let mut ws = connect(gateway.url("devices")).await;
+    ws.send(Message::text(handshake(count)))
+        .await
+        .expect("an open socket");
+    let one = tokio::spawn(lovense(ws, count, devices.clone()));
+    listed.wait_for(|l| l.len() == 1).await.expect("a client");
+    let index = listed.borrow()[0];
+    latencies(&mut client, &devices, &[(index, count)]).await;
+    one.abort();
+    listed.wait_for(Vec::is_empty).await.expect("a client");
+
+    let before = gateway.settled().await;
+    let started = Instant::now();
+    for i in 0..count {
+        let url = gateway.url("devices").to_owned();
+        let devices = devices.clone();
+        tokio::spawn(async move {
+            let mut ws = connect(&url).await;
+            ws.send(Message::text(handshake(i)))
+                .await
+                .expect("an open socket");
+            lovense(ws, i, devices).await;
+        });
+    }
+    listed.wait_for(|l| l.len() == count).await.expect("a client");
+    println!(
+        "  {count} devices at once, all listed after {:.2} s",
+        started.elapsed().as_secs_f64()
+    );
+    let after = gateway.settled().await;
+    println!(
+        "  memory a device           {:>6.1} KiB   ({} MiB before, {} MiB after, {})",
+        (after - before) as f64 / count as f64,
+        before / 1024,
+        after / 1024,
+        wsdm_gateway::ALLOCATOR,
+    );
+
+    // Which index is which device: command each once and see whose frame arrives.
+    let indexes = listed.borrow().clone();
+    let mut by_index = Vec::with_capacity(count);
+    let mut known: Vec<u64> = devices
+        .vibrated
+        .iter()
+        .map(|v| v.load(Ordering::Acquire))
+        .collect();
+    for index in indexes {
+        let command = json!({"DeviceIndex": index, "FeatureIndex": 0, "Command": {"Vibrate": {"Value": 20}}});
+        client.call("OutputCmd", command).await;
+        let device = loop {
+            let now = (0..count).find(|&i| devices.vibrated[i].load(Ordering::Acquire) != known[i]);
+            match now {
+                Some(i) => break i,
+                None => tokio::task::yield_now().await,
+            }
+        };
+        known[device] = devices.vibrated[device].load(Ordering::Acquire);
+        by_index.push((index, device));
+    }
+    latencies(&mut client, &devices, &by_index).await;
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(0, usize::from)
+}

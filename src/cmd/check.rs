@@ -1,0 +1,74 @@
+//! `check`
+
+use serde_json::json;
+
+use super::{print, run};
+use crate::cli::RunArgs;
+use crate::error::Error;
+use crate::udcf::Udcf;
+
+/// Says what `run` with the same arguments would come to.
+pub(super) fn check(args: RunArgs) -> Result<(), Error> {
+    let as_json = args.json;
+    let loaded = match run::load(args) {
+        Ok(loaded) => loaded,
+        Err(Error::Config(e)) if as_json => {
+            print(&format!("{:#}\n", json!({ "ok": false, "problems": e.0 })))?;
+            return Err(e.into());
+        }
+        Err(e) => return Err(e),
+    };
+    let udcf = match &loaded.settings.udcf {
+        Some(path) => Udcf::load(path),
+        None => Ok(Udcf::builtin()),
+    };
+    let udcf = match udcf.and_then(|udcf| udcf.device_configuration().map(|_| udcf)) {
+        Ok(udcf) => udcf,
+        Err(e) => {
+            if as_json {
+                let problem = json!({ "at": "", "key": "udcf.path", "problem": e.to_string() });
+                print(&format!("{:#}\n", json!({ "ok": false, "problems": [problem] })))?;
+            }
+            return Err(e.into());
+        }
+    };
+    let names = udcf.websocket_names();
+    if as_json {
+        let names: Vec<_> = names
+            .iter()
+            .map(|(name, protocol)| json!({ "name": name, "protocol": protocol }))
+            .collect();
+        let all = json!({
+            "ok": true,
+            "file": loaded.file,
+            "settings": loaded.shown,
+            "udcf": { "migration": udcf.summary(), "warnings": udcf.warnings(), "websocket": names },
+        });
+        return print(&format!("{all:#}\n"));
+    }
+    let mut text = match &loaded.file {
+        Some(file) => format!("read {}\n\n", file.display()),
+        None => "no gateway.toml was read\n\n".to_owned(),
+    };
+    let widest = |of: fn(&crate::config::Shown) -> usize| loaded.shown.iter().map(of).max().unwrap_or(0);
+    let (key, value) = (
+        widest(|s| s.key.len()),
+        widest(|s| s.value.chars().count()).min(44),
+    );
+    for shown in &loaded.shown {
+        text += &format!("{:key$}  {:value$}  {}\n", shown.key, shown.value, shown.source);
+    }
+    text += "\nidentifiers that devices may send\n";
+    for (name, protocol) in names {
+        text += &format!("  {name}  {protocol}\n");
+    }
+    for line in udcf
+        .summary()
+        .into_iter()
+        .chain(udcf.warnings().iter().map(String::as_str))
+    {
+        text += &format!("\n{line}\n");
+    }
+    text += "\nno problems\n";
+    print(&text)
+}

@@ -1,0 +1,89 @@
+//! `udcf check`, `udcf migrate`, `udcf add`, `udcf protocols`
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::print;
+use crate::cli::UdcfCommand;
+use crate::error::Error;
+use crate::udcf::check::check;
+use crate::udcf::edit::{Added, add, back_up, replace};
+use crate::udcf::{Udcf, protocols};
+
+pub(super) fn udcf(command: UdcfCommand) -> Result<(), Error> {
+    match command {
+        UdcfCommand::Check { file, json: true } => match check(&file) {
+            Ok(report) => print(&format!("{}\n", json!({ "ok": true, "report": report }))),
+            Err(e) => {
+                print(&format!(
+                    "{}\n",
+                    json!({ "ok": false, "at": e.at(), "problem": e.problem(), "hint": e.hint() })
+                ))?;
+                Err(e.into())
+            }
+        },
+        UdcfCommand::Check { file, json: false } => {
+            print(&check(&file)?.to_text(&file.display().to_string()))
+        }
+        UdcfCommand::Migrate { file, output } => migrate(&file, output.as_deref()),
+        UdcfCommand::Add {
+            protocol,
+            websocket,
+            file,
+        } => {
+            let done = match add(&file, &protocol, &websocket)? {
+                Added::Added => "added to",
+                Added::Created => "written to the new file",
+                Added::AlreadyThere => "already in",
+            };
+            print(&format!("{websocket} ({protocol}): {done} {}\n", file.display()))
+        }
+        UdcfCommand::Protocols { json } => list_protocols(json),
+    }
+}
+
+/// Results on stdout, what is to be said about them on stderr.
+fn migrate(file: &Path, output: Option<&Path>) -> Result<(), Error> {
+    let udcf = Udcf::load(file)?;
+    for line in udcf
+        .summary()
+        .into_iter()
+        .chain(udcf.warnings().iter().map(String::as_str))
+    {
+        eprintln!("{line}");
+    }
+    let Some(output) = output else {
+        return print(&udcf.to_json());
+    };
+    // The file itself may be named as output; then the old one is kept.
+    if output.exists() {
+        let copy = back_up(output).map_err(Error::Output)?;
+        eprintln!("{} was there: it is kept as {}", output.display(), copy.display());
+    }
+    replace(output, &udcf.to_json()).map_err(Error::Output)
+}
+
+fn list_protocols(as_json: bool) -> Result<(), Error> {
+    if as_json {
+        let all: Vec<_> = protocols::all().collect();
+        return print(&format!("{}\n", json!(all)));
+    }
+    let width = protocols::all().map(|p| p.name.len()).max().unwrap_or(0);
+    let mut text = format!(
+        "{:width$}  {:7}  {:6}  what its devices can do\n",
+        "protocol", "default", "models"
+    );
+    for p in protocols::all() {
+        let can: Vec<&str> = p.outputs.iter().chain(&p.inputs).map(String::as_str).collect();
+        let default = if p.has_default { "yes" } else { "no" };
+        text += &format!(
+            "{:width$}  {default:7}  {:6}  {}\n",
+            p.name,
+            p.models,
+            can.join(", ")
+        );
+    }
+    text += "\ndefault: a device that is known by its websocket name alone has features\n";
+    print(&text)
+}

@@ -1,0 +1,179 @@
+//! gateway.toml -> values with their place in the file.
+
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::Problem;
+use super::layers::{Given, Layers, Source};
+
+/// What a file may hold.
+const KEYS: &[(&str, &[&str])] = &[
+    (
+        "devices",
+        &[
+            "listen",
+            "token",
+            "origins",
+            "handshake_timeout_ms",
+            "ping_interval_ms",
+            "on_close",
+        ],
+    ),
+    (
+        "clients",
+        &[
+            "listen",
+            "server_name",
+            "max_ping_time_ms",
+            "handshake_timeout_ms",
+            "ping_interval_ms",
+        ],
+    ),
+    ("udcf", &["path"]),
+    ("state", &["path"]),
+];
+
+/// A configuration has a few kilobytes; more than this is another file.
+const MAX_BYTES: u64 = 1024 * 1024;
+/// Names less alike than this are not taken for typing errors.
+const NEAREST_MIN_SIMILARITY: f64 = 0.7;
+
+/// Reads a file into the layers; whatever is wrong with it becomes a problem.
+pub(super) fn read(path: &Path, layers: &mut Layers, problems: &mut Vec<Problem>) {
+    let whole = |problem: String| Problem {
+        at: path.display().to_string(),
+        key: String::new(),
+        problem,
+    };
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => return problems.push(whole("is a directory, not a file".to_owned())),
+        Ok(meta) if meta.len() > MAX_BYTES => {
+            return problems.push(whole(format!("has {} bytes: not a gateway.toml", meta.len())));
+        }
+        _ => {}
+    }
+    let text = match std::fs::read(path) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(e) => return problems.push(whole(format!("is not UTF-8: {}", e.utf8_error()))),
+        },
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return problems.push(whole(
+                "is not there; to get one: wsdm-gateway init > gateway.toml".to_owned(),
+            ));
+        }
+        Err(e) => return problems.push(whole(format!("cannot be read: {e}"))),
+    };
+    let mut reading = Reading {
+        path,
+        text: &text,
+        layers,
+        problems,
+    };
+    let (table, errors) = DeTable::parse_recoverable(&text);
+    for error in errors {
+        let start = error.span().map_or(0, |s| s.start);
+        reading.problem(start, "", error.message().to_owned());
+    }
+    reading.sections(table.get_ref());
+}
+
+struct Reading<'a> {
+    path: &'a Path,
+    text: &'a str,
+    layers: &'a mut Layers,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Reading<'_> {
+    fn source(&self, at: usize) -> Source {
+        let before = self.text.get(..at).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Source::File(self.path.to_owned(), line, column)
+    }
+
+    fn problem(&mut self, at: usize, key: &str, problem: String) {
+        let at = self.source(at).to_string();
+        self.problems.push(Problem {
+            at,
+            key: key.to_owned(),
+            problem,
+        });
+    }
+
+    fn sections(&mut self, table: &DeTable<'_>) {
+        for (name, value) in table {
+            let at = name.span().start;
+            let Some((section, keys)) = KEYS.iter().find(|(section, _)| section == name.get_ref()) else {
+                let problem = unknown("section", name.get_ref(), KEYS.iter().map(|(s, _)| *s));
+                self.problem(at, name.get_ref(), problem);
+                continue;
+            };
+            let DeValue::Table(values) = value.get_ref() else {
+                self.problem(
+                    at,
+                    section,
+                    format!("is a {}, not a section [{section}]", value.get_ref().type_str()),
+                );
+                continue;
+            };
+            for (key, value) in values {
+                let full = format!("{section}.{}", key.get_ref());
+                if keys.contains(&key.get_ref().as_ref()) {
+                    self.value(&full, value);
+                } else {
+                    let problem = unknown("key", key.get_ref(), keys.iter().copied());
+                    self.problem(key.span().start, &full, problem);
+                }
+            }
+        }
+    }
+
+    fn value(&mut self, key: &str, value: &Spanned<DeValue<'_>>) {
+        let at = value.span().start;
+        let given = match value.get_ref() {
+            DeValue::String(text) if text.is_empty() => {
+                return self.problem(at, key, "is empty; leave the key out instead".to_owned());
+            }
+            DeValue::String(text) => Some(Given::Text(text.to_string())),
+            DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix())
+                .ok()
+                .map(Given::Integer),
+            DeValue::Array(items) => items
+                .iter()
+                .map(|i| i.get_ref().as_str().map(str::to_owned))
+                .collect::<Option<Vec<_>>>()
+                .map(Given::List),
+            _ => None,
+        };
+        match given {
+            Some(given) => self.layers.give(key, given, self.source(at)),
+            None => {
+                let kind = value.get_ref().type_str();
+                self.problem(
+                    at,
+                    key,
+                    format!("a value of this kind ({kind}) does not belong here"),
+                );
+            }
+        }
+    }
+}
+
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let nearest = known
+        .clone()
+        .map(|k| (strsim::jaro_winkler(k, name), k))
+        .filter(|(likeness, _)| *likeness >= NEAREST_MIN_SIMILARITY)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    match nearest {
+        Some((_, nearest)) => format!("there is no {what} of this name; did you mean {nearest:?}?"),
+        None => format!(
+            "there is no {what} of this name; there are {}",
+            known.collect::<Vec<_>>().join(", ")
+        ),
+    }
+}

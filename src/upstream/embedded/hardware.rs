@@ -1,0 +1,380 @@
+//! Our own hardware communication manager: a session's upstream half on one side, the library's hardware on the
+//! other.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use buttplug_core::ButtplugResultFuture;
+use buttplug_core::errors::ButtplugDeviceError;
+use buttplug_server::device::hardware::communication::{
+    HardwareCommunicationManager, HardwareCommunicationManagerBuilder, HardwareCommunicationManagerEvent,
+};
+use buttplug_server::device::hardware::{
+    GenericHardwareSpecializer, Hardware, HardwareConnector, HardwareEvent, HardwareInternal,
+    HardwareReadCmd, HardwareReading, HardwareSpecializer, HardwareSubscribeCmd, HardwareUnsubscribeCmd,
+    HardwareWriteCmd,
+};
+use buttplug_server_device_config::{Endpoint, ProtocolCommunicationSpecifier, WebsocketSpecifier};
+use bytes::Bytes;
+use futures::future::{self, BoxFuture};
+use futures::{FutureExt, Sink, Stream};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::{Sleep, sleep, timeout};
+use tracing::warn;
+
+use super::{Engine, Listing};
+use crate::link::Frame;
+use crate::registry::{Counters, SessionHandle};
+use crate::session::Disconnect;
+use crate::upstream::{UpstreamError, UpstreamIo};
+
+/// Slots of a device's event channel. The library ends a device whose events overflow, so it is never let run
+/// full; all slots are allocated at once, for every device.
+const EVENT_SLOTS: usize = 16;
+/// A device's frames that wait for a slot. Past that the oldest goes: a sensor's newest value is worth most.
+const BACKLOG: usize = 32;
+/// How soon waiting frames try again: nothing tells when a slot gets free.
+const BACKLOG_RETRY: Duration = Duration::from_millis(2);
+/// Writes that the library may have handed over. It waits for each, so that there is hardly ever a second one.
+const WRITE_QUEUE: usize = 4;
+/// How long a session waits for the library to unlist its device. Some protocols keep their hardware for ever.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A frame for the device, and whom to tell when the device's link took it.
+struct Write {
+    bytes: Bytes,
+    done: oneshot::Sender<()>,
+}
+
+/// What an announcement carries. Cloned for each try, since the library may drop one unseen.
+#[derive(Clone)]
+pub(super) struct ConnectorParts {
+    session: Arc<SessionHandle>,
+    writes: mpsc::Sender<Write>,
+    events: broadcast::Sender<HardwareEvent>,
+    subscribed: Arc<AtomicBool>,
+    taken: Arc<AtomicBool>,
+}
+
+impl ConnectorParts {
+    pub(super) fn identifier(&self) -> &str {
+        self.session.handshake.identifier.as_str()
+    }
+
+    pub(super) fn address(&self) -> &str {
+        self.session.handshake.address.as_str()
+    }
+}
+
+/// The two ends of a device: what is announced, and the session's upstream half.
+pub(super) fn pair(
+    engine: Arc<Engine>,
+    session: Arc<SessionHandle>,
+    listing: Arc<Listing>,
+) -> (ConnectorParts, EmbeddedIo) {
+    let (writes, written) = mpsc::channel(WRITE_QUEUE);
+    let events = broadcast::Sender::new(EVENT_SLOTS);
+    let subscribed = Arc::new(AtomicBool::new(false));
+    let taken = Arc::new(AtomicBool::new(false));
+    let io = EmbeddedIo {
+        engine,
+        session: session.clone(),
+        writes: written,
+        unconfirmed: None,
+        events: events.clone(),
+        backlog: VecDeque::new(),
+        retry: None,
+        subscribed: subscribed.clone(),
+        taken: taken.clone(),
+        listing,
+    };
+    (
+        ConnectorParts {
+            session,
+            writes,
+            events,
+            subscribed,
+            taken,
+        },
+        io,
+    )
+}
+
+/// A session's half of a device in the library.
+pub(super) struct EmbeddedIo {
+    engine: Arc<Engine>,
+    session: Arc<SessionHandle>,
+    writes: mpsc::Receiver<Write>,
+    /// The write that the session has in hand; being asked for the next one says that it is done.
+    unconfirmed: Option<oneshot::Sender<()>>,
+    events: broadcast::Sender<HardwareEvent>,
+    backlog: VecDeque<Bytes>,
+    retry: Option<Pin<Box<Sleep>>>,
+    subscribed: Arc<AtomicBool>,
+    taken: Arc<AtomicBool>,
+    listing: Arc<Listing>,
+}
+
+impl EmbeddedIo {
+    /// Moves waiting frames into free slots.
+    fn pass_on(&mut self) {
+        while self.events.len() < EVENT_SLOTS
+            && let Some(bytes) = self.backlog.pop_front()
+        {
+            let address = self.session.handshake.address.as_str().to_owned();
+            // No receiver: the protocol does not listen.
+            let _ = self
+                .events
+                .send(HardwareEvent::Notification(address, Endpoint::Rx, bytes.into()));
+        }
+    }
+
+    fn poll_backlog(&mut self, cx: &mut Context<'_>) {
+        while !self.backlog.is_empty() {
+            let retry = self.retry.get_or_insert_with(|| Box::pin(sleep(BACKLOG_RETRY)));
+            if retry.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.retry = None;
+            self.pass_on();
+        }
+    }
+}
+
+impl Stream for EmbeddedIo {
+    type Item = Result<Frame, UpstreamError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if let Some(done) = this.unconfirmed.take() {
+            // The library may have given up waiting.
+            let _ = done.send(());
+        }
+        this.poll_backlog(cx);
+        match std::task::ready!(this.writes.poll_recv(cx)) {
+            Some(Write { bytes, done }) => {
+                this.unconfirmed = Some(done);
+                Poll::Ready(Some(Ok(Frame(bytes))))
+            }
+            None if this.listing.was_listed() => Poll::Ready(Some(Err(UpstreamError::Released))),
+            None if this.taken.load(Ordering::Acquire) => Poll::Ready(Some(Err(UpstreamError::InitFailed))),
+            None => Poll::Ready(Some(Err(UpstreamError::NotTaken))),
+        }
+    }
+}
+
+impl Sink<Frame> for EmbeddedIo {
+    type Error = UpstreamError;
+
+    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), UpstreamError> {
+        // An empty frame says nothing, and the library panics on some. Before the protocol subscribes nobody
+        // asked for anything: a greeting would be taken for the answer to the first question.
+        if frame.0.is_empty() || !self.subscribed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.pass_on();
+        if self.backlog.len() >= BACKLOG {
+            self.backlog.pop_front();
+            let dropped = &self.session.counters.dropped;
+            if dropped.load(Ordering::Relaxed) == 0 {
+                warn!("the device sends faster than the server reads: its oldest frames are dropped");
+            }
+            Counters::count(dropped);
+        }
+        self.backlog.push_back(frame.0);
+        self.pass_on();
+        Ok(())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl UpstreamIo for EmbeddedIo {
+    fn release(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        async move {
+            self.unconfirmed = None;
+            let _ = self.events.send(HardwareEvent::Disconnected(
+                self.session.handshake.address.as_str().to_owned(),
+            ));
+            let unlisted = async {
+                loop {
+                    tokio::select! {
+                        // Writes are dropped, which tells the library that they failed: its device task comes
+                        // to the event only after the write that it waits for.
+                        write = self.writes.recv() => if write.is_none() { break },
+                        () = self.listing.unlisted() => break,
+                    }
+                }
+            };
+            if timeout(RELEASE_TIMEOUT, unlisted).await.is_err() {
+                tracing::debug!("the server keeps the device's hardware");
+            }
+            self.engine.forget(&self.session);
+        }
+        .boxed()
+    }
+}
+
+/// Builds the manager, and hands out the library's sender for found devices.
+pub(super) struct CommunicationManagerBuilder {
+    found: Arc<OnceLock<mpsc::Sender<HardwareCommunicationManagerEvent>>>,
+}
+
+/// Where the library's sender is found once it was built.
+pub(super) struct FoundSender(Arc<OnceLock<mpsc::Sender<HardwareCommunicationManagerEvent>>>);
+
+impl FoundSender {
+    /// The sender; call it after the device manager was built.
+    pub(super) fn take(self) -> mpsc::Sender<HardwareCommunicationManagerEvent> {
+        self.0
+            .get()
+            .cloned()
+            .expect("the library builds every manager before its own build is done")
+    }
+}
+
+impl CommunicationManagerBuilder {
+    pub(super) fn new() -> (Self, FoundSender) {
+        let found = Arc::new(OnceLock::new());
+        (Self { found: found.clone() }, FoundSender(found))
+    }
+}
+
+impl HardwareCommunicationManagerBuilder for CommunicationManagerBuilder {
+    fn finish(
+        &mut self,
+        sender: mpsc::Sender<HardwareCommunicationManagerEvent>,
+    ) -> Box<dyn HardwareCommunicationManager> {
+        let _ = self.found.set(sender);
+        Box::new(CommunicationManager)
+    }
+}
+
+/// Devices come when they like, so there is nothing to scan for.
+struct CommunicationManager;
+
+impl HardwareCommunicationManager for CommunicationManager {
+    fn name(&self) -> &'static str {
+        "WsdmGateway"
+    }
+
+    fn start_scanning(&mut self) -> ButtplugResultFuture {
+        future::ready(Ok(())).boxed()
+    }
+
+    fn stop_scanning(&mut self) -> ButtplugResultFuture {
+        future::ready(Ok(())).boxed()
+    }
+
+    fn can_scan(&self) -> bool {
+        true
+    }
+}
+
+/// One announcement of a device. The library connects it, or drops it.
+pub(super) struct Connector {
+    parts: ConnectorParts,
+    taken: Option<oneshot::Sender<()>>,
+}
+
+impl Connector {
+    pub(super) fn new(parts: ConnectorParts, taken: oneshot::Sender<()>) -> Self {
+        Self {
+            parts,
+            taken: Some(taken),
+        }
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector")
+            .field("handshake", &self.parts.session.handshake)
+            .finish()
+    }
+}
+
+#[async_trait]
+impl HardwareConnector for Connector {
+    fn specifier(&self) -> ProtocolCommunicationSpecifier {
+        ProtocolCommunicationSpecifier::Websocket(WebsocketSpecifier::new(self.parts.identifier()))
+    }
+
+    async fn connect(&mut self) -> Result<Box<dyn HardwareSpecializer>, ButtplugDeviceError> {
+        self.parts.taken.store(true, Ordering::Release);
+        if let Some(taken) = self.taken.take() {
+            let _ = taken.send(());
+        }
+        // For generic protocols the name is what custom `configurations` are found by.
+        let hardware = Hardware::new(
+            self.parts.identifier(),
+            self.parts.address(),
+            &[Endpoint::Rx, Endpoint::Tx],
+            &None,
+            false,
+            Box::new(EmbeddedHardware(self.parts.clone())),
+        );
+        Ok(Box::new(GenericHardwareSpecializer::new(hardware)))
+    }
+}
+
+/// The device as the library sees it.
+struct EmbeddedHardware(ConnectorParts);
+
+impl HardwareInternal for EmbeddedHardware {
+    fn disconnect(&self) -> BoxFuture<'static, Result<(), ButtplugDeviceError>> {
+        self.0.session.end(Disconnect::Upstream(UpstreamError::Released));
+        future::ready(Ok(())).boxed()
+    }
+
+    fn event_stream(&self) -> broadcast::Receiver<HardwareEvent> {
+        self.0.events.subscribe()
+    }
+
+    fn read_value(
+        &self,
+        _: &HardwareReadCmd,
+    ) -> BoxFuture<'static, Result<HardwareReading, ButtplugDeviceError>> {
+        let why = "a device of the Websocket Device Manager cannot be read, it sends by itself";
+        future::ready(Err(ButtplugDeviceError::UnhandledCommand(why.to_owned()))).boxed()
+    }
+
+    /// Done when the device's link took the bytes.
+    fn write_value(&self, msg: &HardwareWriteCmd) -> BoxFuture<'static, Result<(), ButtplugDeviceError>> {
+        let writes = self.0.writes.clone();
+        let bytes = Bytes::copy_from_slice(msg.data());
+        async move {
+            let gone = || ButtplugDeviceError::DeviceCommunicationError("the device is gone".to_owned());
+            let (done, written) = oneshot::channel();
+            writes.send(Write { bytes, done }).await.map_err(|_| gone())?;
+            written.await.map_err(|_| gone())
+        }
+        .boxed()
+    }
+
+    fn subscribe(&self, _: &HardwareSubscribeCmd) -> BoxFuture<'static, Result<(), ButtplugDeviceError>> {
+        self.0.subscribed.store(true, Ordering::Release);
+        future::ready(Ok(())).boxed()
+    }
+
+    fn unsubscribe(&self, _: &HardwareUnsubscribeCmd) -> BoxFuture<'static, Result<(), ButtplugDeviceError>> {
+        self.0.subscribed.store(false, Ordering::Release);
+        future::ready(Ok(())).boxed()
+    }
+}

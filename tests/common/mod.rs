@@ -1,0 +1,204 @@
+//! What the integration tests share: a gateway in this process, devices that speak raw websocket, and a clock.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+pub mod json_client;
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use buttplug_client::ButtplugClient;
+use buttplug_client::connector::ButtplugRemoteClientConnector;
+use buttplug_client::serializer::ButtplugClientJSONSerializer;
+use buttplug_transport_websocket_tungstenite::ButtplugWebsocketClientTransport;
+use futures::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_util::sync::CancellationToken;
+use wsdm_gateway::config::{ClientSettings, DeviceSettings, Settings};
+use wsdm_gateway::gateway::{Bound, Gateway};
+
+/// Past this, something that should have happened did not. Generous: machines are slow, and it costs nothing.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Defaults, on ports that the system chooses, remembering nothing.
+pub fn settings() -> Settings {
+    Settings {
+        devices: DeviceSettings {
+            listen: ANY_PORT,
+            token: None,
+            origins: Vec::new(),
+            handshake_timeout: Duration::from_secs(5),
+            ping_interval: Duration::from_millis(2_500),
+            on_close: None,
+        },
+        clients: ClientSettings {
+            listen: ANY_PORT,
+            server_name: "test gateway".to_owned(),
+            max_ping_time: None,
+            handshake_timeout: Duration::from_secs(5),
+            ping_interval: Duration::from_millis(2_500),
+        },
+        udcf: None,
+        state_file: None,
+    }
+}
+
+/// A gateway in this process.
+pub struct Running {
+    pub bound: Bound,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    pub async fn start(settings: Settings) -> Self {
+        let gateway = Gateway::bind(settings).await.expect("the gateway starts");
+        let bound = gateway.bound();
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(gateway.serve(stop.clone()));
+        Self { bound, stop, task }
+    }
+
+    pub fn devices(&self) -> String {
+        format!("ws://{}", self.bound.devices)
+    }
+
+    pub fn clients(&self) -> String {
+        format!("ws://{}", self.bound.clients)
+    }
+
+    /// What a signal does.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        within("the gateway stops", self.task)
+            .await
+            .expect("without a panic");
+    }
+}
+
+/// Awaits something that must happen.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future)
+        .await
+        .unwrap_or_else(|_| panic!("in time: {what}"))
+}
+
+/// Looks again and again until it is so.
+pub async fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    within(what, async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+/// A device at the level of websocket messages, for what no well-behaved device does.
+pub struct RawDevice {
+    pub ws: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl RawDevice {
+    pub async fn connect(url: &str) -> Self {
+        let (ws, _) = within("the websocket opens", connect_async(url))
+            .await
+            .expect("an open port");
+        Self { ws }
+    }
+
+    /// Connects and shakes hands.
+    pub async fn hello(url: &str, identifier: &str, address: &str) -> Self {
+        let mut device = Self::connect(url).await;
+        device.text(&handshake(identifier, address)).await;
+        device
+    }
+
+    /// A lovense that has answered the server's question, and so is about to be listed.
+    pub async fn lovense(url: &str, address: &str) -> Self {
+        let mut device = Self::hello(url, "LVSDevice", address).await;
+        device.expect("DeviceType;").await;
+        device.binary(format!("Z:11:{address};").as_bytes()).await;
+        device
+    }
+
+    pub async fn text(&mut self, text: &str) {
+        self.ws.send(Message::text(text)).await.expect("an open socket");
+    }
+
+    pub async fn binary(&mut self, bytes: &[u8]) {
+        self.ws
+            .send(Message::binary(bytes.to_vec()))
+            .await
+            .expect("an open socket");
+    }
+
+    /// The next frame of the gateway, as text.
+    pub async fn frame(&mut self) -> String {
+        within("a frame", async {
+            loop {
+                match self
+                    .ws
+                    .next()
+                    .await
+                    .expect("an open socket")
+                    .expect("a whole message")
+                {
+                    Message::Binary(bytes) => return String::from_utf8(bytes.into()).expect("text"),
+                    Message::Ping(_) | Message::Pong(_) => {}
+                    other => panic!("not a binary frame: {other:?}"),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Reads until this very frame comes.
+    pub async fn expect(&mut self, wanted: &str) {
+        let mut seen = Vec::new();
+        loop {
+            let frame = within(&format!("{wanted:?} after {seen:?}"), self.frame()).await;
+            if frame == wanted {
+                return;
+            }
+            seen.push(frame);
+        }
+    }
+
+    /// Reads until the gateway closes: the code and the reason.
+    pub async fn closed(&mut self) -> (u16, String) {
+        within("a Close frame", async {
+            loop {
+                match self.ws.next().await {
+                    Some(Ok(Message::Close(Some(frame)))) => {
+                        return (frame.code.into(), frame.reason.as_str().to_owned());
+                    }
+                    Some(Ok(Message::Close(None))) | None => panic!("closed without a code"),
+                    Some(Ok(_)) => {}
+                    Some(Err(e)) => panic!("broken before a Close frame: {e}"),
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// The handshake's JSON.
+pub fn handshake(identifier: &str, address: &str) -> String {
+    serde_json::json!({ "identifier": identifier, "address": address, "version": 0 }).to_string()
+}
+
+/// A real Buttplug client, connected.
+pub async fn client(url: &str, name: &str) -> ButtplugClient {
+    let connector = ButtplugRemoteClientConnector::<_, ButtplugClientJSONSerializer>::new(
+        ButtplugWebsocketClientTransport::new_insecure_connector(url),
+    );
+    let client = ButtplugClient::new(name);
+    within("the client connects", client.connect(connector))
+        .await
+        .expect("a Buttplug server");
+    client
+}
