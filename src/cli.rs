@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::cmd::simulate::SimulateArgs;
 use crate::logging::LogFormat;
 
 /// Gives any DIY microcontroller device a place in the Buttplug ecosystem.
@@ -59,6 +60,11 @@ pub enum Command {
         after_help = "Example:\n  wsdm-gateway udcf check my-devices.json"
     )]
     Udcf(UdcfCommand),
+    /// Be a device, in software, for any server of the Websocket Device Manager
+    #[command(
+        after_help = "Examples:\n  wsdm-gateway simulate lovense\n  wsdm-gateway simulate lovense --model edge --count 3\n  wsdm-gateway simulate tcode --url ws://192.168.1.20:54817"
+    )]
+    Simulate(SimulateArgs),
     /// Print completions for a shell
     #[command(
         after_help = "Example:\n  wsdm-gateway completions bash > ~/.local/share/bash-completion/completions/wsdm-gateway"

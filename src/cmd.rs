@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod run;
+pub mod simulate;
 pub mod udcf;
 
 use std::io::Write;
@@ -22,6 +23,7 @@ pub fn execute(cli: Cli) -> Result<(), Error> {
         Command::Check(args) => check::check(args),
         Command::Init => print(config::EXAMPLE),
         Command::Udcf(command) => udcf::udcf(command),
+        Command::Simulate(args) => block_on(simulate::simulate(args))?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "wsdm-gateway", &mut script);

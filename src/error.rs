@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::cmd::simulate::SimulateError;
 use crate::config::ConfigError;
 use crate::gateway::GatewayError;
 use crate::udcf::UdcfError;
@@ -35,6 +36,9 @@ pub enum Error {
     /// The gateway did not start.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
+    /// A simulated device ended.
+    #[error(transparent)]
+    Simulate(#[from] SimulateError),
     /// Output could not be written.
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
@@ -51,6 +55,7 @@ impl Error {
             Self::Config(_) => Some("wsdm-gateway check lists what the configuration comes to".to_owned()),
             Self::Udcf(e) | Self::Gateway(GatewayError::Udcf(e)) => e.hint(),
             Self::Gateway(e) => e.hint(),
+            Self::Simulate(e) => e.hint(),
             Self::Output(_) | Self::Runtime(_) => None,
         }
     }
@@ -61,7 +66,7 @@ impl Error {
             Self::Usage { .. } | Self::Config(_) | Self::Udcf(_) | Self::Gateway(GatewayError::Udcf(_)) => {
                 EXIT_USAGE
             }
-            Self::Gateway(_) | Self::Output(_) | Self::Runtime(_) => EXIT_FAILED,
+            Self::Gateway(_) | Self::Simulate(_) | Self::Output(_) | Self::Runtime(_) => EXIT_FAILED,
         }
     }
 }

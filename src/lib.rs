@@ -20,13 +20,15 @@
 //! - [`clients`]: the port that Buttplug clients connect to.
 //!
 //! Around them: [`gateway`] wires the parts, from start to shutdown; [`config`] and [`defaults`] say how; [`udcf`]
-//! reads user device configuration files of every version, and keeps what the gateway learned; [`cli`] and [`cmd`]
+//! reads user device configuration files of every version, and keeps what the gateway learned; [`simulate`] is
+//! devices in software, with [`backoff`] between their tries; [`cli`] and [`cmd`]
 //! are the command line, [`error`] and [`logging`] what it says.
 //!
 //! One rule stands above the others: **outputs never outlive control**.
 
 pub mod accept;
 pub mod admission;
+pub mod backoff;
 pub mod cli;
 pub mod clients;
 pub mod close;
@@ -42,6 +44,7 @@ pub mod logging;
 pub mod refusal;
 pub mod registry;
 pub mod session;
+pub mod simulate;
 pub mod stop;
 pub mod udcf;
 pub mod upstream;

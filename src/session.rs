@@ -9,7 +9,9 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::close::{self, CloseReason};
-use crate::defaults::{CLOSE_TIMEOUT, STOP_FLUSH_TIMEOUT, UPSTREAM_BURST, WRITE_TIMEOUT};
+use crate::defaults::{
+    CLOSE_TIMEOUT, STOP_ANSWER_TIMEOUT, STOP_FLUSH_TIMEOUT, UPSTREAM_BURST, WRITE_TIMEOUT,
+};
 use crate::link::{Frame, FrameIo, LinkError};
 use crate::registry::{Counters, Entry, Order};
 use crate::upstream::{UpstreamError, UpstreamIo};
@@ -102,6 +104,7 @@ impl Session {
         if self.entry.owes_stop {
             info!("its last connection was lost before it could be stopped: stopping it now");
             self.write_stop(WRITE_TIMEOUT).await?;
+            self.skip_answers().await?;
         }
         let mut burst = 0;
         loop {
@@ -175,6 +178,29 @@ impl Session {
         for i in 0..self.stop_frames.len() {
             self.write(self.stop_frames[i].clone(), limit).await?;
         }
+        Ok(())
+    }
+
+    /// Takes the device's answers to the stop bytes out of the way: upstream, which has not said anything yet,
+    /// would take an `OK;` for the answer to its first question.
+    async fn skip_answers(&mut self) -> Result<(), Disconnect> {
+        let answers = async {
+            for _ in 0..self.stop_frames.len() {
+                match self.link.next().await {
+                    Some(Ok(_)) => {}
+                    Some(Err(e)) => return Err(e),
+                    None => {
+                        return Err(LinkError::Closed {
+                            code: None,
+                            reason: String::new(),
+                        });
+                    }
+                }
+            }
+            Ok(())
+        };
+        // Most boards answer nothing.
+        timeout(STOP_ANSWER_TIMEOUT, answers).await.unwrap_or(Ok(()))?;
         Ok(())
     }
 

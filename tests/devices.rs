@@ -293,3 +293,17 @@ async fn when_the_gateway_stops_devices_are_stopped_and_told_1001() {
     assert_eq!(greeting.closed().await.0, 1001);
     within("the gateway is down", stopping).await.unwrap();
 }
+
+/// Between the protocol's first answer and the listing the library listens to nobody: a device that leaves right
+/// then was listed for ever.
+#[tokio::test]
+async fn a_device_that_leaves_while_it_is_being_listed_is_no_ghost() {
+    let gateway = Running::start(settings()).await;
+    let client = client(&gateway.clients(), "lister").await;
+    for i in 0..40 {
+        reset(RawDevice::lovense(&gateway.devices(), &format!("{i:012X}")).await);
+    }
+    let _stays = RawDevice::lovense(&gateway.devices(), "8A3D9FAC2A45").await;
+    wait_until("only the one that stays is listed", || client.devices().len() == 1).await;
+    gateway.stop().await;
+}

@@ -272,7 +272,7 @@ impl ClientSession {
                 self.restart_ping_clock();
                 info!(
                     client = name.escape_debug().to_string(),
-                    "client connected, message version {version}"
+                    "client connected, message version {}", version as i32
                 );
                 // The library does not know of the ping that this session watches.
                 let limit = self

@@ -60,6 +60,7 @@ pub(super) struct ConnectorParts {
     events: broadcast::Sender<HardwareEvent>,
     subscribed: Arc<AtomicBool>,
     taken: Arc<AtomicBool>,
+    gone: Arc<AtomicBool>,
 }
 
 impl ConnectorParts {
@@ -82,6 +83,7 @@ pub(super) fn pair(
     let events = broadcast::Sender::new(EVENT_SLOTS);
     let subscribed = Arc::new(AtomicBool::new(false));
     let taken = Arc::new(AtomicBool::new(false));
+    let gone = Arc::new(AtomicBool::new(false));
     let io = EmbeddedIo {
         engine,
         session: session.clone(),
@@ -92,6 +94,7 @@ pub(super) fn pair(
         retry: None,
         subscribed: subscribed.clone(),
         taken: taken.clone(),
+        gone: gone.clone(),
         listing,
     };
     (
@@ -101,6 +104,7 @@ pub(super) fn pair(
             events,
             subscribed,
             taken,
+            gone,
         },
         io,
     )
@@ -118,6 +122,7 @@ pub(super) struct EmbeddedIo {
     retry: Option<Pin<Box<Sleep>>>,
     subscribed: Arc<AtomicBool>,
     taken: Arc<AtomicBool>,
+    gone: Arc<AtomicBool>,
     listing: Arc<Listing>,
 }
 
@@ -133,6 +138,15 @@ impl EmbeddedIo {
                 .events
                 .send(HardwareEvent::Notification(address, Endpoint::Rx, bytes.into()));
         }
+    }
+
+    /// Tells the library that the device is gone: whoever listens now by the event, whoever comes to listen later
+    /// by the mark. A device that leaves while it is being set up would else be listed after it left.
+    fn tell_gone(&self) {
+        self.gone.store(true, Ordering::SeqCst);
+        let address = self.session.handshake.address.as_str().to_owned();
+        // No receiver: the library has let go of it already.
+        let _ = self.events.send(HardwareEvent::Disconnected(address));
     }
 
     fn poll_backlog(&mut self, cx: &mut Context<'_>) {
@@ -209,9 +223,7 @@ impl UpstreamIo for EmbeddedIo {
     fn release(mut self: Box<Self>) -> BoxFuture<'static, ()> {
         async move {
             self.unconfirmed = None;
-            let _ = self.events.send(HardwareEvent::Disconnected(
-                self.session.handshake.address.as_str().to_owned(),
-            ));
+            self.tell_gone();
             let unlisted = async {
                 loop {
                     tokio::select! {
@@ -225,9 +237,16 @@ impl UpstreamIo for EmbeddedIo {
             if timeout(RELEASE_TIMEOUT, unlisted).await.is_err() {
                 tracing::debug!("the server keeps the device's hardware");
             }
-            self.engine.forget(&self.session);
         }
         .boxed()
+    }
+}
+
+/// However a session ends, a panic included, the library is told.
+impl Drop for EmbeddedIo {
+    fn drop(&mut self) {
+        self.tell_gone();
+        self.engine.forget(&self.session);
     }
 }
 
@@ -344,7 +363,14 @@ impl HardwareInternal for EmbeddedHardware {
     }
 
     fn event_stream(&self) -> broadcast::Receiver<HardwareEvent> {
-        self.0.events.subscribe()
+        let events = self.0.events.subscribe();
+        if self.0.gone.load(Ordering::SeqCst) {
+            let _ = self
+                .0
+                .events
+                .send(HardwareEvent::Disconnected(self.0.address().to_owned()));
+        }
+        events
     }
 
     fn read_value(

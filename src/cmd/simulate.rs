@@ -1,0 +1,206 @@
+//! `simulate`
+
+use std::io::IsTerminal;
+
+use clap::{Args, ValueEnum};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::print;
+use crate::defaults::DEVICE_LISTEN;
+use crate::error::Error;
+use crate::handshake::{Address, HandshakeError, Identifier};
+use crate::simulate::live::Live;
+use crate::simulate::target::Target;
+use crate::simulate::{DeviceOptions, Ended, Event, Kind, address, models, run, show};
+
+/// Events that may wait for the terminal.
+const EVENT_QUEUE: usize = 4_096;
+/// More devices than this in one process are hardly meant.
+const MAX_COUNT: u32 = 10_000;
+
+/// What can be simulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Protocol {
+    /// A lovense toy.
+    Lovense,
+    /// A TCode v0.3 device.
+    Tcode,
+}
+
+/// What `simulate` takes.
+#[derive(Clone, Debug, Args)]
+pub struct SimulateArgs {
+    /// What to be.
+    #[arg(value_enum)]
+    pub protocol: Protocol,
+    /// Connect to this Websocket Device Manager server.
+    #[arg(long, default_value_t = format!("ws://{DEVICE_LISTEN}"), env = "WSDM_GATEWAY_SIMULATE_URL")]
+    pub url: String,
+    /// The name in the server's UDCF [default: LVSDevice or TCodeDevice]
+    #[arg(long, value_name = "NAME")]
+    pub identifier: Option<String>,
+    /// Which device to be [default: the same each time on this machine]
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<String>,
+    /// The lovense model, by name or letter, such as hush, edge, nora, max [default: hush]
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Be this many devices, with addresses that count up.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_COUNT)))]
+    pub count: u32,
+    /// The battery level to report, in percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 90, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub battery: u8,
+    /// The token that the server asks for.
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "WSDM_GATEWAY_DEVICE_TOKEN",
+        hide_env_values = true
+    )]
+    pub token: Option<String>,
+    /// Print one JSON object for each thing that happens.
+    #[arg(long)]
+    pub json: bool,
+    /// Print lines, without bars, on a terminal too.
+    #[arg(long)]
+    pub plain: bool,
+}
+
+/// A simulated device that ended otherwise than by its owner's wish.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SimulateError(Ended);
+
+impl SimulateError {
+    /// One line on what to do.
+    pub fn hint(&self) -> Option<String> {
+        self.0.hint().map(str::to_owned)
+    }
+}
+
+/// Runs the devices until Ctrl-C, or until none of them may connect again.
+pub(super) async fn simulate(args: SimulateArgs) -> Result<(), Error> {
+    let epoch = Instant::now();
+    let devices = devices(&args, epoch)?;
+    let cancel = CancellationToken::new();
+    let (events, mut happened) = mpsc::channel(EVENT_QUEUE);
+    let mut running = JoinSet::new();
+    for options in devices.clone() {
+        running.spawn(run(options, events.clone(), cancel.clone()));
+    }
+    drop(events);
+    let mut screen = if args.json || args.plain || !std::io::stdout().is_terminal() {
+        Screen::Lines { json: args.json }
+    } else {
+        Screen::Live(Box::new(Live::new(&devices, epoch)))
+    };
+    let mut refresh = tokio::time::interval(Live::period());
+    let mut end = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut ending = false;
+    loop {
+        tokio::select! {
+            event = happened.recv() => match event {
+                Some(event) => screen.event(&devices, &event)?,
+                // Every device is over.
+                None => break,
+            },
+            _ = refresh.tick(), if screen.moves() => screen.refresh(),
+            // Where Ctrl-C cannot be listened for, the process is ended by it.
+            Ok(()) = &mut end, if !ending => {
+                ending = true;
+                cancel.cancel();
+            }
+        }
+    }
+    let mut failed = None;
+    while let Some(ended) = running.join_next().await {
+        if let Ok(ended) = ended
+            && !ended.is_success()
+        {
+            failed.get_or_insert(ended);
+        }
+    }
+    failed.map_or(Ok(()), |ended| Err(SimulateError(ended).into()))
+}
+
+enum Screen {
+    Lines { json: bool },
+    Live(Box<Live>),
+}
+
+impl Screen {
+    fn event(&mut self, devices: &[DeviceOptions], event: &Event) -> Result<(), Error> {
+        match self {
+            Self::Live(live) => live.event(event),
+            Self::Lines { json: true } => print(&(show::json_line(&devices[event.device], event) + "\n"))?,
+            Self::Lines { json: false } => {
+                if let Some(line) = show::line(&devices[event.device], event) {
+                    print(&(line + "\n"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn moves(&self) -> bool {
+        matches!(self, Self::Live(_))
+    }
+
+    fn refresh(&self) {
+        if let Self::Live(live) = self {
+            live.refresh();
+        }
+    }
+}
+
+/// What the arguments come to, one entry for each device.
+fn devices(args: &SimulateArgs, epoch: Instant) -> Result<Vec<DeviceOptions>, Error> {
+    let usage = |message: String, hint: String| Error::Usage { message, hint };
+    let mut target = Target::parse(&args.url).map_err(|e| usage(format!("--url: {e}"), e.hint()))?;
+    if let Some(token) = &args.token {
+        target = target.with_token(token);
+    }
+    let kind = match (args.protocol, &args.model) {
+        (Protocol::Lovense, None) => Kind::hush(),
+        (Protocol::Lovense, Some(model)) => {
+            let model = models::find(model).map_err(|e| usage(format!("--model: {e}"), e.hint()))?;
+            Kind::Lovense { model }
+        }
+        (Protocol::Tcode, None) => Kind::Tcode,
+        (Protocol::Tcode, Some(_)) => {
+            return Err(usage(
+                "--model is for lovense only".to_owned(),
+                "leave it out".to_owned(),
+            ));
+        }
+    };
+    let bad =
+        |flag: &str, e: HandshakeError| usage(format!("{flag}: {e}"), "give it 1 to 256 bytes".to_owned());
+    let identifier = match &args.identifier {
+        Some(name) => Identifier::new(name).map_err(|e| bad("--identifier", e))?,
+        None => kind.identifier(),
+    };
+    let base = match &args.address {
+        Some(text) => Address::new(text).map_err(|e| bad("--address", e))?,
+        None => address::default_for(kind, &address::machine_identity()),
+    };
+    (0..args.count as usize)
+        .map(|index| {
+            Ok(DeviceOptions {
+                index,
+                target: target.clone(),
+                identifier: identifier.clone(),
+                battery: args.battery,
+                epoch,
+                ..DeviceOptions::new(
+                    kind,
+                    address::numbered(&base, index).map_err(|e| bad("--address", e))?,
+                )
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,120 @@
+//! A stream of bytes cut into commands at a delimiter, in bounded memory; and bytes as text for a terminal.
+
+/// The longest command that is taken; what is left of a longer one is skipped up to its delimiter.
+pub const COMMAND_MAX_BYTES: usize = 256;
+
+/// What may end up between two delimiters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// A command, without its delimiter.
+    Whole(Vec<u8>),
+    /// The first bytes of a command that is too long.
+    TooLong(Vec<u8>),
+}
+
+/// Cuts at a delimiter. It never holds more than [`COMMAND_MAX_BYTES`].
+#[derive(Clone, Debug)]
+pub struct Splitter {
+    delimiter: u8,
+    held: Vec<u8>,
+    overflowed: bool,
+}
+
+impl Splitter {
+    /// Nothing was received yet.
+    pub fn new(delimiter: u8) -> Self {
+        Self {
+            delimiter,
+            held: Vec::new(),
+            overflowed: false,
+        }
+    }
+
+    /// The commands that these bytes complete.
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        for &byte in bytes {
+            if byte == self.delimiter {
+                let held = std::mem::take(&mut self.held);
+                pieces.push(if std::mem::take(&mut self.overflowed) {
+                    Piece::TooLong(held)
+                } else {
+                    Piece::Whole(held)
+                });
+            } else if self.held.len() < COMMAND_MAX_BYTES {
+                self.held.push(byte);
+            } else {
+                self.overflowed = true;
+            }
+        }
+        pieces
+    }
+
+    /// The bytes that wait for their delimiter.
+    pub fn held(&self) -> &[u8] {
+        &self.held
+    }
+
+    /// Forgets what waits.
+    pub fn clear(&mut self) {
+        self.held = Vec::new();
+        self.overflowed = false;
+    }
+}
+
+/// Bytes as text that a terminal can show: controls and what is not UTF-8 are escaped.
+pub fn printable(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '"' | '\'' => out.push(c),
+                c => out.extend(c.escape_debug()),
+            }
+        }
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_cut_at_the_delimiter_over_frames() {
+        let mut s = Splitter::new(b';');
+        assert_eq!(
+            s.push(b"a;b;c"),
+            [Piece::Whole(b"a".to_vec()), Piece::Whole(b"b".to_vec())]
+        );
+        assert_eq!(s.held(), b"c");
+        assert_eq!(s.push(b"d;"), [Piece::Whole(b"cd".to_vec())]);
+        assert_eq!(s.held(), b"");
+    }
+
+    #[test]
+    fn a_command_without_end_takes_256_bytes_and_the_next_one_is_whole() {
+        let mut s = Splitter::new(b';');
+        assert_eq!(s.push(&[b'x'; 100_000]), []);
+        assert_eq!(s.held().len(), COMMAND_MAX_BYTES);
+        assert_eq!(
+            s.push(b";ok;"),
+            [
+                Piece::TooLong(vec![b'x'; COMMAND_MAX_BYTES]),
+                Piece::Whole(b"ok".to_vec())
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_printable_moves_a_cursor() {
+        assert_eq!(
+            printable(b"a\x1b[2J\n\"q\" \xff\xc3\xbc"),
+            "a\\u{1b}[2J\\n\"q\" \\xff\u{fc}"
+        );
+        assert!(!printable("\u{202e}\u{9b}".as_bytes()).contains(['\u{202e}', '\u{9b}']));
+    }
+}

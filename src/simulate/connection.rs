@@ -1,0 +1,473 @@
+//! One connection of a simulated device, from the TCP connect to its single end.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, http::StatusCode};
+use tokio_util::sync::CancellationToken;
+
+use super::commands::printable;
+use super::target::Target;
+use super::{Brain, Change, Command, DeviceOptions, Reaction, Replies};
+use crate::defaults::{
+    CLOSE_TIMEOUT, DEVICE_LISTEN, DEVICE_READ_BUFFER_BYTES, FRAME_MAX_BYTES, WRITE_TIMEOUT,
+};
+use crate::handshake::Handshake;
+
+/// From the TCP connect to the end of the HTTP upgrade.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What happens to a device, for those who watch it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Happening {
+    /// It is connected, and has said who it is.
+    Connected,
+    /// A frame arrived.
+    Frame {
+        /// Its bytes.
+        bytes: Bytes,
+        /// The commands that it completed.
+        commands: Vec<Command>,
+        /// The actuators that were commanded.
+        changes: Vec<Change>,
+    },
+    /// Control was lost while these were on, so the board stopped them.
+    Stopped(Vec<Change>),
+    /// The connection is over.
+    Ended(Ended),
+    /// No connection could be made. Told once for each reason, not for each try.
+    Unreachable {
+        /// What failed.
+        error: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The next try comes after this time.
+    Waiting(Duration),
+}
+
+/// Why a connection is over.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// The device itself closed it, because whoever runs it said so.
+    #[error("disconnected")]
+    Stopped,
+    /// The device was told to turn itself off.
+    #[error("turned off by the server")]
+    PoweredOff,
+    /// The server sent a Close frame.
+    #[error("closed by the server{}", close_text(.code, .reason))]
+    Closed {
+        /// Its code, where it had one.
+        code: Option<u16>,
+        /// Its reason; empty where it had none. Not escaped.
+        reason: String,
+    },
+    /// The connection broke without a Close frame.
+    #[error("connection lost: {0}")]
+    Lost(String),
+    /// The server was not heard for so long.
+    #[error("nothing heard from the server for {} ms", .0.as_millis())]
+    Silent(Duration),
+    /// The server refused the connection before there was a websocket, and would do so again.
+    #[error("refused by the server: {0}")]
+    Refused(String),
+}
+
+fn close_text(code: &Option<u16>, reason: &str) -> String {
+    match (code, reason) {
+        (None, _) => " without a code".to_owned(),
+        (Some(code), "") => format!(" (code {code})"),
+        (Some(code), reason) => format!(" (code {code}: {})", printable(reason.as_bytes())),
+    }
+}
+
+impl Ended {
+    /// The code of the server's Close frame.
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Closed { code, .. } => *code,
+            _ => None,
+        }
+    }
+
+    /// Whether connecting again would end in the same way, or do harm.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Stopped | Self::PoweredOff | Self::Refused(_) => true,
+            // Our own messages or our own name are not to the server's liking, or the name is taken.
+            Self::Closed { code: Some(code), .. } => {
+                matches!(code, 1002 | 1003 | 1007 | 1008 | 1009 | 4000 | 4001 | 4002 | 4004)
+            }
+            Self::Closed { code: None, .. } | Self::Lost(_) | Self::Silent(_) => false,
+        }
+    }
+
+    /// Whether it is what the person who runs the device wanted.
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Stopped | Self::PoweredOff)
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Stopped | Self::PoweredOff => None,
+            Self::Refused(_) => Some("where the server asks for a token, give it with --token"),
+            Self::Lost(_) | Self::Silent(_) => Some("connecting again"),
+            Self::Closed { code, .. } => Some(match code {
+                None => {
+                    "connecting again; servers that give no code do this to an identifier that they do not know"
+                }
+                Some(1001) => "the server stops; connecting again until it is back",
+                Some(1002 | 1003 | 1007 | 1009) => {
+                    "the server could not read what this device sent; is it a Websocket Device Manager server?"
+                }
+                Some(1008) => "the server's policy forbids this device",
+                Some(4000) => "the server speaks another version of the protocol",
+                Some(4001) => {
+                    "give a name that the server's UDCF has with --identifier, or add this one to the UDCF"
+                }
+                Some(4002) => "the server's allow and deny lists forbid this address; see --address",
+                Some(4003) => "the handshake came too late; connecting again",
+                Some(4004) => "another device has this address now; give this one its own with --address",
+                Some(4005) => "the protocol's first questions got no good answer; connecting again",
+                Some(_) => "connecting again",
+            }),
+        }
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No TCP connection.
+    #[error("cannot connect to {target}: {source}")]
+    Tcp {
+        /// Where to.
+        target: Target,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Connected, or perhaps not, but nobody answered in time.
+    #[error("no answer from {} within {} s", .0, CONNECT_TIMEOUT.as_secs())]
+    TimedOut(Target),
+    /// An HTTP answer other than the upgrade.
+    #[error("{target} answered \"{status}\"")]
+    Http {
+        /// Where to.
+        target: Target,
+        /// The answer.
+        status: StatusCode,
+    },
+    /// Whatever answered does not speak websocket, or broke off.
+    #[error("{target} does not answer like a websocket server: {source}")]
+    NotWebsocket {
+        /// Where to.
+        target: Target,
+        /// What it did.
+        source: Box<tungstenite::Error>,
+    },
+}
+
+impl ConnectError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Tcp { .. } | Self::TimedOut(_) => format!(
+                "is the gateway running, and does it listen there? `wsdm-gateway run` listens on {DEVICE_LISTEN} \
+                 unless told otherwise"
+            ),
+            Self::Http { status, .. } if is_denial(*status) => {
+                "where the server asks for a token, give it with --token".to_owned()
+            }
+            Self::Http { .. } | Self::NotWebsocket { .. } => {
+                format!(
+                    "something else listens there; the port for devices is usually {}",
+                    DEVICE_LISTEN.port()
+                )
+            }
+        }
+    }
+
+    /// The same as an end for good, where another try would fare no better.
+    pub fn as_final(&self) -> Option<Ended> {
+        match self {
+            Self::Http { status, .. } if is_denial(*status) => Some(Ended::Refused(status.to_string())),
+            _ => None,
+        }
+    }
+}
+
+fn is_denial(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+/// What the holder of a connected device can make it do.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Send this, whatever it is.
+    Send(Message),
+    /// Neither read nor write any more, and keep the TCP connection: what a power cut looks like from afar.
+    Freeze,
+    /// Close the TCP connection without a Close frame.
+    Abort,
+    /// As `Abort`, with a TCP reset.
+    Reset,
+}
+
+/// A device that is connected and has introduced itself.
+pub(super) struct Connection {
+    socket: WebSocketStream<TcpStream>,
+    heard: Instant,
+}
+
+impl Connection {
+    /// Connects and sends the handshake.
+    pub(super) async fn open(options: &DeviceOptions) -> Result<Self, ConnectError> {
+        let target = &options.target;
+        timeout(CONNECT_TIMEOUT, Self::open_without_limit(options))
+            .await
+            .unwrap_or_else(|_| Err(ConnectError::TimedOut(target.clone())))
+    }
+
+    async fn open_without_limit(options: &DeviceOptions) -> Result<Self, ConnectError> {
+        let target = &options.target;
+        let no_tcp = |source| ConnectError::Tcp {
+            target: target.clone(),
+            source,
+        };
+        let tcp = TcpStream::connect(target.host_and_port()).await.map_err(no_tcp)?;
+        tcp.set_nodelay(true).map_err(no_tcp)?;
+        // A thousand devices in one process: no buffer may be larger than a device's frames.
+        let config = WebSocketConfig::default()
+            .read_buffer_size(DEVICE_READ_BUFFER_BYTES)
+            .write_buffer_size(0)
+            .max_message_size(Some(FRAME_MAX_BYTES))
+            .max_frame_size(Some(FRAME_MAX_BYTES));
+        let upgrade = tokio_tungstenite::client_async_with_config(target.url(), tcp, Some(config));
+        let no_websocket = |source| match source {
+            tungstenite::Error::Http(response) => ConnectError::Http {
+                target: target.clone(),
+                status: response.status(),
+            },
+            source => ConnectError::NotWebsocket {
+                target: target.clone(),
+                source: Box::new(source),
+            },
+        };
+        let (mut socket, _) = upgrade.await.map_err(no_websocket)?;
+        let handshake = Handshake::new(options.identifier.clone(), options.address.clone());
+        socket
+            .send(Message::text(handshake.encode()))
+            .await
+            .map_err(no_websocket)?;
+        Ok(Self {
+            socket,
+            heard: Instant::now(),
+        })
+    }
+
+    /// Lives the device's life until the connection is over. Every way out leads here to one place, where the
+    /// board loses control.
+    pub(super) async fn serve(
+        mut self,
+        options: &DeviceOptions,
+        brain: &mut Brain,
+        mut orders: Option<&mut mpsc::Receiver<Order>>,
+        cancel: &CancellationToken,
+        observe: &mut (dyn FnMut(Happening) + Send),
+    ) -> Ended {
+        observe(Happening::Connected);
+        let ended = self.pump(options, brain, &mut orders, cancel, observe).await;
+        let close_code = match ended {
+            Ended::Stopped | Ended::PoweredOff | Ended::Closed { .. } => CloseCode::Normal,
+            _ => CloseCode::Away,
+        };
+        lose_control(options, brain, observe);
+        // Sends our Close frame, or the answer to the server's; a socket that is broken already says so here.
+        let close = async {
+            let frame = CloseFrame {
+                code: close_code,
+                reason: "".into(),
+            };
+            if self.socket.close(Some(frame)).await.is_ok() {
+                while let Some(Ok(_)) = self.socket.next().await {}
+            }
+        };
+        let _ = timeout(CLOSE_TIMEOUT, close).await;
+        observe(Happening::Ended(ended.clone()));
+        ended
+    }
+
+    async fn pump(
+        &mut self,
+        options: &DeviceOptions,
+        brain: &mut Brain,
+        orders: &mut Option<&mut mpsc::Receiver<Order>>,
+        cancel: &CancellationToken,
+        observe: &mut (dyn FnMut(Happening) + Send),
+    ) -> Ended {
+        let every = options.ping_interval;
+        let mut pings = interval_at(Instant::now() + every, every);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let message = tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Ended::Stopped,
+                order = next_order(orders) => match order {
+                    Order::Send(message) => match self.write(message, cancel).await {
+                        Ok(()) => continue,
+                        Err(ended) => return ended,
+                    },
+                    Order::Freeze => {
+                        lose_control(options, brain, observe);
+                        return self.frozen(orders, cancel).await;
+                    }
+                    Order::Abort => return self.abort(false),
+                    Order::Reset => return self.abort(true),
+                },
+                _ = pings.tick() => {
+                    if self.heard.elapsed() >= 2 * every {
+                        return Ended::Silent(self.heard.elapsed());
+                    }
+                    match self.write(Message::Ping(Bytes::new()), cancel).await {
+                        Ok(()) => continue,
+                        Err(ended) => return ended,
+                    }
+                }
+                message = self.socket.next() => message,
+            };
+            self.heard = Instant::now();
+            let bytes = match message {
+                Some(Ok(Message::Binary(bytes))) => bytes,
+                Some(Ok(Message::Text(text))) => Bytes::from(text),
+                Some(Ok(Message::Close(frame))) => return closed(frame),
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+                Some(Err(error)) => return Ended::Lost(error.to_string()),
+                None => return Ended::Lost("the connection ended without a Close frame".to_owned()),
+            };
+            // The bytes are a view of the read buffer; whoever keeps the frame should not keep that.
+            let bytes = Bytes::copy_from_slice(&bytes);
+            let reaction = if bytes.starts_with(b"[{\"") {
+                not_for_devices(&bytes)
+            } else {
+                brain.receive(&bytes, options.epoch.elapsed())
+            };
+            let replies = replies(&options.replies, &reaction);
+            observe(Happening::Frame {
+                bytes,
+                commands: reaction.commands,
+                changes: reaction.changes,
+            });
+            for reply in replies {
+                if let Err(ended) = self.write(Message::Binary(reply), cancel).await {
+                    return ended;
+                }
+            }
+            if reaction.power_off {
+                return Ended::PoweredOff;
+            }
+        }
+    }
+
+    async fn write(&mut self, message: Message, cancel: &CancellationToken) -> Result<(), Ended> {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(Ended::Stopped),
+            sent = timeout(WRITE_TIMEOUT, self.socket.send(message)) => match sent {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(error)) => Err(Ended::Lost(error.to_string())),
+                Err(_) => Err(Ended::Silent(WRITE_TIMEOUT)),
+            }
+        }
+    }
+
+    async fn frozen(
+        &mut self,
+        orders: &mut Option<&mut mpsc::Receiver<Order>>,
+        cancel: &CancellationToken,
+    ) -> Ended {
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return self.abort(false),
+                order = next_order(orders) => match order {
+                    Order::Abort => return self.abort(false),
+                    Order::Reset => return self.abort(true),
+                    Order::Send(_) | Order::Freeze => {}
+                },
+            }
+        }
+    }
+
+    fn abort(&mut self, reset: bool) -> Ended {
+        let tcp = self.socket.get_ref();
+        let done = if reset { tcp.set_zero_linger() } else { Ok(()) };
+        match done {
+            Ok(()) => Ended::Stopped,
+            Err(error) => Ended::Lost(error.to_string()),
+        }
+    }
+}
+
+async fn next_order(orders: &mut Option<&mut mpsc::Receiver<Order>>) -> Order {
+    match orders {
+        Some(orders) => match orders.recv().await {
+            Some(order) => order,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
+fn lose_control(options: &DeviceOptions, brain: &mut Brain, observe: &mut (dyn FnMut(Happening) + Send)) {
+    if options.stops_when_lost {
+        let stopped = brain.lose_control(options.epoch.elapsed());
+        if !stopped.is_empty() {
+            observe(Happening::Stopped(stopped));
+        }
+    }
+}
+
+fn closed(frame: Option<CloseFrame>) -> Ended {
+    match frame {
+        Some(frame) => Ended::Closed {
+            code: Some(frame.code.into()),
+            reason: frame.reason.as_str().to_owned(),
+        },
+        None => Ended::Closed {
+            code: None,
+            reason: String::new(),
+        },
+    }
+}
+
+/// The beginning of every Buttplug message: whoever sends that takes this connection for another.
+fn not_for_devices(bytes: &[u8]) -> Reaction {
+    Reaction {
+        commands: vec![Command {
+            text: printable(bytes),
+            meaning: "a Buttplug message: this is the port for clients, devices connect to another"
+                .to_owned(),
+            known: false,
+        }],
+        ..Reaction::default()
+    }
+}
+
+/// What goes back, by the manner of the board.
+fn replies(manner: &Replies, reaction: &Reaction) -> Vec<Bytes> {
+    let is_answer = |reply: &&Bytes| !matches!(reply.as_ref(), b"OK;" | b"ERR;");
+    match manner {
+        Replies::All => reaction.replies.clone(),
+        Replies::QuestionsOnly => reaction.replies.iter().filter(is_answer).cloned().collect(),
+        Replies::None => Vec::new(),
+        Replies::Always(bytes) => reaction.commands.iter().map(|_| bytes.clone()).collect(),
+    }
+}

@@ -1,0 +1,238 @@
+//! Where a simulated device connects: a URL as people write them.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use tokio_tungstenite::tungstenite::http::Uri;
+
+use crate::defaults::DEVICE_LISTEN;
+
+/// A websocket server: host, port, path.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target {
+    host: String,
+    port: u16,
+    path: String,
+    token: Option<String>,
+}
+
+/// Text that is no such place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// TLS, in whichever spelling.
+    #[error("\"{}\" asks for TLS, which simulated devices do not speak", .0.escape_debug())]
+    Tls(String),
+    /// Another protocol.
+    #[error("\"{}\" is not the address of a websocket server", .0.escape_debug())]
+    Scheme(String),
+    /// Not a URL; the text is the parser's.
+    #[error("\"{}\" is not a URL: {}", .text.escape_debug(), .why)]
+    Malformed {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl TargetError {
+    /// What to write instead.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Tls(text) => {
+                let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+                format!(
+                    "try ws://{}; for a server behind TLS, let a tunnel on this machine unwrap it",
+                    rest.escape_debug()
+                )
+            }
+            _ => format!("write it like ws://{DEVICE_LISTEN}"),
+        }
+    }
+}
+
+impl Target {
+    /// Reads `ws://host:port/path` with parts left out: no scheme is `ws`, no port is the one of the protocol's
+    /// page, a lone number is a port of this machine.
+    ///
+    /// # Errors
+    /// [`TargetError`], which has a hint.
+    pub fn parse(text: &str) -> Result<Self, TargetError> {
+        let text = text.trim();
+        let malformed = |why: &str| TargetError::Malformed {
+            text: text.to_owned(),
+            why: why.to_owned(),
+        };
+        let rest = match text.split_once("://") {
+            None => text,
+            Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
+                // A gateway's port answers HTTP with an upgrade, so this can only mean the websocket.
+                "ws" | "http" => rest,
+                "wss" | "https" => return Err(TargetError::Tls(text.to_owned())),
+                _ => return Err(TargetError::Scheme(text.to_owned())),
+            },
+        };
+        if rest.is_empty() {
+            return Err(malformed("no host"));
+        }
+        let here = DEVICE_LISTEN.ip();
+        let rest = match rest {
+            port if port.bytes().all(|b| b.is_ascii_digit()) => format!("{here}:{port}"),
+            bare if bare.parse::<std::net::Ipv6Addr>().is_ok() => format!("[{bare}]"),
+            port if port.starts_with(':') => format!("{here}{port}"),
+            rest => rest.to_owned(),
+        };
+        let uri: Uri = format!("ws://{rest}")
+            .parse()
+            .map_err(|e: tokio_tungstenite::tungstenite::http::uri::InvalidUri| malformed(&e.to_string()))?;
+        let authority = uri.authority().ok_or_else(|| malformed("no host"))?;
+        let host = authority.host();
+        if host.is_empty() {
+            return Err(malformed("no host"));
+        }
+        let after_host = authority
+            .as_str()
+            .rsplit_once(host)
+            .map_or("", |(_, after)| after);
+        let port = match after_host.strip_prefix(':') {
+            None => DEVICE_LISTEN.port(),
+            Some(port) => match port.parse() {
+                Ok(0) | Err(_) => return Err(malformed("a port is a number from 1 to 65535")),
+                Ok(port) => port,
+            },
+        };
+        let path = uri.path_and_query().map_or("/", |p| p.as_str());
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+            path: if path.starts_with('/') {
+                path.to_owned()
+            } else {
+                format!("/{path}")
+            },
+            token: None,
+        })
+    }
+
+    /// The same place, with a token that the server asks of devices.
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
+    }
+
+    /// Host and port for a TCP connection.
+    pub fn host_and_port(&self) -> (&str, u16) {
+        (self.host.trim_start_matches('[').trim_end_matches(']'), self.port)
+    }
+
+    /// The URL with everything, the token too: for the handshake, not for people.
+    pub fn url(&self) -> String {
+        let mut url = format!("ws://{}:{}{}", self.host, self.port, self.path);
+        if let Some(token) = &self.token {
+            url.push(if self.path.contains('?') { '&' } else { '?' });
+            url.push_str("token=");
+            for byte in token.bytes() {
+                if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                    url.push(char::from(byte));
+                } else {
+                    url.push_str(&format!("%{byte:02X}"));
+                }
+            }
+        }
+        url
+    }
+}
+
+impl fmt::Display for Target {
+    /// For people: what follows a question mark may be secret and is left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.split('?').next().unwrap_or_default();
+        let path = if path == "/" { "" } else { path };
+        write!(f, "ws://{}:{}{}", self.host, self.port, path.escape_debug())
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({self})")
+    }
+}
+
+impl From<SocketAddr> for Target {
+    fn from(address: SocketAddr) -> Self {
+        let host = match address.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        Self {
+            host,
+            port: address.port(),
+            path: "/".to_owned(),
+            token: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_may_leave_things_out() {
+        for (text, wanted) in [
+            ("ws://127.0.0.1:54817", "ws://127.0.0.1:54817/"),
+            ("WS://host:1/path?a=b", "ws://host:1/path?a=b"),
+            ("ws://host", "ws://host:54817/"),
+            ("host", "ws://host:54817/"),
+            ("host/path", "ws://host:54817/path"),
+            ("host:7", "ws://host:7/"),
+            ("http://host:7", "ws://host:7/"),
+            (" 8080 ", "ws://127.0.0.1:8080/"),
+            (":8080", "ws://127.0.0.1:8080/"),
+            ("::1", "ws://[::1]:54817/"),
+            ("[::1]:9", "ws://[::1]:9/"),
+            ("ws://host?a=b", "ws://host:54817/?a=b"),
+        ] {
+            assert_eq!(
+                Target::parse(text).map(|t| t.url()),
+                Ok(wanted.to_owned()),
+                "{text}"
+            );
+        }
+        assert_eq!(Target::parse("[::1]:9").unwrap().host_and_port(), ("::1", 9));
+    }
+
+    #[test]
+    fn what_cannot_be_dialled_is_refused_with_a_hint() {
+        let tls = Target::parse("https://host:7/x").unwrap_err();
+        assert_eq!(tls, TargetError::Tls("https://host:7/x".into()));
+        assert!(tls.hint().contains("ws://host:7/x"), "{}", tls.hint());
+        assert!(matches!(Target::parse("tcp://host"), Err(TargetError::Scheme(_))));
+        for text in [
+            "",
+            "ws://",
+            "host:0",
+            "host:99999",
+            "host:port",
+            "a b",
+            "ws://host:",
+        ] {
+            let refused = Target::parse(text);
+            assert!(
+                matches!(refused, Err(TargetError::Malformed { .. })),
+                "{text}: {refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_travels_but_is_not_shown() {
+        let target = Target::parse("host/p?x=1").unwrap().with_token("a b&c");
+        assert_eq!(target.url(), "ws://host:54817/p?x=1&token=a%20b%26c");
+        assert_eq!(target.to_string(), "ws://host:54817/p");
+        assert!(!format!("{target:?}").contains("a%20b"));
+        let plain = Target::parse("host").unwrap().with_token("s3cret");
+        assert_eq!(plain.url(), "ws://host:54817/?token=s3cret");
+    }
+}
