@@ -304,6 +304,9 @@ async fn a_device_that_leaves_while_it_is_being_listed_is_no_ghost() {
         reset(RawDevice::lovense(&gateway.devices(), &format!("{i:012X}")).await);
     }
     let _stays = RawDevice::lovense(&gateway.devices(), "8A3D9FAC2A45").await;
-    wait_until("only the one that stays is listed", || client.devices().len() == 1).await;
+    wait_until("only the one that stays is listed", || {
+        client.devices().len() == 1
+    })
+    .await;
     gateway.stop().await;
 }

@@ -1,0 +1,364 @@
+//! The program as a process: its ready line, its signals, its exit codes, and what it leaves behind.
+#![cfg(unix)]
+
+mod common;
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use common::json_client::JsonClient;
+use common::{RawDevice, within};
+use futures::future::join_all;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// A gateway in a process of its own, with directories of its own.
+struct Process {
+    child: Child,
+    devices: String,
+    clients: String,
+}
+
+fn command(home: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wsdm-gateway"));
+    command
+        .args(args)
+        .env_clear()
+        .env("HOME", home)
+        .env("XDG_STATE_HOME", home.join("state"))
+        .env("XDG_CONFIG_HOME", home.join("config"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+impl Process {
+    async fn start(home: &Path, args: &[&str]) -> Self {
+        let ports = [
+            "run",
+            "--device-listen",
+            "127.0.0.1:0",
+            "--client-listen",
+            "127.0.0.1:0",
+        ];
+        let mut child = command(home, &ports)
+            .args(args)
+            .spawn()
+            .expect("the program starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let mut line = String::new();
+        within("the ready line", stdout.read_line(&mut line))
+            .await
+            .expect("a line");
+        let url = |name: &str| {
+            let word = line.split_whitespace().find_map(|w| w.strip_prefix(name));
+            word.unwrap_or_else(|| panic!("{name} in {line:?}")).to_owned()
+        };
+        Self {
+            devices: url("devices="),
+            clients: url("clients="),
+            child,
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("running").to_string();
+        let sent = std::process::Command::new("kill")
+            .args([name, &pid])
+            .status()
+            .expect("kill");
+        assert!(sent.success());
+    }
+
+    async fn exit_code(&mut self) -> Option<i32> {
+        within("the process ends", self.child.wait())
+            .await
+            .expect("a status")
+            .code()
+    }
+}
+
+#[tokio::test]
+async fn a_signal_stops_the_devices_and_ends_with_0() {
+    for signal in ["-INT", "-TERM"] {
+        let home = TempDir::new().unwrap();
+        let mut gateway = Process::start(home.path(), &[]).await;
+        let mut driver = JsonClient::connect(&gateway.clients, 4).await;
+        let mut hush = RawDevice::lovense(&gateway.devices, "8A3D9FAC2A45").await;
+        let mut stroker = RawDevice::hello(&gateway.devices, "TCodeDevice", "stroker").await;
+        for device in 0..2 {
+            while driver.device_indexes().await.len() <= device {
+                driver.event("DeviceList").await;
+            }
+        }
+        for index in driver.device_indexes().await {
+            for command in [
+                json!({"Vibrate": {"Value": 15}}),
+                json!({"HwPositionWithDuration": {"Value": 99, "Duration": 20_000}}),
+            ] {
+                driver
+                    .call(
+                        "OutputCmd",
+                        json!({"DeviceIndex": index, "FeatureIndex": 0, "Command": command}),
+                    )
+                    .await;
+            }
+        }
+        hush.expect("Vibrate:15;").await;
+        gateway.signal(signal);
+        hush.expect("Vibrate:0;").await;
+        stroker.expect("DSTOP\n").await;
+        assert_eq!(hush.closed().await.0, 1001);
+        assert_eq!(stroker.closed().await.0, 1001);
+        assert_eq!(driver.closed().await, Some(1001));
+        assert_eq!(gateway.exit_code().await, Some(0), "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once_with_130() {
+    let home = TempDir::new().unwrap();
+    let mut gateway = Process::start(home.path(), &[]).await;
+    // Devices that do not read keep the first signal busy until their Close frames time out.
+    let mut mute = Vec::new();
+    for i in 0..5 {
+        mute.push(RawDevice::lovense(&gateway.devices, &format!("{i:012X}")).await);
+    }
+    gateway.signal("-INT");
+    let mut log = BufReader::new(gateway.child.stderr.take().unwrap()).lines();
+    within("the first signal is heard", async {
+        while !log.next_line().await.unwrap().expect("a log").contains("SIGINT") {}
+    })
+    .await;
+    gateway.signal("-INT");
+    assert_eq!(gateway.exit_code().await, Some(130));
+}
+
+/// As many as an unoptimised build lists soon; the benchmark does the same with a thousand.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_devices_are_all_stopped_when_it_ends() {
+    let count = 300;
+    let home = TempDir::new().unwrap();
+    let mut gateway = Process::start(home.path(), &["-q"]).await;
+    let mut driver = JsonClient::connect(&gateway.clients, 4).await;
+    let devices = join_all((0..count).map(|i| {
+        let url = gateway.devices.clone();
+        tokio::spawn(async move { RawDevice::lovense(&url, &format!("{i:012X}")).await })
+    }))
+    .await;
+    let mut devices: Vec<RawDevice> = devices.into_iter().map(|d| d.expect("a device")).collect();
+    let mut listed = driver.device_indexes().await;
+    while listed.len() < count {
+        driver.event("DeviceList").await;
+        listed = driver.device_indexes().await;
+    }
+    let mut distinct = listed.clone();
+    distinct.dedup();
+    assert_eq!(distinct.len(), count, "every device has an index of its own");
+    gateway.signal("-TERM");
+    let signalled = Instant::now();
+    let stopped = join_all(devices.iter_mut().map(|device| async {
+        device.expect("Vibrate:0;").await;
+        device.closed().await.0
+    }));
+    let (codes, exit) = tokio::join!(stopped, gateway.exit_code());
+    println!(
+        "{count} devices: gone {} ms after the signal",
+        signalled.elapsed().as_millis()
+    );
+    assert!(codes.iter().all(|code| *code == 1001));
+    assert_eq!(exit, Some(0));
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named_with_its_flag() {
+    let home = TempDir::new().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    for (flag, other) in [
+        ("--device-listen", "--client-listen"),
+        ("--client-listen", "--device-listen"),
+    ] {
+        let output = command(home.path(), &["run", flag, &addr, other, "127.0.0.1:0"]).output();
+        let output = within("it ends", output).await.unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            stderr.contains(&addr) && stderr.contains("hint: ") && stderr.contains(flag),
+            "{stderr}"
+        );
+        assert!(output.stdout.is_empty(), "not ready");
+    }
+}
+
+#[tokio::test]
+async fn the_documentations_command_line_starts_it() {
+    let home = TempDir::new().unwrap();
+    let udcf = home.path().join("user.json");
+    let text = r#"{"version": {"major": 2, "minor": 6}, "user-configs": {"specifiers":
+        {"lovense": {"websocket": {"names": ["LVSDevice"]}}}}}"#;
+    std::fs::write(&udcf, text).unwrap();
+    let args = [
+        "--websocketport",
+        "0",
+        "--use-device-websocket-server",
+        "--device-websocket-server-port",
+        "0",
+        "--user-device-config-file",
+        udcf.to_str().unwrap(),
+    ];
+    let mut child = command(home.path(), &args).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let ready = within("the ready line", lines.next_line())
+        .await
+        .unwrap()
+        .expect("a line");
+    let devices = ready
+        .split_whitespace()
+        .find_map(|w| w.strip_prefix("devices="))
+        .expect("a device port");
+    RawDevice::lovense(devices, "8A3D9FAC2A45").await;
+    assert_eq!(
+        std::fs::read_to_string(&udcf).unwrap(),
+        text,
+        "the user's file is as it was"
+    );
+}
+
+#[tokio::test]
+async fn a_broken_udcf_ends_it_with_its_line_and_column() {
+    let home = TempDir::new().unwrap();
+    let udcf = home.path().join("broken.json");
+    std::fs::write(&udcf, "{\n  \"version\": { \"major\": 5, \"minor\": 0, },\n}").unwrap();
+    let output = command(home.path(), &["run", "--udcf", udcf.to_str().unwrap()]).output();
+    let output = within("it ends", output).await.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.contains("broken.json:2:") && stderr.contains("hint: "),
+        "{stderr}"
+    );
+}
+
+/// Two devices, one of which never says its model; killed without a chance to clean up.
+#[tokio::test]
+async fn indexes_are_kept_across_kill_9() {
+    let home = TempDir::new().unwrap();
+    let mut before = Vec::new();
+    for round in 0..4 {
+        let mut gateway = Process::start(home.path(), &[]).await;
+        let mut driver = JsonClient::connect(&gateway.clients, 4).await;
+        // In another order each time: it is not the order that decides.
+        let mut addresses = ["00000000000A", "00000000000B", "00000000000C"];
+        addresses.rotate_left(round % 3);
+        let mut devices = Vec::new();
+        for address in addresses {
+            devices.push(RawDevice::lovense(&gateway.devices, address).await);
+            while driver.device_indexes().await.len() < devices.len() {
+                driver.event("DeviceList").await;
+            }
+        }
+        // Which index is whose: the value that arrives says so.
+        let mut owners = Vec::new();
+        for (address, device) in addresses.iter().zip(&mut devices) {
+            let mut found = None;
+            for index in driver.device_indexes().await {
+                let value = index + 1;
+                let vibrate = json!({"DeviceIndex": index, "FeatureIndex": 0, "Command": {"Vibrate": {"Value": value}}});
+                driver.call("OutputCmd", vibrate).await;
+            }
+            while found.is_none() {
+                found = device
+                    .frame()
+                    .await
+                    .strip_prefix("Vibrate:")
+                    .and_then(|v| v.trim_end_matches(';').parse::<u64>().ok());
+            }
+            driver.call("StopCmd", json!({})).await;
+            owners.push((*address, found));
+        }
+        owners.sort();
+        if before.is_empty() {
+            before = owners;
+            let state = home.path().join("state/wsdm-gateway/state.json");
+            common::wait_until("the indexes are on the disk", || {
+                std::fs::read_to_string(&state).is_ok_and(|text| addresses.iter().all(|a| text.contains(a)))
+            })
+            .await;
+        } else {
+            assert_eq!(owners, before, "round {round}");
+        }
+        gateway.signal("-KILL");
+        gateway.exit_code().await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_but_the_ready_line_is_on_stdout_and_no_escapes_are_in_the_log() {
+    let home = TempDir::new().unwrap();
+    let mut child = command(
+        home.path(),
+        &[
+            "run",
+            "--device-listen",
+            "127.0.0.1:0",
+            "--client-listen",
+            "127.0.0.1:0",
+            "--json",
+            "-v",
+        ],
+    )
+    .spawn()
+    .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    within("the ready line", stdout.read_line(&mut line))
+        .await
+        .unwrap();
+    let ready: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(ready["event"], "ready");
+    let device = RawDevice::lovense(ready["devices"].as_str().unwrap(), "8A3D9FAC2A45").await;
+    drop(device);
+    let pid = child.id().unwrap().to_string();
+    std::process::Command::new("kill")
+        .args(["-TERM", &pid])
+        .status()
+        .unwrap();
+    let (mut rest, mut log) = (String::new(), String::new());
+    within("it ends", stdout.read_to_string(&mut rest)).await.unwrap();
+    within("it ends", child.stderr.take().unwrap().read_to_string(&mut log))
+        .await
+        .unwrap();
+    assert_eq!(rest, "");
+    assert!(!log.contains('\u{1b}'), "{log}");
+    assert!(log.contains("device connected"), "{log}");
+}
+
+/// How long after a client's loss its device is still: for people to read, not for a bound.
+#[tokio::test]
+async fn a_lost_client_stops_its_device_soon() {
+    let home = TempDir::new().unwrap();
+    let gateway = Process::start(home.path(), &[]).await;
+    let mut worst = Duration::ZERO;
+    for round in 0..10u32 {
+        let mut driver = JsonClient::connect(&gateway.clients, 4).await;
+        let mut hush = RawDevice::lovense(&gateway.devices, &format!("{round:012X}")).await;
+        let index = driver.first_device().await;
+        driver
+            .call(
+                "OutputCmd",
+                json!({"DeviceIndex": index, "FeatureIndex": 0, "Command": {"Vibrate": {"Value": 20}}}),
+            )
+            .await;
+        hush.expect("Vibrate:20;").await;
+        driver.reset();
+        let lost = Instant::now();
+        hush.expect("Vibrate:0;").await;
+        worst = worst.max(lost.elapsed());
+    }
+    println!("a lost client's device was stopped within {worst:?}, the worst of 10");
+}
