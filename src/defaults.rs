@@ -29,6 +29,18 @@ pub const FRAME_MAX_BYTES: usize = 64 * 1024;
 pub const DEVICE_READ_BUFFER_BYTES: usize = 1024;
 /// The largest message taken from a Buttplug client: a batch of some thousand commands.
 pub const CLIENT_MESSAGE_MAX_BYTES: usize = 1024 * 1024;
+/// The read buffer of a client's websocket: a batch of commands in one read.
+pub const CLIENT_READ_BUFFER_BYTES: usize = 8 * 1024;
+/// Messages that wait for a client to take them. Past that its own messages wait: it is the one that is slow.
+pub const CLIENT_QUEUE: usize = 64;
+/// Commands of one client that a device, or the library, has not answered. Past that a command gets an Error.
+pub const CLIENT_COMMANDS_MAX: usize = 1024;
+/// Between two device lists to one client. A thousand devices that come at once are not a thousand lists.
+pub const CLIENT_LIST_PAUSE: Duration = Duration::from_millis(50);
+/// Time for a device to answer a sensor query. A lovense answers in 50 ms, or not at all.
+pub const INPUT_TIMEOUT: Duration = Duration::from_millis(2_000);
+/// Time for the library's own stop of a device, before the stop bytes follow. A wedged device holds it for 1 s.
+pub const STOP_TIMEOUT: Duration = Duration::from_millis(80);
 /// Frames from upstream that a session writes before the device has its turn.
 pub const UPSTREAM_BURST: usize = 32;
 

@@ -1,82 +1,104 @@
-//! Which client last commanded which device: when that client goes, that device stops.
+//! Who commanded which device last: what has to stop when a client goes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::registry::ConnectionId;
 
-/// One client's connection.
+/// A client, from its connection to its end. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ClientId(u64);
+pub(super) struct ClientId(pub(super) u64);
 
-/// What is left behind by a client that goes.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Departure {
-    /// No client remains: every device.
-    Last,
-    /// Others remain: the devices that this one commanded last.
-    Owned(Vec<(u32, ConnectionId)>),
-}
+/// The last command that a device had, to see later whether another one came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark(u64);
 
 /// Shared by all clients.
 #[derive(Debug, Default)]
-pub(super) struct Ownership {
-    inner: Mutex<Inner>,
-}
+pub(super) struct Ownership(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    joined: u64,
+    /// Clients that have shaken hands.
     clients: HashSet<ClientId>,
-    owners: HashMap<u32, (ClientId, ConnectionId)>,
+    devices: HashMap<u32, Commanded>,
+    commands: u64,
+}
+
+/// A device that had a command.
+#[derive(Debug)]
+struct Commanded {
+    /// A device that comes back under the same index was not commanded yet.
+    connection: ConnectionId,
+    by: ClientId,
+    mark: u64,
+}
+
+/// Which devices a client leaves running.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// No client remains: all that are listed.
+    All,
+    /// Those that it commanded last.
+    These(Vec<(u32, ConnectionId)>),
 }
 
 impl Ownership {
-    /// A client came.
-    pub(super) fn join(&self) -> ClientId {
+    /// A client has shaken hands.
+    pub(super) fn join(&self, client: ClientId) {
+        self.lock().clients.insert(client);
+    }
+
+    /// A client commanded an output of a device.
+    pub(super) fn commanded(&self, client: ClientId, index: u32, connection: ConnectionId) {
         let mut inner = self.lock();
-        inner.joined += 1;
-        let id = ClientId(inner.joined);
-        inner.clients.insert(id);
-        id
+        inner.commands += 1;
+        let mark = inner.commands;
+        let device = Commanded {
+            connection,
+            by: client,
+            mark,
+        };
+        inner.devices.insert(index, device);
     }
 
-    /// A client commands an output of a device, which is this connection of it.
-    pub(super) fn commands(&self, client: ClientId, device_index: u32, connection: ConnectionId) {
-        self.lock().owners.insert(device_index, (client, connection));
-    }
-
-    /// Nobody has the device in motion: it was stopped.
-    pub(super) fn stopped(&self, device_index: u32) {
-        self.lock().owners.remove(&device_index);
-    }
-
-    /// Whether a client that is still here commanded the device last.
-    pub(super) fn is_owned(&self, device_index: u32) -> bool {
-        self.lock().owners.contains_key(&device_index)
-    }
-
-    /// A client goes.
-    pub(super) fn leave(&self, client: ClientId) -> Departure {
+    /// A client has gone: what is to be stopped. One that never joined leaves nothing.
+    pub(super) fn leave(&self, client: ClientId) -> Left {
         let mut inner = self.lock();
-        inner.clients.remove(&client);
-        let mut owned = Vec::new();
-        inner.owners.retain(|&index, &mut (owner, connection)| {
-            if owner == client {
-                owned.push((index, connection));
-            }
-            owner != client
-        });
-        if inner.clients.is_empty() {
-            Departure::Last
-        } else {
-            Departure::Owned(owned)
+        let joined = inner.clients.remove(&client);
+        if joined && inner.clients.is_empty() {
+            return Left::All;
         }
+        let devices = inner.devices.iter().filter(|(_, device)| device.by == client);
+        Left::These(
+            devices
+                .map(|(&index, device)| (index, device.connection))
+                .collect(),
+        )
     }
 
-    /// See [`crate::registry`]: what the lock guards is whole between any two statements.
+    /// The device's last command; see [`Ownership::is_last`].
+    pub(super) fn mark(&self, index: u32, connection: ConnectionId) -> Mark {
+        let inner = self.lock();
+        let device = inner.devices.get(&index).filter(|d| d.connection == connection);
+        Mark(device.map_or(0, |device| device.mark))
+    }
+
+    /// Whether no command came since then.
+    pub(super) fn is_last(&self, index: u32, connection: ConnectionId, mark: Mark) -> bool {
+        self.mark(index, connection) == mark
+    }
+
+    /// Forgets devices that are gone.
+    pub(super) fn forget_departed(&self, connection_of: impl Fn(u32) -> Option<ConnectionId>) {
+        self.lock()
+            .devices
+            .retain(|&index, device| connection_of(index) == Some(device.connection));
+    }
+
+    /// What the lock guards is whole between any two statements.
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,26 +106,62 @@ impl Ownership {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_client_that_goes_leaves_what_it_commanded_last_and_the_last_one_leaves_all() {
+    const A: ClientId = ClientId(1);
+    const B: ClientId = ClientId(2);
+    const FIRST: ConnectionId = ConnectionId(10);
+    const SECOND: ConnectionId = ConnectionId(11);
+
+    fn both() -> Ownership {
         let ownership = Ownership::default();
-        let (a, b) = (ownership.join(), ownership.join());
-        ownership.commands(a, 0, ConnectionId(10));
-        ownership.commands(a, 1, ConnectionId(11));
-        ownership.commands(b, 1, ConnectionId(11));
-        assert_eq!(ownership.leave(a), Departure::Owned(vec![(0, ConnectionId(10))]));
-        assert!(!ownership.is_owned(0));
-        assert!(ownership.is_owned(1));
-        assert_eq!(ownership.leave(b), Departure::Last);
-        assert!(!ownership.is_owned(1));
+        ownership.join(A);
+        ownership.join(B);
+        ownership
     }
 
     #[test]
-    fn a_device_that_was_stopped_is_nobodys() {
+    fn a_client_leaves_what_it_commanded_last() {
+        let ownership = both();
+        ownership.commanded(A, 0, FIRST);
+        ownership.commanded(A, 1, SECOND);
+        ownership.commanded(B, 1, SECOND);
+        assert_eq!(ownership.leave(A), Left::These(vec![(0, FIRST)]));
+    }
+
+    #[test]
+    fn the_last_client_leaves_everything() {
+        let ownership = both();
+        ownership.commanded(A, 0, FIRST);
+        ownership.leave(A);
+        assert_eq!(ownership.leave(B), Left::All);
+    }
+
+    #[test]
+    fn a_connection_that_never_shook_hands_is_no_client() {
         let ownership = Ownership::default();
-        let (a, _b) = (ownership.join(), ownership.join());
-        ownership.commands(a, 0, ConnectionId(10));
-        ownership.stopped(0);
-        assert_eq!(ownership.leave(a), Departure::Owned(vec![]));
+        assert_eq!(ownership.leave(A), Left::These(Vec::new()));
+        ownership.join(B);
+        assert_eq!(ownership.leave(A), Left::These(Vec::new()));
+    }
+
+    #[test]
+    fn a_device_that_came_back_belongs_to_nobody() {
+        let ownership = both();
+        ownership.commanded(A, 0, FIRST);
+        ownership.forget_departed(|_| Some(SECOND));
+        assert_eq!(ownership.leave(A), Left::These(Vec::new()));
+    }
+
+    #[test]
+    fn a_mark_tells_whether_another_command_came() {
+        let ownership = both();
+        let none = ownership.mark(0, FIRST);
+        assert!(ownership.is_last(0, FIRST, none));
+        ownership.commanded(A, 0, FIRST);
+        assert!(!ownership.is_last(0, FIRST, none));
+        let mark = ownership.mark(0, FIRST);
+        ownership.commanded(B, 1, SECOND);
+        assert!(ownership.is_last(0, FIRST, mark));
+        ownership.commanded(B, 0, FIRST);
+        assert!(!ownership.is_last(0, FIRST, mark));
     }
 }

@@ -1,401 +1,402 @@
-//! One client: reads its messages in order, carries them out in order, and tells it what happens to the devices.
+//! One client: its messages in the order in which it sent them, and whatever it has to be told.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use buttplug_core::errors::{ButtplugHandshakeError, ButtplugPingError, ButtplugUnknownError};
+use buttplug_core::errors::{ButtplugDeviceError, ButtplugError, ButtplugPingError, ButtplugUnknownError};
 use buttplug_core::message::{
-    ButtplugMessage, ButtplugMessageSpecVersion as Version, ButtplugServerMessageV4, OkV0,
-    ScanningFinishedV0, ServerInfoV4,
+    ButtplugDeviceMessage, ButtplugMessage, ButtplugMessageSpecVersion, ButtplugServerMessageV4, ErrorV0,
+    OkV0, ScanningFinishedV0, StopCmdV4,
 };
-use buttplug_server::message::serializer::ButtplugServerJSONSerializer;
-use buttplug_server::message::{
-    ButtplugClientMessageVariant as Message, ButtplugServerMessageVariant as Reply,
-};
+use buttplug_server::message::spec_enums::ButtplugCheckedClientMessageV4;
 use buttplug_server::{ButtplugServer, ButtplugServerBuilder};
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use futures::{FutureExt, SinkExt, StreamExt};
-use tokio::sync::broadcast;
+use futures::{FutureExt, StreamExt};
+use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
-use super::commands::{self, Kind, Pending, error_reply};
-use super::lists::{self, Seen, Told};
+use super::Shared;
+use super::commands::{Answer, Command, Effect, check_input, check_output, check_stop, panic_text};
+use super::devices::view;
+use super::greeting::Greeted;
 use super::ownership::ClientId;
-use super::{Shared, StopOrder, has_positions, stop_devices};
-use crate::close::{self, CloseReason};
-use crate::defaults::{CLOSE_TIMEOUT, WRITE_TIMEOUT};
-use crate::link::{Frame, FrameIo, LinkError};
-use crate::upstream::embedded::{DeviceTable, EngineEvent, ListedDevice};
+use super::socket::{End, Socket, Turn};
+use super::stopping::{self, Target};
+use super::wire::{self, Request};
+use crate::defaults::{CLIENT_COMMANDS_MAX, CLIENT_LIST_PAUSE, STOP_TIMEOUT};
+use crate::upstream::embedded::EngineEvent;
 
-/// Commands of one client that the library has not finished. A client that piles up more is told so.
-const PENDING_MAX: usize = 1_024;
-/// Pause after a list, for each device on it: a list of a thousand is a hundred kilobytes, and when a thousand
-/// arrive at once each list but the last is stale when it is read.
-const LIST_PAUSE_PER_DEVICE: Duration = Duration::from_micros(50);
-
-/// Why a client's session ended.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Left {
-    #[error("it said goodbye")]
-    Goodbye,
-    #[error("{0}")]
-    Link(#[from] LinkError),
-    #[error("it did not take what was written to it for {} ms", .0.as_millis())]
-    WriteTimeout(Duration),
-    #[error("no Ping within {} ms", .0.as_millis())]
-    PingedOut(Duration),
-    #[error("the gateway is stopping")]
-    Stopping,
-}
-
-impl Left {
-    fn close_reason(&self) -> CloseReason {
-        let code = match self {
-            Self::Goodbye | Self::Link(LinkError::Closed { .. }) => 1000,
-            Self::Link(LinkError::TooLarge(_)) => close::TOO_LARGE,
-            Self::Link(LinkError::NotUtf8(_)) => close::INVALID_HANDSHAKE,
-            Self::Link(LinkError::Protocol(_)) => 1002,
-            Self::Link(_) | Self::WriteTimeout(_) | Self::PingedOut(_) => close::TIMEOUT,
-            Self::Stopping => close::GOING_AWAY,
-        };
-        CloseReason::new(code, self.to_string())
-    }
-}
+/// Messages of one batch that are handled before other clients have their turn: all run on one thread.
+const BATCH: usize = 32;
+/// A client that sends all kinds of things, but no `Ping`, is not read past its limit for longer than this.
+const PING_GRACE: Duration = Duration::from_millis(100);
 
 /// One client's connection.
-pub(super) struct ClientSession {
-    shared: Arc<Shared>,
+pub(super) struct Session {
+    pub(super) shared: Arc<Shared>,
     id: ClientId,
-    link: Box<dyn FrameIo>,
-    /// The library's server for this client; its ping timer is off, since on a missed ping it would stop the
-    /// devices of all clients.
-    server: ButtplugServer,
-    serializer: ButtplugServerJSONSerializer,
-    /// Set by the handshake.
-    version: Option<Version>,
-    pending: FuturesUnordered<Pending>,
-    outbox: VecDeque<Reply>,
-    devices: watch::Receiver<Arc<DeviceTable>>,
-    told: Told,
-    next_list: Instant,
-    events: broadcast::Receiver<EngineEvent>,
-    ping_deadline: Option<Instant>,
-    sensor_loss_said: bool,
+    pub(super) socket: Socket,
+    pub(super) server: ButtplugServer,
+    /// Messages that came with one that is being handled.
+    pub(super) inbox: VecDeque<Result<Value, Box<ErrorV0>>>,
+    /// Commands that the library has taken and not answered.
+    parked: FuturesUnordered<Command>,
+    /// A stop whose bytes are on their way: no later command may reach the device before them.
+    stop: Option<BoxFuture<'static, Stopped>>,
 }
 
-/// What the loop woke up for.
-enum Wake {
-    Stopping,
-    PingedOut(Duration),
-    Reply(Reply),
-    Devices,
-    Event(Result<EngineEvent, RecvError>),
-    Frame(Option<Result<Frame, LinkError>>),
+/// The library's stop: its answer, or what still waits for it.
+enum Stopped {
+    Answered(Answer),
+    Waiting(Command),
 }
 
-impl ClientSession {
-    pub(super) fn new(shared: Arc<Shared>, id: ClientId, link: Box<dyn FrameIo>) -> Self {
+impl Session {
+    /// Serves a client until it goes, by whatever way, and stops the devices that it leaves running.
+    pub(super) async fn serve(shared: Arc<Shared>, id: ClientId, socket: Socket) {
+        // Its own ping timer stops every client's devices; so it has none, and we keep the time.
         let server = ButtplugServerBuilder::with_shared_device_manager(shared.engine.device_manager())
             .name(&shared.settings.server_name)
-            .finish()
-            .expect("a server with a device manager has nothing left that can fail");
-        Self {
+            .finish();
+        let server = match server {
+            Ok(server) => server,
+            Err(e) => {
+                error!("no Buttplug server for this client: {e}");
+                return socket.close(&End::Fault(e.to_string())).await;
+            }
+        };
+        let mut session = Self {
+            shared: shared.clone(),
             id,
-            link,
+            socket,
             server,
-            serializer: ButtplugServerJSONSerializer::default(),
-            version: None,
-            pending: FuturesUnordered::new(),
-            outbox: VecDeque::new(),
-            devices: shared.engine.devices(),
-            told: Told::default(),
-            next_list: Instant::now(),
-            events: shared.engine.events(),
-            ping_deadline: None,
-            sensor_loss_said: false,
-            shared,
+            inbox: VecDeque::new(),
+            parked: FuturesUnordered::new(),
+            stop: None,
+        };
+        let ran = AssertUnwindSafe(session.run()).catch_unwind().await;
+        let end = ran.unwrap_or_else(|panic| {
+            let text = panic_text(panic.as_ref());
+            error!("a client's session panicked: {text}");
+            End::Fault(text.to_owned())
+        });
+        let Self {
+            socket, parked, stop, ..
+        } = session;
+        // What the library has not begun must not come after the stop.
+        drop(parked);
+        // A stop that the client asked for is carried out to the end.
+        if let Some(stop) = stop {
+            shared.tasks.spawn(stop.map(drop));
         }
+        let stop = async {
+            // Once it refuses commands the gateway stops every device itself.
+            if shared.refuse.is_cancelled() {
+                0
+            } else {
+                stopping::stop_left(&shared, id).await
+            }
+        };
+        let (stopped, ()) = tokio::join!(stop, socket.close(&end));
+        info!("client left: {end}; {stopped} devices stopped");
     }
 
-    /// Serves the client until it, or the gateway, goes.
-    pub(super) async fn run(&mut self) -> Left {
+    async fn run(&mut self) -> End {
+        let (refuse, close) = (self.shared.refuse.clone(), self.shared.close.clone());
+        let mut greeted = match self.greet(&close).await {
+            Ok(greeted) => greeted,
+            Err(end) => return end,
+        };
+        self.shared.ownership.join(self.id);
         loop {
-            if let Err(left) = self.turn().await {
-                return left;
+            if let Some(end) = self.work_off(&mut greeted) {
+                return end;
             }
-        }
-    }
-
-    async fn turn(&mut self) -> Result<(), Left> {
-        while let Some(reply) = self.outbox.pop_front() {
-            self.write(commands::encode(reply)).await?;
-        }
-        match self.wake().await {
-            Wake::Stopping => return Err(Left::Stopping),
-            Wake::PingedOut(limit) => {
-                let version = self.version.unwrap_or(Version::Version4);
-                let error = error_reply(version, 0, ButtplugPingError::PingedOut.into());
-                self.write(commands::encode(error)).await?;
-                return Err(Left::PingedOut(limit));
+            let working = self.may_work();
+            if working {
+                tokio::task::yield_now().await;
             }
-            Wake::Reply(reply) => self.outbox.push_back(reply),
-            Wake::Devices => self.tell_devices(),
-            Wake::Event(event) => self.tell_event(event),
-            Wake::Frame(Some(Ok(frame))) => self.frame(&frame).await?,
-            Wake::Frame(Some(Err(e))) => return Err(e.into()),
-            Wake::Frame(None) => {
-                return Err(LinkError::Closed {
-                    code: None,
-                    reason: String::new(),
+            let reading = self.inbox.is_empty() && self.stop.is_none() && self.socket.has_room();
+            let far = Instant::now() + Duration::from_secs(3600);
+            tokio::select! {
+                biased;
+                () = close.cancelled() => return End::Stopping,
+                () = refuse.cancelled(), if !greeted.refusing => {
+                    greeted.refusing = true;
+                    self.drop_parked("the gateway is stopping", |_| true);
                 }
-                .into());
-            }
-        }
-        Ok(())
-    }
-
-    async fn wake(&mut self) -> Wake {
-        let greeted = self.version.is_some();
-        let ping = async {
-            match (self.ping_deadline, self.shared.settings.max_ping_time) {
-                (Some(deadline), Some(limit)) => {
-                    sleep_until(deadline).await;
-                    limit
+                stopped = async { self.stop.as_mut().expect("only polled where there is one").await }, if self.stop.is_some() => {
+                    self.stop = None;
+                    // A `Ping` may have waited for as long.
+                    greeted.ping_until = greeted.ping_until.map(|until| until.max(Instant::now() + PING_GRACE));
+                    match stopped {
+                        Stopped::Answered(answer) => self.socket.push(answer.text),
+                        Stopped::Waiting(command) => self.parked.push(command),
+                    }
                 }
-                _ => std::future::pending().await,
+                // Also where there is no room: one that got its place in a device's queue and is not polled would
+                // hold it against other clients. There is a limit to how many they are.
+                Some(answer) = self.parked.next() => self.socket.push(answer.text),
+                changed = greeted.devices.changed(), if !greeted.outdated => match changed {
+                    Ok(()) => greeted.outdated = true,
+                    Err(_) => return End::Stopping,
+                },
+                () = sleep_until(greeted.next_list), if greeted.outdated && self.socket.is_idle() => {
+                    self.tell_devices(&mut greeted);
+                }
+                turn = self.socket.turn(reading) => match turn {
+                    Turn::Text(text) => self.inbox.extend(wire::take_apart(&text)),
+                    Turn::Binary(bytes) => self.inbox.extend(from_binary(&bytes)),
+                    Turn::Drained => {}
+                    Turn::Ended(end) => return end,
+                },
+                event = greeted.events.recv(), if self.socket.has_room() => match event {
+                    Ok(event) => self.tell_event(&mut greeted, event),
+                    Err(RecvError::Lagged(lost)) => warn!("{lost} events were lost: the client reads too slowly"),
+                    Err(RecvError::Closed) => return End::Stopping,
+                },
+                () = sleep_until(greeted.ping_until.unwrap_or(far)), if reading && greeted.ping_until.is_some() => {
+                    return self.ping_out();
+                }
+                // More of a batch waits, and there is room for its answers.
+                () = std::future::ready(()), if working => {}
             }
-        };
-        let devices = async {
-            // An error means that the engine is gone, and with it this session soon.
-            if self.devices.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-            sleep_until(self.next_list).await;
-        };
-        tokio::select! {
-            biased;
-            () = self.shared.close.cancelled() => Wake::Stopping,
-            limit = ping => Wake::PingedOut(limit),
-            Some(reply) = self.pending.next() => Wake::Reply(reply),
-            // What a client has to say comes before what there is to tell it: among it are stops.
-            frame = self.link.next() => Wake::Frame(frame),
-            () = devices, if greeted => Wake::Devices,
-            event = self.events.recv(), if greeted => Wake::Event(event),
         }
     }
 
-    async fn write(&mut self, text: String) -> Result<(), Left> {
-        tokio::select! {
-            biased;
-            sent = timeout(WRITE_TIMEOUT, self.link.send(Frame::from(text))) => match sent {
-                Ok(sent) => Ok(sent?),
-                Err(_) => Err(Left::WriteTimeout(WRITE_TIMEOUT)),
-            },
-            () = self.shared.close.cancelled() => Err(Left::Stopping),
-        }
+    /// Whether a message waits that may be handled now.
+    fn may_work(&self) -> bool {
+        !self.inbox.is_empty() && self.stop.is_none() && self.socket.has_room()
     }
 
-    /// One websocket message: an array of Buttplug messages.
-    async fn frame(&mut self, frame: &Frame) -> Result<(), Left> {
-        let messages = match commands::parse(&self.serializer, &frame.0) {
-            Ok(messages) => messages,
+    /// Handles messages of the batch at hand, as many as one turn allows.
+    fn work_off(&mut self, greeted: &mut Greeted) -> Option<End> {
+        for _ in 0..BATCH {
+            if !self.may_work() {
+                return None;
+            }
+            let message = self.inbox.pop_front()?;
+            if let Some(end) = self.handle(greeted, message) {
+                return Some(end);
+            }
+            if greeted
+                .ping_until
+                .is_some_and(|until| Instant::now() > until + PING_GRACE)
+            {
+                return Some(self.ping_out());
+            }
+        }
+        None
+    }
+
+    fn handle(&mut self, greeted: &mut Greeted, message: Result<Value, Box<ErrorV0>>) -> Option<End> {
+        let mut id = 0;
+        let version = greeted.version;
+        let read = message.and_then(|message| {
+            id = wire::id_of(&message);
+            wire::read(&self.shared.schema, version, message)
+        });
+        let request = match read {
+            Ok(request) => request,
             Err(error) => {
-                debug!("a message that cannot be read: {}", error.error_message());
-                let version = self.version.unwrap_or(Version::Version4);
-                self.outbox.extend(lists::in_version(version, (*error).into()));
-                return Ok(());
+                self.socket.push(wire::encode_error(*error));
+                return None;
             }
         };
-        for message in messages {
-            self.message(message).await?;
+        if let Some(why) = self.refusal(greeted, &request) {
+            self.socket.push(wire::encode_error(*wire::error(id, why)));
+            return None;
         }
-        Ok(())
-    }
-
-    async fn message(&mut self, message: Message) -> Result<(), Left> {
-        let id = message.id();
-        let version = message.version();
-        match (commands::kind(&message), self.version) {
-            (Kind::Hello(hello), _) => self.hello(id, version, hello).await,
-            (_, None) => {
-                let error = ButtplugHandshakeError::RequestServerInfoExpected.into();
-                self.outbox.push_back(error_reply(version, id, error));
+        match request {
+            Request::Ping(_) if greeted.ping_until.is_some() => {
+                let limit = self.shared.settings.max_ping_time;
+                greeted.ping_until = limit.map(|limit| Instant::now() + limit);
+                self.socket.push(ok(id, version));
             }
-            (Kind::Ping, _) if self.shared.settings.max_ping_time.is_some() => {
-                self.restart_ping_clock();
-                self.outbox
-                    .extend(lists::in_version(version, OkV0::new(id).into()));
+            // The library's answer to this would stop the devices of every client.
+            Request::Disconnect => {
+                self.socket.push(ok(id, version));
+                return Some(End::Disconnect);
             }
-            (Kind::DeviceList, _) => {
-                let table = self.devices.borrow_and_update().clone();
-                let seen = seen(&table);
-                self.told.set(&seen);
-                self.outbox
-                    .extend(lists::in_version(version, lists::device_list(id, &seen)));
-            }
-            // The library's own goodbye would stop the devices of all clients.
-            (Kind::Disconnect, _) => {
-                if let Some(ok) = lists::in_version(version, OkV0::new(id).into()) {
-                    self.write(commands::encode(ok)).await?;
+            Request::ListDevices => {
+                greeted.outdated = false;
+                let table = greeted.devices.borrow_and_update().clone();
+                for text in greeted.told.reply(id, &view(&table)) {
+                    self.socket.push(text);
                 }
-                return Err(Left::Goodbye);
             }
-            _ if self.shared.no_commands.is_cancelled() => {
-                self.outbox.push_back(error_reply(
-                    version,
-                    id,
-                    ButtplugUnknownError::DeviceManagerNotRunning.into(),
-                ));
+            Request::Stop(stop) => self.stop(greeted, stop),
+            // The library's own answers: that it is done already, that there is no ping timer.
+            Request::Handshake(m) => self.command(greeted, Command::checked(&self.server, version, m.into())),
+            Request::Ping(m) => self.command(greeted, Command::checked(&self.server, version, m)),
+            Request::Scan(m) => self.command(greeted, Command::checked(&self.server, version, m)),
+            Request::Output(m) => {
+                let table = greeted.devices.borrow().clone();
+                let device = table.get(&m.device_index()).map(|d| d.definition.as_ref());
+                self.checked(greeted, id, check_output(&m, device));
             }
-            (kind, _) => self.command(kind, message).await,
+            Request::Input(m) => {
+                let table = greeted.devices.borrow().clone();
+                let device = table.get(&m.device_index()).map(|d| d.definition.as_ref());
+                self.checked(greeted, id, check_input(&m, device));
+            }
+            Request::Legacy(m) => self.command(greeted, Command::legacy(&self.server, m)),
         }
-        Ok(())
+        None
     }
 
-    async fn hello(
+    /// Why a command is not even tried.
+    fn refusal(&self, greeted: &Greeted, request: &Request) -> Option<ButtplugError> {
+        let limit = match request {
+            Request::Scan(_) | Request::Output(_) | Request::Input(_) | Request::Legacy(_) => {
+                CLIENT_COMMANDS_MAX
+            }
+            // Let in for longer than anything else.
+            Request::Stop(_) => 2 * CLIENT_COMMANDS_MAX,
+            Request::Handshake(_) | Request::Ping(_) | Request::ListDevices | Request::Disconnect => {
+                return None;
+            }
+        };
+        if greeted.refusing && !matches!(request, Request::Stop(_)) {
+            let why = "the gateway is stopping".to_owned();
+            return Some(ButtplugDeviceError::DeviceCommunicationError(why).into());
+        }
+        let why = || format!("{limit} commands wait for an answer already");
+        (self.parked.len() >= limit).then(|| ButtplugUnknownError::UntypedDeserializedError(why()).into())
+    }
+
+    fn checked(
         &mut self,
+        greeted: &Greeted,
         id: u32,
-        version: Version,
-        mut hello: buttplug_core::message::RequestServerInfoV4,
+        checked: Result<ButtplugCheckedClientMessageV4, ButtplugError>,
     ) {
-        hello.set_id(id);
-        let name = hello.client_name().clone();
-        let reply = match self.server.parse_checked_message(hello.into()).await {
-            Ok(ButtplugServerMessageV4::ServerInfo(info)) => {
-                self.version = Some(version);
-                let table = self.devices.borrow_and_update().clone();
-                self.told.set(&seen(&table));
-                self.restart_ping_clock();
-                info!(
-                    client = name.escape_debug().to_string(),
-                    "client connected, message version {}", version as i32
-                );
-                // The library does not know of the ping that this session watches.
-                let limit = self
-                    .shared
-                    .settings
-                    .max_ping_time
-                    .map_or(0, |t| t.as_millis() as u32);
-                let mut info = ServerInfoV4::new(
-                    info.server_name(),
-                    info.protocol_version_major(),
-                    info.protocol_version_minor(),
-                    limit,
-                );
-                info.set_id(id);
-                ButtplugServerMessageV4::ServerInfo(info)
-            }
-            Ok(other) => other,
-            Err(error) => ButtplugServerMessageV4::Error(error),
-        };
-        self.outbox.extend(lists::in_version(version, reply));
-    }
-
-    fn restart_ping_clock(&mut self) {
-        self.ping_deadline = self
-            .shared
-            .settings
-            .max_ping_time
-            .map(|limit| Instant::now() + limit);
-    }
-
-    /// A command for the library: handed over and polled once before the next message is looked at, which is
-    /// what keeps the client's order; what is not done by then is parked.
-    async fn command(&mut self, kind: Kind, message: Message) {
-        if self.pending.len() >= PENDING_MAX {
-            let text = format!("{PENDING_MAX} messages are waiting for the devices already");
-            let error = ButtplugUnknownError::UnexpectedType(text).into();
-            return self
-                .outbox
-                .push_back(error_reply(message.version(), message.id(), error));
+        match checked {
+            Ok(message) => self.command(greeted, Command::checked(&self.server, greeted.version, message)),
+            Err(e) => self.socket.push(wire::encode_error(*wire::error(id, e))),
         }
-        let table = self.devices.borrow().clone();
-        if let Kind::Output(index) = kind
-            && let Some(device) = table.get(&index)
+    }
+
+    /// Has the library carry out a command, up to where it has to wait.
+    fn command(&mut self, greeted: &Greeted, mut command: Command) {
+        let answer = command.start();
+        if !answer.as_ref().is_some_and(|a| a.failed)
+            && command.effect == Effect::Output
+            && let Some(index) = command.device
+            && let Some(device) = greeted.devices.borrow().get(&index)
         {
-            self.shared.ownership.commands(self.id, index, device.connection);
+            self.shared.ownership.commanded(self.id, index, device.connection);
         }
-        let mut reply = commands::carry_out(&self.server, &table, message);
-        if let Kind::Stop(which) = kind {
-            reply = stopping_positions(self.shared.clone(), &table, which, reply);
-        }
-        match futures::poll!(&mut reply) {
-            std::task::Poll::Ready(reply) => self.outbox.push_back(reply),
-            std::task::Poll::Pending => self.pending.push(reply),
+        match answer {
+            Some(answer) => self.socket.push(answer.text),
+            None => self.parked.push(command),
         }
     }
 
-    fn tell_devices(&mut self) {
-        let table = self.devices.borrow_and_update().clone();
-        let version = self.version.unwrap_or(Version::Version4);
-        self.outbox.extend(self.told.update(version, &seen(&table)));
-        self.next_list = Instant::now() + LIST_PAUSE_PER_DEVICE * table.len() as u32;
-    }
-
-    fn tell_event(&mut self, event: Result<EngineEvent, RecvError>) {
-        let version = self.version.unwrap_or(Version::Version4);
-        match event {
-            Ok(EngineEvent::ScanningFinished) => {
-                self.outbox
-                    .extend(lists::in_version(version, ScanningFinishedV0::default().into()));
+    /// A client's own stop, of positions too.
+    fn stop(&mut self, greeted: &Greeted, stop: StopCmdV4) {
+        let table = greeted.devices.borrow().clone();
+        let wanted = stop.device_index();
+        let device = wanted
+            .and_then(|index| table.get(&index))
+            .map(|d| d.definition.as_ref());
+        if let Err(e) = check_stop(&stop, device) {
+            return self.socket.push(wire::encode_error(*wire::error(stop.id(), e)));
+        }
+        if stop.outputs() {
+            // Whatever still waits for room in the device's queue would come after the stop.
+            self.drop_parked("stopped before it reached the device", |device| {
+                wanted.is_none() || device == wanted
+            });
+        }
+        let positions = Target::positions(&self.shared, &table, &stop);
+        let mut command = Command::checked(&self.server, greeted.version, stop.into());
+        let answer = command.start();
+        if positions.is_empty() {
+            match answer {
+                Some(answer) => self.socket.push(answer.text),
+                None => self.parked.push(command),
             }
-            Ok(EngineEvent::InputReading(reading)) => {
-                let told =
-                    lists::in_version(version, ButtplugServerMessageV4::InputReading((*reading).clone()));
-                if told.is_none() && !self.sensor_loss_said {
-                    self.sensor_loss_said = true;
-                    info!(
-                        "sensor readings are not passed on: message version {version} has none without a request"
-                    );
+            return;
+        }
+        let shared = self.shared.clone();
+        self.stop = Some(
+            async move {
+                let answer = match answer {
+                    Some(answer) => Some(answer),
+                    None => timeout(STOP_TIMEOUT, &mut command).await.ok(),
+                };
+                stopping::send_stop_bytes(shared, positions).await;
+                match answer {
+                    Some(answer) => Stopped::Answered(answer),
+                    None => Stopped::Waiting(command),
                 }
-                self.outbox.extend(told);
             }
-            Err(RecvError::Lagged(lost)) => {
-                warn!("the client reads too slowly: {lost} sensor readings were dropped")
+            .boxed(),
+        );
+    }
+
+    /// Takes output commands back that the library has not passed on, and says so.
+    fn drop_parked(&mut self, why: &str, concerns: impl Fn(Option<u32>) -> bool) {
+        for command in std::mem::take(&mut self.parked) {
+            if command.effect == Effect::Output && concerns(command.device) {
+                self.socket.push(command.dropped(why).text);
+            } else {
+                self.parked.push(command);
             }
-            // The engine is gone, and with it this session soon.
-            Err(RecvError::Closed) => {}
         }
     }
 
-    /// Says why, in a Close frame.
-    pub(super) async fn close(&mut self, why: Left) {
-        self.link.set_close_reason(why.close_reason());
-        // Past the limit the socket is dropped as it is; there is nobody left to tell.
-        let _ = timeout(CLOSE_TIMEOUT, self.link.close()).await;
+    fn tell_devices(&mut self, greeted: &mut Greeted) {
+        greeted.outdated = false;
+        greeted.next_list = Instant::now() + CLIENT_LIST_PAUSE;
+        let table = greeted.devices.borrow_and_update().clone();
+        for text in greeted.told.update(&view(&table)) {
+            self.socket.push(text);
+        }
+    }
+
+    fn tell_event(&mut self, greeted: &mut Greeted, event: EngineEvent) {
+        let version = greeted.version;
+        match event {
+            EngineEvent::ScanningFinished => {
+                let finished = ButtplugServerMessageV4::ScanningFinished(ScanningFinishedV0::default());
+                self.socket.push(wire::encode_v4(finished, version));
+            }
+            EngineEvent::InputReading(reading) if version == ButtplugMessageSpecVersion::Version4 => {
+                let reading = ButtplugServerMessageV4::InputReading(reading.as_ref().clone());
+                self.socket.push(wire::encode_v4(reading, version));
+            }
+            // The library lets no older client subscribe, so that none expects a reading unasked.
+            EngineEvent::InputReading(_) => {
+                if !std::mem::replace(&mut greeted.said_reading_dropped, true) {
+                    debug!("sensor readings that others subscribed to are not passed on: {version} has none");
+                }
+            }
+        }
+    }
+
+    /// The client has not sent its `Ping`.
+    fn ping_out(&mut self) -> End {
+        self.socket
+            .push(wire::encode_error(*wire::error(0, ButtplugPingError::PingedOut)));
+        End::PingedOut(self.shared.settings.max_ping_time.unwrap_or_default())
     }
 }
 
-/// After the library's stop: what it has no stop for.
-fn stopping_positions(
-    shared: Arc<Shared>,
-    table: &DeviceTable,
-    which: Option<u32>,
-    stop: Pending,
-) -> Pending {
-    let addressed = |d: &&Arc<ListedDevice>| which.is_none_or(|index| d.info.device_index() == index);
-    let devices: Vec<_> = table.values().filter(addressed).cloned().collect();
-    for device in &devices {
-        shared.ownership.stopped(device.info.device_index());
-    }
-    let positions: Vec<_> = devices.into_iter().filter(|d| has_positions(d)).collect();
-    if positions.is_empty() {
-        return stop;
-    }
-    async move {
-        let (reply, ()) = tokio::join!(stop, stop_devices(&shared, positions, StopOrder::Asked));
-        reply
-    }
-    .boxed()
+fn ok(id: u32, version: ButtplugMessageSpecVersion) -> String {
+    wire::encode_v4(ButtplugServerMessageV4::Ok(OkV0::new(id)), version)
 }
 
-fn seen(table: &DeviceTable) -> Seen<'_> {
-    table
-        .iter()
-        .map(|(&index, device)| (index, (device.connection, &device.info)))
-        .collect()
+/// Buttplug is text; what reads as text is taken for it.
+pub(super) fn from_binary(bytes: &[u8]) -> Vec<Result<Value, Box<ErrorV0>>> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => wire::take_apart(text),
+        Err(_) => vec![Err(wire::malformed(0, "binary, where Buttplug's JSON is text"))],
+    }
 }

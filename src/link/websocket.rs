@@ -12,7 +12,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes, error::ProtocolError};
+use tokio_tungstenite::tungstenite::{Error as WsError, Message, error::ProtocolError};
 
 use super::{Frame, FrameIo, LinkError};
 use crate::close::CloseReason;
@@ -53,8 +53,6 @@ pub struct WebSocketLink<S> {
     overdue: bool,
     close_reason: Option<CloseReason>,
     closing: Closing,
-    /// Frames go out as text messages instead of binary ones.
-    text: bool,
 }
 
 enum Closing {
@@ -77,14 +75,7 @@ impl<S> WebSocketLink<S> {
             overdue: false,
             close_reason: None,
             closing: Closing::Open,
-            text: false,
         }
-    }
-
-    /// Sends every frame as a text message, as Buttplug clients expect theirs. Frames must be UTF-8.
-    pub fn writing_text(mut self) -> Self {
-        self.text = true;
-        self
     }
 }
 
@@ -171,12 +162,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Frame> for WebSocketLink<S> {
     }
 
     fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), LinkError> {
-        let message = if self.text {
-            Message::Text(Utf8Bytes::try_from(frame.0).map_err(|e| LinkError::NotUtf8(e.to_string()))?)
-        } else {
-            Message::Binary(frame.0)
-        };
-        Pin::new(&mut self.ws).start_send(message).map_err(link_error)
+        Pin::new(&mut self.ws)
+            .start_send(Message::Binary(frame.0))
+            .map_err(link_error)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {

@@ -1,0 +1,117 @@
+//! From an open websocket to a client that has shaken hands.
+
+use std::sync::Arc;
+
+use buttplug_core::message::{
+    ButtplugMessage, ButtplugMessageSpecVersion, ButtplugServerMessageV4, RequestServerInfoV4, ServerInfoV4,
+};
+use buttplug_server::message::spec_enums::ButtplugCheckedClientMessageV4;
+use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{Span, info};
+
+use super::devices::{Told, view};
+use super::session::{Session, from_binary};
+use super::socket::{End, Turn};
+use super::wire;
+use crate::upstream::embedded::{DeviceTable, EngineEvent};
+
+/// How much of a client's name is logged.
+const NAME_MAX_CHARS: usize = 64;
+
+/// A client that has shaken hands.
+pub(super) struct Greeted {
+    pub(super) version: ButtplugMessageSpecVersion,
+    pub(super) devices: watch::Receiver<Arc<DeviceTable>>,
+    pub(super) told: Told,
+    /// The table has changed since the client was told of it.
+    pub(super) outdated: bool,
+    pub(super) next_list: Instant,
+    pub(super) events: broadcast::Receiver<EngineEvent>,
+    /// Until when a `Ping` has to come.
+    pub(super) ping_until: Option<Instant>,
+    pub(super) said_reading_dropped: bool,
+    /// The gateway stops.
+    pub(super) refusing: bool,
+}
+
+impl Session {
+    /// Until the client has shaken hands: nothing else is answered but with an Error, and it is told nothing.
+    pub(super) async fn greet(&mut self, close: &CancellationToken) -> Result<Greeted, End> {
+        loop {
+            while self.socket.has_room()
+                && let Some(message) = self.inbox.pop_front()
+            {
+                let read = message.and_then(|m| wire::read_handshake(&self.shared.schema, m));
+                match read {
+                    Ok(request) => return self.answer_handshake(request).await,
+                    Err(error) => self.socket.push(wire::encode_error(*error)),
+                }
+            }
+            let reading = self.inbox.is_empty();
+            tokio::select! {
+                biased;
+                () = close.cancelled() => return Err(End::Stopping),
+                turn = self.socket.turn(reading) => match turn {
+                    Turn::Text(text) => self.inbox.extend(wire::take_apart(&text)),
+                    Turn::Binary(bytes) => self.inbox.extend(from_binary(&bytes)),
+                    Turn::Drained => {}
+                    Turn::Ended(end) => return Err(end),
+                },
+            }
+        }
+    }
+
+    async fn answer_handshake(&mut self, request: RequestServerInfoV4) -> Result<Greeted, End> {
+        let id = request.id();
+        let version = request.protocol_version_major();
+        let name: String = request
+            .client_name()
+            .escape_debug()
+            .take(NAME_MAX_CHARS)
+            .collect();
+        let reply = self
+            .server
+            .parse_checked_message(ButtplugCheckedClientMessageV4::RequestServerInfo(request))
+            .await;
+        let reply = match reply {
+            Ok(ButtplugServerMessageV4::ServerInfo(info)) => info,
+            Ok(other) => return Err(End::Fault(format!("the handshake was answered by {other:?}"))),
+            Err(error) => {
+                return Err(End::Fault(format!(
+                    "the handshake failed: {}",
+                    error.error_message()
+                )));
+            }
+        };
+        let max_ping_time = self.shared.settings.max_ping_time;
+        let mut info = ServerInfoV4::new(
+            reply.server_name(),
+            reply.protocol_version_major(),
+            reply.protocol_version_minor(),
+            max_ping_time.map_or(0, |t| u32::try_from(t.as_millis()).unwrap_or(u32::MAX)),
+        );
+        info.set_id(id);
+        self.socket.push(wire::encode_v4(
+            ButtplugServerMessageV4::ServerInfo(info),
+            version,
+        ));
+        Span::current().record("name", &name);
+        info!("client connected: message version {}", version as i32);
+
+        let mut devices = self.shared.engine.devices();
+        let told = Told::new(version, &view(&devices.borrow_and_update()));
+        Ok(Greeted {
+            version,
+            devices,
+            told,
+            outdated: false,
+            next_list: Instant::now(),
+            events: self.shared.engine.events(),
+            ping_until: max_ping_time.map(|limit| Instant::now() + limit),
+            said_reading_dropped: false,
+            refusing: false,
+        })
+    }
+}
