@@ -97,7 +97,7 @@ impl Server {
                     "127.0.0.1:0",
                     "--client-listen",
                     "127.0.0.1:0",
-                    "-q",
+                    "-qq",
                 ])
                 .env("XDG_STATE_HOME", state.path()),
         )

@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, field, info, info_span, warn};
+use tracing::{Instrument, error_span, field, info, warn};
 
 use crate::accept;
 use crate::config::ClientSettings;
@@ -108,7 +108,7 @@ impl Clients {
         let connection = |stream, from| {
             let shared = self.shared.clone();
             let id = ClientId(shared.clients.fetch_add(1, Ordering::Relaxed) + 1);
-            let span = info_span!("client", id = id.0, peer = %from, name = field::Empty);
+            let span = error_span!("client", id = id.0, peer = %from, name = field::Empty);
             serve_connection(shared, id, stream).instrument(span)
         };
         tokio::select! {

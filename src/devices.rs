@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, Error as WsError, Message};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, info, info_span, warn};
+use tracing::{Instrument, debug, error_span, info, warn};
 
 use crate::accept;
 use crate::admission::Admission;
@@ -88,7 +88,7 @@ impl Devices {
                 let Handshake {
                     identifier, address, ..
                 } = &handle.handshake;
-                let span = info_span!("device", conn = handle.connection.0, %peer, %identifier, %address);
+                let span = error_span!("device", conn = handle.connection.0, %peer, %identifier, %address);
                 let session = {
                     let _entered = span.enter();
                     info!("device connected");

@@ -8,6 +8,8 @@ pub mod edit;
 mod migrate;
 pub mod position;
 pub mod protocols;
+mod read;
+mod schema;
 pub mod store;
 
 use std::panic::AssertUnwindSafe;
@@ -20,22 +22,12 @@ use buttplug_server_device_config::{
 use serde_json::{Value, json};
 
 use position::Position;
+use read::{parse_json, read, version};
 
-/// The published schema of version 5: `buttplug_server_device_config` 12.0.1, (c) Nonpolynomial Labs LLC,
-/// BSD-3-Clause.
-const SCHEMA: &str = include_str!("udcf/schema-v5.json");
 /// The versions that are read.
 pub const MAJORS: std::ops::RangeInclusive<u64> = 2..=5;
 /// The version that is written.
 pub const CURRENT_MAJOR: u64 = 5;
-/// The whole of the server's own device base has half a megabyte.
-const MAX_BYTES: u64 = 16 * 1024 * 1024;
-
-static VALIDATOR: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
-    let schema = serde_json::from_str(SCHEMA).expect("the schema in this source is JSON");
-    jsonschema::validator_for(&schema).expect("the schema in this source is a schema")
-});
-
 /// The server's own device base, without anything of a user.
 static BASE: LazyLock<DeviceConfigurationManager> = LazyLock::new(|| {
     let builder = load_protocol_configs(&None, &None, false);
@@ -128,7 +120,13 @@ impl Udcf {
         let value = if major == CURRENT_MAJOR && !migrate::is_old_body(&original) {
             let mut value = original;
             drop_comments(&mut value, &mut warnings);
-            if let Some(fault) = schema_fault(&value) {
+            if value["version"].get("minor").is_none() {
+                value["version"]["minor"] = 0.into();
+                warnings.push(
+                    "\"version\" has no \"minor\": read as 0; Intiface refuses a file without it".to_owned(),
+                );
+            }
+            if let Some(fault) = schema::fault(&value) {
                 return Err(UdcfError::new(place(&fault.pointer), fault.problem, fault.hint));
             }
             value
@@ -186,6 +184,31 @@ impl Udcf {
             .as_object()
             .into_iter()
             .flatten()
+    }
+
+    /// The names by which devices of a protocol are recognised, of whatever kind.
+    fn names_of(&self, protocol: &str) -> impl Iterator<Item = String> {
+        let specifiers = self.value["user_configs"]["protocols"][protocol]["communication"].as_array();
+        specifiers.into_iter().flatten().flat_map(|specifier| {
+            let one = specifier["websocket"]["name"].as_str();
+            let many = specifier["btle"]["names"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str);
+            one.into_iter().chain(many).map(str::to_owned).collect::<Vec<_>>()
+        })
+    }
+
+    /// Entries that name devices in other ways than by websocket: protocol and entry.
+    pub fn other_specifiers(&self) -> Vec<(String, Value)> {
+        let all = self.protocols().flat_map(|(protocol, entry)| {
+            let entries = entry["communication"].as_array().into_iter().flatten();
+            entries
+                .filter(|e| e.get("websocket").is_none())
+                .map(|e| (protocol.clone(), e.clone()))
+        });
+        all.collect()
     }
 
     /// Every `websocket` name, with its protocol, in the file's order.
@@ -249,6 +272,29 @@ impl Udcf {
                 }
             }
         }
+        for (protocol, entry) in self
+            .protocols()
+            .filter(|(protocol, _)| !protocols::has_models(protocol))
+        {
+            let named: Vec<String> = self.names_of(protocol).collect();
+            for configuration in entry["configurations"].as_array().into_iter().flatten() {
+                let ids = || {
+                    configuration["identifier"]
+                        .as_array()
+                        .into_iter()
+                        .flatten()
+                        .filter_map(Value::as_str)
+                };
+                if !ids().any(|id| named.iter().any(|name| name == id)) {
+                    warnings.push(format!(
+                        "the configuration {} is found by nothing: its identifier {:?} is no name of a {protocol} \
+                         device here; make it equal to the websocket name",
+                        configuration["name"],
+                        ids().next().unwrap_or_default()
+                    ));
+                }
+            }
+        }
         let names = self.websocket_names();
         for (i, (name, protocol)) in names.iter().enumerate() {
             if let Some((_, first)) = names[..i].iter().find(|(n, _)| n == name) {
@@ -289,136 +335,6 @@ impl Udcf {
     }
 }
 
-/// Reads a file that should be JSON text.
-fn read(path: &Path) -> Result<String, UdcfError> {
-    let name = path.display();
-    let hint = |text: &str| Some(text.to_owned());
-    match std::fs::metadata(path) {
-        Ok(meta) if meta.is_dir() => {
-            return Err(UdcfError::new(
-                name,
-                "is a directory, not a file",
-                hint("name the file in it"),
-            ));
-        }
-        Ok(meta) if meta.len() > MAX_BYTES => {
-            let problem = format!("has {} bytes, at most {MAX_BYTES} are read", meta.len());
-            return Err(UdcfError::new(name, problem, hint("this is hardly a UDCF")));
-        }
-        _ => {}
-    }
-    let bytes = std::fs::read(path).map_err(|e| {
-        let hint = match e.kind() {
-            std::io::ErrorKind::NotFound => hint(
-                "look at the path; `wsdm-gateway udcf add --protocol lovense --websocket NAME FILE` makes a new file",
-            ),
-            std::io::ErrorKind::PermissionDenied => hint("this user may not read it: look at its owner and mode"),
-            _ => None,
-        };
-        UdcfError::new(&name, format!("cannot be read: {e}"), hint)
-    })?;
-    String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        let before = String::from_utf8_lossy(&e.as_bytes()[..at]).into_owned();
-        let at = format!("{name}{}", Position::at(&before, before.len()));
-        UdcfError::new(
-            at,
-            "is not UTF-8",
-            hint("save the file as UTF-8, without a byte order mark"),
-        )
-    })
-}
-
-fn parse_json(text: &str, name: &str) -> Result<Value, UdcfError> {
-    let text = text.trim_start_matches('\u{feff}');
-    if text.trim().is_empty() {
-        let hint = "the least that a UDCF has is {\"version\": {\"major\": 5, \"minor\": 0}}";
-        return Err(UdcfError::new(
-            format!("{name}:1:1"),
-            "is empty",
-            Some(hint.to_owned()),
-        ));
-    }
-    serde_json::from_str(text).map_err(|e| {
-        let at = format!("{name}:{}:{}", e.line(), e.column());
-        let problem = e.to_string();
-        // The place stands in front already.
-        let problem = problem.split(" at line ").next().unwrap_or_default();
-        UdcfError::new(
-            at,
-            format!("not JSON: {problem}"),
-            Some(syntax_hint(text, e.line(), problem)),
-        )
-    })
-}
-
-/// What people do who write JSON by hand.
-fn syntax_hint(text: &str, line: usize, problem: &str) -> String {
-    let around: Vec<&str> = text
-        .lines()
-        .skip(line.saturating_sub(2))
-        .take(2)
-        .map(str::trim)
-        .collect();
-    let has_comment = around
-        .iter()
-        .any(|l| l.starts_with("//") || l.starts_with("/*") || l.starts_with('#'));
-    if has_comment {
-        "JSON has no comments: take them out".to_owned()
-    } else if problem.contains("trailing comma") {
-        "take the comma before the closing bracket out".to_owned()
-    } else if problem.contains("EOF") {
-        "the file ends too early: a bracket or a quote is not closed".to_owned()
-    } else if problem.contains("trailing characters") {
-        "the file goes on after its last bracket: perhaps the first line lacks a {".to_owned()
-    } else if problem.contains("key must be a string") || around.iter().any(|l| l.contains('\'')) {
-        "names and texts stand in double quotes".to_owned()
-    } else if problem.contains("expected `,`") {
-        "a comma is missing, here or at the end of the line before".to_owned()
-    } else {
-        "an editor that knows JSON shows the place".to_owned()
-    }
-}
-
-/// The major version, or the pointer, what is wrong there, and what to do.
-fn version(value: &Value) -> Result<u64, (&'static str, String, String)> {
-    let example = || "add \"version\": { \"major\": 5, \"minor\": 0 }".to_owned();
-    if !value.is_object() {
-        return Err((
-            "",
-            "is JSON, but not an object".to_owned(),
-            "a UDCF begins with { \"version\": ...".to_owned(),
-        ));
-    }
-    match value.get("version") {
-        None => return Err(("", "has no \"version\"".to_owned(), example())),
-        Some(v) if !v.is_object() => {
-            return Err(("/version", "\"version\" is not an object".to_owned(), example()));
-        }
-        Some(_) => {}
-    }
-    match &value["version"]["major"] {
-        Value::Null => Err(("/version", "\"version\" has no \"major\"".to_owned(), example())),
-        Value::Number(n) if n.as_u64().is_some_and(|n| MAJORS.contains(&n)) => {
-            Ok(n.as_u64().unwrap_or(CURRENT_MAJOR))
-        }
-        Value::Number(n) => Err((
-            "/version/major",
-            format!(
-                "major version {n} is not known; {} to {} are",
-                MAJORS.start(),
-                MAJORS.end()
-            ),
-            "for a newer version, look for a newer wsdm-gateway".to_owned(),
-        )),
-        other => Err((
-            "/version/major",
-            format!("\"major\" is {other}, not a number"),
-            "write 5, without quotes".to_owned(),
-        )),
-    }
-}
-
 /// A comment at the top is fatal for the server's loader, and harmless.
 fn drop_comments(value: &mut Value, warnings: &mut Vec<String>) {
     let Some(object) = value.as_object_mut() else {
@@ -439,40 +355,4 @@ fn is_comment(key: &str) -> bool {
         || key.starts_with("$comment")
         || key.starts_with("//")
         || key.starts_with('_')
-}
-
-/// Something that the schema does not take.
-struct Fault {
-    pointer: String,
-    problem: String,
-    hint: Option<String>,
-}
-
-/// The first fault by the published schema, the deepest one of its place.
-fn schema_fault(value: &Value) -> Option<Fault> {
-    let error = VALIDATOR.iter_errors(value).next()?;
-    let pointer = error.instance_path().to_string();
-    let problem = error.to_string();
-    // The text begins with the whole offending value, which may be the whole file.
-    let problem = match problem.char_indices().nth(300) {
-        Some((cut, _)) => format!("{}...", &problem[..cut]),
-        None => problem,
-    };
-    let hint = if problem.contains("\"name\" is a required") && pointer.contains("websocket") {
-        Some("a websocket entry is {\"websocket\": {\"name\": \"...\"}}".to_owned())
-    } else if problem.contains("names") && pointer.contains("websocket") {
-        Some(
-            "version 5 has one {\"websocket\": {\"name\": \"...\"}} for each name; `names` is version 2"
-                .to_owned(),
-        )
-    } else if problem.contains("user-configs") {
-        Some("versions 4 and 5 write user_configs, with an underscore".to_owned())
-    } else {
-        None
-    };
-    Some(Fault {
-        pointer,
-        problem,
-        hint,
-    })
 }

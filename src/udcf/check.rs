@@ -16,6 +16,8 @@ pub struct Report {
     pub migration: Option<String>,
     /// What devices may call themselves.
     pub websocket: Vec<Name>,
+    /// Entries that name devices in other ways: kept, and without effect here.
+    pub others: Vec<String>,
     /// Devices that a user has settings for.
     pub devices: Vec<Device>,
     /// What could not be carried over, or will not work.
@@ -96,6 +98,11 @@ pub fn check(path: &Path) -> Result<Report, UdcfError> {
         version: udcf.major(),
         migration: udcf.summary().map(str::to_owned),
         websocket,
+        others: udcf
+            .other_specifiers()
+            .iter()
+            .map(|(protocol, entry)| format!("{protocol} {entry}"))
+            .collect(),
         devices,
         warnings: udcf.warnings().to_vec(),
     })
@@ -146,6 +153,12 @@ impl Report {
                     "  {name}  {protocol}: {}\n",
                     list(features, "its features come from its model")
                 );
+            }
+        }
+        if !self.others.is_empty() {
+            text += "\nentries for other servers, without effect here\n";
+            for other in &self.others {
+                text += &format!("  {other}\n");
             }
         }
         if !self.devices.is_empty() {

@@ -7,7 +7,8 @@ use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
 use serde_json::json;
 
-use super::{UdcfError, protocols, read};
+use super::read::read;
+use super::{UdcfError, protocols};
 
 /// What `add` did.
 #[derive(Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ mod features;
 
 use serde_json::{Map, Value, json};
 
-use super::{CURRENT_MAJOR, is_comment, schema_fault};
+use super::{CURRENT_MAJOR, is_comment, schema};
 
 /// Faults that are taken out before the rest is given up; each costs the entry that it stands in.
 const MAX_FAULTS: usize = 1_000;
@@ -172,7 +172,7 @@ impl Migration<'_> {
 /// Takes out what the schema does not take: the smallest entry around each fault, with a warning.
 fn prune(value: &mut Value, warnings: &mut Vec<String>) {
     for _ in 0..MAX_FAULTS {
-        let Some(fault) = schema_fault(value) else { return };
+        let Some(fault) = schema::fault(value) else { return };
         let steps: Vec<&str> = fault.pointer.split('/').skip(1).collect();
         // An entry is an element of a list; where no list is around, the member of the user's part.
         let cut = steps

@@ -94,6 +94,11 @@ pub fn has_default(name: &str) -> bool {
     PROTOCOLS.get(name).is_some_and(|p| p.has_default)
 }
 
+/// Whether devices of a protocol tell their model, so that they are found by that and not by their name.
+pub fn has_models(name: &str) -> bool {
+    PROTOCOLS.get(name).is_none_or(|p| p.models > 0)
+}
+
 /// Whether the server's own base names this model of a protocol.
 pub fn has_configuration(protocol: &str, identifier: &str) -> bool {
     let id = BaseDeviceIdentifier::new_with_identifier(protocol, identifier);

@@ -1,0 +1,186 @@
+//! The published schema of version 5, and what it does not take, in words for people.
+
+use std::sync::LazyLock;
+
+use jsonschema::error::ValidationErrorKind;
+use serde_json::Value;
+
+/// The published schema of version 5: `buttplug_server_device_config` 12.0.1, (c) Nonpolynomial Labs LLC,
+/// BSD-3-Clause.
+const SCHEMA: &str = include_str!("schema-v5.json");
+
+static VALIDATOR: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+    let schema = serde_json::from_str(SCHEMA).expect("the schema in this source is JSON");
+    jsonschema::validator_for(&schema).expect("the schema in this source is a schema")
+});
+
+/// Something that the schema does not take.
+pub(super) struct Fault {
+    /// Where, as a JSON pointer.
+    pub(super) pointer: String,
+    /// What.
+    pub(super) problem: String,
+    /// What to do, where that is clear.
+    pub(super) hint: Option<String>,
+}
+
+/// The words of the format, for typing errors.
+const WORDS: &[&str] = &[
+    "version",
+    "major",
+    "minor",
+    "user_configs",
+    "protocols",
+    "communication",
+    "configurations",
+    "devices",
+    "simulated_devices",
+    "websocket",
+    "serial",
+    "btle",
+    "usb",
+    "hid",
+    "simulated",
+    "sdl-gamepad",
+    "name",
+    "names",
+    "port",
+    "baud_rate",
+    "data_bits",
+    "parity",
+    "stop_bits",
+    "services",
+    "identifier",
+    "address",
+    "protocol",
+    "config",
+    "id",
+    "base_id",
+    "features",
+    "user_config",
+    "allow",
+    "deny",
+    "index",
+    "display_name",
+    "message_gap_ms",
+    "description",
+    "output",
+    "input",
+    "value",
+    "duration",
+    "disabled",
+    "reverse",
+    "command",
+    "vibrate",
+    "rotate",
+    "oscillate",
+    "constrict",
+    "position",
+    "hw_position_with_duration",
+    "battery",
+    "rssi",
+    "pressure",
+];
+/// Names less alike than this are not taken for typing errors.
+const WORD_MIN_SIMILARITY: f64 = 0.8;
+
+/// The first fault by the published schema.
+pub(super) fn fault(value: &Value) -> Option<Fault> {
+    let error = VALIDATOR.iter_errors(value).next()?;
+    let pointer = error.instance_path().to_string();
+    let found = error.instance();
+    let short = |value: &Value| {
+        let text = value.to_string();
+        match text.char_indices().nth(60) {
+            Some((cut, _)) => format!("{}...", &text[..cut]),
+            None => text,
+        }
+    };
+    Some(match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            let name = unexpected.first().map(String::as_str).unwrap_or_default();
+            let hint = match name {
+                "names" => "version 5 has one {\"websocket\": {\"name\": \"...\"}} for each name".to_owned(),
+                "user-configs" => "versions 4 and 5 write user_configs, with an underscore".to_owned(),
+                name => match nearest_word(name) {
+                    Some(word) => format!("did you mean {word:?}?"),
+                    None => "take it out; the server refuses a file that has it".to_owned(),
+                },
+            };
+            Fault {
+                pointer: format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")),
+                problem: format!("{name:?} does not belong here"),
+                hint: Some(hint),
+            }
+        }
+        ValidationErrorKind::Required { property } => Fault {
+            problem: format!("{} is missing in {}", property, short(found)),
+            hint: Some("add it".to_owned()),
+            pointer,
+        },
+        ValidationErrorKind::Type { .. } => {
+            let wanted = match wanted_type(&error) {
+                Some(wanted) => format!("{} is not {wanted}", short(found)),
+                None => format!("{} is of the wrong type", short(found)),
+            };
+            Fault {
+                pointer,
+                problem: wanted,
+                hint: None,
+            }
+        }
+        ValidationErrorKind::Pattern { pattern } if pattern.contains("{12}") => Fault {
+            problem: format!("{} is not a UUID in small letters", short(found)),
+            hint: Some("any UUID that no other entry has will do; `uuidgen` makes one".to_owned()),
+            pointer,
+        },
+        ValidationErrorKind::Pattern { pattern } => Fault {
+            pointer,
+            problem: format!("{} is none of {pattern}", short(found)),
+            hint: None,
+        },
+        ValidationErrorKind::MaxProperties { .. } if pointer.is_empty() => Fault {
+            problem: "a UDCF has \"version\" and \"user_configs\", and nothing else".to_owned(),
+            hint: None,
+            pointer,
+        },
+        _ => {
+            // The text may quote the whole offending value, which may be the whole file.
+            let text = error.to_string();
+            let problem = text
+                .char_indices()
+                .nth(200)
+                .map_or(text.clone(), |(cut, _)| format!("{}...", &text[..cut]));
+            Fault {
+                pointer,
+                problem,
+                hint: None,
+            }
+        }
+    })
+}
+
+fn nearest_word(name: &str) -> Option<&'static str> {
+    let likeness = |word: &str| strsim::jaro_winkler(word, &name.to_lowercase().replace('-', "_"));
+    let word = WORDS
+        .iter()
+        .copied()
+        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(word) >= WORD_MIN_SIMILARITY).then_some(word)
+}
+
+/// The library's text ends with the type that belongs there.
+fn wanted_type(error: &jsonschema::ValidationError<'_>) -> Option<&'static str> {
+    let text = error.to_string();
+    let of = [
+        ("object", "an object"),
+        ("array", "a list"),
+        ("string", "a text in quotes"),
+        ("integer", "a whole number"),
+        ("number", "a number"),
+        ("boolean", "true or false"),
+    ];
+    of.into_iter()
+        .find(|(name, _)| text.ends_with(&format!("type \"{name}\"")))
+        .map(|(_, words)| words)
+}
