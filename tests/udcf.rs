@@ -1,0 +1,565 @@
+//! User device configuration files: what files of every version come to, what is said about broken ones, and what
+//! the commands do to a user's file.
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use buttplug_server_device_config::{UserDeviceIdentifier, load_protocol_configs};
+use common::{RawDevice, Running, client, settings, wait_until};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use wsdm_gateway::udcf::Udcf;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/udcf")
+        .join(name)
+}
+
+fn load(name: &str) -> Udcf {
+    Udcf::load(&fixture(name)).unwrap()
+}
+
+fn udcf(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wsdm-gateway"))
+        .arg("udcf")
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Valid by the published schema and by the server's own loader.
+fn assert_valid_version_5(json: &str) {
+    let schema: Value = serde_json::from_str(include_str!("../src/udcf/schema-v5.json")).unwrap();
+    let value: Value = serde_json::from_str(json).unwrap();
+    jsonschema::validate(&schema, &value).unwrap();
+    load_protocol_configs(&None, &Some(json.to_owned()), false)
+        .unwrap()
+        .finish()
+        .unwrap();
+}
+
+#[test]
+fn every_fixture_becomes_valid_version_5_and_stays_so() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(fixture("")).unwrap() {
+        let path = entry.unwrap().path();
+        let migrated = Udcf::load(&path).unwrap_or_else(|e| panic!("{e}"));
+        assert_valid_version_5(&migrated.to_json());
+        let again = Udcf::parse(&migrated.to_json(), "again").unwrap();
+        assert_eq!(again.to_json(), migrated.to_json(), "{}", path.display());
+        assert_eq!(again.summary(), None);
+        seen += 1;
+    }
+    assert!(seen >= 5, "the fixtures are there");
+}
+
+fn device(udcf: &Udcf, address: &str, protocol: &str, identifier: Option<&str>) -> Value {
+    let dcm = udcf.device_configuration().unwrap();
+    let id = UserDeviceIdentifier::new(address, protocol, &identifier.map(str::to_owned));
+    let found = dcm
+        .user_device_definitions()
+        .get(&id)
+        .unwrap_or_else(|| panic!("{address} is there"))
+        .clone();
+    let outputs: Vec<Value> = found
+        .features()
+        .values()
+        .filter(|f| f.has_output())
+        .map(|f| serde_json::to_value(f.as_device_feature().unwrap()).unwrap()["Output"].clone())
+        .collect();
+    json!({
+        "index": found.index(), "name": found.display_name(), "allow": found.allow(), "deny": found.deny(),
+        "gap": found.message_gap_ms(), "outputs": outputs,
+    })
+}
+
+#[test]
+fn version_2_keeps_names_ports_devices_and_limits() {
+    let udcf = load("v2-all-kinds.json");
+    let names: Vec<String> = udcf.websocket_names().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["LVSDevice", "Bench", "TCodeDevice"]);
+    let kinds: Vec<String> = udcf
+        .other_specifiers()
+        .iter()
+        .map(|(_, e)| e.as_object().unwrap().keys().next().unwrap().clone())
+        .collect();
+    assert_eq!(kinds, ["serial", "serial", "btle", "usb", "hid"]);
+    let hush = device(&udcf, "8A3D9FAC2A45", "lovense", Some("Z"));
+    assert_eq!((&hush["index"], &hush["name"]), (&json!(3), &json!("My Hush")));
+    assert_eq!(hush["outputs"][0]["Vibrate"]["Value"], json!([0, 12]));
+    let denied = device(&udcf, "never-again", "lovense", None);
+    assert_eq!(denied["deny"], true);
+    assert_ne!(denied["index"], 3, "an index that was missing is a free one");
+    assert!(
+        udcf.warnings()
+            .iter()
+            .any(|w| w.contains("\"elsewhere\"") && w.contains("left out"))
+    );
+    assert!(udcf.summary().unwrap().contains("version 2"));
+}
+
+#[test]
+fn version_3_keeps_limits_and_more_features_become_a_configuration() {
+    let udcf = load("v3-limits.json");
+    let hush = device(&udcf, "8A3D9FAC2A45", "lovense", Some("Z"));
+    assert_eq!(hush["allow"], true);
+    assert_eq!(
+        hush["outputs"][0]["Vibrate"]["Value"],
+        json!([0, 13]),
+        "2 to 15 has 13 steps"
+    );
+    let own = device(&udcf, "my-own", "tcode-v03", Some("Own"));
+    assert_eq!(own["outputs"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        own["outputs"][0]["HwPositionWithDuration"]["Value"],
+        json!([0, 800])
+    );
+    assert_eq!(own["outputs"][1]["Vibrate"]["Value"], json!([0, 50]));
+    let value: Value = serde_json::from_str(&udcf.to_json()).unwrap();
+    let custom = &value["user_configs"]["protocols"]["tcode-v03"]["configurations"][0];
+    assert_eq!(custom["identifier"], json!(["Multi"]));
+    assert_eq!(
+        custom["features"][0]["output"]["hw_position_with_duration"]["value"],
+        json!([0, 999])
+    );
+    assert_eq!(
+        custom["features"][2]["input"]["battery"]["command"],
+        json!(["Read"])
+    );
+}
+
+#[test]
+fn version_4_gets_its_base_ids_looked_up_again() {
+    let udcf = load("v4-old-base-ids.json");
+    let stroker = device(&udcf, "stroker", "tcode-v03", None);
+    assert_eq!((&stroker["index"], &stroker["gap"]), (&json!(6), &json!(30)));
+    assert_eq!(
+        stroker["outputs"][0]["HwPositionWithDuration"]["Value"],
+        json!([0, 999])
+    );
+    assert!(udcf.to_json().contains("\"reverse\": true"));
+    assert!(udcf.to_json().contains("sdl-gamepad"));
+}
+
+#[test]
+fn a_version_3_header_on_a_version_2_body_is_read_by_its_body() {
+    let file = r#"{"$comment": ["a", "b"], "version": {"major": 3, "minor": 0}, "user-configs": {"specifiers":
+        {"tcode-v03": {"$comment": "c", "websocket": {"names": ["SlopDrive-32"], "$comment": "d"}}}}}"#;
+    let udcf = Udcf::parse(file, "slop.json").unwrap();
+    assert_eq!(
+        udcf.websocket_names(),
+        [("SlopDrive-32".to_owned(), "tcode-v03".to_owned())]
+    );
+    assert!(
+        udcf.warnings().iter().any(|w| w.contains("the body counts")),
+        "{:?}",
+        udcf.warnings()
+    );
+    assert!(
+        udcf.warnings().iter().any(|w| w.contains("3 comments")),
+        "{:?}",
+        udcf.warnings()
+    );
+}
+
+#[test]
+fn what_does_nothing_is_said() {
+    let parse = |protocols: Value| {
+        let file = json!({"version": {"major": 5, "minor": 0}, "user_configs": {"protocols": protocols}});
+        Udcf::parse(&file.to_string(), "f").unwrap().warnings().join("\n")
+    };
+    let name = |name: &str| json!({"communication": [{"websocket": {"name": name}}]});
+    assert!(parse(json!({"lovence": name("a")})).contains("did you mean \"lovense\""));
+    assert!(parse(json!({"lovense": name("a"), "tcode-v03": name("a")})).contains("nobody can say which"));
+    assert!(parse(json!({"lovense": name("a")})).is_empty());
+}
+
+#[test]
+fn broken_files_are_told_where_and_what_to_do() {
+    for (file, place, problem, hint) in [
+        ("", "f:1:1", "is empty", "the least"),
+        ("[]", "f:1:1", "not an object", "begins with"),
+        (
+            "{\n  \"a\": 1,\n}",
+            "f:3:1",
+            "trailing comma",
+            "comma before the closing bracket",
+        ),
+        (
+            "{\n  // hi\n  \"version\": 1}",
+            "f:2:3",
+            "not JSON",
+            "no comments",
+        ),
+        ("{\n  \"version\": {", "f:2:14", "EOF", "not closed"),
+        ("{}", "f:1:1", "no \"version\"", "add \"version\""),
+        ("{\"version\": 5}", "f:1:2", "not an object", "add \"version\""),
+        (
+            "{\"version\": {\"major\": \"5\"}}",
+            "f:1:14",
+            "not a number",
+            "without quotes",
+        ),
+        (
+            "{\"version\": {\"major\": 9, \"minor\": 0}}",
+            "f:1:14",
+            "9 is not known",
+            "newer",
+        ),
+        (
+            "{\"version\": {\"major\": 5, \"minor\": 0},\n \"user_configs\": {\"protocols\": {\"lovense\":\n  {\"communication\": [{\"websocket\": {\"names\": [\"a\"]}}]}}}}",
+            "f:3:",
+            "\"names\" does not belong here",
+            "for each name",
+        ),
+        (
+            "{\"version\": {\"major\": 5, \"minor\": 0},\n \"user_confgis\": {}}",
+            "f:2:2",
+            "does not belong",
+            "user_configs",
+        ),
+    ] {
+        let e = Udcf::parse(file, "f").unwrap_err();
+        let said = e.to_string();
+        assert!(
+            said.starts_with(place) && said.contains(problem),
+            "{file}: {said}"
+        );
+        assert!(
+            e.hint().is_some_and(|h| h.contains(hint)),
+            "{file}: {:?}",
+            e.hint()
+        );
+    }
+}
+
+#[test]
+fn the_commands_exit_with_2_on_a_broken_file_and_say_so_in_json_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("broken.json");
+    std::fs::write(&path, "{").unwrap();
+    let path = path.to_str().unwrap();
+    for args in [
+        vec!["check", path],
+        vec!["migrate", path],
+        vec!["add", "--protocol", "lovense", "--websocket", "a", path],
+    ] {
+        let output = udcf(&args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(
+            text(&output.stderr).contains("broken.json:1:1"),
+            "{args:?}: {}",
+            text(&output.stderr)
+        );
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "{");
+    let output = udcf(&["check", "--json", path]);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &json["ok"]), (Some(2), &json!(false)));
+}
+
+#[test]
+fn add_keeps_everything_else_and_is_seen_by_every_version() {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(fixture("")).unwrap() {
+        let source = entry.unwrap().path();
+        let path = folder.path().join(source.file_name().unwrap());
+        let before = std::fs::read_to_string(&source).unwrap().replace('\n', "\r\n");
+        std::fs::write(&path, &before).unwrap();
+        let output = udcf(&[
+            "add",
+            "--protocol",
+            "lovense",
+            "--websocket",
+            "Brand \"new\"",
+            path.to_str().unwrap(),
+        ]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let after = std::fs::read_to_string(&path).unwrap();
+        let added = ("Brand \"new\"".to_owned(), "lovense".to_owned());
+        assert!(
+            Udcf::load(&path).unwrap().websocket_names().contains(&added),
+            "{after}"
+        );
+        // Nothing was taken away or moved: what was there is still there in its order.
+        let mut rest = after.chars();
+        assert!(before.chars().all(|wanted| rest.any(|c| c == wanted)), "{after}");
+        let again = udcf(&[
+            "add",
+            "--protocol",
+            "lovense",
+            "--websocket",
+            "Brand \"new\"",
+            path.to_str().unwrap(),
+        ]);
+        assert!(text(&again.stdout).contains("already in"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
+    }
+}
+
+#[test]
+fn add_makes_a_new_file_and_refuses_what_it_does_not_know() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new.json");
+    let path = path.to_str().unwrap();
+    let unknown = udcf(&["add", "--protocol", "lovence", "--websocket", "a", path]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(
+        text(&unknown.stderr).contains("\"lovense\""),
+        "{}",
+        text(&unknown.stderr)
+    );
+    assert!(!Path::new(path).exists());
+    assert!(
+        udcf(&["add", "--protocol", "tcode-v03", "--websocket", "Mine", path])
+            .status
+            .success()
+    );
+    assert_valid_version_5(&std::fs::read_to_string(path).unwrap());
+    let taken = udcf(&["add", "--protocol", "lovense", "--websocket", "Mine", path]);
+    assert_eq!(taken.status.code(), Some(2));
+    assert!(
+        text(&taken.stderr).contains("tcode-v03"),
+        "{}",
+        text(&taken.stderr)
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_is_followed_and_the_mode_is_kept() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (real, link) = (folder.path().join("real.json"), folder.path().join("link.json"));
+    std::fs::copy(fixture("v5-commented.json"), &real).unwrap();
+    std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    assert!(
+        udcf(&[
+            "add",
+            "--protocol",
+            "lovense",
+            "--websocket",
+            "Linked",
+            link.to_str().unwrap()
+        ])
+        .status
+        .success()
+    );
+    assert!(link.is_symlink());
+    assert!(std::fs::read_to_string(&real).unwrap().contains("Linked"));
+    assert_eq!(
+        std::fs::metadata(&real).unwrap().permissions().mode() & 0o777,
+        0o640
+    );
+}
+
+#[test]
+fn migrate_writes_the_same_to_stdout_and_to_a_file_and_keeps_what_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.json");
+    std::fs::write(&out, "precious").unwrap();
+    let source = fixture("v2-all-kinds.json");
+    let printed = udcf(&["migrate", source.to_str().unwrap()]);
+    assert!(text(&printed.stderr).contains("was read as version 5"));
+    assert!(
+        udcf(&["migrate", source.to_str().unwrap(), "-o", out.to_str().unwrap()])
+            .status
+            .success()
+    );
+    assert_eq!(std::fs::read(&out).unwrap(), printed.stdout);
+    assert_eq!(
+        std::fs::read_to_string(folder.path().join("out.json.bak")).unwrap(),
+        "precious"
+    );
+    assert_valid_version_5(&text(&printed.stdout));
+}
+
+#[test]
+fn protocols_are_listed_for_people_and_for_scripts() {
+    let list: Value = serde_json::from_slice(&udcf(&["protocols", "--json"]).stdout).unwrap();
+    let lovense = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|p| p["name"] == "lovense")
+        .unwrap();
+    assert!(lovense["outputs"].as_array().unwrap().contains(&json!("Vibrate")));
+    assert!(text(&udcf(&["protocols"]).stdout).contains("tcode-v03"));
+}
+
+#[tokio::test]
+async fn deny_and_allow_lists_are_told_with_4002() {
+    let folder = tempfile::tempdir().unwrap();
+    let entry = |address: &str, list: &str| {
+        let mut flags = json!({"allow": false, "deny": false, "index": 1});
+        flags[list] = true.into();
+        json!({"version": {"major": 3, "minor": 0}, "user-configs": {
+            "protocols": {"lovense": {"communication": [{"websocket": {"name": "LVSDevice"}}]}},
+            "devices": [{"identifier": {"address": address, "protocol": "lovense", "identifier": "Z"}, "config": {"user-config": flags}}]}})
+    };
+    for (list, refused, word) in [("deny", "listed", "denied"), ("allow", "other", "allow list")] {
+        let path = folder.path().join(format!("{list}.json"));
+        std::fs::write(&path, entry("listed", list).to_string()).unwrap();
+        let mut settings = settings();
+        settings.udcf = Some(path);
+        let gateway = Running::start(settings).await;
+        let (code, reason) = RawDevice::hello(&gateway.devices(), "LVSDevice", refused)
+            .await
+            .closed()
+            .await;
+        assert_eq!(code, 4002);
+        assert!(reason.contains(word), "{reason}");
+        let welcome = if refused == "listed" { "other" } else { "listed" };
+        RawDevice::hello(&gateway.devices(), "LVSDevice", welcome)
+            .await
+            .expect("DeviceType;")
+            .await;
+        gateway.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn indexes_of_the_udcf_and_of_the_state_file_are_kept_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("udcf.json");
+    let file = json!({"version": {"major": 2, "minor": 6}, "user-configs": {
+        "specifiers": {"lovense": {"websocket": {"names": ["LVSDevice"]}}},
+        "devices": [{"identifier": {"address": "named", "protocol": "lovense", "identifier": "Z"},
+                     "config": {"index": 41, "display-name": "The one"}}]}});
+    std::fs::write(&path, file.to_string()).unwrap();
+    let mut mute_index = None;
+    for round in 0..2 {
+        let mut settings = settings();
+        settings.udcf = Some(path.clone());
+        settings.state_file = Some(folder.path().join("state/state.json"));
+        let gateway = Running::start(settings).await;
+        let client = client(&gateway.clients(), "lister").await;
+        // The second time in another order.
+        let connect = async |address: &str, answers: bool| {
+            let before = client.devices().len();
+            let mut device = RawDevice::hello(&gateway.devices(), "LVSDevice", address).await;
+            if answers {
+                device.expect("DeviceType;").await;
+                device.binary(b"Z:11:0;").await;
+            }
+            // A mute one is read all the same, or its pings go unanswered.
+            let reading = tokio::spawn(async move {
+                while let Some(Ok(_)) = futures::StreamExt::next(&mut device.ws).await {}
+            });
+            wait_until("it is listed", || client.devices().len() > before).await;
+            reading
+        };
+        if round == 1 {
+            connect("named", true).await;
+        }
+        connect("mute", false).await;
+        if round == 0 {
+            connect("named", true).await;
+        }
+        let indexes: Vec<u32> = client.devices().keys().copied().collect();
+        assert!(indexes.contains(&41), "{indexes:?}");
+        assert_eq!(client.devices()[&41].display_name().as_deref(), Some("The one"));
+        let mute = *indexes.iter().find(|i| **i != 41).unwrap();
+        assert_eq!(*mute_index.get_or_insert(mute), mute);
+        gateway.stop().await;
+    }
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        file.to_string(),
+        "the user's file is never written"
+    );
+}
+
+/// JSON made of the words of the formats: the likeliest to lead into a corner.
+fn any_json() -> impl Strategy<Value = Value> {
+    let word = prop::sample::select(vec![
+        "version",
+        "major",
+        "minor",
+        "user-configs",
+        "user_configs",
+        "specifiers",
+        "selectors",
+        "protocols",
+        "lovense",
+        "tcode-v03",
+        "communication",
+        "websocket",
+        "names",
+        "name",
+        "serial",
+        "btle",
+        "usb",
+        "hid",
+        "pairs",
+        "devices",
+        "configurations",
+        "identifier",
+        "address",
+        "protocol",
+        "config",
+        "user-config",
+        "index",
+        "features",
+        "feature-type",
+        "actuator",
+        "step-range",
+        "step-limit",
+        "messages",
+        "output",
+        "value",
+        "vibrate",
+        "$comment",
+    ]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (-2i64..1_100).prop_map(Value::from),
+        word.clone().prop_map(Value::from),
+        prop::sample::select(vec!["Vibrate", "Position", "LinearCmd", "RotateCmd", "Z"])
+            .prop_map(Value::from),
+    ];
+    leaf.prop_recursive(8, 64, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((word.clone(), inner), 0..6).prop_map(|members| Value::Object(
+                members.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
+            )),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_that_a_file_holds_is_a_panic(text in ".{0,200}") {
+        let _ = Udcf::parse(&text, "f");
+    }
+
+    #[test]
+    fn what_is_migrated_is_valid_whatever_it_was(
+        major in 2u64..5, user in any_json(), protocols in any_json(), devices in any_json(), key in "user[-_]configs"
+    ) {
+        let mut user = user;
+        if let Some(user) = user.as_object_mut() {
+            user.insert("protocols".to_owned(), protocols);
+            user.insert("devices".to_owned(), devices);
+        }
+        let file = json!({"version": {"major": major, "minor": 0}, key: user});
+        if let Ok(udcf) = Udcf::parse(&file.to_string(), "f") {
+            let schema: Value = serde_json::from_str(include_str!("../src/udcf/schema-v5.json")).unwrap();
+            let value: Value = serde_json::from_str(&udcf.to_json()).unwrap();
+            prop_assert!(jsonschema::is_valid(&schema, &value), "{}", udcf.to_json());
+        }
+    }
+}
