@@ -1,8 +1,11 @@
 //! The command line: clap types only.
 
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::cmd::simulate::SimulateArgs;
@@ -23,21 +26,55 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Say more; twice for yet more.
-    #[arg(short, long, action = ArgAction::Count, global = true)]
+    /// Say more; twice for yet more
+    #[arg(short, long, action = ArgAction::Count, global = true, display_order = 100)]
     pub verbose: u8,
-    /// Say less; twice for errors only.
-    #[arg(short, long, action = ArgAction::Count, global = true)]
+    /// Say less; twice for errors only
+    #[arg(short, long, action = ArgAction::Count, global = true, display_order = 101)]
     pub quiet: u8,
-    /// How log lines on stderr look.
+    /// How log lines on stderr look: text or json
     #[arg(
         long,
         value_enum,
         default_value_t,
         global = true,
+        value_name = "FORMAT",
+        hide_possible_values = true,
+        display_order = 102,
         env = "WSDM_GATEWAY_LOG_FORMAT"
     )]
     pub log_format: LogFormat,
+}
+
+/// The arguments that stand on the command line itself, by their name in [`RunArgs`]: clap fills in the environment
+/// for the others, and `check` says which is which.
+#[derive(Clone, Debug, Default)]
+pub struct OnCommandLine(HashSet<String>);
+
+impl OnCommandLine {
+    /// Whether this argument stands there.
+    pub fn has(&self, argument: &str) -> bool {
+        self.0.contains(argument)
+    }
+}
+
+impl Cli {
+    /// Parses a command line, the program's name first.
+    ///
+    /// # Errors
+    /// clap's own, which prints itself; a request for help is one too.
+    pub fn parse_from_args(args: Vec<OsString>) -> Result<(Self, OnCommandLine), clap::Error> {
+        let matches = Self::command().try_get_matches_from(args)?;
+        let on_command_line = matches.subcommand().map(|(_, matches)| {
+            let given = matches.ids().map(|id| id.as_str());
+            let given = given.filter(|id| matches.value_source(id) == Some(ValueSource::CommandLine));
+            given.map(str::to_owned).collect()
+        });
+        Ok((
+            Self::from_arg_matches(&matches)?,
+            OnCommandLine(on_command_line.unwrap_or_default()),
+        ))
+    }
 }
 
 /// The subcommands.
@@ -80,7 +117,7 @@ pub enum Command {
 pub struct RunArgs {
     /// Read this gateway.toml [default: wsdm-gateway/gateway.toml in the user's configuration directory, if there]
     #[arg(long, value_name = "FILE", env = "WSDM_GATEWAY_CONFIG")]
-    pub config: Option<PathBuf>,
+    pub config: Option<String>,
     /// Listen for devices here [default: 127.0.0.1:54817]
     #[arg(long, value_name = "ADDR", env = "WSDM_GATEWAY_DEVICE_LISTEN")]
     pub device_listen: Option<String>,

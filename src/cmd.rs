@@ -9,7 +9,7 @@ use std::io::Write;
 
 use clap::CommandFactory;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, OnCommandLine};
 use crate::config;
 use crate::error::Error;
 
@@ -17,10 +17,10 @@ use crate::error::Error;
 ///
 /// # Errors
 /// What the command failed with.
-pub fn execute(cli: Cli) -> Result<(), Error> {
+pub fn execute(cli: Cli, on_command_line: &OnCommandLine) -> Result<(), Error> {
     match cli.command {
-        Command::Run(args) => block_on(run::run(args))?,
-        Command::Check(args) => check::check(args),
+        Command::Run(args) => block_on(run::run(args, on_command_line))?,
+        Command::Check(args) => check::check(args, on_command_line),
         Command::Init => print(config::EXAMPLE),
         Command::Udcf(command) => udcf::udcf(command),
         Command::Simulate(args) => block_on(simulate::simulate(args))?,

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use wsdm_gateway::cli::Cli;
 use wsdm_gateway::{cmd, error, logging};
@@ -22,17 +21,40 @@ const INTIFACE_ONLY: &[(&str, &str)] = &[
         "--device-config-file",
         "the device configuration is built in; put your own entries into --udcf FILE",
     ),
+    (
+        "--frontend-websocket-port",
+        "there is no front end to talk to; use --json and the log on stderr",
+    ),
+    (
+        "--websocket-client-address",
+        "this program listens for clients, it does not dial them",
+    ),
+    ("--allow-raw-messages", "raw messages are not passed on"),
+    ("--allow-raw", "raw messages are not passed on"),
+    (
+        "--broadcast-server-mdns",
+        "there is no mDNS here yet; give clients the address",
+    ),
+    (
+        "--mdns-suffix",
+        "there is no mDNS here yet; give clients the address",
+    ),
+    ("--rest-api-port", "there is no REST API here"),
+    ("--repeater", "there is no repeater here"),
+    ("--crash-main-thread", "that is for testing intiface-engine"),
+    ("--crash-task-thread", "that is for testing intiface-engine"),
+    ("--server-version", "use --version"),
     ("--log", "use -v, -q or the variable WSDM_GATEWAY_LOG"),
 ];
 
 fn main() -> ExitCode {
     let args = implied_run(std::env::args_os().collect());
-    let cli = match Cli::try_parse_from(args) {
-        Ok(cli) => cli,
+    let (cli, on_command_line) = match Cli::parse_from_args(args) {
+        Ok(parsed) => parsed,
         Err(e) => return usage(&e),
     };
     logging::start(i32::from(cli.verbose) - i32::from(cli.quiet), cli.log_format);
-    match cmd::execute(cli) {
+    match cmd::execute(cli, &on_command_line) {
         Ok(()) => ExitCode::from(error::EXIT_OK as u8),
         Err(e) => {
             eprintln!("error: {e}");

@@ -456,7 +456,7 @@ async fn indexes_of_the_udcf_and_of_the_state_file_are_kept_over_a_restart() {
                 while let Some(Ok(_)) = futures::StreamExt::next(&mut device.ws).await {}
             });
             wait_until("it is listed", || client.devices().len() > before).await;
-            reading
+            drop(reading);
         };
         if round == 1 {
             connect("named", true).await;

@@ -1,20 +1,21 @@
 //! `run`
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 
 use tracing::{info, warn};
 
 use super::print;
-use crate::cli::RunArgs;
+use crate::cli::{OnCommandLine, RunArgs};
 use crate::config::{Given, Layers, Loaded, Source};
 use crate::defaults;
 use crate::error::Error;
 use crate::gateway::{self, Bound};
 
 /// Runs the gateway until it is told to stop.
-pub(super) async fn run(args: RunArgs) -> Result<(), Error> {
+pub(super) async fn run(args: RunArgs, on_command_line: &OnCommandLine) -> Result<(), Error> {
     let json = args.json;
-    let loaded = load(args)?;
+    let loaded = load(args, on_command_line)?;
     if let Some(file) = &loaded.file {
         info!("read {}", file.display());
     }
@@ -56,69 +57,69 @@ fn say_who_can_reach(bound: &Bound, token: bool) {
 }
 
 /// The command line over the environment over the file.
-pub(super) fn load(args: RunArgs) -> Result<Loaded, Error> {
-    let mut layers = Layers::default();
-    let mut flags: Vec<(&str, &str, Option<String>)> = vec![
-        ("devices.listen", "device-listen", args.device_listen),
-        ("clients.listen", "client-listen", args.client_listen),
-        ("udcf.path", "udcf", args.udcf),
-        ("devices.token", "device-token", args.device_token),
-        ("clients.server_name", "server-name", args.server_name),
-        ("clients.max_ping_time_ms", "max-ping-time", args.max_ping_time),
-        ("state.path", "state", args.state),
-    ];
+pub(super) fn load(args: RunArgs, on_command_line: &OnCommandLine) -> Result<Loaded, Error> {
+    let client_port = args.websocket_port.is_some() || args.websocket_use_all_interfaces;
+    for (ours, theirs, both) in [
+        ("client_listen", "--websocket-port", client_port),
+        (
+            "device_listen",
+            "--device-websocket-server-port",
+            args.device_websocket_server_port.is_some(),
+        ),
+    ] {
+        if both && on_command_line.has(ours) {
+            let ours = ours.replace('_', "-");
+            return Err(Error::Usage {
+                message: format!("--{ours} and {theirs} say the same thing twice"),
+                hint: format!("leave {theirs} out"),
+            });
+        }
+    }
     let everywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let client_host = if args.websocket_use_all_interfaces {
         everywhere
     } else {
         defaults::CLIENT_LISTEN.ip()
     };
-    if args.websocket_port.is_some() || args.websocket_use_all_interfaces {
-        let port = args.websocket_port.unwrap_or(defaults::CLIENT_LISTEN.port());
-        flags.push((
-            "clients.listen",
-            "websocket-port",
-            Some(format!("{client_host}:{port}")),
-        ));
-    }
-    if let Some(port) = args.device_websocket_server_port {
-        let host = defaults::DEVICE_LISTEN.ip();
-        flags.push((
-            "devices.listen",
-            "device-websocket-server-port",
-            Some(format!("{host}:{port}")),
-        ));
-    }
-    // A flag that was given on the command line goes first; clap has filled in the environment for the others.
-    let given_as_flag = |name: &str| {
-        std::env::args().any(|a| a == format!("--{name}") || a.starts_with(&format!("--{name}=")))
-    };
-    for from_flags in [true, false] {
-        for (key, flag, value) in &flags {
-            let is_flag = given_as_flag(flag)
-                || INTIFACE_SPELLINGS
-                    .iter()
-                    .any(|(f, alias)| f == flag && given_as_flag(alias));
-            if is_flag != from_flags {
-                continue;
-            }
-            let source = if is_flag {
-                Source::Flag(format!("--{flag}"))
-            } else {
-                Source::Environment(format!("WSDM_GATEWAY_{}", flag.to_uppercase().replace('-', "_")))
-            };
-            if let Some(value) = value {
-                layers.give(key, Given::Text(value.clone()), source);
-            }
+    let client_listen = client_port.then(|| {
+        format!(
+            "{client_host}:{}",
+            args.websocket_port.unwrap_or(defaults::CLIENT_LISTEN.port())
+        )
+    });
+    let device_host = defaults::DEVICE_LISTEN.ip();
+    let device_listen = args
+        .device_websocket_server_port
+        .map(|port| format!("{device_host}:{port}"));
+
+    let mut layers = Layers::default();
+    // What intiface-engine's flags say comes first: it can only stand on the command line.
+    for (key, flag, value) in [
+        ("clients.listen", "--websocket-port", client_listen),
+        ("devices.listen", "--device-websocket-server-port", device_listen),
+    ] {
+        if let Some(value) = value {
+            layers.give(key, Given::Text(value), Source::Flag(flag.to_owned()));
         }
     }
-    let file = args.config.filter(|path| !path.as_os_str().is_empty());
-    Ok(Loaded::load(file.as_deref(), layers)?)
+    for (key, argument, value) in [
+        ("devices.listen", "device_listen", args.device_listen),
+        ("clients.listen", "client_listen", args.client_listen),
+        ("udcf.path", "udcf", args.udcf),
+        ("devices.token", "device_token", args.device_token),
+        ("clients.server_name", "server_name", args.server_name),
+        ("clients.max_ping_time_ms", "max_ping_time", args.max_ping_time),
+        ("state.path", "state", args.state),
+    ] {
+        let source = if on_command_line.has(argument) {
+            Source::Flag(format!("--{}", argument.replace('_', "-")))
+        } else {
+            Source::Environment(format!("WSDM_GATEWAY_{}", argument.to_uppercase()))
+        };
+        if let Some(value) = value {
+            layers.give(key, Given::Text(value), source);
+        }
+    }
+    let file = args.config.filter(|path| !path.is_empty());
+    Ok(Loaded::load(file.as_deref().map(Path::new), layers)?)
 }
-
-/// Other spellings of our flags.
-const INTIFACE_SPELLINGS: &[(&str, &str)] = &[
-    ("udcf", "user-device-config-file"),
-    ("websocket-port", "websocketport"),
-    ("websocket-port", "websocket-use-all-interfaces"),
-];

@@ -33,8 +33,8 @@ pub enum Protocol {
 /// What `simulate` takes.
 #[derive(Clone, Debug, Args)]
 pub struct SimulateArgs {
-    /// What to be.
-    #[arg(value_enum)]
+    /// What to be: lovense or tcode
+    #[arg(value_enum, hide_possible_values = true)]
     pub protocol: Protocol,
     /// Connect to this Websocket Device Manager server.
     #[arg(long, default_value_t = format!("ws://{DEVICE_LISTEN}"), env = "WSDM_GATEWAY_SIMULATE_URL")]

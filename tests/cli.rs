@@ -1,0 +1,384 @@
+//! The command line and the configuration: help, precedence, every problem at once, exit codes.
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+struct Cli {
+    home: TempDir,
+    env: Vec<(&'static str, String)>,
+}
+
+impl Cli {
+    fn new() -> Self {
+        Self {
+            home: TempDir::new().unwrap(),
+            env: Vec::new(),
+        }
+    }
+
+    fn env(mut self, name: &'static str, value: &str) -> Self {
+        self.env.push((name, value.to_owned()));
+        self
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wsdm-gateway"));
+        command
+            .args(args)
+            .env_clear()
+            .env("HOME", self.home.path())
+            .envs(self.env.iter().cloned());
+        command.current_dir(self.home.path());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// What `check` says of one key: its value and its source.
+    fn check(&self, args: &[&str], key: &str) -> (String, String) {
+        let output = self.run(&[&["check", "--json"], args].concat());
+        let report: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+        assert_eq!(report["ok"], true, "{report}");
+        let settings = report["settings"].as_array().unwrap();
+        let shown = settings.iter().find(|s| s["key"] == key).unwrap();
+        (
+            shown["value"].as_str().unwrap().to_owned(),
+            shown["source"].as_str().unwrap().to_owned(),
+        )
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn fixtures(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/config")
+        .join(folder);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+#[test]
+fn every_command_has_help_that_ends_with_an_example() {
+    let cli = Cli::new();
+    for args in [
+        &[][..],
+        &["run"],
+        &["check"],
+        &["init"],
+        &["udcf"],
+        &["udcf", "check"],
+        &["udcf", "migrate"],
+        &["udcf", "add"],
+        &["udcf", "protocols"],
+        &["simulate"],
+        &["completions"],
+    ] {
+        let output = cli.run(&[args, &["--help"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        let help = text(&output.stdout);
+        let example = help.find("Example").unwrap_or_else(|| panic!("{args:?}: {help}"));
+        assert!(help[example..].contains("wsdm-gateway"), "{args:?}: {help}");
+        assert!(
+            help.lines().all(|line| line.chars().count() <= 120),
+            "{args:?}: {help}"
+        );
+    }
+}
+
+#[test]
+fn help_is_as_it_was_last_looked_at() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
+    let cli = Cli::new();
+    for (name, args) in [
+        ("help", &["--help"][..]),
+        ("run", &["run", "--help"]),
+        ("simulate", &["simulate", "--help"]),
+        ("udcf", &["udcf", "--help"]),
+        ("udcf-add", &["udcf", "add", "--help"]),
+    ] {
+        let path = folder.join(format!("{name}.txt"));
+        let now = text(&cli.run(args).stdout);
+        if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+            std::fs::write(&path, &now).unwrap();
+        }
+        let before = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(
+            now, before,
+            "look at the change, then UPDATE_SNAPSHOTS=1 cargo test --test cli"
+        );
+    }
+}
+
+#[test]
+fn without_a_command_it_explains_itself() {
+    let output = Cli::new().run(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("Usage: wsdm-gateway"));
+}
+
+#[test]
+fn command_line_beats_environment_beats_file_beats_default() {
+    let key = "clients.server_name";
+    let cli = Cli::new();
+    assert_eq!(
+        cli.check(&[], key),
+        ("\"wsdm-gateway\"".to_owned(), "default".to_owned())
+    );
+    let file = cli.home.path().join("g.toml");
+    std::fs::write(&file, "[clients]\nserver_name = \"of the file\"\n").unwrap();
+    let config = ["--config", file.to_str().unwrap()];
+    let (value, source) = cli.check(&config, key);
+    assert_eq!(value, "\"of the file\"");
+    assert!(source.ends_with("g.toml:2:15"), "{source}");
+    let cli = cli.env("WSDM_GATEWAY_SERVER_NAME", "of the environment");
+    let of_environment = (
+        "\"of the environment\"".to_owned(),
+        "WSDM_GATEWAY_SERVER_NAME".to_owned(),
+    );
+    assert_eq!(cli.check(&config, key), of_environment);
+    for flag in [
+        &["--server-name", "of the line"][..],
+        &["--server-name=of the line"],
+    ] {
+        let of_line = ("\"of the line\"".to_owned(), "--server-name".to_owned());
+        assert_eq!(cli.check(&[&config, flag].concat(), key), of_line);
+    }
+    // An empty variable is as none.
+    let cli = Cli::new()
+        .env("WSDM_GATEWAY_SERVER_NAME", "")
+        .env("WSDM_GATEWAY_CONFIG", "");
+    assert_eq!(cli.check(&[], key).1, "default");
+}
+
+#[test]
+fn a_file_in_the_users_configuration_directory_is_read_unasked() {
+    let cli = Cli::new();
+    let folder = cli.home.path().join(".config/wsdm-gateway");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(
+        folder.join("gateway.toml"),
+        "[clients]\nserver_name = \"mine\"\n[udcf]\npath = \"u.json\"\n",
+    )
+    .unwrap();
+    std::fs::write(folder.join("u.json"), r#"{"version": {"major": 5, "minor": 0}}"#).unwrap();
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    assert_eq!(cli.check(&[], "clients.server_name").0, "\"mine\"");
+    // A path in a file is relative to the file.
+    assert_eq!(
+        cli.check(&[], "udcf.path").0,
+        folder.join("u.json").to_str().unwrap()
+    );
+}
+
+#[test]
+fn flags_of_intiface_engine_are_taken_or_refused_in_words() {
+    let cli = Cli::new().env("WSDM_GATEWAY_CLIENT_LISTEN", "127.0.0.1:7");
+    let flag = "--websocket-port".to_owned();
+    for args in [&["--websocket-port", "23456"][..], &["--websocketport", "23456"]] {
+        assert_eq!(
+            cli.check(args, "clients.listen"),
+            ("127.0.0.1:23456".to_owned(), flag.clone())
+        );
+    }
+    let everywhere = ["--websocket-port", "23456", "--websocket-use-all-interfaces"];
+    assert_eq!(cli.check(&everywhere, "clients.listen").0, "0.0.0.0:23456");
+    assert_eq!(
+        cli.check(&["--device-websocket-server-port", "1"], "devices.listen")
+            .0,
+        "127.0.0.1:1"
+    );
+    assert_eq!(
+        cli.check(
+            &["--use-device-websocket-server", "--max-ping-time", "500"],
+            "clients.max_ping_time_ms"
+        )
+        .0,
+        "500 ms"
+    );
+
+    let twice = cli.run(&["check", "--websocket-port", "1", "--client-listen", ":2"]);
+    assert_eq!(twice.status.code(), Some(2));
+    assert!(
+        text(&twice.stderr).contains("say the same thing twice"),
+        "{}",
+        text(&twice.stderr)
+    );
+    for flag in [
+        "--use-bluetooth-le",
+        "--use-serial",
+        "--frontend-websocket-port=1",
+        "--log=debug",
+    ] {
+        let refused = cli.run(&[flag]);
+        assert_eq!(refused.status.code(), Some(2), "{flag}");
+        assert!(
+            text(&refused.stderr).contains("is a flag of intiface-engine"),
+            "{flag}: {}",
+            text(&refused.stderr)
+        );
+    }
+}
+
+#[test]
+fn init_prints_a_configuration_that_holds_with_all_its_comments_taken_off() {
+    let cli = Cli::new();
+    let example = text(&cli.run(&["init"]).stdout);
+    let file = cli.home.path().join("gateway.toml");
+    let config = ["--config", file.to_str().unwrap()];
+    std::fs::write(&file, &example).unwrap();
+    let plain = cli.run(&[&["check", "--json"], &config[..]].concat());
+    assert_eq!(plain.status.code(), Some(0), "{}", text(&plain.stderr));
+    // A comment that is a key: what it shows is the default.
+    let is_key = |line: &&str| {
+        line.starts_with("# ") && line[2..].split_once(" = ").is_some_and(|(k, _)| !k.contains(' '))
+    };
+    let keys = example.lines().filter(is_key).count();
+    let bare: String = example
+        .lines()
+        .map(|l| if is_key(&l) { &l[2..] } else { l })
+        .collect::<Vec<_>>()
+        .join("\n");
+    std::fs::write(&file, bare).unwrap();
+    std::fs::write(
+        cli.home.path().join("my-devices.json"),
+        r#"{"version": {"major": 5, "minor": 0}}"#,
+    )
+    .unwrap();
+    let uncommented = cli.run(&[&["check", "--json"], &config[..]].concat());
+    assert_eq!(
+        uncommented.status.code(),
+        Some(0),
+        "{}",
+        text(&uncommented.stderr)
+    );
+    let settings = |output: &Output| -> Vec<Value> {
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["settings"]
+            .as_array()
+            .unwrap()
+            .clone()
+    };
+    let (before, after) = (settings(&plain), settings(&uncommented));
+    assert_eq!(keys, before.len(), "the example shows every key");
+    let own = [
+        "devices.token",
+        "devices.origins",
+        "devices.on_close",
+        "udcf.path",
+        "state.path",
+    ];
+    for (before, after) in before.iter().zip(&after) {
+        if !own.iter().any(|key| before["key"] == *key) {
+            assert_eq!(before["value"], after["value"], "{}", before["key"]);
+        }
+    }
+}
+
+#[test]
+fn valid_files_hold() {
+    let cli = Cli::new();
+    for path in fixtures("valid") {
+        // The UDCF that one of them names need not be there for this.
+        let udcf = cli.home.path().join("u.json");
+        std::fs::write(&udcf, r#"{"version": {"major": 5, "minor": 0}}"#).unwrap();
+        let args = [
+            "check",
+            "--config",
+            path.to_str().unwrap(),
+            "--udcf",
+            udcf.to_str().unwrap(),
+        ];
+        let output = cli.run(&args);
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{}: {}",
+            path.display(),
+            text(&output.stderr)
+        );
+        assert!(!text(&output.stdout).contains("abcdefgh"), "a token masks itself");
+    }
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_its_place() {
+    let cli = Cli::new();
+    for path in fixtures("invalid") {
+        let output = cli.run(&["check", "--config", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(2), "{}", path.display());
+        let said = text(&output.stderr);
+        let wanted =
+            std::fs::read_to_string(path.with_extension("txt")).expect("an expectation beside each file");
+        for line in wanted.lines() {
+            assert!(said.contains(line), "{}: {line:?} in\n{said}", path.display());
+        }
+        let json = cli.run(&["check", "--json", "--config", path.to_str().unwrap()]);
+        let report: Value = serde_json::from_slice(&json.stdout).unwrap();
+        assert!(report["problems"].as_array().unwrap().len() >= wanted.lines().count());
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_with_what_to_do() {
+    let cli = Cli::new();
+    std::fs::write(cli.home.path().join("bin.toml"), [0xff, 0xfe]).unwrap();
+    for (file, wanted) in [
+        ("none.toml", "init > gateway.toml"),
+        (".", "is a directory"),
+        ("bin.toml", "not UTF-8"),
+    ] {
+        let output = cli.run(&["run", "--config", file]);
+        assert_eq!(output.status.code(), Some(2), "{file}");
+        assert!(
+            text(&output.stderr).contains(wanted),
+            "{file}: {}",
+            text(&output.stderr)
+        );
+    }
+}
+
+#[test]
+fn completions_are_printed_for_each_shell() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = Cli::new().run(&["completions", shell]);
+        assert!(
+            output.status.success() && text(&output.stdout).contains("wsdm-gateway"),
+            "{shell}"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let cli = Cli::new();
+    let mut command = cli.command(&["udcf", "protocols"]);
+    let output = command
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+        .wait_with_output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+}
