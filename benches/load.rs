@@ -462,6 +462,20 @@ async fn bench(count: usize) {
         by_index.push((index, device));
     }
     latencies(&mut client, &devices, &by_index).await;
+
+    let mut gateway = gateway;
+    let started = Instant::now();
+    let pid = gateway.child.id().to_string();
+    Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
+    let status = tokio::task::spawn_blocking(move || gateway.child.wait())
+        .await
+        .expect("no panic")
+        .expect("a status");
+    println!(
+        "  SIGTERM with {count} devices  exit code {}, after {:.2} s",
+        status.code().unwrap_or(-1),
+        started.elapsed().as_secs_f64()
+    );
 }
 
 fn cores() -> usize {
