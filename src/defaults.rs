@@ -54,6 +54,8 @@ pub const TAKEOVER_WINDOW: Duration = Duration::from_secs(30);
 
 /// On SIGINT or SIGTERM: time for stop commands and stop bytes to be flushed to all devices.
 pub const STOP_FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
+/// Time for the stop bytes on a link that a newer connection replaces.
+pub const REPLACED_STOP_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long the answers to stop bytes are waited for, before a returning device is set up. A toy takes 50 ms.
 pub const STOP_ANSWER_TIMEOUT: Duration = Duration::from_millis(200);
 /// On SIGINT or SIGTERM: time for all sessions to close, after the stop was flushed.

@@ -96,6 +96,16 @@ impl SessionHandle {
         }
     }
 
+    /// Whether the session was asked to end; for while it waits for something that an end need not wait for. Only
+    /// the session itself polls this.
+    pub(crate) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<Disconnect> {
+        self.waker.register(cx.waker());
+        match lock(&self.orders).end.take() {
+            Some(why) => Poll::Ready(why),
+            None => Poll::Pending,
+        }
+    }
+
     /// Lets go of everybody who waits for a stop: the session is over.
     pub(crate) fn release_waiters(&self) {
         lock(&self.orders).stops.clear();

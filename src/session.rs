@@ -10,7 +10,8 @@ use tracing::{debug, info, warn};
 
 use crate::close::{self, CloseReason};
 use crate::defaults::{
-    CLOSE_TIMEOUT, STOP_ANSWER_TIMEOUT, STOP_FLUSH_TIMEOUT, UPSTREAM_BURST, WRITE_TIMEOUT,
+    CLOSE_TIMEOUT, REPLACED_STOP_TIMEOUT, STOP_ANSWER_TIMEOUT, STOP_FLUSH_TIMEOUT, UPSTREAM_BURST,
+    WRITE_TIMEOUT,
 };
 use crate::link::{Frame, FrameIo, LinkError};
 use crate::registry::{Counters, Entry, Order};
@@ -167,11 +168,17 @@ impl Session {
         .await
     }
 
+    /// Writes a frame. Whoever wants the session to end does not wait for a socket that takes nothing; what is
+    /// half written then is finished before anything else on that link, or never.
     async fn write(&mut self, frame: Frame, limit: Duration) -> Result<(), Disconnect> {
-        match timeout(limit, self.link.send(frame)).await {
-            Ok(sent) => Ok(sent?),
-            Err(_) => Err(Disconnect::WriteTimeout(limit)),
-        }
+        let handle = self.entry.handle().clone();
+        let mut send = std::pin::pin!(timeout(limit, self.link.send(frame)));
+        poll_fn(|cx| match send.as_mut().poll(cx) {
+            Poll::Ready(Ok(sent)) => Poll::Ready(sent.map_err(Disconnect::from)),
+            Poll::Ready(Err(_)) => Poll::Ready(Err(Disconnect::WriteTimeout(limit))),
+            Poll::Pending => handle.poll_end(cx).map(Err),
+        })
+        .await
     }
 
     async fn write_stop(&mut self, limit: Duration) -> Result<(), Disconnect> {
@@ -208,7 +215,13 @@ impl Session {
     /// this order, because whoever waits for the address must not wait for a socket that hangs.
     async fn close(mut self, why: Disconnect) {
         why.log();
-        let stopped = why.leaves_link_usable() && self.write_stop(STOP_FLUSH_TIMEOUT).await.is_ok();
+        // Somebody waits for the address of a link that is being replaced, and that link most likely hangs.
+        let limit = if matches!(why, Disconnect::Replaced) {
+            REPLACED_STOP_TIMEOUT
+        } else {
+            STOP_FLUSH_TIMEOUT
+        };
+        let stopped = why.leaves_link_usable() && self.write_stop(limit).await.is_ok();
         // A link that is being replaced may hang and take bytes that never arrive.
         if !self.stop_frames.is_empty() && (!stopped || matches!(why, Disconnect::Replaced)) {
             self.entry.owe_stop();
@@ -235,5 +248,110 @@ impl Session {
         link.set_close_reason(why.close_reason());
         // Past the limit the socket is dropped as it is; there is nobody left to tell.
         let _ = timeout(CLOSE_TIMEOUT, link.close()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::task::Context;
+
+    use futures::future::BoxFuture;
+    use futures::{FutureExt, Sink, Stream};
+
+    use super::*;
+    use crate::handshake::{Address, Handshake, Identifier};
+    use crate::link::Peer;
+    use crate::registry::Registry;
+
+    /// A socket whose peer neither reads nor sends nor closes.
+    struct Hanging;
+
+    impl Stream for Hanging {
+        type Item = Result<Frame, LinkError>;
+        fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            Poll::Pending
+        }
+    }
+
+    impl Sink<Frame> for Hanging {
+        type Error = LinkError;
+        fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+            Poll::Pending
+        }
+        fn start_send(self: Pin<&mut Self>, _: Frame) -> Result<(), LinkError> {
+            Ok(())
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+            Poll::Pending
+        }
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+            Poll::Pending
+        }
+    }
+
+    impl FrameIo for Hanging {}
+
+    /// Upstream that always has a command.
+    struct Commands;
+
+    impl Stream for Commands {
+        type Item = Result<Frame, UpstreamError>;
+        fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            Poll::Ready(Some(Ok(Frame::from(&b"Vibrate:1;"[..]))))
+        }
+    }
+
+    impl Sink<Frame> for Commands {
+        type Error = UpstreamError;
+        fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
+            Poll::Ready(Ok(()))
+        }
+        fn start_send(self: Pin<&mut Self>, _: Frame) -> Result<(), UpstreamError> {
+            Ok(())
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl UpstreamIo for Commands {
+        fn release(self: Box<Self>) -> BoxFuture<'static, ()> {
+            futures::future::ready(()).boxed()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newcomer_does_not_wait_for_a_socket_that_hangs_in_a_write() {
+        let registry = Arc::new(Registry::default());
+        let handshake = || {
+            Handshake::new(
+                Identifier::new("LVSDevice").unwrap(),
+                Address::new("one").unwrap(),
+            )
+        };
+        let peer = || Peer::Websocket("127.0.0.1:1".parse().unwrap());
+        let entry = registry.admit(handshake(), peer()).await.unwrap();
+        let session = Session {
+            entry,
+            link: Box::new(Hanging),
+            upstream: Box::new(Commands),
+            stop_frames: vec![Frame::from(&b"Vibrate:0;"[..])],
+        };
+        tokio::spawn(session.run());
+        // It is in the middle of its first write.
+        tokio::task::yield_now().await;
+        let waited = tokio::time::Instant::now();
+        let newcomer = registry.admit(handshake(), peer()).await.unwrap();
+        assert!(
+            waited.elapsed() < WRITE_TIMEOUT / 2,
+            "{:?} of virtual time",
+            waited.elapsed()
+        );
+        assert!(newcomer.owes_stop, "the old one may still be running");
     }
 }
