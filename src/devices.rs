@@ -18,7 +18,7 @@ use crate::defaults::{CLOSE_TIMEOUT, HANDSHAKE_MAX_BYTES};
 use crate::handshake::{Handshake, HandshakeError};
 use crate::link::websocket::{self, WebSocketLink};
 use crate::link::{FrameIo, Peer};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, RefusalLog};
 use crate::registry::Registry;
 use crate::session::Session;
 use crate::stop::stop_frames;
@@ -34,6 +34,8 @@ pub struct Devices {
     pub registry: Arc<Registry>,
     /// Where they feed.
     pub upstream: Upstream,
+    /// What was said of those that were refused.
+    pub refusals: RefusalLog,
 }
 
 impl Devices {
@@ -109,17 +111,24 @@ impl Devices {
                 // Boxed, so that a connection that is still shaking hands does not carry a session's room.
                 Box::pin(session.run()).instrument(span).await;
             }
-            Err(refusal) => refuse(Box::new(link), &peer, &refusal).await,
+            Err(refusal) => self.refuse(Box::new(link), &peer, &refusal).await,
         }
     }
-}
 
-async fn refuse(mut link: Box<dyn FrameIo>, peer: &Peer, refusal: &Refusal) {
-    let reason = refusal.close_reason();
-    warn!(%peer, code = reason.code, "device refused: {refusal}; {}", refusal.hint());
-    link.set_close_reason(reason);
-    // A peer that does not take the Close frame has nobody to read it.
-    let _ = timeout(CLOSE_TIMEOUT, futures::SinkExt::close(&mut link)).await;
+    async fn refuse(&self, mut link: Box<dyn FrameIo>, peer: &Peer, refusal: &Refusal) {
+        let reason = refusal.close_reason();
+        let Peer::Websocket(from) = peer;
+        match self.refusals.due(from.ip(), refusal) {
+            Some(0) => warn!(%peer, code = reason.code, "device refused: {refusal}; {}", refusal.hint()),
+            Some(more) => {
+                warn!(%peer, code = reason.code, "device refused, {more} times more since: {refusal}; {}", refusal.hint());
+            }
+            None => debug!(%peer, code = reason.code, "device refused again: {refusal}"),
+        }
+        link.set_close_reason(reason);
+        // A peer that does not take the Close frame has nobody to read it.
+        let _ = timeout(CLOSE_TIMEOUT, futures::SinkExt::close(&mut link)).await;
+    }
 }
 
 /// Reads the handshake. `None`: the peer closed before it said anything. Cancel safe: nothing is lost that a

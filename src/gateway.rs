@@ -14,6 +14,7 @@ use crate::clients::Clients;
 use crate::config::Settings;
 use crate::defaults::{SHUTDOWN_GRACE, STOP_FLUSH_TIMEOUT};
 use crate::devices::Devices;
+use crate::refusal::RefusalLog;
 use crate::registry::Registry;
 use crate::session::Disconnect;
 use crate::udcf::store::IndexStore;
@@ -153,6 +154,7 @@ impl Gateway {
             settings: settings.devices,
             registry: registry.clone(),
             upstream: Upstream::Embedded(engine.clone()),
+            refusals: RefusalLog::default(),
         });
         let no_commands = CancellationToken::new();
         let no_clients = CancellationToken::new();
