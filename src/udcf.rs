@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod edit;
+mod findings;
 mod migrate;
 pub mod position;
 pub mod protocols;
@@ -16,9 +17,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use buttplug_server_device_config::{
-    DeviceConfigurationManager, UserDeviceIdentifier, load_protocol_configs,
-};
+use buttplug_server_device_config::{DeviceConfigurationManager, load_protocol_configs};
 use serde_json::{Value, json};
 
 use position::Position;
@@ -112,12 +111,20 @@ impl Udcf {
     /// # Errors
     /// As [`Udcf::load`].
     pub fn parse(text: &str, name: &str) -> Result<Self, UdcfError> {
-        let original = parse_json(text, name)?;
+        let mut original = parse_json(text, name)?;
         let place = |pointer: &str| format!("{name}{}", Position::of(text, pointer));
         let major = version(&original)
             .map_err(|(pointer, problem, hint)| UdcfError::new(place(pointer), problem, Some(hint)))?;
         let mut warnings = Vec::new();
-        let value = if major == CURRENT_MAJOR && !migrate::is_old_body(&original) {
+        let nulls = drop_nulls(&mut original);
+        if nulls > 0 && major == CURRENT_MAJOR {
+            warnings.push(format!(
+                "{nulls} null{} read as not there; Intiface, which writes such files, refuses them",
+                if nulls == 1 { " is" } else { "s are" }
+            ));
+        }
+        let migrated = major != CURRENT_MAJOR || migrate::is_old_body(&original);
+        let value = if !migrated {
             let mut value = original;
             drop_comments(&mut value, &mut warnings);
             if value["version"].get("minor").is_none() {
@@ -133,23 +140,34 @@ impl Udcf {
         } else {
             migrate::migrate(original, major, &mut warnings)
         };
-        let summary = (major != CURRENT_MAJOR).then(|| {
-            let lost = match warnings.len() {
+        let mut udcf = Self {
+            value,
+            major,
+            summary: None,
+            warnings,
+        };
+        if udcf.load_into_library().is_err() {
+            udcf.find_what_the_library_refuses(|pointer, problem| {
+                // An older file keeps what can be kept; in one of version 5 the pointer is a place in the text.
+                match migrated {
+                    true => Ok(format!(
+                        "left out of {pointer}: the server does not take it: {problem}"
+                    )),
+                    false => Err(UdcfError::new(place(pointer), problem, None)),
+                }
+            })?;
+        }
+        let dcm = udcf
+            .load_into_library()
+            .map_err(|problem| UdcfError::new(name, problem, None))?;
+        udcf.summary = (major != CURRENT_MAJOR).then(|| {
+            let lost = match udcf.warnings.len() {
                 0 => "everything was carried over".to_owned(),
                 1 => "1 thing was not carried over as it was".to_owned(),
                 n => format!("{n} things were not carried over as they were"),
             };
             format!("{name}: version {major} was read as version {CURRENT_MAJOR}, in memory; {lost}")
         });
-        let mut udcf = Self {
-            value,
-            major,
-            summary,
-            warnings,
-        };
-        let dcm = udcf
-            .load_into_library()
-            .map_err(|problem| UdcfError::new(name, problem, None))?;
         let found = udcf.what_the_library_skipped(&dcm);
         udcf.warnings.extend(found);
         for warning in &mut udcf.warnings {
@@ -242,96 +260,18 @@ impl Udcf {
             .map_err(|_| "the server's loader fails on this file".to_owned())?
             .map_err(|e| format!("the server's loader refuses this file: {e}"))
     }
+}
 
-    /// The loader passes over some entries and only logs it, or says nothing at all.
-    fn what_the_library_skipped(&self, dcm: &DeviceConfigurationManager) -> Vec<String> {
-        let mut warnings = Vec::new();
-        for (protocol, entry) in self.protocols() {
-            if !protocols::is_known(protocol) {
-                let nearest = protocols::nearest(protocol)
-                    .map(|n| format!("; did you mean {n:?}?"))
-                    .unwrap_or_default();
-                warnings.push(format!(
-                    "the server has no protocol {protocol:?}: its entries do nothing{nearest}"
-                ));
-            } else if !protocols::has_default(protocol) {
-                for (name, _) in self.websocket_names().iter().filter(|(_, p)| p == protocol) {
-                    let configured = entry["configurations"].as_array().into_iter().flatten().any(|c| {
-                        c["identifier"]
-                            .as_array()
-                            .into_iter()
-                            .flatten()
-                            .any(|i| i.as_str() == Some(name))
-                    });
-                    if !configured && !protocols::has_configuration(protocol, name) {
-                        warnings.push(format!(
-                            "protocol {protocol:?} has no default features: unless it finds out the model by itself, \
-                             {name:?} needs a configurations entry whose identifier is {name:?}"
-                        ));
-                    }
-                }
-            }
+/// Takes out members that are null, which is how a program says that they are not there: how many there were.
+fn drop_nulls(value: &mut Value) -> usize {
+    match value {
+        Value::Object(members) => {
+            let before = members.len();
+            members.retain(|_, member| !member.is_null());
+            before - members.len() + members.values_mut().map(drop_nulls).sum::<usize>()
         }
-        for (protocol, entry) in self
-            .protocols()
-            .filter(|(protocol, _)| !protocols::has_models(protocol))
-        {
-            let named: Vec<String> = self.names_of(protocol).collect();
-            for configuration in entry["configurations"].as_array().into_iter().flatten() {
-                let ids = || {
-                    configuration["identifier"]
-                        .as_array()
-                        .into_iter()
-                        .flatten()
-                        .filter_map(Value::as_str)
-                };
-                if !ids().any(|id| named.iter().any(|name| name == id)) {
-                    warnings.push(format!(
-                        "the configuration {} is found by nothing: its identifier {:?} is no name of a {protocol} \
-                         device here; make it equal to the websocket name",
-                        configuration["name"],
-                        ids().next().unwrap_or_default()
-                    ));
-                }
-            }
-        }
-        let names = self.websocket_names();
-        for (i, (name, protocol)) in names.iter().enumerate() {
-            if let Some((_, first)) = names[..i].iter().find(|(n, _)| n == name) {
-                warnings.push(format!(
-                    "the websocket name {name:?} stands under {first:?} and under {protocol:?}: the server takes one \
-                     of them, and nobody can say which"
-                ));
-            }
-        }
-        let mut indexes = std::collections::BTreeMap::new();
-        for device in self.value["user_configs"]["devices"]
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
-            let text = |field: &str| device["identifier"][field].as_str().map(str::to_owned);
-            let (Some(address), Some(protocol)) = (text("address"), text("protocol")) else {
-                continue;
-            };
-            let id = UserDeviceIdentifier::new(&address, &protocol, &text("identifier"));
-            match dcm.user_device_definitions().get(&id) {
-                None => warnings.push(format!(
-                    "the server passes over the device {address:?} ({protocol}): its base_id or its features do not \
-                     match what the server knows; leave the entry out, or let `udcf migrate` look it up again"
-                )),
-                Some(definition) => {
-                    if let Some(other) = indexes.insert(definition.index(), address.clone()) {
-                        warnings.push(format!(
-                            "the devices {other:?} and {address:?} have the same index {}: when both are connected, \
-                             one throws the other out; give one another index",
-                            definition.index()
-                        ));
-                    }
-                }
-            }
-        }
-        warnings
+        Value::Array(elements) => elements.iter_mut().map(drop_nulls).sum(),
+        _ => 0,
     }
 }
 

@@ -182,6 +182,84 @@ fn what_does_nothing_is_said() {
     assert!(parse(json!({"lovense": name("a")})).is_empty());
 }
 
+/// Files that programs wrote and then refused, or that the loader half ignores.
+#[test]
+fn what_the_servers_own_loader_stumbles_over_is_read_where_it_can_be() {
+    let parse = |user: Value| {
+        let file = json!({"version": {"major": 5, "minor": 0}, "user_configs": user});
+        Udcf::parse(&file.to_string(), "f").unwrap_or_else(|e| panic!("{e}"))
+    };
+    let feature = json!({"id": "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0002", "base_id": "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0003"});
+    let mute = parse(
+        json!({"devices": [{"identifier": {"address": "mute", "protocol": "lovense", "identifier": null},
+        "config": {"id": "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0001", "base_id": "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0009",
+                   "features": [feature], "user_config": {"allow": false, "deny": false, "index": 0}}}]}),
+    );
+    assert!(
+        mute.warnings().iter().any(|w| w.contains("1 null")),
+        "{:?}",
+        mute.warnings()
+    );
+    assert!(
+        mute.warnings()
+            .iter()
+            .any(|w| w.contains("passes over the device \"mute\"")),
+        "{:?}",
+        mute.warnings()
+    );
+
+    let configuration = json!({"identifier": ["Mine"], "name": "Mine", "id": "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0001", "features": [
+        {"index": 0, "id": "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0002", "output": {"position_with_duration": {"value": [0, 1000], "duration": [0, 5000]}}}]});
+    let misplaced = parse(json!({"protocols": {"tcode-v03": {
+        "communication": [{"websocket": {"name": "Mine"}}, {"xinput": {"exists": true}}],
+        "devices": {"configurations": [configuration]}}}}));
+    let value: Value = serde_json::from_str(&misplaced.to_json()).unwrap();
+    let output =
+        &value["user_configs"]["protocols"]["tcode-v03"]["configurations"][0]["features"][0]["output"];
+    assert_eq!(output["hw_position_with_duration"]["value"], json!([0, 999]));
+
+    let ignored = parse(
+        json!({"protocols": {"lovense": {"communication": [{"carrier-pigeon": {}}], "defaults":
+        {"name": "x", "id": "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0001", "features": []}}}}),
+    );
+    assert!(
+        ignored.warnings().iter().any(|w| w.contains("carrier-pigeon")),
+        "{:?}",
+        ignored.warnings()
+    );
+    assert!(
+        ignored.warnings().iter().any(|w| w.contains("\"defaults\"")),
+        "{:?}",
+        ignored.warnings()
+    );
+}
+
+/// What passes the schema and not the loader: told with its place in a file of version 5, left out of an older one.
+#[test]
+fn an_entry_that_the_loader_refuses_costs_only_itself() {
+    let user = |key: &str| {
+        json!({key: {"protocols": {"lovense": {"communication": [
+        {"websocket": {"name": "Good"}}, {"usb": {"pairs": [{"vendor_id": 1, "product_id": 2}]}}],
+        "configurations": [{"identifier": ["A"], "name": "a", "id": "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0001", "features": [
+            {"index": 0.5, "id": "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0002", "output": {"vibrate": {"value": [0, 9]}}}]}]}}}})
+    };
+    let file = |major: u64| {
+        let mut file = user("user_configs");
+        file["version"] = json!({"major": major, "minor": 0});
+        format!("{file:#}")
+    };
+    let e = Udcf::parse(&file(5), "f").unwrap_err();
+    assert!(
+        !e.to_string().starts_with("f:1:1") && e.to_string().starts_with("f:"),
+        "{e}"
+    );
+    let older = Udcf::parse(&file(4), "f").unwrap();
+    assert_eq!(
+        older.websocket_names(),
+        [("Good".to_owned(), "lovense".to_owned())]
+    );
+}
+
 #[test]
 fn broken_files_are_told_where_and_what_to_do() {
     for (file, place, problem, hint) in [

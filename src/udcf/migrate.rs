@@ -20,6 +20,8 @@ pub(super) fn is_old_body(value: &Value) -> bool {
     value.get("user-configs").is_some()
         || value["user_configs"].get("specifiers").is_some()
         || value["user_configs"].get("selectors").is_some()
+        // The schemas allow it there, the server's loader does not look.
+        || value["user_configs"]["protocols"].as_object().into_iter().flatten().any(|(_, p)| p.get("devices").is_some())
 }
 
 /// What is being built, and what is said on the way.

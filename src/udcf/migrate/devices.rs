@@ -3,7 +3,7 @@
 use buttplug_server_device_config::BaseDeviceIdentifier;
 use serde_json::{Value, json};
 
-use super::features::{output_key, uuid};
+use super::features::{current_output, output_key, uuid};
 use super::{Migration, either};
 use crate::udcf::BASE;
 
@@ -220,7 +220,8 @@ fn limits(config: &Value, custom: &Value) -> Vec<Limit> {
     for (position, feature) in config["features"].as_array().into_iter().flatten().enumerate() {
         let base_id = either(feature, "base_id").cloned();
         for (kind, properties) in feature["output"].as_object().into_iter().flatten() {
-            add(position, base_id.clone(), kind.clone(), properties.clone());
+            let kind = current_output(kind).map_or_else(|| kind.clone(), str::to_owned);
+            add(position, base_id.clone(), kind, properties.clone());
         }
         let kind = either(feature, "feature_type")
             .and_then(Value::as_str)

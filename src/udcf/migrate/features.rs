@@ -92,7 +92,7 @@ impl Migration<'_> {
         }
         if old.get("output").is_some() || old.get("input").is_some() {
             if let Some(output) = old.get("output") {
-                let mut output = output.clone();
+                let mut output = self.known_outputs(protocol, output);
                 self.decimal_fractions(protocol, &mut output);
                 new["output"] = output;
             }
@@ -145,6 +145,20 @@ impl Migration<'_> {
         self.decimal_fractions(protocol, &mut output);
         new["output"] = output;
         Ok(new)
+    }
+
+    /// The outputs of a feature under the names of version 5.
+    fn known_outputs(&mut self, protocol: &str, output: &Value) -> Value {
+        let mut known = json!({});
+        for (name, properties) in output.as_object().into_iter().flatten() {
+            match current_output(name) {
+                Some(current) => known[current] = properties.clone(),
+                None => self.warn(format!(
+                    "an output {name:?} of protocol {protocol:?} is unknown: left out: {properties}"
+                )),
+            }
+        }
+        known
     }
 
     /// In TCode a number is a decimal fraction: of three digits, 1000 would be a tenth.
@@ -223,6 +237,22 @@ pub(super) fn output_key(kind: &str, messages: &[String]) -> Option<&'static str
         "PositionWithDuration" | "HwPositionWithDuration" => "hw_position_with_duration",
         "Position" if messages.iter().any(|m| m == "LinearCmd") => "hw_position_with_duration",
         "Position" => "position",
+        _ => return None,
+    })
+}
+
+/// What an output is called in version 5; some had other names while version 4 was made.
+pub(super) fn current_output(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "vibrate" => "vibrate",
+        "rotate" | "rotate_with_direction" => "rotate",
+        "oscillate" => "oscillate",
+        "constrict" | "inflate" => "constrict",
+        "spray" => "spray",
+        "temperature" | "heater" => "temperature",
+        "led" => "led",
+        "position" => "position",
+        "hw_position_with_duration" | "position_with_duration" => "hw_position_with_duration",
         _ => return None,
     })
 }
