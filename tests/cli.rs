@@ -167,6 +167,13 @@ fn command_line_beats_environment_beats_file_beats_default() {
 }
 
 #[test]
+fn unless_told_otherwise_both_ports_are_for_this_machine_only() {
+    let cli = Cli::new();
+    assert_eq!(cli.check(&[], "devices.listen").0, "127.0.0.1:54817");
+    assert_eq!(cli.check(&[], "clients.listen").0, "127.0.0.1:12345");
+}
+
+#[test]
 fn a_file_in_the_users_configuration_directory_is_read_unasked() {
     let cli = Cli::new();
     let folder = cli.home.path().join(".config/wsdm-gateway");
