@@ -1,5 +1,7 @@
 //! A link: a duplex pipe of whole frames. How bytes travel; knows nothing of Buttplug.
 
+pub mod dial;
+pub mod target;
 pub mod websocket;
 
 use std::fmt;

@@ -5,7 +5,7 @@
 //! - [`connection`]: one connection, from the handshake to its end.
 //! - [`runner`]: connections one after the other, with a pause that grows.
 //! - [`handle`]: a connected device as a value that a test holds in its hand.
-//! - [`target`], [`address`]: where to connect, and who to be.
+//! - [`address`]: who to be.
 //! - [`show`]: the text of a command line; [`live`]: the moving picture of a terminal.
 
 pub mod actuator;
@@ -19,7 +19,6 @@ pub mod models;
 pub mod options;
 pub mod runner;
 pub mod show;
-pub mod target;
 pub mod tcode;
 
 use std::time::Duration;

@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use wsdm_gateway::simulate::target::Target;
+use wsdm_gateway::link::target::Target;
 use wsdm_gateway::simulate::{DeviceOptions, Ended, Happening, Replies, SimulatedDevice, run};
 
 fn target(gateway: &Running) -> Target {

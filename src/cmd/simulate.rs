@@ -12,8 +12,8 @@ use super::print;
 use crate::defaults::DEVICE_LISTEN;
 use crate::error::Error;
 use crate::handshake::{Address, HandshakeError, Identifier};
+use crate::link::target::Target;
 use crate::simulate::live::Live;
-use crate::simulate::target::Target;
 use crate::simulate::{DeviceOptions, Ended, Event, Kind, address, models, run, show};
 
 /// Events that may wait for the terminal.

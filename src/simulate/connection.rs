@@ -9,20 +9,14 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{self, http::StatusCode};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_util::sync::CancellationToken;
 
 use super::commands::printable;
-use super::target::Target;
 use super::{Brain, Change, Command, DeviceOptions, Reaction, Replies};
-use crate::defaults::{
-    CLOSE_TIMEOUT, DEVICE_LISTEN, DEVICE_READ_BUFFER_BYTES, FRAME_MAX_BYTES, WRITE_TIMEOUT,
-};
+use crate::defaults::{CLOSE_TIMEOUT, WRITE_TIMEOUT};
 use crate::handshake::Handshake;
-
-/// From the TCP connect to the end of the HTTP upgrade.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::link::dial::{DialError, dial};
 
 /// What happens to a device, for those who watch it.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,69 +138,9 @@ impl Ended {
     }
 }
 
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// No TCP connection.
-    #[error("cannot connect to {target}: {source}")]
-    Tcp {
-        /// Where to.
-        target: Target,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// Connected, or perhaps not, but nobody answered in time.
-    #[error("no answer from {} within {} s", .0, CONNECT_TIMEOUT.as_secs())]
-    TimedOut(Target),
-    /// An HTTP answer other than the upgrade.
-    #[error("{target} answered \"{status}\"")]
-    Http {
-        /// Where to.
-        target: Target,
-        /// The answer.
-        status: StatusCode,
-    },
-    /// Whatever answered does not speak websocket, or broke off.
-    #[error("{target} does not answer like a websocket server: {source}")]
-    NotWebsocket {
-        /// Where to.
-        target: Target,
-        /// What it did.
-        source: Box<tungstenite::Error>,
-    },
-}
-
-impl ConnectError {
-    /// What to do about it.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Tcp { .. } | Self::TimedOut(_) => format!(
-                "is the gateway running, and does it listen there? `wsdm-gateway run` listens on {DEVICE_LISTEN} \
-                 unless told otherwise"
-            ),
-            Self::Http { status, .. } if is_denial(*status) => {
-                "where the server asks for a token, give it with --token".to_owned()
-            }
-            Self::Http { .. } | Self::NotWebsocket { .. } => {
-                format!(
-                    "something else listens there; the port for devices is usually {}",
-                    DEVICE_LISTEN.port()
-                )
-            }
-        }
-    }
-
-    /// The same as an end for good, where another try would fare no better.
-    pub fn as_final(&self) -> Option<Ended> {
-        match self {
-            Self::Http { status, .. } if is_denial(*status) => Some(Ended::Refused(status.to_string())),
-            _ => None,
-        }
-    }
-}
-
-fn is_denial(status: StatusCode) -> bool {
-    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+/// The same as an end for good, where another try would fare no better.
+pub(super) fn final_end(error: &DialError) -> Option<Ended> {
+    error.is_denial().then(|| Ended::Refused(error.to_string()))
 }
 
 /// What the holder of a connected device can make it do.
@@ -230,44 +164,9 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects and sends the handshake.
-    pub(super) async fn open(options: &DeviceOptions) -> Result<Self, ConnectError> {
-        let target = &options.target;
-        timeout(CONNECT_TIMEOUT, Self::open_without_limit(options))
-            .await
-            .unwrap_or_else(|_| Err(ConnectError::TimedOut(target.clone())))
-    }
-
-    async fn open_without_limit(options: &DeviceOptions) -> Result<Self, ConnectError> {
-        let target = &options.target;
-        let no_tcp = |source| ConnectError::Tcp {
-            target: target.clone(),
-            source,
-        };
-        let tcp = TcpStream::connect(target.host_and_port()).await.map_err(no_tcp)?;
-        tcp.set_nodelay(true).map_err(no_tcp)?;
-        // A thousand devices in one process: no buffer may be larger than a device's frames.
-        let config = WebSocketConfig::default()
-            .read_buffer_size(DEVICE_READ_BUFFER_BYTES)
-            .write_buffer_size(0)
-            .max_message_size(Some(FRAME_MAX_BYTES))
-            .max_frame_size(Some(FRAME_MAX_BYTES));
-        let upgrade = tokio_tungstenite::client_async_with_config(target.url(), tcp, Some(config));
-        let no_websocket = |source| match source {
-            tungstenite::Error::Http(response) => ConnectError::Http {
-                target: target.clone(),
-                status: response.status(),
-            },
-            source => ConnectError::NotWebsocket {
-                target: target.clone(),
-                source: Box::new(source),
-            },
-        };
-        let (mut socket, _) = upgrade.await.map_err(no_websocket)?;
+    pub(super) async fn open(options: &DeviceOptions) -> Result<Self, DialError> {
         let handshake = Handshake::new(options.identifier.clone(), options.address.clone());
-        socket
-            .send(Message::text(handshake.encode()))
-            .await
-            .map_err(no_websocket)?;
+        let socket = dial(&options.target, &handshake).await?;
         Ok(Self {
             socket,
             heard: Instant::now(),

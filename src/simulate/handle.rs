@@ -8,8 +8,9 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{ConnectError, Connection, Ended, Happening, Order};
+use super::connection::{Connection, Ended, Happening, Order};
 use super::{Actuator, Brain, DeviceOptions};
+use crate::link::dial::DialError;
 
 /// Orders that may wait; each is taken at once.
 const ORDERS: usize = 8;
@@ -37,7 +38,7 @@ impl SimulatedDevice {
     ///
     /// # Errors
     /// When there is no websocket server at the target.
-    pub async fn connect(options: DeviceOptions) -> Result<Self, ConnectError> {
+    pub async fn connect(options: DeviceOptions) -> Result<Self, DialError> {
         let connection = Connection::open(&options).await?;
         let (frame, frames) = mpsc::channel(options.kept_frames.max(1));
         let (orders, mut ordered) = mpsc::channel(ORDERS);

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::models::{self, Model};
-use super::target::Target;
 use crate::defaults::{DEVICE_LISTEN, PING_INTERVAL};
 use crate::handshake::{Address, Identifier};
+use crate::link::target::Target;
 
 /// The protocols that can be simulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, Ended, Happening};
+use super::connection::{Connection, Ended, Happening, final_end};
 use super::{Brain, DeviceOptions};
 use crate::backoff::Backoff;
 
@@ -61,7 +61,7 @@ pub async fn run(options: DeviceOptions, events: mpsc::Sender<Event>, cancel: Ca
                 backoff.connected_for(since.elapsed());
             }
             Err(e) => {
-                if let Some(ended) = e.as_final() {
+                if let Some(ended) = final_end(&e) {
                     observe(Happening::Ended(ended.clone()));
                     return ended;
                 }

@@ -1,0 +1,118 @@
+//! Connecting to a Websocket Device Manager server, as a device.
+
+use std::time::Duration;
+
+use futures::SinkExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{self, Message, http::StatusCode};
+
+use super::target::Target;
+use super::websocket;
+use crate::defaults::DEVICE_LISTEN;
+use crate::handshake::Handshake;
+
+/// From the TCP connect to the end of the HTTP upgrade.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// No TCP connection.
+    #[error("cannot connect to {target}: {source}")]
+    Tcp {
+        /// Where to.
+        target: Target,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Connected, or perhaps not, but nobody answered in time.
+    #[error("no answer from {} within {} s", .0, CONNECT_TIMEOUT.as_secs())]
+    TimedOut(Target),
+    /// An HTTP answer other than the upgrade.
+    #[error("{target} answered \"{status}\"")]
+    Http {
+        /// Where to.
+        target: Target,
+        /// The answer.
+        status: StatusCode,
+    },
+    /// Whatever answered does not speak websocket, or broke off.
+    #[error("{target} does not answer like a websocket server: {source}")]
+    NotWebsocket {
+        /// Where to.
+        target: Target,
+        /// What it did.
+        source: Box<tungstenite::Error>,
+    },
+}
+
+impl DialError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Tcp { .. } | Self::TimedOut(_) => format!(
+                "is the gateway running, and does it listen there? `wsdm-gateway run` listens on {DEVICE_LISTEN} \
+                 unless told otherwise"
+            ),
+            Self::Http { status, .. } if is_denial(*status) => {
+                "where the server asks for a token, give it with --token".to_owned()
+            }
+            Self::Http { .. } | Self::NotWebsocket { .. } => {
+                format!(
+                    "something else listens there; the port for devices is usually {}",
+                    DEVICE_LISTEN.port()
+                )
+            }
+        }
+    }
+
+    /// Whether the server lets nobody in who asks like this: another try fares no better.
+    pub fn is_denial(&self) -> bool {
+        matches!(self, Self::Http { status, .. } if is_denial(*status))
+    }
+}
+
+fn is_denial(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+/// Connects and sends the handshake. Takes [`CONNECT_TIMEOUT`] at most. Not cancel safe: a dropped future drops the
+/// connection.
+///
+/// # Errors
+/// See [`DialError`].
+pub async fn dial(target: &Target, handshake: &Handshake) -> Result<WebSocketStream<TcpStream>, DialError> {
+    let dialed = timeout(CONNECT_TIMEOUT, dial_without_limit(target, handshake)).await;
+    dialed.unwrap_or_else(|_| Err(DialError::TimedOut(target.clone())))
+}
+
+async fn dial_without_limit(
+    target: &Target,
+    handshake: &Handshake,
+) -> Result<WebSocketStream<TcpStream>, DialError> {
+    let no_tcp = |source| DialError::Tcp {
+        target: target.clone(),
+        source,
+    };
+    let tcp = TcpStream::connect(target.host_and_port()).await.map_err(no_tcp)?;
+    tcp.set_nodelay(true).map_err(no_tcp)?;
+    let no_websocket = |source| match source {
+        tungstenite::Error::Http(response) => DialError::Http {
+            target: target.clone(),
+            status: response.status(),
+        },
+        source => DialError::NotWebsocket {
+            target: target.clone(),
+            source: Box::new(source),
+        },
+    };
+    let upgrade = tokio_tungstenite::client_async_with_config(target.url(), tcp, Some(websocket::config()));
+    let (mut socket, _) = upgrade.await.map_err(no_websocket)?;
+    socket
+        .send(Message::text(handshake.encode()))
+        .await
+        .map_err(no_websocket)?;
+    Ok(socket)
+}
