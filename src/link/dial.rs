@@ -78,7 +78,7 @@ fn is_denial(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }
 
-/// Connects and sends the handshake. Takes [`CONNECT_TIMEOUT`] at most. Not cancel safe: a dropped future drops the
+/// Connects and sends the handshake. Takes 5 s at most. Not cancel safe: a dropped future drops the
 /// connection.
 ///
 /// # Errors
