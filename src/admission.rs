@@ -21,6 +21,8 @@ pub struct Admission {
     /// Every `websocket` name with its protocol.
     names: Vec<(String, String)>,
     dcm: Arc<DeviceConfigurationManager>,
+    /// Any identifier is welcome: it is upstream's to know.
+    any_name: bool,
 }
 
 impl Admission {
@@ -35,7 +37,15 @@ impl Admission {
             origins: settings.origins.clone(),
             names,
             dcm,
+            any_name: false,
         }
+    }
+
+    /// The same rules, but for identifiers, which are upstream's matter.
+    #[must_use]
+    pub fn any_name(mut self) -> Self {
+        self.any_name = true;
+        self
     }
 
     /// Looks at the HTTP request of a device: its token, and whether a web page sent it.
@@ -79,7 +89,7 @@ impl Admission {
     /// # Errors
     /// Why not, with the nearest name known.
     pub fn handshake(&self, handshake: Handshake) -> Result<Handshake, Refusal> {
-        if self.protocol(&handshake.identifier).is_none() {
+        if !self.any_name && self.protocol(&handshake.identifier).is_none() {
             return Err(self.unknown(handshake.identifier));
         }
         let address = handshake.address.as_str();

@@ -132,6 +132,9 @@ pub struct RunArgs {
         alias = "user-device-config-file"
     )]
     pub udcf: Option<String>,
+    /// Give every device to this WSDM server instead of the Buttplug server inside
+    #[arg(long, value_name = "URL", env = "WSDM_GATEWAY_UPSTREAM")]
+    pub upstream: Option<String>,
     /// Devices must connect to /?token=TOKEN
     #[arg(
         long,

@@ -24,6 +24,10 @@ pub const TIMEOUT: u16 = 4003;
 pub const REPLACED: u16 = 4004;
 /// The protocol's initialisation failed.
 pub const INIT_FAILED: u16 = 4005;
+/// Upstream went, and did not come back in time.
+pub const UPSTREAM_AWAY: u16 = 4006;
+/// Upstream does not take the device; its own code and reason follow in the text.
+pub const UPSTREAM_REFUSED: u16 = 4007;
 
 /// A websocket close code and a reason that fits its frame.
 #[derive(Clone, Debug, PartialEq, Eq)]

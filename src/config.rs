@@ -13,6 +13,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::defaults;
+use crate::link::target::Target;
 use layers::Reader;
 pub use layers::{Given, Layers, Source};
 
@@ -26,6 +27,8 @@ pub struct Settings {
     pub devices: DeviceSettings,
     /// The port that Buttplug clients connect to.
     pub clients: ClientSettings,
+    /// Where devices are relayed to; `None` is the Buttplug server inside.
+    pub upstream: Option<UpstreamSettings>,
     /// The user's UDCF; `None` is the built-in one.
     pub udcf: Option<PathBuf>,
     /// Where device indexes are remembered; `None` remembers nothing.
@@ -62,6 +65,15 @@ pub struct ClientSettings {
     pub handshake_timeout: Duration,
     /// Between two websocket pings.
     pub ping_interval: Duration,
+}
+
+/// The `[upstream]` section.
+#[derive(Clone, Debug)]
+pub struct UpstreamSettings {
+    /// The Websocket Device Manager server that gets every device.
+    pub relay: Target,
+    /// How long devices are kept while it is away.
+    pub grace: Duration,
 }
 
 /// Text that masks itself wherever it is shown.
@@ -155,7 +167,7 @@ impl Loaded {
 /// The keys, in the order of the example.
 fn settings(reader: &mut Reader, file: Option<&Path>) -> Settings {
     let ms = |d: Duration| d.as_millis() as u64;
-    let devices = DeviceSettings {
+    let mut devices = DeviceSettings {
         listen: reader.addr("devices.listen", defaults::DEVICE_LISTEN),
         token: reader.secret("devices.token"),
         origins: reader.origins("devices.origins"),
@@ -187,7 +199,35 @@ fn settings(reader: &mut Reader, file: Option<&Path>) -> Settings {
             defaults::TIMEOUT_RANGE_MS,
         ),
     };
-    if devices.listen == clients.listen && devices.listen.port() != 0 {
+    let relay = reader.target("upstream.relay");
+    let grace = reader.seconds(
+        "upstream.upstream_grace_s",
+        defaults::UPSTREAM_GRACE.as_secs(),
+        defaults::GRACE_RANGE_S,
+    );
+    let upstream = relay.map(|relay| UpstreamSettings { relay, grace });
+    if let Some(upstream) = &upstream
+        && let Some(theirs) = upstream.relay.local_port()
+    {
+        // Beside an Intiface on this machine its port is taken.
+        if devices.listen == defaults::DEVICE_LISTEN
+            && theirs == devices.listen.port()
+            && !reader.is_given("devices.listen")
+        {
+            devices.listen.set_port(defaults::DEVICE_PORT_BESIDE_INTIFACE);
+            reader.show_again(
+                "devices.listen",
+                devices.listen.to_string(),
+                "default beside a local upstream",
+            );
+        } else if theirs == devices.listen.port() {
+            reader.problem(
+                "upstream.relay",
+                "is this gateway's own port for devices: a loop".to_owned(),
+            );
+        }
+    }
+    if upstream.is_none() && devices.listen == clients.listen && devices.listen.port() != 0 {
         reader.problem(
             "clients.listen",
             "is the address that devices connect to; each needs its own".to_owned(),
@@ -198,6 +238,7 @@ fn settings(reader: &mut Reader, file: Option<&Path>) -> Settings {
     Settings {
         devices,
         clients,
+        upstream,
         udcf: reader.path("udcf.path", folder, None, "built in: LVSDevice, TCodeDevice"),
         state_file: reader.path(
             "state.path",

@@ -68,3 +68,10 @@ pub const OWED_STOPS_MAX: usize = 10_000;
 pub const TIMEOUT_RANGE_MS: std::ops::RangeInclusive<u64> = 50..=600_000;
 /// What Buttplug's ping may be set to, in milliseconds; 0 is off.
 pub const MAX_PING_RANGE_MS: std::ops::RangeInclusive<u64> = 0..=600_000;
+
+/// How long devices are kept while upstream is away: a restart of Intiface Central takes ten seconds.
+pub const UPSTREAM_GRACE: Duration = Duration::from_secs(30);
+/// What [`UPSTREAM_GRACE`] may be set to, in seconds.
+pub const GRACE_RANGE_S: std::ops::RangeInclusive<u64> = 0..=3_600;
+/// Where devices connect when upstream has [`DEVICE_LISTEN`]'s port on this machine.
+pub const DEVICE_PORT_BESIDE_INTIFACE: u16 = 54818;

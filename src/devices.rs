@@ -98,12 +98,13 @@ impl Devices {
                     if stop.is_cancelled() {
                         handle.end(crate::session::Disconnect::Stopping);
                     }
+                    let stop_frames = stop_frames(
+                        self.settings.on_close.as_ref(),
+                        self.admission.protocol(identifier),
+                    );
                     Session {
-                        stop_frames: stop_frames(
-                            self.settings.on_close.as_ref(),
-                            self.admission.protocol(identifier),
-                        ),
-                        upstream: self.upstream.open(&handle),
+                        upstream: self.upstream.open(&handle, !stop_frames.is_empty()),
+                        stop_frames,
                         link: Box::new(link),
                         entry,
                     }

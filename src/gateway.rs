@@ -2,16 +2,20 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
+use buttplug_server_device_config::DeviceConfigurationManager;
+use futures::future::OptionFuture;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::admission::Admission;
 use crate::clients::Clients;
-use crate::config::Settings;
+use crate::config::{ClientSettings, Settings};
 use crate::defaults::{SHUTDOWN_GRACE, STOP_FLUSH_TIMEOUT};
 use crate::devices::Devices;
 use crate::refusal::RefusalLog;
@@ -21,14 +25,15 @@ use crate::udcf::store::IndexStore;
 use crate::udcf::{Udcf, UdcfError};
 use crate::upstream::Upstream;
 use crate::upstream::embedded::{Engine, EngineError};
+use crate::upstream::relay::Relay;
 
 /// The addresses that the gateway listens on, with the ports that the system chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
     /// Where devices connect.
     pub devices: SocketAddr,
-    /// Where Buttplug clients connect.
-    pub clients: SocketAddr,
+    /// Where Buttplug clients connect; `None` where devices are relayed.
+    pub clients: Option<SocketAddr>,
 }
 
 /// Why the gateway did not start.
@@ -93,18 +98,72 @@ impl GatewayError {
 pub struct Gateway {
     bound: Bound,
     device_port: TcpListener,
-    client_port: std::net::TcpListener,
     devices: Arc<Devices>,
     registry: Arc<Registry>,
+    inside: Option<Inside>,
+}
+
+/// The Buttplug server inside, and the port of its clients; not there where devices are relayed.
+struct Inside {
     engine: Arc<Engine>,
+    client_port: Option<std::net::TcpListener>,
     clients: Clients,
     no_commands: CancellationToken,
     no_clients: CancellationToken,
     store: Arc<IndexStore>,
 }
 
+impl Inside {
+    async fn bind(
+        settings: ClientSettings,
+        state_file: Option<&Path>,
+        dcm: Arc<DeviceConfigurationManager>,
+    ) -> Result<(Self, SocketAddr), GatewayError> {
+        let (store, warnings) = IndexStore::open(state_file);
+        for warning in warnings {
+            warn!("{warning}");
+        }
+        store.preload(&dcm);
+        let store = Arc::new(store);
+
+        let (client_port, bound) = listen("clients", settings.listen).await?;
+        let client_port = client_port.into_std().map_err(|source| GatewayError::Bind {
+            what: "clients",
+            addr: bound,
+            source,
+        })?;
+        let learning = store.clone();
+        let engine = Engine::start(dcm, move |identifier, index| learning.remember(identifier, index))?;
+        let (no_commands, no_clients) = (CancellationToken::new(), CancellationToken::new());
+        let clients = Clients::new(engine.clone(), settings, no_commands.clone(), no_clients.clone());
+        Ok((
+            Self {
+                engine,
+                client_port: Some(client_port),
+                clients,
+                no_commands,
+                no_clients,
+                store,
+            },
+            bound,
+        ))
+    }
+
+    /// Serves clients, on the engine's thread. Once.
+    fn serve(&mut self) -> Option<JoinHandle<()>> {
+        let (port, clients) = (self.client_port.take()?, self.clients.clone());
+        Some(self.engine.runtime().spawn(async move {
+            // The port becomes the engine's: its thread is the one that is woken by clients.
+            match TcpListener::from_std(port) {
+                Ok(port) => clients.serve(port).await,
+                Err(e) => warn!("cannot serve clients: {e}"),
+            }
+        }))
+    }
+}
+
 impl Gateway {
-    /// Reads the UDCF, opens both ports and starts the Buttplug server.
+    /// Reads the UDCF, opens the ports and starts the Buttplug server, where it is inside.
     ///
     /// # Errors
     /// A broken UDCF, a port that is taken, a system without room for a thread.
@@ -120,61 +179,41 @@ impl Gateway {
             warn!("{warning}");
         }
         let dcm = udcf.device_configuration()?;
-        let (store, warnings) = IndexStore::open(settings.state_file.as_deref());
-        for warning in warnings {
-            warn!("{warning}");
-        }
-        store.preload(&dcm);
-        let store = Arc::new(store);
-
-        let device_port = listen("devices", settings.devices.listen).await?;
-        let client_port = listen("clients", settings.clients.listen).await?;
-        let local = |what, addr, listener: &TcpListener| {
-            listener
-                .local_addr()
-                .map_err(|source| GatewayError::Bind { what, addr, source })
+        let (device_port, bound) = listen("devices", settings.devices.listen).await?;
+        let admission = Admission::new(&settings.devices, udcf.websocket_names(), dcm.clone());
+        let (upstream, admission, inside, clients) = match settings.upstream {
+            Some(upstream) => {
+                let relay = Relay::new(upstream.relay, settings.devices.ping_interval, upstream.grace);
+                (Upstream::Relay(relay), admission.any_name(), None, None)
+            }
+            None => {
+                let (inside, bound) =
+                    Inside::bind(settings.clients, settings.state_file.as_deref(), dcm).await?;
+                (
+                    Upstream::Embedded(inside.engine.clone()),
+                    admission,
+                    Some(inside),
+                    Some(bound),
+                )
+            }
         };
-        let bound = Bound {
-            devices: local("devices", settings.devices.listen, &device_port)?,
-            clients: local("clients", settings.clients.listen, &client_port)?,
-        };
-        let client_port = client_port.into_std().map_err(|source| GatewayError::Bind {
-            what: "clients",
-            addr: bound.clients,
-            source,
-        })?;
-
-        let learning = store.clone();
-        let engine = Engine::start(dcm.clone(), move |identifier, index| {
-            learning.remember(identifier, index)
-        })?;
         let registry = Arc::new(Registry::default());
         let devices = Arc::new(Devices {
-            admission: Admission::new(&settings.devices, udcf.websocket_names(), dcm),
+            admission,
             settings: settings.devices,
             registry: registry.clone(),
-            upstream: Upstream::Embedded(engine.clone()),
+            upstream,
             refusals: RefusalLog::default(),
         });
-        let no_commands = CancellationToken::new();
-        let no_clients = CancellationToken::new();
-        let clients = Clients::new(
-            engine.clone(),
-            settings.clients,
-            no_commands.clone(),
-            no_clients.clone(),
-        );
         Ok(Self {
-            no_commands,
-            no_clients,
-            bound,
+            bound: Bound {
+                devices: bound,
+                clients,
+            },
             device_port,
-            client_port,
             devices,
             registry,
-            engine,
-            clients,
-            store,
+            inside,
         })
     }
 
@@ -189,31 +228,27 @@ impl Gateway {
         // In this order: no new devices and no more commands, every device stopped, then the sockets.
         let no_newcomers = CancellationToken::new();
         let mut devices = tokio::spawn(self.devices.serve(self.device_port, no_newcomers.clone()));
-        let mut clients = self.engine.runtime().spawn({
-            let (port, clients) = (self.client_port, self.clients);
-            async move {
-                // The port becomes the engine's: its thread is the one that is woken by clients.
-                match TcpListener::from_std(port) {
-                    Ok(port) => clients.serve(port).await,
-                    Err(e) => warn!("cannot serve clients: {e}"),
-                }
-            }
-        });
+        let mut inside = self.inside;
+        let mut clients = inside.as_mut().and_then(Inside::serve);
         tokio::select! {
             () = stop.cancelled() => {}
             ended = &mut devices => warn!("the device port stopped by itself: {ended:?}"),
-            ended = &mut clients => warn!("the client port stopped by itself: {ended:?}"),
+            Some(ended) = OptionFuture::from(clients.as_mut()) => {
+                warn!("the client port stopped by itself: {ended:?}");
+            }
         }
 
         let sessions = self.registry.sessions();
         info!("stopping {} devices", sessions.len());
         no_newcomers.cancel();
-        self.no_commands.cancel();
         let stop_bytes = futures::future::join_all(sessions.iter().map(|s| s.stop_outputs()));
-        let flushed = timeout(STOP_FLUSH_TIMEOUT, async {
-            tokio::join!(stop_bytes, self.engine.stop_all())
-        })
-        .await;
+        let stop_all = async {
+            if let Some(inside) = &inside {
+                inside.no_commands.cancel();
+                inside.engine.stop_all().await;
+            }
+        };
+        let flushed = timeout(STOP_FLUSH_TIMEOUT, async { tokio::join!(stop_all, stop_bytes) }).await;
         if flushed.is_err() {
             warn!(
                 "not every device took its stop within {} ms",
@@ -222,13 +257,15 @@ impl Gateway {
         }
         // Each session writes the stop bytes once more before it closes: the library may have had a command left.
         self.registry.end_all(|| Disconnect::Stopping);
-        self.no_clients.cancel();
+        if let Some(inside) = &inside {
+            inside.no_clients.cancel();
+        }
         let closed = timeout(SHUTDOWN_GRACE, async {
             if !devices.is_finished() {
                 let _ = (&mut devices).await;
             }
-            if !clients.is_finished() {
-                let _ = (&mut clients).await;
+            if let Some(clients) = clients.as_mut().filter(|clients| !clients.is_finished()) {
+                let _ = clients.await;
             }
         })
         .await;
@@ -237,8 +274,10 @@ impl Gateway {
                 warn!(peer = %session.peer, address = %session.handshake.address, "left behind: it did not close in time");
             }
         }
-        self.store.flush();
-        self.engine.shutdown();
+        if let Some(inside) = &inside {
+            inside.store.flush();
+            inside.engine.shutdown();
+        }
         info!("stopped");
     }
 }
@@ -309,8 +348,10 @@ impl Signals {
     }
 }
 
-async fn listen(what: &'static str, addr: SocketAddr) -> Result<TcpListener, GatewayError> {
-    TcpListener::bind(addr)
-        .await
-        .map_err(|source| GatewayError::Bind { what, addr, source })
+/// Opens a port; also its address, with the port that the system chose.
+async fn listen(what: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), GatewayError> {
+    let failed = |source| GatewayError::Bind { what, addr, source };
+    let listener = TcpListener::bind(addr).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
 }

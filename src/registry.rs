@@ -83,6 +83,13 @@ impl SessionHandle {
         let _ = written.await;
     }
 
+    /// Has the session write the device's stop bytes ahead of all else, without waiting for it.
+    pub fn order_stop(&self) {
+        let (done, _) = oneshot::channel();
+        lock(&self.orders).stops.push(done);
+        self.waker.wake();
+    }
+
     /// The next order. Only the session itself polls this.
     pub(crate) fn poll_order(&self, cx: &mut Context<'_>) -> Poll<Order> {
         self.waker.register(cx.waker());

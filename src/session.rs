@@ -232,12 +232,7 @@ impl Session {
             upstream,
             ..
         } = self;
-        // When the gateway stops, the server goes with it: nobody needs to see each device leave its list.
-        if matches!(why, Disconnect::Stopping) {
-            drop(upstream);
-        } else {
-            upstream.release().await;
-        }
+        upstream.release(matches!(why, Disconnect::Stopping)).await;
         let counters = &entry.handle().counters;
         let dropped = counters.dropped.load(std::sync::atomic::Ordering::Relaxed);
         if dropped > 0 {
@@ -320,7 +315,7 @@ mod tests {
     }
 
     impl UpstreamIo for Commands {
-        fn release(self: Box<Self>) -> BoxFuture<'static, ()> {
+        fn release(self: Box<Self>, _: bool) -> BoxFuture<'static, ()> {
             futures::future::ready(()).boxed()
         }
     }

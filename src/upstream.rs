@@ -1,6 +1,7 @@
-//! Where sessions feed: a Buttplug server inside the gateway.
+//! Where sessions feed: a Buttplug server inside the gateway, or somebody else's Websocket Device Manager server.
 
 pub mod embedded;
+pub mod relay;
 
 use std::sync::Arc;
 
@@ -11,19 +12,23 @@ use crate::close::{self, CloseReason};
 use crate::link::Frame;
 use crate::registry::SessionHandle;
 use embedded::Engine;
+use relay::Relay;
 
 /// Where sessions feed.
 #[derive(Clone)]
 pub enum Upstream {
     /// The Buttplug server in here.
     Embedded(Arc<Engine>),
+    /// A server elsewhere.
+    Relay(Arc<Relay>),
 }
 
 impl Upstream {
-    /// The upstream half for a device that was let in.
-    pub fn open(&self, session: &Arc<SessionHandle>) -> Box<dyn UpstreamIo> {
+    /// The upstream half for a device that was let in; `can_stop` says whether stop bytes for it are known.
+    pub fn open(&self, session: &Arc<SessionHandle>, can_stop: bool) -> Box<dyn UpstreamIo> {
         match self {
             Self::Embedded(engine) => engine.open(session),
+            Self::Relay(relay) => relay.open(session, can_stop),
         }
     }
 }
@@ -36,8 +41,9 @@ impl Upstream {
 pub trait UpstreamIo:
     Stream<Item = Result<Frame, UpstreamError>> + Sink<Frame, Error = UpstreamError> + Send + Unpin
 {
-    /// Lets go of upstream, and is done when upstream has forgotten the device (or a second has passed).
-    fn release(self: Box<Self>) -> BoxFuture<'static, ()>;
+    /// Lets go of upstream, and is done when upstream has forgotten the device (or a second has passed). When the
+    /// gateway stops, nobody has to see a device leave a server that stops with it.
+    fn release(self: Box<Self>, gateway_stops: bool) -> BoxFuture<'static, ()>;
 }
 
 /// Why an upstream half ended.
@@ -52,6 +58,26 @@ pub enum UpstreamError {
     /// The server let go of a device that was listed.
     #[error("the Buttplug server let go of the device")]
     Released,
+    /// The server elsewhere does not take the device.
+    #[error("upstream refused the device{}", refusal_text(.code, .reason))]
+    Refused {
+        /// Its close code, where it gave one.
+        code: Option<u16>,
+        /// Its reason; empty where it gave none.
+        reason: String,
+    },
+    /// The server elsewhere is away, for longer than the device is kept.
+    #[error("upstream is away: {0}")]
+    Away(String),
+}
+
+fn refusal_text(code: &Option<u16>, reason: &str) -> String {
+    match (code, reason) {
+        (None, "") => " without a reason".to_owned(),
+        (None, reason) => format!(": {}", reason.escape_debug()),
+        (Some(code), "") => format!(" with code {code}"),
+        (Some(code), reason) => format!(" with code {code}: {}", reason.escape_debug()),
+    }
 }
 
 impl UpstreamError {
@@ -60,6 +86,8 @@ impl UpstreamError {
         let code = match self {
             Self::InitFailed => close::INIT_FAILED,
             Self::NotTaken | Self::Released => close::INTERNAL,
+            Self::Refused { .. } => close::UPSTREAM_REFUSED,
+            Self::Away(_) => close::UPSTREAM_AWAY,
         };
         CloseReason::new(code, self.to_string())
     }
@@ -72,6 +100,12 @@ impl UpstreamError {
                  (lovense: answer DeviceType; with text such as Z:11:AABBCCDDEEFF;)"
             }
             Self::NotTaken => "an older device with this address is still being let go; it may connect again",
+            Self::Refused { code: None, reason } if reason.is_empty() => {
+                "usually upstream's UDCF has no entry by this identifier, or it still holds the address; look at \
+                 upstream's log, and at its UDCF with wsdm-gateway udcf check FILE"
+            }
+            Self::Refused { .. } => "the reason is upstream's: look there",
+            Self::Away(_) => "is it running, and does it listen there? The device may connect again",
             Self::Released => "a fault inside the Buttplug server; the lines before this one may say more",
         }
     }

@@ -288,6 +288,7 @@ fn init_prints_a_configuration_that_holds_with_all_its_comments_taken_off() {
         "devices.token",
         "devices.origins",
         "devices.on_close",
+        "upstream.relay",
         "udcf.path",
         "state.path",
     ];

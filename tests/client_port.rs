@@ -188,7 +188,7 @@ async fn connections_that_never_upgrade_are_dropped_and_delay_nobody() {
     let mut silent = Vec::new();
     for _ in 0..50 {
         silent.push(
-            TcpStream::connect(gateway.bound.clients)
+            TcpStream::connect(gateway.bound.clients.expect("a server inside"))
                 .await
                 .expect("an open port"),
         );

@@ -21,16 +21,21 @@ pub(super) async fn run(args: RunArgs, on_command_line: &OnCommandLine) -> Resul
     }
     let settings = loaded.settings;
     let token = settings.devices.token.is_some();
+    let upstream = settings
+        .upstream
+        .as_ref()
+        .map(|upstream| upstream.relay.to_string());
     gateway::run(settings, |bound| {
         say_who_can_reach(bound, token);
-        let (devices, clients) = (
-            format!("ws://{}", bound.devices),
-            format!("ws://{}", bound.clients),
-        );
+        let devices = format!("ws://{}", bound.devices);
+        let (name, other) = match (bound.clients, &upstream) {
+            (Some(clients), _) => ("clients", format!("ws://{clients}")),
+            (None, upstream) => ("upstream", upstream.clone().unwrap_or_default()),
+        };
         let line = if json {
-            serde_json::json!({ "event": "ready", "devices": devices, "clients": clients }).to_string()
+            serde_json::json!({ "event": "ready", "devices": devices, name: other }).to_string()
         } else {
-            format!("ready devices={devices} clients={clients}")
+            format!("ready devices={devices} {name}={other}")
         };
         // Whoever started this may not listen; the gateway serves all the same.
         if let Err(e) = print(&(line + "\n")) {
@@ -42,10 +47,8 @@ pub(super) async fn run(args: RunArgs, on_command_line: &OnCommandLine) -> Resul
 }
 
 fn say_who_can_reach(bound: &Bound, token: bool) {
-    for (what, addr, guarded) in [
-        ("devices", bound.devices, token),
-        ("Buttplug clients", bound.clients, false),
-    ] {
+    let clients = bound.clients.map(|addr| ("Buttplug clients", addr, false));
+    for (what, addr, guarded) in [("devices", bound.devices, token)].into_iter().chain(clients) {
         if addr.ip().is_loopback() {
             info!("{what}: {addr}, reachable from this machine only");
         } else if guarded {
@@ -105,6 +108,7 @@ pub(super) fn load(args: RunArgs, on_command_line: &OnCommandLine) -> Result<Loa
     for (key, argument, value) in [
         ("devices.listen", "device_listen", args.device_listen),
         ("clients.listen", "client_listen", args.client_listen),
+        ("upstream.relay", "upstream", args.upstream),
         ("udcf.path", "udcf", args.udcf),
         ("devices.token", "device_token", args.device_token),
         ("clients.server_name", "server_name", args.server_name),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Problem, Secret, Shown};
+use crate::link::target::Target;
 
 /// Where a value was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +130,17 @@ impl Reader {
     }
 
     pub(super) fn millis(&mut self, key: &'static str, default: u64, range: RangeInclusive<u64>) -> Duration {
+        Duration::from_millis(self.number(key, default, range, "milliseconds", "ms"))
+    }
+
+    fn number(
+        &mut self,
+        key: &'static str,
+        default: u64,
+        range: RangeInclusive<u64>,
+        unit: &str,
+        short: &str,
+    ) -> u64 {
         let parse = |given: &Given| {
             let number = match given {
                 Given::Integer(n) => u64::try_from(*n).ok(),
@@ -138,9 +150,43 @@ impl Reader {
             let (low, high) = (range.start(), range.end());
             number
                 .filter(|n| range.contains(n))
-                .ok_or_else(|| format!("is not a whole number of milliseconds from {low} to {high}"))
+                .ok_or_else(|| format!("is not a whole number of {unit} from {low} to {high}"))
         };
-        Duration::from_millis(self.read(key, default, parse, |n| format!("{n} ms")))
+        self.read(key, default, parse, |n| format!("{n} {short}"))
+    }
+
+    /// Whether anybody gave this key.
+    pub(super) fn is_given(&self, key: &str) -> bool {
+        self.layers.0.contains_key(key)
+    }
+
+    /// Corrects what is shown of a key that another one changed.
+    pub(super) fn show_again(&mut self, key: &str, value: String, source: &str) {
+        if let Some(shown) = self.shown.iter_mut().find(|shown| shown.key == key) {
+            shown.value = value;
+            shown.source = source.to_owned();
+        }
+    }
+
+    pub(super) fn target(&mut self, key: &'static str) -> Option<Target> {
+        let parse = |given: &Given| {
+            let target = Target::parse(text(given)?).map_err(|e| format!("{e}; {}", e.hint()))?;
+            Ok(Some(target))
+        };
+        let show = |t: &Option<Target>| {
+            t.as_ref()
+                .map_or("the server inside".to_owned(), ToString::to_string)
+        };
+        self.read(key, None, parse, show)
+    }
+
+    pub(super) fn seconds(
+        &mut self,
+        key: &'static str,
+        default: u64,
+        range: RangeInclusive<u64>,
+    ) -> Duration {
+        Duration::from_secs(self.number(key, default, range, "seconds", "s"))
     }
 
     pub(super) fn name(&mut self, key: &'static str, default: &str) -> String {

@@ -121,6 +121,16 @@ impl Target {
         self
     }
 
+    /// The port, where the host is this machine.
+    pub fn local_port(&self) -> Option<u16> {
+        let (host, port) = self.host_and_port();
+        let local = host.eq_ignore_ascii_case("localhost")
+            || host
+                .parse::<IpAddr>()
+                .is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified());
+        local.then_some(port)
+    }
+
     /// Host and port for a TCP connection.
     pub fn host_and_port(&self) -> (&str, u16) {
         (self.host.trim_start_matches('[').trim_end_matches(']'), self.port)

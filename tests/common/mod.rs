@@ -42,6 +42,7 @@ pub fn settings() -> Settings {
             handshake_timeout: Duration::from_secs(5),
             ping_interval: Duration::from_millis(2_500),
         },
+        upstream: None,
         udcf: None,
         state_file: None,
     }
@@ -68,7 +69,7 @@ impl Running {
     }
 
     pub fn clients(&self) -> String {
-        format!("ws://{}", self.bound.clients)
+        format!("ws://{}", self.bound.clients.expect("a server inside"))
     }
 
     /// What a signal does.

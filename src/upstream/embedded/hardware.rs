@@ -220,8 +220,11 @@ impl Sink<Frame> for EmbeddedIo {
 }
 
 impl UpstreamIo for EmbeddedIo {
-    fn release(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+    fn release(mut self: Box<Self>, gateway_stops: bool) -> BoxFuture<'static, ()> {
         async move {
+            if gateway_stops {
+                return;
+            }
             self.unconfirmed = None;
             self.tell_gone();
             let unlisted = async {
