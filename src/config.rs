@@ -4,6 +4,7 @@
 
 mod file;
 mod layers;
+mod serial;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use crate::defaults;
 use crate::link::target::Target;
 use layers::Reader;
 pub use layers::{Given, Layers, Source};
+pub use serial::{PortSource, SerialSettings};
 
 /// The example that `init` prints: every key with its default.
 pub const EXAMPLE: &str = include_str!("../gateway.example.toml");
@@ -29,6 +31,8 @@ pub struct Settings {
     pub clients: ClientSettings,
     /// Where devices are relayed to; `None` is the Buttplug server inside.
     pub upstream: Option<UpstreamSettings>,
+    /// Boards on wires.
+    pub serial: Vec<SerialSettings>,
     /// The user's UDCF; `None` is the built-in one.
     pub udcf: Option<PathBuf>,
     /// Where device indexes are remembered; `None` remembers nothing.
@@ -115,7 +119,7 @@ pub struct ConfigError(pub Vec<Problem>);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Shown {
     /// The key in gateway.toml.
-    pub key: &'static str,
+    pub key: String,
     /// The value in words; secrets are masked.
     pub value: String,
     /// Where it comes from.
@@ -239,6 +243,7 @@ fn settings(reader: &mut Reader, file: Option<&Path>) -> Settings {
         devices,
         clients,
         upstream,
+        serial: serial::entries(reader),
         udcf: reader.path("udcf.path", folder, None, "built in: LVSDevice, TCodeDevice"),
         state_file: reader.path(
             "state.path",

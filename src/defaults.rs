@@ -41,11 +41,24 @@ pub const CLIENT_LIST_PAUSE: Duration = Duration::from_millis(50);
 pub const INPUT_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// Time for the library's own stop of a device, before the stop bytes follow. A wedged device holds it for 1 s.
 pub const STOP_TIMEOUT: Duration = Duration::from_millis(80);
+/// Commands that wait for a slow link: one for each actuator that a device may have, and some queries.
+pub const OUTBOX_MAX: usize = 64;
 /// Frames from upstream that a session writes before the device has its turn.
 pub const UPSTREAM_BURST: usize = 32;
 
 /// A close reason on the wire: a control frame holds 125 bytes, two of them are the code (RFC 6455, 5.5.1).
 pub const CLOSE_REASON_MAX_BYTES: usize = 123;
+
+/// How often the system's ports are looked at: a board that is plugged in appears within a second.
+pub const PORT_POLL: Duration = Duration::from_millis(250);
+/// A pause that ends a frame, where none is given: several characters at 9,600 baud, less than a board's loop.
+pub const IDLE_MS_DEFAULT: u64 = 20;
+/// How long a board on a wire has to introduce itself, after it had its time to start.
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two newlines that ask a board to introduce itself.
+pub const HELLO_ASK_PAUSE: Duration = Duration::from_millis(300);
+/// What a board may ask for as the silence after which it wants a sign of life, in milliseconds.
+pub const KEEPALIVE_RANGE_MS: std::ops::RangeInclusive<u64> = 20..=60_000;
 
 /// An address may change hands this often within [`TAKEOVER_WINDOW`]; after that the incumbent stays.
 pub const TAKEOVER_LIMIT: usize = 3;

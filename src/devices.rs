@@ -1,5 +1,6 @@
 //! The port that devices connect to: accept, upgrade, handshake, admission; then the session.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -9,31 +10,23 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, Error as WsError, Message};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, error_span, info, warn};
+use tracing::{debug, info, warn};
 
 use crate::accept;
-use crate::admission::Admission;
 use crate::config::DeviceSettings;
 use crate::defaults::{CLOSE_TIMEOUT, HANDSHAKE_MAX_BYTES};
 use crate::handshake::{Handshake, HandshakeError};
+use crate::intake::{Intake, TurnedAway};
+use crate::link::Peer;
 use crate::link::websocket::{self, WebSocketLink};
-use crate::link::{FrameIo, Peer};
 use crate::refusal::{Refusal, RefusalLog};
-use crate::registry::Registry;
-use crate::session::Session;
-use crate::stop::stop_frames;
-use crate::upstream::Upstream;
 
 /// What every connection needs.
 pub struct Devices {
     /// The `[devices]` section.
     pub settings: DeviceSettings,
-    /// Who may come in.
-    pub admission: Admission,
-    /// Which sessions exist.
-    pub registry: Arc<Registry>,
-    /// Where they feed.
-    pub upstream: Upstream,
+    /// Where they go once they said who they are.
+    pub intake: Arc<Intake>,
     /// What was said of those that were refused.
     pub refusals: RefusalLog,
 }
@@ -45,7 +38,7 @@ impl Devices {
         accept::accept_until(&listener, "device", &stop, &mut sessions, |stream, from| {
             let this = self.clone();
             let stop = stop.clone();
-            async move { this.connection(stream, Peer::Websocket(from), stop).await }
+            async move { this.connection(stream, from, stop).await }
         })
         .await;
         drop(listener);
@@ -54,13 +47,14 @@ impl Devices {
 
     /// One connection, from the accept to the end. Everything that waits for the peer happens here, in a task of
     /// its own, so that a silent one costs itself alone.
-    async fn connection(&self, stream: TcpStream, peer: Peer, stop: CancellationToken) {
+    async fn connection(&self, stream: TcpStream, from: SocketAddr, stop: CancellationToken) {
+        let peer = Peer::Websocket(from);
         let started = tokio::time::Instant::now();
         let limit = self.settings.handshake_timeout;
         let upgrade = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            upgrade = timeout(limit, accept::upgrade(stream, websocket::config(), |r| self.admission.request(r))) => upgrade,
+            upgrade = timeout(limit, accept::upgrade(stream, websocket::config(), |r| self.intake.admission.request(r))) => upgrade,
         };
         let mut ws = match upgrade {
             Ok(Ok(ws)) => ws,
@@ -69,57 +63,38 @@ impl Devices {
                 return info!(%peer, "connection dropped: no websocket upgrade within {} ms", limit.as_millis());
             }
         };
-        let admitted = tokio::select! {
+        let handshake = tokio::select! {
             biased;
             () = stop.cancelled() => Err(Refusal::Stopping),
             first = timeout(limit.saturating_sub(started.elapsed()), first_message(&mut ws)) => match first {
-                Ok(Ok(Some(handshake))) => self.admission.handshake(handshake),
+                Ok(Ok(Some(handshake))) => Ok(handshake),
                 Ok(Ok(None)) => return debug!(%peer, "left before its handshake"),
                 Ok(Err(refusal)) => Err(refusal),
                 Err(_) => Err(Refusal::Timeout(limit)),
             },
         };
-        let admitted = match admitted {
-            Ok(admitted) => self.registry.admit(admitted, peer.clone()).await,
-            Err(refusal) => Err(refusal),
-        };
-        let link = WebSocketLink::new(ws, self.settings.ping_interval);
-        match admitted {
-            Ok(entry) => {
-                let handle = entry.handle().clone();
-                let Handshake {
-                    identifier, address, ..
-                } = &handle.handshake;
-                let span = error_span!("device", conn = handle.connection.0, %peer, %identifier, %address);
-                let session = {
-                    let _entered = span.enter();
-                    info!("device connected");
-                    // A device that came in while the gateway began to stop would be missed by the order to end.
-                    if stop.is_cancelled() {
-                        handle.end(crate::session::Disconnect::Stopping);
-                    }
-                    let stop_frames = stop_frames(
-                        self.settings.on_close.as_ref(),
-                        self.admission.protocol(identifier),
-                    );
-                    Session {
-                        upstream: self.upstream.open(&handle, !stop_frames.is_empty()),
-                        stop_frames,
-                        link: Box::new(link),
-                        entry,
-                    }
-                };
+        let link = Box::new(WebSocketLink::new(ws, self.settings.ping_interval));
+        let refused = match handshake {
+            Ok(handshake) => {
                 // Boxed, so that a connection that is still shaking hands does not carry a session's room.
-                Box::pin(session.run()).instrument(span).await;
+                let on_close = self.settings.on_close.as_ref();
+                let session = self
+                    .intake
+                    .session(handshake, Peer::Websocket(from), link, on_close, &stop);
+                match Box::pin(session).await {
+                    Ok(_) => return,
+                    Err(refused) => refused,
+                }
             }
-            Err(refusal) => self.refuse(Box::new(link), &peer, &refusal).await,
-        }
+            Err(refusal) => TurnedAway { refusal, link },
+        };
+        self.refuse(refused, from).await;
     }
 
-    async fn refuse(&self, mut link: Box<dyn FrameIo>, peer: &Peer, refusal: &Refusal) {
-        let reason = refusal.close_reason();
-        let Peer::Websocket(from) = peer;
-        match self.refusals.due(from.ip(), refusal) {
+    async fn refuse(&self, refused: TurnedAway, from: SocketAddr) {
+        let TurnedAway { refusal, mut link } = refused;
+        let (reason, peer) = (refusal.close_reason(), Peer::Websocket(from));
+        match self.refusals.due(from.ip(), &refusal) {
             Some(0) => warn!(%peer, code = reason.code, "device refused: {refusal}; {}", refusal.hint()),
             Some(more) => {
                 warn!(%peer, code = reason.code, "device refused, {more} times more since: {refusal}; {}", refusal.hint());

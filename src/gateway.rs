@@ -18,8 +18,11 @@ use crate::clients::Clients;
 use crate::config::{ClientSettings, Settings};
 use crate::defaults::{SHUTDOWN_GRACE, STOP_FLUSH_TIMEOUT};
 use crate::devices::Devices;
+use crate::intake::Intake;
+use crate::ports::Ports;
 use crate::refusal::RefusalLog;
 use crate::registry::Registry;
+use crate::serial::SerialPorts;
 use crate::session::Disconnect;
 use crate::udcf::store::IndexStore;
 use crate::udcf::{Udcf, UdcfError};
@@ -99,6 +102,8 @@ pub struct Gateway {
     bound: Bound,
     device_port: TcpListener,
     devices: Arc<Devices>,
+    /// Not there where no board on a wire is configured.
+    serial: Option<Arc<SerialPorts>>,
     registry: Arc<Registry>,
     inside: Option<Inside>,
 }
@@ -198,11 +203,21 @@ impl Gateway {
             }
         };
         let registry = Arc::new(Registry::default());
-        let devices = Arc::new(Devices {
+        let intake = Arc::new(Intake {
             admission,
-            settings: settings.devices,
             registry: registry.clone(),
             upstream,
+        });
+        let serial = (!settings.serial.is_empty()).then(|| {
+            Arc::new(SerialPorts {
+                entries: settings.serial,
+                ports: Ports::system(),
+                intake: intake.clone(),
+            })
+        });
+        let devices = Arc::new(Devices {
+            settings: settings.devices,
+            intake,
             refusals: RefusalLog::default(),
         });
         Ok(Self {
@@ -212,6 +227,7 @@ impl Gateway {
             },
             device_port,
             devices,
+            serial,
             registry,
             inside,
         })
@@ -228,11 +244,17 @@ impl Gateway {
         // In this order: no new devices and no more commands, every device stopped, then the sockets.
         let no_newcomers = CancellationToken::new();
         let mut devices = tokio::spawn(self.devices.serve(self.device_port, no_newcomers.clone()));
+        let mut serial = self
+            .serial
+            .map(|serial| tokio::spawn(serial.serve(no_newcomers.clone())));
         let mut inside = self.inside;
         let mut clients = inside.as_mut().and_then(Inside::serve);
         tokio::select! {
             () = stop.cancelled() => {}
             ended = &mut devices => warn!("the device port stopped by itself: {ended:?}"),
+            Some(ended) = OptionFuture::from(serial.as_mut()) => {
+                warn!("the serial ports stopped by themselves: {ended:?}");
+            }
             Some(ended) = OptionFuture::from(clients.as_mut()) => {
                 warn!("the client port stopped by itself: {ended:?}");
             }
@@ -261,11 +283,13 @@ impl Gateway {
             inside.no_clients.cancel();
         }
         let closed = timeout(SHUTDOWN_GRACE, async {
-            if !devices.is_finished() {
-                let _ = (&mut devices).await;
-            }
-            if let Some(clients) = clients.as_mut().filter(|clients| !clients.is_finished()) {
-                let _ = clients.await;
+            for part in [Some(&mut devices), serial.as_mut(), clients.as_mut()]
+                .into_iter()
+                .flatten()
+            {
+                if !part.is_finished() {
+                    let _ = part.await;
+                }
             }
         })
         .await;

@@ -159,6 +159,16 @@ impl Handshake {
         let object = value
             .as_object()
             .ok_or_else(|| HandshakeError::NotAnObject(kind(&value)))?;
+        Self::from_object(object)
+    }
+
+    /// Reads the fields of a handshake.
+    ///
+    /// # Errors
+    /// As [`Handshake::parse`].
+    pub(crate) fn from_object(
+        object: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Self, HandshakeError> {
         let string = |field: &'static str| match object.get(field) {
             None => Err(HandshakeError::Missing(field)),
             Some(serde_json::Value::String(s)) => Ok(s.as_str()),

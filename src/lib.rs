@@ -1,16 +1,20 @@
 //! `wsdm-gateway` gives any DIY microcontroller device a place in the Buttplug ecosystem.
 //!
 //! ```text
-//!  ESP32 over Wi-Fi, speaks WSDM itself ─> link ─> handshake ─> session ─> upstream: a Buttplug server
-//!                                          frames  identity    one task      │       inside, whose clients
-//!                                                     └─> registry           └─────> connect to a port here
+//!  ESP32 over Wi-Fi, speaks WSDM itself ─┐
+//!  board on a serial port ───────────────┴> link ─> handshake ─> session ─> upstream: a Buttplug server inside,
+//!                                           frames  identity    one task      │  whose clients connect to a port
+//!                                                      └─> registry           │  here, or somebody else's
+//!                                                                             └─ Websocket Device Manager server
 //! ```
 //!
 //! The way of a device, in the order in which it meets the parts:
 //!
 //! - [`devices`]: the port; one task for each connection, from the accept to the end ([`accept`] is the loop that
-//!   the client port uses too).
-//! - [`admission`]: who may come in; [`refusal`]: why not, and what the device and its owner are told.
+//!   the client port uses too). [`mod@serial`]: boards on wires; finds their [`ports`], opens them, and shakes hands
+//!   for them, as configured or as their [`hello`] line says.
+//! - [`intake`]: what both share: a device that said who it is becomes a session. [`admission`]: who may come in;
+//!   [`refusal`]: why not, and what the device and its owner are told.
 //! - [`handshake`]: who the device is. After this point nothing asks which transport it was.
 //! - [`link`]: a duplex pipe of whole frames; how bytes travel.
 //! - [`session`]: one task that owns one link and its upstream half, and joins them until either ends; [`stop`]:
@@ -39,10 +43,14 @@ pub mod devices;
 pub mod error;
 pub mod gateway;
 pub mod handshake;
+pub mod hello;
+pub mod intake;
 pub mod link;
 pub mod logging;
+pub mod ports;
 pub mod refusal;
 pub mod registry;
+pub mod serial;
 pub mod session;
 pub mod simulate;
 pub mod stop;

@@ -1,11 +1,15 @@
 //! A link: a duplex pipe of whole frames. How bytes travel; knows nothing of Buttplug.
 
 pub mod dial;
+pub mod framing;
+pub mod outbox;
+pub mod serial;
 pub mod target;
 pub mod websocket;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,6 +36,10 @@ pub trait FrameIo:
 {
     /// What the far end is told when the sink is closed, on links that have words for it.
     fn set_close_reason(&mut self, _reason: CloseReason) {}
+
+    /// Control was lost: what waits here and may move the device is dropped. What is sent next stops the device; it
+    /// goes first, and a flush waits until it is written.
+    fn make_way(&mut self) {}
 }
 
 /// Where a device came from, for people.
@@ -39,12 +47,15 @@ pub trait FrameIo:
 pub enum Peer {
     /// A websocket connection, from there.
     Websocket(SocketAddr),
+    /// A serial port.
+    Serial(PathBuf),
 }
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Websocket(from) => write!(f, "ws {from}"),
+            Self::Serial(port) => write!(f, "serial {}", port.display()),
         }
     }
 }
@@ -62,7 +73,7 @@ pub enum LinkError {
     },
     /// The connection is broken: a reset, a cable, a peer that does not keep to the protocol.
     #[error("connection lost: {0}")]
-    Lost(#[source] std::io::Error),
+    Lost(#[from] std::io::Error),
     /// Nothing was heard for two ping intervals.
     #[error("nothing heard for {} ms", .0.as_millis())]
     Silent(Duration),

@@ -92,13 +92,14 @@ enum Turn {
 }
 
 impl Session {
-    /// Pumps frames until either half ends or the session is asked to; then closes both, once.
-    pub async fn run(mut self) {
+    /// Pumps frames until either half ends or the session is asked to; then closes both, once. Says why.
+    pub async fn run(mut self) -> Disconnect {
         let why = match self.pump().await {
             Ok(never) => match never {},
             Err(why) => why,
         };
-        self.close(why).await;
+        self.close(&why).await;
+        why
     }
 
     async fn pump(&mut self) -> Result<std::convert::Infallible, Disconnect> {
@@ -119,7 +120,7 @@ impl Session {
                 }
                 Turn::Order(Order::End(why)) => return Err(why),
                 Turn::FromUpstream(Some(Ok(frame))) => {
-                    self.write(frame, WRITE_TIMEOUT).await?;
+                    self.write(&[frame], WRITE_TIMEOUT).await?;
                     Counters::count(&self.entry.handle().counters.to_device);
                 }
                 Turn::FromUpstream(Some(Err(e))) => return Err(e.into()),
@@ -168,11 +169,17 @@ impl Session {
         .await
     }
 
-    /// Writes a frame. Whoever wants the session to end does not wait for a socket that takes nothing; what is
-    /// half written then is finished before anything else on that link, or never.
-    async fn write(&mut self, frame: Frame, limit: Duration) -> Result<(), Disconnect> {
+    /// Writes frames. Whoever wants the session to end does not wait for a socket that takes nothing; what is half
+    /// written then is finished before anything else on that link, or never.
+    async fn write(&mut self, frames: &[Frame], limit: Duration) -> Result<(), Disconnect> {
         let handle = self.entry.handle().clone();
-        let mut send = std::pin::pin!(timeout(limit, self.link.send(frame)));
+        let link = &mut self.link;
+        let mut send = std::pin::pin!(timeout(limit, async {
+            for frame in frames {
+                link.feed(frame.clone()).await?;
+            }
+            link.flush().await
+        }));
         poll_fn(|cx| match send.as_mut().poll(cx) {
             Poll::Ready(Ok(sent)) => Poll::Ready(sent.map_err(Disconnect::from)),
             Poll::Ready(Err(_)) => Poll::Ready(Err(Disconnect::WriteTimeout(limit))),
@@ -182,10 +189,11 @@ impl Session {
     }
 
     async fn write_stop(&mut self, limit: Duration) -> Result<(), Disconnect> {
-        for i in 0..self.stop_frames.len() {
-            self.write(self.stop_frames[i].clone(), limit).await?;
-        }
-        Ok(())
+        self.link.make_way();
+        let frames = std::mem::take(&mut self.stop_frames);
+        let written = self.write(&frames, limit).await;
+        self.stop_frames = frames;
+        written
     }
 
     /// Takes the device's answers to the stop bytes out of the way: upstream, which has not said anything yet,
@@ -213,7 +221,7 @@ impl Session {
 
     /// The one way out. The device is stopped, upstream is told, the address is free, the far end is told: in
     /// this order, because whoever waits for the address must not wait for a socket that hangs.
-    async fn close(mut self, why: Disconnect) {
+    async fn close(mut self, why: &Disconnect) {
         why.log();
         // Somebody waits for the address of a link that is being replaced, and that link most likely hangs.
         let limit = if matches!(why, Disconnect::Replaced) {

@@ -108,8 +108,13 @@ impl Reading<'_> {
     fn sections(&mut self, table: &DeTable<'_>) {
         for (name, value) in table {
             let at = name.span().start;
+            if name.get_ref() == "serial" {
+                self.entries("serial", super::serial::KEYS, value);
+                continue;
+            }
             let Some((section, keys)) = KEYS.iter().find(|(section, _)| section == name.get_ref()) else {
-                let problem = unknown("section", name.get_ref(), KEYS.iter().map(|(s, _)| *s));
+                let sections = KEYS.iter().map(|(section, _)| *section).chain(["serial"]);
+                let problem = unknown("section", name.get_ref(), sections);
                 self.problem(at, name.get_ref(), problem);
                 continue;
             };
@@ -133,6 +138,55 @@ impl Reading<'_> {
         }
     }
 
+    /// `[[name]]`, any number of times.
+    fn entries(&mut self, name: &str, keys: &[&str], value: &Spanned<DeValue<'_>>) {
+        let DeValue::Array(entries) = value.get_ref() else {
+            let problem = format!("is one section; write it as [[{name}]], of which there may be several");
+            return self.problem(value.span().start, name, problem);
+        };
+        for (n, entry) in entries.iter().enumerate() {
+            let at = entry.span().start;
+            let key = format!("{name}.{n}");
+            let DeValue::Table(table) = entry.get_ref() else {
+                self.problem(at, &key, format!("is not a section [[{name}]]"));
+                continue;
+            };
+            self.layers.give(&key, Given::Entry, self.source(at));
+            self.entry(&key, "", keys, table);
+        }
+    }
+
+    /// The values of an entry, and of the tables in it; `within` is the table's name and a dot.
+    fn entry(&mut self, entry: &str, within: &str, keys: &[&str], table: &DeTable<'_>) {
+        for (key, value) in table {
+            let name = format!("{within}{}", key.get_ref());
+            let inner = format!("{name}.");
+            let full = format!("{entry}.{name}");
+            if keys.contains(&name.as_str()) {
+                self.value(&full, value);
+            } else if keys.iter().any(|known| known.starts_with(&inner)) {
+                match value.get_ref() {
+                    DeValue::Table(table) => self.entry(entry, &inner, keys, table),
+                    other => {
+                        let known = keys.iter().filter_map(|known| known.strip_prefix(&inner));
+                        let problem = format!(
+                            "is a {}, not a table such as {{ {} = ... }}",
+                            other.type_str(),
+                            known.collect::<Vec<_>>().join(" | ")
+                        );
+                        self.problem(value.span().start, &full, problem);
+                    }
+                }
+            } else {
+                let known = keys.iter().filter_map(|known| known.strip_prefix(within));
+                let mut known: Vec<&str> = known.filter_map(|known| known.split('.').next()).collect();
+                known.dedup();
+                let problem = unknown("key", key.get_ref(), known.into_iter());
+                self.problem(key.span().start, &full, problem);
+            }
+        }
+    }
+
     fn value(&mut self, key: &str, value: &Spanned<DeValue<'_>>) {
         let at = value.span().start;
         let given = match value.get_ref() {
@@ -143,6 +197,7 @@ impl Reading<'_> {
             DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix())
                 .ok()
                 .map(Given::Integer),
+            DeValue::Boolean(value) => Some(Given::Boolean(*value)),
             DeValue::Array(items) => items
                 .iter()
                 .map(|i| i.get_ref().as_str().map(str::to_owned))

@@ -44,6 +44,10 @@ pub enum Given {
     Integer(i64),
     /// Several texts.
     List(Vec<String>),
+    /// `true` or `false`, from a file.
+    Boolean(bool),
+    /// A section of which there may be several.
+    Entry,
 }
 
 /// Values by key; the first one given for a key stays.
@@ -95,9 +99,9 @@ impl Reader {
     }
 
     /// Reads a key: its default where it was not given, or where what was given is wrong.
-    fn read<T>(
+    pub(super) fn read<T>(
         &mut self,
-        key: &'static str,
+        key: &str,
         default: T,
         parse: impl FnOnce(&Given) -> Result<T, String>,
         show: impl FnOnce(&T) -> String,
@@ -113,14 +117,14 @@ impl Reader {
             },
         };
         self.shown.push(Shown {
-            key,
+            key: key.to_owned(),
             value: show(&value),
             source: source.to_string(),
         });
         value
     }
 
-    pub(super) fn addr(&mut self, key: &'static str, default: SocketAddr) -> SocketAddr {
+    pub(super) fn addr(&mut self, key: &str, default: SocketAddr) -> SocketAddr {
         self.read(
             key,
             default,
@@ -129,13 +133,13 @@ impl Reader {
         )
     }
 
-    pub(super) fn millis(&mut self, key: &'static str, default: u64, range: RangeInclusive<u64>) -> Duration {
+    pub(super) fn millis(&mut self, key: &str, default: u64, range: RangeInclusive<u64>) -> Duration {
         Duration::from_millis(self.number(key, default, range, "milliseconds", "ms"))
     }
 
-    fn number(
+    pub(super) fn number(
         &mut self,
-        key: &'static str,
+        key: &str,
         default: u64,
         range: RangeInclusive<u64>,
         unit: &str,
@@ -145,7 +149,7 @@ impl Reader {
             let number = match given {
                 Given::Integer(n) => u64::try_from(*n).ok(),
                 Given::Text(t) => t.trim().parse().ok(),
-                Given::List(_) => None,
+                _ => None,
             };
             let (low, high) = (range.start(), range.end());
             number
@@ -168,7 +172,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn target(&mut self, key: &'static str) -> Option<Target> {
+    pub(super) fn target(&mut self, key: &str) -> Option<Target> {
         let parse = |given: &Given| {
             let target = Target::parse(text(given)?).map_err(|e| format!("{e}; {}", e.hint()))?;
             Ok(Some(target))
@@ -180,16 +184,11 @@ impl Reader {
         self.read(key, None, parse, show)
     }
 
-    pub(super) fn seconds(
-        &mut self,
-        key: &'static str,
-        default: u64,
-        range: RangeInclusive<u64>,
-    ) -> Duration {
+    pub(super) fn seconds(&mut self, key: &str, default: u64, range: RangeInclusive<u64>) -> Duration {
         Duration::from_secs(self.number(key, default, range, "seconds", "s"))
     }
 
-    pub(super) fn name(&mut self, key: &'static str, default: &str) -> String {
+    pub(super) fn name(&mut self, key: &str, default: &str) -> String {
         let parse = |given: &Given| {
             let name = text(given)?;
             if name.trim().is_empty() || name.len() > 256 || name.chars().any(char::is_control) {
@@ -200,7 +199,7 @@ impl Reader {
         self.read(key, default.to_owned(), parse, |n| format!("{n:?}"))
     }
 
-    pub(super) fn secret(&mut self, key: &'static str) -> Option<Secret> {
+    pub(super) fn secret(&mut self, key: &str) -> Option<Secret> {
         let parse = |given: &Given| {
             let token = text(given)?;
             let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
@@ -218,12 +217,12 @@ impl Reader {
         })
     }
 
-    pub(super) fn origins(&mut self, key: &'static str) -> Vec<String> {
+    pub(super) fn origins(&mut self, key: &str) -> Vec<String> {
         let parse = |given: &Given| {
             let origins = match given {
                 Given::List(list) => list.clone(),
                 Given::Text(list) => list.split(',').map(|o| o.trim().to_owned()).collect(),
-                Given::Integer(_) => return Err("is not a list of origins".to_owned()),
+                _ => return Err("is not a list of origins".to_owned()),
             };
             for origin in &origins {
                 let host = origin
@@ -247,7 +246,7 @@ impl Reader {
         self.read(key, Vec::new(), parse, show)
     }
 
-    pub(super) fn bytes(&mut self, key: &'static str) -> Option<Bytes> {
+    pub(super) fn bytes(&mut self, key: &str) -> Option<Bytes> {
         let parse = |given: &Given| Ok(Some(Bytes::from(text(given)?.to_owned())));
         let show = |b: &Option<Bytes>| {
             b.as_ref().map_or("by protocol".to_owned(), |b| {
@@ -260,7 +259,7 @@ impl Reader {
     /// A path; one in a file is relative to that file's folder.
     pub(super) fn path(
         &mut self,
-        key: &'static str,
+        key: &str,
         folder: Option<&Path>,
         default: Option<PathBuf>,
         none: &str,
@@ -279,11 +278,12 @@ impl Reader {
     }
 }
 
-fn text(given: &Given) -> Result<&str, String> {
+pub(super) fn text(given: &Given) -> Result<&str, String> {
     match given {
         Given::Text(text) => Ok(text),
         Given::Integer(_) => Err("is a number; put it in quotes".to_owned()),
         Given::List(_) => Err("is a list, not one text".to_owned()),
+        Given::Boolean(_) | Given::Entry => Err("is not a text; put it in quotes".to_owned()),
     }
 }
 

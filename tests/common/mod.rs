@@ -2,6 +2,10 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod json_client;
+#[cfg(unix)]
+pub mod process;
+#[cfg(unix)]
+pub mod pty;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -43,6 +47,7 @@ pub fn settings() -> Settings {
             ping_interval: Duration::from_millis(2_500),
         },
         upstream: None,
+        serial: Vec::new(),
         udcf: None,
         state_file: None,
     }

@@ -1,0 +1,239 @@
+//! The hello line: how a board on a wire introduces itself, so that nobody has to configure who it is.
+//!
+//! It is the handshake's JSON on a line of its own, printed within two seconds of the start or when the board is
+//! sent a newline. `address` may be left out, and `keepalive_ms` asks for a sign of life: the board's watchdog.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::debug;
+
+use crate::defaults::{HANDSHAKE_MAX_BYTES, HELLO_ASK_PAUSE, HELLO_TIMEOUT, KEEPALIVE_RANGE_MS};
+use crate::handshake::{Address, Handshake};
+
+/// What a board said of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// Who it is; the address is the given one where it named none.
+    pub handshake: Handshake,
+    /// It stops its outputs when it hears nothing for long: a lone newline is due after this much silence.
+    pub keepalive: Option<Duration>,
+}
+
+/// Why a board is not known by its hello line.
+#[derive(Debug, thiserror::Error)]
+pub enum HelloError {
+    /// It said nothing, or nothing like it.
+    #[error("no hello line within {} s{}", HELLO_TIMEOUT.as_secs(), said(.0))]
+    Silent(Vec<u8>),
+    /// The port broke.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl HelloError {
+    /// One line on what to do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Silent(heard) if heard.is_empty() => {
+                "is the right sketch on the board? One that prints no hello line needs identifier and address in its \
+                 [[serial]] entry"
+            }
+            Self::Silent(_) => {
+                "does baud_rate match the board's? A board that prints no hello line needs identifier and address in \
+                 its [[serial]] entry"
+            }
+            Self::Io(_) => "is the cable in?",
+        }
+    }
+}
+
+fn said(heard: &[u8]) -> String {
+    if heard.is_empty() {
+        ": the board said nothing".to_owned()
+    } else {
+        format!("; the board said {:?}", String::from_utf8_lossy(heard))
+    }
+}
+
+impl Hello {
+    /// Whether a line is one.
+    pub fn is_hello(line: &[u8]) -> bool {
+        // Any address will do.
+        Address::new("-").is_ok_and(|fallback| Self::parse(line, &fallback).is_some())
+    }
+
+    /// Reads a line; `None` where it is no hello. A boot loader may have left noise before it on the same line.
+    pub fn parse(line: &[u8], fallback: &Address) -> Option<Self> {
+        let start = line.windows(2).position(|pair| pair == b"{\"")?;
+        let text = std::str::from_utf8(&line[start..]).ok()?;
+        let mut value: serde_json::Value = serde_json::from_str(text.trim()).ok()?;
+        let object = value.as_object_mut()?;
+        object
+            .entry("address")
+            .or_insert_with(|| fallback.as_str().into());
+        let keepalive = object.get("keepalive_ms").and_then(serde_json::Value::as_u64);
+        let keepalive = keepalive.map(|ms| {
+            Duration::from_millis(ms.clamp(*KEEPALIVE_RANGE_MS.start(), *KEEPALIVE_RANGE_MS.end()))
+        });
+        match Handshake::from_object(object) {
+            Ok(handshake) => Some(Self { handshake, keepalive }),
+            Err(e) => {
+                debug!("not a hello line: {e}");
+                None
+            }
+        }
+    }
+}
+
+/// Waits for a board to introduce itself, asking with a newline again and again. What it said after the hello line
+/// stays in `read`. Not cancel safe: what was read is lost with the future.
+///
+/// # Errors
+/// [`HelloError::Silent`] after [`HELLO_TIMEOUT`], with the last of what it said instead.
+pub async fn wait_for_hello<P>(
+    port: &mut P,
+    read: &mut BytesMut,
+    settle: Duration,
+    fallback: &Address,
+) -> Result<Hello, HelloError>
+where
+    P: AsyncRead + AsyncWrite + Unpin,
+{
+    let start = Instant::now();
+    let give_up = start + settle + HELLO_TIMEOUT;
+    let mut ask = start + settle.max(HELLO_ASK_PAUSE);
+    let mut heard = Vec::new();
+    loop {
+        while let Some(end) = read.iter().position(|b| *b == b'\n') {
+            let line = read.split_to(end + 1);
+            if let Some(hello) = Hello::parse(&line, fallback) {
+                return Ok(hello);
+            }
+            keep_last(&mut heard, &line);
+        }
+        if read.len() > HANDSHAKE_MAX_BYTES {
+            keep_last(&mut heard, read);
+            read.clear();
+        }
+        tokio::select! {
+            got = port.read_buf(read) => {
+                if got? == 0 {
+                    return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+                }
+            }
+            () = sleep_until(ask.min(give_up)) => {
+                if Instant::now() >= give_up {
+                    keep_last(&mut heard, read);
+                    return Err(HelloError::Silent(heard));
+                }
+                ask += HELLO_ASK_PAUSE;
+                // A far end that takes nothing is one that says nothing either.
+                if let Ok(written) = timeout_at(ask, port.write_all(b"\n")).await {
+                    written?;
+                }
+            }
+        }
+    }
+}
+
+/// Reads, and throws away, what a board prints while it starts. Not cancel safe, but there is nothing to lose.
+///
+/// # Errors
+/// The port broke.
+pub async fn settle<P: AsyncRead + Unpin>(port: &mut P, time: Duration) -> std::io::Result<()> {
+    let end = Instant::now() + time;
+    let mut noise = BytesMut::new();
+    while let Ok(got) = timeout_at(end, port.read_buf(&mut noise)).await {
+        if got? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        noise.clear();
+    }
+    Ok(())
+}
+
+/// People are shown the end of what a board said.
+fn keep_last(heard: &mut Vec<u8>, more: &[u8]) {
+    const SHOWN: usize = 80;
+    heard.extend_from_slice(more);
+    let from = heard.len().saturating_sub(SHOWN);
+    heard.drain(..from);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fallback() -> Address {
+        Address::new("port").unwrap()
+    }
+
+    #[test]
+    fn a_hello_line_may_leave_its_address_out_and_ask_for_signs_of_life() {
+        let hello = Hello::parse(
+            b"{\"identifier\":\"LVSDevice\",\"version\":0,\"keepalive_ms\":250}\r\n",
+            &fallback(),
+        )
+        .unwrap();
+        assert_eq!(hello.handshake.identifier.as_str(), "LVSDevice");
+        assert_eq!(hello.handshake.address, fallback());
+        assert_eq!(hello.keepalive, Some(Duration::from_millis(250)));
+        let named = b"\xff\x00boot{\"identifier\":\"a\",\"address\":\"b\",\"version\":0}\n";
+        let named = Hello::parse(named, &fallback()).unwrap();
+        assert_eq!(named.handshake.address.as_str(), "b");
+        assert_eq!(named.keepalive, None);
+    }
+
+    #[test]
+    fn what_a_boot_loader_prints_is_no_hello() {
+        for line in [
+            &b"rst:0x1 (POWERON_RESET)\n"[..],
+            b"{}\n",
+            b"{\"identifier\":\"a\"}\n",
+            b"{\"identifier\":\"a\",\"version\":1}\n",
+            b"{\"identifier\":\"\",\"version\":0}\n",
+            b"\n",
+            b"\xfe\xfd{\"\n",
+        ] {
+            assert_eq!(Hello::parse(line, &fallback()), None, "{line:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_board_is_asked_until_it_answers() {
+        let (mut gateway, mut board) = tokio::io::duplex(64);
+        let board = async {
+            board.write_all(b"ets Jun 8 2016\r\nload:0x3fff").await.unwrap();
+            let mut asked = [0; 2];
+            board.read_exact(&mut asked).await.unwrap();
+            assert_eq!(&asked, b"\n\n");
+            board
+                .write_all(b"\n{\"identifier\":\"a\",\"version\":0}\nOK;")
+                .await
+                .unwrap();
+            board
+        };
+        let mut read = BytesMut::new();
+        let fallback = fallback();
+        let (hello, _board) = tokio::join!(
+            wait_for_hello(&mut gateway, &mut read, Duration::ZERO, &fallback),
+            board
+        );
+        assert_eq!(hello.unwrap().handshake.identifier.as_str(), "a");
+        assert_eq!(&read[..], b"OK;", "what follows is the first frame");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_board_that_says_something_else_is_given_up_with_what_it_said() {
+        let (mut gateway, mut board) = tokio::io::duplex(64);
+        board.write_all(b"hello world\r\n").await.unwrap();
+        let start = Instant::now();
+        let error = wait_for_hello(&mut gateway, &mut BytesMut::new(), Duration::ZERO, &fallback()).await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("hello world"), "{error}");
+        assert_eq!(start.elapsed(), HELLO_TIMEOUT);
+    }
+}

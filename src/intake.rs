@@ -1,0 +1,80 @@
+//! What every way in shares: a device that said who it is, on whatever link, becomes a session.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, error_span, info};
+
+use crate::admission::Admission;
+use crate::handshake::Handshake;
+use crate::link::{FrameIo, Peer};
+use crate::refusal::Refusal;
+use crate::registry::Registry;
+use crate::session::{Disconnect, Session};
+use crate::stop::stop_frames;
+use crate::upstream::Upstream;
+
+/// Who may come in, which sessions there are, and where they feed.
+pub struct Intake {
+    /// Who may come in.
+    pub admission: Admission,
+    /// Which sessions exist.
+    pub registry: Arc<Registry>,
+    /// Where they feed.
+    pub upstream: Upstream,
+}
+
+/// A device that was not let in, with the link on which it waits for an answer.
+pub struct TurnedAway {
+    /// Why.
+    pub refusal: Refusal,
+    /// The device.
+    pub link: Box<dyn FrameIo>,
+}
+
+impl Intake {
+    /// Lets a device in and runs its session until it ends; `on_close` stands in for the stop bytes that its
+    /// protocol is known to take. Not cancel safe: a dropped future neither stops nor tells the device.
+    ///
+    /// # Errors
+    /// The device is not welcome.
+    pub async fn session(
+        &self,
+        handshake: Handshake,
+        peer: Peer,
+        link: Box<dyn FrameIo>,
+        on_close: Option<&Bytes>,
+        stop: &CancellationToken,
+    ) -> Result<Disconnect, TurnedAway> {
+        let admitted = match self.admission.handshake(handshake) {
+            Ok(handshake) => self.registry.admit(handshake, peer.clone()).await,
+            Err(refusal) => Err(refusal),
+        };
+        let entry = match admitted {
+            Ok(entry) => entry,
+            Err(refusal) => return Err(TurnedAway { refusal, link }),
+        };
+        let handle = entry.handle().clone();
+        let Handshake {
+            identifier, address, ..
+        } = &handle.handshake;
+        let span = error_span!("device", conn = handle.connection.0, %peer, %identifier, %address);
+        let session = {
+            let _entered = span.enter();
+            info!("device connected");
+            // A device that came in while the gateway began to stop would be missed by the order to end.
+            if stop.is_cancelled() {
+                handle.end(Disconnect::Stopping);
+            }
+            let stop_frames = stop_frames(on_close, self.admission.protocol(identifier));
+            Session {
+                upstream: self.upstream.open(&handle, !stop_frames.is_empty()),
+                stop_frames,
+                link,
+                entry,
+            }
+        };
+        Ok(session.run().instrument(span).await)
+    }
+}

@@ -1,0 +1,313 @@
+//! A serial port as a link: frames by its framing, written at the pace of the line.
+//!
+//! The kernel, a USB adapter and a pseudo-terminal all take kilobytes at once, which is seconds of stale motion at
+//! 9,600 baud. So at most one frame is on its way: the next is taken when the line must have carried the last one,
+//! and the kernel, where it tells, has nothing left of it. A reply proves that it left, and ends the wait.
+
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures::{Sink, SinkExt, Stream, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_serial::{ClearBuffer, DataBits, FlowControl, Parity, SerialPort, SerialStream, StopBits};
+use tokio_util::codec::{Framed, FramedParts};
+
+use super::framing::{FrameCodec, Framing};
+use super::{Frame, FrameIo, LinkError};
+use crate::defaults::WRITE_TIMEOUT;
+
+/// How often the kernel is asked again whether the line has carried everything.
+const QUEUE_POLL: Duration = Duration::from_millis(1);
+
+/// How a port is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineSettings {
+    /// Bits a second.
+    pub baud_rate: u32,
+    /// Bits of a character.
+    pub data_bits: DataBits,
+    /// The parity bit.
+    pub parity: Parity,
+    /// Stop bits of a character.
+    pub stop_bits: StopBits,
+    /// Who may hold the other up, and how.
+    pub flow_control: FlowControl,
+    /// What DTR is set to when the port opens; `None` is up to the system, which raises it.
+    pub dtr_on_open: Option<bool>,
+    /// What RTS is set to when the port opens; `None` is up to the system, which raises it.
+    pub rts_on_open: Option<bool>,
+}
+
+impl LineSettings {
+    /// How long the line takes for so many bytes.
+    fn time_for(&self, bytes: usize) -> Duration {
+        let data = match self.data_bits {
+            DataBits::Five => 5,
+            DataBits::Six => 6,
+            DataBits::Seven => 7,
+            DataBits::Eight => 8,
+        };
+        let parity = u64::from(self.parity != Parity::None);
+        let stop = if self.stop_bits == StopBits::One { 1 } else { 2 };
+        let bits = bytes as u64 * (1 + data + parity + stop);
+        Duration::from_nanos(bits.saturating_mul(1_000_000_000) / u64::from(self.baud_rate.max(1)))
+    }
+}
+
+/// An open port.
+pub struct Port {
+    stream: SerialStream,
+}
+
+impl Port {
+    /// Opens a port, and keeps others from opening it. Blocks for as long as the driver takes.
+    ///
+    /// # Errors
+    /// What the system said; [`io::ErrorKind::ResourceBusy`] when somebody else has it.
+    pub fn open(path: &Path, line: &LineSettings) -> io::Result<Self> {
+        let path = path.to_str().ok_or(io::ErrorKind::InvalidFilename)?;
+        let mut builder = tokio_serial::new(path, line.baud_rate)
+            .data_bits(line.data_bits)
+            .parity(line.parity)
+            .stop_bits(line.stop_bits)
+            .flow_control(line.flow_control);
+        if let Some(dtr) = line.dtr_on_open {
+            builder = builder.dtr_on_open(dtr);
+        }
+        let mut stream = SerialStream::open(&builder).map_err(|e| match e.kind() {
+            tokio_serial::ErrorKind::NoDevice => io::Error::new(io::ErrorKind::ResourceBusy, e.to_string()),
+            tokio_serial::ErrorKind::Io(kind) => io::Error::new(kind, e.to_string()),
+            tokio_serial::ErrorKind::InvalidInput => {
+                io::Error::new(io::ErrorKind::InvalidInput, e.to_string())
+            }
+            tokio_serial::ErrorKind::Unknown => io::Error::other(e.to_string()),
+        })?;
+        if let Some(rts) = line.rts_on_open {
+            // A pseudo-terminal has no such line, and some adapters neither.
+            let _ = stream.write_request_to_send(rts);
+        }
+        Ok(Self { stream })
+    }
+
+    /// Bytes that the kernel has not passed on; 0 where it does not tell.
+    fn unsent(&self) -> u32 {
+        self.stream.bytes_to_write().unwrap_or(0)
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        // Closing a port waits in the kernel, for up to 30 s, for what a far end does not take; and what it would
+        // take then is motion that nobody wants any more.
+        if self.unsent() > 0 {
+            let _ = self.stream.clear(ClearBuffer::Output);
+        }
+    }
+}
+
+impl AsyncRead for Port {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Port {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    /// The library's own flush holds the thread until the line has carried everything.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A serial port, cut into frames.
+pub struct SerialLink {
+    framed: Framed<Port, FrameCodec>,
+    line: LineSettings,
+    /// A frame is on its way; by the configured rate it has left by then.
+    busy_until: Option<Instant>,
+    /// Bytes handed over and not yet flushed to the kernel.
+    unflushed: usize,
+    /// Since when the kernel has taken nothing.
+    refused_since: Option<Instant>,
+    /// It speaks without being spoken to, so that its frames prove nothing.
+    chatty: bool,
+    pace: Pin<Box<Sleep>>,
+    /// For [`Framing::Idle`]: when the pause ends the frame.
+    pause: Option<Pin<Box<Sleep>>>,
+    buffered: usize,
+}
+
+impl SerialLink {
+    /// Cuts what the port carries into frames; `read` are bytes that were read already.
+    pub fn new(port: Port, line: LineSettings, framing: Framing, read: BytesMut) -> Self {
+        let codec = FrameCodec::new(framing);
+        let pause = codec
+            .idle()
+            .map(|idle| Box::pin(sleep_until(Instant::now() + idle)));
+        let mut parts = FramedParts::new::<Frame>(port, codec);
+        parts.read_buf = read;
+        Self {
+            framed: Framed::from_parts(parts),
+            line,
+            busy_until: None,
+            unflushed: 0,
+            refused_since: None,
+            chatty: false,
+            pace: Box::pin(sleep_until(Instant::now())),
+            pause,
+            buffered: 0,
+        }
+    }
+
+    /// Ready when the line has carried the last frame.
+    fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        loop {
+            let Some(until) = self.busy_until else {
+                return Poll::Ready(Ok(()));
+            };
+            let now = Instant::now();
+            if now < until {
+                self.pace.as_mut().reset(until);
+                ready!(self.pace.as_mut().poll(cx));
+                continue;
+            }
+            if self.framed.get_ref().unsent() == 0 {
+                self.busy_until = None;
+                return Poll::Ready(Ok(()));
+            }
+            if now.duration_since(until) >= WRITE_TIMEOUT {
+                return Poll::Ready(Err(not_taken()));
+            }
+            self.pace.as_mut().reset(now + QUEUE_POLL);
+            ready!(self.pace.as_mut().poll(cx));
+        }
+    }
+
+    /// The device said something.
+    fn heard(&mut self) {
+        if self.busy_until.is_none() {
+            self.chatty = true;
+        } else if !self.chatty && self.framed.get_ref().unsent() == 0 {
+            self.busy_until = None;
+        }
+    }
+
+    /// What a pause of the device ends.
+    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Option<Frame> {
+        let (idle, pause) = (self.framed.codec().idle()?, self.pause.as_mut()?);
+        let held = self.framed.read_buffer().len();
+        if held != self.buffered {
+            self.buffered = held;
+            pause.as_mut().reset(Instant::now() + idle);
+        }
+        ready_or_none(pause.as_mut().poll(cx))?;
+        let mut held = std::mem::take(self.framed.read_buffer_mut());
+        let frame = self.framed.codec_mut().pause_over(&mut held);
+        self.buffered = held.len();
+        *self.framed.read_buffer_mut() = held;
+        frame
+    }
+}
+
+fn ready_or_none(poll: Poll<()>) -> Option<()> {
+    match poll {
+        Poll::Ready(()) => Some(()),
+        Poll::Pending => None,
+    }
+}
+
+fn not_taken() -> LinkError {
+    LinkError::Lost(io::Error::new(
+        io::ErrorKind::TimedOut,
+        format!("the port took nothing for {} ms", WRITE_TIMEOUT.as_millis()),
+    ))
+}
+
+impl Stream for SerialLink {
+    type Item = Result<Frame, LinkError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        match this.framed.poll_next_unpin(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.heard();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(e))) => Poll::Ready(Some(Err(e))),
+            Poll::Ready(None) => Poll::Ready(Some(Err(LinkError::Lost(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the port hung up",
+            ))))),
+            Poll::Pending => match this.poll_pause(cx) {
+                Some(frame) => {
+                    this.heard();
+                    Poll::Ready(Some(Ok(frame)))
+                }
+                None => Poll::Pending,
+            },
+        }
+    }
+}
+
+impl Sink<Frame> for SerialLink {
+    type Error = LinkError;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        ready!(self.poll_flush_unpin(cx))?;
+        self.poll_line(cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), LinkError> {
+        self.framed.start_send_unpin(frame)?;
+        self.unflushed = self.framed.write_buffer().len();
+        Ok(())
+    }
+
+    /// Ready when the kernel has the frame.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        let this = &mut *self;
+        if this.unflushed == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let before = this.framed.write_buffer().len();
+        let flushed = SinkExt::<Frame>::poll_flush_unpin(&mut this.framed, cx)?;
+        let now = Instant::now();
+        if flushed.is_ready() {
+            this.busy_until = Some(now + this.line.time_for(this.unflushed));
+            this.unflushed = 0;
+            this.refused_since = None;
+            return Poll::Ready(Ok(()));
+        }
+        if this.framed.write_buffer().len() < before {
+            this.refused_since = None;
+        }
+        let since = *this.refused_since.get_or_insert(now);
+        this.pace.as_mut().reset(since + WRITE_TIMEOUT);
+        ready!(this.pace.as_mut().poll(cx));
+        Poll::Ready(Err(not_taken()))
+    }
+
+    /// Waits until the line has carried the last frame. The caller bounds the time.
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        ready!(self.poll_flush_unpin(cx))?;
+        self.poll_line(cx)
+    }
+}
+
+impl FrameIo for SerialLink {}

@@ -1,0 +1,333 @@
+//! Boards on wires: finds their ports, opens them, and performs the handshake on their behalf.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::JoinMap;
+use tracing::{debug, error, info, warn};
+
+use crate::backoff::Backoff;
+use crate::config::{PortSource, SerialSettings};
+use crate::defaults::PORT_POLL;
+use crate::handshake::{Address, Handshake, HandshakeError};
+use crate::hello::{self, Hello, HelloError};
+use crate::intake::Intake;
+use crate::link::Peer;
+use crate::link::framing::Framing;
+use crate::link::outbox::{Coalesce, Outbox};
+use crate::link::serial::{Port, SerialLink};
+use crate::ports::{PortInfo, Ports};
+use crate::refusal::Refusal;
+use crate::session::Disconnect;
+
+/// The first pause before a port is opened again.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest one for a port that is busy, forbidden or breaks off.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A connection that lasted this long was a good one.
+const GOOD_AFTER: Duration = Duration::from_secs(5);
+/// Upstream does not take the device, or another one has its address: that changes when somebody changes something.
+const REFUSED_FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// See [`REFUSED_FIRST_PAUSE`].
+const REFUSED_LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The `[[serial]]` entries at work.
+pub struct SerialPorts {
+    /// What was configured.
+    pub entries: Vec<SerialSettings>,
+    /// The system's ports.
+    pub ports: Ports,
+    /// Where boards go once it is known who they are.
+    pub intake: Arc<Intake>,
+}
+
+/// A port that an entry takes.
+#[derive(Clone, Debug)]
+struct Found {
+    entry: usize,
+    /// As configured, or as the system names it.
+    path: PathBuf,
+    info: Option<PortInfo>,
+}
+
+impl SerialPorts {
+    /// Bridges boards until `stop` is cancelled, then waits for their sessions, which whoever cancelled it ends too.
+    pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
+        let mut boards: JoinMap<PathBuf, ()> = JoinMap::new();
+        let mut said: Option<io::ErrorKind> = None;
+        loop {
+            match self.find().await {
+                Ok(found) => {
+                    said = None;
+                    for (node, found) in found {
+                        if !boards.contains_key(&node) {
+                            boards.spawn(node, self.clone().board(found, stop.clone()));
+                        }
+                    }
+                }
+                Err(e) if said != Some(e.kind()) => {
+                    said = Some(e.kind());
+                    warn!("cannot list the serial ports: {e}; trying on");
+                }
+                Err(_) => {}
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some((node, ended)) = boards.join_next() => {
+                    if let Err(e) = ended {
+                        error!("the bridge to {} ended in a fault inside the gateway: {e}", node.display());
+                    }
+                }
+                () = sleep(PORT_POLL) => {}
+            }
+        }
+        while boards.join_next().await.is_some() {}
+    }
+
+    /// Every port that is there and that an entry takes, by its device node; the first entry wins.
+    async fn find(self: &Arc<Self>) -> io::Result<Vec<(PathBuf, Found)>> {
+        let this = self.clone();
+        let find = move || -> io::Result<Vec<(PathBuf, Found)>> {
+            let listed = this.ports.list()?;
+            let mut found: Vec<(PathBuf, Found)> = Vec::new();
+            for (entry, settings) in this.entries.iter().enumerate() {
+                let paths: Vec<(PathBuf, PathBuf, Option<PortInfo>)> = match &settings.source {
+                    PortSource::Path(path) => node(path)
+                        .map(|node| {
+                            let info = listed.iter().find(|info| info.path == node).cloned();
+                            (node, path.clone(), info)
+                        })
+                        .into_iter()
+                        .collect(),
+                    PortSource::Match(ids) => listed
+                        .iter()
+                        .filter(|info| ids.matches(info))
+                        .map(|info| (info.path.clone(), info.path.clone(), Some(info.clone())))
+                        .collect(),
+                };
+                for (node, path, info) in paths {
+                    if !found.iter().any(|(taken, _)| *taken == node) {
+                        found.push((node, Found { entry, path, info }));
+                    }
+                }
+            }
+            Ok(found)
+        };
+        // Directories of the system may take their time.
+        tokio::task::spawn_blocking(find)
+            .await
+            .unwrap_or_else(|e| Err(io::Error::other(e)))
+    }
+
+    /// One board, from the plug to the unplug.
+    async fn board(self: Arc<Self>, found: Found, stop: CancellationToken) {
+        let plug = Plug::of(&found.path);
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, GOOD_AFTER);
+        let mut refused = Backoff::new(REFUSED_FIRST_PAUSE, REFUSED_LONGEST_PAUSE, GOOD_AFTER);
+        let mut said = String::new();
+        while !stop.is_cancelled() && Plug::of(&found.path) == plug {
+            let started = Instant::now();
+            let pause = match self.connect(&found, &stop).await {
+                Ok(Disconnect::Stopping) | Err(BoardError::Stopping) => return,
+                Ok(Disconnect::Upstream(_) | Disconnect::Replaced) => {
+                    refused.connected_for(started.elapsed());
+                    Some(refused.next_delay())
+                }
+                // The session has said why.
+                Ok(_) => {
+                    said.clear();
+                    backoff.connected_for(started.elapsed());
+                    Some(backoff.next_delay())
+                }
+                Err(_) if Plug::of(&found.path) != plug => break,
+                Err(e) => {
+                    let text = e.to_string();
+                    let port = found.path.display();
+                    if said == text {
+                        debug!("serial {port}: {text}");
+                    } else {
+                        warn!("serial {port}: {text}; {}", self.hint(&e, &found.path));
+                        said = text;
+                    }
+                    match e {
+                        // Until the next plug: a board that prints nothing now prints nothing in a minute either.
+                        BoardError::Hello(HelloError::Silent(_)) | BoardError::Address(_) => None,
+                        BoardError::Refused(_) => Some(refused.next_delay()),
+                        _ => Some(backoff.next_delay()),
+                    }
+                }
+            };
+            let over = pause.map(|pause| Instant::now() + pause);
+            while over.is_none_or(|over| Instant::now() < over) && Plug::of(&found.path) == plug {
+                let left = over.map_or(PORT_POLL, |over| over.saturating_duration_since(Instant::now()));
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = sleep(left.min(PORT_POLL)) => {}
+                }
+            }
+        }
+        debug!("serial {}: unplugged", found.path.display());
+    }
+
+    /// Opens the port, finds out who is there, and runs its session.
+    async fn connect(&self, found: &Found, stop: &CancellationToken) -> Result<Disconnect, BoardError> {
+        let settings = self.entries.get(found.entry).ok_or(BoardError::Stopping)?;
+        let (path, line) = (found.path.clone(), settings.line.clone());
+        // Drivers take their time, and some reset the adapter.
+        let opened = tokio::task::spawn_blocking(move || Port::open(&path, &line)).await;
+        let mut port = opened
+            .unwrap_or_else(|e| Err(io::Error::other(e)))
+            .map_err(BoardError::Open)?;
+        let mut read = BytesMut::new();
+        let said = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(BoardError::Stopping),
+            said = introduce(&mut port, &mut read, settings, found) => said?,
+        };
+        let identifier = &said.handshake.identifier;
+        info!(
+            "serial {}: {identifier} {}",
+            found.path.display(),
+            said.handshake.address
+        );
+        let protocol = self.intake.admission.protocol(identifier);
+        let framing = settings.framing.clone().unwrap_or_else(|| framing_of(protocol));
+        let coalesce = settings.coalesce.unwrap_or_else(|| coalesce_of(protocol));
+        let link = SerialLink::new(port, settings.line.clone(), framing, read);
+        let link = Box::new(Outbox::new(link, coalesce, said.keepalive));
+        let peer = Peer::Serial(found.path.clone());
+        let on_close = settings.on_close.as_ref();
+        let session = self.intake.session(said.handshake, peer, link, on_close, stop);
+        session
+            .await
+            .map_err(|refused| BoardError::Refused(refused.refusal))
+    }
+
+    /// One line on what to do.
+    fn hint(&self, error: &BoardError, path: &Path) -> String {
+        match error {
+            BoardError::Open(e) => self.ports.open_hint(path, e),
+            BoardError::Lost(_) => "is the cable in?".to_owned(),
+            BoardError::Hello(e) => e.hint().to_owned(),
+            BoardError::Address(_) => "give the entry an address".to_owned(),
+            BoardError::Refused(refusal) => refusal.hint(),
+            BoardError::Stopping => String::new(),
+        }
+    }
+}
+
+/// Who the board is: as configured, else as it says.
+async fn introduce(
+    port: &mut Port,
+    read: &mut BytesMut,
+    settings: &SerialSettings,
+    found: &Found,
+) -> Result<Hello, BoardError> {
+    let (address, configured) = address(settings, found)?;
+    if let Some(identifier) = settings.identifier.clone() {
+        hello::settle(port, settings.settle)
+            .await
+            .map_err(BoardError::Lost)?;
+        return Ok(Hello {
+            handshake: Handshake::new(identifier, address),
+            keepalive: None,
+        });
+    }
+    let mut said = hello::wait_for_hello(port, read, settings.settle, &address).await?;
+    if configured {
+        said.handshake.address = address;
+    }
+    Ok(said)
+}
+
+/// The address of whatever is on this port, and whether that is what the configuration says.
+fn address(settings: &SerialSettings, found: &Found) -> Result<(Address, bool), BoardError> {
+    let serial_number = found
+        .info
+        .as_ref()
+        .and_then(|info| info.usb.as_ref())
+        .and_then(|usb| usb.serial_number.clone());
+    let port = found.path.display().to_string();
+    let text = match (&settings.source, &settings.address) {
+        (PortSource::Path(_), Some(address)) => return Ok((address.clone(), true)),
+        (PortSource::Match(_), Some(prefix)) => {
+            let text = format!("{}{}", prefix.as_str(), serial_number.unwrap_or(port));
+            return Ok((Address::new(text)?, true));
+        }
+        (_, None) => serial_number.unwrap_or(port),
+    };
+    Ok((Address::new(text)?, false))
+}
+
+/// How the protocols that are known end a frame.
+fn framing_of(protocol: Option<&str>) -> Framing {
+    match protocol {
+        Some("lovense") => Framing::Delimiter(bytes::Bytes::from_static(b";")),
+        Some("tcode-v03") => Framing::Delimiter(bytes::Bytes::from_static(b"\n")),
+        _ => Framing::Raw,
+    }
+}
+
+fn coalesce_of(protocol: Option<&str>) -> Coalesce {
+    match protocol {
+        Some("lovense") => Coalesce::Lovense,
+        Some("tcode-v03") => Coalesce::Tcode,
+        _ => Coalesce::None,
+    }
+}
+
+/// Why a board has no session.
+#[derive(Debug, thiserror::Error)]
+enum BoardError {
+    #[error("cannot be opened: {0}")]
+    Open(#[source] io::Error),
+    #[error("broke off: {0}")]
+    Lost(#[source] io::Error),
+    #[error("{0}")]
+    Hello(#[from] HelloError),
+    #[error("{0}")]
+    Address(#[from] HandshakeError),
+    #[error("{0}")]
+    Refused(Refusal),
+    #[error("the gateway is stopping")]
+    Stopping,
+}
+
+/// The device node behind a path, where it is there.
+fn node(path: &Path) -> Option<PathBuf> {
+    #[cfg(windows)]
+    return Some(path.to_owned());
+    #[cfg(not(windows))]
+    path.canonicalize().ok()
+}
+
+/// One plugging in of a board: a path that comes back is another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Plug(Option<[u64; 4]>);
+
+impl Plug {
+    /// `None` inside: nothing is there.
+    #[cfg(unix)]
+    fn of(path: &Path) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        // A link that points elsewhere, and a node that was made anew; writing to a node changes neither.
+        let link = path.symlink_metadata().ok();
+        let node = path.metadata().ok();
+        Self(
+            link.zip(node)
+                .map(|(link, node)| [link.ino(), link.ctime() as u64, node.ino(), node.rdev()]),
+        )
+    }
+
+    /// Where ports are no files an open that fails tells.
+    #[cfg(not(unix))]
+    fn of(_: &Path) -> Self {
+        Self(Some([0; 4]))
+    }
+}

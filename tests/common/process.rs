@@ -1,0 +1,76 @@
+//! The program in a process of its own.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::within;
+
+/// A gateway in a process of its own, with directories of its own.
+pub struct Process {
+    pub child: Child,
+    pub devices: String,
+    pub clients: String,
+}
+
+pub fn command(home: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wsdm-gateway"));
+    command
+        .args(args)
+        .env_clear()
+        .env("HOME", home)
+        .env("XDG_STATE_HOME", home.join("state"))
+        .env("XDG_CONFIG_HOME", home.join("config"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+impl Process {
+    pub async fn start(home: &Path, args: &[&str]) -> Self {
+        let ports = [
+            "run",
+            "--device-listen",
+            "127.0.0.1:0",
+            "--client-listen",
+            "127.0.0.1:0",
+        ];
+        let mut child = command(home, &ports)
+            .args(args)
+            .spawn()
+            .expect("the program starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let mut line = String::new();
+        within("the ready line", stdout.read_line(&mut line))
+            .await
+            .expect("a line");
+        let url = |name: &str| {
+            let word = line.split_whitespace().find_map(|w| w.strip_prefix(name));
+            word.unwrap_or_else(|| panic!("{name} in {line:?}")).to_owned()
+        };
+        Self {
+            devices: url("devices="),
+            clients: url("clients="),
+            child,
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("running").to_string();
+        let sent = std::process::Command::new("kill")
+            .args([name, &pid])
+            .status()
+            .expect("kill");
+        assert!(sent.success());
+    }
+
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        within("the process ends", self.child.wait())
+            .await
+            .expect("a status")
+            .code()
+    }
+}

@@ -1,0 +1,122 @@
+//! A board on a virtual serial port: the test holds the board's end of a pseudo-terminal.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use tokio::io::unix::AsyncFd;
+
+use super::{DEADLINE, within};
+
+/// The board's end of the wire. Dropping it pulls the plug.
+pub struct Board {
+    master: AsyncFd<File>,
+    /// Holds the other end open, so that writing works before the gateway has opened it.
+    _slave: OwnedFd,
+    /// What the gateway opens: a link to the pseudo-terminal, as udev makes them.
+    pub port: PathBuf,
+    seen: Vec<u8>,
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.port);
+    }
+}
+
+impl Board {
+    /// Plugs a board in. The same path again is the same board, replugged.
+    pub fn plug(port: &Path) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a pty");
+        grantpt(&master).expect("granted");
+        unlockpt(&master).expect("unlocked");
+        let name = ptsname(&master, Vec::new()).expect("a name");
+        let name = name.to_str().expect("text").to_owned();
+        let slave = rustix::fs::open(
+            name.as_str(),
+            OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .expect("its other end");
+        // Else the terminal echoes what the board says before the gateway has opened it.
+        let mut attributes = tcgetattr(&slave).expect("a terminal");
+        attributes.make_raw();
+        tcsetattr(&slave, OptionalActions::Now, &attributes).expect("a terminal");
+        rustix::io::ioctl_fionbio(&master, true).expect("a file that does not block");
+        let _ = std::fs::remove_file(port);
+        std::os::unix::fs::symlink(&name, port).expect("a link");
+        Self {
+            #[expect(
+                deprecated,
+                reason = "a File does not give its descriptor away, and what replaces this is unsafe"
+            )]
+            master: AsyncFd::new(File::from(master)).expect("a runtime"),
+            _slave: slave,
+            port: port.to_owned(),
+            seen: Vec::new(),
+        }
+    }
+
+    pub async fn say(&mut self, bytes: impl AsRef<[u8]>) {
+        let mut left = bytes.as_ref();
+        while !left.is_empty() {
+            let mut guard = within("the board may write", self.master.writable())
+                .await
+                .expect("a pty");
+            match guard.try_io(|master| master.get_ref().write(left)) {
+                Ok(written) => left = &left[written.expect("an open wire")..],
+                Err(_) => continue,
+            }
+        }
+    }
+
+    /// What the gateway writes next, at least a byte.
+    pub async fn read(&mut self) -> Vec<u8> {
+        let mut bytes = [0; 4096];
+        loop {
+            let mut guard = within("the board may read", self.master.readable())
+                .await
+                .expect("a pty");
+            match guard.try_io(|master| master.get_ref().read(&mut bytes)) {
+                Ok(Ok(read)) => return bytes[..read].to_vec(),
+                Ok(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
+                Ok(Err(e)) => panic!("the wire: {e}"),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Reads up to and including this text, and says what came before it.
+    pub async fn expect(&mut self, wanted: &str) -> String {
+        let start = tokio::time::Instant::now();
+        loop {
+            let found = self
+                .seen
+                .windows(wanted.len())
+                .position(|w| w == wanted.as_bytes());
+            if let Some(at) = found {
+                let before = self.seen.drain(..at + wanted.len()).take(at).collect();
+                return String::from_utf8(before).expect("text");
+            }
+            let seen = String::from_utf8_lossy(&self.seen).into_owned();
+            assert!(start.elapsed() < DEADLINE, "{wanted:?} after {seen:?}");
+            let more = within(&format!("{wanted:?} after {seen:?}"), self.read()).await;
+            self.seen.extend(more);
+        }
+    }
+
+    /// Answers the first question of the lovense protocol.
+    pub async fn be_lovense(&mut self, address: &str) {
+        self.expect("DeviceType;").await;
+        self.say(format!("Z:11:{address};")).await;
+    }
+
+    /// The settings that the gateway gave the port.
+    pub fn attributes(&self) -> rustix::termios::Termios {
+        tcgetattr(&self._slave).expect("a terminal")
+    }
+}

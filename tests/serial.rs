@@ -1,0 +1,539 @@
+//! Boards on wires: found, opened, introduced, driven, pulled out and plugged in again.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its parts has failed"
+)]
+
+mod common;
+
+use std::path::Path;
+use std::time::Duration;
+
+use buttplug_client::ButtplugClient;
+use buttplug_client::device::ClientDeviceOutputCommand;
+use common::process::Process;
+use common::pty::Board;
+use common::{RawDevice, Running, client, settings, wait_until, within};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use wsdm_gateway::config::{Layers, Loaded, Settings};
+
+/// The settings that a gateway.toml comes to, on ports that the system chooses, remembering nothing.
+fn configured(toml: &str) -> Settings {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(&file, toml).unwrap();
+    let loaded = Loaded::load(Some(&file), Layers::default()).expect("a configuration that holds");
+    Settings {
+        serial: loaded.settings.serial,
+        ..settings()
+    }
+}
+
+/// An entry for this port, with more keys.
+fn entry(port: &Path, keys: &str) -> String {
+    format!("[[serial]]\nport = {:?}\n{keys}\n", port.to_str().unwrap())
+}
+
+const LOVENSE: &str = "identifier = \"LVSDevice\"\naddress = \"bench-1\"";
+const TCODE: &str = "identifier = \"TCodeDevice\"\naddress = \"bench-2\"";
+
+async fn listed(client: &ButtplugClient, devices: usize) {
+    wait_until("the list", || client.devices().len() == devices).await;
+}
+
+async fn vibrate(client: &ButtplugClient, strength: f64) {
+    let device = client.devices().into_values().next().expect("a device");
+    within(
+        "a command",
+        device.run_output(&ClientDeviceOutputCommand::Vibrate(strength.into())),
+    )
+    .await
+    .expect("a device that takes it");
+}
+
+#[tokio::test]
+async fn a_configured_board_is_there_is_driven_and_answers() {
+    let folder = TempDir::new().unwrap();
+    let mut board = Board::plug(&folder.path().join("tty"));
+    let gateway = Running::start(configured(&entry(&board.port, LOVENSE))).await;
+    let client = client(&gateway.clients(), "driver").await;
+    board.be_lovense("AABBCCDDEEFF").await;
+    listed(&client, 1).await;
+    vibrate(&client, 0.5).await;
+    board.expect("Vibrate:10;").await;
+    let hush = client.devices().into_values().next().unwrap();
+    let battery = tokio::spawn(hush.battery());
+    board.expect("Battery;").await;
+    // In two reads, with the next answer's beginning.
+    board.say("9").await;
+    board.say("0;O").await;
+    assert_eq!(within("the battery", battery).await.unwrap().unwrap(), 90);
+    gateway.stop().await;
+    board.expect("Vibrate:0;").await;
+}
+
+#[tokio::test]
+async fn a_board_introduces_itself_after_what_its_boot_loader_printed() {
+    let folder = TempDir::new().unwrap();
+    let mut board = Board::plug(&folder.path().join("tty"));
+    board.say("ets Jun  8 2016 00:22:57\r\n\x01\x02").await;
+    let gateway = Running::start(configured(&entry(&board.port, ""))).await;
+    let client = client(&gateway.clients(), "driver").await;
+    let hello = "{\"identifier\":\"LVSDevice\",\"address\":\"me\",\"version\":0}\r\n";
+    // It is asked.
+    board.expect("\n").await;
+    board.say(hello).await;
+    board.be_lovense("AABBCCDDEEFF").await;
+    listed(&client, 1).await;
+    // Another hello, as after a reset, is no frame: the answer is the next one.
+    let hush = client.devices().into_values().next().unwrap();
+    let battery = tokio::spawn(hush.battery());
+    board.expect("Battery;").await;
+    board.say(format!("{hello}77;")).await;
+    assert_eq!(within("the battery", battery).await.unwrap().unwrap(), 77);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_board_that_is_pulled_out_mid_frame_leaves_and_comes_back_as_the_same_device() {
+    let folder = TempDir::new().unwrap();
+    let port = folder.path().join("tty");
+    let gateway = Running::start(configured(&entry(&port, LOVENSE))).await;
+    let client = client(&gateway.clients(), "driver").await;
+    let mut index = None;
+    for _ in 0..3 {
+        let mut board = Board::plug(&port);
+        board.be_lovense("AABBCCDDEEFF").await;
+        listed(&client, 1).await;
+        let found = client.devices().into_keys().next().unwrap();
+        assert_eq!(*index.get_or_insert(found), found);
+        board.say("Batt").await;
+        drop(board);
+        listed(&client, 0).await;
+    }
+    gateway.stop().await;
+}
+
+/// What a client that goes leaves running is stopped, on every link.
+#[tokio::test]
+async fn a_client_that_goes_has_its_board_stopped() {
+    let folder = TempDir::new().unwrap();
+    let mut board = Board::plug(&folder.path().join("tty"));
+    let gateway = Running::start(configured(&entry(
+        &board.port,
+        &format!("{LOVENSE}\non_close = \"PowerOff;\""),
+    )))
+    .await;
+    let driver = client(&gateway.clients(), "driver").await;
+    board.be_lovense("AABBCCDDEEFF").await;
+    listed(&driver, 1).await;
+    vibrate(&driver, 1.0).await;
+    board.expect("Vibrate:20;").await;
+    within("a goodbye", driver.disconnect()).await.unwrap();
+    board.expect("PowerOff;").await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_slow_line_gets_the_newest_command_and_the_last_one_always() {
+    let folder = TempDir::new().unwrap();
+    let mut board = Board::plug(&folder.path().join("tty"));
+    let gateway = Running::start(configured(&entry(
+        &board.port,
+        &format!("{TCODE}\nbaud_rate = 1200"),
+    )))
+    .await;
+    let mut driver = common::json_client::JsonClient::connect(&gateway.clients(), 4).await;
+    while driver.device_indexes().await.is_empty() {
+        driver.event("DeviceList").await;
+    }
+    let index = driver.device_indexes().await[0];
+    // At 1,200 baud a command of 6 bytes takes 50 ms, and these come all at once.
+    for position in (0..300).chain([42]) {
+        driver
+            .send(
+                "OutputCmd",
+                serde_json::json!({"DeviceIndex": index, "FeatureIndex": 0,
+                    "Command": {"HwPositionWithDuration": {"Value": position % 100, "Duration": 100}}}),
+            )
+            .await;
+    }
+    let before = board.expect("L0042I100\n").await;
+    let written = before.matches('\n').count();
+    assert!(written < 100, "{written} of 300 stale commands were written");
+    gateway.stop().await;
+    board.expect("DSTOP\n").await;
+}
+
+#[tokio::test]
+async fn the_port_is_set_up_as_configured() {
+    use rustix::termios::{ControlModes, InputModes};
+    let folder = TempDir::new().unwrap();
+    for (keys, baud, two_stop_bits, hardware, software) in [
+        ("baud_rate = 9600\nstop_bits = 2", 9_600, true, false, false),
+        (
+            "flow_control = \"hardware\"\ndtr_on_open = false\nrts_on_open = true",
+            115_200,
+            false,
+            true,
+            false,
+        ),
+        (
+            "baud_rate = 250000\nflow_control = \"software\"",
+            250_000,
+            false,
+            false,
+            true,
+        ),
+    ] {
+        let mut board = Board::plug(&folder.path().join("tty"));
+        let gateway = Running::start(configured(&entry(&board.port, &format!("{LOVENSE}\n{keys}")))).await;
+        board.be_lovense("AABBCCDDEEFF").await;
+        let attributes = board.attributes();
+        assert_eq!(attributes.output_speed(), baud, "{keys}");
+        assert_eq!(
+            attributes.control_modes.contains(ControlModes::CSTOPB),
+            two_stop_bits,
+            "{keys}"
+        );
+        assert_eq!(
+            attributes.control_modes.contains(ControlModes::CRTSCTS),
+            hardware,
+            "{keys}"
+        );
+        assert_eq!(
+            attributes.input_modes.contains(InputModes::IXON),
+            software,
+            "{keys}"
+        );
+        gateway.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn every_framing_carries_a_lovense() {
+    let folder = TempDir::new().unwrap();
+    for (framing, question, answer) in [
+        (
+            "{ delimiter = \";\" }",
+            &b"DeviceType;"[..],
+            &b"Z:11:AABBCCDDEEFF;"[..],
+        ),
+        (
+            "{ length_prefix = 1 }",
+            b"\x0bDeviceType;",
+            b"\x12Z:11:AABBCCDDEEFF;",
+        ),
+        (
+            "{ length_prefix = 2, length_order = \"little\" }",
+            b"\x0b\0DeviceType;",
+            b"\x12\0Z:11:AABBCCDDEEFF;",
+        ),
+        ("{ idle_ms = 30 }", b"DeviceType;", b"Z:11:AABBCCDDEEFF;"),
+        ("{ raw = true }", b"DeviceType;", b"Z:11:AABBCCDDEEFF;"),
+    ] {
+        let mut board = Board::plug(&folder.path().join("tty"));
+        let keys = format!("{LOVENSE}\nframing = {framing}");
+        let gateway = Running::start(configured(&entry(&board.port, &keys))).await;
+        let client = client(&gateway.clients(), "lister").await;
+        let mut asked = Vec::new();
+        while asked.len() < question.len() {
+            asked.extend(board.read().await);
+        }
+        assert_eq!(asked, question, "{framing}");
+        board.say(answer).await;
+        listed(&client, 1).await;
+        gateway.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_board_that_never_reads_or_floods_costs_itself_alone() {
+    let folder = TempDir::new().unwrap();
+    let mut deaf = Board::plug(&folder.path().join("deaf"));
+    let mut loud = Board::plug(&folder.path().join("loud"));
+    let toml = entry(
+        &deaf.port,
+        "identifier = \"TCodeDevice\"\naddress = \"deaf\"\nbaud_rate = 4000000\ncoalesce = \"none\"",
+    ) + &entry(
+        &loud.port,
+        "identifier = \"LVSDevice\"\naddress = \"loud\"\nbaud_rate = 4000000",
+    );
+    let gateway = Running::start(configured(&toml)).await;
+    let client = client(&gateway.clients(), "driver").await;
+    loud.be_lovense("AABBCCDDEEFF").await;
+    listed(&client, 2).await;
+    // Nobody reads what the one is sent, and the other never stops talking.
+    let flood = tokio::spawn(async move {
+        loop {
+            loud.say("1234567890;".repeat(300)).await;
+        }
+    });
+    let mut other = RawDevice::lovense(&gateway.devices(), "quiet").await;
+    listed(&client, 3).await;
+    for _ in 0..50 {
+        for device in client.devices().into_values() {
+            let command = if device.name().contains("Lovense") {
+                ClientDeviceOutputCommand::Vibrate(0.25.into())
+            } else {
+                ClientDeviceOutputCommand::HwPositionWithDuration(0.5.into(), 10)
+            };
+            tokio::spawn(async move { device.run_output(&command).await });
+        }
+    }
+    other.expect("Vibrate:5;").await;
+    deaf.say("garbage\u{fffd}\x00\n").await;
+    gateway.stop().await;
+    flood.abort();
+}
+
+#[tokio::test]
+async fn a_watchdog_is_fed_while_somebody_has_control_and_not_after() {
+    let folder = TempDir::new().unwrap();
+    let mut board = Board::plug(&folder.path().join("tty"));
+    let gateway = Running::start(configured(&entry(&board.port, ""))).await;
+    let driver = client(&gateway.clients(), "driver").await;
+    board.expect("\n").await;
+    board
+        .say("{\"identifier\":\"LVSDevice\",\"version\":0,\"keepalive_ms\":50}\n")
+        .await;
+    board.be_lovense("AABBCCDDEEFF").await;
+    listed(&driver, 1).await;
+    vibrate(&driver, 1.0).await;
+    board.expect("Vibrate:20;").await;
+    // A steady vibration is silence on the wire but for these.
+    for _ in 0..3 {
+        assert_eq!(board.expect("\n").await, "");
+    }
+    within("a goodbye", driver.disconnect()).await.unwrap();
+    board.expect("Vibrate:0;").await;
+    board.expect("Rotate:0;").await;
+    let quiet = tokio::time::timeout(Duration::from_millis(300), board.read()).await;
+    // The library's own stop may still follow; a sign of life may not.
+    if let Ok(bytes) = quiet {
+        assert!(!bytes.contains(&b'\n'), "{}", String::from_utf8_lossy(&bytes));
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_serial_board_is_relayed_with_its_own_handshake() {
+    let folder = TempDir::new().unwrap();
+    let upstream = Running::start(settings()).await;
+    let mut board = Board::plug(&folder.path().join("tty"));
+    let gateway = Running::start(Settings {
+        upstream: Some(wsdm_gateway::config::UpstreamSettings {
+            relay: upstream.devices().parse_target(),
+            grace: Duration::from_secs(30),
+        }),
+        ..configured(&entry(&board.port, LOVENSE))
+    })
+    .await;
+    let client = client(&upstream.clients(), "driver").await;
+    board.be_lovense("AABBCCDDEEFF").await;
+    listed(&client, 1).await;
+    vibrate(&client, 0.5).await;
+    board.expect("Vibrate:10;").await;
+    drop(board);
+    listed(&client, 0).await;
+    gateway.stop().await;
+    upstream.stop().await;
+}
+
+trait ParseTarget {
+    fn parse_target(&self) -> wsdm_gateway::link::target::Target;
+}
+
+impl ParseTarget for String {
+    fn parse_target(&self) -> wsdm_gateway::link::target::Target {
+        wsdm_gateway::link::target::Target::parse(self).expect("a URL")
+    }
+}
+
+/// Reads the log until a line holds this text.
+async fn log_line(stderr: &mut BufReader<impl tokio::io::AsyncRead + Unpin>, wanted: &str) -> String {
+    let mut seen = String::new();
+    loop {
+        let mut line = String::new();
+        let read = within(&format!("{wanted:?} after:\n{seen}"), stderr.read_line(&mut line)).await;
+        assert!(read.unwrap() > 0, "the log ended without {wanted:?}:\n{seen}");
+        if line.contains(wanted) {
+            return line;
+        }
+        seen.push_str(&line);
+    }
+}
+
+async fn start(home: &TempDir, toml: &str) -> (Process, BufReader<tokio::process::ChildStderr>) {
+    let file = home.path().join("gateway.toml");
+    std::fs::write(&file, toml).unwrap();
+    let mut gateway = Process::start(home.path(), &["--config", file.to_str().unwrap()]).await;
+    let stderr = BufReader::new(gateway.child.stderr.take().unwrap());
+    (gateway, stderr)
+}
+
+#[tokio::test]
+async fn a_busy_port_is_said_once_with_who_has_it_and_is_taken_when_it_is_free() {
+    let home = TempDir::new().unwrap();
+    let mut board = Board::plug(&home.path().join("tty"));
+    let (_first, _log) = start(&home, &entry(&board.port, LOVENSE)).await;
+    board.expect("DeviceType;").await;
+    let (second, mut log) = start(&home, &entry(&board.port, LOVENSE)).await;
+    let line = log_line(&mut log, "cannot be opened").await;
+    assert!(line.contains("pid"), "{line}");
+    drop((_first, _log));
+    board.expect("DeviceType;").await;
+    let rest = log_line(&mut log, "device connected").await;
+    assert!(!rest.contains("cannot be opened"));
+    second.signal("-TERM");
+}
+
+#[tokio::test]
+async fn a_silent_board_is_given_up_with_a_hint_and_asked_again_at_the_next_plug() {
+    let home = TempDir::new().unwrap();
+    let port = home.path().join("tty");
+    let mut board = Board::plug(&port);
+    let (gateway, mut log) = start(&home, &entry(&port, "")).await;
+    board.say("hello world\r\n").await;
+    let line = log_line(&mut log, "no hello line within 5 s").await;
+    assert!(
+        line.contains("hello world") && line.contains("baud_rate"),
+        "{line}"
+    );
+    drop(board);
+    let mut board = Board::plug(&port);
+    board.expect("\n").await;
+    board.say("{\"identifier\":\"LVSDevice\",\"version\":0}\n").await;
+    let line = log_line(&mut log, "device connected").await;
+    assert!(
+        line.contains(port.to_str().unwrap()),
+        "the port is the address: {line}"
+    );
+    gateway.signal("-TERM");
+}
+
+/// Root passes every mode, so this runs as nobody where it can.
+#[tokio::test]
+async fn a_port_that_is_forbidden_is_said_with_the_group_that_may() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = TempDir::new().unwrap();
+    let board = Board::plug(&home.path().join("tty"));
+    let node = board.port.canonicalize().unwrap();
+    std::fs::set_permissions(&node, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    if !is_root() {
+        std::fs::set_permissions(&node, std::fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    // A place that nobody can reach, unlike a build directory in somebody's home.
+    let program = home.path().join("wsdm-gateway");
+    std::fs::copy(env!("CARGO_BIN_EXE_wsdm-gateway"), &program).unwrap();
+    let file = home.path().join("gateway.toml");
+    std::fs::write(&file, entry(&board.port, LOVENSE)).unwrap();
+    let mut run = tokio::process::Command::new(&program);
+    run.args(["run", "--config", file.to_str().unwrap()])
+        .args(["--device-listen", "127.0.0.1:0", "--client-listen", "127.0.0.1:0"])
+        .env_clear()
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true);
+    if is_root() {
+        run.uid(65_534).gid(65_534);
+    }
+    let mut child = run.spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let line = log_line(&mut log, "cannot be opened").await;
+    assert!(
+        line.contains("may not open it") || line.contains("administrator"),
+        "{line}"
+    );
+    child.kill().await.unwrap();
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).await.unwrap();
+    assert!(!rest.contains("cannot be opened"), "said once: {rest}");
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+}
+
+#[test]
+fn what_cannot_be_is_told_with_its_place() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("gateway.toml");
+    let cases: &[(&str, &str, &str)] = &[
+        ("[serial]\nport = \"a\"", "serial", "[[serial]]"),
+        ("[[serial]]\nbaud_rate = 9600", "serial.0", "says no port"),
+        (
+            "[[serial]]\nport = \"a\"\nbaud = 9600",
+            "serial.0.baud",
+            "did you mean \"baud_rate\"",
+        ),
+        (
+            "[[serial]]\nport = \"a\"\nmatch = \"1a86\"",
+            "serial.0.match",
+            "not a table",
+        ),
+        (
+            "[[serial]]\nmatch = { vid = \"x\" }",
+            "serial.0.match.vid",
+            "four hexadecimal digits",
+        ),
+        (
+            "[[serial]]\nmatch = { vendor = \"x\" }",
+            "serial.0.match.vendor",
+            "no key of this name",
+        ),
+        (
+            "[[serial]]\nport = \"a\"\nparity = \"mark\"",
+            "serial.0.parity",
+            "none, odd, even",
+        ),
+        (
+            "[[serial]]\nport = \"a\"\ndata_bits = 9",
+            "serial.0.data_bits",
+            "5, 6, 7, 8",
+        ),
+        (
+            "[[serial]]\nport = \"a\"\ndtr_on_open = 1",
+            "serial.0.dtr_on_open",
+            "true nor false",
+        ),
+        (
+            "[[serial]]\nport = \"a\"\nframing = { delimiter = \";\", idle_ms = 5 }",
+            "serial.0.framing.idle_ms",
+            "one way only",
+        ),
+        (
+            "[[serial]]\nport = \"a\"\nframing = \"raw\"",
+            "serial.0.framing",
+            "raw",
+        ),
+        (
+            "[[serial]]\nport = \"a\"\naddress = \"\"",
+            "serial.0.address",
+            "empty",
+        ),
+        (
+            "[[serial]]\nport = \"a\"\n[[serial]]\nport = \"a\"",
+            "serial.1",
+            "the same port as serial.0",
+        ),
+        (
+            "[[serial]]\nport = \"a\"\nmatch = { vid = \"1a86\" }",
+            "serial.0.port",
+            "beside match",
+        ),
+    ];
+    for (toml, key, wanted) in cases {
+        std::fs::write(&file, toml).unwrap();
+        let problems = Loaded::load(Some(&file), Layers::default()).expect_err(toml).0;
+        assert!(
+            problems
+                .iter()
+                .any(|p| p.key == *key && p.problem.contains(wanted) && p.at.contains("gateway.toml:")),
+            "{toml}: {problems:?}"
+        );
+    }
+}
