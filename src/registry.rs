@@ -1,7 +1,7 @@
 //! Which sessions exist. The only shared state: sessions register here, and whoever displays or stops reads it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -50,6 +50,8 @@ pub struct SessionHandle {
     pub counters: Counters,
     orders: Mutex<Orders>,
     waker: AtomicWaker,
+    /// The device is gone; what is left is to tell upstream.
+    ending: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -111,6 +113,11 @@ impl SessionHandle {
             Some(why) => Poll::Ready(why),
             None => Poll::Pending,
         }
+    }
+
+    /// Whoever comes now takes nothing over: the device is gone. Only the session itself says so.
+    pub(crate) fn set_ending(&self) {
+        self.ending.store(true, Ordering::Relaxed);
     }
 
     /// Lets go of everybody who waits for a stop: the session is over.
@@ -176,15 +183,17 @@ impl Registry {
                 if slot.handle.connection > connection {
                     return Err(Refusal::Replaced(address));
                 }
-                inner.takeovers.retain(|_, times| {
-                    times.retain(|t| t.elapsed() < TAKEOVER_WINDOW);
-                    !times.is_empty()
-                });
-                let times = inner.takeovers.entry(address.clone()).or_default();
-                if times.len() >= TAKEOVER_LIMIT {
-                    return Err(Refusal::Clash(address));
+                if !slot.handle.ending.load(Ordering::Relaxed) {
+                    inner.takeovers.retain(|_, times| {
+                        times.retain(|t| t.elapsed() < TAKEOVER_WINDOW);
+                        !times.is_empty()
+                    });
+                    let times = inner.takeovers.entry(address.clone()).or_default();
+                    if times.len() >= TAKEOVER_LIMIT {
+                        return Err(Refusal::Clash(address));
+                    }
+                    times.push_back(Instant::now());
                 }
-                times.push_back(Instant::now());
                 slot.handle.end(Disconnect::Replaced);
                 slot.released.clone()
             };
@@ -207,6 +216,7 @@ impl Registry {
             counters: Counters::default(),
             orders: Mutex::default(),
             waker: AtomicWaker::new(),
+            ending: AtomicBool::new(false),
         });
         let released = CancellationToken::new();
         let owes_stop = inner.owed_stops.remove(&address);

@@ -223,6 +223,7 @@ impl Session {
     /// this order, because whoever waits for the address must not wait for a socket that hangs.
     async fn close(mut self, why: &Disconnect) {
         why.log();
+        self.entry.handle().set_ending();
         // Somebody waits for the address of a link that is being replaced, and that link most likely hangs.
         let limit = if matches!(why, Disconnect::Replaced) {
             REPLACED_STOP_TIMEOUT

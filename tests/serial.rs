@@ -10,11 +10,10 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use buttplug_client::ButtplugClient;
 use buttplug_client::device::ClientDeviceOutputCommand;
 use common::process::Process;
 use common::pty::Board;
-use common::{RawDevice, Running, client, settings, wait_until, within};
+use common::{RawDevice, Running, client, listed, relaying, settings, vibrate, within};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use wsdm_gateway::config::{Layers, Loaded, Settings};
@@ -38,20 +37,6 @@ fn entry(port: &Path, keys: &str) -> String {
 
 const LOVENSE: &str = "identifier = \"LVSDevice\"\naddress = \"bench-1\"";
 const TCODE: &str = "identifier = \"TCodeDevice\"\naddress = \"bench-2\"";
-
-async fn listed(client: &ButtplugClient, devices: usize) {
-    wait_until("the list", || client.devices().len() == devices).await;
-}
-
-async fn vibrate(client: &ButtplugClient, strength: f64) {
-    let device = client.devices().into_values().next().expect("a device");
-    within(
-        "a command",
-        device.run_output(&ClientDeviceOutputCommand::Vibrate(strength.into())),
-    )
-    .await
-    .expect("a device that takes it");
-}
 
 #[tokio::test]
 async fn a_configured_board_is_there_is_driven_and_answers() {
@@ -324,10 +309,7 @@ async fn a_serial_board_is_relayed_with_its_own_handshake() {
     let upstream = Running::start(settings()).await;
     let mut board = Board::plug(&folder.path().join("tty"));
     let gateway = Running::start(Settings {
-        upstream: Some(wsdm_gateway::config::UpstreamSettings {
-            relay: upstream.devices().parse_target(),
-            grace: Duration::from_secs(30),
-        }),
+        upstream: relaying(&upstream.devices()).upstream,
         ..configured(&entry(&board.port, LOVENSE))
     })
     .await;
@@ -340,16 +322,6 @@ async fn a_serial_board_is_relayed_with_its_own_handshake() {
     listed(&client, 0).await;
     gateway.stop().await;
     upstream.stop().await;
-}
-
-trait ParseTarget {
-    fn parse_target(&self) -> wsdm_gateway::link::target::Target;
-}
-
-impl ParseTarget for String {
-    fn parse_target(&self) -> wsdm_gateway::link::target::Target {
-        wsdm_gateway::link::target::Target::parse(self).expect("a URL")
-    }
 }
 
 /// Reads the log until a line holds this text.

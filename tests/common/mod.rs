@@ -6,6 +6,7 @@ pub mod json_client;
 pub mod process;
 #[cfg(unix)]
 pub mod pty;
+pub mod reference;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use buttplug_client::ButtplugClient;
 use buttplug_client::connector::ButtplugRemoteClientConnector;
+use buttplug_client::device::ClientDeviceOutputCommand;
 use buttplug_client::serializer::ButtplugClientJSONSerializer;
 use buttplug_transport_websocket_tungstenite::ButtplugWebsocketClientTransport;
 use futures::{SinkExt, StreamExt};
@@ -20,8 +22,9 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
-use wsdm_gateway::config::{ClientSettings, DeviceSettings, Settings};
+use wsdm_gateway::config::{ClientSettings, DeviceSettings, Settings, UpstreamSettings};
 use wsdm_gateway::gateway::{Bound, Gateway};
+use wsdm_gateway::link::target::Target;
 
 /// Past this, something that should have happened did not. Generous: machines are slow, and it costs nothing.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -50,6 +53,17 @@ pub fn settings() -> Settings {
         serial: Vec::new(),
         udcf: None,
         state_file: None,
+    }
+}
+
+/// The same, giving every device to this server.
+pub fn relaying(upstream: &str) -> Settings {
+    Settings {
+        upstream: Some(UpstreamSettings {
+            relay: Target::parse(upstream).expect("a URL"),
+            grace: Duration::from_secs(30),
+        }),
+        ..settings()
     }
 }
 
@@ -195,6 +209,22 @@ impl RawDevice {
 /// The handshake's JSON.
 pub fn handshake(identifier: &str, address: &str) -> String {
     serde_json::json!({ "identifier": identifier, "address": address, "version": 0 }).to_string()
+}
+
+/// Waits until a client lists so many devices.
+pub async fn listed(client: &ButtplugClient, devices: usize) {
+    wait_until("the list", || client.devices().len() == devices).await;
+}
+
+/// Has the only device of a client vibrate, from 0 to 1.
+pub async fn vibrate(client: &ButtplugClient, strength: f64) {
+    let device = client.devices().into_values().next().expect("a device");
+    within(
+        "a command",
+        device.run_output(&ClientDeviceOutputCommand::Vibrate(strength.into())),
+    )
+    .await
+    .expect("a device that takes it");
 }
 
 /// A real Buttplug client, connected.

@@ -1,0 +1,288 @@
+//! Devices that are given to a Websocket Device Manager server elsewhere: another gateway, or the reference.
+
+mod common;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use buttplug_client::ButtplugClient;
+use common::reference::{Reference, free_port};
+use common::{
+    RawDevice, Running, client, handshake, listed, relaying, settings, vibrate, wait_until, within,
+};
+use futures::StreamExt;
+use tokio::net::TcpListener;
+use wsdm_gateway::config::Settings;
+
+/// A device that vibrates at a command of this client, and whose battery this client reads.
+async fn drive(client: &ButtplugClient, device: &mut RawDevice) {
+    listed(client, 1).await;
+    vibrate(client, 0.5).await;
+    device.expect("Vibrate:10;").await;
+    let hush = client.devices().into_values().next().unwrap();
+    let battery = tokio::spawn(hush.battery());
+    device.expect("Battery;").await;
+    device.binary(b"90;").await;
+    assert_eq!(within("the battery", battery).await.unwrap().unwrap(), 90);
+}
+
+#[tokio::test]
+async fn three_gateways_in_a_chain_carry_frames_both_ways() {
+    let last = Running::start(settings()).await;
+    let middle = Running::start(relaying(&last.devices())).await;
+    let first = Running::start(relaying(&middle.devices())).await;
+    assert_eq!(
+        first.bound.clients, None,
+        "no port for clients where devices are relayed"
+    );
+    let client = client(&last.clients(), "driver").await;
+    let mut device = RawDevice::lovense(&first.devices(), "8A3D9FAC2A45").await;
+    drive(&client, &mut device).await;
+    // It goes without a word, as a board that loses its power.
+    drop(device);
+    listed(&client, 0).await;
+    first.stop().await;
+    middle.stop().await;
+    last.stop().await;
+}
+
+#[tokio::test]
+async fn upstreams_refusal_reaches_the_device_with_its_code_and_reason() {
+    let upstream = Running::start(settings()).await;
+    let gateway = Running::start(relaying(&upstream.devices())).await;
+    let mut device = RawDevice::hello(&gateway.devices(), "LvsDevice", "1").await;
+    let (code, reason) = device.closed().await;
+    assert_eq!(code, 4007);
+    assert!(
+        reason.contains("4001") && reason.contains("LVSDevice"),
+        "{reason}"
+    );
+    gateway.stop().await;
+    upstream.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_that_upstream_wants_is_a_refusal_too() {
+    let mut guarded = settings();
+    guarded.devices.token = Some(wsdm_gateway::config::Secret("s3cret-token".into()));
+    let upstream = Running::start(guarded).await;
+    let gateway = Running::start(relaying(&upstream.devices())).await;
+    let mut device = RawDevice::hello(&gateway.devices(), "LVSDevice", "1").await;
+    let (code, reason) = device.closed().await;
+    assert_eq!(code, 4007);
+    assert!(reason.contains("401"), "{reason}");
+    gateway.stop().await;
+    // Path and query of the URL are kept.
+    let gateway = Running::start(relaying(&format!("{}/x?token=s3cret-token", upstream.devices()))).await;
+    let client = client(&upstream.clients(), "driver").await;
+    let mut device = RawDevice::lovense(&gateway.devices(), "1").await;
+    drive(&client, &mut device).await;
+    gateway.stop().await;
+    upstream.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_outlives_a_restart_of_upstream_stopped_and_without_noticing() {
+    let upstream = Running::start(settings()).await;
+    let listen = upstream.bound.devices;
+    let gateway = Running::start(relaying(&upstream.devices())).await;
+    let driver = client(&upstream.clients(), "driver").await;
+    let mut device = RawDevice::lovense(&gateway.devices(), "8A3D9FAC2A45").await;
+    drive(&driver, &mut device).await;
+    upstream.stop().await;
+    let lost = Instant::now();
+    device.expect("Vibrate:0;").await;
+    device.expect("Rotate:0;").await;
+    println!("stopped {:?} after upstream was gone", lost.elapsed());
+    let mut again = settings();
+    again.devices.listen = listen;
+    let upstream = Running::start(again).await;
+    let driver = client(&upstream.clients(), "driver").await;
+    // The same connection of the device: the server asks it again who it is.
+    device.expect("DeviceType;").await;
+    device.binary(b"Z:11:8A3D9FAC2A45;").await;
+    drive(&driver, &mut device).await;
+    gateway.stop().await;
+    upstream.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_is_let_go_after_the_grace_and_at_once_where_nothing_stops_it() {
+    let mut short = relaying(&format!("ws://127.0.0.1:{}", free_port().await));
+    short.upstream.as_mut().unwrap().grace = Duration::from_millis(700);
+    let gateway = Running::start(short).await;
+    let started = Instant::now();
+    let mut device = RawDevice::hello(&gateway.devices(), "LVSDevice", "1").await;
+    let (code, reason) = device.closed().await;
+    assert_eq!(code, 4006);
+    assert!(reason.contains("upstream is away"), "{reason}");
+    assert!(started.elapsed() >= Duration::from_millis(700));
+    gateway.stop().await;
+
+    let gateway = Running::start(relaying(&format!("ws://127.0.0.1:{}", free_port().await))).await;
+    let mut device = RawDevice::hello(&gateway.devices(), "NoStopBytesKnown", "1").await;
+    assert_eq!(device.closed().await.0, 4006, "long before the 30 s");
+    gateway.stop().await;
+}
+
+/// Accepts a device and never says or reads anything again.
+#[tokio::test]
+async fn an_upstream_that_falls_silent_is_noticed_by_pings_and_the_device_is_stopped() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let mut settings = relaying(&url);
+    settings.devices.ping_interval = Duration::from_millis(200);
+    let gateway = Running::start(settings).await;
+    let mut device = RawDevice::hello(&gateway.devices(), "LVSDevice", "1").await;
+    let (stream, _) = within("it is dialled", listener.accept()).await.unwrap();
+    let silent = tokio_tungstenite::accept_async(stream).await.unwrap();
+    // Before it falls silent it had the device vibrate.
+    let (mut send, receive) = silent.split();
+    futures::SinkExt::send(
+        &mut send,
+        tokio_tungstenite::tungstenite::Message::binary(&b"Vibrate:9;"[..]),
+    )
+    .await
+    .unwrap();
+    device.expect("Vibrate:9;").await;
+    device.expect("Vibrate:0;").await;
+    drop((send, receive));
+    gateway.stop().await;
+}
+
+/// However a device goes, upstream must be told: the reference keeps one that vanishes for ever.
+#[tokio::test]
+async fn the_real_reference_server_keeps_no_ghost_of_a_relayed_device() {
+    let reference = Reference::start().await;
+    let gateway = Running::start(relaying(&reference.devices)).await;
+    let client = client(&reference.clients, "driver").await;
+    for way in [
+        "in good order",
+        "without a word",
+        "replaced",
+        "silent",
+        "at the gateway's end",
+    ] {
+        let mut device = RawDevice::lovense(&gateway.devices(), "8A3D9FAC2A45").await;
+        drive(&client, &mut device).await;
+        match way {
+            "in good order" => device.ws.close(None).await.unwrap(),
+            "without a word" => drop(device),
+            "replaced" => {
+                let mut newer = RawDevice::lovense(&gateway.devices(), "8A3D9FAC2A45").await;
+                assert_eq!(device.closed().await.0, 4004);
+                drive(&client, &mut newer).await;
+                drop(newer);
+            }
+            "silent" => {
+                // An oversize frame ends the connection from this side.
+                device.binary(&vec![0; 70_000]).await;
+                assert_eq!(device.closed().await.0, 1009);
+            }
+            _ => break,
+        }
+        listed(&client, 0).await;
+    }
+    gateway.stop().await;
+    listed(&client, 0).await;
+}
+
+#[tokio::test]
+async fn the_reference_refuses_without_a_reason_and_the_device_is_told_what_that_means() {
+    let reference = Reference::start().await;
+    let gateway = Running::start(relaying(&reference.devices)).await;
+    let mut device = RawDevice::hello(&gateway.devices(), "NobodyKnowsThis", "1").await;
+    let (code, reason) = device.closed().await;
+    assert_eq!(code, 4007);
+    assert!(reason.contains("upstream refused the device"), "{reason}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_that_returns_at_once_is_taken_again_by_the_reference() {
+    let reference = Reference::start().await;
+    let gateway = Running::start(relaying(&reference.devices)).await;
+    let client = client(&reference.clients, "driver").await;
+    for _ in 0..5 {
+        let mut device = RawDevice::lovense(&gateway.devices(), "8A3D9FAC2A45").await;
+        wait_until("it is listed", || client.devices().len() == 1).await;
+        vibrate(&client, 0.25).await;
+        device.expect("Vibrate:5;").await;
+    }
+    gateway.stop().await;
+}
+
+/// A released program, with its own device listener and its own client port.
+#[tokio::test]
+async fn an_installed_intiface_engine_drives_a_relayed_device() {
+    let Some(engine) = std::env::var_os("INTIFACE_ENGINE") else {
+        println!("not run: INTIFACE_ENGINE does not name an intiface-engine");
+        return;
+    };
+    let (clients, devices) = (free_port().await, free_port().await);
+    let folder = tempfile::TempDir::new().unwrap();
+    let udcf = folder.path().join("udcf.json");
+    std::fs::write(&udcf, udcf_for_lovense()).unwrap();
+    let mut child = tokio::process::Command::new(Path::new(&engine))
+        .args(["--websocket-port", &clients.to_string()])
+        .args([
+            "--use-device-websocket-server",
+            "--device-websocket-server-port",
+            &devices.to_string(),
+        ])
+        .args(["--user-device-config-file", udcf.to_str().unwrap()])
+        .kill_on_drop(true)
+        .spawn()
+        .expect("an intiface-engine");
+    for port in [clients, devices] {
+        within("it listens", async {
+            while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+    }
+    let gateway = Running::start(relaying(&format!("ws://127.0.0.1:{devices}"))).await;
+    let client = client(&format!("ws://127.0.0.1:{clients}"), "driver").await;
+    let mut device = RawDevice::lovense(&gateway.devices(), "8A3D9FAC2A45").await;
+    drive(&client, &mut device).await;
+    drop(device);
+    listed(&client, 0).await;
+    gateway.stop().await;
+    child.kill().await.unwrap();
+}
+
+fn udcf_for_lovense() -> String {
+    serde_json::json!({
+        "version": {"major": 5, "minor": 0},
+        "user_configs": {"protocols": {"lovense": {"communication": [{"websocket": {"name": "LVSDevice"}}]}}}
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn many_devices_are_relayed_beside_one_that_upstream_does_not_take() {
+    let upstream = Running::start(settings()).await;
+    let gateway = Running::start(Settings {
+        ..relaying(&upstream.devices())
+    })
+    .await;
+    let client = client(&upstream.clients(), "lister").await;
+    let mut refused = RawDevice::hello(&gateway.devices(), "Unknown", "x").await;
+    let mut devices = Vec::new();
+    for n in 0..20 {
+        devices.push(RawDevice::lovense(&gateway.devices(), &format!("device-{n}")).await);
+    }
+    listed(&client, 20).await;
+    assert_eq!(refused.closed().await.0, 4007);
+    let mut broken = RawDevice::connect(&gateway.devices()).await;
+    broken.text(&handshake("", "1")).await;
+    assert_eq!(
+        broken.closed().await.0,
+        1007,
+        "a handshake that is none is refused here"
+    );
+    gateway.stop().await;
+    listed(&client, 0).await;
+    upstream.stop().await;
+}
