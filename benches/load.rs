@@ -6,23 +6,21 @@
 //!
 //! `cargo bench --bench load -- --devices 200` for a quick look; the default is 1,000.
 
+mod harness;
+
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::stream::{FuturesUnordered, SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
+use harness::{Server, Ws, connect, cores, handshake, percentiles};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config};
-
-type Ws = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Devices that connect at the same moment, where the figure is a rate.
 const CONCURRENT: usize = 64;
@@ -65,102 +63,6 @@ async fn echo_server() {
             }
         });
     }
-}
-
-/// A server in a process of its own, killed when this goes.
-struct Server {
-    child: Child,
-    urls: HashMap<String, String>,
-}
-
-impl Server {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("piped"))
-            .read_line(&mut line)
-            .expect("a ready line");
-        let urls = line
-            .split_whitespace()
-            .filter_map(|word| word.split_once('='))
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))
-            .collect();
-        Self { child, urls }
-    }
-
-    fn gateway(state: &tempfile::TempDir) -> Self {
-        Self::start(
-            Command::new(env!("CARGO_BIN_EXE_wsdm-gateway"))
-                .args([
-                    "run",
-                    "--device-listen",
-                    "127.0.0.1:0",
-                    "--client-listen",
-                    "127.0.0.1:0",
-                    "-qq",
-                ])
-                .env("XDG_STATE_HOME", state.path()),
-        )
-    }
-
-    fn echo() -> Self {
-        Self::start(Command::new(std::env::current_exe().expect("this program")).arg("--echo"))
-    }
-
-    fn url(&self, name: &str) -> &str {
-        &self.urls[name]
-    }
-
-    /// Resident memory in KiB.
-    fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        status
-            .lines()
-            .find_map(|l| l.strip_prefix("VmRSS:"))
-            .and_then(|l| l.trim().trim_end_matches(" kB").parse().ok())
-            .unwrap_or(0)
-    }
-
-    /// Resident memory once it has not changed by a percent for a second.
-    async fn settled(&self) -> u64 {
-        let mut last = self.resident();
-        for _ in 0..30 {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            let now = self.resident();
-            if now.abs_diff(last) * 100 <= last {
-                return now;
-            }
-            last = now;
-        }
-        last
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-async fn connect(url: &str) -> Ws {
-    let stream = TcpStream::connect(url.trim_start_matches("ws://"))
-        .await
-        .expect("an open port");
-    stream.set_nodelay(true).expect("a socket");
-    let config = WebSocketConfig::default()
-        .read_buffer_size(1024)
-        .write_buffer_size(0)
-        .max_write_buffer_size(1 << 20);
-    let (ws, _) = client_async_with_config(url, MaybeTlsStream::Plain(stream), Some(config))
-        .await
-        .expect("a websocket");
-    ws
-}
-
-fn handshake(i: usize) -> String {
-    json!({ "identifier": "LVSDevice", "address": format!("{i:012X}"), "version": 0 }).to_string()
 }
 
 /// When each device got its last command: nanoseconds since the start of the run.
@@ -261,12 +163,6 @@ async fn read_client(
     }
 }
 
-fn percentiles(mut nanos: Vec<u64>) -> String {
-    nanos.sort_unstable();
-    let at = |p: f64| nanos[((nanos.len() - 1) as f64 * p) as usize] as f64 / 1_000.0;
-    format!("p50 {:>8.1} µs   p99 {:>8.1} µs", at(0.50), at(0.99))
-}
-
 /// Connections a second, from the connect to the first answer.
 async fn handshakes(url: &str, total: usize) -> f64 {
     let started = Instant::now();
@@ -356,15 +252,15 @@ async fn bench(count: usize) {
 
     println!("handshakes a second ({CONCURRENT} at once, 2,000 in all)");
     for (name, server, port) in [
-        ("bare echo", Server::echo(), "echo"),
-        ("gateway", Server::gateway(&state), "devices"),
+        ("bare echo", Server::itself("--echo"), "echo"),
+        ("gateway", Server::gateway(&state, &[]), "devices"),
     ] {
         println!("  {name:<10} {:>8.0}", handshakes(server.url(port), 2_000).await);
     }
 
     println!("bare echo");
     {
-        let echo = Server::echo();
+        let echo = Server::itself("--echo");
         let mut one = connect(echo.url("echo")).await;
         println!(
             "  there and back,             1 device    {}",
@@ -392,7 +288,7 @@ async fn bench(count: usize) {
     }
 
     println!("gateway");
-    let gateway = Server::gateway(&state);
+    let gateway = Server::gateway(&state, &[]);
     let devices = Arc::new(Devices {
         started: Instant::now(),
         vibrated: (0..=count).map(|_| AtomicU64::new(0)).collect(),
@@ -476,8 +372,4 @@ async fn bench(count: usize) {
         status.code().unwrap_or(-1),
         started.elapsed().as_secs_f64()
     );
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(0, usize::from)
 }

@@ -47,6 +47,35 @@ async fn three_gateways_in_a_chain_carry_frames_both_ways() {
 }
 
 #[tokio::test]
+async fn what_a_device_says_before_upstream_is_there_waits_for_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = Running::start(relaying(&format!("ws://{}", listener.local_addr().unwrap()))).await;
+    let mut device = RawDevice::hello(&gateway.devices(), "LVSDevice", "1").await;
+    device.binary(b"early;").await;
+    let (stream, _) = within("it is dialled", listener.accept()).await.unwrap();
+    // By now the gateway has the frame, and no connection that takes it.
+    device.binary(b"bird;").await;
+    let mut upstream = tokio_tungstenite::accept_async(stream).await.unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        let message = within("a message", upstream.next()).await.unwrap().unwrap();
+        if message.is_text() || message.is_binary() {
+            seen.push(message.into_text().unwrap().to_string());
+        }
+    }
+    assert_eq!(
+        seen,
+        [
+            handshake("LVSDevice", "1"),
+            "early;".to_owned(),
+            "bird;".to_owned()
+        ]
+    );
+    drop(upstream);
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn upstreams_refusal_reaches_the_device_with_its_code_and_reason() {
     let upstream = Running::start(settings()).await;
     let gateway = Running::start(relaying(&upstream.devices())).await;

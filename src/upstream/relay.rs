@@ -1,6 +1,7 @@
 //! Somebody else's Websocket Device Manager server: each device gets a connection of its own to it, with its own
 //! handshake, and frames pass both ways as they are.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -30,6 +31,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const ACCEPTED_AFTER: Duration = Duration::from_secs(2);
 /// The reference holds an address for a while after its device went: a refusal without a reason is tried again.
 const REFUSAL_TRIES: u32 = 4;
+/// Frames of a device that wait for its first connection to upstream.
+const EARLY_FRAMES_MAX: usize = 16;
 /// Between those tries.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(250);
 
@@ -65,6 +68,7 @@ impl Relay {
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, ACCEPTED_AFTER),
             refusals: 0,
             flush_due: false,
+            early: VecDeque::new(),
         })
     }
 }
@@ -101,6 +105,8 @@ struct RelayIo {
     backoff: Backoff,
     refusals: u32,
     flush_due: bool,
+    /// What the device said before upstream was there for the first time.
+    early: VecDeque<Frame>,
 }
 
 impl RelayIo {
@@ -165,6 +171,19 @@ impl RelayIo {
         Ok(())
     }
 
+    fn hand_over(&mut self, frame: Frame) {
+        let waker = futures::task::noop_waker();
+        let mut cx = Context::from_waker(&waker);
+        if let State::Open { link, .. } = &mut self.state
+            && matches!(link.poll_ready_unpin(&mut cx), Poll::Ready(Ok(())))
+            && link.start_send_unpin(frame).is_ok()
+        {
+            self.flush_due = true;
+        } else {
+            Counters::count(&self.session.counters.dropped);
+        }
+    }
+
     fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, UpstreamError>> {
         loop {
             match &mut self.state {
@@ -175,6 +194,9 @@ impl RelayIo {
                             since: Instant::now(),
                             spoke: false,
                         };
+                        for frame in std::mem::take(&mut self.early) {
+                            self.hand_over(frame);
+                        }
                     }
                     Err(e) if e.is_denial() => {
                         return Poll::Ready(Err(UpstreamError::Refused {
@@ -236,16 +258,17 @@ impl Sink<Frame> for RelayIo {
     }
 
     fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), UpstreamError> {
-        let this = &mut *self;
-        let waker = futures::task::noop_waker();
-        let mut cx = Context::from_waker(&waker);
-        if let State::Open { link, .. } = &mut this.state
-            && matches!(link.poll_ready_unpin(&mut cx), Poll::Ready(Ok(())))
-            && link.start_send_unpin(frame).is_ok()
-        {
-            this.flush_due = true;
-        } else {
-            Counters::count(&this.session.counters.dropped);
+        if matches!(self.state, State::Open { .. }) {
+            self.hand_over(frame);
+            return Ok(());
+        }
+        // What a device said while upstream was away is worth nothing when it is back.
+        if self.lost_at.is_none() {
+            self.early.push_back(frame);
+        }
+        if self.lost_at.is_some() || self.early.len() > EARLY_FRAMES_MAX {
+            self.early.pop_front();
+            Counters::count(&self.session.counters.dropped);
         }
         Ok(())
     }

@@ -1,0 +1,131 @@
+//! What the benchmarks share: servers in processes of their own, connections, percentiles.
+#![allow(dead_code, reason = "each benchmark uses its part")]
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config};
+
+pub type Ws = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A server in a process of its own, killed when this goes.
+pub struct Server {
+    pub child: Child,
+    urls: HashMap<String, String>,
+}
+
+impl Server {
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped"))
+            .read_line(&mut line)
+            .expect("a ready line");
+        let urls = line
+            .split_whitespace()
+            .filter_map(|word| word.split_once('='))
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect();
+        Self { child, urls }
+    }
+
+    /// This package's own program, with more arguments.
+    pub fn gateway(state: &tempfile::TempDir, args: &[&str]) -> Self {
+        Self::start(
+            Command::new(env!("CARGO_BIN_EXE_wsdm-gateway"))
+                .args([
+                    "run",
+                    "--device-listen",
+                    "127.0.0.1:0",
+                    "--client-listen",
+                    "127.0.0.1:0",
+                    "-qq",
+                ])
+                .args(args)
+                .env("XDG_STATE_HOME", state.path()),
+        )
+    }
+
+    /// This very program, started again as a server.
+    pub fn itself(arg: &str) -> Self {
+        Self::start(Command::new(std::env::current_exe().expect("this program")).arg(arg))
+    }
+
+    pub fn url(&self, name: &str) -> &str {
+        &self.urls[name]
+    }
+
+    /// Resident memory in KiB.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        status
+            .lines()
+            .find_map(|l| l.strip_prefix("VmRSS:"))
+            .and_then(|l| l.trim().trim_end_matches(" kB").parse().ok())
+            .unwrap_or(0)
+    }
+
+    /// Resident memory once it has not changed by a percent for a second.
+    pub async fn settled(&self) -> u64 {
+        let mut last = self.resident();
+        for _ in 0..30 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let now = self.resident();
+            if now.abs_diff(last) * 100 <= last {
+                return now;
+            }
+            last = now;
+        }
+        last
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub async fn connect(url: &str) -> Ws {
+    let stream = TcpStream::connect(url.trim_start_matches("ws://"))
+        .await
+        .expect("an open port");
+    stream.set_nodelay(true).expect("a socket");
+    let config = WebSocketConfig::default()
+        .read_buffer_size(1024)
+        .write_buffer_size(0)
+        .max_write_buffer_size(1 << 20);
+    let (ws, _) = client_async_with_config(url, MaybeTlsStream::Plain(stream), Some(config))
+        .await
+        .expect("a websocket");
+    ws
+}
+
+pub fn handshake(i: usize) -> String {
+    json!({ "identifier": "LVSDevice", "address": format!("{i:012X}"), "version": 0 }).to_string()
+}
+
+/// A percentile of durations in nanoseconds, in microseconds.
+pub fn percentile(nanos: &mut [u64], p: f64) -> f64 {
+    nanos.sort_unstable();
+    nanos[((nanos.len() - 1) as f64 * p) as usize] as f64 / 1_000.0
+}
+
+pub fn percentiles(mut nanos: Vec<u64>) -> String {
+    format!(
+        "p50 {:>8.1} µs   p99 {:>8.1} µs",
+        percentile(&mut nanos, 0.50),
+        percentile(&mut nanos, 0.99)
+    )
+}
+
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(0, usize::from)
+}
