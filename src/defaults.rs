@@ -41,6 +41,14 @@ pub const CLIENT_LIST_PAUSE: Duration = Duration::from_millis(50);
 pub const INPUT_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// Time for the library's own stop of a device, before the stop bytes follow. A wedged device holds it for 1 s.
 pub const STOP_TIMEOUT: Duration = Duration::from_millis(80);
+/// Frames that wait for somebody who watches a device: a second of a busy one. Past that the oldest are missed.
+pub const WATCH_QUEUE: usize = 1024;
+/// Frames that people sent by hand and a device has not taken. Past that they are told to wait.
+pub const INJECT_QUEUE: usize = 16;
+/// Time for whatever still stands on the control socket to be read, when the gateway stops.
+pub const CONTROL_CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
+/// Time for a gateway to answer on its control socket. It does so in under a millisecond, unless it hangs.
+pub const CONTROL_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// Frames from upstream that a session writes before the device has its turn.
 pub const UPSTREAM_BURST: usize = 32;
 
