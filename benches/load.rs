@@ -99,7 +99,8 @@ impl Server {
                     "127.0.0.1:0",
                     "-qq",
                 ])
-                .env("XDG_STATE_HOME", state.path()),
+                .env("XDG_STATE_HOME", state.path())
+                .env("XDG_RUNTIME_DIR", state.path()),
         )
     }
 

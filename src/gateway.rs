@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use crate::admission::Admission;
 use crate::clients::Clients;
 use crate::config::{ClientSettings, Settings};
+use crate::control::Control;
 use crate::defaults::{SHUTDOWN_GRACE, STOP_FLUSH_TIMEOUT};
 use crate::devices::Devices;
 use crate::refusal::RefusalLog;
@@ -101,6 +102,7 @@ pub struct Gateway {
     devices: Arc<Devices>,
     registry: Arc<Registry>,
     inside: Option<Inside>,
+    control: Option<Control>,
 }
 
 /// The Buttplug server inside, and the port of its clients; not there where devices are relayed.
@@ -197,6 +199,10 @@ impl Gateway {
                 )
             }
         };
+        let control = match &settings.control {
+            Some(at) => Control::open_or_warn(at, bound.port()).await,
+            None => None,
+        };
         let registry = Arc::new(Registry::default());
         let devices = Arc::new(Devices {
             admission,
@@ -214,6 +220,7 @@ impl Gateway {
             devices,
             registry,
             inside,
+            control,
         })
     }
 
@@ -228,6 +235,10 @@ impl Gateway {
         // In this order: no new devices and no more commands, every device stopped, then the sockets.
         let no_newcomers = CancellationToken::new();
         let mut devices = tokio::spawn(self.devices.serve(self.device_port, no_newcomers.clone()));
+        let no_control = CancellationToken::new();
+        let control = self
+            .control
+            .map(|control| tokio::spawn(control.serve(self.registry.clone(), no_control.clone())));
         let mut inside = self.inside;
         let mut clients = inside.as_mut().and_then(Inside::serve);
         tokio::select! {
@@ -274,6 +285,9 @@ impl Gateway {
                 warn!(peer = %session.peer, address = %session.handshake.address, "left behind: it did not close in time");
             }
         }
+        // Last, so that whoever watches sees how it ended; it takes a tenth of a second at most.
+        no_control.cancel();
+        let _ = OptionFuture::from(control).await;
         if let Some(inside) = &inside {
             inside.store.flush();
             inside.engine.shutdown();

@@ -21,8 +21,9 @@
 //!
 //! Around them: [`gateway`] wires the parts, from start to shutdown; [`config`] and [`defaults`] say how; [`udcf`]
 //! reads user device configuration files of every version, and keeps what the gateway learned; [`simulate`] is
-//! devices in software, with [`backoff`] between their tries; [`cli`] and [`cmd`]
-//! are the command line, [`error`], [`logging`] and [`text`] what it says.
+//! devices in software, with [`backoff`] between their tries; [`control`] is the socket by which the command line
+//! sees into a gateway that runs; [`cli`] and [`cmd`] are the command line, [`error`], [`logging`] and [`text`] what
+//! it says.
 //!
 //! One rule stands above the others: **outputs never outlive control**.
 
@@ -34,6 +35,7 @@ pub mod clients;
 pub mod close;
 pub mod cmd;
 pub mod config;
+pub mod control;
 pub mod defaults;
 pub mod devices;
 pub mod error;

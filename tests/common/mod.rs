@@ -45,6 +45,7 @@ pub fn settings() -> Settings {
         upstream: None,
         udcf: None,
         state_file: None,
+        control: None,
     }
 }
 
