@@ -8,6 +8,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::cmd::monitor::MonitorArgs;
 use crate::cmd::simulate::SimulateArgs;
 use crate::logging::LogFormat;
 
@@ -102,6 +103,11 @@ pub enum Command {
         after_help = "Examples:\n  wsdm-gateway simulate lovense\n  wsdm-gateway simulate lovense --model edge --count 3\n  wsdm-gateway simulate tcode --url ws://192.168.1.20:54817"
     )]
     Simulate(SimulateArgs),
+    /// Watch a device of a gateway that runs: its frames, both ways; and send it some by hand
+    #[command(
+        after_help = "Examples:\n  wsdm-gateway monitor --device 8A3D9FAC2A45\n  wsdm-gateway monitor --device 8A3D9FAC2A45 --send 'Battery;'\n  wsdm-gateway monitor --device my-stroker --send 'DSTOP\\n' --json"
+    )]
+    Monitor(MonitorArgs),
     /// Print completions for a shell
     #[command(
         after_help = "Example:\n  wsdm-gateway completions bash > ~/.local/share/bash-completion/completions/wsdm-gateway"
@@ -155,6 +161,9 @@ pub struct RunArgs {
     /// Print JSON on stdout
     #[arg(long)]
     pub json: bool,
+    /// The control socket [default: in the user's runtime directory, named for the port that devices connect to]
+    #[arg(long, value_name = "PATH", env = "WSDM_GATEWAY_CONTROL", hide = true)]
+    pub control: Option<OsString>,
 
     /// intiface-engine: the port for Buttplug clients
     #[arg(long, value_name = "PORT", alias = "websocketport", hide = true)]

@@ -1,6 +1,7 @@
 //! The subcommands, one file each, and what all of them share.
 
 pub mod check;
+pub mod monitor;
 pub mod run;
 pub mod simulate;
 pub mod udcf;
@@ -24,6 +25,7 @@ pub fn execute(cli: Cli, on_command_line: &OnCommandLine) -> Result<(), Error> {
         Command::Init => print(config::EXAMPLE),
         Command::Udcf(command) => udcf::udcf(command),
         Command::Simulate(args) => block_on(simulate::simulate(args))?,
+        Command::Monitor(args) => block_on(monitor::monitor(args))?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "wsdm-gateway", &mut script);

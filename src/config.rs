@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::control::ControlAt;
 use crate::defaults;
 use crate::link::target::Target;
 use layers::Reader;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub udcf: Option<PathBuf>,
     /// Where device indexes are remembered; `None` remembers nothing.
     pub state_file: Option<PathBuf>,
+    /// Where the control socket is; `None` has none. Not in the file: a gateway is found where it always is.
+    pub control: Option<ControlAt>,
 }
 
 /// The `[devices]` section.
@@ -251,6 +254,7 @@ fn settings(reader: &mut Reader, file: Option<&Path>) -> Settings {
             state_default,
             "nothing is remembered: no home directory",
         ),
+        control: None,
     }
 }
 

@@ -43,6 +43,14 @@ pub const INPUT_TIMEOUT: Duration = Duration::from_millis(2_000);
 pub const STOP_TIMEOUT: Duration = Duration::from_millis(80);
 /// Commands that wait for a slow link: one for each actuator that a device may have, and some queries.
 pub const OUTBOX_MAX: usize = 64;
+/// Frames that wait for somebody who watches a device: a second of a busy one. Past that the oldest are missed.
+pub const WATCH_QUEUE: usize = 1024;
+/// Frames that people sent by hand and a device has not taken. Past that they are told to wait.
+pub const INJECT_QUEUE: usize = 16;
+/// Time for whatever still stands on the control socket to be read, when the gateway stops.
+pub const CONTROL_CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
+/// Time for a gateway to answer on its control socket. It does so in under a millisecond, unless it hangs.
+pub const CONTROL_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// Frames from upstream that a session writes before the device has its turn.
 pub const UPSTREAM_BURST: usize = 32;
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::cmd::monitor::MonitorError;
 use crate::cmd::simulate::SimulateError;
 use crate::config::ConfigError;
 use crate::gateway::GatewayError;
@@ -36,6 +37,9 @@ pub enum Error {
     /// The gateway did not start.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
+    /// There is nothing to watch.
+    #[error(transparent)]
+    Monitor(#[from] MonitorError),
     /// A simulated device ended.
     #[error(transparent)]
     Simulate(#[from] SimulateError),
@@ -55,6 +59,7 @@ impl Error {
             Self::Config(_) => Some("wsdm-gateway check lists what the configuration comes to".to_owned()),
             Self::Udcf(e) | Self::Gateway(GatewayError::Udcf(e)) => e.hint(),
             Self::Gateway(e) => e.hint(),
+            Self::Monitor(e) => e.hint(),
             Self::Simulate(e) => e.hint(),
             Self::Output(_) | Self::Runtime(_) => None,
         }
@@ -66,7 +71,9 @@ impl Error {
             Self::Usage { .. } | Self::Config(_) | Self::Udcf(_) | Self::Gateway(GatewayError::Udcf(_)) => {
                 EXIT_USAGE
             }
-            Self::Gateway(_) | Self::Simulate(_) | Self::Output(_) | Self::Runtime(_) => EXIT_FAILED,
+            Self::Gateway(_) | Self::Monitor(_) | Self::Simulate(_) | Self::Output(_) | Self::Runtime(_) => {
+                EXIT_FAILED
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use crate::admission::Admission;
 use crate::clients::Clients;
 use crate::config::{ClientSettings, Settings};
+use crate::control::Control;
 use crate::defaults::{SHUTDOWN_GRACE, STOP_FLUSH_TIMEOUT};
 use crate::devices::Devices;
 use crate::intake::Intake;
@@ -106,6 +107,7 @@ pub struct Gateway {
     serial: Option<Arc<SerialPorts>>,
     registry: Arc<Registry>,
     inside: Option<Inside>,
+    control: Option<Control>,
 }
 
 /// The Buttplug server inside, and the port of its clients; not there where devices are relayed.
@@ -202,6 +204,10 @@ impl Gateway {
                 )
             }
         };
+        let control = match &settings.control {
+            Some(at) => Control::open_or_warn(at, bound.port()).await,
+            None => None,
+        };
         let registry = Arc::new(Registry::default());
         let intake = Arc::new(Intake {
             admission,
@@ -230,6 +236,7 @@ impl Gateway {
             serial,
             registry,
             inside,
+            control,
         })
     }
 
@@ -247,6 +254,10 @@ impl Gateway {
         let mut serial = self
             .serial
             .map(|serial| tokio::spawn(serial.serve(no_newcomers.clone())));
+        let no_control = CancellationToken::new();
+        let control = self
+            .control
+            .map(|control| tokio::spawn(control.serve(self.registry.clone(), no_control.clone())));
         let mut inside = self.inside;
         let mut clients = inside.as_mut().and_then(Inside::serve);
         tokio::select! {
@@ -298,6 +309,9 @@ impl Gateway {
                 warn!(peer = %session.peer, address = %session.handshake.address, "left behind: it did not close in time");
             }
         }
+        // Last, so that whoever watches sees how it ended; it takes a tenth of a second at most.
+        no_control.cancel();
+        let _ = OptionFuture::from(control).await;
         if let Some(inside) = &inside {
             inside.store.flush();
             inside.engine.shutdown();

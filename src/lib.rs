@@ -19,14 +19,15 @@
 //! - [`link`]: a duplex pipe of whole frames; how bytes travel.
 //! - [`session`]: one task that owns one link and its upstream half, and joins them until either ends; [`stop`]:
 //!   what it writes to the device when control is lost; [`mod@close`]: how it says why.
-//! - [`registry`]: which sessions exist. The only shared state.
+//! - [`registry`]: which sessions exist. The only shared state. [`tap`]: a look at a session's frames as they pass.
 //! - [`upstream`]: where sessions feed.
 //! - [`clients`]: the port that Buttplug clients connect to.
 //!
 //! Around them: [`gateway`] wires the parts, from start to shutdown; [`config`] and [`defaults`] say how; [`udcf`]
 //! reads user device configuration files of every version, and keeps what the gateway learned; [`simulate`] is
-//! devices in software, with [`backoff`] between their tries; [`cli`] and [`cmd`]
-//! are the command line, [`error`] and [`logging`] what it says.
+//! devices in software, with [`backoff`] between their tries; [`control`] is the socket by which the command line
+//! sees into a gateway that runs; [`cli`] and [`cmd`] are the command line, [`error`], [`logging`] and [`text`] what
+//! it says.
 //!
 //! One rule stands above the others: **outputs never outlive control**.
 
@@ -38,6 +39,7 @@ pub mod clients;
 pub mod close;
 pub mod cmd;
 pub mod config;
+pub mod control;
 pub mod defaults;
 pub mod devices;
 pub mod error;
@@ -54,6 +56,8 @@ pub mod serial;
 pub mod session;
 pub mod simulate;
 pub mod stop;
+pub mod tap;
+pub mod text;
 pub mod udcf;
 pub mod upstream;
 

@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use futures::task::AtomicWaker;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::defaults::{OWED_STOPS_MAX, TAKEOVER_LIMIT, TAKEOVER_WINDOW};
+use crate::defaults::{INJECT_QUEUE, OWED_STOPS_MAX, TAKEOVER_LIMIT, TAKEOVER_WINDOW};
 use crate::handshake::{Address, Handshake};
-use crate::link::Peer;
+use crate::link::{Frame, Peer};
 use crate::refusal::Refusal;
 use crate::session::Disconnect;
+use crate::tap::{Tap, Watcher};
 
 /// One connection of a device: the same address that comes back is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,6 +49,7 @@ pub struct SessionHandle {
     pub peer: Peer,
     /// Its frames.
     pub counters: Counters,
+    pub(crate) tap: Tap,
     orders: Mutex<Orders>,
     waker: AtomicWaker,
     /// The device is gone; what is left is to tell upstream.
@@ -58,6 +60,27 @@ pub struct SessionHandle {
 struct Orders {
     stops: Vec<oneshot::Sender<()>>,
     end: Option<Disconnect>,
+    injected: VecDeque<Injected>,
+    /// Nobody looks at orders any more.
+    over: bool,
+}
+
+/// A frame for the device that did not come from upstream. Whoever wants it written is told when the link took it.
+#[derive(Debug)]
+pub(crate) struct Injected {
+    pub(crate) frame: Frame,
+    pub(crate) written: oneshot::Sender<()>,
+}
+
+/// Why a frame was not written to a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InjectError {
+    /// The device takes them more slowly than they come.
+    #[error("{INJECT_QUEUE} frames wait for the device already")]
+    Busy,
+    /// The session ended first.
+    #[error("the device went before it took the frame")]
+    Gone,
 }
 
 /// What a session was asked to do.
@@ -79,8 +102,7 @@ impl SessionHandle {
     /// session is over. Dropping the future does not take the order back.
     pub async fn stop_outputs(&self) {
         let (done, written) = oneshot::channel();
-        lock(&self.orders).stops.push(done);
-        self.waker.wake();
+        self.push_stop(done);
         // An error means that the session dropped the sender: it is over, and wrote its stop bytes at the end.
         let _ = written.await;
     }
@@ -88,8 +110,43 @@ impl SessionHandle {
     /// Has the session write the device's stop bytes ahead of all else, without waiting for it.
     pub fn order_stop(&self) {
         let (done, _) = oneshot::channel();
-        lock(&self.orders).stops.push(done);
+        self.push_stop(done);
+    }
+
+    fn push_stop(&self, done: oneshot::Sender<()>) {
+        let mut orders = lock(&self.orders);
+        if !orders.over {
+            orders.stops.push(done);
+        }
+        drop(orders);
         self.waker.wake();
+    }
+
+    /// Has the session write one frame to the device, like one from upstream; done when the link took it. Dropping
+    /// the future takes the frame back, unless it is being written: a stop that is ordered then comes after it.
+    ///
+    /// # Errors
+    /// [`InjectError::Busy`] when [`INJECT_QUEUE`] frames wait, [`InjectError::Gone`] when the session is over.
+    pub async fn inject(&self, frame: Frame) -> Result<(), InjectError> {
+        let (written, taken) = oneshot::channel();
+        {
+            let mut orders = lock(&self.orders);
+            if orders.over {
+                return Err(InjectError::Gone);
+            }
+            orders.injected.retain(|injected| !injected.written.is_closed());
+            if orders.injected.len() >= INJECT_QUEUE {
+                return Err(InjectError::Busy);
+            }
+            orders.injected.push_back(Injected { frame, written });
+        }
+        self.waker.wake();
+        taken.await.map_err(|_| InjectError::Gone)
+    }
+
+    /// Watches the session's frames from now on.
+    pub fn watch(self: &Arc<Self>) -> Watcher {
+        Watcher::new(self.clone())
     }
 
     /// The next order. Only the session itself polls this.
@@ -120,9 +177,26 @@ impl SessionHandle {
         self.ending.store(true, Ordering::Relaxed);
     }
 
-    /// Lets go of everybody who waits for a stop: the session is over.
+    /// The next injected frame. Only the session itself asks, after [`SessionHandle::poll_order`], which has it
+    /// woken for the next one.
+    pub(crate) fn take_injected(&self) -> Option<Injected> {
+        let injected = &mut lock(&self.orders).injected;
+        loop {
+            let next = injected.pop_front()?;
+            if !next.written.is_closed() {
+                return Some(next);
+            }
+        }
+    }
+
+    /// Lets go of everybody who waits for the session or watches it: it is over.
     pub(crate) fn release_waiters(&self) {
-        lock(&self.orders).stops.clear();
+        let mut orders = lock(&self.orders);
+        orders.over = true;
+        orders.stops.clear();
+        orders.injected.clear();
+        drop(orders);
+        self.tap.end(None);
     }
 }
 
@@ -130,6 +204,7 @@ impl SessionHandle {
 #[derive(Debug, Default)]
 pub struct Registry {
     inner: Mutex<Inner>,
+    came: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -214,6 +289,7 @@ impl Registry {
             handshake,
             peer,
             counters: Counters::default(),
+            tap: Tap::default(),
             orders: Mutex::default(),
             waker: AtomicWaker::new(),
             ending: AtomicBool::new(false),
@@ -227,6 +303,7 @@ impl Registry {
                 released: released.clone(),
             },
         );
+        self.came.notify_waiters();
         Entry {
             registry: self.clone(),
             handle,
@@ -242,6 +319,25 @@ impl Registry {
             .values()
             .map(|slot| slot.handle.clone())
             .collect()
+    }
+
+    /// The session of that device, where there is one.
+    pub fn find(&self, address: &Address) -> Option<Arc<SessionHandle>> {
+        let inner = lock(&self.inner);
+        inner.sessions.get(address).map(|slot| slot.handle.clone())
+    }
+
+    /// Waits for a session of that device that is newer than `after`. Cancel safe.
+    pub async fn next_session(&self, address: &Address, after: ConnectionId) -> Arc<SessionHandle> {
+        loop {
+            let mut came = std::pin::pin!(self.came.notified());
+            // From here on a newcomer is noticed, so that none slips in between the look and the wait.
+            came.as_mut().enable();
+            match self.find(address) {
+                Some(session) if session.connection > after => return session,
+                _ => came.await,
+            }
+        }
     }
 
     /// Asks all sessions to end.
@@ -297,3 +393,6 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,8 @@ use crate::defaults::{
     WRITE_TIMEOUT,
 };
 use crate::link::{Frame, FrameIo, LinkError};
-use crate::registry::{Counters, Entry, Order};
+use crate::registry::{Counters, Entry, Injected, Order};
+use crate::tap::Direction;
 use crate::upstream::{UpstreamError, UpstreamIo};
 
 /// Why a session ended. Drives the log, and what the device is told.
@@ -88,6 +89,7 @@ pub struct Session {
 enum Turn {
     Order(Order),
     FromUpstream(Option<Result<Frame, UpstreamError>>),
+    Injected(Injected),
     FromDevice(Option<Result<Frame, LinkError>>),
 }
 
@@ -123,10 +125,18 @@ impl Session {
                     self.write(&[frame], WRITE_TIMEOUT).await?;
                     Counters::count(&self.entry.handle().counters.to_device);
                 }
+                Turn::Injected(Injected { frame, written }) => {
+                    self.write(&[frame], WRITE_TIMEOUT).await?;
+                    Counters::count(&self.entry.handle().counters.to_device);
+                    // Whoever sent it may be gone.
+                    let _ = written.send(());
+                }
                 Turn::FromUpstream(Some(Err(e))) => return Err(e.into()),
                 Turn::FromUpstream(None) => return Err(UpstreamError::Released.into()),
                 Turn::FromDevice(Some(Ok(frame))) => {
-                    Counters::count(&self.entry.handle().counters.from_device);
+                    let handle = self.entry.handle();
+                    Counters::count(&handle.counters.from_device);
+                    handle.tap.saw(Direction::FromDevice, &frame);
                     self.upstream.send(frame).await?;
                 }
                 Turn::FromDevice(Some(Err(e))) => return Err(e.into()),
@@ -155,6 +165,11 @@ impl Session {
                 if let Poll::Ready(frame) = self.link.poll_next_unpin(cx) {
                     return Poll::Ready(Turn::FromDevice(frame));
                 }
+            }
+            // One at a time comes from each who sends, so that upstream does not wait for more than a few.
+            if let Some(injected) = self.entry.handle().take_injected() {
+                *burst += 1;
+                return Poll::Ready(Turn::Injected(injected));
             }
             if let Poll::Ready(frame) = self.upstream.poll_next_unpin(cx) {
                 *burst += 1;
@@ -185,7 +200,13 @@ impl Session {
             Poll::Ready(Err(_)) => Poll::Ready(Err(Disconnect::WriteTimeout(limit))),
             Poll::Pending => handle.poll_end(cx).map(Err),
         })
-        .await
+        .await?;
+        if handle.tap.is_watched() {
+            for frame in frames {
+                handle.tap.saw(Direction::ToDevice, frame);
+            }
+        }
+        Ok(())
     }
 
     async fn write_stop(&mut self, limit: Duration) -> Result<(), Disconnect> {
@@ -202,7 +223,7 @@ impl Session {
         let answers = async {
             for _ in 0..self.stop_frames.len() {
                 match self.link.next().await {
-                    Some(Ok(_)) => {}
+                    Some(Ok(frame)) => self.entry.handle().tap.saw(Direction::FromDevice, &frame),
                     Some(Err(e)) => return Err(e),
                     None => {
                         return Err(LinkError::Closed {
@@ -235,6 +256,7 @@ impl Session {
         if !self.stop_frames.is_empty() && (!stopped || matches!(why, Disconnect::Replaced)) {
             self.entry.owe_stop();
         }
+        self.entry.handle().tap.end(Some(why.to_string()));
         let Self {
             entry,
             mut link,

@@ -87,6 +87,7 @@ fn every_command_has_help_that_ends_with_an_example() {
         &["udcf", "add"],
         &["udcf", "protocols"],
         &["simulate"],
+        &["monitor"],
         &["completions"],
     ] {
         let output = cli.run(&[args, &["--help"]].concat());
@@ -109,6 +110,7 @@ fn help_is_as_it_was_last_looked_at() {
         ("help", &["--help"][..]),
         ("run", &["run", "--help"]),
         ("simulate", &["simulate", "--help"]),
+        ("monitor", &["monitor", "--help"]),
         ("udcf", &["udcf", "--help"]),
         ("udcf-add", &["udcf", "add", "--help"]),
     ] {

@@ -47,7 +47,8 @@ impl Server {
                     "-qq",
                 ])
                 .args(args)
-                .env("XDG_STATE_HOME", state.path()),
+                .env("XDG_STATE_HOME", state.path())
+                .env("XDG_RUNTIME_DIR", state.path()),
         )
     }
 

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use super::print;
 use crate::cli::{OnCommandLine, RunArgs};
 use crate::config::{Given, Layers, Loaded, Source};
+use crate::control::ControlAt;
 use crate::defaults;
 use crate::error::Error;
 use crate::gateway::{self, Bound};
@@ -15,11 +16,13 @@ use crate::gateway::{self, Bound};
 /// Runs the gateway until it is told to stop.
 pub(super) async fn run(args: RunArgs, on_command_line: &OnCommandLine) -> Result<(), Error> {
     let json = args.json;
+    let control = args.control.clone().filter(|path| !path.is_empty());
     let loaded = load(args, on_command_line)?;
     if let Some(file) = &loaded.file {
         info!("read {}", file.display());
     }
-    let settings = loaded.settings;
+    let mut settings = loaded.settings;
+    settings.control = Some(control.map_or(ControlAt::RuntimeDirectory, |path| ControlAt::Path(path.into())));
     let token = settings.devices.token.is_some();
     let upstream = settings
         .upstream

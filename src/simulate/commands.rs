@@ -62,23 +62,6 @@ impl Splitter {
     }
 }
 
-/// Bytes as text that a terminal can show: controls and what is not UTF-8 are escaped.
-pub fn printable(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '"' | '\'' => out.push(c),
-                c => out.extend(c.escape_debug()),
-            }
-        }
-        for byte in chunk.invalid() {
-            out.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,14 +90,5 @@ mod tests {
                 Piece::Whole(b"ok".to_vec())
             ]
         );
-    }
-
-    #[test]
-    fn nothing_printable_moves_a_cursor() {
-        assert_eq!(
-            printable(b"a\x1b[2J\n\"q\" \xff\xc3\xbc"),
-            "a\\u{1b}[2J\\n\"q\" \\xff\u{fc}"
-        );
-        assert!(!printable("\u{202e}\u{9b}".as_bytes()).contains(['\u{202e}', '\u{9b}']));
     }
 }

@@ -12,11 +12,11 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_util::sync::CancellationToken;
 
-use super::commands::printable;
 use super::{Brain, Change, Command, DeviceOptions, Reaction, Replies};
 use crate::defaults::{CLOSE_TIMEOUT, WRITE_TIMEOUT};
 use crate::handshake::Handshake;
 use crate::link::dial::{DialError, dial};
+use crate::text::printable;
 
 /// What happens to a device, for those who watch it.
 #[derive(Clone, Debug, PartialEq)]

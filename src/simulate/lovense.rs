@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::commands::{COMMAND_MAX_BYTES, Piece, Splitter, printable};
+use super::commands::{COMMAND_MAX_BYTES, Piece, Splitter};
 use super::models::Model;
 use super::{Actuator, Change, Command, Output, Reaction};
+use crate::text::printable;
 
 /// The firmware that it claims to have; from version 3 on, all models speak as described here.
 const FIRMWARE: u32 = 11;

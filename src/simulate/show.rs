@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::commands::printable;
 use super::connection::Happening;
 use super::{DeviceOptions, Event};
+use crate::text::printable;
 
 /// One line for people; `None` for what is not worth one.
 pub fn line(options: &DeviceOptions, event: &Event) -> Option<String> {

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::commands::{COMMAND_MAX_BYTES, Piece, Splitter, printable};
+use super::commands::{COMMAND_MAX_BYTES, Piece, Splitter};
 use super::lovense::stop_all;
 use super::{Actuator, Change, Command, Output, Reaction};
+use crate::text::printable;
 
 const DEVICE: &str = concat!("wsdm-gateway-simulator-", env!("CARGO_PKG_VERSION"), "\n");
 const VERSION: &str = "TCode v0.3\n";

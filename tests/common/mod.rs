@@ -53,6 +53,7 @@ pub fn settings() -> Settings {
         serial: Vec::new(),
         udcf: None,
         state_file: None,
+        control: None,
     }
 }
 

@@ -42,6 +42,7 @@ impl Gateway {
             .args(args)
             .env("XDG_STATE_HOME", home.path().join("state"))
             .env("XDG_CONFIG_HOME", home.path().join("config"))
+            .env("XDG_RUNTIME_DIR", home.path())
             .current_dir(home.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,0 +1,187 @@
+//! `monitor`
+
+#[cfg(unix)]
+mod show;
+#[cfg(unix)]
+mod watch;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+
+use crate::control::api::SessionInfo;
+use crate::defaults::FRAME_MAX_BYTES;
+use crate::error::Error;
+use crate::text::{printable, unescape};
+
+/// What `monitor` takes.
+#[derive(Clone, Debug, Args)]
+pub struct MonitorArgs {
+    /// Watch the device with this address, connected to a gateway that runs on this machine.
+    #[arg(long, value_name = "ADDRESS", value_parser = NonEmptyStringValueParser::new())]
+    pub device: String,
+    /// Send this to the device as one frame, then go on watching; \n, \r, \t, \xNN and \\ are understood. May be
+    /// given several times; - sends each line of stdin. The device is stopped when monitor ends
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub send: Vec<String>,
+    /// Show the bytes of every frame, not only of those that are not text.
+    #[arg(long)]
+    pub hex: bool,
+    /// End when the device goes, instead of waiting for it to come back.
+    #[arg(long)]
+    pub once: bool,
+    /// Print one JSON object for each thing that happens.
+    #[arg(long)]
+    pub json: bool,
+    /// The gateway's control socket, where several run [default: that of the one that runs]
+    #[arg(long, value_name = "PATH", env = "WSDM_GATEWAY_CONTROL")]
+    pub control: Option<OsString>,
+}
+
+/// Why there is nothing to watch.
+#[derive(Debug, thiserror::Error)]
+pub enum MonitorError {
+    /// No gateway answers in any of these directories.
+    #[error("no gateway runs here: no control socket answers in {}", paths(.0))]
+    NoGateway(Vec<PathBuf>),
+    /// No gateway answers where it was said to be.
+    #[error("no gateway answers on {}: {reason}", path.display())]
+    NoAnswer {
+        /// The socket.
+        path: PathBuf,
+        /// What the system, or whoever listens there, said.
+        reason: String,
+    },
+    /// Several gateways run, and it is not plain which one is meant.
+    #[error("several gateways run: {}", paths(.0))]
+    Several(Vec<PathBuf>),
+    /// The gateway has no such device.
+    #[error("no device with the address {} is connected; {}", printable(address.as_bytes()), devices(there))]
+    NoDevice {
+        /// The one asked for.
+        address: String,
+        /// Those that are there, the most alike first.
+        there: Vec<SessionInfo>,
+    },
+    /// The gateway ended.
+    #[error("the gateway has stopped")]
+    GatewayGone,
+    /// There are no Unix sockets.
+    #[error("monitor needs Unix sockets, which this system does not have")]
+    NotHere,
+}
+
+impl MonitorError {
+    /// One line on what to do.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoGateway(_) | Self::NoAnswer { .. } => {
+                "is wsdm-gateway run running, on this machine and as this user?".to_owned()
+            }
+            Self::Several(_) => {
+                "choose one with --control PATH; a socket is named for the port that devices \
+                                 connect to"
+                    .to_owned()
+            }
+            Self::NoDevice { there, .. } => match there.first() {
+                Some(nearest) => format!("--device {}", quoted(&nearest.address)),
+                None => "connect it first; the gateway's log says why it refuses a device".to_owned(),
+            },
+            Self::GatewayGone => "start it again: wsdm-gateway run".to_owned(),
+            Self::NotHere => return None,
+        })
+    }
+}
+
+fn paths(paths: &[PathBuf]) -> String {
+    paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// A name that a stranger chose, as a shell takes it where it is a plain one.
+fn quoted(address: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    if address.chars().all(plain) {
+        address.to_owned()
+    } else {
+        format!("'{}'", printable(address.as_bytes()))
+    }
+}
+
+/// More than these would bury what the error says.
+const LISTED: usize = 10;
+
+fn devices(there: &[SessionInfo]) -> String {
+    if there.is_empty() {
+        return "none is".to_owned();
+    }
+    let name = |s: &SessionInfo| {
+        format!(
+            "{} ({})",
+            printable(s.address.as_bytes()),
+            printable(s.identifier.as_bytes())
+        )
+    };
+    let mut text = there.iter().take(LISTED).map(name).collect::<Vec<_>>().join(", ");
+    if there.len() > LISTED {
+        text += &format!(" and {} more", there.len() - LISTED);
+    }
+    format!("connected: {text}")
+}
+
+/// What is sent before anything else, and whether lines of stdin follow.
+#[cfg_attr(not(unix), allow(dead_code, reason = "there is nobody to send it to"))]
+struct Sends {
+    frames: Vec<Bytes>,
+    stdin: bool,
+}
+
+impl Sends {
+    fn parse(texts: &[String]) -> Result<Self, Error> {
+        let mut sends = Self {
+            frames: Vec::new(),
+            stdin: false,
+        };
+        for text in texts {
+            if text == "-" {
+                sends.stdin = true;
+            } else {
+                sends.frames.push(frame(text).map_err(|e| Error::Usage {
+                    message: format!("--send: {e}"),
+                    hint: r"for example --send 'DSTOP\n'; a backslash itself is \\".to_owned(),
+                })?);
+            }
+        }
+        Ok(sends)
+    }
+}
+
+/// One frame as people type it.
+fn frame(text: &str) -> Result<Bytes, String> {
+    let bytes = unescape(text).map_err(|e| e.to_string())?;
+    match bytes.len() {
+        0 => Err("a frame is not empty".to_owned()),
+        1..=FRAME_MAX_BYTES => Ok(bytes.into()),
+        more => Err(format!(
+            "{more} bytes are more than a frame holds, {FRAME_MAX_BYTES}"
+        )),
+    }
+}
+
+/// Watches until Ctrl-C, the gateway's end, or the device's with `--once`.
+pub(super) async fn monitor(args: MonitorArgs) -> Result<(), Error> {
+    let sends = Sends::parse(&args.send)?;
+    #[cfg(unix)]
+    return watch::until_interrupted(args, sends).await;
+    #[cfg(not(unix))]
+    {
+        drop(sends);
+        Err(MonitorError::NotHere.into())
+    }
+}

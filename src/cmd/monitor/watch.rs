@@ -1,0 +1,176 @@
+//! Finds the gateway, and prints what it says until there is nothing more.
+
+use std::convert::Infallible;
+use std::io::{self, BufRead, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::warn;
+
+use super::show::Show;
+use super::{MonitorArgs, MonitorError, Sends, frame};
+use crate::control::api::{Line, SessionInfo};
+use crate::control::client::{Client, ClientError, Lines};
+use crate::control::socket;
+use crate::error::Error;
+
+/// Lines of stdin that wait to be sent.
+const INPUT_QUEUE: usize = 16;
+
+pub(super) async fn until_interrupted(args: MonitorArgs, sends: Sends) -> Result<(), Error> {
+    // In a task of its own: a terminal that takes nothing must not keep Ctrl-C waiting.
+    let mut watching = AbortOnDropHandle::new(tokio::spawn(watch(args, sends)));
+    tokio::select! {
+        // Where Ctrl-C cannot be listened for, the process is ended by it.
+        Ok(()) = tokio::signal::ctrl_c() => Ok(()),
+        ended = &mut watching => ended.unwrap_or_else(|e| Err(Error::Output(io::Error::other(e)))),
+    }
+}
+
+async fn watch(args: MonitorArgs, sends: Sends) -> Result<(), Error> {
+    let socket = choose(&args).await?;
+    let no_answer = |e: ClientError| MonitorError::NoAnswer {
+        path: socket.clone(),
+        reason: e.to_string(),
+    };
+    let mut lines = match Client::connect(&socket).await {
+        Ok(mut client) => match client.follow(&args.device).await {
+            Ok(lines) => Followed {
+                lines,
+                _client: client,
+            },
+            Err(ClientError::Unknown(there)) => return Err(no_device(args.device, there).into()),
+            Err(e) => return Err(no_answer(e).into()),
+        },
+        Err(e) => return Err(no_answer(e).into()),
+    };
+    // A connection of its own, as long as this runs: at its end the gateway stops the device.
+    let hand = Client::connect(&socket).await.map_err(no_answer)?;
+    let mut sending = std::pin::pin!(send(hand, args.device.clone(), sends));
+    let show = Show {
+        json: args.json,
+        hex: args.hex,
+        wait: !args.once,
+    };
+    loop {
+        let line = tokio::select! {
+            line = lines.lines.next() => line,
+            never = &mut sending => match never {},
+        };
+        // A stream that breaks and one that ends are the same: the gateway has gone.
+        let Ok(Some(text)) = line else {
+            return Err(MonitorError::GatewayGone.into());
+        };
+        let line = match serde_json::from_str::<Line>(&text) {
+            Ok(line) => line,
+            Err(e) => {
+                warn!("a line of the gateway that cannot be read: {e}");
+                continue;
+            }
+        };
+        if !print(&show.line(&line))? {
+            return Ok(());
+        }
+        if args.once && matches!(line, Line::Gone { .. }) {
+            return Ok(());
+        }
+    }
+}
+
+struct Followed {
+    lines: Lines,
+    _client: Client,
+}
+
+/// The gateway that is meant: the one that was named, the only one, or the only one that has the device.
+async fn choose(args: &MonitorArgs) -> Result<PathBuf, MonitorError> {
+    if let Some(path) = args.control.as_ref().filter(|path| !path.is_empty()) {
+        return Ok(path.into());
+    }
+    let mut running = socket::running().await;
+    match running.len() {
+        0 => Err(MonitorError::NoGateway(socket::directories())),
+        1 => Ok(running.remove(0)),
+        _ => {
+            let mut with_device = Vec::new();
+            for path in &running {
+                if has_device(path, &args.device).await {
+                    with_device.push(path.clone());
+                }
+            }
+            match <[PathBuf; 1]>::try_from(with_device) {
+                Ok([path]) => Ok(path),
+                Err(_) => Err(MonitorError::Several(running)),
+            }
+        }
+    }
+}
+
+async fn has_device(socket: &Path, address: &str) -> bool {
+    let sessions = async { Client::connect(socket).await?.sessions().await };
+    // A gateway that does not answer is none that can be meant.
+    sessions
+        .await
+        .is_ok_and(|sessions| sessions.iter().any(|s| s.address == address))
+}
+
+fn no_device(address: String, mut there: Vec<SessionInfo>) -> MonitorError {
+    let wanted = address.to_lowercase();
+    let likeness = |s: &SessionInfo| strsim::jaro_winkler(&s.address.to_lowercase(), &wanted);
+    there.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
+    MonitorError::NoDevice { address, there }
+}
+
+/// Sends one after the other, and then holds the connection. What cannot be sent is said, and the next one is tried.
+async fn send(mut hand: Client, address: String, sends: Sends) -> Infallible {
+    for frame in sends.frames {
+        send_one(&mut hand, &address, frame).await;
+    }
+    let mut input = if sends.stdin {
+        stdin_lines()
+    } else {
+        mpsc::channel(1).1
+    };
+    let mut number = 0;
+    while let Some(line) = input.recv().await {
+        number += 1;
+        match frame(&line) {
+            Ok(frame) => send_one(&mut hand, &address, frame).await,
+            Err(e) => eprintln!("not sent: line {number}: {e}"),
+        }
+    }
+    std::future::pending().await
+}
+
+async fn send_one(hand: &mut Client, address: &str, frame: Bytes) {
+    if let Err(e) = hand.send(address, frame).await {
+        eprintln!("not sent: {e}");
+    }
+}
+
+/// The lines of stdin, without their ends. Its thread waits in a read that nothing can cut short, except the
+/// process's end.
+fn stdin_lines() -> mpsc::Receiver<String> {
+    let (lines, input) = mpsc::channel(INPUT_QUEUE);
+    std::thread::spawn(move || {
+        for line in io::stdin().lock().split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line)).into_owned();
+            if lines.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    input
+}
+
+/// Prints a line; whether anybody still reads.
+fn print(line: &str) -> Result<bool, Error> {
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(Error::Output(e)),
+    }
+}

@@ -1,0 +1,167 @@
+//! Asks a running gateway over its control socket.
+
+use std::io;
+use std::path::Path;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::api::{SessionInfo, Unknown};
+use crate::defaults::CONTROL_TIMEOUT;
+use crate::text::printable;
+
+/// Why a request came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens there, or somebody who does not answer.
+    #[error("{0}")]
+    Connect(#[source] io::Error),
+    /// The gateway went, or does not speak HTTP.
+    #[error("{0}")]
+    Lost(#[from] hyper::Error),
+    /// No device has this address; these are there.
+    #[error("no device with this address is connected")]
+    Unknown(Vec<SessionInfo>),
+    /// The gateway does not do it, and says why.
+    #[error("{}", printable(.0.as_bytes()))]
+    Refused(String),
+    /// An answer that is none, as of a gateway of another version.
+    #[error("an answer that cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+}
+
+/// A connection to a gateway. The gateway stops what was commanded over it when it is dropped.
+#[derive(Debug)]
+pub struct Client {
+    requests: SendRequest<Full<Bytes>>,
+    _connection: AbortOnDropHandle<()>,
+}
+
+impl Client {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`ClientError::Connect`]
+    pub async fn connect(socket: &Path) -> Result<Self, ClientError> {
+        let stream = timeout(CONTROL_TIMEOUT, UnixStream::connect(socket)).await;
+        let stream = stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let (requests, connection) = handshake(TokioIo::new(stream.map_err(ClientError::Connect)?)).await?;
+        // How it ended is what the request in progress says.
+        let connection = tokio::spawn(async move { connection.await.unwrap_or_default() });
+        Ok(Self {
+            requests,
+            _connection: AbortOnDropHandle::new(connection),
+        })
+    }
+
+    /// The sessions, by address.
+    ///
+    /// # Errors
+    /// A gateway that does not answer, or not in these words.
+    pub async fn sessions(&mut self) -> Result<Vec<SessionInfo>, ClientError> {
+        let asked = async { json(self.request(Method::GET, "/sessions", Bytes::new()).await?).await };
+        let answer = timeout(CONTROL_TIMEOUT, asked).await;
+        answer.unwrap_or_else(|_| Err(ClientError::Connect(io::ErrorKind::TimedOut.into())))
+    }
+
+    /// The frames of a device from now on, over all its sessions.
+    ///
+    /// # Errors
+    /// [`ClientError::Unknown`], or a gateway that does not answer.
+    pub async fn follow(&mut self, address: &str) -> Result<Lines, ClientError> {
+        let path = format!("{}?follow", frames_path(address));
+        let answer = self.request(Method::GET, &path, Bytes::new()).await?;
+        Ok(Lines {
+            body: answer.into_body(),
+            read: BytesMut::new(),
+        })
+    }
+
+    /// Sends a frame to a device; done when its link took it. Dropping the future may lose the connection.
+    ///
+    /// # Errors
+    /// [`ClientError::Unknown`], or [`ClientError::Refused`] in words.
+    pub async fn send(&mut self, address: &str, frame: Bytes) -> Result<(), ClientError> {
+        let answer = self.request(Method::POST, &frames_path(address), frame).await?;
+        // Read to the end, so that the connection can be used again.
+        answer.collect().await?;
+        Ok(())
+    }
+
+    async fn request(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost");
+        let request = request.body(Full::new(body)).expect("a path of plain ASCII");
+        self.requests.ready().await?;
+        let answer = self.requests.send_request(request).await?;
+        match answer.status() {
+            status if status.is_success() => Ok(answer),
+            StatusCode::NOT_FOUND => Err(ClientError::Unknown(json::<Unknown>(answer).await?.sessions)),
+            status => {
+                let text = answer.collect().await?.to_bytes();
+                let text = String::from_utf8_lossy(&text).trim_end().to_owned();
+                Err(ClientError::Refused(if text.is_empty() {
+                    status.to_string()
+                } else {
+                    text
+                }))
+            }
+        }
+    }
+}
+
+async fn json<T: DeserializeOwned>(answer: Response<Incoming>) -> Result<T, ClientError> {
+    Ok(serde_json::from_slice(&answer.collect().await?.to_bytes())?)
+}
+
+/// An address may hold anything, `/` and `..` too.
+fn frames_path(address: &str) -> String {
+    let encoded: String = address.bytes().map(|b| format!("%{b:02X}")).collect();
+    format!("/sessions/{encoded}/frames")
+}
+
+/// Lines as they come.
+#[derive(Debug)]
+pub struct Lines {
+    body: Incoming,
+    read: BytesMut,
+}
+
+impl Lines {
+    /// The next line, without its end; `None` when the gateway ended the stream. Cancel safe.
+    ///
+    /// # Errors
+    /// A connection that broke.
+    pub async fn next(&mut self) -> Result<Option<String>, ClientError> {
+        loop {
+            if let Some(end) = self.read.iter().position(|b| *b == b'\n') {
+                let line = self.read.split_to(end);
+                self.read.advance(1);
+                return Ok(Some(String::from_utf8_lossy(&line).into_owned()));
+            }
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(frame) => {
+                    if let Ok(data) = frame?.into_data() {
+                        self.read.extend_from_slice(&data);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The Unix socket itself: where it is, that it is one user's alone, and that it goes with its gateway.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Extension;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::ControlAt;
+use super::api::{self, Hand};
+use crate::defaults::{CONTROL_CLOSE_TIMEOUT, CONTROL_TIMEOUT};
+use crate::registry::Registry;
+
+/// Out of file descriptors is the usual reason why accept fails: nothing gets better before somebody leaves.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The directory for it cannot be made, or is not this user's alone.
+    #[error("{}: {source}", path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something else has its place.
+    #[error("{} is there already, and is not a socket", .0.display())]
+    NotASocket(PathBuf),
+    /// Another gateway answers there.
+    #[error("another gateway has {}", .0.display())]
+    InUse(PathBuf),
+    /// The system does not make it.
+    #[error("{}: {source}", path.display())]
+    Bind {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A control socket that is open. Dropping it removes it.
+#[derive(Debug)]
+pub struct Control {
+    listener: UnixListener,
+    file: SocketFile,
+}
+
+impl Control {
+    /// Opens the socket of a gateway whose devices connect to that port.
+    ///
+    /// # Errors
+    /// A directory that is not private, a path that is taken by something that is alive.
+    pub async fn open(at: &ControlAt, device_port: u16) -> Result<Self, ControlError> {
+        let path = match at {
+            ControlAt::Path(path) => path.clone(),
+            ControlAt::RuntimeDirectory => private_directory()?.join(format!("{device_port}.sock")),
+        };
+        clear(&path).await?;
+        let failed = |source| ControlError::Bind {
+            path: path.clone(),
+            source,
+        };
+        let listener = UnixListener::bind(&path).map_err(failed)?;
+        let made = fs::symlink_metadata(&path).map_err(failed)?;
+        let file = SocketFile {
+            path: path.clone(),
+            identity: (made.dev(), made.ino()),
+        };
+        // Until here the mode was the umask's; whoever came meanwhile is turned away by `is_ours`.
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(failed)?;
+        Ok(Self { listener, file })
+    }
+
+    /// Opens it, or says once that `monitor` will not find this gateway, which runs all the same.
+    pub async fn open_or_warn(at: &ControlAt, device_port: u16) -> Option<Self> {
+        match Self::open(at, device_port).await {
+            Ok(control) => {
+                debug!("control socket: {}", control.file.path.display());
+                Some(control)
+            }
+            Err(e) => {
+                warn!("no control socket, so that monitor does not find this gateway: {e}");
+                None
+            }
+        }
+    }
+
+    /// Serves until `stop` is cancelled, and a tenth of a second longer at most; then removes the socket.
+    pub async fn serve(self, registry: Arc<Registry>, stop: CancellationToken) {
+        let Self { listener, file } = self;
+        let router = api::router(registry, stop.clone());
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(_) = connections.join_next() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) if is_ours(&stream) => {
+                        connections.spawn(connection(stream, router.clone(), stop.clone()));
+                    }
+                    Ok(_) => warn!("control socket: another user was turned away"),
+                    Err(e) => {
+                        debug!("control socket: {e}");
+                        tokio::select! {
+                            () = stop.cancelled() => break,
+                            () = tokio::time::sleep(ACCEPT_RETRY) => {}
+                        }
+                    }
+                },
+            }
+        }
+        drop(listener);
+        drop(file);
+        // Streams end by themselves; what is not read by then never is.
+        let _ = timeout(CONTROL_CLOSE_TIMEOUT, async {
+            while connections.join_next().await.is_some() {}
+        })
+        .await;
+        connections.shutdown().await;
+    }
+}
+
+async fn connection(stream: UnixStream, router: Router, stop: CancellationToken) {
+    let hand = Arc::new(Hand::default());
+    let service = TowerToHyperService::new(router.layer(Extension(hand)));
+    let mut connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(e) = ended {
+        debug!("control connection: {e}");
+    }
+}
+
+/// Whether the far end is this user, or the administrator, whom nothing keeps out.
+fn is_ours(stream: &UnixStream) -> bool {
+    stream
+        .peer_cred()
+        .is_ok_and(|peer| peer.uid() == 0 || peer.uid() == own_user())
+}
+
+fn own_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// The socket's name in the file system. Dropping it removes that, unless somebody else has put another there.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|now| (now.dev(), now.ino()) == self.identity) {
+            // One that stays is found stale by the next gateway.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Removes a socket that a gateway left behind when it was killed.
+async fn clear(path: &Path) -> Result<(), ControlError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => return Err(ControlError::NotASocket(path.to_owned())),
+        Ok(_) => {}
+        // Whatever else is wrong with the path, the bind says it.
+        Err(_) => return Ok(()),
+    }
+    match timeout(CONTROL_TIMEOUT, UnixStream::connect(path)).await {
+        Ok(Err(e)) if e.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(|source| ControlError::Bind {
+                path: path.to_owned(),
+                source,
+            })
+        }
+        // Gone since we looked.
+        Ok(Err(e)) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(Err(source)) => Err(ControlError::Bind {
+            path: path.to_owned(),
+            source,
+        }),
+        Ok(Ok(_)) | Err(_) => Err(ControlError::InUse(path.to_owned())),
+    }
+}
+
+/// Where control sockets are, the first choice first. A gateway that was started without `XDG_RUNTIME_DIR`, as from a
+/// service manager of the system, is in the second.
+pub fn directories() -> Vec<PathBuf> {
+    let runtime = dirs::runtime_dir().map(|directory| directory.join("wsdm-gateway"));
+    let temporary = std::env::temp_dir().join(format!("wsdm-gateway-{}", own_user()));
+    runtime.into_iter().chain([temporary]).collect()
+}
+
+/// The first of [`directories`] that is there, or can be made, for this user alone.
+fn private_directory() -> Result<PathBuf, ControlError> {
+    let mut failed = None;
+    for path in directories() {
+        match make_private(&path) {
+            Ok(()) => return Ok(path),
+            Err(source) => failed = Some(ControlError::Directory { path, source }),
+        }
+    }
+    Err(failed.expect("there is always a temporary directory to try"))
+}
+
+fn make_private(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => check_private(path),
+        other => other,
+    }
+}
+
+/// In a temporary directory anybody may have been there first.
+fn check_private(path: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    if !found.is_dir() || found.uid() != own_user() {
+        return Err(io::Error::other("is not a directory of this user's"));
+    }
+    if found.mode() & 0o077 != 0 {
+        fs::set_permissions(path, Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// The sockets of this user's gateways that answer.
+pub async fn running() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for directory in directories() {
+        if check_private(&directory).is_err() {
+            continue;
+        }
+        // A directory that cannot be read holds nothing for us.
+        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+        found.extend(
+            entries
+                .map(|entry| entry.path())
+                .filter(|path| path.extension().is_some_and(|e| e == "sock")),
+        );
+    }
+    found.sort();
+    let probes = found.into_iter().map(|path| async move {
+        let answers = timeout(CONTROL_TIMEOUT, UnixStream::connect(&path)).await;
+        matches!(answers, Ok(Ok(_))).then_some(path)
+    });
+    futures::future::join_all(probes)
+        .await
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::client::Client;
+    use crate::handshake::{Address, Handshake, Identifier};
+    use crate::link::Peer;
+
+    #[tokio::test]
+    async fn one_who_leaves_a_device_that_says_nothing_is_missed_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let control = Control::open(&ControlAt::Path(path.clone()), 0).await.unwrap();
+        let registry = Arc::new(Registry::default());
+        let handshake = Handshake::new(
+            Identifier::new("LVSDevice").unwrap(),
+            Address::new("one").unwrap(),
+        );
+        let peer = Peer::Websocket("127.0.0.1:1".parse().unwrap());
+        let entry = registry.admit(handshake, peer).await.unwrap();
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(control.serve(registry, stop.clone()));
+        let mut client = Client::connect(&path).await.unwrap();
+        let mut lines = client.follow("one").await.unwrap();
+        assert!(lines.next().await.unwrap().is_some() && entry.handle().tap.is_watched());
+        drop((lines, client));
+        timeout(Duration::from_secs(20), async {
+            while entry.handle().tap.is_watched() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("nobody watches");
+        stop.cancel();
+        serving.await.unwrap();
+    }
+
+    #[test]
+    fn a_directory_of_others_is_not_used_and_ones_own_is_made_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("own");
+        fs::create_dir(&own).unwrap();
+        fs::set_permissions(&own, Permissions::from_mode(0o755)).unwrap();
+        make_private(&own).unwrap();
+        assert_eq!(fs::metadata(&own).unwrap().mode() & 0o777, 0o700);
+        // Whoever owns what a link leads to, the link may be moved.
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&own, &link).unwrap();
+        make_private(&link).unwrap_err();
+    }
+}

@@ -1,0 +1,36 @@
+use std::future::{Future, poll_fn};
+
+use super::*;
+use crate::handshake::Identifier;
+
+#[tokio::test]
+async fn a_frame_whose_sender_gave_up_is_not_written_and_the_queue_is_bounded() {
+    let handshake = Handshake::new(
+        Identifier::new("LVSDevice").unwrap(),
+        Address::new("one").unwrap(),
+    );
+    let peer = Peer::Websocket("127.0.0.1:1".parse().unwrap());
+    let entry = Arc::new(Registry::default())
+        .admit(handshake, peer)
+        .await
+        .unwrap();
+    let handle = entry.handle().clone();
+    let mut waiting = Vec::new();
+    for i in 0..INJECT_QUEUE as u8 {
+        let mut sent = Box::pin(handle.inject(Frame::from(vec![i])));
+        let pending = poll_fn(|cx| Poll::Ready(sent.as_mut().poll(cx).is_pending())).await;
+        assert!(pending);
+        waiting.push(sent);
+    }
+    assert_eq!(handle.inject(Frame::from(vec![99])).await, Err(InjectError::Busy));
+    drop(waiting.remove(0));
+    let first = handle.take_injected().expect("one that is still wanted");
+    assert_eq!(first.frame, Frame::from(vec![1]));
+    first.written.send(()).expect("somebody waits");
+    assert_eq!(waiting.remove(0).await, Ok(()));
+    drop(entry);
+    assert_eq!(waiting.remove(0).await, Err(InjectError::Gone));
+    assert_eq!(handle.inject(Frame::from(vec![99])).await, Err(InjectError::Gone));
+    // Nor does a stop wait for a session that is over.
+    handle.stop_outputs().await;
+}

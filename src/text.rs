@@ -1,0 +1,185 @@
+//! Bytes as text that a terminal can show, and back.
+
+use std::fmt::Write;
+
+/// Bytes as text that a terminal can show: controls and what is not UTF-8 are escaped. [`unescape`] reads it back.
+pub fn printable(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '"' | '\'' => out.push(c),
+                c => out.extend(c.escape_debug()),
+            }
+        }
+        for byte in chunk.invalid() {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "\\x{byte:02x}");
+        }
+    }
+    out
+}
+
+/// Whether bytes are text as people write it: nothing in them is shown as a code, line ends and tabs apart.
+pub fn is_text(bytes: &[u8]) -> bool {
+    let plain = |c: char| matches!(c, '\n' | '\r' | '\t' | '\\' | '"' | '\'') || c.escape_debug().len() == 1;
+    std::str::from_utf8(bytes).is_ok_and(|text| text.chars().all(plain))
+}
+
+/// Bytes as two hexadecimal digits each.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+/// The bytes of [`hex`]; `None` where that is not what it is.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |b: u8| char::from(b).to_digit(16);
+    let pairs = text.as_bytes().chunks(2);
+    pairs
+        .map(|pair| match *pair {
+            [high, low] => u8::try_from(digit(high)? * 16 + digit(low)?).ok(),
+            _ => None,
+        })
+        .collect()
+}
+
+/// An escape that means nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} at character {at} is no escape; there are \\n \\r \\t \\0 \\xNN \\u{{NNNN}} and \\\\", printable(escape.as_bytes()).replace("\\\\", "\\"))]
+pub struct EscapeError {
+    /// Its first characters, from the backslash on.
+    pub escape: String,
+    /// Which character of the text the backslash is, the first being 1.
+    pub at: usize,
+}
+
+/// Text as people type it to bytes: `\n`, `\r`, `\t`, `\0`, `\xNN` (one byte), `\u{NNNN}` (a character) and `\\`.
+///
+/// # Errors
+/// The first escape that is none of these.
+pub fn unescape(text: &str) -> Result<Vec<u8>, EscapeError> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find('\\') {
+        out.extend_from_slice(&rest.as_bytes()[..start]);
+        let escape = &rest[start..];
+        let Some(length) = escape_at(escape, &mut out) else {
+            let before = text.len() - escape.len();
+            return Err(EscapeError {
+                escape: escape
+                    .chars()
+                    .take(if escape.starts_with("\\x") { 4 } else { 2 })
+                    .collect(),
+                at: text[..before].chars().count() + 1,
+            });
+        };
+        rest = &escape[length..];
+    }
+    out.extend_from_slice(rest.as_bytes());
+    Ok(out)
+}
+
+/// Reads the escape that `text` begins with; its length in bytes.
+fn escape_at(text: &str, out: &mut Vec<u8>) -> Option<usize> {
+    let simple = match text.as_bytes().get(1)? {
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        b'0' => 0,
+        b'\\' => b'\\',
+        b'x' => {
+            out.extend(unhex(text.get(2..4)?)?);
+            return Some(4);
+        }
+        b'u' => {
+            let (digits, _) = text.get(2..)?.strip_prefix('{')?.split_once('}')?;
+            // The parser of integers would take a sign.
+            let code = digits
+                .bytes()
+                .all(|b| b.is_ascii_hexdigit())
+                .then(|| u32::from_str_radix(digits, 16));
+            let c = char::from_u32(code?.ok()?)?;
+            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            return Some(digits.len() + 4);
+        }
+        _ => return None,
+    };
+    out.push(simple);
+    Some(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn nothing_printable_moves_a_cursor() {
+        assert_eq!(
+            printable(b"a\x1b[2J\n\"q\" \xff\xc3\xbc"),
+            "a\\u{1b}[2J\\n\"q\" \\xff\u{fc}"
+        );
+        assert!(!printable("\u{202e}\u{9b}".as_bytes()).contains(['\u{202e}', '\u{9b}']));
+    }
+
+    #[test]
+    fn escapes_are_read() {
+        assert_eq!(unescape(r"DSTOP\n").unwrap(), b"DSTOP\n");
+        assert_eq!(
+            unescape(r"\x00\xfFä\\n\r\t\u{e4}").unwrap(),
+            b"\0\xff\xc3\xa4\\n\r\t\xc3\xa4"
+        );
+    }
+
+    #[test]
+    fn a_wrong_escape_is_told_with_its_place() {
+        for (text, escape, at) in [
+            (r"äb\q", r"\q", 3),
+            (r"\", r"\", 1),
+            (r"\x1", r"\x1", 1),
+            (r"a\xäää", r"\xää", 2),
+            (r"\u{+41}", r"\u", 1),
+            (r"\u{d800}", r"\u", 1),
+        ] {
+            let wanted = EscapeError {
+                escape: escape.to_owned(),
+                at,
+            };
+            assert_eq!(unescape(text), Err(wanted), "{text}");
+        }
+        assert!(
+            unescape("\\\u{1b}")
+                .unwrap_err()
+                .to_string()
+                .starts_with(r"\\u{1b} at character 1")
+        );
+    }
+
+    #[test]
+    fn text_is_what_needs_no_codes() {
+        assert!(is_text("Vibrate:20;\r\n\t\"ä\\".as_bytes()));
+        for bytes in [
+            &b"\x1b[2J"[..],
+            b"\0",
+            b"\xff",
+            "\u{202e}".as_bytes(),
+            "\u{9b}".as_bytes(),
+        ] {
+            assert!(!is_text(bytes), "{bytes:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_can_be_sent(bytes: Vec<u8>) {
+            let shown = printable(&bytes);
+            prop_assert!(!shown.chars().any(char::is_control));
+            prop_assert_eq!(unescape(&shown).unwrap(), bytes.clone());
+            prop_assert_eq!(unhex(&hex(&bytes)).unwrap(), bytes);
+        }
+    }
+}
