@@ -9,6 +9,7 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::cmd::monitor::MonitorArgs;
+use crate::cmd::ports::PortsArgs;
 use crate::cmd::simulate::SimulateArgs;
 use crate::logging::LogFormat;
 
@@ -108,6 +109,9 @@ pub enum Command {
         after_help = "Examples:\n  wsdm-gateway monitor --device 8A3D9FAC2A45\n  wsdm-gateway monitor --device 8A3D9FAC2A45 --send 'Battery;'\n  wsdm-gateway monitor --device my-stroker --send 'DSTOP\\n' --json"
     )]
     Monitor(MonitorArgs),
+    /// Say which serial ports there are, what they are, whether they can be opened, and which entry takes them
+    #[command(after_help = "Examples:\n  wsdm-gateway ports\n  wsdm-gateway ports --watch")]
+    Ports(PortsArgs),
     /// Print completions for a shell
     #[command(
         after_help = "Example:\n  wsdm-gateway completions bash > ~/.local/share/bash-completion/completions/wsdm-gateway"

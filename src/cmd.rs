@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod monitor;
+pub mod ports;
 pub mod run;
 pub mod simulate;
 pub mod udcf;
@@ -26,6 +27,7 @@ pub fn execute(cli: Cli, on_command_line: &OnCommandLine) -> Result<(), Error> {
         Command::Udcf(command) => udcf::udcf(command),
         Command::Simulate(args) => block_on(simulate::simulate(args))?,
         Command::Monitor(args) => block_on(monitor::monitor(args))?,
+        Command::Ports(args) => block_on(ports::ports(args))?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "wsdm-gateway", &mut script);

@@ -43,6 +43,9 @@ pub enum Error {
     /// A simulated device ended.
     #[error(transparent)]
     Simulate(#[from] SimulateError),
+    /// The system does not list its serial ports.
+    #[error("cannot list the serial ports: {0}")]
+    Ports(#[source] io::Error),
     /// Output could not be written.
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
@@ -61,7 +64,7 @@ impl Error {
             Self::Gateway(e) => e.hint(),
             Self::Monitor(e) => e.hint(),
             Self::Simulate(e) => e.hint(),
-            Self::Output(_) | Self::Runtime(_) => None,
+            Self::Ports(_) | Self::Output(_) | Self::Runtime(_) => None,
         }
     }
 
@@ -71,9 +74,12 @@ impl Error {
             Self::Usage { .. } | Self::Config(_) | Self::Udcf(_) | Self::Gateway(GatewayError::Udcf(_)) => {
                 EXIT_USAGE
             }
-            Self::Gateway(_) | Self::Monitor(_) | Self::Simulate(_) | Self::Output(_) | Self::Runtime(_) => {
-                EXIT_FAILED
-            }
+            Self::Gateway(_)
+            | Self::Monitor(_)
+            | Self::Simulate(_)
+            | Self::Ports(_)
+            | Self::Output(_)
+            | Self::Runtime(_) => EXIT_FAILED,
         }
     }
 }

@@ -111,6 +111,7 @@ fn help_is_as_it_was_last_looked_at() {
         ("run", &["run", "--help"]),
         ("simulate", &["simulate", "--help"]),
         ("monitor", &["monitor", "--help"]),
+        ("ports", &["ports", "--help"]),
         ("udcf", &["udcf", "--help"]),
         ("udcf-add", &["udcf", "add", "--help"]),
     ] {

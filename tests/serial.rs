@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use buttplug_client::device::ClientDeviceOutputCommand;
-use common::process::Process;
+use common::process::{Process, is_root, program_for_everybody};
 use common::pty::Board;
 use common::{RawDevice, Running, client, listed, relaying, settings, vibrate, within};
 use tempfile::TempDir;
@@ -394,13 +394,10 @@ async fn a_port_that_is_forbidden_is_said_with_the_group_that_may() {
     let board = Board::plug(&home.path().join("tty"));
     let node = board.port.canonicalize().unwrap();
     std::fs::set_permissions(&node, std::fs::Permissions::from_mode(0o600)).unwrap();
-    std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     if !is_root() {
         std::fs::set_permissions(&node, std::fs::Permissions::from_mode(0o000)).unwrap();
     }
-    // A place that nobody can reach, unlike a build directory in somebody's home.
-    let program = home.path().join("wsdm-gateway");
-    std::fs::copy(env!("CARGO_BIN_EXE_wsdm-gateway"), &program).unwrap();
+    let program = program_for_everybody(home.path());
     let file = home.path().join("gateway.toml");
     std::fs::write(&file, entry(&board.port, LOVENSE)).unwrap();
     let mut run = tokio::process::Command::new(&program);
@@ -424,10 +421,6 @@ async fn a_port_that_is_forbidden_is_said_with_the_group_that_may() {
     let mut rest = String::new();
     log.read_to_string(&mut rest).await.unwrap();
     assert!(!rest.contains("cannot be opened"), "said once: {rest}");
-}
-
-fn is_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
 }
 
 #[test]

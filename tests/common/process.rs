@@ -1,6 +1,7 @@
 //! The program in a process of its own.
 
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -74,4 +75,24 @@ impl Process {
             .expect("a status")
             .code()
     }
+}
+
+/// The program where every user may run it: a build directory in somebody's home is not such a place.
+pub fn program_for_everybody(folder: &Path) -> PathBuf {
+    let copy = folder.join("wsdm-gateway");
+    if !copy.exists() {
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).expect("our own folder");
+        // Not copied by this process: a child that another test starts meanwhile would hold the file open for
+        // writing, and then it cannot be run.
+        let copied = std::process::Command::new("cp")
+            .args([Path::new(env!("CARGO_BIN_EXE_wsdm-gateway")), &copy])
+            .status();
+        assert!(copied.expect("cp").success());
+    }
+    copy
+}
+
+/// Root passes every mode.
+pub fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
