@@ -132,23 +132,93 @@ async fn rate(url: &str, devices: usize) -> f64 {
     rate
 }
 
+/// nginx as a websocket proxy, where it is installed: what a relay that knows nothing of devices costs.
+struct Nginx {
+    child: std::process::Child,
+    url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Nginx {
+    async fn start(echo: &str) -> Option<Self> {
+        let program = Path::new("/usr/sbin/nginx");
+        if !program.exists() {
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a directory");
+        let port = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = port.local_addr().expect("bound");
+        drop(port);
+        let at = folder.path().display();
+        let echo = echo.trim_start_matches("ws://");
+        let config = format!(
+            "daemon off; pid {at}/pid; error_log {at}/log; worker_processes auto;\n\
+             events {{ worker_connections 4096; }}\n\
+             http {{ access_log off; server {{ listen {address}; location / {{\n\
+               proxy_pass http://{echo}; proxy_http_version 1.1; proxy_read_timeout 1h;\n\
+               proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;\n\
+             }} }} }}\n"
+        );
+        let file = folder.path().join("nginx.conf");
+        std::fs::write(&file, config).expect("a file");
+        let child = std::process::Command::new(program)
+            .args(["-c", file.to_str().expect("text"), "-e", &format!("{at}/log")])
+            .spawn()
+            .expect("nginx");
+        while tokio::net::TcpStream::connect(address).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Some(Self {
+            child,
+            url: format!("ws://{address}"),
+            _folder: folder,
+        })
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Its workers go with it only when it is asked.
+        let pid = self.child.id().to_string();
+        let _ = std::process::Command::new("kill").arg(pid).status();
+        let _ = self.child.wait();
+    }
+}
+
 /// Returns the bare echo's p50 in microseconds.
 async fn relay() -> f64 {
     let state = tempfile::tempdir().expect("a directory");
     let echo = Server::itself("--echo");
     let gateway = Server::gateway(&state, &["--upstream", echo.url("echo")]);
+    let nginx = Nginx::start(echo.url("echo")).await;
     println!("websocket device, there and back");
-    // In turns, so that a change of the machine's mood hits both.
-    let (mut direct, mut relayed) = (Vec::new(), Vec::new());
+    // In turns, so that a change of the machine's mood hits all of them.
+    let (mut direct, mut relayed, mut proxied) = (Vec::new(), Vec::new(), Vec::new());
     let mut near = device(echo.url("echo"), 0).await;
     let mut far = device(gateway.url("devices"), 0).await;
+    let mut beside = match &nginx {
+        Some(nginx) => Some(device(&nginx.url, 0).await),
+        None => None,
+    };
     for _ in 0..4 {
         direct.extend(round_trips(&mut near).await);
         relayed.extend(round_trips(&mut far).await);
+        if let Some(beside) = &mut beside {
+            proxied.extend(round_trips(beside).await);
+        }
     }
     println!("  bare echo        {}", percentiles(direct.clone()));
     println!("  through relay    {}", percentiles(relayed.clone()));
     let bare = percentile(&mut direct, 0.5);
+    if proxied.is_empty() {
+        println!("  through nginx    not installed");
+    } else {
+        println!("  through nginx    {}", percentiles(proxied.clone()));
+        println!(
+            "  p50 through nginx is {:.2} times the bare one",
+            percentile(&mut proxied, 0.5) / bare
+        );
+    }
     println!(
         "  p50 through relay is {:.2} times the bare one",
         percentile(&mut relayed, 0.5) / bare
@@ -160,8 +230,12 @@ async fn relay() -> f64 {
             rate(echo.url("echo"), devices).await,
             rate(gateway.url("devices"), devices).await,
         );
+        let proxied = match &nginx {
+            Some(nginx) => format!("   through nginx {:>8.0}", rate(&nginx.url, devices).await),
+            None => String::new(),
+        };
         println!(
-            "  {devices:>3} devices      bare {bare:>8.0}   through relay {relayed:>8.0}   {:.2} of it",
+            "  {devices:>3} devices      bare {bare:>8.0}   through relay {relayed:>8.0}   {:.2} of it{proxied}",
             relayed / bare
         );
     }
