@@ -1,7 +1,9 @@
 //! A link: a duplex pipe of whole frames. How bytes travel; knows nothing of Buttplug.
 
 pub mod dial;
+pub mod stream;
 pub mod target;
+pub mod tls;
 pub mod websocket;
 
 use std::fmt;
