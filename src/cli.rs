@@ -142,9 +142,12 @@ pub struct RunArgs {
         alias = "user-device-config-file"
     )]
     pub udcf: Option<String>,
-    /// Give every device to this WSDM server instead of the Buttplug server inside
+    /// Give every device to this WSDM server, ws:// or wss://, instead of the Buttplug server inside
     #[arg(long, value_name = "URL", env = "WSDM_GATEWAY_UPSTREAM")]
     pub upstream: Option<String>,
+    /// Trust the CAs of this PEM file, and no others, where that is wss:// [default: the system's]
+    #[arg(long, value_name = "FILE", env = "WSDM_GATEWAY_UPSTREAM_CA")]
+    pub upstream_ca: Option<String>,
     /// Devices must connect to /?token=TOKEN
     #[arg(
         long,

@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::control::ControlAt;
 use crate::defaults;
 use crate::link::target::Target;
+use crate::link::tls::Tls;
 use layers::Reader;
 pub use layers::{Given, Layers, Source};
 pub use serial::{PortSource, SerialSettings};
@@ -79,6 +80,8 @@ pub struct ClientSettings {
 pub struct UpstreamSettings {
     /// The Websocket Device Manager server that gets every device.
     pub relay: Target,
+    /// Whom to trust where that is `wss://`.
+    pub tls: Tls,
     /// How long devices are kept while it is away.
     pub grace: Duration,
 }
@@ -138,6 +141,8 @@ pub struct Loaded {
     pub shown: Vec<Shown>,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    /// What holds, but hardly does what is meant, one sentence each.
+    pub warnings: Vec<String>,
 }
 
 impl Loaded {
@@ -158,12 +163,13 @@ impl Loaded {
         }
         let mut reader = Reader::new(layers, problems);
         let settings = settings(&mut reader, read.as_deref());
-        let (shown, problems) = reader.finish();
+        let (shown, problems, warnings) = reader.finish();
         if problems.is_empty() {
             Ok(Self {
                 settings,
                 shown,
                 file: read,
+                warnings,
             })
         } else {
             Err(ConfigError(problems))
@@ -174,6 +180,7 @@ impl Loaded {
 /// The keys, in the order of the example.
 fn settings(reader: &mut Reader, file: Option<&Path>) -> Settings {
     let ms = |d: Duration| d.as_millis() as u64;
+    let folder = file.and_then(Path::parent);
     let mut devices = DeviceSettings {
         listen: reader.addr("devices.listen", defaults::DEVICE_LISTEN),
         token: reader.secret("devices.token"),
@@ -207,12 +214,17 @@ fn settings(reader: &mut Reader, file: Option<&Path>) -> Settings {
         ),
     };
     let relay = reader.target("upstream.relay");
+    let ca = reader.path("upstream.ca", folder, None, "the system's");
     let grace = reader.seconds(
         "upstream.upstream_grace_s",
         defaults::UPSTREAM_GRACE.as_secs(),
         defaults::GRACE_RANGE_S,
     );
-    let upstream = relay.map(|relay| UpstreamSettings { relay, grace });
+    let upstream = relay.map(|relay| UpstreamSettings {
+        tls: tls(reader, &relay, ca.as_deref()),
+        relay,
+        grace,
+    });
     if let Some(upstream) = &upstream
         && let Some(theirs) = upstream.relay.local_port()
     {
@@ -240,7 +252,6 @@ fn settings(reader: &mut Reader, file: Option<&Path>) -> Settings {
             "is the address that devices connect to; each needs its own".to_owned(),
         );
     }
-    let folder = file.and_then(Path::parent);
     let state_default = state_folder().map(|folder| folder.join("state.json"));
     Settings {
         devices,
@@ -256,6 +267,29 @@ fn settings(reader: &mut Reader, file: Option<&Path>) -> Settings {
         ),
         control: None,
     }
+}
+
+/// Whom to trust upstream; what is missing for it is a problem of the key that asks for it.
+fn tls(reader: &mut Reader, relay: &Target, ca: Option<&Path>) -> Tls {
+    let tls = Tls::system();
+    match ca {
+        // Not a problem: a command line may replace the URL of a file that names a CA.
+        Some(_) if !relay.is_tls() => reader.warning(
+            "upstream.ca",
+            format!("is not used, for {relay} is not encrypted; where it should be, write wss://"),
+        ),
+        Some(ca) => match Tls::with_ca(ca) {
+            Ok(tls) => return tls,
+            Err(e) => reader.problem("upstream.ca", format!("{e}; {}", e.hint())),
+        },
+        None if relay.is_tls() => {
+            if let Err(e) = tls.connector() {
+                reader.problem("upstream.relay", format!("{e}; {}", e.hint()));
+            }
+        }
+        None => {}
+    }
+    tls
 }
 
 /// The gateway.toml that is read without being named.

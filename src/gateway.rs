@@ -190,7 +190,12 @@ impl Gateway {
         let admission = Admission::new(&settings.devices, udcf.websocket_names(), dcm.clone());
         let (upstream, admission, inside, clients) = match settings.upstream {
             Some(upstream) => {
-                let relay = Relay::new(upstream.relay, settings.devices.ping_interval, upstream.grace);
+                let relay = Relay::new(
+                    upstream.relay,
+                    upstream.tls,
+                    settings.devices.ping_interval,
+                    upstream.grace,
+                );
                 (Upstream::Relay(relay), admission.any_name(), None, None)
             }
             None => {

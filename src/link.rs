@@ -4,7 +4,9 @@ pub mod dial;
 pub mod framing;
 pub mod outbox;
 pub mod serial;
+pub mod stream;
 pub mod target;
+pub mod tls;
 pub mod websocket;
 
 use std::fmt;

@@ -311,6 +311,7 @@ fn init_prints_a_configuration_that_holds_with_all_its_comments_taken_off() {
         "devices.origins",
         "devices.on_close",
         "upstream.relay",
+        "upstream.ca",
         "udcf.path",
         "state.path",
     ];

@@ -42,6 +42,7 @@ pub(super) fn check(args: RunArgs, on_command_line: &OnCommandLine) -> Result<()
             "ok": true,
             "file": loaded.file,
             "settings": loaded.shown,
+            "warnings": loaded.warnings,
             "udcf": { "migration": udcf.summary(), "warnings": udcf.warnings(), "websocket": names },
         });
         return print(&format!("{all:#}\n"));
@@ -62,9 +63,9 @@ pub(super) fn check(args: RunArgs, on_command_line: &OnCommandLine) -> Result<()
     for (name, protocol) in names {
         text += &format!("  {name}  {protocol}\n");
     }
-    for line in udcf
-        .summary()
-        .into_iter()
+    let warnings = loaded.warnings.iter().map(String::as_str);
+    for line in warnings
+        .chain(udcf.summary())
         .chain(udcf.warnings().iter().map(String::as_str))
     {
         text += &format!("\n{line}\n");

@@ -21,6 +21,9 @@ pub(super) async fn run(args: RunArgs, on_command_line: &OnCommandLine) -> Resul
     if let Some(file) = &loaded.file {
         info!("read {}", file.display());
     }
+    for warning in &loaded.warnings {
+        warn!("{warning}");
+    }
     let mut settings = loaded.settings;
     settings.control = Some(control.map_or(ControlAt::RuntimeDirectory, |path| ControlAt::Path(path.into())));
     let token = settings.devices.token.is_some();
@@ -112,6 +115,7 @@ pub(super) fn load(args: RunArgs, on_command_line: &OnCommandLine) -> Result<Loa
         ("devices.listen", "device_listen", args.device_listen),
         ("clients.listen", "client_listen", args.client_listen),
         ("upstream.relay", "upstream", args.upstream),
+        ("upstream.ca", "upstream_ca", args.upstream_ca),
         ("udcf.path", "udcf", args.udcf),
         ("devices.token", "device_token", args.device_token),
         ("clients.server_name", "server_name", args.server_name),

@@ -1,6 +1,7 @@
 //! `simulate`
 
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use tokio::sync::mpsc;
@@ -13,6 +14,7 @@ use crate::defaults::DEVICE_LISTEN;
 use crate::error::Error;
 use crate::handshake::{Address, HandshakeError, Identifier};
 use crate::link::target::Target;
+use crate::link::tls::Tls;
 use crate::simulate::live::Live;
 use crate::simulate::{DeviceOptions, Ended, Event, Kind, address, models, run, show};
 
@@ -36,9 +38,12 @@ pub struct SimulateArgs {
     /// What to be: lovense or tcode
     #[arg(value_enum, hide_possible_values = true)]
     pub protocol: Protocol,
-    /// Connect to this Websocket Device Manager server.
+    /// Connect to this Websocket Device Manager server, ws:// or wss://.
     #[arg(long, default_value_t = format!("ws://{DEVICE_LISTEN}"), env = "WSDM_GATEWAY_SIMULATE_URL")]
     pub url: String,
+    /// Trust the CAs of this PEM file, and no others, where the URL is wss:// [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// The name in the server's UDCF [default: LVSDevice or TCodeDevice]
     #[arg(long, value_name = "NAME")]
     pub identifier: Option<String>,
@@ -157,6 +162,29 @@ impl Screen {
     }
 }
 
+/// Whom to trust, where TLS is spoken; what is missing for it is said before anything is dialled.
+fn tls(target: &Target, ca: Option<&Path>) -> Result<Tls, Error> {
+    let usage = |message: String, hint: &str| Error::Usage {
+        message,
+        hint: hint.to_owned(),
+    };
+    match ca {
+        Some(_) if !target.is_tls() => Err(usage(
+            format!("--ca is for wss:// only, and {target} is not encrypted"),
+            "write wss:// in --url, or leave --ca out",
+        )),
+        Some(ca) => Tls::with_ca(ca).map_err(|e| usage(format!("--ca: {e}"), e.hint())),
+        None => {
+            let tls = Tls::system();
+            if target.is_tls() {
+                tls.connector()
+                    .map_err(|e| usage(format!("--url: {e}"), e.hint()))?;
+            }
+            Ok(tls)
+        }
+    }
+}
+
 /// What the arguments come to, one entry for each device.
 fn devices(args: &SimulateArgs, epoch: Instant) -> Result<Vec<DeviceOptions>, Error> {
     let usage = |message: String, hint: String| Error::Usage { message, hint };
@@ -164,6 +192,7 @@ fn devices(args: &SimulateArgs, epoch: Instant) -> Result<Vec<DeviceOptions>, Er
     if let Some(token) = &args.token {
         target = target.with_token(token);
     }
+    let tls = tls(&target, args.ca.as_deref())?;
     let kind = match (args.protocol, &args.model) {
         (Protocol::Lovense, None) => Kind::hush(),
         (Protocol::Lovense, Some(model)) => {
@@ -193,6 +222,7 @@ fn devices(args: &SimulateArgs, epoch: Instant) -> Result<Vec<DeviceOptions>, Er
             Ok(DeviceOptions {
                 index,
                 target: target.clone(),
+                tls: tls.clone(),
                 identifier: identifier.clone(),
                 battery: args.battery,
                 epoch,

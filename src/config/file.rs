@@ -31,7 +31,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "ping_interval_ms",
         ],
     ),
-    ("upstream", &["relay", "upstream_grace_s"]),
+    ("upstream", &["relay", "ca", "upstream_grace_s"]),
     ("udcf", &["path"]),
     ("state", &["path"]),
 ];

@@ -68,6 +68,7 @@ impl Layers {
 pub(super) struct Reader {
     layers: Layers,
     problems: Vec<Problem>,
+    warnings: Vec<String>,
     shown: Vec<Shown>,
 }
 
@@ -76,21 +77,30 @@ impl Reader {
         Self {
             layers,
             problems,
+            warnings: Vec::new(),
             shown: Vec::new(),
         }
     }
 
-    pub(super) fn finish(self) -> (Vec<Shown>, Vec<Problem>) {
-        (self.shown, self.problems)
+    /// What is shown, the problems, the warnings.
+    pub(super) fn finish(self) -> (Vec<Shown>, Vec<Problem>, Vec<String>) {
+        (self.shown, self.problems, self.warnings)
+    }
+
+    fn place(&self, key: &str) -> String {
+        let given = self.layers.0.get(key);
+        given.map_or_else(|| Source::Default.to_string(), |(_, source)| source.to_string())
+    }
+
+    /// Notes something about a key's value that is no problem.
+    pub(super) fn warning(&mut self, key: &str, warning: String) {
+        let at = self.place(key);
+        self.warnings.push(format!("{at}: {key}: {warning}"));
     }
 
     /// Notes something wrong with a key's value.
     pub(super) fn problem(&mut self, key: &str, problem: String) {
-        let at = self
-            .layers
-            .0
-            .get(key)
-            .map_or_else(|| Source::Default.to_string(), |(_, source)| source.to_string());
+        let at = self.place(key);
         self.problems.push(Problem {
             at,
             key: key.to_owned(),

@@ -3,17 +3,20 @@
 use std::time::Duration;
 
 use futures::SinkExt;
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, Message, http::StatusCode};
 
+use super::stream::Stream;
 use super::target::Target;
+use super::tls::{self, NoRoots, Tls};
 use super::websocket;
 use crate::defaults::DEVICE_LISTEN;
 use crate::handshake::Handshake;
 
-/// From the TCP connect to the end of the HTTP upgrade.
+/// From the TCP connect to the end of the HTTP upgrade, the TLS handshake included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why there is no connection.
@@ -26,6 +29,22 @@ pub enum DialError {
         target: Target,
         /// Why not.
         source: std::io::Error,
+    },
+    /// No TLS: its certificate is not trusted, or it does not speak it.
+    #[error("no TLS with {target}: {source}")]
+    Tls {
+        /// Where to.
+        target: Target,
+        /// Why not; a [`rustls::Error`] inside where it is about a certificate.
+        source: std::io::Error,
+    },
+    /// There is nothing to check its certificate with.
+    #[error("cannot connect to {target}: {source}")]
+    NoRoots {
+        /// Where to.
+        target: Target,
+        /// Why not.
+        source: NoRoots,
     },
     /// Connected, or perhaps not, but nobody answered in time.
     #[error("no answer from {} within {} s", .0, CONNECT_TIMEOUT.as_secs())]
@@ -56,12 +75,15 @@ impl DialError {
                 "is the gateway running, and does it listen there? `wsdm-gateway run` listens on {DEVICE_LISTEN} \
                  unless told otherwise"
             ),
+            Self::Tls { source, .. } => tls::hint(source).to_owned(),
+            Self::NoRoots { source, .. } => source.hint().to_owned(),
             Self::Http { status, .. } if is_denial(*status) => {
                 "where the server asks for a token, give it with --token".to_owned()
             }
             Self::Http { .. } | Self::NotWebsocket { .. } => {
                 format!(
-                    "something else listens there; the port for devices is usually {}",
+                    "something else listens there; the port for devices is usually {}; a server behind TLS needs \
+                     wss://",
                     DEVICE_LISTEN.port()
                 )
             }
@@ -78,26 +100,37 @@ fn is_denial(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }
 
-/// Connects and sends the handshake. Takes 5 s at most. Not cancel safe: a dropped future drops the
-/// connection.
+/// Connects and sends the handshake; `tls` says whom to trust where the target is `wss://`. Takes 5 s at most. Not
+/// cancel safe: a dropped future drops the connection.
 ///
 /// # Errors
 /// See [`DialError`].
-pub async fn dial(target: &Target, handshake: &Handshake) -> Result<WebSocketStream<TcpStream>, DialError> {
-    let dialed = timeout(CONNECT_TIMEOUT, dial_without_limit(target, handshake)).await;
+pub async fn dial(
+    target: &Target,
+    handshake: &Handshake,
+    tls: &Tls,
+) -> Result<WebSocketStream<Stream>, DialError> {
+    let dialed = timeout(CONNECT_TIMEOUT, dial_without_limit(target, handshake, tls)).await;
     dialed.unwrap_or_else(|_| Err(DialError::TimedOut(target.clone())))
 }
 
 async fn dial_without_limit(
     target: &Target,
     handshake: &Handshake,
-) -> Result<WebSocketStream<TcpStream>, DialError> {
+    tls: &Tls,
+) -> Result<WebSocketStream<Stream>, DialError> {
     let no_tcp = |source| DialError::Tcp {
         target: target.clone(),
         source,
     };
     let tcp = TcpStream::connect(target.host_and_port()).await.map_err(no_tcp)?;
+    // Under TLS too: a record is a command, and should not wait for the next one.
     tcp.set_nodelay(true).map_err(no_tcp)?;
+    let stream = if target.is_tls() {
+        encrypt(target, tcp, tls).await?
+    } else {
+        Stream::Plain(tcp)
+    };
     let no_websocket = |source| match source {
         tungstenite::Error::Http(response) => DialError::Http {
             target: target.clone(),
@@ -108,11 +141,27 @@ async fn dial_without_limit(
             source: Box::new(source),
         },
     };
-    let upgrade = tokio_tungstenite::client_async_with_config(target.url(), tcp, Some(websocket::config()));
+    let upgrade =
+        tokio_tungstenite::client_async_with_config(target.url(), stream, Some(websocket::config()));
     let (mut socket, _) = upgrade.await.map_err(no_websocket)?;
     socket
         .send(Message::text(handshake.encode()))
         .await
         .map_err(no_websocket)?;
     Ok(socket)
+}
+
+async fn encrypt(target: &Target, tcp: TcpStream, tls: &Tls) -> Result<Stream, DialError> {
+    let connector = tls.connector().map_err(|source| DialError::NoRoots {
+        target: target.clone(),
+        source,
+    })?;
+    let no_tls = |source| DialError::Tls {
+        target: target.clone(),
+        source,
+    };
+    let name = ServerName::try_from(target.host_and_port().0.to_owned())
+        .map_err(|e| no_tls(std::io::Error::new(std::io::ErrorKind::InvalidInput, e)))?;
+    let tls = connector.connect(name, tcp).await.map_err(no_tls)?;
+    Ok(Stream::Tls(Box::new(tls)))
 }

@@ -1,4 +1,4 @@
-//! Where a simulated device connects: a URL as people write them.
+//! A server that is dialled: a URL as people write them.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -7,9 +7,14 @@ use tokio_tungstenite::tungstenite::http::Uri;
 
 use crate::defaults::DEVICE_LISTEN;
 
-/// A websocket server: host, port, path.
+/// The port of `wss://` where the URL names none. What has a certificate stands behind a web server's port, not
+/// behind the one of the protocol's page.
+const TLS_PORT: u16 = 443;
+
+/// A websocket server: host, port, path, and whether TLS is spoken.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
+    tls: bool,
     host: String,
     port: u16,
     path: String,
@@ -19,9 +24,6 @@ pub struct Target {
 /// Text that is no such place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// TLS, in whichever spelling.
-    #[error("\"{}\" asks for TLS, which simulated devices do not speak", .0.escape_debug())]
-    Tls(String),
     /// Another protocol.
     #[error("\"{}\" is not the address of a websocket server", .0.escape_debug())]
     Scheme(String),
@@ -38,22 +40,13 @@ pub enum TargetError {
 impl TargetError {
     /// What to write instead.
     pub fn hint(&self) -> String {
-        match self {
-            Self::Tls(text) => {
-                let rest = text.split_once("://").map_or("", |(_, rest)| rest);
-                format!(
-                    "try ws://{}; for a server behind TLS, let a tunnel on this machine unwrap it",
-                    rest.escape_debug()
-                )
-            }
-            _ => format!("write it like ws://{DEVICE_LISTEN}"),
-        }
+        format!("write it like ws://{DEVICE_LISTEN}, or wss://HOST for a server behind TLS")
     }
 }
 
 impl Target {
-    /// Reads `ws://host:port/path` with parts left out: no scheme is `ws`, no port is the one of the protocol's
-    /// page, a lone number is a port of this machine.
+    /// Reads `ws://host:port/path` or `wss://host:port/path` with parts left out: no scheme is `ws`, no port is the
+    /// one of the protocol's page, or 443 for `wss`, a lone number is a port of this machine.
     ///
     /// # Errors
     /// [`TargetError`], which has a hint.
@@ -63,12 +56,12 @@ impl Target {
             text: text.to_owned(),
             why: why.to_owned(),
         };
-        let rest = match text.split_once("://") {
-            None => text,
+        let (tls, rest) = match text.split_once("://") {
+            None => (false, text),
             Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
                 // A gateway's port answers HTTP with an upgrade, so this can only mean the websocket.
-                "ws" | "http" => rest,
-                "wss" | "https" => return Err(TargetError::Tls(text.to_owned())),
+                "ws" | "http" => (false, rest),
+                "wss" | "https" => (true, rest),
                 _ => return Err(TargetError::Scheme(text.to_owned())),
             },
         };
@@ -95,6 +88,7 @@ impl Target {
             .rsplit_once(host)
             .map_or("", |(_, after)| after);
         let port = match after_host.strip_prefix(':') {
+            None if tls => TLS_PORT,
             None => DEVICE_LISTEN.port(),
             Some(port) => match port.parse() {
                 Ok(0) | Err(_) => return Err(malformed("a port is a number from 1 to 65535")),
@@ -103,6 +97,7 @@ impl Target {
         };
         let path = uri.path_and_query().map_or("/", |p| p.as_str());
         Ok(Self {
+            tls,
             host: host.to_owned(),
             port,
             path: if path.starts_with('/') {
@@ -121,8 +116,16 @@ impl Target {
         self
     }
 
-    /// The port, where the host is this machine.
+    /// Whether TLS is spoken there.
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// The port, where the host is this machine and no TLS is spoken: what may be a listener of our own.
     pub fn local_port(&self) -> Option<u16> {
+        if self.tls {
+            return None;
+        }
         let (host, port) = self.host_and_port();
         let local = host.eq_ignore_ascii_case("localhost")
             || host
@@ -136,9 +139,13 @@ impl Target {
         (self.host.trim_start_matches('[').trim_end_matches(']'), self.port)
     }
 
+    fn scheme(&self) -> &'static str {
+        if self.tls { "wss" } else { "ws" }
+    }
+
     /// The URL with everything, the token too: for the handshake, not for people.
     pub fn url(&self) -> String {
-        let mut url = format!("ws://{}:{}{}", self.host, self.port, self.path);
+        let mut url = format!("{}://{}:{}{}", self.scheme(), self.host, self.port, self.path);
         if let Some(token) = &self.token {
             url.push(if self.path.contains('?') { '&' } else { '?' });
             url.push_str("token=");
@@ -159,7 +166,8 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.split('?').next().unwrap_or_default();
         let path = if path == "/" { "" } else { path };
-        write!(f, "ws://{}:{}{}", self.host, self.port, path.escape_debug())
+        let (scheme, host, port) = (self.scheme(), &self.host, self.port);
+        write!(f, "{scheme}://{host}:{port}{}", path.escape_debug())
     }
 }
 
@@ -176,6 +184,7 @@ impl From<SocketAddr> for Target {
             IpAddr::V6(ip) => format!("[{ip}]"),
         };
         Self {
+            tls: false,
             host,
             port: address.port(),
             path: "/".to_owned(),
@@ -203,6 +212,11 @@ mod tests {
             ("::1", "ws://[::1]:54817/"),
             ("[::1]:9", "ws://[::1]:9/"),
             ("ws://host?a=b", "ws://host:54817/?a=b"),
+            ("wss://host", "wss://host:443/"),
+            ("WSS://host:7/path", "wss://host:7/path"),
+            ("https://host/path?a=b", "wss://host:443/path?a=b"),
+            ("wss://8443", "wss://127.0.0.1:8443/"),
+            ("wss://[::1]", "wss://[::1]:443/"),
         ] {
             assert_eq!(
                 Target::parse(text).map(|t| t.url()),
@@ -215,13 +229,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_dialled_is_refused_with_a_hint() {
-        let tls = Target::parse("https://host:7/x").unwrap_err();
-        assert_eq!(tls, TargetError::Tls("https://host:7/x".into()));
-        assert!(tls.hint().contains("ws://host:7/x"), "{}", tls.hint());
-        assert!(matches!(Target::parse("tcp://host"), Err(TargetError::Scheme(_))));
+        let scheme = Target::parse("tcp://host").unwrap_err();
+        assert_eq!(scheme, TargetError::Scheme("tcp://host".into()));
+        assert!(
+            scheme.hint().contains("ws://127.0.0.1:54817"),
+            "{}",
+            scheme.hint()
+        );
         for text in [
             "",
             "ws://",
+            "wss://",
+            "wss://host:",
             "host:0",
             "host:99999",
             "host:port",
@@ -237,6 +256,15 @@ mod tests {
     }
 
     #[test]
+    fn only_a_server_without_tls_can_be_our_own_port() {
+        let local_port = |text: &str| Target::parse(text).unwrap().local_port();
+        assert_eq!(local_port("ws://localhost:54817"), Some(54817));
+        assert_eq!(local_port("ws://[::1]:7"), Some(7));
+        assert_eq!(local_port("ws://192.168.1.20:54817"), None);
+        assert_eq!(local_port("wss://localhost:54817"), None);
+    }
+
+    #[test]
     fn a_token_travels_but_is_not_shown() {
         let target = Target::parse("host/p?x=1").unwrap().with_token("a b&c");
         assert_eq!(target.url(), "ws://host:54817/p?x=1&token=a%20b%26c");
@@ -244,5 +272,8 @@ mod tests {
         assert!(!format!("{target:?}").contains("a%20b"));
         let plain = Target::parse("host").unwrap().with_token("s3cret");
         assert_eq!(plain.url(), "ws://host:54817/?token=s3cret");
+        let tls = Target::parse("wss://host").unwrap().with_token("s3cret");
+        assert_eq!(tls.url(), "wss://host:443/?token=s3cret");
+        assert_eq!(tls.to_string(), "wss://host:443");
     }
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -16,6 +15,7 @@ use super::{Brain, Change, Command, DeviceOptions, Reaction, Replies};
 use crate::defaults::{CLOSE_TIMEOUT, WRITE_TIMEOUT};
 use crate::handshake::Handshake;
 use crate::link::dial::{DialError, dial};
+use crate::link::stream::Stream;
 use crate::text::printable;
 
 /// What happens to a device, for those who watch it.
@@ -158,7 +158,7 @@ pub(super) enum Order {
 
 /// A device that is connected and has introduced itself.
 pub(super) struct Connection {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Stream>,
     heard: Instant,
 }
 
@@ -166,7 +166,7 @@ impl Connection {
     /// Connects and sends the handshake.
     pub(super) async fn open(options: &DeviceOptions) -> Result<Self, DialError> {
         let handshake = Handshake::new(options.identifier.clone(), options.address.clone());
-        let socket = dial(&options.target, &handshake).await?;
+        let socket = dial(&options.target, &handshake, &options.tls).await?;
         Ok(Self {
             socket,
             heard: Instant::now(),
@@ -306,7 +306,7 @@ impl Connection {
     }
 
     fn abort(&mut self, reset: bool) -> Ended {
-        let tcp = self.socket.get_ref();
+        let tcp = self.socket.get_ref().tcp();
         let done = if reset { tcp.set_zero_linger() } else { Ok(()) };
         match done {
             Ok(()) => Ended::Stopped,

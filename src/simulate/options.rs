@@ -9,6 +9,7 @@ use super::models::{self, Model};
 use crate::defaults::{DEVICE_LISTEN, PING_INTERVAL};
 use crate::handshake::{Address, Identifier};
 use crate::link::target::Target;
+use crate::link::tls::Tls;
 
 /// The protocols that can be simulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,8 @@ pub struct DeviceOptions {
     pub index: usize,
     /// Where it connects.
     pub target: Target,
+    /// Whom to trust where that is `wss://`.
+    pub tls: Tls,
     /// What it says to be.
     pub identifier: Identifier,
     /// Which device it says to be.
@@ -96,6 +99,7 @@ impl DeviceOptions {
         Self {
             index: 0,
             target: Target::from(DEVICE_LISTEN),
+            tls: Tls::system(),
             identifier: kind.identifier(),
             address,
             kind,

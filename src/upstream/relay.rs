@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, Sink, SinkExt, Stream, StreamExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
@@ -17,7 +16,9 @@ use crate::backoff::Backoff;
 use crate::close::{self, CloseReason};
 use crate::defaults::CLOSE_TIMEOUT;
 use crate::link::dial::{DialError, dial};
+use crate::link::stream::Stream as Dialled;
 use crate::link::target::Target;
+use crate::link::tls::Tls;
 use crate::link::websocket::WebSocketLink;
 use crate::link::{Frame, FrameIo, LinkError};
 use crate::registry::{Counters, SessionHandle};
@@ -39,15 +40,18 @@ const REFUSAL_PAUSE: Duration = Duration::from_millis(250);
 /// The server that devices are relayed to.
 pub struct Relay {
     target: Target,
+    tls: Tls,
     ping_interval: Duration,
     grace: Duration,
 }
 
 impl Relay {
-    /// Relays to `target`, which is pinged; while it is away a device is kept for `grace`.
-    pub fn new(target: Target, ping_interval: Duration, grace: Duration) -> Arc<Self> {
+    /// Relays to `target`, which is pinged; `tls` says whom to trust there. While it is away a device is kept for
+    /// `grace`.
+    pub fn new(target: Target, tls: Tls, ping_interval: Duration, grace: Duration) -> Arc<Self> {
         Arc::new(Self {
             target,
+            tls,
             ping_interval,
             grace,
         })
@@ -73,12 +77,12 @@ impl Relay {
     }
 }
 
-type Link = WebSocketLink<TcpStream>;
+type Link = WebSocketLink<Dialled>;
 type Dialling = BoxFuture<'static, Result<Link, DialError>>;
 
 fn connect(relay: Arc<Relay>, session: Arc<SessionHandle>) -> Dialling {
     async move {
-        let socket = dial(&relay.target, &session.handshake).await?;
+        let socket = dial(&relay.target, &session.handshake, &relay.tls).await?;
         Ok(WebSocketLink::new(socket, relay.ping_interval))
     }
     .boxed()
@@ -204,7 +208,13 @@ impl RelayIo {
                             reason: e.to_string(),
                         }));
                     }
-                    Err(e) => self.lost(&e.to_string())?,
+                    Err(e) => {
+                        // A certificate does not get better by waiting: whoever reads the log has to do something.
+                        if self.lost_at.is_none() && matches!(e, DialError::Tls { .. }) {
+                            warn!("{e}; {}", e.hint());
+                        }
+                        self.lost(&e.to_string())?;
+                    }
                 },
                 State::Waiting(pause) => {
                     std::task::ready!(pause.poll_unpin(cx));

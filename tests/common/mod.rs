@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use wsdm_gateway::config::{ClientSettings, DeviceSettings, Settings, UpstreamSettings};
 use wsdm_gateway::gateway::{Bound, Gateway};
 use wsdm_gateway::link::target::Target;
+use wsdm_gateway::link::tls::Tls;
 
 /// Past this, something that should have happened did not. Generous: machines are slow, and it costs nothing.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -62,6 +63,7 @@ pub fn relaying(upstream: &str) -> Settings {
     Settings {
         upstream: Some(UpstreamSettings {
             relay: Target::parse(upstream).expect("a URL"),
+            tls: Tls::system(),
             grace: Duration::from_secs(30),
         }),
         ..settings()

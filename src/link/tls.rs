@@ -1,0 +1,208 @@
+//! TLS towards a server that this program dials: which certificates are trusted, read once.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, pem};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+use tokio_rustls::TlsConnector;
+
+/// A CA file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CaError {
+    /// It is not there, or may not be read.
+    #[error("{} cannot be read: {source}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is read, and holds no certificate.
+    #[error("{} holds no certificate", .0.display())]
+    Empty(PathBuf),
+    /// A PEM block of it is broken.
+    #[error("{} is not a PEM file: {source}", .path.display())]
+    NotPem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: pem::Error,
+    },
+    /// A certificate of it cannot be trusted in: it is broken, or of another kind.
+    #[error("{} holds a certificate that cannot be used: {source}", .path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: rustls::Error,
+    },
+}
+
+impl CaError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "give the path of the file with the CA's certificate",
+            _ => {
+                "give the CA's certificate as PEM, the text that begins with -----BEGIN CERTIFICATE-----; \
+                 openssl x509 -inform der -in FILE -out ca.pem makes it from DER"
+            }
+        }
+    }
+}
+
+/// The system has no CA certificates.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this system has no CA certificates to check a wss:// server with{}", .0)]
+pub struct NoRoots(String);
+
+impl NoRoots {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        "install the system's CA certificates (on Debian the package ca-certificates), or give a CA of your own \
+         with --upstream-ca FILE (simulate: --ca FILE)"
+    }
+}
+
+/// Whom to trust. Copies share what was read; a program that never dials `wss://` reads nothing.
+#[derive(Clone)]
+pub struct Tls(Arc<OnceLock<Result<TlsConnector, NoRoots>>>);
+
+impl Tls {
+    /// Trusts those whom the system trusts; its certificates are read when they are first asked for. Where the
+    /// environment names others with `SSL_CERT_FILE` or `SSL_CERT_DIR`, those.
+    pub fn system() -> Self {
+        Self(Arc::default())
+    }
+
+    /// Trusts the CAs of this PEM file, and nobody else.
+    ///
+    /// # Errors
+    /// [`CaError`], which has a hint.
+    pub fn with_ca(path: &Path) -> Result<Self, CaError> {
+        let path_buf = || path.to_owned();
+        let bytes = std::fs::read(path).map_err(|source| CaError::Unreadable {
+            path: path_buf(),
+            source,
+        })?;
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(&bytes) {
+            let certificate = certificate.map_err(|source| CaError::NotPem {
+                path: path_buf(),
+                source,
+            })?;
+            roots.add(certificate).map_err(|source| CaError::Unusable {
+                path: path_buf(),
+                source,
+            })?;
+        }
+        if roots.is_empty() {
+            return Err(CaError::Empty(path_buf()));
+        }
+        let tls = Self::system();
+        tls.0.get_or_init(|| Ok(connector(roots)));
+        Ok(tls)
+    }
+
+    /// What TLS is spoken with. Reads files at the first call, and only then.
+    ///
+    /// # Errors
+    /// [`NoRoots`].
+    pub fn connector(&self) -> Result<&TlsConnector, NoRoots> {
+        self.0.get_or_init(system_roots).as_ref().map_err(Clone::clone)
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+fn system_roots() -> Result<TlsConnector, NoRoots> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // Systems carry some that are too old to be parsed; the others serve all the same.
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why = found.errors.first().map(|e| format!(": {e}"));
+        return Err(NoRoots(why.unwrap_or_default()));
+    }
+    Ok(connector(roots))
+}
+
+fn connector(roots: RootCertStore) -> TlsConnector {
+    // Named here: a dependency that brings another provider along must not make rustls ask which one is meant.
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring knows the default versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    TlsConnector::from(Arc::new(config))
+}
+
+/// What to do about a TLS handshake that failed.
+pub(super) fn hint(error: &io::Error) -> &'static str {
+    let tls = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::InvalidCertificate(why)) => certificate_hint(why),
+        Some(rustls::Error::InvalidMessage(_)) => "no TLS is spoken there; try ws:// instead of wss://",
+        _ => "look at the server's log; where it speaks no TLS, try ws:// instead of wss://",
+    }
+}
+
+fn certificate_hint(why: &CertificateError) -> &'static str {
+    match why {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "its certificate is by a CA that is not known here: give its CA with --upstream-ca FILE (simulate: \
+             --ca FILE)"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "its certificate is for another name: write the URL with the name that is in it, or make one for this \
+             name"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "its certificate has expired: renew it there, and look at the clock here"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is of a later date: look at the clock here"
+        }
+        // What `openssl req -x509` makes: one certificate that is CA and server at once.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "its certificate is a CA's own; make one for the server, signed by that CA (basicConstraints = CA:FALSE)"
+        }
+        _ => "its certificate cannot be used; make another one for the server",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ca_file_that_cannot_be_used_says_so_with_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let refused = |text: Option<&str>| {
+            if let Some(text) = text {
+                std::fs::write(&path, text).unwrap();
+            }
+            let refused = Tls::with_ca(&path).unwrap_err();
+            assert!(refused.to_string().contains("ca.pem"), "{refused}");
+            assert!(!refused.hint().is_empty());
+            refused
+        };
+        assert!(matches!(refused(None), CaError::Unreadable { .. }));
+        assert!(matches!(refused(Some("")), CaError::Empty(_)));
+        assert!(matches!(refused(Some("MIIB")), CaError::Empty(_)));
+        let broken = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
+        assert!(matches!(refused(Some(broken)), CaError::NotPem { .. }));
+        let other = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+        assert!(matches!(refused(Some(other)), CaError::Unusable { .. }));
+    }
+}
