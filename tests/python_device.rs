@@ -97,7 +97,37 @@ struct Example {
 const HUSH: &str = "udcf-examples/lovense-hush/device.py";
 const TCODE: &str = "udcf-examples/tcode-stroker/device.py";
 
+const BOARD: &str = "udcf-examples/serial-lovense/board.py";
+
 const EXAMPLES: &[Example] = &[
+    Example {
+        folder: "serial-lovense",
+        script: BOARD,
+        args: &[],
+        name: "Lovense Hush",
+        display_name: None,
+        commands: &[(0, Output::Vibrate(Amount::Steps(10)), "received Vibrate:10;")],
+    },
+    Example {
+        folder: "serial-tcode",
+        script: BOARD,
+        args: &["--protocol", "tcode"],
+        name: "DIY serial stroker",
+        display_name: None,
+        commands: &[
+            (
+                0,
+                Output::HwPositionWithDuration(Amount::Steps(750), 400),
+                "received L0750I400",
+            ),
+            (
+                1,
+                Output::HwPositionWithDuration(Amount::Steps(250), 300),
+                "received L1250I300",
+            ),
+            (2, Output::Vibrate(Amount::Steps(40)), "received V240"),
+        ],
+    },
     Example {
         folder: "lovense-hush",
         script: HUSH,
@@ -194,11 +224,32 @@ async fn every_example_does_what_its_readme_says() {
             env!("CARGO_MANIFEST_DIR"),
             example.folder
         );
-        let gateway = Gateway::start(&["--udcf", &udcf]).await;
+        let wire = tempfile::tempdir().unwrap();
+        let port = wire.path().join("tty").display().to_string();
+        let (gateway, mut python) = if example.script == BOARD {
+            let mut args = vec!["--port", &port];
+            args.extend(example.args);
+            let python = Python::start(example.script, &args).await;
+            // The file as it is, but for the port, which others may use too.
+            let toml = std::fs::read_to_string(udcf.replace("udcf.json", "gateway.toml")).unwrap();
+            let path = format!("path = {udcf:?}");
+            let toml = toml
+                .replace("/tmp/wsdm-board", &port)
+                .replace("path = \"udcf.json\"", &path);
+            let config = wire.path().join("gateway.toml");
+            std::fs::write(&config, toml).unwrap();
+            (
+                Gateway::start(&["--config", config.to_str().unwrap()]).await,
+                python,
+            )
+        } else {
+            let gateway = Gateway::start(&["--udcf", &udcf]).await;
+            let mut args = vec!["--url", &gateway.devices];
+            args.extend(example.args);
+            let python = Python::start(example.script, &args).await;
+            (gateway, python)
+        };
         let client = client(&gateway).await;
-        let mut args = vec!["--url", &gateway.devices];
-        args.extend(example.args);
-        let mut python = Python::start(example.script, &args).await;
 
         let device = device_named(&client, example.name, SOON).await;
         assert_eq!(
@@ -216,6 +267,30 @@ async fn every_example_does_what_its_readme_says() {
             python.line_with(arrives, SOON).await;
         }
     }
+}
+
+/// A board whose gateway is killed stops by itself: nobody is left who could tell it to.
+#[tokio::test]
+async fn the_example_boards_watchdog_stops_it_when_the_gateway_is_killed() {
+    let wire = tempfile::tempdir().unwrap();
+    let port = wire.path().join("tty").display().to_string();
+    let mut board = Python::start(BOARD, &["--port", &port]).await;
+    let config = wire.path().join("gateway.toml");
+    std::fs::write(&config, format!("[[serial]]\nport = {port:?}\n")).unwrap();
+    let gateway = Gateway::start(&["--config", config.to_str().unwrap()]).await;
+    let client = client(&gateway).await;
+    let device = device_named(&client, "Lovense Hush", SOON).await;
+    device
+        .run_output(&Output::Vibrate(Amount::Steps(20)))
+        .await
+        .unwrap();
+    board.line_with("received Vibrate:20;", SOON).await;
+    // A steady vibration is fed for longer than the watchdog's time.
+    let fed = board.lines_for(Duration::from_secs(3)).await;
+    assert!(!fed.iter().any(|line| line.contains("watchdog")), "{fed:?}");
+    // Killed as by `kill -9`.
+    drop(gateway);
+    board.line_with("watchdog: stopped", SOON).await;
 }
 
 #[test]

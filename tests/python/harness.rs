@@ -132,6 +132,18 @@ impl Python {
         }
     }
 
+    /// Every line that it prints in so much time.
+    pub async fn lines_for(&mut self, time: Duration) -> Vec<String> {
+        let mut lines = Vec::new();
+        let reading = async {
+            while let Some(line) = self.lines.next_line().await.unwrap() {
+                lines.push(line);
+            }
+        };
+        let _ = timeout(time, reading).await;
+        lines
+    }
+
     /// SIGKILL: the script has no say in it, the system closes its socket.
     pub async fn kill(&mut self) {
         self.process.kill().await.unwrap();
