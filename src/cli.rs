@@ -209,7 +209,7 @@ pub enum UdcfCommand {
     },
     /// Add a websocket name to a file, and keep everything else in it
     #[command(
-        after_help = "Example:\n  wsdm-gateway udcf add --protocol tcode-v03 --websocket MyStroker my-devices.json"
+        after_help = "Examples:\n  wsdm-gateway udcf add --protocol tcode-v03 --websocket MyStroker my-devices.json\n  wsdm-gateway udcf add --protocol tcode-v03 --websocket MyStroker --intiface-central"
     )]
     Add {
         /// The protocol that the device speaks; `udcf protocols` lists them.
@@ -218,8 +218,12 @@ pub enum UdcfCommand {
         /// The identifier that the device sends in its handshake.
         #[arg(long, value_name = "NAME")]
         websocket: String,
+        /// Edit the file of the Intiface Central on this machine, which must be closed; a backup is made first
+        #[arg(long, conflicts_with = "file")]
+        intiface_central: bool,
         /// The file; it is made where there is none.
-        file: PathBuf,
+        #[arg(required_unless_present = "intiface_central")]
+        file: Option<PathBuf>,
     },
     /// List the protocols that the server knows, with what they can do
     #[command(after_help = "Example:\n  wsdm-gateway udcf protocols --json")]

@@ -6,6 +6,7 @@
 pub mod check;
 pub mod edit;
 mod findings;
+pub mod intiface;
 mod migrate;
 pub mod position;
 pub mod protocols;

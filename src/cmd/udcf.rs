@@ -1,6 +1,6 @@
 //! `udcf check`, `udcf migrate`, `udcf add`, `udcf protocols`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -8,8 +8,8 @@ use super::print;
 use crate::cli::UdcfCommand;
 use crate::error::Error;
 use crate::udcf::check::check;
-use crate::udcf::edit::{Added, add, back_up, replace};
-use crate::udcf::{Udcf, protocols};
+use crate::udcf::edit::{Added, add, add_after, back_up, replace};
+use crate::udcf::{Udcf, intiface, protocols};
 
 pub(super) fn udcf(command: UdcfCommand) -> Result<(), Error> {
     match command {
@@ -31,16 +31,40 @@ pub(super) fn udcf(command: UdcfCommand) -> Result<(), Error> {
             protocol,
             websocket,
             file,
-        } => {
-            let done = match add(&file, &protocol, &websocket)? {
-                Added::Added => "added to",
-                Added::Created => "written to the new file",
-                Added::AlreadyThere => "already in",
-            };
-            print(&format!("{websocket} ({protocol}): {done} {}\n", file.display()))
-        }
+            ..
+        } => match file {
+            Some(file) => say(&websocket, &protocol, &add(&file, &protocol, &websocket)?, &file),
+            None => add_to_intiface_central(&protocol, &websocket),
+        },
         UdcfCommand::Protocols { json } => list_protocols(json),
     }
+}
+
+fn say(websocket: &str, protocol: &str, added: &Added, file: &Path) -> Result<(), Error> {
+    let done = match added {
+        Added::Added => "added to",
+        Added::Created => "written to the new file",
+        Added::AlreadyThere => "already in",
+    };
+    print(&format!("{websocket} ({protocol}): {done} {}\n", file.display()))
+}
+
+/// Edits a file that another program takes for its own, and throws away where it cannot read it: hence the backup.
+fn add_to_intiface_central(protocol: &str, websocket: &str) -> Result<(), Error> {
+    let file = intiface::find()?;
+    let mut copy: Option<PathBuf> = None;
+    let added = add_after(&file, protocol, websocket, || {
+        copy = Some(intiface::back_up(&file)?);
+        Ok(())
+    })?;
+    say(websocket, protocol, &added, &file)?;
+    let Some(copy) = copy else { return Ok(()) };
+    print(&format!("as it was before: {}\n", copy.display()))?;
+    eprintln!(
+        "Intiface Central must have been closed: one that runs writes the file anew from its memory, without this name. \
+         Start it now."
+    );
+    Ok(())
 }
 
 /// Results on stdout, what is to be said about them on stderr.

@@ -27,6 +27,19 @@ pub enum Added {
 /// # Errors
 /// A protocol that the server does not know, a file that cannot be used or written; the file is as it was then.
 pub fn add(path: &Path, protocol: &str, name: &str) -> Result<Added, UdcfError> {
+    add_after(path, protocol, name, || Ok(()))
+}
+
+/// As [`add`], and calls `before` when a file that is there is about to be changed: what that refuses is not done.
+///
+/// # Errors
+/// As [`add`], and what `before` says.
+pub fn add_after(
+    path: &Path,
+    protocol: &str,
+    name: &str,
+    before: impl FnOnce() -> Result<(), UdcfError>,
+) -> Result<Added, UdcfError> {
     if !protocols::is_known(protocol) {
         let hint = match protocols::nearest(protocol) {
             Some(nearest) => format!("did you mean {nearest:?}?"),
@@ -78,6 +91,7 @@ pub fn add(path: &Path, protocol: &str, name: &str) -> Result<Added, UdcfError> 
             None,
         )
     })?;
+    before()?;
     replace(path, &edited).map_err(|e| cannot_write(path, &e))?;
     Ok(Added::Added)
 }
