@@ -104,9 +104,9 @@ pub enum Command {
         after_help = "Examples:\n  wsdm-gateway simulate lovense\n  wsdm-gateway simulate lovense --model edge --count 3\n  wsdm-gateway simulate tcode --url ws://192.168.1.20:54817"
     )]
     Simulate(SimulateArgs),
-    /// Watch a device of a gateway that runs: its frames, both ways; and send it some by hand
+    /// Watch a device of a gateway that runs, or a serial port: frames both ways; and send it some by hand
     #[command(
-        after_help = "Examples:\n  wsdm-gateway monitor --device 8A3D9FAC2A45\n  wsdm-gateway monitor --device 8A3D9FAC2A45 --send 'Battery;'\n  wsdm-gateway monitor --device my-stroker --send 'DSTOP\\n' --json"
+        after_help = "Examples:\n  wsdm-gateway monitor /dev/ttyUSB0 --send 'DeviceType;'\n  wsdm-gateway monitor --device 8A3D9FAC2A45\n  wsdm-gateway monitor --device 8A3D9FAC2A45 --send 'Battery;'\n  wsdm-gateway monitor --device my-stroker --send 'DSTOP\\n' --json"
     )]
     Monitor(MonitorArgs),
     /// Say which serial ports there are, what they are, whether they can be opened, and which entry takes them

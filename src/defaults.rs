@@ -59,6 +59,8 @@ pub const CLOSE_REASON_MAX_BYTES: usize = 123;
 
 /// How often the system's ports are looked at: a board that is plugged in appears within a second.
 pub const PORT_POLL: Duration = Duration::from_millis(250);
+/// Bits a second of a serial port: what most sketches open theirs with.
+pub const BAUD_RATE: u32 = 115_200;
 /// A pause that ends a frame, where none is given: several characters at 9,600 baud, less than a board's loop.
 pub const IDLE_MS_DEFAULT: u64 = 20;
 /// How long a board on a wire has to introduce itself, after it had its time to start.

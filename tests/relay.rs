@@ -19,11 +19,12 @@ async fn drive(client: &ButtplugClient, device: &mut RawDevice) {
     listed(client, 1).await;
     vibrate(client, 0.5).await;
     device.expect("Vibrate:10;").await;
-    let hush = client.devices().into_values().next().unwrap();
+    let hush = client.devices().into_values().next().expect("a device");
     let battery = tokio::spawn(hush.battery());
     device.expect("Battery;").await;
     device.binary(b"90;").await;
-    assert_eq!(within("the battery", battery).await.unwrap().unwrap(), 90);
+    let battery = within("the battery", battery).await.expect("no panic");
+    assert_eq!(battery.expect("an answer"), 90);
 }
 
 #[tokio::test]

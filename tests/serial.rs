@@ -152,6 +152,44 @@ async fn a_slow_line_gets_the_newest_command_and_the_last_one_always() {
     board.expect("DSTOP\n").await;
 }
 
+/// However much waits for the line, a stop waits for one frame at most.
+#[tokio::test]
+async fn on_a_slow_line_a_stop_passes_everything_that_waits() {
+    let folder = TempDir::new().unwrap();
+    let mut board = Board::plug(&folder.path().join("tty"));
+    let keys = format!("{TCODE}\nbaud_rate = 9600");
+    let gateway = Running::start(configured(&entry(&board.port, &keys))).await;
+    let mut driver = common::json_client::JsonClient::connect(&gateway.clients(), 4).await;
+    while driver.device_indexes().await.is_empty() {
+        driver.event("DeviceList").await;
+    }
+    let index = driver.device_indexes().await[0];
+    for position in 0..200 {
+        driver
+            .send(
+                "OutputCmd",
+                serde_json::json!({"DeviceIndex": index, "FeatureIndex": 0,
+                    "Command": {"HwPositionWithDuration": {"Value": position % 100, "Duration": 100}}}),
+            )
+            .await;
+    }
+    // Some of them are on the wire, the newest waits, and then the client is gone without a word.
+    board.expect("L0").await;
+    drop(driver);
+    let lost = std::time::Instant::now();
+    board.expect("DSTOP\n").await;
+    println!(
+        "stopped {:?} after its client was gone, at 9,600 baud",
+        lost.elapsed()
+    );
+    let after = tokio::time::timeout(Duration::from_millis(200), board.read()).await;
+    let after = after
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default();
+    assert!(!after.contains("L0"), "no motion after the stop: {after:?}");
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn the_port_is_set_up_as_configured() {
     use rustix::termios::{ControlModes, InputModes};
@@ -501,4 +539,58 @@ fn what_cannot_be_is_told_with_its_place() {
             "{toml}: {problems:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_port_is_watched_directly_hello_lines_and_all() {
+    let home = TempDir::new().unwrap();
+    let port = home.path().join("tty");
+    let mut board = Board::plug(&port);
+    let args = [
+        "monitor",
+        port.to_str().unwrap(),
+        "--send",
+        "DeviceType;",
+        "--json",
+    ];
+    let mut child = common::process::command(home.path(), &args).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = async || -> serde_json::Value {
+        let line = within("a line", lines.next_line()).await.unwrap().expect("more");
+        serde_json::from_str(&line).unwrap()
+    };
+    board.expect("DeviceType;").await;
+    let sent = next().await;
+    assert_eq!(
+        (sent["direction"].as_str(), sent["text"].as_str()),
+        (Some("to_device"), Some("DeviceType;"))
+    );
+    let hello = "{\"identifier\":\"LVSDevice\",\"version\":0}\n";
+    board.say(hello).await;
+    let heard = next().await;
+    assert_eq!(
+        (heard["direction"].as_str(), heard["text"].as_str()),
+        (Some("from_device"), Some(hello))
+    );
+    drop(board);
+    assert!(next().await["gone"].is_string());
+    let mut board = Board::plug(&port);
+    // Whoever said something before the port was open again is heard too: the kernel keeps it.
+    board.say("back").await;
+    assert_eq!(next().await["text"], "back");
+    child.kill().await.unwrap();
+
+    let busy = entry(&port, LOVENSE);
+    let (_gateway, _log) = start(&home, &busy).await;
+    board.expect("DeviceType;").await;
+    let output = common::process::command(home.path(), &["monitor", port.to_str().unwrap()])
+        .output()
+        .await
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        error.contains("wsdm-gateway (pid") && error.contains("close it there"),
+        "{error}"
+    );
 }

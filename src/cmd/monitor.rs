@@ -1,6 +1,8 @@
 //! `monitor`
 
 #[cfg(unix)]
+mod port;
+#[cfg(unix)]
 mod show;
 #[cfg(unix)]
 mod watch;
@@ -15,14 +17,28 @@ use clap::builder::NonEmptyStringValueParser;
 use crate::control::api::SessionInfo;
 use crate::defaults::FRAME_MAX_BYTES;
 use crate::error::Error;
+use crate::ports::Ports;
 use crate::text::{printable, unescape};
 
 /// What `monitor` takes.
 #[derive(Clone, Debug, Args)]
 pub struct MonitorArgs {
+    /// Watch this serial port, which no gateway has; as its [[serial]] entry says, where there is one.
+    #[arg(
+        value_name = "PORT",
+        required_unless_present = "device",
+        conflicts_with = "device"
+    )]
+    pub port: Option<PathBuf>,
     /// Watch the device with this address, connected to a gateway that runs on this machine.
     #[arg(long, value_name = "ADDRESS", value_parser = NonEmptyStringValueParser::new())]
-    pub device: String,
+    pub device: Option<String>,
+    /// The port's speed [default: 115200]
+    #[arg(long, value_name = "BAUD", requires = "port")]
+    pub baud_rate: Option<u32>,
+    /// The gateway.toml whose [[serial]] entries are looked at [default: as `run` has it]
+    #[arg(long, value_name = "FILE", env = "WSDM_GATEWAY_CONFIG")]
+    pub config: Option<PathBuf>,
     /// Send this to the device as one frame, then go on watching; \n, \r, \t, \xNN and \\ are understood. May be
     /// given several times; - sends each line of stdin. The device is stopped when monitor ends
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
@@ -69,6 +85,14 @@ pub enum MonitorError {
     /// The gateway ended.
     #[error("the gateway has stopped")]
     GatewayGone,
+    /// The serial port cannot be opened.
+    #[error("{} cannot be opened: {source}", path.display())]
+    Port {
+        /// The port.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// There are no Unix sockets.
     #[error("monitor needs Unix sockets, which this system does not have")]
     NotHere,
@@ -90,6 +114,7 @@ impl MonitorError {
                 Some(nearest) => format!("--device {}", quoted(&nearest.address)),
                 None => "connect it first; the gateway's log says why it refuses a device".to_owned(),
             },
+            Self::Port { path, source } => Ports::system().open_hint(path, source),
             Self::GatewayGone => "start it again: wsdm-gateway run".to_owned(),
             Self::NotHere => return None,
         })
@@ -178,7 +203,12 @@ fn frame(text: &str) -> Result<Bytes, String> {
 pub(super) async fn monitor(args: MonitorArgs) -> Result<(), Error> {
     let sends = Sends::parse(&args.send)?;
     #[cfg(unix)]
-    return watch::until_interrupted(args, sends).await;
+    return match (args.device.clone(), args.port.clone()) {
+        (Some(device), _) => watch::until_interrupted(device, args, sends).await,
+        (None, Some(port)) => port::watch(port, args, sends).await,
+        // The command line asks for one of them.
+        (None, None) => Ok(()),
+    };
     #[cfg(not(unix))]
     {
         drop(sends);

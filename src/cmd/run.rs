@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::print;
 use crate::cli::{OnCommandLine, RunArgs};
@@ -31,6 +31,7 @@ pub(super) async fn run(args: RunArgs, on_command_line: &OnCommandLine) -> Resul
         .upstream
         .as_ref()
         .map(|upstream| upstream.relay.to_string());
+    raise_file_limit();
     gateway::run(settings, |bound| {
         say_who_can_reach(bound, token);
         let devices = format!("ws://{}", bound.devices);
@@ -50,6 +51,22 @@ pub(super) async fn run(args: RunArgs, on_command_line: &OnCommandLine) -> Resul
     })
     .await?;
     Ok(())
+}
+
+/// A connection is a file, a relayed device is two, and many systems start programs with room for 1,024 unless they
+/// ask for what they may have.
+fn raise_file_limit() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        if limit.current != limit.maximum {
+            limit.current = limit.maximum;
+            if let Err(e) = setrlimit(Resource::Nofile, limit) {
+                debug!("the limit of open files stays as it is: {e}");
+            }
+        }
+    }
 }
 
 fn say_who_can_reach(bound: &Bound, token: bool) {

@@ -91,7 +91,12 @@ pub(super) fn entries(reader: &mut Reader) -> Vec<SerialSettings> {
 fn entry(reader: &mut Reader, n: usize) -> SerialSettings {
     let mut entry = Entry { reader, n };
     let line = LineSettings {
-        baud_rate: entry.number("baud_rate", 115_200, 50..=20_000_000, "bit/s") as u32,
+        baud_rate: entry.number(
+            "baud_rate",
+            u64::from(defaults::BAUD_RATE),
+            50..=20_000_000,
+            "bit/s",
+        ) as u32,
         data_bits: entry.choice(
             "data_bits",
             "8",

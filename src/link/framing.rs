@@ -74,6 +74,8 @@ pub struct FrameCodec {
     limit: usize,
     /// How far the buffer was searched for the end of the frame.
     searched: usize,
+    /// Hello lines are frames like others.
+    with_hellos: bool,
     /// What is at the start of the buffer is no hello line.
     no_hello: bool,
     /// Bytes that are left of a frame over the limit; where only its end tells, any number.
@@ -93,10 +95,18 @@ impl FrameCodec {
             framing,
             limit,
             searched: 0,
+            with_hellos: false,
             no_hello: false,
             skipping: None,
             dropped: 0,
         }
+    }
+
+    /// The same, taking hello lines for frames: for whoever looks at the wire.
+    #[must_use]
+    pub fn with_hellos(mut self) -> Self {
+        self.with_hellos = true;
+        self
     }
 
     /// Frames that were over the limit, and dropped.
@@ -131,7 +141,7 @@ impl FrameCodec {
 
     /// Takes hello lines off the start of a frame; whether what stands there may still become one.
     fn hello_is_due(&mut self, read: &mut BytesMut) -> bool {
-        while !self.no_hello && self.skipping.is_none() {
+        while !self.with_hellos && !self.no_hello && self.skipping.is_none() {
             let blank = |b: &u8| b.is_ascii_whitespace();
             let start = read.iter().take_while(|b| blank(b)).count();
             let rest = &read[start..];

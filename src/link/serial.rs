@@ -19,7 +19,7 @@ use tokio_util::codec::{Framed, FramedParts};
 
 use super::framing::{FrameCodec, Framing};
 use super::{Frame, FrameIo, LinkError};
-use crate::defaults::WRITE_TIMEOUT;
+use crate::defaults::{BAUD_RATE, WRITE_TIMEOUT};
 
 /// How often the kernel is asked again whether the line has carried everything.
 const QUEUE_POLL: Duration = Duration::from_millis(1);
@@ -41,6 +41,21 @@ pub struct LineSettings {
     pub dtr_on_open: Option<bool>,
     /// What RTS is set to when the port opens; `None` is up to the system, which raises it.
     pub rts_on_open: Option<bool>,
+}
+
+impl Default for LineSettings {
+    /// 115,200 baud, 8N1.
+    fn default() -> Self {
+        Self {
+            baud_rate: BAUD_RATE,
+            data_bits: DataBits::Eight,
+            parity: Parity::None,
+            stop_bits: StopBits::One,
+            flow_control: FlowControl::None,
+            dtr_on_open: None,
+            rts_on_open: None,
+        }
+    }
 }
 
 impl LineSettings {
@@ -156,7 +171,11 @@ pub struct SerialLink {
 impl SerialLink {
     /// Cuts what the port carries into frames; `read` are bytes that were read already.
     pub fn new(port: Port, line: LineSettings, framing: Framing, read: BytesMut) -> Self {
-        let codec = FrameCodec::new(framing);
+        Self::with_codec(port, line, FrameCodec::new(framing), read)
+    }
+
+    /// The same with a codec of one's own.
+    pub fn with_codec(port: Port, line: LineSettings, codec: FrameCodec, read: BytesMut) -> Self {
         let pause = codec
             .idle()
             .map(|idle| Box::pin(sleep_until(Instant::now() + idle)));

@@ -19,9 +19,9 @@ use crate::error::Error;
 /// Lines of stdin that wait to be sent.
 const INPUT_QUEUE: usize = 16;
 
-pub(super) async fn until_interrupted(args: MonitorArgs, sends: Sends) -> Result<(), Error> {
+pub(super) async fn until_interrupted(device: String, args: MonitorArgs, sends: Sends) -> Result<(), Error> {
     // In a task of its own: a terminal that takes nothing must not keep Ctrl-C waiting.
-    let mut watching = AbortOnDropHandle::new(tokio::spawn(watch(args, sends)));
+    let mut watching = AbortOnDropHandle::new(tokio::spawn(watch(device, args, sends)));
     tokio::select! {
         // Where Ctrl-C cannot be listened for, the process is ended by it.
         Ok(()) = tokio::signal::ctrl_c() => Ok(()),
@@ -29,26 +29,26 @@ pub(super) async fn until_interrupted(args: MonitorArgs, sends: Sends) -> Result
     }
 }
 
-async fn watch(args: MonitorArgs, sends: Sends) -> Result<(), Error> {
-    let socket = choose(&args).await?;
+async fn watch(device: String, args: MonitorArgs, sends: Sends) -> Result<(), Error> {
+    let socket = choose(&device, &args).await?;
     let no_answer = |e: ClientError| MonitorError::NoAnswer {
         path: socket.clone(),
         reason: e.to_string(),
     };
     let mut lines = match Client::connect(&socket).await {
-        Ok(mut client) => match client.follow(&args.device).await {
+        Ok(mut client) => match client.follow(&device).await {
             Ok(lines) => Followed {
                 lines,
                 _client: client,
             },
-            Err(ClientError::Unknown(there)) => return Err(no_device(args.device, there).into()),
+            Err(ClientError::Unknown(there)) => return Err(no_device(device, there).into()),
             Err(e) => return Err(no_answer(e).into()),
         },
         Err(e) => return Err(no_answer(e).into()),
     };
     // A connection of its own, as long as this runs: at its end the gateway stops the device.
     let hand = Client::connect(&socket).await.map_err(no_answer)?;
-    let mut sending = std::pin::pin!(send(hand, args.device.clone(), sends));
+    let mut sending = std::pin::pin!(send(hand, device, sends));
     let show = Show {
         json: args.json,
         hex: args.hex,
@@ -85,7 +85,7 @@ struct Followed {
 }
 
 /// The gateway that is meant: the one that was named, the only one, or the only one that has the device.
-async fn choose(args: &MonitorArgs) -> Result<PathBuf, MonitorError> {
+async fn choose(device: &str, args: &MonitorArgs) -> Result<PathBuf, MonitorError> {
     if let Some(path) = args.control.as_ref().filter(|path| !path.is_empty()) {
         return Ok(path.into());
     }
@@ -96,7 +96,7 @@ async fn choose(args: &MonitorArgs) -> Result<PathBuf, MonitorError> {
         _ => {
             let mut with_device = Vec::new();
             for path in &running {
-                if has_device(path, &args.device).await {
+                if has_device(path, device).await {
                     with_device.push(path.clone());
                 }
             }
@@ -152,7 +152,7 @@ async fn send_one(hand: &mut Client, address: &str, frame: Bytes) {
 
 /// The lines of stdin, without their ends. Its thread waits in a read that nothing can cut short, except the
 /// process's end.
-fn stdin_lines() -> mpsc::Receiver<String> {
+pub(super) fn stdin_lines() -> mpsc::Receiver<String> {
     let (lines, input) = mpsc::channel(INPUT_QUEUE);
     std::thread::spawn(move || {
         for line in io::stdin().lock().split(b'\n').map_while(Result::ok) {
@@ -166,7 +166,7 @@ fn stdin_lines() -> mpsc::Receiver<String> {
 }
 
 /// Prints a line; whether anybody still reads.
-fn print(line: &str) -> Result<bool, Error> {
+pub(super) fn print(line: &str) -> Result<bool, Error> {
     let mut stdout = io::stdout().lock();
     match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
         Ok(()) => Ok(true),

@@ -1,0 +1,175 @@
+//! A serial port looked at directly, for when no gateway has it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use bytes::{Bytes, BytesMut};
+use futures::{SinkExt, StreamExt};
+use tokio::time::timeout;
+
+use super::show::Show;
+use super::watch::{print, stdin_lines};
+use super::{MonitorArgs, MonitorError, Sends, frame};
+use crate::config::{Layers, Loaded, PortSource, SerialSettings};
+use crate::control::api::{Line, seconds};
+use crate::defaults::{CLOSE_TIMEOUT, IDLE_MS_DEFAULT, PORT_POLL};
+use crate::error::Error;
+use crate::link::framing::{FrameCodec, Framing};
+use crate::link::serial::{LineSettings, Port, SerialLink};
+use crate::link::{Frame, LinkError};
+use crate::ports::Ports;
+use crate::tap::Direction;
+use crate::text::hex;
+
+/// Watches a port until Ctrl-C, or with `--once` until it goes.
+pub(super) async fn watch(path: PathBuf, args: MonitorArgs, sends: Sends) -> Result<(), Error> {
+    let entry = entry(&path, &args)?;
+    let mut line = entry
+        .as_ref()
+        .map_or_else(LineSettings::default, |entry| entry.line.clone());
+    if let Some(baud_rate) = args.baud_rate {
+        line.baud_rate = baud_rate;
+    }
+    let framing = entry.as_ref().and_then(|entry| entry.framing.clone());
+    let idle = std::time::Duration::from_millis(IDLE_MS_DEFAULT);
+    let wire = Wire {
+        line,
+        framing: framing.unwrap_or(Framing::Idle(idle)),
+        on_close: entry.and_then(|entry| entry.on_close),
+        show: Show {
+            json: args.json,
+            hex: args.hex,
+            wait: !args.once,
+        },
+        path,
+    };
+    let mut frames = sends.frames;
+    let mut input = if sends.stdin {
+        stdin_lines()
+    } else {
+        tokio::sync::mpsc::channel(1).1
+    };
+    let mut was_there = false;
+    loop {
+        let mut link = match wire.open().await {
+            Ok(link) => link,
+            // It was there a moment ago, and comes back.
+            Err(_) if was_there => tokio::select! {
+                Ok(()) = tokio::signal::ctrl_c() => return Ok(()),
+                () = tokio::time::sleep(PORT_POLL) => continue,
+            },
+            Err(e) => return Err(e.into()),
+        };
+        was_there = true;
+        for frame in std::mem::take(&mut frames) {
+            if !wire.send(&mut link, frame).await? {
+                return Ok(());
+            }
+        }
+        let gone = loop {
+            tokio::select! {
+                // Where Ctrl-C cannot be listened for, the process is ended by it.
+                Ok(()) = tokio::signal::ctrl_c() => return wire.close(link).await,
+                Some(text) = input.recv() => match frame(&text) {
+                    Ok(frame) => if !wire.send(&mut link, frame).await? {
+                        return Ok(());
+                    },
+                    Err(e) => eprintln!("not sent: {e}"),
+                },
+                heard = link.next() => match heard {
+                    Some(Ok(frame)) => if !wire.show(Direction::FromDevice, &frame.0)? {
+                        return wire.close(link).await;
+                    },
+                    Some(Err(e)) => break e,
+                    None => break LinkError::Lost(io::ErrorKind::UnexpectedEof.into()),
+                },
+            }
+        };
+        print(&wire.show.line(&Line::Gone {
+            gone: Some(gone.to_string()),
+        }))?;
+        if args.once {
+            return Ok(());
+        }
+    }
+}
+
+/// The entry that takes this port, where there is one.
+fn entry(path: &Path, args: &MonitorArgs) -> Result<Option<SerialSettings>, Error> {
+    let entries = Loaded::load(args.config.as_deref(), Layers::default())?
+        .settings
+        .serial;
+    let node = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let info = Ports::system()
+        .list()
+        .unwrap_or_default()
+        .into_iter()
+        .find(|port| port.path == node);
+    Ok(entries.into_iter().find(|entry| match &entry.source {
+        PortSource::Path(port) => port == path || port.canonicalize().is_ok_and(|port| port == node),
+        PortSource::Match(ids) => info.as_ref().is_some_and(|info| ids.matches(info)),
+    }))
+}
+
+struct Wire {
+    path: PathBuf,
+    line: LineSettings,
+    framing: Framing,
+    on_close: Option<Bytes>,
+    show: Show,
+}
+
+impl Wire {
+    async fn open(&self) -> Result<SerialLink, MonitorError> {
+        let (path, line) = (self.path.clone(), self.line.clone());
+        let opened = tokio::task::spawn_blocking(move || Port::open(&path, &line)).await;
+        let port = opened
+            .unwrap_or_else(|e| Err(io::Error::other(e)))
+            .map_err(|source| MonitorError::Port {
+                path: self.path.clone(),
+                source,
+            })?;
+        let codec = FrameCodec::new(self.framing.clone()).with_hellos();
+        Ok(SerialLink::with_codec(
+            port,
+            self.line.clone(),
+            codec,
+            BytesMut::new(),
+        ))
+    }
+
+    /// Whether anybody still reads what is printed.
+    async fn send(&self, link: &mut SerialLink, frame: Bytes) -> Result<bool, Error> {
+        match link.send(Frame(frame.clone())).await {
+            Ok(()) => self.show(Direction::ToDevice, &frame),
+            Err(e) => {
+                eprintln!("not sent: {e}");
+                Ok(true)
+            }
+        }
+    }
+
+    fn show(&self, direction: Direction, bytes: &Bytes) -> Result<bool, Error> {
+        print(&self.show.line(&Line::Frame {
+            at: seconds(SystemTime::now()),
+            direction,
+            hex: hex(bytes),
+            text: String::from_utf8_lossy(bytes).into_owned(),
+        }))
+    }
+
+    /// Whoever sent something by hand leaves nothing running, where it is known what stops the board.
+    async fn close(&self, mut link: SerialLink) -> Result<(), Error> {
+        if let Some(stop) = self.on_close.clone() {
+            let stopped = async {
+                link.send(Frame(stop)).await?;
+                link.close().await
+            };
+            if !matches!(timeout(CLOSE_TIMEOUT, stopped).await, Ok(Ok(()))) {
+                eprintln!("the board did not take its stop");
+            }
+        }
+        Ok(())
+    }
+}
