@@ -23,7 +23,7 @@ use crate::text::{printable, unescape};
 /// What `monitor` takes.
 #[derive(Clone, Debug, Args)]
 pub struct MonitorArgs {
-    /// Watch this serial port, which no gateway has; as its [[serial]] entry says, where there is one.
+    /// Watch this serial port, which no gateway has; as its `[[serial]]` entry says, where there is one.
     #[arg(
         value_name = "PORT",
         required_unless_present = "device",
@@ -36,7 +36,7 @@ pub struct MonitorArgs {
     /// The port's speed [default: 115200]
     #[arg(long, value_name = "BAUD", requires = "port")]
     pub baud_rate: Option<u32>,
-    /// The gateway.toml whose [[serial]] entries are looked at [default: as `run` has it]
+    /// The gateway.toml whose `[[serial]]` entries are looked at [default: as `run` has it]
     #[arg(long, value_name = "FILE", env = "WSDM_GATEWAY_CONFIG")]
     pub config: Option<PathBuf>,
     /// Send this to the device as one frame, then go on watching; \n, \r, \t, \xNN and \\ are understood. May be

@@ -22,7 +22,7 @@ pub struct PortsArgs {
     /// Print JSON on stdout
     #[arg(long)]
     pub json: bool,
-    /// The gateway.toml whose [[serial]] entries are looked at [default: as `run` has it]
+    /// The gateway.toml whose `[[serial]]` entries are looked at [default: as `run` has it]
     #[arg(long, value_name = "FILE", env = "WSDM_GATEWAY_CONFIG")]
     pub config: Option<PathBuf>,
     /// Tests only: where the system's files lie.
