@@ -10,7 +10,10 @@ use wsdm_gateway::{cmd, error, logging};
 /// Flags of intiface-engine for what this program does not do, or does in another way.
 const INTIFACE_ONLY: &[(&str, &str)] = &[
     ("--use-bluetooth-le", "Bluetooth devices are left to Intiface"),
-    ("--use-serial", "serial devices are left to Intiface"),
+    (
+        "--use-serial",
+        "say which ports are boards in [[serial]] entries of gateway.toml",
+    ),
     ("--use-hid", "HID devices are left to Intiface"),
     ("--use-lovense-dongle", "dongles are left to Intiface"),
     ("--use-lovense-dongle-serial", "dongles are left to Intiface"),
