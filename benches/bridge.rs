@@ -7,11 +7,12 @@
 #![cfg(unix)]
 
 mod harness;
+#[path = "../tests/common/pty_pair.rs"]
+mod pty_pair;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,9 +21,7 @@ use std::time::{Duration, Instant};
 use futures::stream::FuturesUnordered;
 use futures::{SinkExt, StreamExt};
 use harness::{Server, Ws, connect, cores, handshake, percentile, percentiles};
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use pty_pair::pair;
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -37,50 +36,17 @@ const SLOW_BAUD: usize = 9_600;
 const SLOW_BYTES: usize = SLOW_BAUD / 10;
 
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    if args.first().is_some_and(|a| a == "--echo") {
-        runtime.block_on(echo_server());
-        return;
-    }
-    let idle = args
-        .iter()
-        .position(|a| a == "--idle")
-        .and_then(|i| args.get(i + 1))
-        .map_or(5_000, |n| n.parse().expect("--idle takes a number"));
-    println!(
-        "bridge: {} cores, devices, gateway and far server on this machine",
-        cores()
-    );
-    runtime.block_on(async {
+    // The far server skips the handshake, as a server that has nothing to say to it.
+    harness::run("--idle", 5_000, Message::is_binary, |idle| async move {
+        println!(
+            "bridge: {} cores, devices, gateway and far server on this machine",
+            cores()
+        );
         let direct = relay().await;
         serial(direct).await;
         slow_line().await;
         idle_devices(idle).await;
     });
-}
-
-/// A far server that sends back every binary frame.
-async fn echo_server() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    println!("ready echo=ws://{}", listener.local_addr().expect("bound"));
-    loop {
-        let (stream, _) = listener.accept().await.expect("a connection");
-        stream.set_nodelay(true).expect("a socket");
-        tokio::spawn(async move {
-            let Ok(mut ws) = tokio_tungstenite::accept_async(stream).await else {
-                return;
-            };
-            while let Some(Ok(message)) = ws.next().await {
-                if message.is_binary() && ws.send(message).await.is_err() {
-                    return;
-                }
-            }
-        });
-    }
 }
 
 async fn device(url: &str, n: usize) -> Ws {
@@ -242,29 +208,6 @@ async fn relay() -> f64 {
     bare
 }
 
-/// A pseudo-terminal: the board's end, and the name of the other.
-fn pty() -> (File, String, File) {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a pty");
-    grantpt(&master).expect("granted");
-    unlockpt(&master).expect("unlocked");
-    let name = ptsname(&master, Vec::new()).expect("a name");
-    let name = name.to_str().expect("text").to_owned();
-    let slave = rustix::fs::open(
-        name.as_str(),
-        OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .expect("its other end");
-    raw(&slave);
-    (File::from(master), name, File::from(slave))
-}
-
-fn raw(terminal: impl AsFd) {
-    let mut attributes = tcgetattr(&terminal).expect("a terminal");
-    attributes.make_raw();
-    tcsetattr(&terminal, OptionalActions::Now, &attributes).expect("a terminal");
-}
-
 /// A board that sends everything back.
 fn echo_board(mut master: File) {
     std::thread::spawn(move || {
@@ -278,7 +221,7 @@ fn echo_board(mut master: File) {
 }
 
 fn bare_pty_round_trips() -> Vec<u64> {
-    let (master, _, mut slave) = pty();
+    let (master, _, mut slave) = pair();
     echo_board(master);
     let mut answer = [0; FRAME.len()];
     let mut nanos = Vec::with_capacity(ROUND_TRIPS);
@@ -323,7 +266,7 @@ async fn serial(bare_websocket: f64) {
         .await
         .expect("no panic");
     println!("  bare pty echo    {}", percentiles(bare.clone()));
-    let (master, name, _slave) = pty();
+    let (master, name, _slave) = pair();
     echo_board(master);
     let keys = "baud_rate = 4000000\nframing = { delimiter = \";\" }\ncoalesce = \"none\"";
     let (_gateway, mut far) = bridged(&state, &entry(&name, keys)).await;
@@ -344,7 +287,7 @@ async fn serial(bare_websocket: f64) {
 /// The same board behind ser2net and TCP.
 async fn ser2net() -> Vec<u64> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let (master, name, _slave) = pty();
+    let (master, name, _slave) = pair();
     echo_board(master);
     let folder = tempfile::tempdir().expect("a directory");
     let port = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -384,7 +327,7 @@ async fn ser2net() -> Vec<u64> {
 /// A line of 9,600 baud that is offered twenty times what it carries: how old is a command when it leaves?
 async fn slow_line() {
     let state = tempfile::tempdir().expect("a directory");
-    let (mut master, name, _slave) = pty();
+    let (mut master, name, _slave) = pair();
     let keys = format!("baud_rate = {SLOW_BAUD}");
     let (gateway, mut far) = bridged(&state, &entry(&name, &keys)).await;
     let started = Instant::now();

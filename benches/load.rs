@@ -18,7 +18,6 @@ use futures::stream::{FuturesUnordered, SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use harness::{Server, Ws, connect, cores, handshake, percentiles};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -28,41 +27,8 @@ const CONCURRENT: usize = 64;
 const ROUND_TRIPS: usize = 2_000;
 
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    if args.first().is_some_and(|a| a == "--echo") {
-        runtime.block_on(echo_server());
-        return;
-    }
-    let devices = args
-        .iter()
-        .position(|a| a == "--devices")
-        .and_then(|i| args.get(i + 1))
-        .map_or(1_000, |n| n.parse().expect("--devices takes a number"));
-    runtime.block_on(bench(devices));
-}
-
-/// The baseline: what a websocket costs with nothing behind it. Library defaults, one task a connection.
-async fn echo_server() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    println!("ready echo=ws://{}", listener.local_addr().expect("bound"));
-    loop {
-        let (stream, _) = listener.accept().await.expect("a connection");
-        stream.set_nodelay(true).expect("a socket");
-        tokio::spawn(async move {
-            let Ok(mut ws) = tokio_tungstenite::accept_async(stream).await else {
-                return;
-            };
-            while let Some(Ok(message)) = ws.next().await {
-                if (message.is_text() || message.is_binary()) && ws.send(message).await.is_err() {
-                    return;
-                }
-            }
-        });
-    }
+    let echoed = |message: &Message| message.is_text() || message.is_binary();
+    harness::run("--devices", 1_000, echoed, bench);
 }
 
 /// When each device got its last command: nanoseconds since the start of the run.

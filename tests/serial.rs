@@ -35,6 +35,11 @@ fn entry(port: &Path, keys: &str) -> String {
     format!("[[serial]]\nport = {:?}\n{keys}\n", port.to_str().unwrap())
 }
 
+/// A gateway with one entry: for this port, with more keys.
+async fn bridging(port: &Path, keys: &str) -> Running {
+    Running::start(configured(&entry(port, keys))).await
+}
+
 const LOVENSE: &str = "identifier = \"LVSDevice\"\naddress = \"bench-1\"";
 const TCODE: &str = "identifier = \"TCodeDevice\"\naddress = \"bench-2\"";
 
@@ -42,7 +47,7 @@ const TCODE: &str = "identifier = \"TCodeDevice\"\naddress = \"bench-2\"";
 async fn a_configured_board_is_there_is_driven_and_answers() {
     let folder = TempDir::new().unwrap();
     let mut board = Board::plug(&folder.path().join("tty"));
-    let gateway = Running::start(configured(&entry(&board.port, LOVENSE))).await;
+    let gateway = bridging(&board.port, LOVENSE).await;
     let client = client(&gateway.clients(), "driver").await;
     board.be_lovense("AABBCCDDEEFF").await;
     listed(&client, 1).await;
@@ -64,7 +69,7 @@ async fn a_board_introduces_itself_after_what_its_boot_loader_printed() {
     let folder = TempDir::new().unwrap();
     let mut board = Board::plug(&folder.path().join("tty"));
     board.say("ets Jun  8 2016 00:22:57\r\n\x01\x02").await;
-    let gateway = Running::start(configured(&entry(&board.port, ""))).await;
+    let gateway = bridging(&board.port, "").await;
     let client = client(&gateway.clients(), "driver").await;
     let hello = "{\"identifier\":\"LVSDevice\",\"address\":\"me\",\"version\":0}\r\n";
     // It is asked.
@@ -85,7 +90,7 @@ async fn a_board_introduces_itself_after_what_its_boot_loader_printed() {
 async fn a_board_that_is_pulled_out_mid_frame_leaves_and_comes_back_as_the_same_device() {
     let folder = TempDir::new().unwrap();
     let port = folder.path().join("tty");
-    let gateway = Running::start(configured(&entry(&port, LOVENSE))).await;
+    let gateway = bridging(&port, LOVENSE).await;
     let client = client(&gateway.clients(), "driver").await;
     let mut index = None;
     for _ in 0..3 {
@@ -106,11 +111,7 @@ async fn a_board_that_is_pulled_out_mid_frame_leaves_and_comes_back_as_the_same_
 async fn a_client_that_goes_has_its_board_stopped() {
     let folder = TempDir::new().unwrap();
     let mut board = Board::plug(&folder.path().join("tty"));
-    let gateway = Running::start(configured(&entry(
-        &board.port,
-        &format!("{LOVENSE}\non_close = \"PowerOff;\""),
-    )))
-    .await;
+    let gateway = bridging(&board.port, &format!("{LOVENSE}\non_close = \"PowerOff;\"")).await;
     let driver = client(&gateway.clients(), "driver").await;
     board.be_lovense("AABBCCDDEEFF").await;
     listed(&driver, 1).await;
@@ -125,11 +126,7 @@ async fn a_client_that_goes_has_its_board_stopped() {
 async fn a_slow_line_gets_the_newest_command_and_the_last_one_always() {
     let folder = TempDir::new().unwrap();
     let mut board = Board::plug(&folder.path().join("tty"));
-    let gateway = Running::start(configured(&entry(
-        &board.port,
-        &format!("{TCODE}\nbaud_rate = 1200"),
-    )))
-    .await;
+    let gateway = bridging(&board.port, &format!("{TCODE}\nbaud_rate = 1200")).await;
     let mut driver = common::json_client::JsonClient::connect(&gateway.clients(), 4).await;
     while driver.device_indexes().await.is_empty() {
         driver.event("DeviceList").await;
@@ -158,7 +155,7 @@ async fn on_a_slow_line_a_stop_passes_everything_that_waits() {
     let folder = TempDir::new().unwrap();
     let mut board = Board::plug(&folder.path().join("tty"));
     let keys = format!("{TCODE}\nbaud_rate = 9600");
-    let gateway = Running::start(configured(&entry(&board.port, &keys))).await;
+    let gateway = bridging(&board.port, &keys).await;
     let mut driver = common::json_client::JsonClient::connect(&gateway.clients(), 4).await;
     while driver.device_indexes().await.is_empty() {
         driver.event("DeviceList").await;
@@ -212,7 +209,7 @@ async fn the_port_is_set_up_as_configured() {
         ),
     ] {
         let mut board = Board::plug(&folder.path().join("tty"));
-        let gateway = Running::start(configured(&entry(&board.port, &format!("{LOVENSE}\n{keys}")))).await;
+        let gateway = bridging(&board.port, &format!("{LOVENSE}\n{keys}")).await;
         board.be_lovense("AABBCCDDEEFF").await;
         let attributes = board.attributes();
         assert_eq!(attributes.output_speed(), baud, "{keys}");
@@ -259,7 +256,7 @@ async fn every_framing_carries_a_lovense() {
     ] {
         let mut board = Board::plug(&folder.path().join("tty"));
         let keys = format!("{LOVENSE}\nframing = {framing}");
-        let gateway = Running::start(configured(&entry(&board.port, &keys))).await;
+        let gateway = bridging(&board.port, &keys).await;
         let client = client(&gateway.clients(), "lister").await;
         let mut asked = Vec::new();
         while asked.len() < question.len() {
@@ -316,7 +313,7 @@ async fn a_board_that_never_reads_or_floods_costs_itself_alone() {
 async fn a_watchdog_is_fed_while_somebody_has_control_and_not_after() {
     let folder = TempDir::new().unwrap();
     let mut board = Board::plug(&folder.path().join("tty"));
-    let gateway = Running::start(configured(&entry(&board.port, ""))).await;
+    let gateway = bridging(&board.port, "").await;
     let driver = client(&gateway.clients(), "driver").await;
     board.expect("\n").await;
     board

@@ -20,7 +20,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio_rustls::TlsAcceptor;
-use wsdm_gateway::config::UpstreamSettings;
+use wsdm_gateway::config::{Settings, UpstreamSettings};
 use wsdm_gateway::handshake::{Address, Handshake, Identifier};
 use wsdm_gateway::link::dial::dial;
 use wsdm_gateway::link::target::Target;
@@ -50,6 +50,18 @@ impl Ca {
 
     fn tls(&self) -> Tls {
         Tls::with_ca(&self.file()).unwrap()
+    }
+
+    /// The settings of a gateway that relays to this port of `localhost`, and trusts this CA.
+    fn relaying(&self, port: u16) -> Settings {
+        Settings {
+            upstream: Some(UpstreamSettings {
+                relay: wss(port),
+                tls: self.tls(),
+                grace: Duration::from_secs(5),
+            }),
+            ..settings()
+        }
     }
 
     /// A server with a certificate for `localhost` of this CA, which `change` may spoil; what it is sent goes to
@@ -96,13 +108,7 @@ async fn a_device_is_relayed_over_tls_and_frames_pass_both_ways() {
     let ca = Ca::new("A");
     let upstream = Running::start(settings()).await;
     let port = ca.serve(upstream.bound.devices, as_it_is).await;
-    let mut relaying = settings();
-    relaying.upstream = Some(UpstreamSettings {
-        relay: wss(port),
-        tls: ca.tls(),
-        grace: Duration::from_secs(5),
-    });
-    let gateway = Running::start(relaying).await;
+    let gateway = Running::start(ca.relaying(port)).await;
     let client = client(&upstream.clients(), "driver").await;
     let mut hush = SimulatedDevice::connect(DeviceOptions::hush(gateway.bound.devices, "8A3D9FAC2A45"))
         .await
@@ -126,13 +132,7 @@ async fn a_frame_of_many_records_arrives_whole() {
     let ca = Ca::new("A");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = ca.serve(listener.local_addr().unwrap(), as_it_is).await;
-    let mut relaying = settings();
-    relaying.upstream = Some(UpstreamSettings {
-        relay: wss(port),
-        tls: ca.tls(),
-        grace: Duration::from_secs(5),
-    });
-    let gateway = Running::start(relaying).await;
+    let gateway = Running::start(ca.relaying(port)).await;
     let mut device = RawDevice::hello(&gateway.devices(), "LVSDevice", "A").await;
     let (tcp, _) = within("upstream is dialled", listener.accept()).await.unwrap();
     let mut upstream = tokio_tungstenite::accept_async(tcp).await.unwrap();

@@ -6,10 +6,58 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use futures::{SinkExt, StreamExt};
 use serde_json::json;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config};
+
+/// A benchmark's `main`: with `--echo` the bare echo, else `bench` with the number that follows `option`.
+pub fn run<F: Future<Output = ()>>(
+    option: &str,
+    default: usize,
+    echoed: fn(&Message) -> bool,
+    bench: impl FnOnce(usize) -> F,
+) {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    if args.first().is_some_and(|a| a == "--echo") {
+        runtime.block_on(echo_server(echoed));
+        return;
+    }
+    let number = args
+        .iter()
+        .position(|a| a == option)
+        .and_then(|i| args.get(i + 1))
+        .map_or(default, |n| {
+            n.parse().unwrap_or_else(|_| panic!("{option} takes a number"))
+        });
+    runtime.block_on(bench(number));
+}
+
+/// The baseline: what a websocket costs with nothing behind it. Library defaults, one task a connection.
+async fn echo_server(echoed: fn(&Message) -> bool) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    println!("ready echo=ws://{}", listener.local_addr().expect("bound"));
+    loop {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        stream.set_nodelay(true).expect("a socket");
+        tokio::spawn(async move {
+            let Ok(mut ws) = tokio_tungstenite::accept_async(stream).await else {
+                return;
+            };
+            while let Some(Ok(message)) = ws.next().await {
+                if echoed(&message) && ws.send(message).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
 
 pub type Ws = WebSocketStream<MaybeTlsStream<TcpStream>>;
 

@@ -133,7 +133,7 @@ fn look(ports: &Ports, entries: &[SerialSettings]) -> Result<Vec<Row>, Error> {
     for entry in entries {
         if let PortSource::Path(path) = &entry.source
             && path.exists()
-            && !listed.iter().any(|port| is_at(&port.path, path))
+            && !listed.iter().any(|port| entry.source.takes(port))
         {
             listed.push(PortInfo {
                 path: path.clone(),
@@ -142,21 +142,12 @@ fn look(ports: &Ports, entries: &[SerialSettings]) -> Result<Vec<Row>, Error> {
             });
         }
     }
-    let takes = |entry: &SerialSettings, port: &PortInfo| match &entry.source {
-        PortSource::Path(path) => is_at(&port.path, path),
-        PortSource::Match(ids) => ids.matches(port),
-    };
     let rows = listed.into_iter().map(|port| Row {
         access: ports.access(&port.path),
-        entry: entries.iter().position(|entry| takes(entry, &port)),
+        entry: entries.iter().position(|entry| entry.source.takes(&port)),
         port,
     });
     Ok(rows.collect())
-}
-
-/// Whether a path, perhaps a link, is this port.
-fn is_at(port: &Path, path: &Path) -> bool {
-    port == path || path.canonicalize().is_ok_and(|node| node == port)
 }
 
 fn table(rows: &[Row]) -> String {

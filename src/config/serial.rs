@@ -12,7 +12,7 @@ use crate::handshake::{Address, HandshakeError, Identifier};
 use crate::link::framing::{ByteOrder, Framing, PrefixWidth};
 use crate::link::outbox::Coalesce;
 use crate::link::serial::LineSettings;
-use crate::ports::PortMatch;
+use crate::ports::{PortInfo, PortMatch};
 
 /// What an entry may hold.
 pub(super) const KEYS: &[&str] = &[
@@ -69,6 +69,16 @@ pub enum PortSource {
     Path(PathBuf),
     /// Wherever such a USB device is plugged in.
     Match(PortMatch),
+}
+
+impl PortSource {
+    /// Whether this port is meant; a path may be a link to it.
+    pub fn takes(&self, port: &PortInfo) -> bool {
+        match self {
+            Self::Path(path) => port.path == *path || path.canonicalize().is_ok_and(|node| node == port.path),
+            Self::Match(ids) => ids.matches(port),
+        }
+    }
 }
 
 /// Reads every entry.

@@ -32,10 +32,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const ACCEPTED_AFTER: Duration = Duration::from_secs(2);
 /// The reference holds an address for a while after its device went: a refusal without a reason is tried again.
 const REFUSAL_TRIES: u32 = 4;
-/// Frames of a device that wait for its first connection to upstream.
-const EARLY_FRAMES_MAX: usize = 16;
 /// Between those tries.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(250);
+/// Frames of a device that wait for its first connection to upstream.
+const EARLY_FRAMES_MAX: usize = 16;
 
 /// The server that devices are relayed to.
 pub struct Relay {

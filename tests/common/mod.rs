@@ -6,6 +6,8 @@ pub mod json_client;
 pub mod process;
 #[cfg(unix)]
 pub mod pty;
+#[cfg(unix)]
+mod pty_pair;
 pub mod reference;
 
 use std::future::Future;

@@ -2,21 +2,19 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::tcgetattr;
 use tokio::io::unix::AsyncFd;
 
+use super::pty_pair::pair;
 use super::{DEADLINE, within};
 
 /// The board's end of the wire. Dropping it pulls the plug.
 pub struct Board {
     master: AsyncFd<File>,
     /// Holds the other end open, so that writing works before the gateway has opened it.
-    _slave: OwnedFd,
+    _slave: File,
     /// What the gateway opens: a link to the pseudo-terminal, as udev makes them.
     pub port: PathBuf,
     seen: Vec<u8>,
@@ -31,21 +29,7 @@ impl Drop for Board {
 impl Board {
     /// Plugs a board in. The same path again is the same board, replugged.
     pub fn plug(port: &Path) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a pty");
-        grantpt(&master).expect("granted");
-        unlockpt(&master).expect("unlocked");
-        let name = ptsname(&master, Vec::new()).expect("a name");
-        let name = name.to_str().expect("text").to_owned();
-        let slave = rustix::fs::open(
-            name.as_str(),
-            OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .expect("its other end");
-        // Else the terminal echoes what the board says before the gateway has opened it.
-        let mut attributes = tcgetattr(&slave).expect("a terminal");
-        attributes.make_raw();
-        tcsetattr(&slave, OptionalActions::Now, &attributes).expect("a terminal");
+        let (master, name, slave) = pair();
         rustix::io::ioctl_fionbio(&master, true).expect("a file that does not block");
         let _ = std::fs::remove_file(port);
         std::os::unix::fs::symlink(&name, port).expect("a link");
@@ -54,7 +38,7 @@ impl Board {
                 deprecated,
                 reason = "a File does not give its descriptor away, and what replaces this is unsafe"
             )]
-            master: AsyncFd::new(File::from(master)).expect("a runtime"),
+            master: AsyncFd::new(master).expect("a runtime"),
             _slave: slave,
             port: port.to_owned(),
             seen: Vec::new(),

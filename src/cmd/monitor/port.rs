@@ -11,14 +11,14 @@ use tokio::time::timeout;
 use super::show::Show;
 use super::watch::{print, stdin_lines};
 use super::{MonitorArgs, MonitorError, Sends, frame};
-use crate::config::{Layers, Loaded, PortSource, SerialSettings};
+use crate::config::{Layers, Loaded, SerialSettings};
 use crate::control::api::{Line, seconds};
 use crate::defaults::{CLOSE_TIMEOUT, IDLE_MS_DEFAULT, PORT_POLL};
 use crate::error::Error;
 use crate::link::framing::{FrameCodec, Framing};
 use crate::link::serial::{LineSettings, Port, SerialLink};
 use crate::link::{Frame, LinkError};
-use crate::ports::Ports;
+use crate::ports::{PortInfo, Ports};
 use crate::tap::Direction;
 use crate::text::hex;
 
@@ -101,15 +101,15 @@ fn entry(path: &Path, args: &MonitorArgs) -> Result<Option<SerialSettings>, Erro
         .settings
         .serial;
     let node = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let info = Ports::system()
-        .list()
-        .unwrap_or_default()
-        .into_iter()
-        .find(|port| port.path == node);
-    Ok(entries.into_iter().find(|entry| match &entry.source {
-        PortSource::Path(port) => port == path || port.canonicalize().is_ok_and(|port| port == node),
-        PortSource::Match(ids) => info.as_ref().is_some_and(|info| ids.matches(info)),
-    }))
+    let listed = Ports::system().list().unwrap_or_default();
+    let port = listed.into_iter().find(|port| port.path == node);
+    // A pseudo-terminal is not listed.
+    let port = port.unwrap_or(PortInfo {
+        path: node,
+        by_id: None,
+        usb: None,
+    });
+    Ok(entries.into_iter().find(|entry| entry.source.takes(&port)))
 }
 
 struct Wire {
