@@ -591,3 +591,26 @@ async fn a_port_is_watched_directly_hello_lines_and_all() {
         "{error}"
     );
 }
+
+/// Whoever sent something by hand leaves nothing running, however the watching ends.
+#[tokio::test]
+async fn a_port_is_stopped_when_nobody_reads_what_is_watched() {
+    let home = TempDir::new().unwrap();
+    let mut board = Board::plug(&home.path().join("tty"));
+    let file = home.path().join("gateway.toml");
+    std::fs::write(&file, entry(&board.port, "on_close = \"Vibrate:0;\"")).unwrap();
+    let args = [
+        "monitor",
+        board.port.to_str().unwrap(),
+        "--config",
+        file.to_str().unwrap(),
+        "--send",
+        "Vibrate:20;",
+    ];
+    let mut child = common::process::command(home.path(), &args).spawn().unwrap();
+    // As `head -0` does.
+    drop(child.stdout.take());
+    board.expect("Vibrate:20;").await;
+    board.expect("Vibrate:0;").await;
+    assert!(within("it ends", child.wait()).await.unwrap().success());
+}

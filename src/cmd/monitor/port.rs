@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use futures::{SinkExt, StreamExt};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::show::Show;
@@ -48,7 +49,7 @@ pub(super) async fn watch(path: PathBuf, args: MonitorArgs, sends: Sends) -> Res
     let mut input = if sends.stdin {
         stdin_lines()
     } else {
-        tokio::sync::mpsc::channel(1).1
+        mpsc::channel(1).1
     };
     let mut was_there = false;
     loop {
@@ -62,28 +63,14 @@ pub(super) async fn watch(path: PathBuf, args: MonitorArgs, sends: Sends) -> Res
             Err(e) => return Err(e.into()),
         };
         was_there = true;
-        for frame in std::mem::take(&mut frames) {
-            if !wire.send(&mut link, frame).await? {
-                return Ok(());
-            }
-        }
-        let gone = loop {
-            tokio::select! {
-                // Where Ctrl-C cannot be listened for, the process is ended by it.
-                Ok(()) = tokio::signal::ctrl_c() => return wire.close(link).await,
-                Some(text) = input.recv() => match frame(&text) {
-                    Ok(frame) => if !wire.send(&mut link, frame).await? {
-                        return Ok(());
-                    },
-                    Err(e) => eprintln!("not sent: {e}"),
-                },
-                heard = link.next() => match heard {
-                    Some(Ok(frame)) => if !wire.show(Direction::FromDevice, &frame.0)? {
-                        return wire.close(link).await;
-                    },
-                    Some(Err(e)) => break e,
-                    None => break LinkError::Lost(io::ErrorKind::UnexpectedEof.into()),
-                },
+        let gone = match wire
+            .pump(&mut link, std::mem::take(&mut frames), &mut input)
+            .await
+        {
+            Ok(Some(gone)) => gone,
+            over => {
+                wire.close(link).await;
+                return over.map(|_| ());
             }
         };
         print(&wire.show.line(&Line::Gone {
@@ -139,6 +126,39 @@ impl Wire {
         ))
     }
 
+    /// Shows what passes, until the port goes; `None` when whoever watches has seen enough.
+    async fn pump(
+        &self,
+        link: &mut SerialLink,
+        frames: Vec<Bytes>,
+        input: &mut mpsc::Receiver<String>,
+    ) -> Result<Option<LinkError>, Error> {
+        for frame in frames {
+            if !self.send(link, frame).await? {
+                return Ok(None);
+            }
+        }
+        loop {
+            tokio::select! {
+                // Where Ctrl-C cannot be listened for, the process is ended by it.
+                Ok(()) = tokio::signal::ctrl_c() => return Ok(None),
+                Some(text) = input.recv() => match frame(&text) {
+                    Ok(frame) => if !self.send(link, frame).await? {
+                        return Ok(None);
+                    },
+                    Err(e) => eprintln!("not sent: {e}"),
+                },
+                heard = link.next() => match heard {
+                    Some(Ok(frame)) => if !self.show(Direction::FromDevice, &frame.0)? {
+                        return Ok(None);
+                    },
+                    Some(Err(e)) => return Ok(Some(e)),
+                    None => return Ok(Some(LinkError::Lost(io::ErrorKind::UnexpectedEof.into()))),
+                },
+            }
+        }
+    }
+
     /// Whether anybody still reads what is printed.
     async fn send(&self, link: &mut SerialLink, frame: Bytes) -> Result<bool, Error> {
         match link.send(Frame(frame.clone())).await {
@@ -160,7 +180,7 @@ impl Wire {
     }
 
     /// Whoever sent something by hand leaves nothing running, where it is known what stops the board.
-    async fn close(&self, mut link: SerialLink) -> Result<(), Error> {
+    async fn close(&self, mut link: SerialLink) {
         if let Some(stop) = self.on_close.clone() {
             let stopped = async {
                 link.send(Frame(stop)).await?;
@@ -170,6 +190,5 @@ impl Wire {
                 eprintln!("the board did not take its stop");
             }
         }
-        Ok(())
     }
 }
