@@ -243,6 +243,8 @@ async fn a_device_that_returns_at_once_is_taken_again_by_the_reference() {
 }
 
 /// A released program, with its own device listener and its own client port.
+///
+/// `./test` tells from the file that this leaves whether it ran.
 #[tokio::test]
 async fn an_installed_intiface_engine_drives_a_relayed_device() {
     let Some(engine) = std::env::var_os("INTIFACE_ENGINE") else {
@@ -280,6 +282,7 @@ async fn an_installed_intiface_engine_drives_a_relayed_device() {
     listed(&client, 0).await;
     gateway.stop().await;
     child.kill().await.unwrap();
+    std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/intiface-engine-ran"), "").unwrap();
 }
 
 fn udcf_for_lovense() -> String {
