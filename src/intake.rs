@@ -68,12 +68,8 @@ impl Intake {
                 handle.end(Disconnect::Stopping);
             }
             let stop_frames = stop_frames(on_close, self.admission.protocol(identifier));
-            Session {
-                upstream: self.upstream.open(&handle, !stop_frames.is_empty()),
-                stop_frames,
-                link,
-                entry,
-            }
+            let upstream = self.upstream.open(&handle, !stop_frames.is_empty());
+            Session::new(entry, link, upstream, stop_frames)
         };
         Ok(session.run().instrument(span).await)
     }

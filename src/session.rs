@@ -1,11 +1,13 @@
 //! A session: one task that owns one link and its upstream half, and joins them until either ends.
 
+mod woken;
+
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures::{SinkExt, StreamExt};
-use tokio::time::timeout;
+use futures::{FutureExt, SinkExt, StreamExt};
+use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::close::{self, CloseReason};
@@ -17,6 +19,7 @@ use crate::link::{Frame, FrameIo, LinkError};
 use crate::registry::{Counters, Entry, Injected, Order};
 use crate::tap::Direction;
 use crate::upstream::{UpstreamError, UpstreamIo};
+use woken::Woken;
 
 /// Why a session ended. Drives the log, and what the device is told.
 #[derive(Debug, thiserror::Error)]
@@ -77,13 +80,10 @@ impl Disconnect {
 /// A device's link, its upstream half, and its place in the registry.
 pub struct Session {
     /// The place in the registry; its order book is polled here.
-    pub entry: Entry,
-    /// The device.
-    pub link: Box<dyn FrameIo>,
-    /// Where its frames go.
-    pub upstream: Box<dyn UpstreamIo>,
-    /// What stops the device.
-    pub stop_frames: Vec<Frame>,
+    entry: Entry,
+    link: Woken<Box<dyn FrameIo>>,
+    upstream: Woken<Box<dyn UpstreamIo>>,
+    stop_frames: Vec<Frame>,
 }
 
 enum Turn {
@@ -94,6 +94,21 @@ enum Turn {
 }
 
 impl Session {
+    /// A session of the device at `link`, which `stop_frames` stop; its frames go to `upstream`.
+    pub fn new(
+        entry: Entry,
+        link: Box<dyn FrameIo>,
+        upstream: Box<dyn UpstreamIo>,
+        stop_frames: Vec<Frame>,
+    ) -> Self {
+        Self {
+            entry,
+            link: Woken::new(link),
+            upstream: Woken::new(upstream),
+            stop_frames,
+        }
+    }
+
     /// Pumps frames until either half ends or the session is asked to; then closes both, once. Says why.
     pub async fn run(mut self) -> Disconnect {
         let why = match self.pump().await {
@@ -189,16 +204,23 @@ impl Session {
     async fn write(&mut self, frames: &[Frame], limit: Duration) -> Result<(), Disconnect> {
         let handle = self.entry.handle().clone();
         let link = &mut self.link;
-        let mut send = std::pin::pin!(timeout(limit, async {
+        let mut send = std::pin::pin!(async {
             for frame in frames {
                 link.feed(frame.clone()).await?;
             }
             link.flush().await
-        }));
-        poll_fn(|cx| match send.as_mut().poll(cx) {
-            Poll::Ready(Ok(sent)) => Poll::Ready(sent.map_err(Disconnect::from)),
-            Poll::Ready(Err(_)) => Poll::Ready(Err(Disconnect::WriteTimeout(limit))),
-            Poll::Pending => handle.poll_end(cx).map(Err),
+        });
+        // Most frames are taken at once, and need no timer.
+        let mut too_long = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(sent) = send.as_mut().poll(cx) {
+                return Poll::Ready(sent.map_err(Disconnect::from));
+            }
+            let too_long = too_long.get_or_insert_with(|| Box::pin(sleep(limit)));
+            if too_long.poll_unpin(cx).is_ready() {
+                return Poll::Ready(Err(Disconnect::WriteTimeout(limit)));
+            }
+            handle.poll_end(cx).map(Err)
         })
         .await?;
         if handle.tap.is_watched() {
@@ -210,7 +232,7 @@ impl Session {
     }
 
     async fn write_stop(&mut self, limit: Duration) -> Result<(), Disconnect> {
-        self.link.make_way();
+        self.link.get_mut().make_way();
         let frames = std::mem::take(&mut self.stop_frames);
         let written = self.write(&frames, limit).await;
         self.stop_frames = frames;
@@ -263,7 +285,10 @@ impl Session {
             upstream,
             ..
         } = self;
-        upstream.release(matches!(why, Disconnect::Stopping)).await;
+        upstream
+            .into_inner()
+            .release(matches!(why, Disconnect::Stopping))
+            .await;
         let counters = &entry.handle().counters;
         let dropped = counters.dropped.load(std::sync::atomic::Ordering::Relaxed);
         if dropped > 0 {
@@ -271,7 +296,7 @@ impl Session {
         }
         debug!(?counters, "session over");
         drop(entry);
-        link.set_close_reason(why.close_reason());
+        link.get_mut().set_close_reason(why.close_reason());
         // Past the limit the socket is dropped as it is; there is nobody left to tell.
         let _ = timeout(CLOSE_TIMEOUT, link.close()).await;
     }
@@ -362,12 +387,12 @@ mod tests {
         };
         let peer = || Peer::Websocket("127.0.0.1:1".parse().unwrap());
         let entry = registry.admit(handshake(), peer()).await.unwrap();
-        let session = Session {
+        let session = Session::new(
             entry,
-            link: Box::new(Hanging),
-            upstream: Box::new(Commands),
-            stop_frames: vec![Frame::from(&b"Vibrate:0;"[..])],
-        };
+            Box::new(Hanging),
+            Box::new(Commands),
+            vec![Frame::from(&b"Vibrate:0;"[..])],
+        );
         tokio::spawn(session.run());
         // It is in the middle of its first write.
         tokio::task::yield_now().await;
