@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error as WsError;
@@ -18,13 +19,14 @@ use tracing::{error, warn};
 /// Out of file descriptors is the usual reason why accept fails: nothing gets better before somebody leaves.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Accepts and spawns, nothing else, until `stop` is cancelled. An accept that fails is said once for each new
-/// reason and tried again.
+/// Accepts and spawns, nothing else, until `stop` is cancelled; each connection where `runtime` says. An accept
+/// that fails is said once for each new reason and tried again.
 pub async fn accept_until<F>(
     listener: &TcpListener,
     what: &str,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
+    runtime: impl Fn() -> Handle,
     connection: impl Fn(TcpStream, SocketAddr) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
@@ -44,7 +46,7 @@ pub async fn accept_until<F>(
                     said = None;
                     // Frames are small and wait for nobody; a socket that refuses this is about to fail anyway.
                     let _ = stream.set_nodelay(true);
-                    tasks.spawn(connection(stream, from));
+                    tasks.spawn_on(connection(stream, from), &runtime());
                 }
                 // The peer was gone before we came to it.
                 Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}

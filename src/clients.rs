@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -112,7 +113,7 @@ impl Clients {
             serve_connection(shared, id, stream).instrument(span)
         };
         tokio::select! {
-            () = accept::accept_until(&listener, "client", &self.shared.close, &mut sessions, connection) => {}
+            () = accept::accept_until(&listener, "client", &self.shared.close, &mut sessions, Handle::current, connection) => {}
             // Ends with the engine, and nothing is left to serve then.
             () = self.shared.forget_departed() => {}
         }

@@ -20,6 +20,7 @@ use crate::intake::{Intake, TurnedAway};
 use crate::link::Peer;
 use crate::link::websocket::{self, WebSocketLink};
 use crate::refusal::{Refusal, RefusalLog};
+use crate::workers::Workers;
 
 /// What every connection needs.
 pub struct Devices {
@@ -29,18 +30,28 @@ pub struct Devices {
     pub intake: Arc<Intake>,
     /// What was said of those that were refused.
     pub refusals: RefusalLog,
+    /// Where they are served.
+    pub workers: Workers,
 }
 
 impl Devices {
     /// Accepts until `stop` is cancelled, then waits for the sessions, which whoever cancelled it ends too.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
         let mut sessions = JoinSet::new();
-        accept::accept_until(&listener, "device", &stop, &mut sessions, |stream, from| {
+        let connection = |stream: TcpStream, from| {
             let this = self.clone();
             let stop = stop.clone();
-            async move { this.connection(stream, from, stop).await }
-        })
-        .await;
+            // A socket belongs to the runtime that made it.
+            let stream = stream.into_std();
+            async move {
+                match stream.and_then(TcpStream::from_std) {
+                    Ok(stream) => this.connection(stream, from, stop).await,
+                    Err(e) => warn!(%from, "connection dropped: {e}"),
+                }
+            }
+        };
+        let worker = || self.workers.next();
+        accept::accept_until(&listener, "device", &stop, &mut sessions, worker, connection).await;
         drop(listener);
         while sessions.join_next().await.is_some() {}
     }

@@ -30,6 +30,7 @@ use crate::udcf::{Udcf, UdcfError};
 use crate::upstream::Upstream;
 use crate::upstream::embedded::{Engine, EngineError};
 use crate::upstream::relay::Relay;
+use crate::workers::Workers;
 
 /// The addresses that the gateway listens on, with the ports that the system chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,9 @@ pub enum GatewayError {
     /// The Buttplug server did not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The system has no room for the threads that serve devices.
+    #[error("cannot start the threads that serve devices: {0}")]
+    Workers(#[source] io::Error),
 }
 
 impl GatewayError {
@@ -93,7 +97,7 @@ impl GatewayError {
                 })
             }
             Self::Udcf(e) => e.hint(),
-            Self::Signals(_) | Self::Engine(_) => None,
+            Self::Signals(_) | Self::Engine(_) | Self::Workers(_) => None,
         }
     }
 }
@@ -230,6 +234,7 @@ impl Gateway {
             settings: settings.devices,
             intake,
             refusals: RefusalLog::default(),
+            workers: Workers::start().map_err(GatewayError::Workers)?,
         });
         Ok(Self {
             bound: Bound {

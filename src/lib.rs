@@ -11,7 +11,7 @@
 //! The way of a device, in the order in which it meets the parts:
 //!
 //! - [`devices`]: the port; one task for each connection, from the accept to the end ([`accept`] is the loop that
-//!   the client port uses too). [`mod@serial`]: boards on wires; finds their [`ports`], opens them, and shakes hands
+//!   the client port uses too, [`workers`] the threads they run on). [`mod@serial`]: boards on wires; finds their [`ports`], opens them, and shakes hands
 //!   for them, as configured or as their [`hello`] line says.
 //! - [`intake`]: what both share: a device that said who it is becomes a session. [`admission`]: who may come in;
 //!   [`refusal`]: why not, and what the device and its owner are told.
@@ -60,6 +60,7 @@ pub mod tap;
 pub mod text;
 pub mod udcf;
 pub mod upstream;
+pub mod workers;
 
 /// The memory allocator in use, for figures that depend on it.
 pub const ALLOCATOR: &str = "the system's allocator";
