@@ -154,14 +154,16 @@ impl Drop for Nginx {
 /// Returns the bare echo's p50 in microseconds.
 async fn relay() -> f64 {
     let state = tempfile::tempdir().expect("a directory");
-    let echo = Server::itself("--echo");
+    let echo = Server::itself(&["--echo"]);
     let gateway = Server::gateway(&state, &["--upstream", echo.url("echo")]);
+    let forwarder = Server::itself(&["--forward", echo.url("echo").trim_start_matches("ws://")]);
     let nginx = Nginx::start(echo.url("echo")).await;
     println!("websocket device, there and back");
     // In turns, so that a change of the machine's mood hits all of them.
-    let (mut direct, mut relayed, mut proxied) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut direct, mut relayed, mut forwarded, mut proxied) = (vec![], vec![], vec![], vec![]);
     let mut near = device(echo.url("echo"), 0).await;
     let mut far = device(gateway.url("devices"), 0).await;
+    let mut through = device(forwarder.url("forward"), 0).await;
     let mut beside = match &nginx {
         Some(nginx) => Some(device(&nginx.url, 0).await),
         None => None,
@@ -169,12 +171,14 @@ async fn relay() -> f64 {
     for _ in 0..4 {
         direct.extend(round_trips(&mut near).await);
         relayed.extend(round_trips(&mut far).await);
+        forwarded.extend(round_trips(&mut through).await);
         if let Some(beside) = &mut beside {
             proxied.extend(round_trips(beside).await);
         }
     }
     println!("  bare echo        {}", percentiles(direct.clone()));
     println!("  through relay    {}", percentiles(relayed.clone()));
+    println!("  bytes forwarded  {}", percentiles(forwarded.clone()));
     let bare = percentile(&mut direct, 0.5);
     if proxied.is_empty() {
         println!("  through nginx    not installed");
@@ -189,19 +193,25 @@ async fn relay() -> f64 {
         "  p50 through relay is {:.2} times the bare one",
         percentile(&mut relayed, 0.5) / bare
     );
-    drop((near, far));
+    println!(
+        "  p50 with bytes forwarded unseen is {:.2} times the bare one",
+        percentile(&mut forwarded, 0.5) / bare
+    );
+    drop((near, far, through));
     println!("echoes a second");
     for devices in [1, 50, 500] {
         let (bare, relayed) = (
             rate(echo.url("echo"), devices).await,
             rate(gateway.url("devices"), devices).await,
         );
+        let forwarded = rate(forwarder.url("forward"), devices).await;
         let proxied = match &nginx {
             Some(nginx) => format!("   through nginx {:>8.0}", rate(&nginx.url, devices).await),
             None => String::new(),
         };
         println!(
-            "  {devices:>3} devices      bare {bare:>8.0}   through relay {relayed:>8.0}   {:.2} of it{proxied}",
+            "  {devices:>3} devices      bare {bare:>8.0}   through relay {relayed:>8.0}   {:.2} of it   forwarded \
+             {forwarded:>8.0}{proxied}",
             relayed / bare
         );
     }
@@ -412,7 +422,7 @@ async fn slow_line() {
 
 async fn idle_devices(count: usize) {
     let state = tempfile::tempdir().expect("a directory");
-    let echo = Server::itself("--echo");
+    let echo = Server::itself(&["--echo"]);
     let gateway = Server::gateway(&state, &["--upstream", echo.url("echo")]);
     let before = gateway.settled().await;
     let started = Instant::now();

@@ -218,7 +218,7 @@ async fn bench(count: usize) {
 
     println!("handshakes a second ({CONCURRENT} at once, 2,000 in all)");
     for (name, server, port) in [
-        ("bare echo", Server::itself("--echo"), "echo"),
+        ("bare echo", Server::itself(&["--echo"]), "echo"),
         ("gateway", Server::gateway(&state, &[]), "devices"),
     ] {
         println!("  {name:<10} {:>8.0}", handshakes(server.url(port), 2_000).await);
@@ -226,7 +226,7 @@ async fn bench(count: usize) {
 
     println!("bare echo");
     {
-        let echo = Server::itself("--echo");
+        let echo = Server::itself(&["--echo"]);
         let mut one = connect(echo.url("echo")).await;
         println!(
             "  there and back,             1 device    {}",

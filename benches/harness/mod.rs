@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config};
 
-/// A benchmark's `main`: with `--echo` the bare echo, else `bench` with the number that follows `option`.
+/// A benchmark's `main`: with `--echo` the bare echo, with `--forward TO` the bare forwarder, else `bench` with the number that follows `option`.
 pub fn run<F: Future<Output = ()>>(
     option: &str,
     default: usize,
@@ -27,6 +27,12 @@ pub fn run<F: Future<Output = ()>>(
         .expect("a runtime");
     if args.first().is_some_and(|a| a == "--echo") {
         runtime.block_on(echo_server(echoed));
+        return;
+    }
+    if let [forward, to] = args.as_slice()
+        && forward == "--forward"
+    {
+        runtime.block_on(forwarder(to));
         return;
     }
     let number = args
@@ -55,6 +61,23 @@ async fn echo_server(echoed: fn(&Message) -> bool) {
                     return;
                 }
             }
+        });
+    }
+}
+
+/// The other baseline: what standing in between costs when nothing is looked at. The library's own copy of bytes.
+async fn forwarder(to: &str) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    println!("ready forward=ws://{}", listener.local_addr().expect("bound"));
+    loop {
+        let (mut near, _) = listener.accept().await.expect("a connection");
+        let to = to.to_owned();
+        tokio::spawn(async move {
+            let mut far = TcpStream::connect(to).await.expect("an open port");
+            near.set_nodelay(true).expect("a socket");
+            far.set_nodelay(true).expect("a socket");
+            // Its ends go as they like.
+            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
         });
     }
 }
@@ -101,8 +124,8 @@ impl Server {
     }
 
     /// This very program, started again as a server.
-    pub fn itself(arg: &str) -> Self {
-        Self::start(Command::new(std::env::current_exe().expect("this program")).arg(arg))
+    pub fn itself(args: &[&str]) -> Self {
+        Self::start(Command::new(std::env::current_exe().expect("this program")).args(args))
     }
 
     pub fn url(&self, name: &str) -> &str {
