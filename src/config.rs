@@ -17,6 +17,7 @@ use crate::control::ControlAt;
 use crate::defaults;
 use crate::link::target::Target;
 use crate::link::tls::Tls;
+use crate::ports::Ports;
 use layers::Reader;
 pub use layers::{Given, Layers, Source};
 pub use serial::{PortSource, SerialSettings};
@@ -35,6 +36,8 @@ pub struct Settings {
     pub upstream: Option<UpstreamSettings>,
     /// Boards on wires.
     pub serial: Vec<SerialSettings>,
+    /// Where their ports are. Not in the file: only tests have others than the system's.
+    pub ports: Ports,
     /// The user's UDCF; `None` is the built-in one.
     pub udcf: Option<PathBuf>,
     /// Where device indexes are remembered; `None` remembers nothing.
@@ -258,6 +261,7 @@ fn settings(reader: &mut Reader, file: Option<&Path>) -> Settings {
         clients,
         upstream,
         serial: serial::entries(reader),
+        ports: Ports::system(),
         udcf: reader.path("udcf.path", folder, None, "built in: LVSDevice, TCodeDevice"),
         state_file: reader.path(
             "state.path",

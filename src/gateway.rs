@@ -20,7 +20,6 @@ use crate::control::Control;
 use crate::defaults::{SHUTDOWN_GRACE, STOP_FLUSH_TIMEOUT};
 use crate::devices::Devices;
 use crate::intake::Intake;
-use crate::ports::Ports;
 use crate::refusal::RefusalLog;
 use crate::registry::Registry;
 use crate::serial::SerialPorts;
@@ -226,7 +225,7 @@ impl Gateway {
         let serial = (!settings.serial.is_empty()).then(|| {
             Arc::new(SerialPorts {
                 entries: settings.serial,
-                ports: Ports::system(),
+                ports: settings.ports,
                 intake: intake.clone(),
             })
         });

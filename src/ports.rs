@@ -279,7 +279,8 @@ impl Ports {
         }
     }
 
-    fn real(&self, port: &Path) -> PathBuf {
+    /// The file that a listed port is.
+    pub fn real(&self, port: &Path) -> PathBuf {
         self.root.join(port.strip_prefix("/").unwrap_or(port))
     }
 

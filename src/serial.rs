@@ -108,7 +108,7 @@ impl SerialPorts {
                     PortSource::Match(ids) => listed
                         .iter()
                         .filter(|info| ids.matches(info))
-                        .map(|info| (info.path.clone(), info.path.clone(), Some(info.clone())))
+                        .map(|info| (info.path.clone(), this.ports.real(&info.path), Some(info.clone())))
                         .collect(),
                 };
                 for (node, path, info) in paths {

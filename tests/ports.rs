@@ -9,86 +9,15 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::process::{is_root, program_for_everybody};
+use common::system::{ARDUINO, CH340, System};
 use common::within;
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use wsdm_gateway::ports::{Access, PortInfo, PortMatch, Ports};
-
-struct System {
-    root: TempDir,
-}
-
-impl System {
-    fn new() -> Self {
-        let root = TempDir::new().unwrap();
-        for folder in ["sys/class/tty", "dev/serial/by-id", "proc", "etc"] {
-            fs::create_dir_all(root.path().join(folder)).unwrap();
-        }
-        // A console has no device; a port of the mainboard without hardware has one, of type 0.
-        fs::create_dir_all(root.path().join("sys/class/tty/tty1")).unwrap();
-        let system = Self { root };
-        system.tty("devices/platform/serial8250", "ttyS1", "serial8250");
-        fs::write(system.path("sys/class/tty/ttyS1/type"), "0\n").unwrap();
-        system
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.root.path().join(path)
-    }
-
-    fn ports(&self) -> Ports {
-        Ports::under(self.root.path())
-    }
-
-    /// A port below this device of sysfs.
-    fn tty(&self, device: &str, name: &str, driver: &str) {
-        let device = self.path("sys").join(device);
-        let tty = device.join("tty").join(name);
-        fs::create_dir_all(&tty).unwrap();
-        let drivers = self.path("sys/bus").join(driver);
-        fs::create_dir_all(&drivers).unwrap();
-        let _ = symlink(&drivers, device.join("driver"));
-        symlink(&device, tty.join("device")).unwrap();
-        symlink(&tty, self.path("sys/class/tty").join(name)).unwrap();
-        fs::write(self.path("dev").join(name), "").unwrap();
-    }
-
-    /// A USB adapter with one port.
-    fn usb(&self, at: &str, name: &str, attributes: &[(&str, &str)]) {
-        let usb = format!("devices/pci0000:00/0000:00:14.0/usb1/{at}");
-        self.tty(&format!("{usb}/{at}:1.0/{name}"), name, "ch341-uart");
-        for (attribute, value) in attributes {
-            fs::write(self.path("sys").join(&usb).join(attribute), format!("{value}\n")).unwrap();
-        }
-        symlink(
-            Path::new("../..").join(name),
-            self.path("dev/serial/by-id").join(format!("usb-{name}-if00")),
-        )
-        .unwrap();
-    }
-
-    fn unplug(&self, name: &str) {
-        fs::remove_file(self.path("sys/class/tty").join(name)).unwrap();
-    }
-}
-
-const CH340: &[(&str, &str)] = &[
-    ("idVendor", "1a86"),
-    ("idProduct", "7523"),
-    ("product", "USB Serial"),
-];
-const ARDUINO: &[(&str, &str)] = &[
-    ("idVendor", "2341"),
-    ("idProduct", "0043"),
-    ("product", "Uno"),
-    ("manufacturer", "Arduino (www.arduino.cc)"),
-    ("serial", "75834353030351F0E1B1"),
-];
+use wsdm_gateway::ports::{Access, PortInfo, PortMatch};
 
 fn names(ports: &[PortInfo]) -> Vec<&str> {
     ports.iter().map(|p| p.path.to_str().unwrap()).collect()

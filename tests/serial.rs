@@ -7,15 +7,21 @@
 
 mod common;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
 use buttplug_client::device::ClientDeviceOutputCommand;
 use common::process::{Process, is_root, program_for_everybody};
 use common::pty::Board;
+#[cfg(target_os = "linux")]
+use common::system::{ARDUINO, CH340, System};
 use common::{RawDevice, Running, client, listed, relaying, settings, vibrate, within};
+use futures::{SinkExt, StreamExt};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::net::TcpListener;
+use tokio_tungstenite::tungstenite::Message;
 use wsdm_gateway::config::{Layers, Loaded, Settings};
 
 /// The settings that a gateway.toml comes to, on ports that the system chooses, remembering nothing.
@@ -335,6 +341,56 @@ async fn a_watchdog_is_fed_while_somebody_has_control_and_not_after() {
     if let Ok(bytes) = quiet {
         assert!(!bytes.contains(&b'\n'), "{}", String::from_utf8_lossy(&bytes));
     }
+    gateway.stop().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn every_port_that_matches_is_a_device_with_an_address_of_its_own() {
+    let system = System::new();
+    let second = [&ARDUINO[..4], &[("serial", "second")]].concat();
+    system.usb("1-1", "ttyACM0", ARDUINO);
+    system.usb("1-2", "ttyUSB0", CH340);
+    system.usb("1-3", "ttyACM1", &second);
+    let mut boards = HashMap::from([
+        (
+            "bench-75834353030351F0E1B1",
+            Board::plug(&system.path("dev/ttyACM0")),
+        ),
+        ("bench-second", Board::plug(&system.path("dev/ttyACM1"))),
+    ]);
+    let other = Board::plug(&system.path("dev/ttyUSB0"));
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let toml = "[[serial]]\nmatch = { vid = \"2341\" }\nidentifier = \"LVSDevice\"\naddress = \"bench-\"\nbaud_rate = 57600\n";
+    let gateway = Running::start(Settings {
+        ports: system.ports(),
+        upstream: relaying(&format!("ws://{}", upstream.local_addr().unwrap())).upstream,
+        ..configured(toml)
+    })
+    .await;
+    let mut halves = HashMap::new();
+    for _ in 0..2 {
+        let (stream, _) = within("a device is relayed", upstream.accept()).await.unwrap();
+        let mut ws = tokio_tungstenite::accept_async(stream).await.unwrap();
+        let hello = within("a handshake", ws.next()).await.unwrap().unwrap();
+        let hello: serde_json::Value = serde_json::from_str(hello.to_text().unwrap()).unwrap();
+        halves.insert(hello["address"].as_str().unwrap().to_owned(), ws);
+    }
+    for (n, (address, board)) in boards.iter_mut().enumerate() {
+        let ws = halves.get_mut(*address).expect("that address");
+        let command = format!("Vibrate:{n};");
+        ws.send(Message::binary(command.clone())).await.unwrap();
+        board.expect(&command).await;
+    }
+    system.unplug("ttyACM1");
+    drop(boards.remove("bench-second"));
+    let ws = halves.get_mut("bench-second").unwrap();
+    assert!(within("it left", ws.next()).await.unwrap().unwrap().is_close());
+    assert_ne!(
+        other.attributes().output_speed(),
+        57_600,
+        "the port that does not match was opened"
+    );
     gateway.stop().await;
 }
 

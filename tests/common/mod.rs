@@ -9,6 +9,8 @@ pub mod pty;
 #[cfg(unix)]
 mod pty_pair;
 pub mod reference;
+#[cfg(target_os = "linux")]
+pub mod system;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -28,6 +30,7 @@ use wsdm_gateway::config::{ClientSettings, DeviceSettings, Settings, UpstreamSet
 use wsdm_gateway::gateway::{Bound, Gateway};
 use wsdm_gateway::link::target::Target;
 use wsdm_gateway::link::tls::Tls;
+use wsdm_gateway::ports::Ports;
 
 /// Past this, something that should have happened did not. Generous: machines are slow, and it costs nothing.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -54,6 +57,7 @@ pub fn settings() -> Settings {
         },
         upstream: None,
         serial: Vec::new(),
+        ports: Ports::system(),
         udcf: None,
         state_file: None,
         control: None,
