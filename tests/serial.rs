@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use wsdm_gateway::config::{Layers, Loaded, Settings};
 
 /// The settings that a gateway.toml comes to, on ports that the system chooses, remembering nothing.
@@ -413,6 +414,55 @@ async fn a_serial_board_is_relayed_with_its_own_handshake() {
     listed(&client, 0).await;
     gateway.stop().await;
     upstream.stop().await;
+}
+
+/// Upstream's refusal of a board holds until somebody changes something: it is not asked again soon, unless the board
+/// is plugged in anew.
+#[tokio::test]
+async fn a_board_that_upstream_refuses_is_asked_about_later_and_at_the_next_plug() {
+    let folder = TempDir::new().unwrap();
+    let port = folder.path().join("tty");
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", upstream.local_addr().unwrap());
+    let mut board = Board::plug(&port);
+    let gateway = Running::start(Settings {
+        upstream: relaying(&url).upstream,
+        ..configured(&entry(&port, LOVENSE))
+    })
+    .await;
+    let next = async || {
+        let (stream, _) = within("a connection", upstream.accept()).await.unwrap();
+        let mut ws = tokio_tungstenite::accept_async(stream).await.unwrap();
+        let handshake = within("a handshake", ws.next()).await.unwrap().unwrap();
+        assert!(handshake.to_text().unwrap().contains("bench-1"));
+        ws
+    };
+    let refusal = || CloseFrame {
+        code: 4001.into(),
+        reason: "unknown identifier".into(),
+    };
+    next().await.close(Some(refusal())).await.unwrap();
+    // It is stopped, as nobody has control of it.
+    board.expect("Vibrate:0;").await;
+    let refused = std::time::Instant::now();
+    next().await.close(Some(refusal())).await.unwrap();
+    assert!(
+        refused.elapsed() > Duration::from_secs(2),
+        "upstream was asked again at once"
+    );
+    board.expect("Vibrate:0;").await;
+    let refused = std::time::Instant::now();
+    drop(board);
+    let mut board = Board::plug(&port);
+    let mut ws = next().await;
+    assert!(
+        refused.elapsed() < Duration::from_secs(4),
+        "the plug was not noticed"
+    );
+    ws.send(Message::binary(&b"Vibrate:3;"[..])).await.unwrap();
+    board.expect("Vibrate:3;").await;
+    gateway.stop().await;
+    board.expect("Vibrate:0;").await;
 }
 
 /// Reads the log until a line holds this text.
