@@ -19,6 +19,7 @@ use crate::link::{Frame, FrameIo, LinkError};
 use crate::registry::{Counters, Entry, Injected, Order};
 use crate::tap::Direction;
 use crate::upstream::{UpstreamError, UpstreamIo};
+use crate::workers;
 use woken::Woken;
 
 /// Why a session ended. Drives the log, and what the device is told.
@@ -138,7 +139,9 @@ impl Session {
                 Turn::Order(Order::End(why)) => return Err(why),
                 Turn::FromUpstream(Some(Ok(frame))) => {
                     self.write(&[frame], WRITE_TIMEOUT).await?;
-                    Counters::count(&self.entry.handle().counters.to_device);
+                    let handle = self.entry.handle();
+                    Counters::count(&handle.counters.to_device);
+                    workers::frame_passed(handle.connection);
                 }
                 Turn::Injected(Injected { frame, written }) => {
                     self.write(&[frame], WRITE_TIMEOUT).await?;
@@ -152,7 +155,9 @@ impl Session {
                     let handle = self.entry.handle();
                     Counters::count(&handle.counters.from_device);
                     handle.tap.saw(Direction::FromDevice, &frame);
+                    let connection = handle.connection;
                     self.upstream.send(frame).await?;
+                    workers::frame_passed(connection);
                 }
                 Turn::FromDevice(Some(Err(e))) => return Err(e.into()),
                 Turn::FromDevice(None) => {

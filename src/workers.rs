@@ -3,11 +3,16 @@
 //! A session mostly waits for its own two sockets, and gains nothing from moving between threads: on a runtime that
 //! shares its tasks among threads, `cargo bench --bench bridge` carries about a tenth fewer frames with 50 devices.
 
+mod linger;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{io, thread};
 
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub(crate) use linger::frame_passed;
+use linger::linger;
 
 /// Threads that take sessions in turn. Dropping this ends them, and what still runs there.
 pub struct Workers {
@@ -32,7 +37,7 @@ impl Workers {
                 let over = over.clone();
                 thread::Builder::new()
                     .name(format!("devices-{n}"))
-                    .spawn(move || runtime.block_on(over.cancelled()))?;
+                    .spawn(move || runtime.block_on(over.run_until_cancelled(linger())))?;
                 Ok(handle)
             })
             .collect::<io::Result<_>>()?;
