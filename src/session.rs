@@ -155,9 +155,8 @@ impl Session {
                     let handle = self.entry.handle();
                     Counters::count(&handle.counters.from_device);
                     handle.tap.saw(Direction::FromDevice, &frame);
-                    let connection = handle.connection;
                     self.upstream.send(frame).await?;
-                    workers::frame_passed(connection);
+                    workers::frame_passed(handle.connection);
                 }
                 Turn::FromDevice(Some(Err(e))) => return Err(e.into()),
                 Turn::FromDevice(None) => {

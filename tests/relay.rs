@@ -267,10 +267,8 @@ async fn an_installed_intiface_engine_drives_a_relayed_device() {
         .spawn()
         .expect("an intiface-engine");
     for port in [clients, devices] {
-        within("it listens", async {
-            while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+        wait_until("it listens", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
         })
         .await;
     }

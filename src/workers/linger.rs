@@ -59,7 +59,7 @@ pub(crate) fn frame_passed(session: ConnectionId) {
     });
 }
 
-/// Keeps this thread awake for [`LINGER`] after each frame. Never ends.
+/// Keeps this thread awake for [`LINGER`] after each frame of a session that has it to itself. Never ends.
 ///
 /// For the one task of its kind on a runtime that has one thread: there, giving way lets every other task go first,
 /// and then looks for what the system has without waiting for it.
