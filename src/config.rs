@@ -2,6 +2,7 @@
 //!
 //! Command line beats environment beats file beats default. Every problem is found before anything is said.
 
+mod entry;
 mod file;
 mod layers;
 mod serial;

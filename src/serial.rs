@@ -198,7 +198,7 @@ impl SerialPorts {
         );
         let protocol = self.intake.admission.protocol(identifier);
         let framing = settings.framing.clone().unwrap_or_else(|| framing_of(protocol));
-        let coalesce = settings.coalesce.unwrap_or_else(|| coalesce_of(protocol));
+        let coalesce = settings.coalesce.unwrap_or_else(|| Coalesce::of(protocol));
         let link = SerialLink::new(port, settings.line.clone(), framing, read);
         let link = Box::new(Outbox::new(link, coalesce, said.keepalive));
         let peer = Peer::Serial(found.path.clone());
@@ -271,14 +271,6 @@ fn framing_of(protocol: Option<&str>) -> Framing {
         Some("lovense") => Framing::Delimiter(bytes::Bytes::from_static(b";")),
         Some("tcode-v03") => Framing::Delimiter(bytes::Bytes::from_static(b"\n")),
         _ => Framing::Raw,
-    }
-}
-
-fn coalesce_of(protocol: Option<&str>) -> Coalesce {
-    match protocol {
-        Some("lovense") => Coalesce::Lovense,
-        Some("tcode-v03") => Coalesce::Tcode,
-        _ => Coalesce::None,
     }
 }
 

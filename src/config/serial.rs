@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio_serial::{DataBits, FlowControl, Parity, StopBits};
 
-use super::layers::{Given, Reader, text};
+use super::entry::Entry;
+use super::layers::{Given, Reader};
 use crate::defaults;
-use crate::handshake::{Address, HandshakeError, Identifier};
-use crate::link::framing::{ByteOrder, Framing, PrefixWidth};
+use crate::handshake::{Address, Identifier};
+use crate::link::framing::Framing;
 use crate::link::outbox::Coalesce;
 use crate::link::serial::LineSettings;
 use crate::ports::{PortInfo, PortMatch};
@@ -99,7 +100,11 @@ pub(super) fn entries(reader: &mut Reader) -> Vec<SerialSettings> {
 }
 
 fn entry(reader: &mut Reader, n: usize) -> SerialSettings {
-    let mut entry = Entry { reader, n };
+    let mut entry = Entry {
+        reader,
+        section: "serial",
+        n,
+    };
     let line = LineSettings {
         baud_rate: entry.number(
             "baud_rate",
@@ -140,7 +145,7 @@ fn entry(reader: &mut Reader, n: usize) -> SerialSettings {
         rts_on_open: entry.flag("rts_on_open"),
     };
     SerialSettings {
-        source: entry.source(),
+        source: source(&mut entry),
         line,
         settle: Duration::from_millis(entry.number("settle_ms", 0, 0..=60_000, "ms")),
         framing: entry.framing(),
@@ -150,237 +155,62 @@ fn entry(reader: &mut Reader, n: usize) -> SerialSettings {
             "the board's hello line, or its serial number, or its port",
             Address::new,
         ),
-        on_close: entry.reader.bytes(&format!("serial.{n}.on_close")),
-        coalesce: entry.optional(
-            "coalesce",
-            "by protocol",
-            &[
-                ("lovense", Coalesce::Lovense),
-                ("tcode", Coalesce::Tcode),
-                ("none", Coalesce::None),
-            ],
-        ),
+        on_close: entry.on_close(),
+        coalesce: entry.coalesce(),
     }
 }
 
-/// Reads the keys of one entry.
-struct Entry<'a> {
-    reader: &'a mut Reader,
-    n: usize,
-}
-
-impl Entry<'_> {
-    fn key(&self, name: &str) -> String {
-        format!("serial.{}.{name}", self.n)
-    }
-
-    fn is_given(&self, name: &str) -> bool {
-        self.reader.is_given(&self.key(name))
-    }
-
-    fn problem(&mut self, name: &str, problem: &str) {
-        let key = self.key(name);
-        self.reader.problem(key.trim_end_matches('.'), problem.to_owned());
-    }
-
-    fn source(&mut self) -> PortSource {
-        let port = self.is_given("port").then(|| {
-            let key = self.key("port");
-            self.reader.path(&key, None, None, "").unwrap_or_default()
-        });
-        let ids = PortMatch {
-            vid: self.usb_id("match.vid"),
-            pid: self.usb_id("match.pid"),
-            serial_number: self.text("match.serial_number"),
-            product: self.text("match.product"),
-            manufacturer: self.text("match.manufacturer"),
-        };
-        match port {
-            Some(port) => {
-                if ids != PortMatch::default() {
-                    self.problem(
-                        "port",
-                        "stands beside match; an entry is for one port, or for every port that matches",
-                    );
-                }
-                PortSource::Path(port)
-            }
-            None => {
-                let broken = KEYS
-                    .iter()
-                    .any(|key| key.starts_with("match.") && self.is_given(key));
-                if ids == PortMatch::default() && !broken {
-                    self.problem(
-                        "",
-                        "says no port: port = \"/dev/ttyUSB0\", or match = { vid = \"1a86\", pid = \"7523\" }; \
-                         wsdm-gateway ports lists what is there",
-                    );
-                }
-                PortSource::Match(ids)
-            }
-        }
-    }
-
-    fn text(&mut self, name: &str) -> Option<String> {
-        let key = self.key(name);
-        self.is_given(name).then_some(())?;
-        self.reader.read(
-            &key,
-            None,
-            |given| Ok(Some(text(given)?.to_owned())),
-            |t| format!("{:?}", t.as_deref().unwrap_or("")),
-        )
-    }
-
-    fn usb_id(&mut self, name: &str) -> Option<u16> {
-        self.is_given(name).then_some(())?;
-        let key = self.key(name);
-        let parse = |given: &Given| {
-            let id = match given {
-                Given::Text(text) => u16::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok(),
-                Given::Integer(n) => u16::try_from(*n).ok(),
-                _ => None,
-            };
-            id.map(Some)
-                .ok_or_else(|| "is not a USB id: four hexadecimal digits, such as \"1a86\"".to_owned())
-        };
-        self.reader
-            .read(&key, None, parse, |id| format!("{:04x}", id.unwrap_or_default()))
-    }
-
-    fn number(&mut self, name: &str, default: u64, range: std::ops::RangeInclusive<u64>, unit: &str) -> u64 {
-        let key = self.key(name);
-        let words = if unit == "ms" {
-            "milliseconds"
-        } else {
-            "bits a second"
-        };
-        self.reader.number(&key, default, range, words, unit)
-    }
-
-    fn flag(&mut self, name: &str) -> Option<bool> {
-        let key = self.key(name);
-        let parse = |given: &Given| match given {
-            Given::Boolean(value) => Ok(Some(*value)),
-            _ => Err("is neither true nor false".to_owned()),
-        };
-        let show = |value: &Option<bool>| value.map_or("up to the system".to_owned(), |v| v.to_string());
-        self.reader.read(&key, None, parse, show)
-    }
-
-    fn name<T: std::fmt::Display>(
-        &mut self,
-        name: &str,
-        none: &str,
-        new: impl Fn(String) -> Result<T, HandshakeError>,
-    ) -> Option<T> {
-        let key = self.key(name);
-        let parse = |given: &Given| match new(text(given)?.to_owned()) {
-            Ok(value) => Ok(Some(value)),
-            Err(e) => Err(format!("does not fit a handshake: {e}")),
-        };
-        self.reader.read(&key, None, parse, |value| {
-            value.as_ref().map_or(none.to_owned(), ToString::to_string)
-        })
-    }
-
-    fn choice<T: Copy + PartialEq>(&mut self, name: &str, default: &str, choices: &[(&str, T)]) -> T {
-        let fallback = choices.iter().find(|(word, _)| *word == default);
-        let fallback = fallback.unwrap_or(&choices[0]).1;
-        self.optional_or(name, fallback, choices)
-    }
-
-    fn optional_or<T: Copy + PartialEq>(&mut self, name: &str, default: T, choices: &[(&str, T)]) -> T {
-        let key = self.key(name);
-        let show = |value: &T| word_for(choices, *value).to_owned();
-        self.reader
-            .read(&key, default, |given| pick(given, choices), show)
-    }
-
-    fn optional<T: Copy + PartialEq>(&mut self, name: &str, none: &str, choices: &[(&str, T)]) -> Option<T> {
-        let key = self.key(name);
-        let show = |value: &Option<T>| value.map_or(none.to_owned(), |v| word_for(choices, v).to_owned());
-        self.reader
-            .read(&key, None, |given| pick(given, choices).map(Some), show)
-    }
-
-    fn framing(&mut self) -> Option<Framing> {
-        let kinds = [
-            "framing.delimiter",
-            "framing.length_prefix",
-            "framing.idle_ms",
-            "framing.raw",
-        ];
-        let given: Vec<&str> = kinds.into_iter().filter(|kind| self.is_given(kind)).collect();
-        if let [_, second, ..] = given[..] {
-            self.problem(
-                second,
-                "stands beside another framing; a frame ends in one way only",
-            );
-        }
-        if self.is_given("framing.length_order") && !self.is_given("framing.length_prefix") {
-            self.problem("framing.length_order", "says nothing without length_prefix");
-        }
-        match *given.first()? {
-            "framing.delimiter" => {
-                let key = self.key("framing.delimiter");
-                self.reader.bytes(&key).map(Framing::Delimiter)
-            }
-            "framing.length_prefix" => Some(Framing::LengthPrefix {
-                width: self.choice(
-                    "framing.length_prefix",
-                    "2",
-                    &[
-                        ("1", PrefixWidth::One),
-                        ("2", PrefixWidth::Two),
-                        ("4", PrefixWidth::Four),
-                    ],
-                ),
-                order: self.choice(
-                    "framing.length_order",
-                    "big",
-                    &[("big", ByteOrder::Big), ("little", ByteOrder::Little)],
-                ),
-            }),
-            "framing.idle_ms" => Some(Framing::Idle(Duration::from_millis(self.number(
-                "framing.idle_ms",
-                defaults::IDLE_MS_DEFAULT,
-                1..=10_000,
-                "ms",
-            )))),
-            _ => match self.flag("framing.raw") {
-                Some(false) => {
-                    self.problem(
-                        "framing.raw",
-                        "is false, which says nothing; leave it out, or say true",
-                    );
-                    None
-                }
-                _ => Some(Framing::Raw),
-            },
-        }
-    }
-}
-
-fn word_for<'a, T: Copy + PartialEq>(choices: &[(&'a str, T)], value: T) -> &'a str {
-    choices
-        .iter()
-        .find(|(_, choice)| *choice == value)
-        .map_or("", |(word, _)| word)
-}
-
-fn pick<T: Copy>(given: &Given, choices: &[(&str, T)]) -> Result<T, String> {
-    let given = match given {
-        Given::Text(text) => text.clone(),
-        Given::Integer(n) => n.to_string(),
-        Given::List(_) | Given::Boolean(_) | Given::Entry => String::new(),
+fn source(entry: &mut Entry<'_>) -> PortSource {
+    let port = entry.is_given("port").then(|| {
+        let key = entry.key("port");
+        entry.reader.path(&key, None, None, "").unwrap_or_default()
+    });
+    let ids = PortMatch {
+        vid: usb_id(entry, "match.vid"),
+        pid: usb_id(entry, "match.pid"),
+        serial_number: entry.text("match.serial_number"),
+        product: entry.text("match.product"),
+        manufacturer: entry.text("match.manufacturer"),
     };
-    choices
-        .iter()
-        .find(|(word, _)| *word == given)
-        .map(|(_, value)| *value)
-        .ok_or_else(|| {
-            let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-            format!("is none of {}", words.join(", "))
-        })
+    match port {
+        Some(port) => {
+            if ids != PortMatch::default() {
+                entry.problem(
+                    "port",
+                    "stands beside match; an entry is for one port, or for every port that matches",
+                );
+            }
+            PortSource::Path(port)
+        }
+        None => {
+            let broken = KEYS
+                .iter()
+                .any(|key| key.starts_with("match.") && entry.is_given(key));
+            if ids == PortMatch::default() && !broken {
+                entry.problem(
+                    "",
+                    "says no port: port = \"/dev/ttyUSB0\", or match = { vid = \"1a86\", pid = \"7523\" }; \
+                     wsdm-gateway ports lists what is there",
+                );
+            }
+            PortSource::Match(ids)
+        }
+    }
+}
+
+fn usb_id(entry: &mut Entry<'_>, name: &str) -> Option<u16> {
+    entry.is_given(name).then_some(())?;
+    let key = entry.key(name);
+    let parse = |given: &Given| {
+        let id = match given {
+            Given::Text(text) => u16::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok(),
+            Given::Integer(n) => u16::try_from(*n).ok(),
+            _ => None,
+        };
+        id.map(Some)
+            .ok_or_else(|| "is not a USB id: four hexadecimal digits, such as \"1a86\"".to_owned())
+    };
+    entry
+        .reader
+        .read(&key, None, parse, |id| format!("{:04x}", id.unwrap_or_default()))
 }

@@ -1,8 +1,11 @@
 //! How a stream of bytes is cut into frames. Only serial lines and what imitates them need this.
 
+use std::pin::Pin;
+use std::task::Context;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::codec::{Decoder, Encoder};
 use tracing::{debug, warn};
 
@@ -318,6 +321,45 @@ impl Encoder<Frame> for FrameCodec {
         }
         out.extend_from_slice(&frame.0);
         Ok(())
+    }
+}
+
+/// The pause that ends a frame of [`Framing::Idle`].
+#[derive(Debug)]
+pub struct Pause {
+    idle: Duration,
+    over: Pin<Box<Sleep>>,
+    held: usize,
+}
+
+impl Pause {
+    /// `None` where a frame ends in another way.
+    pub fn of(codec: &FrameCodec) -> Option<Self> {
+        let idle = codec.idle()?;
+        Some(Self {
+            idle,
+            over: Box::pin(sleep_until(Instant::now() + idle)),
+            held: 0,
+        })
+    }
+
+    /// The frame that has ended, once nothing was added to `read` for so long; else the task is woken when it has.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        codec: &mut FrameCodec,
+        read: &mut BytesMut,
+    ) -> Option<Frame> {
+        if read.len() != self.held {
+            self.held = read.len();
+            self.over.as_mut().reset(Instant::now() + self.idle);
+        }
+        if self.over.as_mut().poll(cx).is_pending() {
+            return None;
+        }
+        let frame = codec.pause_over(read);
+        self.held = read.len();
+        frame
     }
 }
 

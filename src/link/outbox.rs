@@ -31,6 +31,17 @@ pub enum Coalesce {
     Tcode,
 }
 
+impl Coalesce {
+    /// What is known of a protocol's commands.
+    pub fn of(protocol: Option<&str>) -> Self {
+        match protocol {
+            Some("lovense") => Self::Lovense,
+            Some("tcode-v03") => Self::Tcode,
+            _ => Self::None,
+        }
+    }
+}
+
 /// A link behind which commands wait without growing stale.
 ///
 /// Taking a frame means that it waits here, not that it was written; only after [`FrameIo::make_way`] does a flush

@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_serial::{ClearBuffer, DataBits, FlowControl, Parity, SerialPort, SerialStream, StopBits};
 use tokio_util::codec::{Framed, FramedParts};
 
-use super::framing::{FrameCodec, Framing};
+use super::framing::{FrameCodec, Framing, Pause};
 use super::{Frame, FrameIo, LinkError};
 use crate::defaults::{BAUD_RATE, WRITE_TIMEOUT};
 
@@ -163,9 +163,7 @@ pub struct SerialLink {
     /// It speaks without being spoken to, so that its frames prove nothing.
     chatty: bool,
     pace: Pin<Box<Sleep>>,
-    /// For [`Framing::Idle`]: when the pause ends the frame.
-    pause: Option<Pin<Box<Sleep>>>,
-    buffered: usize,
+    pause: Option<Pause>,
 }
 
 impl SerialLink {
@@ -176,9 +174,7 @@ impl SerialLink {
 
     /// The same with a codec of one's own.
     pub fn with_codec(port: Port, line: LineSettings, codec: FrameCodec, read: BytesMut) -> Self {
-        let pause = codec
-            .idle()
-            .map(|idle| Box::pin(sleep_until(Instant::now() + idle)));
+        let pause = Pause::of(&codec);
         let mut parts = FramedParts::new::<Frame>(port, codec);
         parts.read_buf = read;
         Self {
@@ -190,7 +186,6 @@ impl SerialLink {
             chatty: false,
             pace: Box::pin(sleep_until(Instant::now())),
             pause,
-            buffered: 0,
         }
     }
 
@@ -229,25 +224,11 @@ impl SerialLink {
 
     /// What a pause of the device ends.
     fn poll_pause(&mut self, cx: &mut Context<'_>) -> Option<Frame> {
-        let (idle, pause) = (self.framed.codec().idle()?, self.pause.as_mut()?);
-        let held = self.framed.read_buffer().len();
-        if held != self.buffered {
-            self.buffered = held;
-            pause.as_mut().reset(Instant::now() + idle);
-        }
-        ready_or_none(pause.as_mut().poll(cx))?;
+        let pause = self.pause.as_mut()?;
         let mut held = std::mem::take(self.framed.read_buffer_mut());
-        let frame = self.framed.codec_mut().pause_over(&mut held);
-        self.buffered = held.len();
+        let frame = pause.poll(cx, self.framed.codec_mut(), &mut held);
         *self.framed.read_buffer_mut() = held;
         frame
-    }
-}
-
-fn ready_or_none(poll: Poll<()>) -> Option<()> {
-    match poll {
-        Poll::Ready(()) => Some(()),
-        Poll::Pending => None,
     }
 }
 
