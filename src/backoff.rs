@@ -5,6 +5,8 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
+use crate::defaults::{GOOD_AFTER, REFUSED_FIRST_PAUSE, REFUSED_LONGEST_PAUSE};
+
 /// The delays between tries to reach one thing.
 #[derive(Clone, Debug)]
 pub struct Backoff {
@@ -21,6 +23,12 @@ impl Backoff {
     pub fn new(first: Duration, cap: Duration, lasted: Duration) -> Self {
         // Seeds of the standard hasher differ from one to the next, so a thousand of these do not march in step.
         Self::with_seed(first, cap, lasted, RandomState::new().build_hasher().finish())
+    }
+
+    /// For a device that is not welcome, since upstream does not take it or another one has its address: that changes
+    /// when somebody changes something.
+    pub fn after_refusals() -> Self {
+        Self::new(REFUSED_FIRST_PAUSE, REFUSED_LONGEST_PAUSE, GOOD_AFTER)
     }
 
     /// The same, with the same delays each time.

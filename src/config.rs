@@ -2,6 +2,7 @@
 //!
 //! Command line beats environment beats file beats default. Every problem is found before anything is said.
 
+mod ble;
 mod entry;
 mod file;
 mod layers;
@@ -19,6 +20,7 @@ use crate::defaults;
 use crate::link::target::Target;
 use crate::link::tls::Tls;
 use crate::ports::Ports;
+pub use ble::BleSettings;
 use layers::Reader;
 pub use layers::{Given, Layers, Source};
 pub use serial::{PortSource, SerialSettings};
@@ -37,7 +39,9 @@ pub struct Settings {
     pub upstream: Option<UpstreamSettings>,
     /// Boards on wires.
     pub serial: Vec<SerialSettings>,
-    /// Where their ports are. Not in the file: only tests have others than the system's.
+    /// Boards on Bluetooth LE.
+    pub ble: Vec<BleSettings>,
+    /// Where serial ports are. Not in the file: only tests have others than the system's.
     pub ports: Ports,
     /// The user's UDCF; `None` is the built-in one.
     pub udcf: Option<PathBuf>,
@@ -262,6 +266,7 @@ fn settings(reader: &mut Reader, file: Option<&Path>) -> Settings {
         clients,
         upstream,
         serial: serial::entries(reader),
+        ble: ble::entries(reader),
         ports: Ports::system(),
         udcf: reader.path("udcf.path", folder, None, "built in: LVSDevice, TCodeDevice"),
         state_file: reader.path(

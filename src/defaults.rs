@@ -73,6 +73,36 @@ pub const HELLO_ASK_PAUSE: Duration = Duration::from_millis(300);
 /// What a board may ask for as the silence after which it wants a sign of life, in milliseconds.
 pub const KEEPALIVE_RANGE_MS: std::ops::RangeInclusive<u64> = 20..=60_000;
 
+/// A board's connection that lasted this long was a good one.
+pub const GOOD_AFTER: Duration = Duration::from_secs(5);
+/// The first pause before a board that was refused is asked about again.
+pub const REFUSED_FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// See [`REFUSED_FIRST_PAUSE`].
+pub const REFUSED_LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The first pause before a peripheral that went is connected again: it may have restarted.
+pub const BLE_RETRY_MIN: Duration = Duration::from_millis(250);
+/// The longest one: each try holds the radio up for others.
+pub const BLE_RETRY_MAX: Duration = Duration::from_secs(10);
+/// What both may be set to, in milliseconds.
+pub const BLE_RETRY_RANGE_MS: std::ops::RangeInclusive<u64> = 10..=600_000;
+/// Time for a peripheral that advertises to take a connection. A board that advertises once a second takes 3 s.
+pub const BLE_CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time for pairing, which may ask somebody something.
+pub const BLE_PAIR_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for each step after that: discovery, subscription. Slow connection intervals take 5 s.
+pub const BLE_STEP_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time for the system to let go of a peripheral.
+pub const BLE_DISCONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
+/// Between two looks at peripherals whose name was not known: nothing tells when it becomes known.
+pub const BLE_SWEEP: Duration = Duration::from_millis(1_000);
+/// A wanted peripheral that was not seen for so long gets a hint in the log.
+pub const BLE_UNSEEN_HINT: Duration = Duration::from_secs(30);
+/// Notifications that wait for the session. Past that the oldest are dropped, and counted in the log.
+pub const BLE_NOTIFICATIONS: usize = 64;
+/// Between two tries to reach a Bluetooth that is not there, where nothing tells that it came.
+pub const BLE_ADAPTER_RETRY: Duration = Duration::from_secs(2);
+
 /// An address may change hands this often within [`TAKEOVER_WINDOW`]; after that the incumbent stays.
 pub const TAKEOVER_LIMIT: usize = 3;
 /// See [`TAKEOVER_LIMIT`].

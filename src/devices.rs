@@ -16,7 +16,7 @@ use crate::accept;
 use crate::config::DeviceSettings;
 use crate::defaults::{CLOSE_TIMEOUT, HANDSHAKE_MAX_BYTES};
 use crate::handshake::{Handshake, HandshakeError};
-use crate::intake::{Intake, TurnedAway};
+use crate::intake::{Intake, Newcomer, TurnedAway};
 use crate::link::Peer;
 use crate::link::websocket::{self, WebSocketLink};
 use crate::refusal::{Refusal, RefusalLog};
@@ -88,10 +88,14 @@ impl Devices {
         let refused = match handshake {
             Ok(handshake) => {
                 // Boxed, so that a connection that is still shaking hands does not carry a session's room.
+                let newcomer = Newcomer {
+                    handshake,
+                    peer: Peer::Websocket(from),
+                    link,
+                    may_be_running: false,
+                };
                 let on_close = self.settings.on_close.as_ref();
-                let session = self
-                    .intake
-                    .session(handshake, Peer::Websocket(from), link, on_close, &stop);
+                let session = self.intake.session(newcomer, on_close, &stop);
                 match Box::pin(session).await {
                     Ok(_) => return,
                     Err(refused) => refused,

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::ble::scan::ScanError;
 use crate::cmd::monitor::MonitorError;
 use crate::cmd::simulate::SimulateError;
 use crate::config::ConfigError;
@@ -46,6 +47,9 @@ pub enum Error {
     /// The system does not list its serial ports.
     #[error("cannot list the serial ports: {0}")]
     Ports(#[source] io::Error),
+    /// There is no Bluetooth to look at, or not what was looked for.
+    #[error(transparent)]
+    Scan(ScanError),
     /// Output could not be written.
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
@@ -64,6 +68,7 @@ impl Error {
             Self::Gateway(e) => e.hint(),
             Self::Monitor(e) => e.hint(),
             Self::Simulate(e) => e.hint(),
+            Self::Scan(e) => e.hint(),
             Self::Ports(_) | Self::Output(_) | Self::Runtime(_) => None,
         }
     }
@@ -78,6 +83,7 @@ impl Error {
             | Self::Monitor(_)
             | Self::Simulate(_)
             | Self::Ports(_)
+            | Self::Scan(_)
             | Self::Output(_)
             | Self::Runtime(_) => EXIT_FAILED,
         }

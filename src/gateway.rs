@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::admission::Admission;
+use crate::ble::BlePeripherals;
 use crate::clients::Clients;
 use crate::config::{ClientSettings, Settings};
 use crate::control::Control;
@@ -108,6 +109,8 @@ pub struct Gateway {
     devices: Arc<Devices>,
     /// Not there where no board on a wire is configured.
     serial: Option<Arc<SerialPorts>>,
+    /// Not there where no board on Bluetooth is configured.
+    ble: Option<Arc<BlePeripherals>>,
     registry: Arc<Registry>,
     inside: Option<Inside>,
     control: Option<Control>,
@@ -229,6 +232,12 @@ impl Gateway {
                 intake: intake.clone(),
             })
         });
+        let ble = (!settings.ble.is_empty()).then(|| {
+            Arc::new(BlePeripherals {
+                entries: Arc::new(settings.ble),
+                intake: intake.clone(),
+            })
+        });
         let devices = Arc::new(Devices {
             settings: settings.devices,
             intake,
@@ -243,6 +252,7 @@ impl Gateway {
             device_port,
             devices,
             serial,
+            ble,
             registry,
             inside,
             control,
@@ -263,6 +273,7 @@ impl Gateway {
         let mut serial = self
             .serial
             .map(|serial| tokio::spawn(serial.serve(no_newcomers.clone())));
+        let mut ble = self.ble.map(|ble| tokio::spawn(ble.serve(no_newcomers.clone())));
         let no_control = CancellationToken::new();
         let control = self
             .control
@@ -274,6 +285,9 @@ impl Gateway {
             ended = &mut devices => warn!("the device port stopped by itself: {ended:?}"),
             Some(ended) = OptionFuture::from(serial.as_mut()) => {
                 warn!("the serial ports stopped by themselves: {ended:?}");
+            }
+            Some(ended) = OptionFuture::from(ble.as_mut()) => {
+                warn!("Bluetooth stopped by itself: {ended:?}");
             }
             Some(ended) = OptionFuture::from(clients.as_mut()) => {
                 warn!("the client port stopped by itself: {ended:?}");
@@ -303,14 +317,10 @@ impl Gateway {
             inside.no_clients.cancel();
         }
         let closed = timeout(SHUTDOWN_GRACE, async {
-            for part in [Some(&mut devices), serial.as_mut(), clients.as_mut()]
-                .into_iter()
-                .flatten()
-            {
-                if !part.is_finished() {
-                    let _ = part.await;
-                }
-            }
+            wait_for(Some(&mut devices)).await;
+            wait_for(serial.as_mut()).await;
+            wait_for(ble.as_mut()).await;
+            wait_for(clients.as_mut()).await;
         })
         .await;
         if closed.is_err() {
@@ -392,6 +402,13 @@ impl Signals {
             std::future::pending::<()>().await;
         }
         "Ctrl-C"
+    }
+}
+
+/// Waits for a part that may have ended before.
+async fn wait_for<T>(part: Option<&mut JoinHandle<T>>) {
+    if let Some(part) = part.filter(|part| !part.is_finished()) {
+        let _ = part.await;
     }
 }
 

@@ -25,6 +25,18 @@ pub struct Intake {
     pub upstream: Upstream,
 }
 
+/// A device that said who it is.
+pub struct Newcomer {
+    /// What it said.
+    pub handshake: Handshake,
+    /// Where it is.
+    pub peer: Peer,
+    /// The way to it.
+    pub link: Box<dyn FrameIo>,
+    /// It was connected before this gateway knew of it: what moved it then may still do.
+    pub may_be_running: bool,
+}
+
 /// A device that was not let in, with the link on which it waits for an answer.
 pub struct TurnedAway {
     /// Why.
@@ -41,20 +53,25 @@ impl Intake {
     /// The device is not welcome.
     pub async fn session(
         &self,
-        handshake: Handshake,
-        peer: Peer,
-        link: Box<dyn FrameIo>,
+        newcomer: Newcomer,
         on_close: Option<&Bytes>,
         stop: &CancellationToken,
     ) -> Result<Disconnect, TurnedAway> {
+        let Newcomer {
+            handshake,
+            peer,
+            link,
+            may_be_running,
+        } = newcomer;
         let admitted = match self.admission.handshake(handshake) {
             Ok(handshake) => self.registry.admit(handshake, peer.clone()).await,
             Err(refusal) => Err(refusal),
         };
-        let entry = match admitted {
+        let mut entry = match admitted {
             Ok(entry) => entry,
             Err(refusal) => return Err(TurnedAway { refusal, link }),
         };
+        entry.owes_stop |= may_be_running;
         let handle = entry.handle().clone();
         let Handshake {
             identifier, address, ..

@@ -34,6 +34,7 @@
 pub mod accept;
 pub mod admission;
 pub mod backoff;
+pub mod ble;
 pub mod cli;
 pub mod clients;
 pub mod close;

@@ -1,5 +1,6 @@
 //! A link: a duplex pipe of whole frames. How bytes travel; knows nothing of Buttplug.
 
+pub mod ble;
 pub mod dial;
 pub mod framing;
 pub mod outbox;
@@ -51,6 +52,8 @@ pub enum Peer {
     Websocket(SocketAddr),
     /// A serial port.
     Serial(PathBuf),
+    /// A Bluetooth LE peripheral: its address, and its name where it has one.
+    Ble(String, Option<String>),
 }
 
 impl fmt::Display for Peer {
@@ -58,6 +61,9 @@ impl fmt::Display for Peer {
         match self {
             Self::Websocket(from) => write!(f, "ws {from}"),
             Self::Serial(port) => write!(f, "serial {}", port.display()),
+            Self::Ble(address, None) => write!(f, "ble {address}"),
+            // Anybody near may have sent the name.
+            Self::Ble(address, Some(name)) => write!(f, "ble {address} {:?}", name),
         }
     }
 }

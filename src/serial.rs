@@ -13,10 +13,10 @@ use tracing::{debug, error, info, warn};
 
 use crate::backoff::Backoff;
 use crate::config::{PortSource, SerialSettings};
-use crate::defaults::PORT_POLL;
+use crate::defaults::{GOOD_AFTER, PORT_POLL};
 use crate::handshake::{Address, Handshake, HandshakeError};
 use crate::hello::{self, Hello, HelloError};
-use crate::intake::Intake;
+use crate::intake::{Intake, Newcomer};
 use crate::link::Peer;
 use crate::link::framing::Framing;
 use crate::link::outbox::{Coalesce, Outbox};
@@ -29,12 +29,6 @@ use crate::session::Disconnect;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest one for a port that is busy, forbidden or breaks off.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A connection that lasted this long was a good one.
-const GOOD_AFTER: Duration = Duration::from_secs(5);
-/// Upstream does not take the device, or another one has its address: that changes when somebody changes something.
-const REFUSED_FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// See [`REFUSED_FIRST_PAUSE`].
-const REFUSED_LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The `[[serial]]` entries at work.
 pub struct SerialPorts {
@@ -129,7 +123,7 @@ impl SerialPorts {
     async fn board(self: Arc<Self>, found: Found, stop: CancellationToken) {
         let plug = Plug::of(&found.path);
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, GOOD_AFTER);
-        let mut refused = Backoff::new(REFUSED_FIRST_PAUSE, REFUSED_LONGEST_PAUSE, GOOD_AFTER);
+        let mut refused = Backoff::after_refusals();
         let mut said = String::new();
         while !stop.is_cancelled() && Plug::of(&found.path) == plug {
             let started = Instant::now();
@@ -200,10 +194,13 @@ impl SerialPorts {
         let framing = settings.framing.clone().unwrap_or_else(|| framing_of(protocol));
         let coalesce = settings.coalesce.unwrap_or_else(|| Coalesce::of(protocol));
         let link = SerialLink::new(port, settings.line.clone(), framing, read);
-        let link = Box::new(Outbox::new(link, coalesce, said.keepalive));
-        let peer = Peer::Serial(found.path.clone());
-        let on_close = settings.on_close.as_ref();
-        let session = self.intake.session(said.handshake, peer, link, on_close, stop);
+        let newcomer = Newcomer {
+            handshake: said.handshake,
+            peer: Peer::Serial(found.path.clone()),
+            link: Box::new(Outbox::new(link, coalesce, said.keepalive)),
+            may_be_running: false,
+        };
+        let session = self.intake.session(newcomer, settings.on_close.as_ref(), stop);
         session
             .await
             .map_err(|refused| BoardError::Refused(refused.refusal))

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use serde::Serialize;
+
 /// Bytes as text that a terminal can show: controls and what is not UTF-8 are escaped. [`unescape`] reads it back.
 pub fn printable(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
@@ -44,6 +46,34 @@ pub fn unhex(text: &str) -> Option<Vec<u8>> {
             _ => None,
         })
         .collect()
+}
+
+/// One line of JSON that is safe to look at: beyond what JSON itself escapes there are controls and marks that turn text around.
+pub fn safe_json(value: &impl Serialize) -> String {
+    let json = serde_json::to_string(value).expect("strings and finite numbers");
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1 {
+            out.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+    }
+    out
+}
+
+/// The time of day in UTC, of seconds since 1970.
+pub fn clock(at: f64) -> String {
+    let ms = (at * 1000.0).round() as u64 % 86_400_000;
+    let (seconds, ms) = (ms / 1000, ms % 1000);
+    format!(
+        "{:02}:{:02}:{:02}.{ms:03}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
 }
 
 /// An escape that means nothing.

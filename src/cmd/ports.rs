@@ -1,17 +1,18 @@
 //! `ports`
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::SystemTime;
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::print;
 use crate::config::{Layers, Loaded, PortSource, SerialSettings};
+use crate::control::api::seconds;
 use crate::defaults::PORT_POLL;
 use crate::error::Error;
 use crate::ports::{Access, PortInfo, Ports};
-use crate::text::printable;
+use crate::text::{clock, printable};
 
 /// What `ports` takes.
 #[derive(Clone, Debug, Args)]
@@ -183,17 +184,14 @@ fn table(rows: &[Row]) -> String {
 }
 
 fn event(what: &str, row: &Row, as_json: bool) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = now.unwrap_or(Duration::ZERO);
+    let now = seconds(SystemTime::now());
     if as_json {
-        return json!({ "at": now.as_secs_f64(), "event": what, "port": row.json() }).to_string() + "\n";
+        return json!({ "at": now, "event": what, "port": row.json() }).to_string() + "\n";
     }
-    let day = now.as_secs() % 86_400;
-    let clock = format!("{:02}:{:02}:{:02}", day / 3_600, day / 60 % 60, day % 60);
     let sign = match what {
         "gone" => '-',
         "come" => '+',
         _ => ' ',
     };
-    format!("{clock} {sign} {}\n", row.columns().join("  "))
+    format!("{} {sign} {}\n", clock(now), row.columns().join("  "))
 }

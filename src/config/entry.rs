@@ -1,5 +1,6 @@
 //! What the entries of a section that may stand several times share: `[[serial]]` and `[[ble]]`.
 
+use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -35,14 +36,8 @@ impl Entry<'_> {
     }
 
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
-        let key = self.key(name);
-        self.is_given(name).then_some(())?;
-        self.reader.read(
-            &key,
-            None,
-            |given| Ok(Some(text(given)?.to_owned())),
-            |t| format!("{:?}", t.as_deref().unwrap_or("")),
-        )
+        self.parsed(name, |given| Ok(Quoted(text(given)?.to_owned())))
+            .map(|Quoted(text)| text)
     }
 
     pub(super) fn number(&mut self, name: &str, default: u64, range: RangeInclusive<u64>, unit: &str) -> u64 {
@@ -55,17 +50,44 @@ impl Entry<'_> {
         self.reader.number(&key, default, range, words, unit)
     }
 
-    pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
+    /// `true` or `false`; `none` says what it is when it is neither.
+    pub(super) fn flag(&mut self, name: &str, none: &str) -> Option<bool> {
         let key = self.key(name);
         let parse = |given: &Given| match given {
             Given::Boolean(value) => Ok(Some(*value)),
             _ => Err("is neither true nor false".to_owned()),
         };
-        let show = |value: &Option<bool>| value.map_or("up to the system".to_owned(), |v| v.to_string());
+        let show = |value: &Option<bool>| value.map_or(none.to_owned(), |v| v.to_string());
         self.reader.read(&key, None, parse, show)
     }
 
-    pub(super) fn name<T: std::fmt::Display>(
+    /// A number of 16 bits that people write in hexadecimal.
+    pub(super) fn id(&mut self, name: &str, what: &str, example: &str) -> Option<u16> {
+        let id = self.parsed(name, |given| {
+            let id = match given {
+                Given::Text(text) => u16::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok(),
+                Given::Integer(n) => u16::try_from(*n).ok(),
+                _ => None,
+            };
+            id.map(Id)
+                .ok_or_else(|| format!("is not {what}: four hexadecimal digits, such as \"{example}\""))
+        });
+        id.map(|Id(id)| id)
+    }
+
+    /// A key that is shown where it was given only.
+    pub(super) fn parsed<T: Display>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&Given) -> Result<T, String>,
+    ) -> Option<T> {
+        self.is_given(name).then_some(())?;
+        let key = self.key(name);
+        let show = |value: &Option<T>| value.as_ref().map(ToString::to_string).unwrap_or_default();
+        self.reader.read(&key, None, |given| parse(given).map(Some), show)
+    }
+
+    pub(super) fn name<T: Display>(
         &mut self,
         name: &str,
         none: &str,
@@ -177,7 +199,7 @@ impl Entry<'_> {
                 1..=10_000,
                 "ms",
             )))),
-            _ => match self.flag("framing.raw") {
+            _ => match self.flag("framing.raw", "") {
                 Some(false) => {
                     self.problem(
                         "framing.raw",
@@ -188,6 +210,24 @@ impl Entry<'_> {
                 _ => Some(Framing::Raw),
             },
         }
+    }
+}
+
+/// Shown in hexadecimal.
+struct Id(u16);
+
+impl Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04x}", self.0)
+    }
+}
+
+/// Shown in quotes.
+struct Quoted(String);
+
+impl Display for Quoted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
     }
 }
 

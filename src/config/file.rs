@@ -36,6 +36,9 @@ const KEYS: &[(&str, &[&str])] = &[
     ("state", &["path"]),
 ];
 
+/// The sections that may stand several times.
+const ENTRIES: &[(&str, &[&str])] = &[("serial", super::serial::KEYS), ("ble", super::ble::KEYS)];
+
 /// A configuration has a few kilobytes; more than this is another file.
 const MAX_BYTES: u64 = 1024 * 1024;
 /// Names less alike than this are not taken for typing errors.
@@ -108,12 +111,12 @@ impl Reading<'_> {
     fn sections(&mut self, table: &DeTable<'_>) {
         for (name, value) in table {
             let at = name.span().start;
-            if name.get_ref() == "serial" {
-                self.entries("serial", super::serial::KEYS, value);
+            if let Some((section, keys)) = ENTRIES.iter().find(|(section, _)| section == name.get_ref()) {
+                self.entries(section, keys, value);
                 continue;
             }
             let Some((section, keys)) = KEYS.iter().find(|(section, _)| section == name.get_ref()) else {
-                let sections = KEYS.iter().map(|(section, _)| *section).chain(["serial"]);
+                let sections = KEYS.iter().chain(ENTRIES).map(|(section, _)| *section);
                 let problem = unknown("section", name.get_ref(), sections);
                 self.problem(at, name.get_ref(), problem);
                 continue;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio_serial::{DataBits, FlowControl, Parity, StopBits};
 
 use super::entry::Entry;
-use super::layers::{Given, Reader};
+use super::layers::Reader;
 use crate::defaults;
 use crate::handshake::{Address, Identifier};
 use crate::link::framing::Framing;
@@ -141,8 +141,8 @@ fn entry(reader: &mut Reader, n: usize) -> SerialSettings {
                 ("hardware", FlowControl::Hardware),
             ],
         ),
-        dtr_on_open: entry.flag("dtr_on_open"),
-        rts_on_open: entry.flag("rts_on_open"),
+        dtr_on_open: entry.flag("dtr_on_open", "up to the system"),
+        rts_on_open: entry.flag("rts_on_open", "up to the system"),
     };
     SerialSettings {
         source: source(&mut entry),
@@ -166,8 +166,8 @@ fn source(entry: &mut Entry<'_>) -> PortSource {
         entry.reader.path(&key, None, None, "").unwrap_or_default()
     });
     let ids = PortMatch {
-        vid: usb_id(entry, "match.vid"),
-        pid: usb_id(entry, "match.pid"),
+        vid: entry.id("match.vid", "a USB id", "1a86"),
+        pid: entry.id("match.pid", "a USB id", "7523"),
         serial_number: entry.text("match.serial_number"),
         product: entry.text("match.product"),
         manufacturer: entry.text("match.manufacturer"),
@@ -196,21 +196,4 @@ fn source(entry: &mut Entry<'_>) -> PortSource {
             PortSource::Match(ids)
         }
     }
-}
-
-fn usb_id(entry: &mut Entry<'_>, name: &str) -> Option<u16> {
-    entry.is_given(name).then_some(())?;
-    let key = entry.key(name);
-    let parse = |given: &Given| {
-        let id = match given {
-            Given::Text(text) => u16::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok(),
-            Given::Integer(n) => u16::try_from(*n).ok(),
-            _ => None,
-        };
-        id.map(Some)
-            .ok_or_else(|| "is not a USB id: four hexadecimal digits, such as \"1a86\"".to_owned())
-    };
-    entry
-        .reader
-        .read(&key, None, parse, |id| format!("{:04x}", id.unwrap_or_default()))
 }

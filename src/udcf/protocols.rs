@@ -5,9 +5,11 @@ use std::sync::LazyLock;
 
 use buttplug_server::device::protocol::ProtocolManager;
 use buttplug_server_device_config::{
-    BaseDeviceIdentifier, ProtocolCommunicationSpecifier, ServerDeviceDefinition, WebsocketSpecifier,
+    BaseDeviceIdentifier, Endpoint, ProtocolCommunicationSpecifier, ServerDeviceDefinition,
+    WebsocketSpecifier,
 };
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::BASE;
 
@@ -103,6 +105,19 @@ pub fn has_models(name: &str) -> bool {
 pub fn has_configuration(protocol: &str, identifier: &str) -> bool {
     let id = BaseDeviceIdentifier::new_with_identifier(protocol, identifier);
     BASE.base_device_definitions().contains_key(&id)
+}
+
+/// The Bluetooth services that devices of a protocol may have, each with its characteristics, ordered by service.
+pub fn btle_services(protocol: &str) -> BTreeMap<Uuid, HashMap<Endpoint, Uuid>> {
+    let specifiers = BASE.base_communication_specifiers().get(protocol);
+    let services = specifiers
+        .into_iter()
+        .flatten()
+        .filter_map(|specifier| match specifier {
+            ProtocolCommunicationSpecifier::BluetoothLE(btle) => Some(btle.services().clone()),
+            _ => None,
+        });
+    services.flatten().collect()
 }
 
 /// The name that was perhaps meant.

@@ -1,6 +1,10 @@
 //! What the integration tests share: a gateway in this process, devices that speak raw websocket, and a clock.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+#[cfg(target_os = "linux")]
+pub mod bluetooth;
+#[cfg(target_os = "linux")]
+pub mod bluez;
 pub mod json_client;
 #[cfg(unix)]
 pub mod process;
@@ -57,6 +61,7 @@ pub fn settings() -> Settings {
         },
         upstream: None,
         serial: Vec::new(),
+        ble: Vec::new(),
         ports: Ports::system(),
         udcf: None,
         state_file: None,

@@ -31,19 +31,28 @@ pub fn command(home: &Path, args: &[&str]) -> Command {
     command
 }
 
+/// `run`, on ports that the system chooses.
+pub fn run(home: &Path) -> Command {
+    let ports = [
+        "run",
+        "--device-listen",
+        "127.0.0.1:0",
+        "--client-listen",
+        "127.0.0.1:0",
+    ];
+    command(home, &ports)
+}
+
 impl Process {
     pub async fn start(home: &Path, args: &[&str]) -> Self {
-        let ports = [
-            "run",
-            "--device-listen",
-            "127.0.0.1:0",
-            "--client-listen",
-            "127.0.0.1:0",
-        ];
-        let mut child = command(home, &ports)
-            .args(args)
-            .spawn()
-            .expect("the program starts");
+        let mut command = run(home);
+        command.args(args);
+        Self::spawn(command).await
+    }
+
+    /// The same, of a [`run`] that was added to.
+    pub async fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("the program starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         let mut line = String::new();
         within("the ready line", stdout.read_line(&mut line))

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use crate::control::api::{Line, seconds};
 use crate::tap::Direction;
-use crate::text::{is_text, printable, unhex};
+use crate::text::{clock, is_text, printable, safe_json, unhex};
 
 /// The text's column, where bytes follow.
 const TEXT_WIDTH: usize = 32;
@@ -22,7 +22,7 @@ impl Show {
     /// One line, in which nothing moves a cursor.
     pub(super) fn line(&self, line: &Line) -> String {
         if self.json {
-            return json(line);
+            return safe_json(line);
         }
         let (at, what) = match line {
             Line::Frame {
@@ -74,34 +74,6 @@ impl Show {
         }
         out
     }
-}
-
-/// JSON that is safe to look at: beyond what JSON itself escapes there are controls and marks that turn text around.
-fn json(line: &Line) -> String {
-    let json = serde_json::to_string(line).expect("strings and finite numbers");
-    let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        if matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1 {
-            out.push(c);
-        } else {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let _ = write!(out, "\\u{unit:04x}");
-            }
-        }
-    }
-    out
-}
-
-/// The time of day in UTC.
-fn clock(at: f64) -> String {
-    let ms = (at * 1000.0).round() as u64 % 86_400_000;
-    let (seconds, ms) = (ms / 1000, ms % 1000);
-    format!(
-        "{:02}:{:02}:{:02}.{ms:03}",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60
-    )
 }
 
 #[cfg(test)]

@@ -1,0 +1,208 @@
+//! Boards on Bluetooth LE: finds them, connects to them, and performs the handshake on their behalf.
+//!
+//! [`radio`] is the thread that has the library; it finds peripherals ([`central`]) and connects to them
+//! ([`peripheral`]). What comes out of it is a [`Pipe`] of bytes, which becomes a session here like any other.
+
+mod central;
+mod peripheral;
+pub mod profile;
+mod radio;
+pub mod scan;
+mod system;
+pub mod wanted;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::config::BleSettings;
+use crate::handshake::{Address, Handshake, HandshakeError};
+use crate::hello::{self, Hello, HelloError};
+use crate::intake::{Intake, Newcomer};
+use crate::link::Peer;
+use crate::link::ble::{BleLink, Pipe};
+use crate::link::outbox::{Coalesce, Outbox};
+use crate::session::Disconnect;
+use wanted::Seen;
+
+/// Peripherals that wait to be taken by the gateway. It takes each at once.
+const ARRIVALS: usize = 8;
+
+/// The `[[ble]]` entries at work.
+pub struct BlePeripherals {
+    /// What was configured.
+    pub entries: Arc<Vec<BleSettings>>,
+    /// Where boards go once it is known who they are.
+    pub intake: Arc<Intake>,
+}
+
+/// A peripheral that is connected and ready.
+#[derive(Debug)]
+struct Arrival {
+    entry: usize,
+    seen: Seen,
+    pipe: Pipe,
+    /// How it went; told when the session is over.
+    verdict: oneshot::Sender<Verdict>,
+}
+
+/// How a session went, for whoever decides when to connect again.
+#[derive(Debug)]
+enum Verdict {
+    /// It is over.
+    Over,
+    /// Upstream does not have the device just now, or another one has its address.
+    Later,
+    /// It is not known who it is, or it is not welcome.
+    Refused(Trouble),
+    /// The gateway stops.
+    Stopped,
+}
+
+/// What went wrong with a peripheral, for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+struct Trouble {
+    what: String,
+    hint: String,
+}
+
+impl BlePeripherals {
+    /// Bridges peripherals until `stop` is cancelled, then waits for their sessions, which whoever cancelled it ends
+    /// too, and for the radio to let go of them.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub async fn serve(self: Arc<Self>, stop: CancellationToken) -> io::Result<()> {
+        let (arrive, mut arrivals) = mpsc::channel(ARRIVALS);
+        radio::start(self.entries.clone(), arrive, stop.clone())?;
+        let mut sessions = JoinSet::new();
+        loop {
+            tokio::select! {
+                Some(ended) = sessions.join_next() => {
+                    if let Err(e) = ended {
+                        error!("a Bluetooth device's session ended in a fault inside the gateway: {e}");
+                    }
+                }
+                arrival = arrivals.recv() => match arrival {
+                    Some(arrival) => {
+                        sessions.spawn(self.clone().session(arrival, stop.clone()));
+                    }
+                    None => break,
+                },
+            }
+        }
+        while sessions.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    async fn session(self: Arc<Self>, arrival: Arrival, stop: CancellationToken) {
+        let Arrival {
+            entry,
+            seen,
+            pipe,
+            verdict,
+        } = arrival;
+        let told = match self.entries.get(entry) {
+            Some(settings) => self.run(settings, seen, pipe, &stop).await,
+            None => Verdict::Stopped,
+        };
+        // The radio may be gone.
+        let _ = verdict.send(told);
+    }
+
+    /// Finds out who is there, and runs its session.
+    async fn run(
+        &self,
+        settings: &BleSettings,
+        seen: Seen,
+        mut pipe: Pipe,
+        stop: &CancellationToken,
+    ) -> Verdict {
+        let mut read = BytesMut::new();
+        let introduced = stop.run_until_cancelled(introduce(&mut pipe, &mut read, settings, &seen));
+        let said = match introduced.await {
+            None => return Verdict::Stopped,
+            Some(Ok(said)) => said,
+            Some(Err(e)) => return Verdict::Refused(e),
+        };
+        let identifier = &said.handshake.identifier;
+        let peer = Peer::Ble(seen.address, seen.name);
+        info!("{peer}: {identifier} {}", said.handshake.address);
+        let protocol = self.intake.admission.protocol(identifier);
+        let coalesce = settings.coalesce.unwrap_or_else(|| Coalesce::of(protocol));
+        let link = BleLink::new(pipe, settings.framing.clone(), read);
+        let newcomer = Newcomer {
+            handshake: said.handshake,
+            peer,
+            link: Box::new(Outbox::new(link, coalesce, said.keepalive)),
+            // A gateway that was killed left it connected, and running.
+            may_be_running: seen.connected,
+        };
+        let session = self.intake.session(newcomer, settings.on_close.as_ref(), stop);
+        match session.await {
+            Ok(Disconnect::Stopping) => Verdict::Stopped,
+            Ok(Disconnect::Upstream(_) | Disconnect::Replaced) => Verdict::Later,
+            Ok(_) => Verdict::Over,
+            Err(refused) => Verdict::Refused(Trouble {
+                what: refused.refusal.to_string(),
+                hint: refused.refusal.hint(),
+            }),
+        }
+    }
+}
+
+/// Who the peripheral is: as configured, else as it says.
+async fn introduce(
+    pipe: &mut Pipe,
+    read: &mut BytesMut,
+    settings: &BleSettings,
+    seen: &Seen,
+) -> Result<Hello, Trouble> {
+    let address = address(settings, seen).map_err(|e| Trouble {
+        what: e.to_string(),
+        hint: "give the entry a device_address".to_owned(),
+    })?;
+    if let Some(identifier) = settings.identifier.clone() {
+        return Ok(Hello {
+            handshake: Handshake::new(identifier, address),
+            keepalive: None,
+        });
+    }
+    let hello = hello::wait_for_hello(pipe, read, Duration::ZERO, &address);
+    let mut said = hello.await.map_err(|e| {
+        let hint = match &e {
+            HelloError::Silent(heard) if heard.is_empty() => {
+                "does it have its notify characteristic where the entry says? A board that prints no hello line needs \
+                 an identifier in its [[ble]] entry"
+            }
+            HelloError::Silent(_) => {
+                "a board that prints no hello line needs an identifier in its [[ble]] entry"
+            }
+            HelloError::Io(_) => "is it near enough, and its battery full?",
+        };
+        Trouble {
+            what: e.to_string(),
+            hint: hint.to_owned(),
+        }
+    })?;
+    if settings.address.is_some() {
+        said.handshake.address = address;
+    }
+    Ok(said)
+}
+
+/// The address that a peripheral has by the configuration, or else by its own.
+fn address(settings: &BleSettings, seen: &Seen) -> Result<Address, HandshakeError> {
+    match &settings.address {
+        Some(address) if settings.wanted.is_one() => Ok(address.clone()),
+        Some(prefix) => Address::new(format!("{}{}", prefix.as_str(), seen.address)),
+        None => Address::new(seen.address.clone()),
+    }
+}

@@ -1,0 +1,245 @@
+//! The thread that owns all of btleplug, on a current-thread runtime of its own.
+//!
+//! On a runtime with several threads what btleplug drops may panic and leave match rules behind, until the message
+//! bus has no more of them. What it drops while the bus is gone would panic anywhere. So each time of Bluetooth being
+//! there is a life: it has a runtime, which is dropped as a whole when the bus, bluetoothd or the adapter goes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::{io, thread};
+
+use btleplug::api::{Central as _, CentralEvent, CentralState, Manager as _};
+use btleplug::platform::{Adapter, Manager};
+use futures::StreamExt;
+use futures::stream::{BoxStream, select_all};
+use tokio::runtime::Builder;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use super::Arrival;
+use super::central::Central;
+use super::system::{Change, System, Unavailable};
+use crate::config::BleSettings;
+use crate::defaults::BLE_ADAPTER_RETRY;
+
+/// Why a life ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The gateway stops, and every peripheral was let go.
+    Stopped,
+    /// Bluetooth is not there any more: what is said of it.
+    Gone(String),
+    /// It never was, and this was said already.
+    Unavailable,
+}
+
+/// Starts the thread. It ends after `stop` was cancelled and every peripheral was let go, and closes `arrivals`.
+///
+/// # Errors
+/// The system has no thread left.
+pub(super) fn start(
+    entries: Arc<Vec<BleSettings>>,
+    arrivals: mpsc::Sender<Arrival>,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    thread::Builder::new()
+        .name("bluetooth".to_owned())
+        .spawn(move || run(&entries, &arrivals, &stop))?;
+    Ok(())
+}
+
+fn run(entries: &Arc<Vec<BleSettings>>, arrivals: &mpsc::Sender<Arrival>, stop: &CancellationToken) {
+    let mut said = Said::default();
+    let mut pause = false;
+    loop {
+        let life = || {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            Ok::<_, io::Error>(runtime.block_on(async {
+                if pause && stop.run_until_cancelled(sleep(BLE_ADAPTER_RETRY)).await.is_none() {
+                    return Ended::Stopped;
+                }
+                life(entries, arrivals, stop, &mut said).await
+            }))
+        };
+        // Parts of the library panic on what they did not expect.
+        pause = match catch_unwind(AssertUnwindSafe(life)) {
+            Ok(Ok(Ended::Stopped)) => return,
+            Ok(Ok(Ended::Gone(why))) => {
+                warn!("Bluetooth: {why}; its devices are gone until it is back");
+                false
+            }
+            Ok(Ok(Ended::Unavailable)) => true,
+            Ok(Err(e)) => {
+                said.once(&Unavailable {
+                    why: format!("cannot start: {e}"),
+                    hint: "the system may be out of files",
+                });
+                true
+            }
+            Err(_) => {
+                error!("the Bluetooth thread ended in a fault inside the library; it starts again");
+                true
+            }
+        };
+        if stop.is_cancelled() {
+            return;
+        }
+    }
+}
+
+/// From the first look at the system's Bluetooth until it goes.
+async fn life(
+    entries: &Arc<Vec<BleSettings>>,
+    arrivals: &mpsc::Sender<Arrival>,
+    stop: &CancellationToken,
+    said: &mut Said,
+) -> Ended {
+    let opened = stop.run_until_cancelled(open(said));
+    let (mut system, manager) = match opened.await {
+        None => return Ended::Stopped,
+        Some(None) => return Ended::Unavailable,
+        Some(Some(opened)) => opened,
+    };
+    let found = stop.run_until_cancelled(adapter(&mut system, &manager, said));
+    let (adapter, name) = match found.await {
+        None => return Ended::Stopped,
+        Some(Err(ended)) => return ended,
+        Some(Ok(found)) => found,
+    };
+    info!(
+        "Bluetooth adapter {name}: looking for {} kinds of devices",
+        entries.len()
+    );
+    said.forget();
+    let mut central = Central::new(adapter, entries.clone(), arrivals.clone(), system.pairing());
+    let ended = tokio::select! {
+        biased;
+        why = gone(&mut system, &name) => Ended::Gone(why),
+        ended = central.serve(stop) => ended,
+    };
+    if let Ended::Gone(why) = &ended {
+        central.give_up(why).await;
+    }
+    ended
+}
+
+async fn open(said: &mut Said) -> Option<(System, Manager)> {
+    let system = match System::open().await {
+        Ok(system) => system,
+        Err(unavailable) => {
+            said.once(&unavailable);
+            return None;
+        }
+    };
+    match system.manager().await {
+        Ok(manager) => Some((system, manager)),
+        Err(e) => {
+            said.once(&System::explain(&e));
+            None
+        }
+    }
+}
+
+/// Waits for an adapter that is on.
+async fn adapter(
+    system: &mut System,
+    manager: &Manager,
+    said: &mut Said,
+) -> Result<(Adapter, String), Ended> {
+    loop {
+        // Listened to before their state is looked at, so that no change is missed.
+        let mut states: Vec<BoxStream<'static, CentralEvent>> = Vec::new();
+        for (_, adapter) in adapters(manager).await {
+            states.extend(adapter.events().await);
+        }
+        let mut states = select_all(states)
+            .filter(|event| futures::future::ready(matches!(event, CentralEvent::StateUpdate(_))));
+        match first_adapter(system, manager).await {
+            Ok(found) => return Ok(found),
+            Err(unavailable) => said.once(&unavailable),
+        }
+        tokio::select! {
+            change = system.changed() => match change {
+                Change::Lost(why) => {
+                    debug!("{why}");
+                    return Err(Ended::Unavailable);
+                }
+                Change::AdapterGone(_) | Change::Perhaps => {}
+            },
+            Some(_) = states.next() => {}
+        }
+    }
+}
+
+/// The first adapter by its name that is on, with its name.
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn first_adapter(
+    system: &System,
+    manager: &Manager,
+) -> Result<(Adapter, String), Unavailable> {
+    let mut off = None;
+    for (name, adapter) in adapters(manager).await {
+        if matches!(adapter.adapter_state().await, Ok(CentralState::PoweredOn)) {
+            return Ok((adapter, name));
+        }
+        off.get_or_insert(name);
+    }
+    Err(match &off {
+        Some(name) => system.why_off(name).await,
+        None => system.why_no_adapter().await,
+    })
+}
+
+/// The system's adapters, ordered by name.
+async fn adapters(manager: &Manager) -> Vec<(String, Adapter)> {
+    let listed = manager.adapters().await.unwrap_or_else(|e| {
+        debug!("adapters cannot be listed: {e}");
+        Vec::new()
+    });
+    let mut adapters = Vec::new();
+    for adapter in listed {
+        let name = adapter.adapter_info().await.unwrap_or_default();
+        // BlueZ's has more behind the name.
+        let name = name.split(' ').next().unwrap_or_default().to_owned();
+        adapters.push((name, adapter));
+    }
+    adapters.sort_by(|a, b| a.0.cmp(&b.0));
+    adapters
+}
+
+/// Waits until the adapter cannot be used any more.
+async fn gone(system: &mut System, adapter: &str) -> String {
+    loop {
+        match system.changed().await {
+            Change::Lost(why) => return why.to_owned(),
+            Change::AdapterGone(name) if name == adapter => {
+                return format!("the adapter {adapter} was taken away");
+            }
+            Change::AdapterGone(_) | Change::Perhaps => {}
+        }
+    }
+}
+
+/// What was said last of Bluetooth not being there, so that it is said once.
+#[derive(Default)]
+struct Said(Option<Unavailable>);
+
+impl Said {
+    fn once(&mut self, unavailable: &Unavailable) {
+        if self.0.as_ref() != Some(unavailable) {
+            warn!(
+                "no Bluetooth: {unavailable}; {}. The gateway goes on without it",
+                unavailable.hint
+            );
+            self.0 = Some(unavailable.clone());
+        }
+    }
+
+    fn forget(&mut self) {
+        self.0 = None;
+    }
+}

@@ -1,0 +1,209 @@
+//! Linux: a connection to the message bus of our own, beside btleplug's.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use btleplug::platform::{Manager, Peripheral};
+use dbus::channel::MatchingReceiver;
+use dbus::message::MatchRule;
+use dbus::nonblock::stdintf::org_freedesktop_dbus::Properties;
+use dbus::nonblock::{Proxy, SyncConnection};
+use dbus::{Message, Path};
+use dbus_tokio::connection::{self, IOResourceError};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::{Change, Unavailable};
+use crate::defaults::BLE_PAIR_TIMEOUT;
+
+const BLUEZ: &str = "org.bluez";
+/// The bus and bluetoothd answer at once, or hang.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// What is watched: who has the name, and which objects come and go. Adapters are rare among them.
+const RULES: [&str; 3] = [
+    "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',\
+     arg0='org.bluez'",
+    "type='signal',sender='org.bluez',interface='org.freedesktop.DBus.ObjectManager',member='InterfacesAdded'",
+    "type='signal',sender='org.bluez',interface='org.freedesktop.DBus.ObjectManager',member='InterfacesRemoved'",
+];
+
+/// The system's Bluetooth, watched.
+pub(in crate::ble) struct System {
+    bus: Arc<SyncConnection>,
+    lost: JoinHandle<IOResourceError>,
+    changes: mpsc::UnboundedReceiver<Change>,
+}
+
+impl System {
+    /// Connects to the message bus and watches it. Must be called in a runtime; blocks for a moment.
+    pub(in crate::ble) async fn open() -> Result<Self, Unavailable> {
+        let unreachable = |e: dbus::Error| Unavailable {
+            why: format!("the system's message bus cannot be reached: {}", text(&e)),
+            hint: "a container needs /run/dbus/system_bus_socket from its host",
+        };
+        let (resource, bus) = connection::new_system_sync().map_err(unreachable)?;
+        let lost = tokio::spawn(resource);
+        let (tell, changes) = mpsc::unbounded_channel();
+        bus.start_receive(
+            MatchRule::new().with_type(dbus::MessageType::Signal),
+            Box::new(move |message, _| {
+                if let Some(change) = change(&message) {
+                    // Nobody listens any more once this is being torn down.
+                    let _ = tell.send(change);
+                }
+                true
+            }),
+        );
+        for rule in RULES {
+            bus.add_match_no_cb(rule).await.map_err(unreachable)?;
+        }
+        Ok(Self { bus, lost, changes })
+    }
+
+    /// What happens next; nothing after [`Change::Lost`]. Cancel safe.
+    pub(in crate::ble) async fn changed(&mut self) -> Change {
+        tokio::select! {
+            biased;
+            _ = &mut self.lost => Change::Lost("the system's message bus went away"),
+            change = self.changes.recv() => match change {
+                Some(change) => change,
+                // Cannot be: the receiver stays for as long as the connection.
+                None => pending().await,
+            },
+        }
+    }
+
+    /// Why btleplug finds no adapter.
+    pub(in crate::ble) async fn why_no_adapter(&self) -> Unavailable {
+        let bus = Proxy::new(
+            "org.freedesktop.DBus",
+            "/org/freedesktop/DBus",
+            ANSWER_TIMEOUT,
+            self.bus.clone(),
+        );
+        let owned: Result<(bool,), _> = bus
+            .method_call("org.freedesktop.DBus", "NameHasOwner", (BLUEZ,))
+            .await;
+        if matches!(owned, Ok((false,))) {
+            Unavailable {
+                why: "bluetoothd does not run".to_owned(),
+                hint: "sudo systemctl enable --now bluetooth; it is in the package bluez",
+            }
+        } else {
+            Unavailable {
+                why: "there is no Bluetooth adapter".to_owned(),
+                hint: "plug one in: it is found without a restart",
+            }
+        }
+    }
+
+    /// Why an adapter is not on.
+    pub(in crate::ble) async fn why_off(&self, adapter: &str) -> Unavailable {
+        let proxy = Proxy::new(
+            BLUEZ,
+            format!("/org/bluez/{adapter}"),
+            ANSWER_TIMEOUT,
+            self.bus.clone(),
+        );
+        // Older versions of BlueZ do not have it.
+        let state: Result<String, _> = proxy.get("org.bluez.Adapter1", "PowerState").await;
+        if state.is_ok_and(|state| state == "off-blocked") {
+            Unavailable {
+                why: format!("the Bluetooth adapter {adapter} is blocked"),
+                hint: "rfkill unblock bluetooth, or the switch of the machine",
+            }
+        } else {
+            Unavailable {
+                why: format!("the Bluetooth adapter {adapter} is off"),
+                hint: "bluetoothctl power on; it is not switched on without being asked",
+            }
+        }
+    }
+
+    /// What a manager's error means to people.
+    pub(in crate::ble) fn explain(error: &btleplug::Error) -> Unavailable {
+        let denied = format!("{error:?}").contains("AccessDenied");
+        Unavailable {
+            why: format!("bluetoothd cannot be asked: {error}"),
+            hint: if denied {
+                "this user may not use Bluetooth: sudo usermod -aG bluetooth $USER, then log in again"
+            } else {
+                "is the package bluez complete, and bluetoothd running? systemctl status bluetooth"
+            },
+        }
+    }
+
+    /// For peripherals that are to be paired with.
+    pub(in crate::ble) fn pairing(&self) -> Pairing {
+        Pairing {
+            bus: self.bus.clone(),
+        }
+    }
+
+    /// btleplug's own connection.
+    pub(in crate::ble) async fn manager(&self) -> Result<Manager, btleplug::Error> {
+        Manager::new().await
+    }
+}
+
+/// Pairs with peripherals.
+#[derive(Clone)]
+pub(in crate::ble) struct Pairing {
+    bus: Arc<SyncConnection>,
+}
+
+impl Pairing {
+    /// Pairs with a connected peripheral, or finds that it is paired with already.
+    ///
+    /// # Errors
+    /// What BlueZ said.
+    pub(in crate::ble) async fn pair(&self, peripheral: &Peripheral) -> Result<(), String> {
+        use btleplug::api::Peripheral as _;
+        let path = Path::new(format!("/org/bluez/{}", peripheral.id()))?;
+        let device = Proxy::new(BLUEZ, path, BLE_PAIR_TIMEOUT, self.bus.clone());
+        match device.method_call("org.bluez.Device1", "Pair", ()).await {
+            Ok(()) => Ok(()),
+            Err(e) if e.name() == Some("org.bluez.Error.AlreadyExists") => Ok(()),
+            Err(e) => Err(text(&e)),
+        }
+    }
+}
+
+/// Another operation of the same kind is under way, of another program perhaps.
+pub(in crate::ble) fn is_busy(error: &btleplug::Error) -> bool {
+    format!("{error:?}").contains("org.bluez.Error.InProgress")
+}
+
+/// What a signal means.
+fn change(message: &Message) -> Option<Change> {
+    match &*message.member()? {
+        "NameOwnerChanged" => {
+            let (name, old, new): (String, String, String) = message.read3().ok()?;
+            if name != BLUEZ {
+                None
+            } else if old.is_empty() {
+                Some(Change::Perhaps)
+            } else if new.is_empty() {
+                Some(Change::Lost("bluetoothd stopped"))
+            } else {
+                Some(Change::Lost("bluetoothd was replaced"))
+            }
+        }
+        "InterfacesAdded" => adapter(message).map(|_| Change::Perhaps),
+        "InterfacesRemoved" => adapter(message).map(Change::AdapterGone),
+        _ => None,
+    }
+}
+
+/// The adapter that a signal is about.
+fn adapter(message: &Message) -> Option<String> {
+    let path: Path<'_> = message.read1().ok()?;
+    let name = path.strip_prefix("/org/bluez/")?;
+    (!name.contains('/')).then(|| name.to_owned())
+}
+
+fn text(error: &dbus::Error) -> String {
+    let name = error.name().unwrap_or("no name");
+    format!("{} ({name})", error.message().unwrap_or("no message"))
+}
