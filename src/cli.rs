@@ -10,6 +10,7 @@ use clap_complete::Shell;
 
 use crate::cmd::monitor::MonitorArgs;
 use crate::cmd::ports::PortsArgs;
+use crate::cmd::scan::ScanArgs;
 use crate::cmd::simulate::SimulateArgs;
 use crate::logging::LogFormat;
 
@@ -112,6 +113,11 @@ pub enum Command {
     /// Say which serial ports there are, what they are, whether they can be opened, and which entry takes them
     #[command(after_help = "Examples:\n  wsdm-gateway ports\n  wsdm-gateway ports --watch")]
     Ports(PortsArgs),
+    /// Say which Bluetooth LE peripherals are near, which profile fits them, and which entry takes them; or look into one
+    #[command(
+        after_help = "Examples:\n  wsdm-gateway scan --for 10s\n  wsdm-gateway scan --connect AA:BB:CC:DD:EE:FF"
+    )]
+    Scan(ScanArgs),
     /// Print completions for a shell
     #[command(
         after_help = "Example:\n  wsdm-gateway completions bash > ~/.local/share/bash-completion/completions/wsdm-gateway"

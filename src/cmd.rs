@@ -4,6 +4,7 @@ pub mod check;
 pub mod monitor;
 pub mod ports;
 pub mod run;
+pub mod scan;
 pub mod simulate;
 pub mod udcf;
 
@@ -28,6 +29,7 @@ pub fn execute(cli: Cli, on_command_line: &OnCommandLine) -> Result<(), Error> {
         Command::Simulate(args) => block_on(simulate::simulate(args))?,
         Command::Monitor(args) => block_on(monitor::monitor(args))?,
         Command::Ports(args) => block_on(ports::ports(args))?,
+        Command::Scan(args) => block_on_one_thread(scan::scan(args))?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "wsdm-gateway", &mut script);
@@ -45,6 +47,15 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Error> {
     // What still runs has nobody left to serve, and may hang in a system call.
     runtime.shutdown_background();
     Ok(result)
+}
+
+/// For what uses the Bluetooth library itself: see [`crate::ble`].
+fn block_on_one_thread<T>(future: impl Future<Output = T>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
+    Ok(runtime.block_on(future))
 }
 
 /// Prints a result to stdout. A reader that went away, as `head` does, is no error.

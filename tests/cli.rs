@@ -88,6 +88,7 @@ fn every_command_has_help_that_ends_with_an_example() {
         &["udcf", "protocols"],
         &["simulate"],
         &["monitor"],
+        &["scan"],
         &["completions"],
     ] {
         let output = cli.run(&[args, &["--help"]].concat());
@@ -112,6 +113,7 @@ fn help_is_as_it_was_last_looked_at() {
         ("simulate", &["simulate", "--help"]),
         ("monitor", &["monitor", "--help"]),
         ("ports", &["ports", "--help"]),
+        ("scan", &["scan", "--help"]),
         ("udcf", &["udcf", "--help"]),
         ("udcf-add", &["udcf", "add", "--help"]),
     ] {

@@ -1,0 +1,124 @@
+//! `scan`
+
+mod inspect;
+mod list;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::print;
+use crate::ble::scan::{ScanError, Scanner};
+use crate::ble::wanted::{PeripheralAddress, Seen};
+use crate::config::{BleSettings, Layers, Loaded};
+use crate::error::Error;
+
+/// How long `--connect` looks for its peripheral, where `--for` does not say it.
+const FIND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What `scan` takes.
+#[derive(Clone, Debug, Args)]
+pub struct ScanArgs {
+    /// Connect to this one: show its services, characteristics and values, and what it says
+    #[arg(long, value_name = "ADDRESS")]
+    pub connect: Option<String>,
+    /// End after this long, such as 10s; without it, at Ctrl-C
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub time: Option<Duration>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Print a line for each peripheral, in place of a table that is kept up to date
+    #[arg(long)]
+    pub plain: bool,
+    /// The gateway.toml whose `[[ble]]` entries are looked at [default: as `run` has it]
+    #[arg(long, value_name = "FILE", env = "WSDM_GATEWAY_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// `10s`, `500ms`, `2m`; a number alone is seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "" | "s" => 1_000,
+        "ms" => 1,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        unit => return Err(format!("there is no unit {unit:?}; there are ms, s, m and h")),
+    };
+    let ms = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    ms.filter(|ms| *ms > 0)
+        .map(Duration::from_millis)
+        .ok_or_else(|| "is not a time such as 10s".to_owned())
+}
+
+/// Says what is near, or what one peripheral has.
+pub(super) async fn scan(args: ScanArgs) -> Result<(), Error> {
+    let entries = Loaded::load(args.config.as_deref(), Layers::default())?
+        .settings
+        .ble;
+    let wanted = args.connect.as_deref().map(|address| {
+        PeripheralAddress::parse(address).map_err(|problem| Error::Usage {
+            message: format!("--connect {address:?} {problem}"),
+            hint: "wsdm-gateway scan lists what is near".to_owned(),
+        })
+    });
+    let wanted = wanted.transpose()?;
+    let scanner = Scanner::start().await?;
+    match wanted {
+        Some(wanted) => inspect::inspect(scanner, &wanted, &args).await,
+        None => list::list(scanner, &entries, &args).await,
+    }
+}
+
+/// Ends when somebody presses Ctrl-C, or when the time is over.
+async fn over(time: Option<Duration>) {
+    let late = async {
+        match time {
+            Some(time) => tokio::time::sleep(time).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = late => {}
+        // Where Ctrl-C cannot be listened for, the process is ended by it.
+        Ok(()) = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// Which entry takes a peripheral.
+fn entry(entries: &[BleSettings], seen: &Seen) -> Option<String> {
+    let entry = entries.iter().position(|entry| entry.wanted.takes(seen));
+    entry.map(|n| format!("ble.{n}"))
+}
+
+impl From<ScanError> for Error {
+    fn from(error: ScanError) -> Self {
+        Self::Scan(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_taken_as_people_write_them() {
+        for (text, ms) in [("10s", 10_000), ("10", 10_000), ("250ms", 250), ("2m", 120_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in [
+            "",
+            "s",
+            "0s",
+            "-1s",
+            "1.5s",
+            "10 s",
+            "1d",
+            "99999999999999999999h",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}
