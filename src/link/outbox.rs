@@ -268,8 +268,11 @@ impl<L: FrameIo> Sink<Frame> for Outbox<L> {
             self.overtaking = false;
             return Poll::Ready(Ok(()));
         }
-        // What the line does not take now is written while the next frame is waited for.
-        let _ = drained;
+        // What the line does not take now is written while the next frame is waited for. When it has taken everything,
+        // nothing but the next silence wakes whoever reads from here, and so looks after it.
+        if drained.is_ready() {
+            self.poll_keepalive(cx)?;
+        }
         Poll::Ready(Ok(()))
     }
 
