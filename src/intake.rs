@@ -33,7 +33,8 @@ pub struct Newcomer {
     pub peer: Peer,
     /// The way to it.
     pub link: Box<dyn FrameIo>,
-    /// It was connected before this gateway knew of it: what moved it then may still do.
+    /// It may have been moving before it came here, and is stopped first: a board that a gateway left behind which was
+    /// killed, or one that another central let go of.
     pub may_be_running: bool,
 }
 

@@ -198,7 +198,7 @@ impl SerialPorts {
             handshake: said.handshake,
             peer: Peer::Serial(found.path.clone()),
             link: Box::new(Outbox::new(link, coalesce, said.keepalive)),
-            may_be_running: false,
+            may_be_running: true,
         };
         let session = self.intake.session(newcomer, settings.on_close.as_ref(), stop);
         session
