@@ -142,8 +142,7 @@ impl BlePeripherals {
             handshake: said.handshake,
             peer,
             link: Box::new(Outbox::new(link, coalesce, said.keepalive)),
-            // A gateway that was killed left it connected, and running.
-            may_be_running: seen.connected,
+            may_be_running: true,
         };
         let session = self.intake.session(newcomer, settings.on_close.as_ref(), stop);
         match session.await {

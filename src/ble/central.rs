@@ -2,37 +2,38 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use btleplug::api::{Central as _, CentralEvent, CentralState, Peripheral as _, ScanFilter};
 use btleplug::platform::{Adapter, Peripheral, PeripheralId};
 use futures::StreamExt;
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::JoinMap;
 use tracing::{debug, info, warn};
 
-use super::peripheral::{Link, Over, Visit};
+use super::peripheral::{Over, Visit, Voice};
 use super::radio::Ended;
-use super::system::{Pairing, is_busy};
+use super::system::{Calls, is_busy};
 use super::wanted::Seen;
 use super::{Arrival, Trouble};
 use crate::backoff::Backoff;
 use crate::config::BleSettings;
 use crate::defaults::{BLE_ADAPTER_RETRY, BLE_SWEEP, BLE_UNSEEN_HINT, GOOD_AFTER};
+use crate::link::ble::Gone;
 
+/// Peripherals that an entry takes and that are remembered while they are away: one whose address changes every few
+/// minutes is another one each time, and each costs a match rule on the bus, of which there are 512.
+const BOARDS_MAX: usize = 128;
 /// Peripherals that nobody wants and that are remembered as such: phones change their address every few minutes.
 const OTHERS_MAX: usize = 10_000;
-/// Time for the peripherals' tasks to notice that Bluetooth is gone.
-const GIVE_UP_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The peripherals of one adapter.
 pub(super) struct Central {
     adapter: Adapter,
     entries: Arc<Vec<BleSettings>>,
     arrivals: mpsc::Sender<Arrival>,
-    pairing: Pairing,
+    calls: Calls,
     /// Those that an entry takes, whether they are there or not.
     boards: HashMap<PeripheralId, Board>,
     visits: JoinMap<PeripheralId, Over>,
@@ -48,7 +49,7 @@ pub(super) struct Central {
     /// Scanning failed: not before this.
     scan_again: Option<Instant>,
     scan_trouble: String,
-    gone: watch::Sender<Option<String>>,
+    gone: Gone,
 }
 
 /// A peripheral that an entry takes.
@@ -56,7 +57,13 @@ struct Board {
     entry: usize,
     /// What is said of it.
     name: String,
-    link: watch::Sender<Link>,
+    /// Whether it is connected, by the adapter's events.
+    link: watch::Sender<bool>,
+    /// With its services, once it was connected.
+    peripheral: Peripheral,
+    voice: Arc<Mutex<Voice>>,
+    /// When it was last taken.
+    taken: Instant,
     /// Somebody connects to it, or has.
     busy: bool,
     backoff: Backoff,
@@ -78,7 +85,8 @@ impl Central {
         adapter: Adapter,
         entries: Arc<Vec<BleSettings>>,
         arrivals: mpsc::Sender<Arrival>,
-        pairing: Pairing,
+        calls: Calls,
+        gone: Gone,
     ) -> Self {
         let look = || Look {
             last: Instant::now(),
@@ -89,7 +97,7 @@ impl Central {
             adapter,
             entries,
             arrivals,
-            pairing,
+            calls,
             boards: HashMap::new(),
             visits: JoinMap::new(),
             others: HashSet::new(),
@@ -98,12 +106,12 @@ impl Central {
             scanning: false,
             scan_again: None,
             scan_trouble: String::new(),
-            gone: watch::Sender::new(None),
+            gone,
         }
     }
 
     /// Connects to what is wanted, until `stop` is cancelled and all of it was let go, or Bluetooth is switched off.
-    /// May be dropped when Bluetooth is gone; [`Central::give_up`] then ends what is left.
+    /// May be dropped when Bluetooth is gone.
     pub(super) async fn serve(&mut self, stop: &CancellationToken) -> Ended {
         let mut events = match self.adapter.events().await {
             Ok(events) => events,
@@ -152,15 +160,6 @@ impl Central {
         }
     }
 
-    /// Bluetooth is gone: tells the sessions why, and waits for a moment until they have heard it.
-    pub(super) async fn give_up(&mut self, why: &str) {
-        self.gone.send_replace(Some(why.to_owned()));
-        let all = async { while self.visits.join_next().await.is_some() {} };
-        if timeout(GIVE_UP_TIMEOUT, all).await.is_err() {
-            debug!("{} peripherals are left as they are", self.visits.len());
-        }
-    }
-
     async fn event(&mut self, event: CentralEvent, stop: &CancellationToken) {
         match event {
             CentralEvent::DeviceConnected(id) => {
@@ -190,10 +189,7 @@ impl Central {
 
     fn link_is(&mut self, id: &PeripheralId, up: bool) {
         if let Some(board) = self.boards.get(id) {
-            board.link.send_modify(|link| {
-                link.up = up;
-                link.ups += u64::from(up);
-            });
+            board.link.send_replace(up);
         }
     }
 
@@ -294,10 +290,16 @@ impl Central {
             }
             return;
         }
+        if self.boards.len() >= BOARDS_MAX && !self.boards.contains_key(id) {
+            self.forget_one();
+        }
         let board = self.boards.entry(id.clone()).or_insert_with(|| Board {
             entry: n,
             name: name.clone(),
-            link: watch::Sender::new(Link::default()),
+            link: watch::Sender::new(false),
+            peripheral,
+            voice: Arc::default(),
+            taken: Instant::now(),
             busy: false,
             backoff: Backoff::new(entry.retry_min, entry.retry_max, GOOD_AFTER),
             refused: Backoff::after_refusals(),
@@ -305,20 +307,33 @@ impl Central {
             said: String::new(),
         });
         board.busy = true;
+        board.taken = Instant::now();
         board.name = name;
         debug!("{}: {} dBm, taken by ble.{n}", board.name, seen.rssi.unwrap_or(0));
         let visit = Visit {
-            peripheral,
+            peripheral: board.peripheral.clone(),
+            voice: board.voice.clone(),
             seen,
             entry: n,
             settings: entry,
             link: board.link.subscribe(),
             arrivals: self.arrivals.clone(),
-            pairing: self.pairing.clone(),
-            gone: self.gone.subscribe(),
+            calls: self.calls.clone(),
+            gone: self.gone.clone(),
             stop: stop.clone(),
         };
         self.visits.spawn(id.clone(), visit.run());
+    }
+
+    /// Forgets the one that has been away for longest.
+    fn forget_one(&mut self) {
+        let away = self.boards.iter().filter(|(_, board)| !board.busy);
+        let longest = away
+            .min_by_key(|(_, board)| board.taken)
+            .map(|(id, _)| id.clone());
+        if let Some(id) = longest {
+            self.boards.remove(&id);
+        }
     }
 
     /// A peripheral is not connected any more, or never was.

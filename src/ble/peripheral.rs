@@ -1,24 +1,25 @@
 //! One peripheral, from the connection to the end of it.
 
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use btleplug::api::{CharPropFlags, Characteristic, Peripheral as _, WriteType};
+use btleplug::api::{CharPropFlags, Characteristic, Peripheral as _, ValueNotification, WriteType};
 use btleplug::platform::Peripheral;
 use bytes::Bytes;
-use futures::StreamExt;
-use futures::stream::BoxStream;
-use tokio::sync::{mpsc, oneshot, watch};
+use futures::{FutureExt, Stream, StreamExt};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::profile::Characteristics;
-use super::system::{Pairing, is_busy};
+use super::system::{Calls, is_busy};
 use super::wanted::Seen;
 use super::{Arrival, Trouble, Verdict};
 use crate::config::BleSettings;
 use crate::defaults::{BLE_CONNECT_TIMEOUT, BLE_DISCONNECT_TIMEOUT, BLE_STEP_TIMEOUT};
-use crate::link::ble::{RadioEnd, Write, pipe};
+use crate::link::ble::{Gone, Write, pipe};
 
 /// The smallest MTU there is (Bluetooth Core, Vol 3, Part F, 5.2.1).
 const MTU_MIN: u16 = 23;
@@ -30,19 +31,10 @@ const BUSY_TRIES: usize = 50;
 /// Time for a session to end whose link is gone; then the peripheral may come back.
 const VERDICT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the adapter's events say of a peripheral's connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Link {
-    /// How often it was connected.
-    pub(super) ups: u64,
-    /// Whether it is.
-    pub(super) up: bool,
-}
-
 /// How a connection was over.
 #[derive(Debug)]
 pub(super) enum Over {
-    /// The gateway stops, or Bluetooth is gone.
+    /// The gateway stops.
     Stopped,
     /// It was connected for so long.
     After(Duration),
@@ -57,74 +49,72 @@ pub(super) enum Over {
 /// One connection to a peripheral.
 pub(super) struct Visit {
     pub(super) peripheral: Peripheral,
+    pub(super) voice: Arc<Mutex<Voice>>,
     pub(super) seen: Seen,
     pub(super) entry: usize,
     pub(super) settings: BleSettings,
-    pub(super) link: watch::Receiver<Link>,
+    /// Whether it is connected, by the adapter's events.
+    pub(super) link: watch::Receiver<bool>,
     pub(super) arrivals: mpsc::Sender<Arrival>,
-    pub(super) pairing: Pairing,
-    /// Why Bluetooth is gone, once it is.
-    pub(super) gone: watch::Receiver<Option<String>>,
+    pub(super) calls: Calls,
+    pub(super) gone: Gone,
     pub(super) stop: CancellationToken,
 }
 
-/// A peripheral that is ready to be spoken with.
-struct Ready {
-    characteristics: Characteristics,
-    notifications: BoxStream<'static, Bytes>,
+/// What a peripheral says, once somebody listened to it. Kept for as long as Bluetooth is there: where a signal comes
+/// just after it was dropped, the library panics and leaves a match rule on the bus.
+#[derive(Default)]
+pub(super) struct Voice(Option<Pin<Box<dyn Stream<Item = ValueNotification> + Send>>>);
+
+impl Voice {
+    /// Cancel safe.
+    async fn next(&mut self) -> Option<ValueNotification> {
+        match &mut self.0 {
+            Some(stream) => stream.next().await,
+            None => None,
+        }
+    }
 }
 
 impl Visit {
     /// Connects, hands the peripheral to a session, and lets go of it when that is over.
-    pub(super) async fn run(mut self) -> Over {
-        let (mut gone, stop) = (self.gone.clone(), self.stop.clone());
-        let ready = tokio::select! {
-            biased;
-            () = stop.cancelled() => Err(Over::Stopped),
-            _ = gone.wait_for(Option::is_some) => return Over::Stopped,
-            ready = self.connect() => ready.map_err(Over::Failed),
+    pub(super) async fn run(self) -> Over {
+        let stop = self.stop.clone();
+        let over = match stop.run_until_cancelled(self.connect()).await {
+            None => Over::Stopped,
+            Some(Err(trouble)) => Over::Failed(trouble),
+            Some(Ok(characteristics)) => self.serve(characteristics).await,
         };
-        let over = match ready {
-            Ok(ready) => self.serve(ready).await,
-            Err(over) => over,
-        };
-        if self.gone.borrow().is_none() {
-            // Also after a failed connection: only this takes back the order to connect.
-            match timeout(BLE_DISCONNECT_TIMEOUT, self.peripheral.disconnect()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(e)) => debug!("{}: not disconnected: {e}", self.seen.address),
-                Err(_) => debug!("{}: the system does not let go of it", self.seen.address),
-            }
+        // Also after a failed connection: only this takes back the order to connect.
+        match timeout(BLE_DISCONNECT_TIMEOUT, self.peripheral.disconnect()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => debug!("{}: not disconnected: {e}", self.seen.address),
+            Err(_) => debug!("{}: the system does not let go of it", self.seen.address),
         }
         over
     }
 
-    async fn connect(&mut self) -> Result<Ready, Trouble> {
-        let peripheral = self.peripheral.clone();
-        let mut lost = LinkLost::new(&self.link, peripheral.clone());
-        let connected = tokio::select! {
-            connected = timeout(BLE_CONNECT_TIMEOUT, peripheral.connect()) => connected,
-            () = lost.after_it_was_up() => return Err(Trouble::went("while its services were looked at")),
-        };
-        match connected {
+    async fn connect(&self) -> Result<Characteristics, Trouble> {
+        match timeout(BLE_CONNECT_TIMEOUT, self.calls.connect(&self.peripheral)).await {
             Ok(Ok(())) => {}
-            Ok(Err(e)) => return Err(Trouble::connect(&e.to_string())),
+            Ok(Err(problem)) => return Err(Trouble::connect(&problem)),
             Err(_) => {
                 let limit = BLE_CONNECT_TIMEOUT.as_secs();
                 return Err(Trouble::connect(&format!("no connection within {limit} s")));
             }
         }
+        let mut lost = LinkLost::new(&self.link, self.peripheral.clone());
         tokio::select! {
             ready = self.prepare() => ready,
-            () = lost.wait() => Err(Trouble::went("before it was ready")),
+            () = lost.wait() => Err(Trouble::went()),
         }
     }
 
     /// Pairs, finds the characteristics, subscribes.
-    async fn prepare(&self) -> Result<Ready, Trouble> {
+    async fn prepare(&self) -> Result<Characteristics, Trouble> {
         let peripheral = &self.peripheral;
         if self.settings.pair {
-            self.pairing.pair(peripheral).await.map_err(|e| Trouble {
+            self.calls.pair(peripheral).await.map_err(|e| Trouble {
                 what: format!("cannot be paired with: {e}"),
                 hint: "pair with it in the system's settings, or with bluetoothctl, once".to_owned(),
             })?;
@@ -135,34 +125,24 @@ impl Visit {
             what: e.to_string(),
             hint: "wsdm-gateway scan --connect ADDRESS shows what it has; change profile, or service, write and notify".to_owned(),
         })?;
-        let stream = step("following its notifications", peripheral.notifications()).await?;
-        let wanted = characteristics.notify.clone();
-        let notifications = stream.filter_map(move |notification| {
-            let (service, uuid) = (notification.service_uuid, notification.uuid);
-            let ours = wanted
-                .as_ref()
-                .is_some_and(|wanted| wanted.uuid == uuid && wanted.service_uuid == service);
-            // Nobody can tell an empty one from nothing.
-            let value = Some(notification.value).filter(|value| ours && !value.is_empty());
-            futures::future::ready(value.map(Bytes::from))
-        });
+        let mut voice = self.voice.lock().await;
+        if voice.0.is_none() {
+            let follow = peripheral.clone();
+            let follow = unbroken(async move { follow.notifications().await });
+            voice.0 = Some(step("following its notifications", follow).await?);
+        }
+        // What came after the end of the last connection.
+        while let Some(Some(_)) = voice.next().now_or_never() {}
         if let Some(notify) = &characteristics.notify {
             step("subscribing", peripheral.subscribe(notify)).await?;
         }
-        Ok(Ready {
-            characteristics,
-            notifications: notifications.boxed(),
-        })
+        Ok(characteristics)
     }
 
     /// Passes bytes between the peripheral and its session until either is gone.
-    async fn serve(&mut self, ready: Ready) -> Over {
-        let Ready {
-            characteristics,
-            mut notifications,
-        } = ready;
+    async fn serve(&self, characteristics: Characteristics) -> Over {
         let since = Instant::now();
-        let (session, mut radio) = pipe();
+        let (session, mut radio) = pipe(self.gone.clone());
         let (verdict, told) = oneshot::channel();
         let arrival = Arrival {
             entry: self.entry,
@@ -174,7 +154,6 @@ impl Visit {
             return Over::Stopped;
         }
         let mut lost = LinkLost::new(&self.link, self.peripheral.clone());
-        let mut gone = self.gone.clone();
         let notified = radio.notified.clone();
         let written = async {
             while let Some(Write { bytes, done }) = radio.writes.recv().await {
@@ -183,20 +162,24 @@ impl Visit {
             }
         };
         let read = async {
-            while let Some(bytes) = notifications.next().await {
-                // Nobody listens once the session is over, which the writes tell.
-                let _ = notified.send(bytes);
+            let mut voice = self.voice.lock().await;
+            while let Some(said) = voice.next().await {
+                let wanted = characteristics.notify.as_ref();
+                let ours = wanted.is_some_and(|w| w.uuid == said.uuid && w.service_uuid == said.service_uuid);
+                // An empty one says nothing. Nobody listens once the session is over, which the writes tell.
+                if ours && !said.value.is_empty() {
+                    let _ = notified.send(Bytes::from(said.value));
+                }
             }
         };
-        let why = tokio::select! {
+        tokio::select! {
             biased;
-            Ok(why) = gone.wait_for(Option::is_some) => why.clone(),
-            () = lost.wait() => None,
-            () = written => None,
-            () = read => Some("its notifications ended".to_owned()),
-        };
-        drop(notified);
-        end(radio, why);
+            () = lost.wait() => {}
+            () = written => {}
+            // Nothing ends them but the end of the bus, of which more is said elsewhere.
+            () = read => {}
+        }
+        drop((notified, radio));
         // The session closes upstream first; the same device must not come back before that.
         match timeout(VERDICT_TIMEOUT, told).await {
             Ok(Ok(Verdict::Over)) | Err(_) => Over::After(since.elapsed()),
@@ -239,12 +222,13 @@ impl Visit {
     }
 }
 
-/// The reason stands before the session can see the end.
-fn end(radio: RadioEnd, why: Option<String>) {
-    if let Some(why) = why {
-        radio.ends_because(why);
-    }
-    drop(radio);
+/// Runs to its end whatever becomes of whoever waits for it: what the library does here adds a match rule to the bus,
+/// and dropped in the middle of that leaves it there.
+async fn unbroken<T: Send + 'static>(
+    does: impl Future<Output = btleplug::Result<T>> + Send + 'static,
+) -> btleplug::Result<T> {
+    let done = tokio::spawn(does).await;
+    done.unwrap_or_else(|e| Err(btleplug::Error::RuntimeError(e.to_string())))
 }
 
 /// One step of setting a peripheral up, within [`BLE_STEP_TIMEOUT`].
@@ -263,39 +247,20 @@ async fn step<T>(what: &str, does: impl Future<Output = btleplug::Result<T>>) ->
 
 /// Notices that a peripheral went.
 struct LinkLost {
-    link: watch::Receiver<Link>,
-    ups: u64,
+    link: watch::Receiver<bool>,
     peripheral: Peripheral,
 }
 
 impl LinkLost {
-    fn new(link: &watch::Receiver<Link>, peripheral: Peripheral) -> Self {
-        let mut link = link.clone();
-        let ups = link.borrow_and_update().ups;
-        Self {
-            link,
-            ups,
-            peripheral,
-        }
+    fn new(link: &watch::Receiver<bool>, peripheral: Peripheral) -> Self {
+        let link = link.clone();
+        Self { link, peripheral }
     }
 
-    /// For one that is connected: until it is not. An event of an earlier connection may come late, so it is asked.
+    /// Until it is not connected any more. An event of an earlier connection may come late, so it is asked.
     async fn wait(&mut self) {
         loop {
-            if !self.link.borrow_and_update().up && !self.peripheral.is_connected().await.unwrap_or(false) {
-                return;
-            }
-            if self.link.changed().await.is_err() {
-                return;
-            }
-        }
-    }
-
-    /// For one that is being connected: until it was, and is not any more.
-    async fn after_it_was_up(&mut self) {
-        loop {
-            let link = *self.link.borrow_and_update();
-            if link.ups > self.ups && !link.up {
+            if !*self.link.borrow_and_update() && !self.peripheral.is_connected().await.unwrap_or(false) {
                 return;
             }
             if self.link.changed().await.is_err() {
@@ -313,9 +278,9 @@ impl Trouble {
         }
     }
 
-    fn went(when: &str) -> Self {
+    fn went() -> Self {
         Self {
-            what: format!("disconnected {when}"),
+            what: "disconnected before it was ready".to_owned(),
             hint: "is it near enough, and its battery full?".to_owned(),
         }
     }

@@ -8,10 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::{io, thread};
 
-use btleplug::api::{Central as _, CentralEvent, CentralState, Manager as _};
+use btleplug::api::{Central as _, CentralState, Manager as _};
 use btleplug::platform::{Adapter, Manager};
-use futures::StreamExt;
-use futures::stream::{BoxStream, select_all};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -23,6 +21,7 @@ use super::central::Central;
 use super::system::{Change, System, Unavailable};
 use crate::config::BleSettings;
 use crate::defaults::BLE_ADAPTER_RETRY;
+use crate::link::ble::Gone;
 
 /// Why a life ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,14 +112,23 @@ async fn life(
         entries.len()
     );
     said.forget();
-    let mut central = Central::new(adapter, entries.clone(), arrivals.clone(), system.pairing());
+    let why_gone = Gone::default();
+    let mut central = Central::new(
+        adapter,
+        entries.clone(),
+        arrivals.clone(),
+        system.calls(),
+        why_gone.clone(),
+    );
     let ended = tokio::select! {
         biased;
         why = gone(&mut system, &name) => Ended::Gone(why),
         ended = central.serve(stop) => ended,
     };
     if let Ended::Gone(why) = &ended {
-        central.give_up(why).await;
+        // Before the tasks that hold the sessions' other ends are dropped; nothing here may wait any more, or what
+        // the library drops would be polled.
+        let _ = why_gone.set(why.clone());
     }
     ended
 }
@@ -149,26 +157,13 @@ async fn adapter(
     said: &mut Said,
 ) -> Result<(Adapter, String), Ended> {
     loop {
-        // Listened to before their state is looked at, so that no change is missed.
-        let mut states: Vec<BoxStream<'static, CentralEvent>> = Vec::new();
-        for (_, adapter) in adapters(manager).await {
-            states.extend(adapter.events().await);
-        }
-        let mut states = select_all(states)
-            .filter(|event| futures::future::ready(matches!(event, CentralEvent::StateUpdate(_))));
         match first_adapter(system, manager).await {
             Ok(found) => return Ok(found),
             Err(unavailable) => said.once(&unavailable),
         }
-        tokio::select! {
-            change = system.changed() => match change {
-                Change::Lost(why) => {
-                    debug!("{why}");
-                    return Err(Ended::Unavailable);
-                }
-                Change::AdapterGone(_) | Change::Perhaps => {}
-            },
-            Some(_) = states.next() => {}
+        if let Change::Lost(why) = system.changed().await {
+            debug!("{why}");
+            return Err(Ended::Unavailable);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use btleplug::api::{
     Central as _, CentralEvent, CharPropFlags, Characteristic, Peripheral as _, ScanFilter, Service,
+    ValueNotification,
 };
 use btleplug::platform::{Adapter, Manager, Peripheral, PeripheralId};
 use bytes::Bytes;
@@ -191,7 +192,7 @@ impl Scanner {
                 problem,
             }
         };
-        if let Err(problem) = limited(BLE_CONNECT_TIMEOUT, peripheral.connect()).await {
+        if let Err(problem) = connect(&self.system, &peripheral).await {
             // Only this takes back the order to connect.
             let _ = timeout(BLE_DISCONNECT_TIMEOUT, peripheral.disconnect()).await;
             return Err(failed("connecting")(problem));
@@ -202,6 +203,7 @@ impl Scanner {
             services: BTreeSet::new(),
             peripheral,
             events: self.events,
+            notifications: futures::stream::empty().boxed(),
             _system: self.system,
             _manager: self._manager,
         };
@@ -246,6 +248,11 @@ async fn limited<T>(limit: Duration, does: impl Future<Output = btleplug::Result
     }
 }
 
+async fn connect(system: &System, peripheral: &Peripheral) -> Result<(), String> {
+    let connected = timeout(BLE_CONNECT_TIMEOUT, system.calls().connect(peripheral)).await;
+    connected.unwrap_or_else(|_| Err(format!("no answer within {} s", BLE_CONNECT_TIMEOUT.as_secs())))
+}
+
 /// A peripheral that is connected, and what it has.
 pub struct Inspected {
     /// What was known before.
@@ -255,7 +262,9 @@ pub struct Inspected {
     /// Its services.
     pub services: BTreeSet<Service>,
     peripheral: Peripheral,
+    // Both are kept to the end: what the library drops, it drops badly while signals come.
     events: BoxStream<'static, CentralEvent>,
+    notifications: BoxStream<'static, ValueNotification>,
     _system: System,
     _manager: Manager,
 }
@@ -275,13 +284,14 @@ impl Inspected {
     ///
     /// # Errors
     /// None can be followed.
-    pub async fn listen(&self) -> Result<(Notifications, Vec<(Uuid, Result<(), String>)>), ScanError> {
+    pub async fn listen(&mut self) -> Result<Vec<(Uuid, Result<(), String>)>, ScanError> {
         let stream = self.peripheral.notifications().await;
         let stream = stream.map_err(|e| ScanError::Failed {
             address: self.seen.address.clone(),
             what: "following its notifications",
             problem: e.to_string(),
         })?;
+        self.notifications = stream;
         let speaks = CharPropFlags::NOTIFY | CharPropFlags::INDICATE;
         let mut told = Vec::new();
         for characteristic in self.services.iter().flat_map(|s| &s.characteristics) {
@@ -290,20 +300,26 @@ impl Inspected {
                 told.push((characteristic.uuid, subscribed));
             }
         }
-        let stream = stream.map(|n| (n.uuid, Bytes::from(n.value)));
-        Ok((Notifications(stream.boxed()), told))
+        Ok(told)
     }
 
-    /// Waits until it is not connected any more. Cancel safe.
-    pub async fn gone(&mut self) -> ScanError {
-        let address = self.seen.address.clone();
+    /// The next thing that it says: which characteristic, and its value. Cancel safe.
+    ///
+    /// # Errors
+    /// It went.
+    pub async fn next(&mut self) -> Result<(Uuid, Bytes), ScanError> {
         loop {
-            match self.events.next().await {
-                Some(CentralEvent::DeviceDisconnected(id)) if id == self.peripheral.id() => {
-                    return ScanError::Disconnected(address);
+            tokio::select! {
+                Some(said) = self.notifications.next() => {
+                    return Ok((said.uuid, Bytes::from(said.value)));
                 }
-                Some(_) => {}
-                None => return ScanError::Gone("its events ended".to_owned()),
+                event = self.events.next() => match event {
+                    Some(CentralEvent::DeviceDisconnected(id)) if id == self.peripheral.id() => {
+                        return Err(ScanError::Disconnected(self.seen.address.clone()));
+                    }
+                    Some(_) => {}
+                    None => return Err(ScanError::Gone("its events ended".to_owned())),
+                },
             }
         }
     }
@@ -313,15 +329,5 @@ impl Inspected {
         if !self.seen.connected {
             let _ = timeout(BLE_DISCONNECT_TIMEOUT, self.peripheral.disconnect()).await;
         }
-    }
-}
-
-/// What a peripheral says: which characteristic, and its value.
-pub struct Notifications(BoxStream<'static, (Uuid, Bytes)>);
-
-impl Notifications {
-    /// The next one; `None` when nothing will come any more. Cancel safe.
-    pub async fn next(&mut self) -> Option<(Uuid, Bytes)> {
-        self.0.next().await
     }
 }

@@ -1,4 +1,5 @@
-//! What btleplug does not tell of the system's Bluetooth: that it came or went, why it is not there, and pairing.
+//! What btleplug does not tell of the system's Bluetooth, or does not do well enough: that it came or went, why it is
+//! not there, connecting and pairing.
 //!
 //! All that is written for one system alone stands in here.
 
@@ -9,7 +10,7 @@ mod of_system;
 #[path = "system/other.rs"]
 mod of_system;
 
-pub(super) use of_system::{Pairing, System, is_busy};
+pub(super) use of_system::{Calls, System, is_busy};
 
 /// Something happened to the system's Bluetooth.
 #[derive(Clone, Debug, PartialEq, Eq)]

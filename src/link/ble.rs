@@ -40,7 +40,7 @@ pub struct Pipe {
     rest: Bytes,
     writes: mpsc::Sender<Write>,
     writing: Option<Writing>,
-    why: Arc<OnceLock<String>>,
+    gone: Gone,
 }
 
 /// The radio's end. Dropping it ends the session.
@@ -50,15 +50,10 @@ pub struct RadioEnd {
     pub notified: broadcast::Sender<Bytes>,
     /// What it is to be sent; closed when the session is over.
     pub writes: mpsc::Receiver<Write>,
-    why: Arc<OnceLock<String>>,
 }
 
-impl RadioEnd {
-    /// Why it ends, for people; the first reason stays.
-    pub fn ends_because(&self, why: impl Into<String>) {
-        let _ = self.why.set(why.into());
-    }
-}
+/// Why Bluetooth as a whole is gone, once it is: set before the radio's ends are dropped.
+pub type Gone = Arc<OnceLock<String>>;
 
 #[derive(Debug)]
 struct Writing {
@@ -68,31 +63,27 @@ struct Writing {
 }
 
 /// Both ends.
-pub fn pipe() -> (Pipe, RadioEnd) {
+pub fn pipe(gone: Gone) -> (Pipe, RadioEnd) {
     let (notified, notifications) = broadcast::channel(BLE_NOTIFICATIONS);
     let (writes, written) = mpsc::channel(1);
-    let why = Arc::new(OnceLock::new());
     let pipe = Pipe {
         notified: BroadcastStream::new(notifications),
         rest: Bytes::new(),
         writes,
         writing: None,
-        why: why.clone(),
+        gone,
     };
     let radio = RadioEnd {
         notified,
         writes: written,
-        why,
     };
     (pipe, radio)
 }
 
 impl Pipe {
     fn lost(&self) -> io::Error {
-        let why = self
-            .why
-            .get()
-            .map_or("the peripheral disconnected", String::as_str);
+        let why = self.gone.get();
+        let why = why.map_or("the peripheral disconnected", String::as_str);
         io::Error::new(io::ErrorKind::ConnectionAborted, why)
     }
 
@@ -271,7 +262,7 @@ mod tests {
     use super::*;
 
     fn link(framing: Option<Framing>) -> (BleLink, RadioEnd) {
-        let (pipe, radio) = pipe();
+        let (pipe, radio) = pipe(Gone::default());
         (BleLink::new(pipe, framing, BytesMut::new()), radio)
     }
 
@@ -347,9 +338,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_reason_of_an_end_is_told() {
-        let (mut link, radio) = link(None);
+        let gone = Gone::default();
+        let (pipe, radio) = pipe(gone.clone());
+        let mut link = BleLink::new(pipe, None, BytesMut::new());
         say(&radio, "last words");
-        radio.ends_because("Bluetooth was switched off");
+        gone.set("Bluetooth was switched off".to_owned()).unwrap();
         drop(radio);
         assert_eq!(next(&mut link).await, "last words");
         let error = link.next().await.unwrap().unwrap_err().to_string();

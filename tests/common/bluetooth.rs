@@ -54,6 +54,12 @@ impl Gateway {
         self.log().iter().filter(|line| line.contains(text)).count()
     }
 
+    /// The same, for people who do not ask for more.
+    pub fn warned(&self, text: &str) -> usize {
+        let told = |line: &&String| line.contains(" WARN ") && line.contains(text);
+        self.log().iter().filter(told).count()
+    }
+
     pub async fn wait_log(&self, text: &str) {
         let logged = wait_until(text, || self.logged(text) > 0);
         let timed_out = tokio::time::timeout(super::DEADLINE / 2, logged).await;

@@ -38,8 +38,8 @@ pub const NUS_NOTIFY: &str = "6e400003-b5a3-f393-e0a9-e50e24dcca9e";
 pub const HM10: &str = "0000ffe0-0000-1000-8000-00805f9b34fb";
 pub const HM10_DATA: &str = "0000ffe1-0000-1000-8000-00805f9b34fb";
 
-/// How often a board advertises.
-const ADVERTISING_INTERVAL: Duration = Duration::from_millis(50);
+/// How often a board advertises: the shortest interval that Bluetooth allows.
+const ADVERTISING_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What a board is, before it is plugged in.
 #[derive(Clone, Debug, Default)]

@@ -4,6 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use btleplug::api::Peripheral as _;
 use btleplug::platform::{Manager, Peripheral};
 use dbus::channel::MatchingReceiver;
 use dbus::message::MatchRule;
@@ -13,19 +14,26 @@ use dbus::{Message, Path};
 use dbus_tokio::connection::{self, IOResourceError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use super::{Change, Unavailable};
-use crate::defaults::BLE_PAIR_TIMEOUT;
+use crate::defaults::{BLE_CONNECT_TIMEOUT, BLE_PAIR_TIMEOUT};
 
 const BLUEZ: &str = "org.bluez";
+const DEVICE: &str = "org.bluez.Device1";
+/// Between two looks whether the services are known. Finding them takes a peripheral some hundred milliseconds.
+const RESOLVED_POLL: Duration = Duration::from_millis(10);
 /// The bus and bluetoothd answer at once, or hang.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// What is watched: who has the name, and which objects come and go. Adapters are rare among them.
-const RULES: [&str; 3] = [
+/// What is watched: who has the name, which objects come and go (adapters are rare among them), and what becomes of
+/// adapters.
+const RULES: [&str; 4] = [
     "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',\
      arg0='org.bluez'",
     "type='signal',sender='org.bluez',interface='org.freedesktop.DBus.ObjectManager',member='InterfacesAdded'",
     "type='signal',sender='org.bluez',interface='org.freedesktop.DBus.ObjectManager',member='InterfacesRemoved'",
+    "type='signal',sender='org.bluez',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',\
+     arg0='org.bluez.Adapter1'",
 ];
 
 /// The system's Bluetooth, watched.
@@ -134,9 +142,9 @@ impl System {
         }
     }
 
-    /// For peripherals that are to be paired with.
-    pub(in crate::ble) fn pairing(&self) -> Pairing {
-        Pairing {
+    /// For one peripheral after another.
+    pub(in crate::ble) fn calls(&self) -> Calls {
+        Calls {
             bus: self.bus.clone(),
         }
     }
@@ -147,27 +155,57 @@ impl System {
     }
 }
 
-/// Pairs with peripherals.
+/// What is asked of BlueZ about a peripheral without btleplug.
 #[derive(Clone)]
-pub(in crate::ble) struct Pairing {
+pub(in crate::ble) struct Calls {
     bus: Arc<SyncConnection>,
 }
 
-impl Pairing {
+impl Calls {
+    /// Connects, and waits until the services are known. The library would follow the device's signals for that, and
+    /// stop in a way that panics and leaves a match rule on the bus where a signal comes meanwhile; and it would not
+    /// notice that the peripheral went. Dropped, it leaves the order to connect as it is: `disconnect` takes it back.
+    ///
+    /// # Errors
+    /// What BlueZ said, or that the peripheral went.
+    pub(in crate::ble) async fn connect(&self, peripheral: &Peripheral) -> Result<(), String> {
+        let device = self.device(peripheral, BLE_CONNECT_TIMEOUT)?;
+        let called = device.method_call::<(), _, _, _>(DEVICE, "Connect", ());
+        called.await.map_err(|e| text(&e))?;
+        loop {
+            if property(&device, "ServicesResolved").await? {
+                return Ok(());
+            }
+            if !property(&device, "Connected").await? {
+                return Err("it disconnected while its services were looked at".to_owned());
+            }
+            sleep(RESOLVED_POLL).await;
+        }
+    }
+
     /// Pairs with a connected peripheral, or finds that it is paired with already.
     ///
     /// # Errors
     /// What BlueZ said.
     pub(in crate::ble) async fn pair(&self, peripheral: &Peripheral) -> Result<(), String> {
-        use btleplug::api::Peripheral as _;
-        let path = Path::new(format!("/org/bluez/{}", peripheral.id()))?;
-        let device = Proxy::new(BLUEZ, path, BLE_PAIR_TIMEOUT, self.bus.clone());
-        match device.method_call("org.bluez.Device1", "Pair", ()).await {
+        let device = self.device(peripheral, BLE_PAIR_TIMEOUT)?;
+        match device.method_call(DEVICE, "Pair", ()).await {
             Ok(()) => Ok(()),
             Err(e) if e.name() == Some("org.bluez.Error.AlreadyExists") => Ok(()),
             Err(e) => Err(text(&e)),
         }
     }
+
+    fn device(&self, peripheral: &Peripheral, limit: Duration) -> Result<Device, String> {
+        let path = Path::new(format!("/org/bluez/{}", peripheral.id()))?;
+        Ok(Proxy::new(BLUEZ, path, limit, self.bus.clone()))
+    }
+}
+
+type Device = Proxy<'static, Arc<SyncConnection>>;
+
+async fn property(device: &Device, name: &str) -> Result<bool, String> {
+    device.get(DEVICE, name).await.map_err(|e| text(&e))
 }
 
 /// Another operation of the same kind is under way, of another program perhaps.
@@ -190,6 +228,7 @@ fn change(message: &Message) -> Option<Change> {
                 Some(Change::Lost("bluetoothd was replaced"))
             }
         }
+        "PropertiesChanged" => Some(Change::Perhaps),
         "InterfacesAdded" => adapter(message).map(|_| Change::Perhaps),
         "InterfacesRemoved" => adapter(message).map(Change::AdapterGone),
         _ => None,

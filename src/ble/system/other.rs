@@ -1,5 +1,6 @@
 //! Other systems: what btleplug tells is all there is, and pairing is the system's own matter.
 
+use btleplug::api::Peripheral as _;
 use btleplug::platform::{Manager, Peripheral};
 use tokio::time::sleep;
 
@@ -45,9 +46,9 @@ impl System {
         }
     }
 
-    /// For peripherals that are to be paired with.
-    pub(in crate::ble) fn pairing(&self) -> Pairing {
-        Pairing
+    /// For one peripheral after another.
+    pub(in crate::ble) fn calls(&self) -> Calls {
+        Calls
     }
 
     /// btleplug's own connection.
@@ -56,12 +57,20 @@ impl System {
     }
 }
 
-/// The system asks its user by itself, when a peripheral wants it.
+/// What is asked of the system about a peripheral.
 #[derive(Clone)]
-pub(in crate::ble) struct Pairing;
+pub(in crate::ble) struct Calls;
 
-impl Pairing {
-    /// Nothing is to be done.
+impl Calls {
+    /// Connects. Dropped, it leaves the order to connect as it is: `disconnect` takes it back.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub(in crate::ble) async fn connect(&self, peripheral: &Peripheral) -> Result<(), String> {
+        peripheral.connect().await.map_err(|e| e.to_string())
+    }
+
+    /// Nothing is to be done: the system asks its user by itself, when a peripheral wants it.
     ///
     /// # Errors
     /// None.

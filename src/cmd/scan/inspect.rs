@@ -56,7 +56,7 @@ async fn show(inspected: &mut Inspected, as_json: bool) -> Result<(), Error> {
     } else {
         tree(inspected).await?;
     }
-    let (mut notifications, told) = inspected.listen().await?;
+    let told = inspected.listen().await?;
     for (uuid, subscribed) in &told {
         if let Err(problem) = subscribed {
             eprintln!("{} cannot be listened to: {problem}", short(*uuid));
@@ -69,13 +69,8 @@ async fn show(inspected: &mut Inspected, as_json: bool) -> Result<(), Error> {
         ))?;
     }
     loop {
-        tokio::select! {
-            said = notifications.next() => match said {
-                Some((uuid, value)) => print(&notification(uuid, &value, as_json))?,
-                None => return Err(inspected.gone().await.into()),
-            },
-            gone = inspected.gone() => return Err(gone.into()),
-        }
+        let (uuid, value) = inspected.next().await?;
+        print(&notification(uuid, &value, as_json))?;
     }
 }
 
