@@ -9,6 +9,7 @@ use btleplug::api::{CharPropFlags, Characteristic, Service};
 use buttplug_server_device_config::Endpoint;
 use uuid::Uuid;
 
+use super::wanted::{NamePattern, Seen};
 use crate::udcf::protocols;
 
 /// The Nordic UART service, which most firmware for a UART over BLE offers.
@@ -228,17 +229,35 @@ fn writable(characteristic: &Characteristic) -> bool {
     characteristic.properties.intersects(ways)
 }
 
-/// The profiles that fit a peripheral with these services.
-pub fn fitting(services: &[Uuid]) -> Vec<&'static str> {
-    let fits = |profile: &Profile| {
+/// The profiles that fit a peripheral, by the services that it advertises or by its name.
+pub fn fitting(seen: &Seen) -> Vec<&'static str> {
+    named(|profile| {
         let layouts = profile.layouts();
-        layouts.iter().any(|layout| services.contains(&layout.service))
-    };
-    NAMED
-        .iter()
-        .filter(|(_, profile)| fits(profile))
-        .map(|(name, _)| *name)
-        .collect()
+        let by_service = layouts
+            .iter()
+            .any(|layout| seen.services.contains(&layout.service));
+        let names = match profile {
+            Profile::Lovense => protocols::btle_names("lovense"),
+            Profile::Ossm => protocols::btle_names("ossm"),
+            Profile::Nus | Profile::Hm10 | Profile::Custom(_) => Vec::new(),
+        };
+        let is_named = |pattern: String| {
+            seen.name
+                .as_deref()
+                .is_some_and(|name| NamePattern(pattern).fits(name))
+        };
+        by_service || names.into_iter().any(is_named)
+    })
+}
+
+/// The profiles of which a service is part.
+pub fn fitting_service(service: Uuid) -> Vec<&'static str> {
+    named(|profile| profile.layouts().iter().any(|layout| layout.service == service))
+}
+
+fn named(fits: impl Fn(&Profile) -> bool) -> Vec<&'static str> {
+    let fitting = NAMED.iter().filter(|(_, profile)| fits(profile));
+    fitting.map(|(name, _)| *name).collect()
 }
 
 /// What a service is called, where it is known.
@@ -322,10 +341,15 @@ mod tests {
             let layouts = profile.layouts();
             assert!(!layouts.is_empty(), "{name}");
             for layout in layouts {
-                assert!(fitting(&[layout.service]).contains(&name), "{name}");
+                assert!(fitting_service(layout.service).contains(&name), "{name}");
                 assert!(service_name(layout.service).is_some(), "{name}");
             }
         }
+        let hush = Seen {
+            name: Some("LVS-Hush41".to_owned()),
+            ..Seen::default()
+        };
+        assert_eq!(fitting(&hush), ["lovense"]);
         let ossm = Profile::Ossm.layouts();
         assert!(ossm.iter().all(|layout| layout.mode.is_some()));
     }

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use buttplug_server::device::protocol::ProtocolManager;
 use buttplug_server_device_config::{
-    BaseDeviceIdentifier, Endpoint, ProtocolCommunicationSpecifier, ServerDeviceDefinition,
-    WebsocketSpecifier,
+    BaseDeviceIdentifier, BluetoothLESpecifier, Endpoint, ProtocolCommunicationSpecifier,
+    ServerDeviceDefinition, WebsocketSpecifier,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -109,15 +109,21 @@ pub fn has_configuration(protocol: &str, identifier: &str) -> bool {
 
 /// The Bluetooth services that devices of a protocol may have, each with its characteristics, ordered by service.
 pub fn btle_services(protocol: &str) -> BTreeMap<Uuid, HashMap<Endpoint, Uuid>> {
+    btle(protocol).flat_map(|btle| btle.services().clone()).collect()
+}
+
+/// The names by which devices of a protocol advertise themselves; one may end with `*`.
+pub fn btle_names(protocol: &str) -> Vec<String> {
+    btle(protocol).flat_map(|btle| btle.names().clone()).collect()
+}
+
+fn btle(protocol: &str) -> impl Iterator<Item = &'static BluetoothLESpecifier> {
     let specifiers = BASE.base_communication_specifiers().get(protocol);
-    let services = specifiers
-        .into_iter()
-        .flatten()
-        .filter_map(|specifier| match specifier {
-            ProtocolCommunicationSpecifier::BluetoothLE(btle) => Some(btle.services().clone()),
-            _ => None,
-        });
-    services.flatten().collect()
+    let specifiers = specifiers.into_iter().flatten();
+    specifiers.filter_map(|specifier| match specifier {
+        ProtocolCommunicationSpecifier::BluetoothLE(btle) => Some(btle),
+        _ => None,
+    })
 }
 
 /// The name that was perhaps meant.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{FIND_TIMEOUT, ScanArgs, over, print};
-use crate::ble::profile::{fitting, service_name, short};
+use crate::ble::profile::{fitting_service, service_name, short};
 use crate::ble::scan::{Inspected, Scanner};
 use crate::ble::wanted::PeripheralAddress;
 use crate::control::api::seconds;
@@ -94,6 +94,9 @@ fn value_text(value: &[u8]) -> String {
     if value.is_empty() {
         return "empty".to_owned();
     }
+    if let [byte] = value {
+        return format!("{byte:02x}  ({byte})");
+    }
     if is_text(value) {
         return format!("{}  {:?}", spaced(value), String::from_utf8_lossy(value));
     }
@@ -118,7 +121,7 @@ async fn tree(inspected: &Inspected) -> Result<(), Error> {
     print(&format!("{}{name}, MTU {}\n", seen.address, inspected.mtu))?;
     for service in &inspected.services {
         let name = service_name(service.uuid).map(|name| format!(" {name}"));
-        let fits = fitting(&[service.uuid]);
+        let fits = fitting_service(service.uuid);
         let fits = match fits.is_empty() {
             true => String::new(),
             false => format!("  (profile {})", fits.join(" or ")),
@@ -158,7 +161,7 @@ async fn tree_json(inspected: &Inspected) -> Result<(), Error> {
         services.push(json!({
             "uuid": service.uuid.to_string(),
             "name": service_name(service.uuid),
-            "profiles": fitting(&[service.uuid]),
+            "profiles": fitting_service(service.uuid),
             "characteristics": characteristics,
         }));
     }

@@ -150,8 +150,9 @@ impl Rows<'_> {
         let (height, width) = term.size();
         let (height, width) = (usize::from(height), usize::from(width));
         let mut order: Vec<&Row> = self.rows.iter().collect();
-        order.sort_by_key(|row| (row.entry.is_none(), fitting(&row.seen.services).is_empty()));
-        let room = height.saturating_sub(3).max(1);
+        order.sort_by_key(|row| (row.entry.is_none(), fitting(&row.seen).is_empty()));
+        // The head, two lines below, and the one that the cursor is on.
+        let room = height.saturating_sub(4).max(1);
         let shown = &order[..order.len().min(room)];
         let head = ["ADDRESS", "NAME", "SIGNAL", "SERVICES", "PROFILE", "TAKEN BY"].map(str::to_owned);
         let cells: Vec<[String; 6]> = std::iter::once(head)
@@ -204,7 +205,7 @@ impl Row {
             self.name(),
             self.signal(),
             dash(self.services()),
-            dash(fitting(&self.seen.services).join(", ")),
+            dash(fitting(&self.seen).join(", ")),
             self.entry.clone().unwrap_or_else(|| "-".to_owned()),
         ]
     }
@@ -235,7 +236,7 @@ impl Row {
         add("", &self.name());
         add("", &self.signal());
         add("", &self.services());
-        add("profile ", &fitting(&self.seen.services).join(", "));
+        add("profile ", &fitting(&self.seen).join(", "));
         add("taken by ", self.entry.as_deref().unwrap_or_default());
         line
     }
@@ -261,7 +262,7 @@ impl Row {
             "connected": seen.connected,
             "services": services,
             "manufacturer_data": data,
-            "profiles": fitting(&seen.services),
+            "profiles": fitting(seen),
             "entry": self.entry,
         }))
     }
