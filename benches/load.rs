@@ -14,11 +14,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use futures::stream::{FuturesUnordered, SplitSink, SplitStream};
+use futures::stream::FuturesUnordered;
 use futures::{SinkExt, StreamExt};
+use harness::client::Client;
 use harness::{Server, Ws, connect, cores, handshake, percentiles};
-use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
+use serde_json::json;
+use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::Message;
 
 /// Devices that connect at the same moment, where the figure is a rate.
@@ -61,70 +62,6 @@ async fn lovense(mut ws: Ws, i: usize, devices: Arc<Devices>) {
         };
         if ws.send(Message::binary(answer)).await.is_err() {
             return;
-        }
-    }
-}
-
-/// A Buttplug client of message version 4, in bare JSON so that its own cost is small.
-struct Client {
-    sink: SplitSink<Ws, Message>,
-    replies: mpsc::UnboundedReceiver<Value>,
-    /// The indexes of the devices listed, by address order of their names; kept by the reader.
-    listed: tokio::sync::watch::Receiver<Vec<u32>>,
-    id: u32,
-}
-
-impl Client {
-    async fn connect(url: &str) -> Self {
-        let (sink, stream) = connect(url).await.split();
-        let (reply, replies) = mpsc::unbounded_channel();
-        let (list, listed) = tokio::sync::watch::channel(Vec::new());
-        tokio::spawn(read_client(stream, reply, list));
-        let mut client = Self {
-            sink,
-            replies,
-            listed,
-            id: 0,
-        };
-        let hello = json!({"ClientName": "load", "ProtocolVersionMajor": 4, "ProtocolVersionMinor": 0});
-        client.call("RequestServerInfo", hello).await;
-        client.call("RequestDeviceList", json!({})).await;
-        client
-    }
-
-    async fn call(&mut self, name: &str, mut fields: Value) -> Value {
-        self.id += 1;
-        fields["Id"] = self.id.into();
-        self.sink
-            .send(Message::text(json!([{ name: fields }]).to_string()))
-            .await
-            .expect("an open socket");
-        loop {
-            let reply = self.replies.recv().await.expect("a reply");
-            let body = reply
-                .as_object()
-                .and_then(|o| o.values().next())
-                .expect("a message");
-            if body["Id"] == self.id {
-                return reply;
-            }
-        }
-    }
-}
-
-async fn read_client(
-    mut stream: SplitStream<Ws>,
-    reply: mpsc::UnboundedSender<Value>,
-    list: tokio::sync::watch::Sender<Vec<u32>>,
-) {
-    while let Some(Ok(message)) = stream.next().await {
-        let Message::Text(text) = message else { continue };
-        let messages: Vec<Value> = serde_json::from_str(&text).expect("Buttplug messages");
-        for message in messages {
-            if let Some(devices) = message["DeviceList"]["Devices"].as_object() {
-                list.send_replace(devices.keys().map(|k| k.parse().expect("an index")).collect());
-            }
-            let _ = reply.send(message);
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  ESP32 over Wi-Fi, speaks WSDM itself ─┐
-//!  board on a serial port ───────────────┴> link ─> handshake ─> session ─> upstream: a Buttplug server inside,
-//!                                           frames  identity    one task      │  whose clients connect to a port
+//!  board on a serial port ───────────────┼> link ─> handshake ─> session ─> upstream: a Buttplug server inside,
+//!  board on Bluetooth LE ────────────────┘  frames  identity    one task      │  whose clients connect to a port
 //!                                                      └─> registry           │  here, or somebody else's
 //!                                                                             └─ Websocket Device Manager server
 //! ```
@@ -11,9 +11,10 @@
 //! The way of a device, in the order in which it meets the parts:
 //!
 //! - [`devices`]: the port; one task for each connection, from the accept to the end ([`accept`] is the loop that
-//!   the client port uses too, [`workers`] the threads they run on). [`mod@serial`]: boards on wires; finds their [`ports`], opens them, and shakes hands
-//!   for them, as configured or as their [`hello`] line says.
-//! - [`intake`]: what both share: a device that said who it is becomes a session. [`admission`]: who may come in;
+//!   the client port uses too, [`workers`] the threads they run on). [`mod@serial`]: boards on wires; finds their
+//!   [`ports`], opens them, and shakes hands for them, as configured or as their [`hello`] line says. [`ble`]: the
+//!   same for boards on Bluetooth LE, which one thread finds and connects to.
+//! - [`intake`]: what all share: a device that said who it is becomes a session. [`admission`]: who may come in;
 //!   [`refusal`]: why not, and what the device and its owner are told.
 //! - [`handshake`]: who the device is. After this point nothing asks which transport it was.
 //! - [`link`]: a duplex pipe of whole frames; how bytes travel.

@@ -251,20 +251,33 @@ fn flags_of_intiface_engine_are_taken_or_refused_in_words() {
 
 /// The entries of which there may be several are shown as a block.
 #[test]
-fn what_init_shows_of_serial_ports_holds_too() {
+fn what_init_shows_of_boards_on_wires_and_on_bluetooth_holds_too() {
     let cli = Cli::new();
     let example = text(&cli.run(&["init"]).stdout);
-    let block = example.lines().skip_while(|line| *line != "# [[serial]]");
-    let block: Vec<&str> = block
-        .map_while(|line| line.strip_prefix("# ").or(line.strip_prefix('#')))
-        .collect();
-    let file = cli.home.path().join("gateway.toml");
-    std::fs::write(&file, block.join("\n")).unwrap();
-    let output = cli.run(&["check", "--json", "--config", file.to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    let shown = text(&output.stdout);
-    for key in ["serial.0.port", "serial.0.framing.delimiter", "serial.0.coalesce"] {
-        assert!(shown.contains(key), "{key} in {shown}");
+    for (section, keys) in [
+        (
+            "# [[serial]]",
+            &["serial.0.port", "serial.0.framing.delimiter", "serial.0.coalesce"][..],
+        ),
+        (
+            "# [[ble]]",
+            &["ble.0.name", "ble.0.manufacturer_data.data", "ble.0.retry_max_ms"],
+        ),
+    ] {
+        let block = example.lines().skip_while(|line| *line != section);
+        let block: Vec<&str> = block
+            .map_while(|line| line.strip_prefix("# ").or(line.strip_prefix('#')))
+            // What is an address elsewhere is none on macOS.
+            .filter(|line| !(cfg!(target_vendor = "apple") && line.contains("AA:BB:CC")))
+            .collect();
+        let file = cli.home.path().join("gateway.toml");
+        std::fs::write(&file, block.join("\n")).unwrap();
+        let output = cli.run(&["check", "--json", "--config", file.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let shown = text(&output.stdout);
+        for key in keys {
+            assert!(shown.contains(key), "{key} in {shown}");
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the benchmarks share: servers in processes of their own, connections, percentiles.
 #![allow(dead_code, reason = "each benchmark uses its part")]
 
+pub mod client;
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -107,20 +109,7 @@ impl Server {
 
     /// This package's own program, with more arguments.
     pub fn gateway(state: &tempfile::TempDir, args: &[&str]) -> Self {
-        Self::start(
-            Command::new(env!("CARGO_BIN_EXE_wsdm-gateway"))
-                .args([
-                    "run",
-                    "--device-listen",
-                    "127.0.0.1:0",
-                    "--client-listen",
-                    "127.0.0.1:0",
-                    "-qq",
-                ])
-                .args(args)
-                .env("XDG_STATE_HOME", state.path())
-                .env("XDG_RUNTIME_DIR", state.path()),
-        )
+        Self::start(gateway(state).args(args))
     }
 
     /// This very program, started again as a server.
@@ -163,6 +152,23 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// This package's own program, on ports that the system chooses.
+pub fn gateway(state: &tempfile::TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wsdm-gateway"));
+    command
+        .args([
+            "run",
+            "--device-listen",
+            "127.0.0.1:0",
+            "--client-listen",
+            "127.0.0.1:0",
+            "-qq",
+        ])
+        .env("XDG_STATE_HOME", state.path())
+        .env("XDG_RUNTIME_DIR", state.path());
+    command
 }
 
 pub async fn connect(url: &str) -> Ws {

@@ -88,7 +88,12 @@ pub(super) fn entries(reader: &mut Reader) -> Vec<BleSettings> {
         entries.push(entry(reader, entries.len()));
     }
     for n in 1..entries.len() {
-        if let Some(first) = (0..n).find(|first| entries[*first].wanted == entries[n].wanted) {
+        let wanted = &entries[n].wanted;
+        // One that says nothing, or nothing right, has its own problem.
+        if *wanted == Wanted::default() {
+            continue;
+        }
+        if let Some(first) = (0..n).find(|first| entries[*first].wanted == *wanted) {
             reader.problem(
                 &format!("ble.{n}"),
                 format!("is for the same peripherals as ble.{first}; one of them would never get any"),
@@ -174,16 +179,20 @@ fn manufacturer_data(entry: &mut Entry<'_>) -> Option<ManufacturerData> {
 
 fn min_rssi(entry: &mut Entry<'_>) -> Option<i16> {
     let (low, high) = (RSSI_RANGE.start(), RSSI_RANGE.end());
-    entry.parsed("min_rssi", |given| match given {
-        Given::Integer(dbm) if RSSI_RANGE.contains(dbm) => Ok(*dbm as i16),
-        _ => Err(format!(
-            "is not a whole number of dBm from {low} to {high}; -80 is weak"
-        )),
+    entry.parsed("min_rssi", |given| {
+        let dbm = match given {
+            Given::Integer(dbm) => Some(*dbm),
+            Given::Text(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        dbm.filter(|dbm| RSSI_RANGE.contains(dbm))
+            .map(|dbm| dbm as i16)
+            .ok_or_else(|| format!("is not a whole number of dBm from {low} to {high}; -80 is weak"))
     })
 }
 
 fn profile(entry: &mut Entry<'_>) -> Profile {
-    let named = entry.optional("profile", "as configured", &NAMED);
+    let named = entry.optional("profile", "none: service, write and notify", &NAMED);
     let service = uuid(entry, "service");
     let write = uuid(entry, "write");
     let notify = uuid(entry, "notify");
@@ -197,9 +206,19 @@ fn profile(entry: &mut Entry<'_>) -> Profile {
             );
         }
         (false, Some(_)) => {
-            for part in ["service", "write"] {
+            for (part, problem) in [
+                (
+                    "service",
+                    "says no service: service and write belong together; notify may be left out",
+                ),
+                (
+                    "write",
+                    "says not where to write: service and write belong together; notify may be left out",
+                ),
+            ] {
+                // What is missing has no place of its own.
                 if !entry.is_given(part) {
-                    entry.problem(part, "is missing: service and write belong together; notify may be left out");
+                    entry.problem("", problem);
                 }
             }
         }

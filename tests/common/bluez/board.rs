@@ -48,6 +48,12 @@ impl Board {
         });
     }
 
+    /// The same, with the first advertisement now and not up to [`super::ADVERTISING_INTERVAL`] later.
+    pub fn advertise_at_once(&self) {
+        self.advertise();
+        self.with(|state, _| state.advertisements());
+    }
+
     /// Advertises without a name. `set_name` tells it later.
     pub fn advertise_nameless(&self) {
         self.set_name(None);
