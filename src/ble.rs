@@ -1,17 +1,17 @@
 //! Boards on Bluetooth LE: finds them, connects to them, and performs the handshake on their behalf.
 //!
-//! [`radio`] is the thread that has the library; it finds peripherals ([`central`]) and connects to them
-//! ([`peripheral`]). What comes out of it is a [`Pipe`] of bytes, which becomes a session here like any other.
+//! `radio` is the thread that has the library; it finds peripherals (`central`) and connects to them (`peripheral`).
+//! What comes out of it is a [`Pipe`] of bytes, which becomes a session here like any other.
 
 mod central;
 mod peripheral;
 pub mod profile;
 mod radio;
 pub mod scan;
+pub mod seen;
 mod system;
 pub mod wanted;
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use crate::link::Peer;
 use crate::link::ble::{BleLink, Pipe};
 use crate::link::outbox::{Coalesce, Outbox};
 use crate::session::Disconnect;
-use wanted::Seen;
+use seen::Seen;
 
 /// Peripherals that wait to be taken by the gateway. It takes each at once.
 const ARRIVALS: usize = 8;
@@ -61,6 +61,8 @@ enum Verdict {
     Later,
     /// It is not known who it is, or it is not welcome.
     Refused(Trouble),
+    /// It went before that was known.
+    Failed(Trouble),
     /// The gateway stops.
     Stopped,
 }
@@ -76,12 +78,13 @@ struct Trouble {
 impl BlePeripherals {
     /// Bridges peripherals until `stop` is cancelled, then waits for their sessions, which whoever cancelled it ends
     /// too, and for the radio to let go of them.
-    ///
-    /// # Errors
-    /// The system has no thread left.
-    pub async fn serve(self: Arc<Self>, stop: CancellationToken) -> io::Result<()> {
+    pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
         let (arrive, mut arrivals) = mpsc::channel(ARRIVALS);
-        radio::start(self.entries.clone(), arrive, stop.clone())?;
+        if let Err(e) = radio::start(self.entries.clone(), arrive, stop.clone()) {
+            error!("no Bluetooth: the system gives no thread for it: {e}. The gateway goes on without it");
+            stop.cancelled().await;
+            return;
+        }
         let mut sessions = JoinSet::new();
         loop {
             tokio::select! {
@@ -99,7 +102,6 @@ impl BlePeripherals {
             }
         }
         while sessions.join_next().await.is_some() {}
-        Ok(())
     }
 
     async fn session(self: Arc<Self>, arrival: Arrival, stop: CancellationToken) {
@@ -126,11 +128,15 @@ impl BlePeripherals {
         stop: &CancellationToken,
     ) -> Verdict {
         let mut read = BytesMut::new();
-        let introduced = stop.run_until_cancelled(introduce(&mut pipe, &mut read, settings, &seen));
-        let said = match introduced.await {
-            None => return Verdict::Stopped,
-            Some(Ok(said)) => said,
-            Some(Err(e)) => return Verdict::Refused(e),
+        // Whose identity is configured is let in even now: its session ends at once, and stops it.
+        let said = tokio::select! {
+            biased;
+            said = introduce(&mut pipe, &mut read, settings, &seen) => said,
+            () = stop.cancelled() => return Verdict::Stopped,
+        };
+        let said = match said {
+            Ok(said) => said,
+            Err(verdict) => return verdict,
         };
         let identifier = &said.handshake.identifier;
         let peer = Peer::Ble(seen.address, seen.name);
@@ -163,10 +169,12 @@ async fn introduce(
     read: &mut BytesMut,
     settings: &BleSettings,
     seen: &Seen,
-) -> Result<Hello, Trouble> {
-    let address = address(settings, seen).map_err(|e| Trouble {
-        what: e.to_string(),
-        hint: "give the entry a device_address".to_owned(),
+) -> Result<Hello, Verdict> {
+    let address = address(settings, seen).map_err(|e| {
+        Verdict::Refused(Trouble {
+            what: e.to_string(),
+            hint: "give the entry a device_address".to_owned(),
+        })
     })?;
     if let Some(identifier) = settings.identifier.clone() {
         return Ok(Hello {
@@ -176,19 +184,19 @@ async fn introduce(
     }
     let hello = hello::wait_for_hello(pipe, read, Duration::ZERO, &address);
     let mut said = hello.await.map_err(|e| {
-        let hint = match &e {
-            HelloError::Silent(heard) if heard.is_empty() => {
-                "does it have its notify characteristic where the entry says? A board that prints no hello line needs \
-                 an identifier in its [[ble]] entry"
-            }
-            HelloError::Silent(_) => {
-                "a board that prints no hello line needs an identifier in its [[ble]] entry"
-            }
-            HelloError::Io(_) => "is it near enough, and its battery full?",
-        };
-        Trouble {
+        let trouble = |hint: &str| Trouble {
             what: e.to_string(),
             hint: hint.to_owned(),
+        };
+        match &e {
+            HelloError::Silent(heard) if heard.is_empty() => Verdict::Refused(trouble(
+                "does it have its notify characteristic where the entry says? A board that prints no hello line needs \
+                 an identifier in its [[ble]] entry",
+            )),
+            HelloError::Silent(_) => Verdict::Refused(trouble(
+                "a board that prints no hello line needs an identifier in its [[ble]] entry",
+            )),
+            HelloError::Io(_) => Verdict::Failed(trouble("is it near enough, and its battery full?")),
         }
     })?;
     if settings.address.is_some() {

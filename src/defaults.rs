@@ -94,7 +94,7 @@ pub const BLE_PAIR_TIMEOUT: Duration = Duration::from_secs(30);
 pub const BLE_STEP_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time for the system to let go of a peripheral.
 pub const BLE_DISCONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
-/// Between two looks at peripherals whose name was not known: nothing tells when it becomes known.
+/// How often it is looked after what no event tells of: that nothing was seen.
 pub const BLE_SWEEP: Duration = Duration::from_millis(1_000);
 /// A wanted peripheral that was not seen for so long gets a hint in the log.
 pub const BLE_UNSEEN_HINT: Duration = Duration::from_secs(30);

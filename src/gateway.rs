@@ -327,6 +327,9 @@ impl Gateway {
             for session in self.registry.sessions() {
                 warn!(peer = %session.peer, address = %session.handshake.address, "left behind: it did not close in time");
             }
+            if ble.as_ref().is_some_and(|ble| !ble.is_finished()) {
+                warn!("left behind: Bluetooth did not let go of every peripheral in time");
+            }
         }
         // Last, so that whoever watches sees how it ended; it takes a tenth of a second at most.
         no_control.cancel();

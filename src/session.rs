@@ -121,8 +121,8 @@ impl Session {
     }
 
     async fn pump(&mut self) -> Result<std::convert::Infallible, Disconnect> {
-        if self.entry.owes_stop {
-            info!("its last connection was lost before it could be stopped: stopping it now");
+        if self.entry.owes_stop && !self.stop_frames.is_empty() {
+            info!("it may still be running from before: stopping it first");
             self.write_stop(WRITE_TIMEOUT).await?;
             self.skip_answers().await?;
         }

@@ -129,7 +129,7 @@ async fn a_look_into_a_peripheral_shows_what_it_has_and_what_it_says() {
     let mut shown = Vec::new();
     while !shown
         .last()
-        .is_some_and(|line: &String| line.starts_with("listening to 2"))
+        .is_some_and(|line: &String| line.starts_with("listening to 2 of"))
     {
         shown.push(next().await);
     }
@@ -205,6 +205,17 @@ async fn what_is_not_there_is_said_with_what_to_do() {
         assert_eq!(got, code, "{stderr}");
         assert!(stderr.contains(text), "{text:?} in {stderr}");
     }
+    let home = TempDir::new().unwrap();
+    let mut command = scan(&bluez, &home, &["--for", "300ms"]);
+    std::fs::write(home.path().join("gateway.toml"), "[[ble]]\nname = \"DIY-1\"\n").unwrap();
+    let output = within("it ends", command.output()).await.unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "an unfinished entry is why it is asked: {stderr}"
+    );
+    assert!(stderr.contains("how to speak with it"), "{stderr}");
     bluez.block("hci0", true);
     let (code, stderr) = failing(&[]).await;
     assert_eq!(code, 1);

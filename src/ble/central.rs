@@ -1,25 +1,24 @@
-//! One adapter at work: what is seen, which entry takes it, and when to look for more.
+//! One adapter at work: what is heard, which entry takes it, and when to look for more.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use btleplug::api::{Central as _, CentralEvent, CentralState, Peripheral as _, ScanFilter};
+use btleplug::api::{Central as _, CentralState, Peripheral as _, ScanFilter};
 use btleplug::platform::{Adapter, Peripheral, PeripheralId};
-use futures::StreamExt;
 use tokio::sync::{Mutex, mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::JoinMap;
 use tracing::{debug, info, warn};
 
-use super::peripheral::{Over, Visit, Voice};
+use super::peripheral::{Notifications, Over, Visit};
 use super::radio::Ended;
-use super::system::{Calls, is_busy};
-use super::wanted::Seen;
+use super::seen::Seen;
+use super::system::{Calls, Event, Events, HANDLES_LAST, News, is_busy};
 use super::{Arrival, Trouble};
 use crate::backoff::Backoff;
 use crate::config::BleSettings;
-use crate::defaults::{BLE_ADAPTER_RETRY, BLE_SWEEP, BLE_UNSEEN_HINT, GOOD_AFTER};
+use crate::defaults::{BLE_ADAPTER_RETRY, BLE_DISCONNECT_TIMEOUT, BLE_SWEEP, BLE_UNSEEN_HINT, GOOD_AFTER};
 use crate::link::ble::Gone;
 
 /// Peripherals that an entry takes and that are remembered while they are away: one whose address changes every few
@@ -37,12 +36,10 @@ pub(super) struct Central {
     /// Those that an entry takes, whether they are there or not.
     boards: HashMap<PeripheralId, Board>,
     visits: JoinMap<PeripheralId, Over>,
-    /// What is known of each entry.
+    /// When something of each entry was last seen.
     looks: Vec<Look>,
-    /// Those that no entry takes.
+    /// Those that no entry takes, by what is known of them.
     others: HashSet<PeripheralId>,
-    /// Of those, the ones that had no name yet.
-    nameless: HashSet<PeripheralId>,
     /// What was passed over, and told once.
     passed_over: HashSet<(PeripheralId, &'static str)>,
     scanning: bool,
@@ -57,15 +54,17 @@ struct Board {
     entry: usize,
     /// What is said of it.
     name: String,
-    /// Whether it is connected, by the adapter's events.
+    /// Whether it is connected, by the system's events.
     link: watch::Sender<bool>,
     /// With its services, once it was connected.
     peripheral: Peripheral,
-    voice: Arc<Mutex<Voice>>,
-    /// When it was last taken.
-    taken: Instant,
+    notifications: Arc<Mutex<Notifications>>,
     /// Somebody connects to it, or has.
     busy: bool,
+    /// When it advertised last.
+    heard: Instant,
+    /// When it was last let go.
+    left: Instant,
     backoff: Backoff,
     refused: Backoff,
     /// It is left alone until then.
@@ -74,7 +73,6 @@ struct Board {
     said: String,
 }
 
-/// Whether something of an entry was seen.
 struct Look {
     last: Instant,
     hinted: bool,
@@ -101,7 +99,6 @@ impl Central {
             boards: HashMap::new(),
             visits: JoinMap::new(),
             others: HashSet::new(),
-            nameless: HashSet::new(),
             passed_over: HashSet::new(),
             scanning: false,
             scan_again: None,
@@ -112,101 +109,117 @@ impl Central {
 
     /// Connects to what is wanted, until `stop` is cancelled and all of it was let go, or Bluetooth is switched off.
     /// May be dropped when Bluetooth is gone.
-    pub(super) async fn serve(&mut self, stop: &CancellationToken) -> Ended {
-        let mut events = match self.adapter.events().await {
-            Ok(events) => events,
-            Err(e) => return Ended::Gone(format!("its events cannot be followed: {e}")),
-        };
+    pub(super) async fn serve(&mut self, mut events: Events, stop: &CancellationToken) -> Ended {
         let mut sweep = interval(BLE_SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // What a gateway that was killed left connected.
+        for peripheral in self.adapter.peripherals().await.unwrap_or_default() {
+            self.look(&peripheral.id(), stop).await;
+        }
         loop {
             let stopping = stop.is_cancelled();
             if stopping && self.visits.is_empty() {
                 self.stop_scan().await;
                 return Ended::Stopped;
             }
-            self.scan_as_needed(stopping).await;
+            if let Err(ended) = self.scan_as_needed(stopping).await {
+                return ended;
+            }
             let again = self.boards.iter().filter(|(_, board)| !board.busy);
             let again = again.filter_map(|(id, board)| Some((board.next?, id.clone())));
             let again = again.min_by_key(|(at, _)| *at);
             let at = again.as_ref().map_or_else(Instant::now, |(at, _)| *at);
+            let scan_at = self.scan_again.unwrap_or_else(Instant::now);
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if !stopping => {}
                 Some((id, visited)) = self.visits.join_next() => {
-                    let over = visited.unwrap_or_else(|e| Over::Failed(Trouble {
-                        what: format!("its task ended in a fault inside the gateway or its library: {e}"),
-                        hint: "please report this, with the lines before it".to_owned(),
-                    }));
+                    let over = visited.unwrap_or_else(|e| Over::Failed(Trouble::fault(&e)));
                     self.over(&id, over);
                 }
                 event = events.next() => match event {
-                    Some(CentralEvent::StateUpdate(CentralState::PoweredOff)) => {
-                        return Ended::Gone("it was switched off".to_owned());
-                    }
+                    Some(Event::Off) => return Ended::Gone("it was switched off".to_owned()),
                     Some(event) => self.event(event, stop).await,
                     None => return Ended::Gone("its events ended".to_owned()),
                 },
                 () = sleep_until(at), if again.is_some() => {
                     if let Some((_, id)) = again {
-                        if let Some(board) = self.boards.get_mut(&id) {
-                            board.next = None;
-                        }
-                        self.look(&id, stop).await;
+                        self.pause_is_over(&id, stop).await;
                     }
                 }
-                _ = sweep.tick(), if self.scanning => self.sweep(stop).await,
+                () = sleep_until(scan_at), if self.scan_again.is_some() => self.scan_again = None,
+                _ = sweep.tick() => self.sweep(),
             }
         }
     }
 
-    async fn event(&mut self, event: CentralEvent, stop: &CancellationToken) {
+    async fn event(&mut self, event: Event, stop: &CancellationToken) {
         match event {
-            CentralEvent::DeviceConnected(id) => {
-                self.link_is(&id, true);
-                self.others.remove(&id);
-                self.look(&id, stop).await;
-            }
-            CentralEvent::DeviceDisconnected(id) => self.link_is(&id, false),
-            // Comes many times a second from everything near.
-            CentralEvent::RssiUpdate { id, .. } => {
-                if !self.others.contains(&id) {
+            Event::Link(id, up) => {
+                if let Some(board) = self.boards.get(&id) {
+                    board.link.send_replace(up);
+                }
+                if up {
                     self.look(&id, stop).await;
                 }
             }
-            CentralEvent::DeviceDiscovered(id)
-            | CentralEvent::DeviceUpdated(id)
-            | CentralEvent::DeviceServicesModified(id)
-            | CentralEvent::ManufacturerDataAdvertisement { id, .. }
-            | CentralEvent::ServiceDataAdvertisement { id, .. }
-            | CentralEvent::ServicesAdvertisement { id, .. } => {
-                self.others.remove(&id);
-                self.look(&id, stop).await;
+            Event::Heard(id, news) => {
+                let look = match self.boards.get_mut(&id) {
+                    Some(board) => {
+                        if news.heard {
+                            board.heard = Instant::now();
+                        }
+                        news.heard
+                    }
+                    None => !self.others.contains(&id) || self.may_matter(&news),
+                };
+                if look {
+                    self.look(&id, stop).await;
+                }
             }
-            CentralEvent::StateUpdate(_) => {}
+            Event::Off => {}
         }
     }
 
-    fn link_is(&mut self, id: &PeripheralId, up: bool) {
-        if let Some(board) = self.boards.get(id) {
-            board.link.send_replace(up);
+    /// Whether news of a peripheral that nobody wants may change that. Near a crowd most news do not, and each look
+    /// costs calls.
+    fn may_matter(&self, news: &News) -> bool {
+        let wanted = |wants: fn(&BleSettings) -> bool| self.entries.iter().any(wants);
+        news.all
+            || (news.name && wanted(|entry| entry.wanted.name.is_some()))
+            || (news.services && wanted(|entry| entry.wanted.advertised_service.is_some()))
+            || self.entries.iter().any(|entry| {
+                let data = entry.wanted.manufacturer_data.as_ref();
+                data.is_some_and(|data| news.companies.contains(&data.company))
+            })
+    }
+
+    /// A board may be connected again, if it advertised since it was let go.
+    async fn pause_is_over(&mut self, id: &PeripheralId, stop: &CancellationToken) {
+        let Some(board) = self.boards.get_mut(id) else {
+            return;
+        };
+        board.next = None;
+        if board.heard > board.left {
+            self.look(id, stop).await;
         }
     }
 
-    /// Looks at what no event tells of: names that came late, and peripherals that are as strong as they were.
-    async fn sweep(&mut self, stop: &CancellationToken) {
-        let waiting = self.boards.iter().filter(|(_, board)| !board.busy);
-        let waiting = waiting.map(|(id, _)| id.clone());
-        let ids: Vec<PeripheralId> = waiting.chain(self.nameless.iter().cloned()).collect();
-        for id in ids {
-            self.look(&id, stop).await;
+    /// Looks after what no event tells of.
+    fn sweep(&mut self) {
+        for board in self.boards.values().filter(|board| !board.busy) {
+            // What others on this machine have it say would be kept for ever.
+            if let Ok(mut notifications) = board.notifications.try_lock() {
+                notifications.skip();
+            }
+        }
+        if !self.scanning {
+            return;
         }
         for n in 0..self.looks.len() {
-            if self.is_busy(n) {
-                continue;
-            }
+            let busy = self.is_busy(n);
             let look = &mut self.looks[n];
-            if !look.hinted && look.last.elapsed() >= BLE_UNSEEN_HINT {
+            if !busy && !look.hinted && look.last.elapsed() >= BLE_UNSEEN_HINT {
                 look.hinted = true;
                 warn!(
                     "ble.{n} ({}): not seen for {} s; is it on, and near? A board that another central holds, such as \
@@ -219,9 +232,8 @@ impl Central {
     }
 
     fn is_busy(&self, entry: usize) -> bool {
-        self.boards
-            .values()
-            .any(|board| board.entry == entry && board.busy)
+        let busy = |board: &Board| board.entry == entry && board.busy;
+        self.boards.values().any(busy)
     }
 
     /// Looks at one peripheral, and connects to it where an entry takes it and it is there.
@@ -231,32 +243,51 @@ impl Central {
         if stop.is_cancelled() || self.boards.get(id).is_some_and(left_alone) {
             return;
         }
-        let Some((peripheral, seen)) = see(&self.adapter, id).await else {
-            self.nameless.remove(id);
+        let Some((peripheral, seen)) = Seen::look(&self.adapter, id).await else {
             return;
         };
-        let Some(n) = self.entries.iter().position(|entry| entry.wanted.takes(&seen)) else {
+        let takes = |n: &usize| self.entries[*n].wanted.takes(&seen);
+        let taking: Vec<usize> = (0..self.entries.len()).filter(takes).collect();
+        let Some(first) = taking.first().copied() else {
             if self.others.len() >= OTHERS_MAX {
-                self.passed_over.clear();
                 self.others.clear();
-                self.nameless.clear();
             }
             self.others.insert(id.clone());
-            if seen.name.is_none() {
-                self.nameless.insert(id.clone());
-            } else {
-                self.nameless.remove(id);
-            }
             return;
         };
-        self.nameless.remove(id);
+        self.others.remove(id);
         // The system remembers peripherals that are not there.
-        if seen.connected || seen.rssi.is_some() {
-            self.found(id, peripheral, seen, n, stop);
+        if !seen.connected && seen.rssi.is_none() {
+            return;
+        }
+        for n in &taking {
+            self.looks[*n].last = now;
+            self.looks[*n].hinted = false;
+        }
+        // An entry that means one peripheral and has it leaves others to the entries behind it.
+        let is_free = |n: &usize| !self.entries[*n].wanted.is_one() || !self.is_busy(*n);
+        match taking.iter().copied().find(is_free) {
+            Some(n) => self.visit(id, peripheral, seen, n, stop),
+            None => {
+                let wanted = &self.entries[first].wanted;
+                let why =
+                    format!("ble.{first} ({wanted}) has another one; a * in the name takes all of them");
+                self.pass_over(id, &seen, "another", &why);
+            }
         }
     }
 
-    fn found(
+    /// Says once why a peripheral that is wanted is left alone.
+    fn pass_over(&mut self, id: &PeripheralId, seen: &Seen, what: &'static str, why: &str) {
+        if self.passed_over.len() >= OTHERS_MAX {
+            self.passed_over.clear();
+        }
+        if self.passed_over.insert((id.clone(), what)) {
+            info!("{seen}: left alone: {why}");
+        }
+    }
+
+    fn visit(
         &mut self,
         id: &PeripheralId,
         peripheral: Peripheral,
@@ -265,54 +296,47 @@ impl Central {
         stop: &CancellationToken,
     ) {
         let entry = self.entries[n].clone();
-        let other_is_there = entry.wanted.is_one() && self.is_busy(n);
-        let look = &mut self.looks[n];
-        look.last = Instant::now();
-        look.hinted = false;
-        let name = match &seen.name {
-            Some(name) => format!("ble {} {name:?}", seen.address),
-            None => format!("ble {}", seen.address),
-        };
         if let (Some(rssi), Some(min), false) = (seen.rssi, entry.min_rssi, seen.connected)
             && rssi < min
         {
-            if self.passed_over.insert((id.clone(), "weak")) {
-                info!("{name}: left alone: at {rssi} dBm it is weaker than min_rssi, {min}");
-            }
-            return;
-        }
-        if other_is_there {
-            if self.passed_over.insert((id.clone(), "another")) {
-                info!(
-                    "{name}: left alone: ble.{n} ({}) has another one; a * in the name takes all of them",
-                    entry.wanted
-                );
-            }
+            let why = format!("at {rssi} dBm it is weaker than min_rssi, {min}");
+            self.pass_over(id, &seen, "weak", &why);
             return;
         }
         if self.boards.len() >= BOARDS_MAX && !self.boards.contains_key(id) {
             self.forget_one();
         }
+        let now = Instant::now();
         let board = self.boards.entry(id.clone()).or_insert_with(|| Board {
             entry: n,
-            name: name.clone(),
-            link: watch::Sender::new(false),
-            peripheral,
-            voice: Arc::default(),
-            taken: Instant::now(),
+            name: seen.to_string(),
+            link: watch::Sender::new(seen.connected),
+            peripheral: peripheral.clone(),
+            notifications: Arc::default(),
             busy: false,
+            heard: now,
+            left: now,
             backoff: Backoff::new(entry.retry_min, entry.retry_max, GOOD_AFTER),
             refused: Backoff::after_refusals(),
             next: None,
             said: String::new(),
         });
+        if board.entry != n {
+            board.entry = n;
+            board.backoff = Backoff::new(entry.retry_min, entry.retry_max, GOOD_AFTER);
+            board.refused = Backoff::after_refusals();
+        }
+        if !HANDLES_LAST {
+            board.peripheral = peripheral;
+            board.notifications = Arc::default();
+        }
         board.busy = true;
-        board.taken = Instant::now();
-        board.name = name;
-        debug!("{}: {} dBm, taken by ble.{n}", board.name, seen.rssi.unwrap_or(0));
+        board.name = seen.to_string();
+        debug!("{seen}: {} dBm, taken by ble.{n}", seen.rssi.unwrap_or(0));
+        // Several may be connected to at once: BlueZ waits for each to advertise, and connects one after the other.
         let visit = Visit {
             peripheral: board.peripheral.clone(),
-            voice: board.voice.clone(),
+            notifications: board.notifications.clone(),
             seen,
             entry: n,
             settings: entry,
@@ -328,9 +352,7 @@ impl Central {
     /// Forgets the one that has been away for longest.
     fn forget_one(&mut self) {
         let away = self.boards.iter().filter(|(_, board)| !board.busy);
-        let longest = away
-            .min_by_key(|(_, board)| board.taken)
-            .map(|(id, _)| id.clone());
+        let longest = away.min_by_key(|(_, board)| board.left).map(|(id, _)| id.clone());
         if let Some(id) = longest {
             self.boards.remove(&id);
         }
@@ -341,9 +363,12 @@ impl Central {
         let Some(board) = self.boards.get_mut(id) else {
             return;
         };
+        let now = Instant::now();
         board.busy = false;
-        let look = &mut self.looks[board.entry];
-        look.last = Instant::now();
+        board.left = now;
+        if !matches!(over, Over::Failed(_)) {
+            self.looks[board.entry].last = now;
+        }
         let pause = match over {
             Over::Stopped => return,
             Over::After(lasted) => {
@@ -364,19 +389,25 @@ impl Central {
                 board.backoff.next_delay()
             }
         };
-        board.next = Some(Instant::now() + pause);
+        board.next = Some(now + pause);
     }
 
     /// Scans while something is wanted that is not there.
-    async fn scan_as_needed(&mut self, stopping: bool) {
+    ///
+    /// # Errors
+    /// The adapter was switched off. Scanning would switch it on.
+    async fn scan_as_needed(&mut self, stopping: bool) -> Result<(), Ended> {
         let wanted = |(n, entry): (usize, &BleSettings)| !entry.wanted.is_one() || !self.is_busy(n);
         let wanted = !stopping && self.entries.iter().enumerate().any(wanted);
         if !wanted {
             self.stop_scan().await;
-            return;
+            return Ok(());
         }
-        if self.scanning || self.scan_again.is_some_and(|at| at > Instant::now()) {
-            return;
+        if self.scanning || self.scan_again.is_some() {
+            return Ok(());
+        }
+        if matches!(self.adapter.adapter_state().await, Ok(CentralState::PoweredOff)) {
+            return Err(Ended::Gone("it was switched off".to_owned()));
         }
         match self.adapter.start_scan(ScanFilter::default()).await {
             Err(e) if !is_busy(&e) => {
@@ -399,13 +430,16 @@ impl Central {
                 }
             }
         }
+        Ok(())
     }
 
     async fn stop_scan(&mut self) {
         if std::mem::take(&mut self.scanning) {
-            debug!("all that is wanted is there: not scanning");
-            if let Err(e) = self.adapter.stop_scan().await {
-                debug!("scanning cannot be stopped: {e}");
+            debug!("not scanning any more");
+            match timeout(BLE_DISCONNECT_TIMEOUT, self.adapter.stop_scan()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(e)) => debug!("scanning cannot be stopped: {e}"),
+                Err(_) => debug!("the system does not stop scanning"),
             }
         }
     }
@@ -420,37 +454,5 @@ impl Board {
             warn!("{}: {text}; {}", self.name, trouble.hint);
             self.said = text;
         }
-    }
-}
-
-/// What is known of a peripheral; `None` where the system has forgotten it.
-pub(super) async fn see(adapter: &Adapter, id: &PeripheralId) -> Option<(Peripheral, Seen)> {
-    let peripheral = adapter.peripheral(id).await.ok()?;
-    let seen = Seen::of(&peripheral).await?;
-    Some((peripheral, seen))
-}
-
-impl Seen {
-    /// What the system knows of it; `None` where that is nothing.
-    pub(super) async fn of(peripheral: &Peripheral) -> Option<Self> {
-        let properties = peripheral.properties().await.ok()??;
-        let connected = peripheral.is_connected().await.ok()?;
-        let mac = properties.address;
-        let address = if mac == Default::default() {
-            peripheral.id().to_string()
-        } else {
-            mac.to_string()
-        };
-        // BlueZ makes a name of the address where there is none.
-        let made = address.replace(':', "-");
-        let name = properties.advertisement_name.or(properties.local_name);
-        Some(Self {
-            name: name.filter(|name| *name != made && !name.is_empty()),
-            address,
-            rssi: properties.rssi,
-            services: properties.services,
-            manufacturer_data: properties.manufacturer_data,
-            connected,
-        })
     }
 }

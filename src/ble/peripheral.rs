@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use btleplug::api::{CharPropFlags, Characteristic, Peripheral as _, ValueNotification, WriteType};
+use btleplug::api::{Peripheral as _, ValueNotification};
 use btleplug::platform::Peripheral;
 use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt};
@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::profile::Characteristics;
+use super::seen::Seen;
 use super::system::{Calls, is_busy};
-use super::wanted::Seen;
 use super::{Arrival, Trouble, Verdict};
 use crate::config::BleSettings;
 use crate::defaults::{BLE_CONNECT_TIMEOUT, BLE_DISCONNECT_TIMEOUT, BLE_STEP_TIMEOUT};
@@ -25,6 +25,8 @@ use crate::link::ble::{Gone, Write, pipe};
 const MTU_MIN: u16 = 23;
 /// What of an MTU is no value: the operation and the handle.
 const ATT_HEADER: u16 = 3;
+/// Between two looks whether a peripheral is still connected, where no event says that it is not.
+const LINK_POLL: Duration = Duration::from_secs(2);
 /// Between two tries where another operation is under way, and how often.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 const BUSY_TRIES: usize = 50;
@@ -46,10 +48,16 @@ pub(super) enum Over {
     Failed(Trouble),
 }
 
+impl From<Trouble> for Over {
+    fn from(trouble: Trouble) -> Self {
+        Self::Failed(trouble)
+    }
+}
+
 /// One connection to a peripheral.
 pub(super) struct Visit {
     pub(super) peripheral: Peripheral,
-    pub(super) voice: Arc<Mutex<Voice>>,
+    pub(super) notifications: Arc<Mutex<Notifications>>,
     pub(super) seen: Seen,
     pub(super) entry: usize,
     pub(super) settings: BleSettings,
@@ -64,15 +72,20 @@ pub(super) struct Visit {
 /// What a peripheral says, once somebody listened to it. Kept for as long as Bluetooth is there: where a signal comes
 /// just after it was dropped, the library panics and leaves a match rule on the bus.
 #[derive(Default)]
-pub(super) struct Voice(Option<Pin<Box<dyn Stream<Item = ValueNotification> + Send>>>);
+pub(super) struct Notifications(Option<Pin<Box<dyn Stream<Item = ValueNotification> + Send>>>);
 
-impl Voice {
-    /// Cancel safe.
+impl Notifications {
+    /// The next one. Cancel safe.
     async fn next(&mut self) -> Option<ValueNotification> {
         match &mut self.0 {
             Some(stream) => stream.next().await,
             None => None,
         }
+    }
+
+    /// Throws away what nobody listened to.
+    pub(super) fn skip(&mut self) {
+        while let Some(Some(_)) = self.next().now_or_never() {}
     }
 }
 
@@ -82,7 +95,7 @@ impl Visit {
         let stop = self.stop.clone();
         let over = match stop.run_until_cancelled(self.connect()).await {
             None => Over::Stopped,
-            Some(Err(trouble)) => Over::Failed(trouble),
+            Some(Err(over)) => over,
             Some(Ok(characteristics)) => self.serve(characteristics).await,
         };
         // Also after a failed connection: only this takes back the order to connect.
@@ -94,24 +107,24 @@ impl Visit {
         over
     }
 
-    async fn connect(&self) -> Result<Characteristics, Trouble> {
+    async fn connect(&self) -> Result<Characteristics, Over> {
         match timeout(BLE_CONNECT_TIMEOUT, self.calls.connect(&self.peripheral)).await {
             Ok(Ok(())) => {}
-            Ok(Err(problem)) => return Err(Trouble::connect(&problem)),
+            Ok(Err(problem)) => return Err(Trouble::connect(&problem).into()),
             Err(_) => {
                 let limit = BLE_CONNECT_TIMEOUT.as_secs();
-                return Err(Trouble::connect(&format!("no connection within {limit} s")));
+                return Err(Trouble::connect(&format!("no connection within {limit} s")).into());
             }
         }
         let mut lost = LinkLost::new(&self.link, self.peripheral.clone());
         tokio::select! {
             ready = self.prepare() => ready,
-            () = lost.wait() => Err(Trouble::went()),
+            () = lost.wait() => Err(Trouble::went().into()),
         }
     }
 
     /// Pairs, finds the characteristics, subscribes.
-    async fn prepare(&self) -> Result<Characteristics, Trouble> {
+    async fn prepare(&self) -> Result<Characteristics, Over> {
         let peripheral = &self.peripheral;
         if self.settings.pair {
             self.calls.pair(peripheral).await.map_err(|e| Trouble {
@@ -121,18 +134,29 @@ impl Visit {
         }
         step("finding its services", peripheral.discover_services()).await?;
         let services = peripheral.services();
-        let characteristics = Characteristics::of(&self.settings.profile, &services).map_err(|e| Trouble {
-            what: e.to_string(),
-            hint: "wsdm-gateway scan --connect ADDRESS shows what it has; change profile, or service, write and notify".to_owned(),
+        let settings = &self.settings;
+        let found = Characteristics::of(&settings.profile, &services, settings.write_without_response);
+        // That changes when somebody changes something.
+        let characteristics = found.map_err(|e| {
+            Over::Refused(Trouble {
+                what: e.to_string(),
+                hint: format!(
+                    "wsdm-gateway scan --connect {} shows what it has",
+                    self.seen.address
+                ),
+            })
         })?;
-        let mut voice = self.voice.lock().await;
-        if voice.0.is_none() {
-            let follow = peripheral.clone();
-            let follow = unbroken(async move { follow.notifications().await });
-            voice.0 = Some(step("following its notifications", follow).await?);
-        }
-        // What came after the end of the last connection.
-        while let Some(Some(_)) = voice.next().now_or_never() {}
+        let (kept, follow) = (self.notifications.clone(), peripheral.clone());
+        let follow = unbroken(async move {
+            let mut kept = kept.lock().await;
+            if kept.0.is_none() {
+                kept.0 = Some(follow.notifications().await?);
+            }
+            // What came after the end of the last connection.
+            kept.skip();
+            Ok(())
+        });
+        step("following its notifications", follow).await?;
         if let Some(notify) = &characteristics.notify {
             step("subscribing", peripheral.subscribe(notify)).await?;
         }
@@ -156,14 +180,21 @@ impl Visit {
         let mut lost = LinkLost::new(&self.link, self.peripheral.clone());
         let notified = radio.notified.clone();
         let written = async {
-            while let Some(Write { bytes, done }) = radio.writes.recv().await {
-                // A session that ended meanwhile does not listen.
-                let _ = done.send(self.write(&characteristics, &bytes).await);
+            while let Some(Write { bytes, mut done }) = radio.writes.recv().await {
+                tokio::select! {
+                    biased;
+                    written = self.write(&characteristics, &bytes) => {
+                        // A session that ended just now does not listen.
+                        let _ = done.send(written);
+                    }
+                    // The session gave up waiting. Letting go of the peripheral is all that may still stop it.
+                    () = done.closed() => return,
+                }
             }
         };
         let read = async {
-            let mut voice = self.voice.lock().await;
-            while let Some(said) = voice.next().await {
+            let mut notifications = self.notifications.lock().await;
+            while let Some(said) = notifications.next().await {
                 let wanted = characteristics.notify.as_ref();
                 let ours = wanted.is_some_and(|w| w.uuid == said.uuid && w.service_uuid == said.service_uuid);
                 // An empty one says nothing. Nobody listens once the session is over, which the writes tell.
@@ -185,14 +216,15 @@ impl Visit {
             Ok(Ok(Verdict::Over)) | Err(_) => Over::After(since.elapsed()),
             Ok(Ok(Verdict::Later)) => Over::Later(since.elapsed()),
             Ok(Ok(Verdict::Refused(trouble))) => Over::Refused(trouble),
-            Ok(Ok(Verdict::Stopped) | Err(_)) => Over::Stopped,
+            Ok(Ok(Verdict::Failed(trouble))) => Over::Failed(trouble),
+            Ok(Ok(Verdict::Stopped)) => Over::Stopped,
+            Ok(Err(e)) => Over::Failed(Trouble::fault(&e)),
         }
     }
 
     /// Writes a frame, cut at the MTU, one piece after the other: BlueZ answers two at once with an error.
     async fn write(&self, characteristics: &Characteristics, frame: &[u8]) -> Result<(), String> {
-        let characteristic = characteristics.for_frame(frame);
-        let kind = self.write_type(characteristic);
+        let (characteristic, kind) = characteristics.for_frame(frame);
         let room = usize::from(self.peripheral.mtu().max(MTU_MIN) - ATT_HEADER);
         for piece in frame.chunks(room) {
             let mut tries = BUSY_TRIES;
@@ -205,20 +237,6 @@ impl Visit {
             }
         }
         Ok(())
-    }
-
-    fn write_type(&self, characteristic: &Characteristic) -> WriteType {
-        let can = |flag| characteristic.properties.contains(flag);
-        let without = match self.settings.write_without_response {
-            Some(without) => without,
-            // The confirmation is what tells that the last frame left, so that the next is the newest.
-            None => !can(CharPropFlags::WRITE),
-        };
-        if without {
-            WriteType::WithoutResponse
-        } else {
-            WriteType::WithResponse
-        }
     }
 }
 
@@ -260,10 +278,12 @@ impl LinkLost {
     /// Until it is not connected any more. An event of an earlier connection may come late, so it is asked.
     async fn wait(&mut self) {
         loop {
-            if !*self.link.borrow_and_update() && !self.peripheral.is_connected().await.unwrap_or(false) {
+            let _ = self.link.borrow_and_update();
+            if !self.peripheral.is_connected().await.unwrap_or(false) {
                 return;
             }
-            if self.link.changed().await.is_err() {
+            // Where several events come at once the last one stands for all, and on some systems one may be missed.
+            if let Ok(Err(_)) = timeout(LINK_POLL, self.link.changed()).await {
                 return;
             }
         }
@@ -275,6 +295,14 @@ impl Trouble {
         Self {
             what: format!("cannot be connected to: {problem}"),
             hint: "is it near, and free? Restarting it helps where another central held it".to_owned(),
+        }
+    }
+
+    /// A task ended without saying why.
+    pub(super) fn fault(error: &dyn std::error::Error) -> Self {
+        Self {
+            what: format!("its task ended in a fault inside the gateway or its library: {error}"),
+            hint: "please report this, with the lines before it".to_owned(),
         }
     }
 

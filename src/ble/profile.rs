@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use btleplug::api::bleuuid::{BleUuid, uuid_from_u16, uuid_from_u32};
-use btleplug::api::{CharPropFlags, Characteristic, Service};
+use btleplug::api::{CharPropFlags, Characteristic, Service, WriteType};
 use buttplug_server_device_config::Endpoint;
 use uuid::Uuid;
 
-use super::wanted::{NamePattern, Seen};
+use super::seen::Seen;
+use super::wanted::NamePattern;
 use crate::udcf::protocols;
 
 /// The Nordic UART service, which most firmware for a UART over BLE offers.
@@ -65,7 +66,7 @@ pub struct Layout {
     pub write: Uuid,
     /// Where the peripheral speaks; `None` where it never does.
     pub notify: Option<Uuid>,
-    /// Where [`OSSM_MODE`] is written instead.
+    /// Where the frame `false` is written instead: OSSM has a characteristic of its own for it.
     pub mode: Option<Uuid>,
 }
 
@@ -124,16 +125,17 @@ pub struct Characteristics {
     mode: Option<Characteristic>,
     /// Where it speaks.
     pub notify: Option<Characteristic>,
+    without_response: Option<bool>,
 }
 
 /// Why a peripheral cannot be spoken with.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ProfileError {
     /// It is another kind of device.
-    #[error("has no service of profile {profile}; it has {}", list(.has))]
+    #[error("has no service {wanted}; it has {}", list(.has))]
     NoService {
-        /// The profile.
-        profile: String,
+        /// The service, or what it is part of.
+        wanted: String,
         /// Its services.
         has: Vec<Uuid>,
     },
@@ -170,11 +172,16 @@ fn list(services: &[Uuid]) -> String {
 }
 
 impl Characteristics {
-    /// Finds a profile's characteristics among what a peripheral has.
+    /// Finds a profile's characteristics among what a peripheral has. Frames are written without waiting for its
+    /// confirmation where that is asked for, or where it gives none.
     ///
     /// # Errors
     /// What is missing, and what is there.
-    pub fn of(profile: &Profile, services: &BTreeSet<Service>) -> Result<Self, ProfileError> {
+    pub fn of(
+        profile: &Profile,
+        services: &BTreeSet<Service>,
+        without_response: Option<bool>,
+    ) -> Result<Self, ProfileError> {
         let layouts = profile.layouts();
         let found = layouts.iter().find_map(|layout| {
             let service = services.iter().find(|service| service.uuid == layout.service)?;
@@ -182,7 +189,10 @@ impl Characteristics {
         });
         let Some((layout, service)) = found else {
             return Err(ProfileError::NoService {
-                profile: profile.to_string(),
+                wanted: match profile {
+                    Profile::Custom(layout) => short(layout.service),
+                    named => format!("of profile {named}"),
+                },
                 has: services.iter().map(|service| service.uuid).collect(),
             });
         };
@@ -194,12 +204,6 @@ impl Characteristics {
             })
         };
         let write = characteristic(layout.write)?;
-        if !writable(&write) {
-            return Err(ProfileError::Cannot {
-                characteristic: write.uuid,
-                what: "be written",
-            });
-        }
         let notify = layout.notify.map(characteristic).transpose()?;
         let speaks = CharPropFlags::NOTIFY | CharPropFlags::INDICATE;
         if let Some(notify) = notify
@@ -212,21 +216,50 @@ impl Characteristics {
             });
         }
         let mode = layout.mode.map(characteristic).transpose()?;
-        Ok(Self { write, mode, notify })
+        for written in [Some(&write), mode.as_ref()].into_iter().flatten() {
+            write_type(written, without_response)?;
+        }
+        Ok(Self {
+            write,
+            mode,
+            notify,
+            without_response,
+        })
     }
 
-    /// Where a frame is written.
-    pub fn for_frame(&self, frame: &[u8]) -> &Characteristic {
-        match &self.mode {
+    /// Where a frame is written, and how.
+    pub fn for_frame(&self, frame: &[u8]) -> (&Characteristic, WriteType) {
+        let written = match &self.mode {
             Some(mode) if frame == OSSM_MODE => mode,
             _ => &self.write,
-        }
+        };
+        // Was found to be possible when this was made.
+        let kind = write_type(written, self.without_response).unwrap_or(WriteType::WithResponse);
+        (written, kind)
     }
 }
 
-fn writable(characteristic: &Characteristic) -> bool {
-    let ways = CharPropFlags::WRITE | CharPropFlags::WRITE_WITHOUT_RESPONSE;
-    characteristic.properties.intersects(ways)
+/// The confirmation is what tells that the last frame left, so that the next one is the newest: taken where there is one.
+fn write_type(
+    characteristic: &Characteristic,
+    without_response: Option<bool>,
+) -> Result<WriteType, ProfileError> {
+    let can = |flag| characteristic.properties.contains(flag);
+    let (with, without) = (
+        can(CharPropFlags::WRITE),
+        can(CharPropFlags::WRITE_WITHOUT_RESPONSE),
+    );
+    let what = match (without_response, with, without) {
+        (None | Some(false), true, _) => return Ok(WriteType::WithResponse),
+        (None | Some(true), _, true) => return Ok(WriteType::WithoutResponse),
+        (_, false, false) => "be written",
+        (Some(true), true, false) => "be written without response, as the entry says",
+        (Some(false), false, true) => "be written with response, as the entry says",
+    };
+    Err(ProfileError::Cannot {
+        characteristic: characteristic.uuid,
+        what,
+    })
 }
 
 /// The profiles that fit a peripheral, by the services that it advertises or by its name.
@@ -366,27 +399,27 @@ mod tests {
                 (layout.notify.unwrap(), CharPropFlags::NOTIFY),
             ],
         )]);
-        let found = Characteristics::of(&Profile::Ossm, &services).unwrap();
-        assert_eq!(found.for_frame(b"false").uuid, layout.mode.unwrap());
-        assert_eq!(found.for_frame(b"go:menu").uuid, layout.write);
+        let found = Characteristics::of(&Profile::Ossm, &services, None).unwrap();
+        assert_eq!(found.for_frame(b"false").0.uuid, layout.mode.unwrap());
+        assert_eq!(found.for_frame(b"go:menu").0.uuid, layout.write);
         let nus = BTreeSet::from([service(
             NUS,
             &[(NUS_WRITE, write), (NUS_NOTIFY, CharPropFlags::NOTIFY)],
         )]);
-        let found = Characteristics::of(&Profile::Nus, &nus).unwrap();
-        assert_eq!(found.for_frame(b"false").uuid, NUS_WRITE);
+        let found = Characteristics::of(&Profile::Nus, &nus, None).unwrap();
+        assert_eq!(found.for_frame(b"false").0.uuid, NUS_WRITE);
     }
 
     #[test]
     fn what_is_missing_is_named_with_what_is_there() {
         let battery = service(uuid_from_u16(0x180f), &[]);
-        let error = Characteristics::of(&Profile::Nus, &BTreeSet::from([battery])).unwrap_err();
+        let error = Characteristics::of(&Profile::Nus, &BTreeSet::from([battery]), None).unwrap_err();
         assert_eq!(
             error.to_string(),
             "has no service of profile nus; it has 180f (Battery)"
         );
         let mute = service(NUS, &[(NUS_WRITE, CharPropFlags::WRITE)]);
-        let error = Characteristics::of(&Profile::Nus, &BTreeSet::from([mute])).unwrap_err();
+        let error = Characteristics::of(&Profile::Nus, &BTreeSet::from([mute]), None).unwrap_err();
         assert!(error.to_string().contains("6e400003"), "{error}");
         let read_only = service(
             NUS,
@@ -395,7 +428,29 @@ mod tests {
                 (NUS_NOTIFY, CharPropFlags::NOTIFY),
             ],
         );
-        let error = Characteristics::of(&Profile::Nus, &BTreeSet::from([read_only])).unwrap_err();
+        let error = Characteristics::of(&Profile::Nus, &BTreeSet::from([read_only]), None).unwrap_err();
         assert!(error.to_string().contains("be written"), "{error}");
+    }
+
+    #[test]
+    fn a_frame_is_written_as_the_characteristic_can_and_as_the_entry_asks() {
+        let (with, without) = (CharPropFlags::WRITE, CharPropFlags::WRITE_WITHOUT_RESPONSE);
+        for (properties, asked, wanted) in [
+            (with | without, None, Some(WriteType::WithResponse)),
+            (with | without, Some(true), Some(WriteType::WithoutResponse)),
+            (with | without, Some(false), Some(WriteType::WithResponse)),
+            (with, None, Some(WriteType::WithResponse)),
+            (without, None, Some(WriteType::WithoutResponse)),
+            (with, Some(true), None),
+            (without, Some(false), None),
+        ] {
+            let write = Characteristic {
+                uuid: NUS_WRITE,
+                service_uuid: NUS,
+                properties,
+                descriptors: BTreeSet::new(),
+            };
+            assert_eq!(write_type(&write, asked).ok(), wanted, "{properties:?} {asked:?}");
+        }
     }
 }

@@ -107,10 +107,17 @@ async fn life(
         Some(Err(ended)) => return ended,
         Some(Ok(found)) => found,
     };
-    info!(
-        "Bluetooth adapter {name}: looking for {} kinds of devices",
-        entries.len()
-    );
+    let events = match system.events(&adapter, &name).await {
+        Ok(events) => events,
+        Err(e) => {
+            said.once(&Unavailable {
+                why: format!("the adapter's events cannot be followed: {e}"),
+                hint: "does the message bus run out of match rules?",
+            });
+            return Ended::Unavailable;
+        }
+    };
+    info!("Bluetooth adapter {name} is on");
     said.forget();
     let why_gone = Gone::default();
     let mut central = Central::new(
@@ -123,7 +130,7 @@ async fn life(
     let ended = tokio::select! {
         biased;
         why = gone(&mut system, &name) => Ended::Gone(why),
-        ended = central.serve(stop) => ended,
+        ended = central.serve(events, stop) => ended,
     };
     if let Ended::Gone(why) = &ended {
         // Before the tasks that hold the sessions' other ends are dropped; nothing here may wait any more, or what

@@ -14,10 +14,10 @@ use futures::stream::BoxStream;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::central::see;
 use super::radio::first_adapter;
+use super::seen::Seen;
 use super::system::{Change, System, Unavailable, is_busy};
-use super::wanted::{PeripheralAddress, Seen, Wanted};
+use super::wanted::{PeripheralAddress, Wanted};
 use crate::defaults::{BLE_CONNECT_TIMEOUT, BLE_DISCONNECT_TIMEOUT, BLE_STEP_TIMEOUT, BLE_SWEEP};
 
 /// Time for a peripheral to answer what one of its characteristics holds.
@@ -136,7 +136,7 @@ impl Scanner {
                     None => continue,
                 },
             };
-            if let Some((_, seen)) = see(&self.adapter, &id).await {
+            if let Some((_, seen)) = Seen::look(&self.adapter, &id).await {
                 if seen.name.is_none() {
                     self.nameless.insert(id);
                 } else {
@@ -168,7 +168,7 @@ impl Scanner {
                     Some(None) => continue,
                     Some(Some(id)) => id,
                 };
-                if let Some((peripheral, seen)) = see(&self.adapter, &id).await
+                if let Some((peripheral, seen)) = Seen::look(&self.adapter, &id).await
                     && one.takes(&seen)
                     && (seen.connected || seen.rssi.is_some())
                 {

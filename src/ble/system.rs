@@ -1,5 +1,5 @@
-//! What btleplug does not tell of the system's Bluetooth, or does not do well enough: that it came or went, why it is
-//! not there, connecting and pairing.
+//! What btleplug does not tell of the system's Bluetooth, or does not do well enough: that it came or went and why it is
+//! not there, what is heard of peripherals, connecting and pairing.
 //!
 //! All that is written for one system alone stands in here.
 
@@ -10,17 +10,49 @@ mod of_system;
 #[path = "system/other.rs"]
 mod of_system;
 
-pub(super) use of_system::{Calls, System, is_busy};
+use btleplug::platform::PeripheralId;
+
+pub(super) use of_system::{Calls, Events, HANDLES_LAST, System, is_busy};
 
 /// Something happened to the system's Bluetooth.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "other systems tell nothing of the kind")
+)]
 pub(super) enum Change {
     /// Nothing will be heard any more; why.
     Lost(&'static str),
     /// The adapter of this name was taken away.
     AdapterGone(String),
-    /// An adapter may have come.
+    /// An adapter may have come, or been switched on.
     Perhaps,
+}
+
+/// Something was heard of a peripheral, or of the adapter.
+#[derive(Clone, Debug)]
+pub(super) enum Event {
+    /// It is connected, or is not any more.
+    Link(PeripheralId, bool),
+    /// It advertised, or more is known of it.
+    Heard(PeripheralId, News),
+    /// The adapter was switched off.
+    Off,
+}
+
+/// What is new of a peripheral.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct News {
+    /// It advertised just now.
+    pub(super) heard: bool,
+    /// Anything may be: it was not known.
+    pub(super) all: bool,
+    /// Its name.
+    pub(super) name: bool,
+    /// The services that it advertises.
+    pub(super) services: bool,
+    /// The data of these companies; some peripherals send new data all the time.
+    pub(super) companies: Vec<u16>,
 }
 
 /// Why there is no Bluetooth, and what to do about it.

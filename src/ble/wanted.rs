@@ -1,27 +1,11 @@
 //! Which peripherals an entry means.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use btleplug::api::BDAddr;
 use uuid::Uuid;
 
-/// What is known of a peripheral that was seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// Its address, or what stands for it where the system keeps addresses to itself (macOS).
-    pub address: String,
-    /// Its name, once it has said it.
-    pub name: Option<String>,
-    /// How strong it was received, in dBm; `None` where it was not lately.
-    pub rssi: Option<i16>,
-    /// The services that it advertises, or that are known since it was connected.
-    pub services: Vec<Uuid>,
-    /// Its maker's data, by company.
-    pub manufacturer_data: HashMap<u16, Vec<u8>>,
-    /// Whether this machine has a connection to it, this program's or another's.
-    pub connected: bool,
-}
+use super::seen::Seen;
 
 /// Which peripherals are meant: all that is given must fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -156,6 +140,8 @@ pub struct ManufacturerData {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     fn seen() -> Seen {

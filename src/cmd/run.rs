@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::print;
 use crate::cli::{OnCommandLine, RunArgs};
@@ -63,7 +63,7 @@ fn raise_file_limit() {
         if limit.current != limit.maximum {
             limit.current = limit.maximum;
             if let Err(e) = setrlimit(Resource::Nofile, limit) {
-                debug!("the limit of open files stays as it is: {e}");
+                tracing::debug!("the limit of open files stays as it is: {e}");
             }
         }
     }

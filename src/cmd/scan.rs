@@ -10,7 +10,8 @@ use clap::Args;
 
 use super::print;
 use crate::ble::scan::{ScanError, Scanner};
-use crate::ble::wanted::{PeripheralAddress, Seen};
+use crate::ble::seen::Seen;
+use crate::ble::wanted::PeripheralAddress;
 use crate::config::{BleSettings, Layers, Loaded};
 use crate::error::Error;
 
@@ -55,9 +56,15 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Says what is near, or what one peripheral has.
 pub(super) async fn scan(args: ScanArgs) -> Result<(), Error> {
-    let entries = Loaded::load(args.config.as_deref(), Layers::default())?
-        .settings
-        .ble;
+    // Whoever writes an entry looks here for what belongs into it.
+    let entries = match Loaded::load(args.config.as_deref(), Layers::default()) {
+        Ok(loaded) => loaded.settings.ble,
+        Err(_) if args.connect.is_some() => Vec::new(),
+        Err(e) => {
+            eprintln!("{e}\nno entry is looked at before that is mended; wsdm-gateway check says more");
+            Vec::new()
+        }
+    };
     let wanted = args.connect.as_deref().map(|address| {
         PeripheralAddress::parse(address).map_err(|problem| Error::Usage {
             message: format!("--connect {address:?} {problem}"),

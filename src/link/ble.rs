@@ -40,7 +40,17 @@ pub struct Pipe {
     rest: Bytes,
     writes: mpsc::Sender<Write>,
     writing: Option<Writing>,
+    /// Notifications that were dropped.
+    missed: u64,
     gone: Gone,
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        if self.missed > 0 {
+            warn!("{} notifications were dropped in all", self.missed);
+        }
+    }
 }
 
 /// The radio's end. Dropping it ends the session.
@@ -71,6 +81,7 @@ pub fn pipe(gone: Gone) -> (Pipe, RadioEnd) {
         rest: Bytes::new(),
         writes,
         writing: None,
+        missed: 0,
         gone,
     };
     let radio = RadioEnd {
@@ -96,7 +107,10 @@ impl Pipe {
             match ready!(self.notified.poll_next_unpin(cx)) {
                 Some(Ok(bytes)) => return Poll::Ready(Ok(bytes)),
                 Some(Err(BroadcastStreamRecvError::Lagged(missed))) => {
-                    warn!("{missed} notifications are dropped: they came faster than they were passed on");
+                    if self.missed == 0 {
+                        warn!("notifications are dropped: they come faster than they are passed on");
+                    }
+                    self.missed += missed;
                 }
                 None => return Poll::Ready(Err(self.lost())),
             }
@@ -190,7 +204,9 @@ pub struct BleLink {
 impl BleLink {
     /// Cuts what the peripheral says into frames; `read` are bytes that were read already. Without a framing each
     /// notification is one.
-    pub fn new(pipe: Pipe, framing: Option<Framing>, read: BytesMut) -> Self {
+    pub fn new(mut pipe: Pipe, framing: Option<Framing>, mut read: BytesMut) -> Self {
+        // The rest of the notification that the last of it came from.
+        read.extend_from_slice(&std::mem::take(&mut pipe.rest));
         // One notification at a time is decoded, so that `Raw` keeps them apart.
         let codec = FrameCodec::new(framing.unwrap_or(Framing::Raw));
         Self {

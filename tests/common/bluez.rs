@@ -319,6 +319,16 @@ impl Bluez {
             .with(|state| state.adapters.get(name).is_some_and(|a| a.powered))
     }
 
+    /// So many calls to start discovering fail, as just after the adapter was switched on.
+    pub fn fail_discoveries(&self, times: usize) {
+        self.fake.with(|state| state.discovery_failures = times);
+    }
+
+    /// Advertisements of boards that were known already.
+    pub fn advertisements(&self) -> usize {
+        self.fake.with(|state| state.adverts)
+    }
+
     /// Whether somebody discovers, on any adapter.
     pub fn discovering(&self) -> bool {
         self.fake.with(|state| state.discovering())

@@ -1,26 +1,31 @@
 //! Linux: a connection to the message bus of our own, beside btleplug's.
 
+mod signals;
+
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use btleplug::api::Peripheral as _;
-use btleplug::platform::{Manager, Peripheral};
+use btleplug::platform::{Adapter, Manager, Peripheral};
+use dbus::Path;
 use dbus::channel::MatchingReceiver;
 use dbus::message::MatchRule;
 use dbus::nonblock::stdintf::org_freedesktop_dbus::Properties;
 use dbus::nonblock::{Proxy, SyncConnection};
-use dbus::{Message, Path};
 use dbus_tokio::connection::{self, IOResourceError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::{Change, Unavailable};
+use super::{Change, Event, Unavailable};
 use crate::defaults::{BLE_CONNECT_TIMEOUT, BLE_PAIR_TIMEOUT};
 
 const BLUEZ: &str = "org.bluez";
+const ADAPTER: &str = "org.bluez.Adapter1";
 const DEVICE: &str = "org.bluez.Device1";
+/// A peripheral that comes back is the one that it was: its handle and what follows its notifications stay good.
+pub(in crate::ble) const HANDLES_LAST: bool = true;
 /// Between two looks whether the services are known. Finding them takes a peripheral some hundred milliseconds.
 const RESOLVED_POLL: Duration = Duration::from_millis(10);
 /// The bus and bluetoothd answer at once, or hang.
@@ -35,12 +40,32 @@ const RULES: [&str; 4] = [
     "type='signal',sender='org.bluez',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',\
      arg0='org.bluez.Adapter1'",
 ];
+/// And what becomes of peripherals, once somebody asks. btleplug's own events cost a call each.
+const DEVICE_RULE: &str = "type='signal',sender='org.bluez',interface='org.freedesktop.DBus.Properties',\
+     member='PropertiesChanged',arg0='org.bluez.Device1'";
 
 /// The system's Bluetooth, watched.
 pub(in crate::ble) struct System {
     bus: Arc<SyncConnection>,
     lost: JoinHandle<IOResourceError>,
     changes: mpsc::UnboundedReceiver<Change>,
+    follower: Arc<Mutex<Option<Follower>>>,
+}
+
+/// Who follows the peripherals of which adapter.
+struct Follower {
+    adapter: String,
+    tell: mpsc::UnboundedSender<Event>,
+}
+
+/// What is heard of an adapter's peripherals.
+pub(in crate::ble) struct Events(mpsc::UnboundedReceiver<Event>);
+
+impl Events {
+    /// The next event. Cancel safe.
+    pub(in crate::ble) async fn next(&mut self) -> Option<Event> {
+        self.0.recv().await
+    }
 }
 
 impl System {
@@ -53,12 +78,19 @@ impl System {
         let (resource, bus) = connection::new_system_sync().map_err(unreachable)?;
         let lost = tokio::spawn(resource);
         let (tell, changes) = mpsc::unbounded_channel();
+        let follower: Arc<Mutex<Option<Follower>>> = Arc::default();
+        let followed = follower.clone();
         bus.start_receive(
             MatchRule::new().with_type(dbus::MessageType::Signal),
             Box::new(move |message, _| {
-                if let Some(change) = change(&message) {
-                    // Nobody listens any more once this is being torn down.
+                // Nobody listens any more once this is being torn down.
+                if let Some(change) = signals::change(&message) {
                     let _ = tell.send(change);
+                }
+                if let Some(follower) = &*followed.lock().unwrap_or_else(PoisonError::into_inner) {
+                    for event in signals::events(&message, &follower.adapter) {
+                        let _ = follower.tell.send(event);
+                    }
                 }
                 true
             }),
@@ -66,7 +98,27 @@ impl System {
         for rule in RULES {
             bus.add_match_no_cb(rule).await.map_err(unreachable)?;
         }
-        Ok(Self { bus, lost, changes })
+        Ok(Self {
+            bus,
+            lost,
+            changes,
+            follower,
+        })
+    }
+
+    /// Follows what is heard of an adapter's peripherals from now on. Once.
+    pub(in crate::ble) async fn events(&self, _: &Adapter, name: &str) -> Result<Events, String> {
+        let (tell, told) = mpsc::unbounded_channel();
+        let follower = Follower {
+            adapter: name.to_owned(),
+            tell,
+        };
+        *self.follower.lock().unwrap_or_else(PoisonError::into_inner) = Some(follower);
+        self.bus
+            .add_match_no_cb(DEVICE_RULE)
+            .await
+            .map_err(|e| text(&e))?;
+        Ok(Events(told))
     }
 
     /// What happens next; nothing after [`Change::Lost`]. Cancel safe.
@@ -115,7 +167,7 @@ impl System {
             self.bus.clone(),
         );
         // Older versions of BlueZ do not have it.
-        let state: Result<String, _> = proxy.get("org.bluez.Adapter1", "PowerState").await;
+        let state: Result<String, _> = proxy.get(ADAPTER, "PowerState").await;
         if state.is_ok_and(|state| state == "off-blocked") {
             Unavailable {
                 why: format!("the Bluetooth adapter {adapter} is blocked"),
@@ -171,7 +223,10 @@ impl Calls {
     pub(in crate::ble) async fn connect(&self, peripheral: &Peripheral) -> Result<(), String> {
         let device = self.device(peripheral, BLE_CONNECT_TIMEOUT)?;
         let called = device.method_call::<(), _, _, _>(DEVICE, "Connect", ());
-        called.await.map_err(|e| text(&e))?;
+        match called.await {
+            Err(e) if e.name() != Some("org.bluez.Error.AlreadyConnected") => return Err(text(&e)),
+            _ => {}
+        }
         loop {
             if property(&device, "ServicesResolved").await? {
                 return Ok(());
@@ -211,35 +266,6 @@ async fn property(device: &Device, name: &str) -> Result<bool, String> {
 /// Another operation of the same kind is under way, of another program perhaps.
 pub(in crate::ble) fn is_busy(error: &btleplug::Error) -> bool {
     format!("{error:?}").contains("org.bluez.Error.InProgress")
-}
-
-/// What a signal means.
-fn change(message: &Message) -> Option<Change> {
-    match &*message.member()? {
-        "NameOwnerChanged" => {
-            let (name, old, new): (String, String, String) = message.read3().ok()?;
-            if name != BLUEZ {
-                None
-            } else if old.is_empty() {
-                Some(Change::Perhaps)
-            } else if new.is_empty() {
-                Some(Change::Lost("bluetoothd stopped"))
-            } else {
-                Some(Change::Lost("bluetoothd was replaced"))
-            }
-        }
-        "PropertiesChanged" => Some(Change::Perhaps),
-        "InterfacesAdded" => adapter(message).map(|_| Change::Perhaps),
-        "InterfacesRemoved" => adapter(message).map(Change::AdapterGone),
-        _ => None,
-    }
-}
-
-/// The adapter that a signal is about.
-fn adapter(message: &Message) -> Option<String> {
-    let path: Path<'_> = message.read1().ok()?;
-    let name = path.strip_prefix("/org/bluez/")?;
-    (!name.contains('/')).then(|| name.to_owned())
 }
 
 fn text(error: &dbus::Error) -> String {

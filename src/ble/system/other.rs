@@ -1,19 +1,58 @@
 //! Other systems: what btleplug tells is all there is, and pairing is the system's own matter.
 
-use btleplug::api::Peripheral as _;
-use btleplug::platform::{Manager, Peripheral};
+use btleplug::api::{Central as _, CentralEvent, CentralState, Peripheral as _};
+use btleplug::platform::{Adapter, Manager, Peripheral};
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use tokio::time::sleep;
 
-use super::{Change, Unavailable};
+use super::{Change, Event, News, Unavailable};
 use crate::defaults::BLE_ADAPTER_RETRY;
+
+/// On macOS a peripheral that comes back is another one to the library: what followed the old one hears nothing.
+pub(in crate::ble) const HANDLES_LAST: bool = false;
 
 /// The system's Bluetooth.
 pub(in crate::ble) struct System;
+
+/// What is heard of an adapter's peripherals.
+pub(in crate::ble) struct Events(BoxStream<'static, CentralEvent>);
+
+impl Events {
+    /// The next event. Cancel safe.
+    pub(in crate::ble) async fn next(&mut self) -> Option<Event> {
+        let news = |all| News {
+            heard: true,
+            all,
+            ..News::default()
+        };
+        loop {
+            return Some(match self.0.next().await? {
+                CentralEvent::DeviceConnected(id) => Event::Link(id, true),
+                CentralEvent::DeviceDisconnected(id) => Event::Link(id, false),
+                CentralEvent::RssiUpdate { id, .. } => Event::Heard(id, news(false)),
+                CentralEvent::DeviceDiscovered(id)
+                | CentralEvent::DeviceUpdated(id)
+                | CentralEvent::DeviceServicesModified(id)
+                | CentralEvent::ManufacturerDataAdvertisement { id, .. }
+                | CentralEvent::ServiceDataAdvertisement { id, .. }
+                | CentralEvent::ServicesAdvertisement { id, .. } => Event::Heard(id, news(true)),
+                CentralEvent::StateUpdate(CentralState::PoweredOff) => Event::Off,
+                CentralEvent::StateUpdate(_) => continue,
+            });
+        }
+    }
+}
 
 impl System {
     /// There is nothing to open.
     pub(in crate::ble) async fn open() -> Result<Self, Unavailable> {
         Ok(Self)
+    }
+
+    /// Follows what is heard of an adapter's peripherals from now on.
+    pub(in crate::ble) async fn events(&self, adapter: &Adapter, _: &str) -> Result<Events, String> {
+        adapter.events().await.map(Events).map_err(|e| e.to_string())
     }
 
     /// Nothing tells, so it is looked again and again. Cancel safe.

@@ -65,7 +65,7 @@ async fn show(inspected: &mut Inspected, as_json: bool) -> Result<(), Error> {
     let listening = told.iter().filter(|(_, subscribed)| subscribed.is_ok()).count();
     if !as_json {
         print(&format!(
-            "listening to {listening} characteristics; Ctrl-C ends\n"
+            "listening to {listening} of its characteristics; Ctrl-C ends\n"
         ))?;
     }
     loop {

@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{ScanArgs, entry, over, print};
 use crate::ble::profile::{fitting, service_name, short};
 use crate::ble::scan::Scanner;
-use crate::ble::wanted::Seen;
+use crate::ble::seen::Seen;
 use crate::config::BleSettings;
 use crate::control::api::seconds;
 use crate::error::Error;
@@ -74,7 +74,7 @@ pub(super) async fn list(
                             print(&(line + "\n"))?;
                         }
                     }
-                    _ = repaint.tick(), if table => painter.paint(&rows.table(&painter.term))?,
+                    _ = repaint.tick(), if table => painter.paint(&rows.table(&painter.term, false))?,
                 }
             }
         };
@@ -85,7 +85,7 @@ pub(super) async fn list(
         }
     };
     if table {
-        painter.paint(&rows.table(&painter.term))?;
+        painter.paint(&rows.table(&painter.term, true))?;
     }
     scanner.stop().await;
     if rows.rows.is_empty() && ended.is_ok() {
@@ -146,7 +146,7 @@ impl Rows<'_> {
     }
 
     /// Lines that fit the terminal: what somebody is looking for comes first.
-    fn table(&self, term: &Term) -> Vec<String> {
+    fn table(&self, term: &Term, ended: bool) -> Vec<String> {
         let (height, width) = term.size();
         let (height, width) = (usize::from(height), usize::from(width));
         let mut order: Vec<&Row> = self.rows.iter().collect();
@@ -178,7 +178,8 @@ impl Rows<'_> {
         if more > 0 {
             lines.push(format!("and {more} more, for which there is no room"));
         }
-        lines.push(format!("{} seen; Ctrl-C ends", order.len()));
+        let ends = if ended { "" } else { "; Ctrl-C ends" };
+        lines.push(format!("{} seen{ends}", order.len()));
         lines
     }
 }

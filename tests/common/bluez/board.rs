@@ -193,6 +193,11 @@ impl Board {
         self.set(|board| board.fails_writes = fail);
     }
 
+    /// So many writes find that another program writes just then.
+    pub fn busy_writes(&self, times: usize) {
+        self.set(|board| board.busy_writes = times);
+    }
+
     /// Requests that came while another waited for its answer, on the same characteristic.
     pub fn overlapping_writes(&self) -> usize {
         self.set(|board| board.overlapping)

@@ -42,6 +42,10 @@ pub struct State {
     pub boards: Vec<Device>,
     pub calls: BTreeMap<String, usize>,
     pub todo: Vec<Todo>,
+    /// So many calls to start discovering fail.
+    pub discovery_failures: usize,
+    /// Advertisements that were told to whoever discovers.
+    pub adverts: usize,
 }
 
 pub struct Adapter {
@@ -323,6 +327,7 @@ impl State {
             self.object_added(&self.boards[board].path(name));
             return;
         };
+        self.adverts += 1;
         // It sways, because only what has changed is told.
         let rssi = if known.rssi == Some(spec.rssi) {
             spec.rssi + 1

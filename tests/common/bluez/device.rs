@@ -32,6 +32,7 @@ pub struct Device {
     pub vanishes: bool,
     pub connects: usize,
     pub fails_writes: bool,
+    pub busy_writes: usize,
     pub write_delay: Duration,
     pub overlapping: usize,
     pub too_long: usize,

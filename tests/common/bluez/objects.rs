@@ -232,6 +232,10 @@ impl State {
                 }
                 Ok(Reply::Empty)
             }
+            "StartDiscovery" if self.discovery_failures > 0 => {
+                self.discovery_failures -= 1;
+                Err(not_ready())
+            }
             "StartDiscovery" => {
                 let first = adapter.sessions.is_empty();
                 if !adapter.sessions.insert(call.client) {
@@ -355,6 +359,10 @@ impl State {
         }
         if kind == "request" && link.requests.iter().any(|(_, busy, _)| *busy == at) {
             device.overlapping += 1;
+            return Err(in_progress());
+        }
+        if device.busy_writes > 0 {
+            device.busy_writes -= 1;
             return Err(in_progress());
         }
         if device.fails_writes {
