@@ -3,7 +3,9 @@
 //! `radio` is the thread that has the library; it finds peripherals (`central`) and connects to them (`peripheral`).
 //! What comes out of it is a [`Pipe`] of bytes, which becomes a session here like any other.
 
+mod board;
 mod central;
+pub mod characteristics;
 mod peripheral;
 pub mod profile;
 mod radio;

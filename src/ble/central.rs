@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use btleplug::api::{Central as _, CentralState, Peripheral as _, ScanFilter};
 use btleplug::platform::{Adapter, Peripheral, PeripheralId};
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::JoinMap;
 use tracing::{debug, info, warn};
 
-use super::peripheral::{Notifications, Over, Visit};
+use super::board::Board;
+use super::peripheral::{Over, Visit};
 use super::radio::Ended;
 use super::seen::Seen;
-use super::system::{Calls, Event, Events, HANDLES_LAST, News, is_busy};
+use super::system::{Calls, Event, Events, News, is_busy};
 use super::{Arrival, Trouble};
-use crate::backoff::Backoff;
 use crate::config::BleSettings;
-use crate::defaults::{BLE_ADAPTER_RETRY, BLE_DISCONNECT_TIMEOUT, BLE_SWEEP, BLE_UNSEEN_HINT, GOOD_AFTER};
+use crate::defaults::{BLE_ADAPTER_RETRY, BLE_DISCONNECT_TIMEOUT, BLE_SWEEP, BLE_UNSEEN_HINT};
 use crate::link::ble::Gone;
 
 /// Peripherals that an entry takes and that are remembered while they are away: one whose address changes every few
@@ -47,30 +47,6 @@ pub(super) struct Central {
     scan_again: Option<Instant>,
     scan_trouble: String,
     gone: Gone,
-}
-
-/// A peripheral that an entry takes.
-struct Board {
-    entry: usize,
-    /// What is said of it.
-    name: String,
-    /// Whether it is connected, by the system's events.
-    link: watch::Sender<bool>,
-    /// With its services, once it was connected.
-    peripheral: Peripheral,
-    notifications: Arc<Mutex<Notifications>>,
-    /// Somebody connects to it, or has.
-    busy: bool,
-    /// When it advertised last.
-    heard: Instant,
-    /// When it was last let go.
-    left: Instant,
-    backoff: Backoff,
-    refused: Backoff,
-    /// It is left alone until then.
-    next: Option<Instant>,
-    /// The last trouble that was told.
-    said: String,
 }
 
 struct Look {
@@ -306,32 +282,9 @@ impl Central {
         if self.boards.len() >= BOARDS_MAX && !self.boards.contains_key(id) {
             self.forget_one();
         }
-        let now = Instant::now();
-        let board = self.boards.entry(id.clone()).or_insert_with(|| Board {
-            entry: n,
-            name: seen.to_string(),
-            link: watch::Sender::new(seen.connected),
-            peripheral: peripheral.clone(),
-            notifications: Arc::default(),
-            busy: false,
-            heard: now,
-            left: now,
-            backoff: Backoff::new(entry.retry_min, entry.retry_max, GOOD_AFTER),
-            refused: Backoff::after_refusals(),
-            next: None,
-            said: String::new(),
-        });
-        if board.entry != n {
-            board.entry = n;
-            board.backoff = Backoff::new(entry.retry_min, entry.retry_max, GOOD_AFTER);
-            board.refused = Backoff::after_refusals();
-        }
-        if !HANDLES_LAST {
-            board.peripheral = peripheral;
-            board.notifications = Arc::default();
-        }
-        board.busy = true;
-        board.name = seen.to_string();
+        let board = self.boards.entry(id.clone());
+        let board = board.or_insert_with(|| Board::new(n, &entry, peripheral.clone(), &seen));
+        board.is_taken(n, &entry, peripheral, &seen);
         debug!("{seen}: {} dBm, taken by ble.{n}", seen.rssi.unwrap_or(0));
         // Several may be connected to at once: BlueZ waits for each to advertise, and connects one after the other.
         let visit = Visit {
@@ -363,33 +316,11 @@ impl Central {
         let Some(board) = self.boards.get_mut(id) else {
             return;
         };
-        let now = Instant::now();
-        board.busy = false;
-        board.left = now;
-        if !matches!(over, Over::Failed(_)) {
-            self.looks[board.entry].last = now;
+        let lets_go = !matches!(over, Over::Failed(_));
+        board.is_over(over);
+        if lets_go {
+            self.looks[board.entry].last = board.left;
         }
-        let pause = match over {
-            Over::Stopped => return,
-            Over::After(lasted) => {
-                board.said.clear();
-                board.backoff.connected_for(lasted);
-                board.backoff.next_delay()
-            }
-            Over::Later(lasted) => {
-                board.refused.connected_for(lasted);
-                board.refused.next_delay()
-            }
-            Over::Refused(trouble) => {
-                board.say(&trouble);
-                board.refused.next_delay()
-            }
-            Over::Failed(trouble) => {
-                board.say(&trouble);
-                board.backoff.next_delay()
-            }
-        };
-        board.next = Some(now + pause);
     }
 
     /// Scans while something is wanted that is not there.
@@ -441,18 +372,6 @@ impl Central {
                 Ok(Err(e)) => debug!("scanning cannot be stopped: {e}"),
                 Err(_) => debug!("the system does not stop scanning"),
             }
-        }
-    }
-}
-
-impl Board {
-    fn say(&mut self, trouble: &Trouble) {
-        let text = trouble.to_string();
-        if self.said == text {
-            debug!("{}: {text}", self.name);
-        } else {
-            warn!("{}: {text}; {}", self.name, trouble.hint);
-            self.said = text;
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::profile::Characteristics;
+use super::characteristics::Characteristics;
 use super::seen::Seen;
 use super::system::{Calls, is_busy};
 use super::{Arrival, Trouble, Verdict};
