@@ -22,7 +22,6 @@ class WiFiClient : public Client {
   void stop() override;
   uint8_t connected() override;
   operator bool() override { return _socket >= 0; }
-  void setNoDelay(bool) {}
 
  private:
   int _socket = -1;
@@ -32,7 +31,6 @@ class HostWiFi {
  public:
   void mode(int) {}
   void setSleep(bool) {}
-  void setAutoReconnect(bool) {}
   void begin(const char*, const char*) {}
   int status() { return WL_CONNECTED; }
   uint8_t* macAddress(uint8_t* mac);

@@ -54,6 +54,9 @@ void WsdmLovense::command(WsdmReplies& replies) {
   char answer[WSDM_REPLY_MAX];
   strcpy(answer, "OK;");
   if (strcmp(_text, "DeviceType") == 0) {
+    // Whoever asks has just connected, and knows nothing of motors that run. A board on a wire that is not restarted
+    // with its gateway may not have noticed that there is another one.
+    stopMotors();
     answer[0] = _model;
     strcpy(answer + 1, ":" FIRMWARE ":");
     strncat(answer, _mac, sizeof(answer) - 8);
