@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use buttplug_client::ButtplugClient;
 use buttplug_client::device::ClientDeviceOutputCommand;
 use common::process::Process;
+use common::reference::Reference;
 use common::{client, listed, vibrate, within};
 use forwarder::Forwarder;
 use program::{Program, built};
@@ -223,6 +224,24 @@ async fn the_librarys_motor_follows_the_slider_over_a_websocket() {
     board.pin_at("4 pwm", 0).await;
     let reason = board.line("closed by the gateway: ").await;
     assert!(reason.starts_with("1001 "), "{reason}");
+}
+
+/// Intiface's own listener answers pings, so that the watchdog is content there too.
+#[tokio::test]
+async fn the_librarys_motor_follows_the_slider_of_the_reference_server() {
+    let reference = Reference::start().await;
+    let client = client(&reference.clients, "driver").await;
+    let mut board = board(
+        "Esp32LovenseVibrator",
+        "LVSDevice",
+        addr(&reference.devices),
+        None,
+    );
+    listed(&client, 1).await;
+    vibrate(&client, 0.5).await;
+    board.pin_at("4 pwm", 127).await;
+    let changed = tokio::time::timeout(STEADY, board.pin("4 pwm")).await;
+    assert!(changed.is_err(), "a steady vibration stays: {changed:?}");
 }
 
 #[tokio::test]
