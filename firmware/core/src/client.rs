@@ -31,7 +31,9 @@ pub trait Dial {
     async fn dial(&mut self, host: &str, port: u16) -> Option<Self::Stream<'_>>;
 
     /// Ends a connection, so that the gateway learns of it. The time is bounded by the caller.
-    async fn hang_up(stream: Self::Stream<'_>);
+    async fn hang_up<'s>(stream: Self::Stream<'s>)
+    where
+        Self: 's;
 }
 
 /// Room for what comes and what goes. A message over `RX` ends the connection; the upgrade's answer needs some 300

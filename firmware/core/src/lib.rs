@@ -22,6 +22,8 @@ mod clock;
 mod device;
 mod frames;
 mod lovense;
+#[cfg(feature = "embassy-net")]
+mod net;
 mod report;
 mod session;
 mod settings;
@@ -38,6 +40,8 @@ pub use clock::EmbassyClock;
 pub use device::{Channel, Device, Flow, Kind, Level, Outputs, Reply};
 pub use frames::ProtocolError;
 pub use lovense::{Lovense, LovenseSettings, Motors};
+#[cfg(feature = "embassy-net")]
+pub use net::NetDial;
 pub use report::{Loss, Report, Stopped};
 pub use settings::{Gateway, Identity, SettingsError, Timing};
 pub use tcode::{AxisSettings, Tcode, TcodeSettings};

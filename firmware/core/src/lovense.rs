@@ -148,6 +148,8 @@ impl<O: Outputs> State<O> {
         };
         match (word, rest) {
             ("DeviceType", None) => {
+                // Who asks that begins anew. Behind a gateway that was killed, nobody knows what is on.
+                self.set(None, Level::OFF);
                 let letter = match self.motors {
                     Motors::One => 'Z',
                     Motors::Two => 'P',

@@ -284,7 +284,7 @@ async fn a_gateway_that_takes_no_bytes_does_not_hold_the_stop_up() {
         server.command("Vibrate:20;").await;
         let start = Instant::now();
         // Its answers fill the way back; then neither side can go on.
-        let flood = [&[0x82, 11][..], b"DeviceType;"].concat().repeat(100);
+        let flood = [&[0x82, 8][..], b"Battery;"].concat().repeat(200);
         tokio::select! {
             written = server.0.write_all(&flood) => panic!("{written:?}"),
             () = ms(500) => {}

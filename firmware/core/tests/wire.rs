@@ -172,7 +172,7 @@ async fn a_far_end_that_reads_nothing_costs_answers_not_the_stop() {
         port.read_exact(&mut hello).await.unwrap();
         port.write_all(b"Vibrate:20;").await.unwrap();
         for _ in 0..8 {
-            port.write_all(b"Battery;DeviceType;").await.unwrap();
+            port.write_all(b"Battery;Vibrate:20;").await.unwrap();
         }
         let start = Instant::now();
         while pins.at("V0") != 0 {

@@ -57,7 +57,10 @@ impl Dial for Network {
         Some(FromTokio::new(stream))
     }
 
-    async fn hang_up(stream: Self::Stream<'_>) {
+    async fn hang_up<'s>(stream: Self::Stream<'s>)
+    where
+        Self: 's,
+    {
         drop(stream);
     }
 }

@@ -115,6 +115,13 @@ fn turning_off_stops_the_motors_and_nothing_counts_behind_it() {
 }
 
 #[test]
+fn whoever_asks_what_it_is_begins_anew() {
+    let mut d = Lovense::new(&EDGE, ignored);
+    assert_eq!(say(&mut d, b"Vibrate:20;DeviceType;"), "OK;P:11:AABBCCDDEEFF;");
+    assert!(!d.is_on());
+}
+
+#[test]
 fn a_stop_forgets_half_a_command() {
     let mut d = Lovense::new(&HUSH, ignored);
     say(&mut d, b"Vibrate:20;Vibr");

@@ -56,7 +56,10 @@ impl Dial for TestDial {
         Some(FromTokio::new(near))
     }
 
-    async fn hang_up(stream: Self::Stream<'_>) {
+    async fn hang_up<'s>(stream: Self::Stream<'s>)
+    where
+        Self: 's,
+    {
         drop(stream);
     }
 }
