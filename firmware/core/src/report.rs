@@ -160,9 +160,10 @@ impl fmt::Display for Loss<'_> {
 
 /// A stranger chose this text and a terminal will show it: no control characters.
 fn plain(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    text.chars()
-        .flat_map(char::escape_debug)
-        .try_for_each(|c| fmt::Write::write_char(f, c))
+    text.chars().try_for_each(|c| match c {
+        '"' | '\'' | '\\' => fmt::Write::write_char(f, c),
+        c => write!(f, "{}", c.escape_debug()),
+    })
 }
 
 #[cfg(test)]
@@ -173,11 +174,11 @@ mod tests {
     fn a_refusal_is_told_in_words_and_cannot_move_a_cursor() {
         let refused = Report::Refused {
             code: 4001,
-            reason: "no such\u{1b}[2J name",
+            reason: "no such\u{1b}[2J \"name\"",
         };
         assert_eq!(
             refused.to_string(),
-            "refused 4001 (identifier unknown): no such\\u{1b}[2J name"
+            "refused 4001 (identifier unknown): no such\\u{1b}[2J \"name\""
         );
     }
 }
