@@ -225,6 +225,8 @@ mod tests {
             let mut flash = Flash::new();
             let (mut store, _) = Store::open(&mut flash, START, &ESP32C3).unwrap();
             store.save(&old).unwrap();
+            // As after a restart: which place is next is read from the flash.
+            let (mut store, _) = Store::open(store.flash, START, &ESP32C3).unwrap();
             store.flash.left = left;
             let saved = store.save(&new).is_ok();
             let (_, loaded) = Store::open(&mut flash, START, &ESP32C3).unwrap();
