@@ -3,17 +3,16 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+// What devices must know too stands in a crate that their firmware shares.
+pub use wsdm_protocol::{CLOSE_REASON_MAX_BYTES, HANDSHAKE_MAX_BYTES};
+
 /// Where devices connect: the port of the protocol's page, on loopback until somebody edits it.
-pub const DEVICE_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 54817);
+pub const DEVICE_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), wsdm_protocol::PORT);
 /// Where Buttplug clients connect: the port that every Buttplug app tries first.
 pub const CLIENT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 12345);
 /// The name that Buttplug clients show for this server.
 pub const SERVER_NAME: &str = "wsdm-gateway";
 
-/// A handshake is one line of JSON; firmware adds a few keys of its own, not kilobytes.
-pub const HANDSHAKE_MAX_BYTES: usize = 4 * 1024;
-/// An identifier or an address is a name that people type.
-pub const HANDSHAKE_FIELD_MAX_BYTES: usize = 256;
 /// From the TCP accept to the end of the handshake. A board on bad Wi-Fi takes 2 s.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_millis(5_000);
 /// Between two pings of a device or a client; after two of them without a sound it is gone.
@@ -57,9 +56,6 @@ pub const LINGER: Duration = Duration::from_micros(50);
 /// Frames from upstream that a session writes before the device has its turn.
 pub const UPSTREAM_BURST: usize = 32;
 
-/// A close reason on the wire: a control frame holds 125 bytes, two of them are the code (RFC 6455, 5.5.1).
-pub const CLOSE_REASON_MAX_BYTES: usize = 123;
-
 /// How often the system's ports are looked at: a board that is plugged in appears within a second.
 pub const PORT_POLL: Duration = Duration::from_millis(250);
 /// Bits a second of a serial port: what most sketches open theirs with.
@@ -70,8 +66,6 @@ pub const IDLE_MS_DEFAULT: u64 = 20;
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two newlines that ask a board to introduce itself.
 pub const HELLO_ASK_PAUSE: Duration = Duration::from_millis(300);
-/// What a board may ask for as the silence after which it wants a sign of life, in milliseconds.
-pub const KEEPALIVE_RANGE_MS: std::ops::RangeInclusive<u64> = 20..=60_000;
 
 /// A board's connection that lasted this long was a good one.
 pub const GOOD_AFTER: Duration = Duration::from_secs(5);

@@ -7,14 +7,13 @@
 use std::fmt;
 
 use serde::Serialize;
+pub use wsdm_protocol::VERSION as PROTOCOL_VERSION;
+use wsdm_protocol::{FieldError, check_address, check_identifier, key};
 
-use crate::defaults::{HANDSHAKE_FIELD_MAX_BYTES, HANDSHAKE_MAX_BYTES};
-
-/// The only version of the protocol that exists; any other is refused, as its page says.
-pub const PROTOCOL_VERSION: u64 = 0;
+use crate::defaults::HANDSHAKE_MAX_BYTES;
 
 macro_rules! checked_text {
-    ($(#[$doc:meta])* $name:ident, $field:literal) => {
+    ($(#[$doc:meta])* $name:ident, $check:path) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
         #[serde(transparent)]
@@ -24,18 +23,10 @@ macro_rules! checked_text {
             /// Takes text that is neither empty nor over 256 bytes.
             ///
             /// # Errors
-            /// [`HandshakeError::Empty`] or [`HandshakeError::TooLong`], naming this field.
+            /// [`HandshakeError::Field`], naming this field.
             pub fn new(text: impl Into<String>) -> Result<Self, HandshakeError> {
                 let text = text.into();
-                if text.is_empty() {
-                    return Err(HandshakeError::Empty($field));
-                }
-                if text.len() > HANDSHAKE_FIELD_MAX_BYTES {
-                    return Err(HandshakeError::TooLong {
-                        field: $field,
-                        len: text.len(),
-                    });
-                }
+                $check(&text)?;
                 Ok(Self(text))
             }
 
@@ -63,12 +54,12 @@ macro_rules! checked_text {
 checked_text!(
     /// What a device is: equals, case and all, the name of a `websocket` specifier in the UDCF.
     Identifier,
-    "identifier"
+    check_identifier
 );
 checked_text!(
     /// Which device it is: the same text every time this one device connects.
     Address,
-    "address"
+    check_address
 );
 
 /// A handshake that holds: no field is missing, empty or oversize, and the version is 0.
@@ -107,17 +98,9 @@ pub enum HandshakeError {
         /// What belongs there.
         wanted: &'static str,
     },
-    /// An empty string.
-    #[error("the handshake's \"{0}\" is empty")]
-    Empty(&'static str),
-    /// A string over [`HANDSHAKE_FIELD_MAX_BYTES`].
-    #[error("the handshake's \"{field}\" has {len} bytes, at most {HANDSHAKE_FIELD_MAX_BYTES} are taken")]
-    TooLong {
-        /// The field's name on the wire.
-        field: &'static str,
-        /// Its length in bytes.
-        len: usize,
-    },
+    /// A string that is empty, or too long.
+    #[error("{0}")]
+    Field(#[from] FieldError),
     /// A version that this gateway does not speak.
     #[error("protocol version {0} is not spoken here, only version 0")]
     Version(u64),
@@ -178,11 +161,13 @@ impl Handshake {
                 wanted: "a string",
             }),
         };
-        let identifier = Identifier::new(string("identifier")?)?;
-        let address = Address::new(string("address")?)?;
-        let version = object.get("version").ok_or(HandshakeError::Missing("version"))?;
+        let identifier = Identifier::new(string(key::IDENTIFIER)?)?;
+        let address = Address::new(string(key::ADDRESS)?)?;
+        let version = object
+            .get(key::VERSION)
+            .ok_or(HandshakeError::Missing(key::VERSION))?;
         let version = version.as_u64().ok_or(HandshakeError::WrongType {
-            field: "version",
+            field: key::VERSION,
             found: match version {
                 serde_json::Value::Number(_) => "not an unsigned integer",
                 other => kind(other),
@@ -197,12 +182,14 @@ impl Handshake {
 
     /// The JSON that [`Handshake::parse`] reads.
     pub fn encode(&self) -> String {
-        serde_json::json!({
-            "identifier": self.identifier.as_str(),
-            "address": self.address.as_str(),
-            "version": self.version,
-        })
-        .to_string()
+        let mut text = String::new();
+        wsdm_protocol::Handshake {
+            identifier: self.identifier.as_str(),
+            address: self.address.as_str(),
+        }
+        .write(&mut text)
+        .expect("a String takes everything");
+        text
     }
 }
 
@@ -229,7 +216,7 @@ mod tests {
     #[test]
     fn each_fault_is_told_apart() {
         use HandshakeError as E;
-        let long = "x".repeat(HANDSHAKE_FIELD_MAX_BYTES + 1);
+        let long = "x".repeat(wsdm_protocol::FIELD_MAX_BYTES + 1);
         let cases: Vec<(String, E)> = vec![
             ("[]".into(), E::NotAnObject("an array")),
             (r#"{"address":"b","version":0}"#.into(), E::Missing("identifier")),
@@ -240,11 +227,11 @@ mod tests {
             ),
             (
                 r#"{"identifier":"","address":"b","version":0}"#.into(),
-                E::Empty("identifier"),
+                FieldError::Empty("identifier").into(),
             ),
             (
                 r#"{"identifier":"a","address":"","version":0}"#.into(),
-                E::Empty("address"),
+                FieldError::Empty("address").into(),
             ),
             (
                 r#"{"identifier":"a","address":"b","version":1}"#.into(),
@@ -252,10 +239,11 @@ mod tests {
             ),
             (
                 format!(r#"{{"identifier":"{long}","address":"b","version":0}}"#),
-                E::TooLong {
+                FieldError::TooLong {
                     field: "identifier",
                     len: long.len(),
-                },
+                }
+                .into(),
             ),
             (
                 r#"{"identifier":7,"address":"b","version":0}"#.into(),

@@ -9,8 +9,9 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
+use wsdm_protocol::{keepalive_in_range, key};
 
-use crate::defaults::{HANDSHAKE_MAX_BYTES, HELLO_ASK_PAUSE, HELLO_TIMEOUT, KEEPALIVE_RANGE_MS};
+use crate::defaults::{HANDSHAKE_MAX_BYTES, HELLO_ASK_PAUSE, HELLO_TIMEOUT};
 use crate::handshake::{Address, Handshake};
 
 /// What a board said of itself.
@@ -72,12 +73,10 @@ impl Hello {
         let mut value: serde_json::Value = serde_json::from_str(text.trim()).ok()?;
         let object = value.as_object_mut()?;
         object
-            .entry("address")
+            .entry(key::ADDRESS)
             .or_insert_with(|| fallback.as_str().into());
-        let keepalive = object.get("keepalive_ms").and_then(serde_json::Value::as_u64);
-        let keepalive = keepalive.map(|ms| {
-            Duration::from_millis(ms.clamp(*KEEPALIVE_RANGE_MS.start(), *KEEPALIVE_RANGE_MS.end()))
-        });
+        let keepalive = object.get(key::KEEPALIVE_MS).and_then(serde_json::Value::as_u64);
+        let keepalive = keepalive.map(|ms| Duration::from_millis(keepalive_in_range(ms)));
         match Handshake::from_object(object) {
             Ok(handshake) => Some(Self { handshake, keepalive }),
             Err(e) => {

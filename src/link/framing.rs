@@ -61,8 +61,6 @@ pub enum ByteOrder {
     Little,
 }
 
-/// The keys with which a hello line may begin.
-const HELLO_KEYS: &[&[u8]] = &[b"identifier", b"address", b"version", b"keepalive_ms"];
 /// How much of a frame over the limit people are shown.
 const SHOWN_BYTES: usize = 32;
 
@@ -365,8 +363,8 @@ impl Pause {
 
 /// Whether text begins as a hello line does, as far as it is there.
 fn begins_like_hello(text: &[u8]) -> bool {
-    HELLO_KEYS.iter().any(|key| {
-        let wanted = [b"{\"", *key, b"\""].concat();
+    wsdm_protocol::key::ALL.iter().any(|key| {
+        let wanted = [b"{\"", key.as_bytes(), b"\""].concat();
         let both = text.len().min(wanted.len());
         text[..both] == wanted[..both]
     })

@@ -1,0 +1,100 @@
+// A vibrator over Bluetooth Low Energy, on an ESP32 that has it (classic, S3, C3, C6): Nordic's serial service (NUS),
+// with the BLE library that comes with the ESP32 core from version 3 on. Apps see a Lovense Hush.
+
+#include <BLE2902.h>
+#include <BLEDevice.h>
+#include <BLEServer.h>
+#include <WsdmDevice.h>
+
+#define NAME "DIY-vibrator"
+#define MOTOR_PIN 4
+
+#define NUS_SERVICE "6E400001-B5A3-F393-E0A9-E50E24DCCA9E"
+#define NUS_RECEIVE "6E400002-B5A3-F393-E0A9-E50E24DCCA9E"
+#define NUS_TRANSMIT "6E400003-B5A3-F393-E0A9-E50E24DCCA9E"
+
+// The service as a Stream. What is written waits for flush(), and leaves in notifications of 20 bytes, which fit
+// every connection. Bytes are received on Bluetooth's task and read on the sketch's.
+class Nus final : public Stream, public BLEServerCallbacks, public BLECharacteristicCallbacks {
+ public:
+  void begin() {
+    BLEDevice::init(NAME);
+    BLEServer* server = BLEDevice::createServer();
+    server->setCallbacks(this);
+    BLEService* service = server->createService(NUS_SERVICE);
+    _transmit = service->createCharacteristic(NUS_TRANSMIT, BLECharacteristic::PROPERTY_NOTIFY);
+    _transmit->addDescriptor(new BLE2902());
+    BLECharacteristic* receive = service->createCharacteristic(
+        NUS_RECEIVE, BLECharacteristic::PROPERTY_WRITE | BLECharacteristic::PROPERTY_WRITE_NR);
+    receive->setCallbacks(this);
+    service->start();
+    server->getAdvertising()->addServiceUUID(NUS_SERVICE);
+    server->getAdvertising()->start();
+  }
+
+  // Whether the other end has gone since this was asked last.
+  bool hasGone() {
+    const bool gone = _gone;
+    _gone = false;
+    return gone;
+  }
+
+  using Print::write;
+  size_t write(uint8_t byte) override {
+    _out[_outLength++] = byte;
+    if (_outLength == sizeof(_out)) flush();
+    return 1;
+  }
+  void flush() override {
+    if (_outLength > 0 && _connected) {
+      _transmit->setValue(_out, _outLength);
+      _transmit->notify();
+    }
+    _outLength = 0;
+  }
+  int available() override { return static_cast<uint16_t>(_head - _tail); }
+  int read() override { return available() > 0 ? _in[_tail++ % sizeof(_in)] : -1; }
+  int peek() override { return available() > 0 ? _in[_tail % sizeof(_in)] : -1; }
+
+  void onConnect(BLEServer*) override { _connected = true; }
+  void onDisconnect(BLEServer* server) override {
+    _connected = false;
+    _gone = true;
+    server->getAdvertising()->start();
+  }
+  void onWrite(BLECharacteristic* receive) override {
+    const uint8_t* bytes = receive->getData();
+    for (size_t i = 0; i < receive->getLength(); i++) {
+      // What does not fit is lost, and the command that it was part of answered with ERR.
+      if (static_cast<uint16_t>(_head - _tail) == sizeof(_in)) return;
+      _in[_head % sizeof(_in)] = bytes[i];
+      _head = _head + 1;
+    }
+  }
+
+ private:
+  BLECharacteristic* _transmit = nullptr;
+  volatile bool _connected = false;
+  volatile bool _gone = false;
+  uint8_t _out[20];
+  uint8_t _outLength = 0;
+  uint8_t _in[256];
+  volatile uint16_t _head = 0, _tail = 0;
+};
+
+Nus nus;
+WsdmPwm motor(MOTOR_PIN);
+WsdmOutput* const motors[] = {&motor};
+WsdmLovense vibrator(motors);
+WsdmSerial gateway(nus, vibrator);
+
+void setup() {
+  nus.begin();
+  gateway.begin("LVSDevice");
+}
+
+void loop() {
+  if (nus.hasGone()) gateway.lost();
+  gateway.loop();
+  nus.flush();
+}

@@ -1,0 +1,57 @@
+// A stroker on an ESP32 (classic, S2, S3, C3, C6), over Wi-Fi: a servo for the stroke, a motor for vibration. It
+// speaks TCode v0.3.
+//
+// The servo has a supply of its own, with its ground joined to the board's. At start nobody knows where it stands: it
+// goes to its middle at its own speed. Keep clear of it.
+
+#include <WiFi.h>
+#include <WsdmDevice.h>
+
+// Yours. A build may set them too.
+#ifndef WIFI_SSID
+#define WIFI_SSID "my network"
+#define WIFI_PASSWORD "its password"
+#endif
+#ifndef GATEWAY_HOST
+#define GATEWAY_HOST "192.168.1.20"  // run it with --device-listen 0.0.0.0:54817
+#define GATEWAY_PORT 54817
+#define GATEWAY_TOKEN nullptr  // or "...", as its configuration says
+#endif
+#ifndef IDENTIFIER
+#define IDENTIFIER "TCodeDevice"
+#endif
+#define SERVO_PIN 5
+#define MOTOR_PIN 4
+
+WiFiClient client;
+WsdmServo servo(SERVO_PIN);
+WsdmPwm motor(MOTOR_PIN);
+WsdmAxis axes[] = {
+    // Not the last tenth at either end, and never faster than three strokes' length a second.
+    WsdmAxis("L0", servo, 1000, 9000, 300),
+    WsdmAxis("V0", motor),
+};
+WsdmTcode stroker(axes);
+WsdmWebsocket gateway(client, stroker);
+char address[13] = "";
+
+void report(WsdmReport what, uint16_t code, const char* reason) {
+  wsdmPrintReport(Serial, what, code, reason);
+}
+
+void setup() {
+  Serial.begin(115200);
+  WiFi.mode(WIFI_STA);
+  // Dozing between beacons costs up to 300 ms a command.
+  WiFi.setSleep(false);
+  WiFi.begin(WIFI_SSID, WIFI_PASSWORD);
+  uint8_t mac[6];
+  WiFi.macAddress(mac);
+  snprintf(address, sizeof(address), "%02X%02X%02X%02X%02X%02X", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+  gateway.onReport(report);
+  gateway.begin(GATEWAY_HOST, GATEWAY_PORT, IDENTIFIER, address, GATEWAY_TOKEN);
+}
+
+void loop() {
+  gateway.loop();
+}

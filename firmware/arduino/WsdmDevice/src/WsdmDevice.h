@@ -1,0 +1,18 @@
+// A device of your own for the Buttplug world: over a websocket, a serial port or Bluetooth.
+//
+//   link        WsdmWebsocket (any Arduino Client), WsdmSerial (any Stream)
+//   protocol    WsdmLovense, WsdmTcode: what bytes mean; the same for every link
+//   output      WsdmPwm, WsdmServo, or a class of your own: what moves
+
+#ifndef WSDM_DEVICE_H
+#define WSDM_DEVICE_H
+
+#include "WsdmLovense.h"
+#include "WsdmOutput.h"
+#include "WsdmPwm.h"
+#include "WsdmSerial.h"
+#include "WsdmServo.h"
+#include "WsdmTcode.h"
+#include "WsdmWebsocket.h"
+
+#endif

@@ -1,0 +1,11 @@
+// Who the device is, as JSON: the first message on a websocket, the hello line on a wire.
+
+#ifndef WSDM_HANDSHAKE_H
+#define WSDM_HANDSHAKE_H
+
+#include <Arduino.h>
+
+// An address that is null is left out; so is a keepalive of 0.
+void wsdmPrintHandshake(Print& out, const char* identifier, const char* address, uint16_t keepaliveMs);
+
+#endif

@@ -1,0 +1,147 @@
+#include "WsdmLovense.h"
+
+#include <Arduino.h>
+#include <string.h>
+
+// The firmware that it claims to have; from version 3 on, all models speak as here.
+#define FIRMWARE "11"
+static const uint8_t STEPS = 20;
+
+// A level and nothing else, or -1.
+static int8_t parseLevel(const char* text, const char* end) {
+  uint8_t level = 0;
+  if (text == end) return -1;
+  for (; text != end; text++) {
+    if (*text < '0' || *text > '9') return -1;
+    level = level * 10 + (*text - '0');
+    if (level > STEPS) return -1;
+  }
+  return level;
+}
+
+static int8_t parseLevel(const char* text) { return parseLevel(text, text + strlen(text)); }
+
+void WsdmLovense::begin(uint32_t) {
+  for (uint8_t i = 0; i < _count; i++) _motors[i]->begin();
+  stopMotors();
+}
+
+void WsdmLovense::receive(char byte, uint32_t, WsdmReplies& replies) {
+  const bool space = byte == ' ' || byte == '\r' || byte == '\n' || byte == '\t';
+  if (byte != ';') {
+    // White space before a command, as terminals send it, is none of it.
+    if (space && !inCommand()) return;
+    const bool text = space || (byte > ' ' && byte <= '~');
+    if (text && _length < sizeof(_text) - 1) {
+      _text[_length++] = byte;
+    } else {
+      _tooLong = true;
+    }
+    return;
+  }
+  while (_length > 0 && _text[_length - 1] <= ' ') _length--;
+  _text[_length] = 0;
+  if (_tooLong) {
+    replies.reply("ERR;", 4);
+  } else if (_length > 0) {
+    command(replies);
+  }
+  _length = 0;
+  _tooLong = false;
+}
+
+void WsdmLovense::command(WsdmReplies& replies) {
+  char answer[WSDM_REPLY_MAX];
+  strcpy(answer, "OK;");
+  if (strcmp(_text, "DeviceType") == 0) {
+    // Whoever asks has just connected, and knows nothing of motors that run. A board on a wire that is not restarted
+    // with its gateway may not have noticed that there is another one.
+    stopMotors();
+    answer[0] = _model;
+    strcpy(answer + 1, ":" FIRMWARE ":");
+    strncat(answer, _mac, sizeof(answer) - 8);
+    strcat(answer, ";");
+  } else if (strcmp(_text, "Battery") == 0) {
+    utoa(_battery, answer, 10);
+    strcat(answer, ";");
+  } else if (strcmp(_text, "Status:1") == 0) {
+    strcpy(answer, "2;");
+  } else if (strcmp(_text, "GetBatch") == 0) {
+    strcpy(answer, "240131;");
+  } else if (strcmp(_text, "GetLight") == 0) {
+    strcpy(answer, _light ? "Light:1;" : "Light:0;");
+  } else if (strcasecmp(_text, "Light:on") == 0 && _text[0] == 'L') {
+    _light = true;
+  } else if (strcasecmp(_text, "Light:off") == 0 && _text[0] == 'L') {
+    _light = false;
+  } else if (strcmp(_text, "GetAS") == 0) {
+    // So misspelt by the real ones.
+    strcpy(answer, "AutoSwith:1:0;");
+  } else if (strcmp(_text, "PowerOff") == 0) {
+    stopMotors();
+    _off = true;
+  } else if (strncmp(_text, "Vibrate", 7) == 0 && vibrate(_text + 7)) {
+  } else if (strncmp(_text, "Mply:", 5) == 0 && multiply(_text + 5)) {
+  } else {
+    strcpy(answer, "ERR;");
+  }
+  replies.reply(answer, strlen(answer));
+}
+
+// ":10" for all motors, "2:10" for one.
+bool WsdmLovense::vibrate(const char* rest) {
+  uint8_t from = 0, to = _count;
+  if (*rest >= '1' && *rest <= '9') {
+    from = *rest++ - '1';
+    to = from + 1;
+    if (to > _count) return false;
+  }
+  if (*rest++ != ':') return false;
+  const int8_t level = parseLevel(rest);
+  if (level < 0) return false;
+  for (uint8_t i = from; i < to; i++) set(i, level);
+  return true;
+}
+
+// "10:-1": a level for each motor in turn; -1 leaves one as it is.
+bool WsdmLovense::multiply(const char* rest) {
+  int8_t levels[WSDM_LOVENSE_MOTORS];
+  uint8_t given = 0;
+  for (;;) {
+    const char* end = strchr(rest, ':');
+    const char* stop = end ? end : rest + strlen(rest);
+    if (given == _count) return false;
+    const bool keep = stop - rest == 2 && rest[0] == '-' && rest[1] == '1';
+    levels[given] = parseLevel(rest, stop);
+    if (levels[given] < 0 && !keep) return false;
+    given++;
+    if (!end) break;
+    rest = end + 1;
+  }
+  for (uint8_t i = 0; i < given; i++) {
+    if (levels[i] >= 0) set(i, levels[i]);
+  }
+  return true;
+}
+
+void WsdmLovense::set(uint8_t motor, uint8_t level) {
+  _levels[motor] = level;
+  _motors[motor]->set(level * (WSDM_FULL / STEPS));
+}
+
+bool WsdmLovense::isOn(uint32_t) const {
+  for (uint8_t i = 0; i < _count; i++) {
+    if (_levels[i] > 0) return true;
+  }
+  return false;
+}
+
+void WsdmLovense::stopMotors() {
+  for (uint8_t i = 0; i < _count; i++) set(i, 0);
+}
+
+void WsdmLovense::stop(uint32_t) {
+  stopMotors();
+  _length = 0;
+  _tooLong = false;
+}

@@ -1,0 +1,54 @@
+// The Lovense protocol, from the device's side: words with arguments between colons, a semicolon at the end.
+
+#ifndef WSDM_LOVENSE_H
+#define WSDM_LOVENSE_H
+
+#include "WsdmOutput.h"
+#include "WsdmProtocol.h"
+
+// The protocol numbers up to three vibrators.
+static const uint8_t WSDM_LOVENSE_MOTORS = 3;
+
+class WsdmLovense final : public WsdmProtocol {
+ public:
+  // `model` is the letter by which apps know what it is: 'Z' is a Hush, one motor; 'P' an Edge, two. `mac` is what it
+  // answers as its own address: twelve hexadecimal digits.
+  template <uint8_t Count>
+  explicit WsdmLovense(WsdmOutput* const (&motors)[Count], char model = 'Z', const char* mac = "0000DEADBEEF")
+      : _motors(motors), _count(Count), _model(model), _mac(mac) {
+    static_assert(Count >= 1 && Count <= WSDM_LOVENSE_MOTORS, "one to three motors");
+  }
+
+  // In percent. Until it is called, the battery is full.
+  void battery(uint8_t percent) { _battery = percent > 100 ? 100 : percent; }
+
+  void begin(uint32_t now) override;
+  void receive(char byte, uint32_t now, WsdmReplies& replies) override;
+  bool inCommand() const override { return _length > 0 || _tooLong; }
+  void tick(uint32_t) override {}
+  bool isOn(uint32_t) const override;
+  void stop(uint32_t now) override;
+  bool poweredOff() const override { return _off; }
+
+ private:
+  void command(WsdmReplies& replies);
+  bool vibrate(const char* rest);
+  bool multiply(const char* rest);
+  void set(uint8_t motor, uint8_t level);
+  void stopMotors();
+
+  WsdmOutput* const* _motors;
+  uint8_t _count;
+  char _model;
+  const char* _mac;
+  uint8_t _battery = 100;
+  uint8_t _levels[WSDM_LOVENSE_MOTORS] = {};
+  bool _light = true;
+  bool _off = false;
+  // A command; the longest that is known has 13 bytes.
+  char _text[24];
+  uint8_t _length = 0;
+  bool _tooLong = false;
+};
+
+#endif

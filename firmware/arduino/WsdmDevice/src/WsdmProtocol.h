@@ -1,0 +1,43 @@
+// What bytes mean to a device. No link and no clock of its own: the same bytes at the same times do the same,
+// whatever they came by and however they were cut.
+
+#ifndef WSDM_PROTOCOL_H
+#define WSDM_PROTOCOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Where answers go: each call is one frame, of at most WSDM_REPLY_MAX bytes.
+class WsdmReplies {
+ public:
+  virtual void reply(const char* bytes, size_t length) = 0;
+
+ protected:
+  ~WsdmReplies() = default;
+};
+
+// What fits a small websocket frame, and more than any answer needs.
+static const size_t WSDM_REPLY_MAX = 64;
+
+class WsdmProtocol {
+ public:
+  // Called once, before anything else: everything off.
+  virtual void begin(uint32_t now) = 0;
+  // The next byte that the gateway sent. `now` is millis().
+  virtual void receive(char byte, uint32_t now, WsdmReplies& replies) = 0;
+  // Whether it holds the beginning of a command.
+  virtual bool inCommand() const = 0;
+  // Moves what is on its way. Called as often as possible.
+  virtual void tick(uint32_t now) = 0;
+  // Whether something runs or moves that must end when control ends.
+  virtual bool isOn(uint32_t now) const = 0;
+  // Control is lost: everything off, positions stay where they are, half a command is forgotten.
+  virtual void stop(uint32_t now) = 0;
+  // It was told to turn itself off.
+  virtual bool poweredOff() const { return false; }
+
+ protected:
+  ~WsdmProtocol() = default;
+};
+
+#endif

@@ -1,0 +1,46 @@
+// A device on a wire, or on whatever else looks like one: a USB port, Bluetooth's serial service.
+//
+// It says who it is in one line of JSON, so that nobody has to configure that. While an app has control, the gateway
+// sends at least a newline every `keepaliveMs`; four times as long without a byte, and the device stops.
+
+#ifndef WSDM_SERIAL_H
+#define WSDM_SERIAL_H
+
+#include <Arduino.h>
+
+#include "WsdmProtocol.h"
+
+// A gateway that was started anew asks every 300 ms. Less than that, so that asking can be told from a sign of life.
+static const uint16_t WSDM_KEEPALIVE_MS = 200;
+
+class WsdmSerial final : private WsdmReplies {
+ public:
+  WsdmSerial(Stream& stream, WsdmProtocol& protocol) : _stream(stream), _protocol(protocol) {}
+
+  // Sets the outputs up and says hello. `identifier` says what the device is, as the gateway's UDCF names it. `address`
+  // says which one it is; without it the gateway takes the board's USB serial number, or the name of its port. Both
+  // are kept by reference.
+  void begin(const char* identifier, const char* address = nullptr, uint16_t keepaliveMs = WSDM_KEEPALIVE_MS);
+  // To be called as often as possible: an Uno holds 64 bytes, which is 5 ms at 115,200 baud.
+  void loop();
+  // For links that know by themselves that the other end is gone.
+  void lost();
+
+ private:
+  void reply(const char* bytes, size_t length) override;
+  void hello();
+  void newline(uint32_t now);
+
+  Stream& _stream;
+  WsdmProtocol& _protocol;
+  const char* _identifier = "";
+  const char* _address = nullptr;
+  uint16_t _keepaliveMs = WSDM_KEEPALIVE_MS;
+  uint32_t _heard = 0;
+  // It was sent something that is no newline.
+  bool _spokenTo = false;
+  // Nothing was heard for the watchdog's time, and what that means is done.
+  bool _silent = false;
+};
+
+#endif

@@ -1,0 +1,392 @@
+#include "WsdmWebsocket.h"
+
+#include <string.h>
+
+#include "WsdmHandshake.h"
+#include "WsdmRandom.h"
+
+// Between two pings while an output is on.
+static const uint16_t PING_MS = 250;
+// While everything is off there is no hurry: only to find out that the other end is gone.
+static const uint16_t IDLE_PING_MS = 2500;
+// Silent for this long, the connection is given up. Wi-Fi has its pauses, and a new connection is dearer than waiting.
+static const uint16_t DEAD_MS = 6000;
+// From the TCP connection to the end of the upgrade.
+static const uint16_t UPGRADE_MS = 5000;
+// An answer to the upgrade has no more bytes than this.
+static const uint16_t UPGRADE_BYTES = 2048;
+// The pauses between two tries: doubled from the first to the longest, and each shortened at random by up to a half, so
+// that devices that lost the same gateway do not all return at once.
+static const uint16_t FIRST_PAUSE_MS = 500;
+static const uint16_t LONGEST_PAUSE_MS = 30000;
+// What was refused is refused again until somebody changes something.
+static const uint16_t REFUSED_PAUSE_MS = 5000;
+// A connection that lasted this long was a good one.
+static const uint16_t GOOD_MS = 5000;
+// A longer message is none that a device is sent.
+static const uint32_t MESSAGE_BYTES = 65536;
+
+enum Opcode : uint8_t { CONTINUATION = 0, TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10 };
+
+// Gathers what is printed: a Client makes a packet of every write.
+class Gathered : public Print {
+ public:
+  explicit Gathered(Client& client) : _client(client) {}
+
+  size_t write(uint8_t byte) override {
+    _bytes[_length++] = byte;
+    if (_length == sizeof(_bytes)) pass();
+    return 1;
+  }
+  using Print::write;
+
+  bool pass() {
+    if (_length > 0 && _client.write(_bytes, _length) != _length) _failed = true;
+    _length = 0;
+    return !_failed;
+  }
+
+ private:
+  Client& _client;
+  uint8_t _bytes[96];
+  uint8_t _length = 0;
+  bool _failed = false;
+};
+
+// Says how long something is before it is sent.
+class Counted : public Print {
+ public:
+  size_t write(uint8_t) override {
+    count++;
+    return 1;
+  }
+  using Print::write;
+  uint16_t count = 0;
+};
+
+// Masks what is printed, as a client must.
+class Masked : public Print {
+ public:
+  explicit Masked(Print& out) : _out(out) {
+    const uint32_t mask = wsdmRandom();
+    memcpy(_mask, &mask, 4);
+    for (uint8_t i = 0; i < 4; i++) _out.write(_mask[i]);
+  }
+
+  size_t write(uint8_t byte) override { return _out.write(static_cast<uint8_t>(byte ^ _mask[_at++ & 3])); }
+  using Print::write;
+
+ private:
+  Print& _out;
+  uint8_t _mask[4];
+  uint8_t _at = 0;
+};
+
+void WsdmWebsocket::begin(const char* host, uint16_t port, const char* identifier, const char* address,
+                          const char* token) {
+  _host = host;
+  _port = port;
+  _identifier = identifier;
+  _address = address;
+  _token = token;
+  _state = WAITING;
+  _pauseMs = 0;
+  _since = millis();
+  _protocol.begin(_since);
+}
+
+void WsdmWebsocket::loop() {
+  uint32_t now = millis();
+  if (_state == WAITING && static_cast<int32_t>(now - _since) >= 0) connect(now);
+  // Not for ever: a gateway that floods must not keep the outputs from being moved on, and the watch from being kept.
+  for (uint8_t turn = 0; turn < 4 && _state != WAITING && _state != OFF && _client.available() > 0; turn++) {
+    uint8_t bytes[64];
+    const int got = _client.read(bytes, sizeof(bytes));
+    if (got <= 0) break;
+    now = millis();
+    _heard = now;
+    for (int i = 0; i < got && _state != WAITING && _state != OFF; i++) {
+      if (_state == OPEN) {
+        frameByte(bytes[i], now);
+      } else {
+        upgradeByte(bytes[i], now);
+      }
+    }
+  }
+  now = millis();
+  if (_state != WAITING && _state != OFF) keepWatch(now);
+  _protocol.tick(now);
+}
+
+void WsdmWebsocket::keepWatch(uint32_t now) {
+  if (_protocol.poweredOff()) {
+    const uint8_t goodbye[] = {1000 >> 8, 1000 & 0xFF};
+    send(CLOSE, goodbye, sizeof(goodbye));
+    return end(WsdmReport::POWERED_OFF, 0, "told to", now);
+  }
+  const bool gone = !_client.connected() && _client.available() <= 0;
+  if (_state == REFUSED) {
+    // The body says why, and ends with the connection.
+    if (gone || _answered >= sizeof(_buffer) - 1 || now - _since >= UPGRADE_MS) {
+      _buffer[_length] = 0;
+      end(WsdmReport::CLOSED, _status, _buffer, now);
+    }
+    return;
+  }
+  if (gone) return end(WsdmReport::LOST, 0, "the connection broke off", now);
+  if (_state == UPGRADING) {
+    if (now - _since >= UPGRADE_MS) end(WsdmReport::LOST, 0, "no answer to the upgrade", now);
+    return;
+  }
+  const uint32_t silent = now - _heard;
+  const bool on = _protocol.isOn(now);
+  if (on && silent >= _watchdogMs) {
+    _protocol.stop(now);
+    report(WsdmReport::WATCHDOG, silent, "nothing was heard, everything is stopped");
+  }
+  if (silent >= DEAD_MS) return end(WsdmReport::LOST, 0, "nothing was heard", now);
+  if (now - _pinged >= (on ? PING_MS : IDLE_PING_MS)) {
+    _pinged = now;
+    if (!send(PING, nullptr, 0)) end(WsdmReport::LOST, 0, "the connection takes nothing", now);
+  }
+}
+
+void WsdmWebsocket::connect(uint32_t now) {
+  _length = 0;
+  _status = 0;
+  _answered = 0;
+  _accepted = false;
+  _part = OPCODE;
+  _inMessage = false;
+  if (!_client.connect(_host, _port)) return end(WsdmReport::LOST, 0, "nothing answers at this address", now);
+  _state = UPGRADING;
+  _since = _heard = _pinged = millis();
+  request();
+}
+
+void WsdmWebsocket::request() {
+  uint8_t key[WSDM_KEY_BYTES];
+  for (uint8_t i = 0; i < sizeof(key); i += 4) {
+    const uint32_t random = wsdmRandom();
+    memcpy(key + i, &random, 4);
+  }
+  char text[WSDM_KEY_TEXT];
+  wsdmBase64(key, sizeof(key), text);
+  wsdmAccept(text, _accept);
+  Gathered out(_client);
+  out.print(F("GET /"));
+  if (_token) {
+    out.print(F("?token="));
+    for (const char* at = _token; *at; at++) {
+      // As it is: the gateway compares it so. But for what would end the request line, or never arrive.
+      const uint8_t byte = *at;
+      if (byte <= ' ' || byte >= 127 || byte == '#') {
+        out.print('%');
+        if (byte < 16) out.print('0');
+        out.print(byte, HEX);
+      } else {
+        out.write(byte);
+      }
+    }
+  }
+  out.print(F(" HTTP/1.1\r\nHost: "));
+  out.print(_host);
+  out.print(':');
+  out.print(_port);
+  out.print(F("\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "));
+  out.print(text);
+  out.print(F("\r\n\r\n"));
+  out.pass();
+}
+
+// The answer to the upgrade, by lines; of a refusal the first bytes of its body.
+void WsdmWebsocket::upgradeByte(char byte, uint32_t now) {
+  if (_state == REFUSED) {
+    _answered++;
+    if (_length < sizeof(_buffer) - 1 && byte >= ' ') _buffer[_length++] = byte;
+    return;
+  }
+  if (++_answered > UPGRADE_BYTES) return fail(0, "the answer to the upgrade has no end", now);
+  if (byte != '\n') {
+    if (byte != '\r' && _length < sizeof(_buffer) - 1) _buffer[_length++] = byte;
+    return;
+  }
+  _buffer[_length] = 0;
+  upgradeLine(now);
+  _length = 0;
+}
+
+void WsdmWebsocket::upgradeLine(uint32_t now) {
+  if (_status == 0) {
+    if (strncmp(_buffer, "HTTP/1.", 7) != 0 || _length < 12) {
+      return fail(0, "no web server answers there", now);
+    }
+    _status = atoi(_buffer + 9);
+  } else if (_length == 0) {
+    if (_status != 101) {
+      _state = REFUSED;
+      _answered = 0;
+    } else if (_accepted) {
+      opened(now);
+    } else {
+      fail(0, "what answers is no websocket server", now);
+    }
+  } else if (strncasecmp(_buffer, "Sec-WebSocket-Accept:", 21) == 0) {
+    const char* value = _buffer + 21;
+    while (*value == ' ') value++;
+    _accepted = strncmp(value, _accept, WSDM_ACCEPT_TEXT - 1) == 0 && strlen(value) == WSDM_ACCEPT_TEXT - 1;
+  }
+}
+
+void WsdmWebsocket::opened(uint32_t now) {
+  _state = OPEN;
+  _since = _pinged = now;
+  sendHandshake();
+  report(WsdmReport::CONNECTED, 0, "");
+}
+
+void WsdmWebsocket::sendHandshake() {
+  Counted counted;
+  wsdmPrintHandshake(counted, _identifier, _address, 0);
+  Gathered out(_client);
+  out.write(static_cast<uint8_t>(0x80 | TEXT));
+  if (counted.count < 126) {
+    out.write(static_cast<uint8_t>(0x80 | counted.count));
+  } else {
+    out.write(static_cast<uint8_t>(0x80 | 126));
+    out.write(static_cast<uint8_t>(counted.count >> 8));
+    out.write(static_cast<uint8_t>(counted.count & 0xFF));
+  }
+  Masked masked(out);
+  wsdmPrintHandshake(masked, _identifier, _address, 0);
+  out.pass();
+}
+
+// Frames of up to 125 bytes, in one write.
+bool WsdmWebsocket::send(uint8_t opcode, const uint8_t* bytes, uint8_t length) {
+  uint8_t frame[6 + 125];
+  const uint32_t mask = wsdmRandom();
+  frame[0] = 0x80 | opcode;
+  frame[1] = 0x80 | length;
+  memcpy(frame + 2, &mask, 4);
+  for (uint8_t i = 0; i < length; i++) frame[6 + i] = bytes[i] ^ frame[2 + (i & 3)];
+  const size_t size = 6 + length;
+  return _client.write(frame, size) == size;
+}
+
+void WsdmWebsocket::reply(const char* bytes, size_t length) {
+  if (_state == OPEN) send(BINARY, reinterpret_cast<const uint8_t*>(bytes), length);
+}
+
+void WsdmWebsocket::frameByte(uint8_t byte, uint32_t now) {
+  switch (_part) {
+    case OPCODE: {
+      _opcode = byte & 0x0F;
+      _final = byte & 0x80;
+      const bool control = _opcode >= CLOSE;
+      const bool known = _opcode <= BINARY || (control && _opcode <= PONG);
+      if ((byte & 0x70) || !known || (control && !_final) || (!control && (_opcode == CONTINUATION) != _inMessage)) {
+        return fail(1002, "a frame that is none", now);
+      }
+      _length = 0;
+      _part = LENGTH;
+      break;
+    }
+    case LENGTH:
+      if ((byte & 0x80) || (_opcode >= CLOSE && byte > 125)) return fail(1002, "a frame that is none", now);
+      _left = byte;
+      _part = PAYLOAD;
+      if (byte >= 126) {
+        _left = 0;
+        _lengthBytes = byte == 126 ? 2 : 8;
+        _part = LONG_LENGTH;
+      } else if (_left == 0) {
+        frameOver(now);
+      }
+      break;
+    case LONG_LENGTH:
+      if (_left > (MESSAGE_BYTES >> 8)) return fail(1009, "a message without end", now);
+      _left = _left << 8 | byte;
+      if (--_lengthBytes > 0) break;
+      _part = PAYLOAD;
+      if (_left > MESSAGE_BYTES) return fail(1009, "a message without end", now);
+      if (_left == 0) frameOver(now);
+      break;
+    case PAYLOAD:
+      if (_opcode >= CLOSE) {
+        _buffer[_length++] = byte;
+      } else {
+        _protocol.receive(byte, now, *this);
+      }
+      if (--_left == 0) frameOver(now);
+      break;
+  }
+}
+
+void WsdmWebsocket::frameOver(uint32_t now) {
+  _part = OPCODE;
+  if (_opcode == CLOSE) return closeFrame(now);
+  if (_opcode == PING) send(PONG, reinterpret_cast<const uint8_t*>(_buffer), _length);
+  if (_opcode < CLOSE) _inMessage = !_final;
+}
+
+void WsdmWebsocket::closeFrame(uint32_t now) {
+  const uint16_t code = _length >= 2 ? static_cast<uint8_t>(_buffer[0]) << 8 | static_cast<uint8_t>(_buffer[1]) : 1005;
+  send(CLOSE, reinterpret_cast<const uint8_t*>(_buffer), _length < 2 ? 0 : 2);
+  _buffer[_length] = 0;
+  end(WsdmReport::CLOSED, code, _length > 2 ? _buffer + 2 : "", now);
+}
+
+// What the other end sends is not what it should.
+void WsdmWebsocket::fail(uint16_t code, const char* reason, uint32_t now) {
+  if (_state == OPEN) {
+    const uint8_t goodbye[] = {static_cast<uint8_t>(code >> 8), static_cast<uint8_t>(code & 0xFF)};
+    send(CLOSE, goodbye, sizeof(goodbye));
+  }
+  end(WsdmReport::LOST, code, reason, now);
+}
+
+// Every way out: outputs first, then the connection, then the pause before the next.
+void WsdmWebsocket::end(WsdmReport what, uint16_t code, const char* reason, uint32_t now) {
+  _protocol.stop(now);
+  if (_state == OPEN && now - _since >= GOOD_MS) _pauseMs = 0;
+  _client.stop();
+  _state = what == WsdmReport::POWERED_OFF ? OFF : WAITING;
+  _pauseMs = _pauseMs == 0 ? FIRST_PAUSE_MS : _pauseMs < LONGEST_PAUSE_MS / 2 ? _pauseMs * 2 : LONGEST_PAUSE_MS;
+  // 1001 and 1005 are no refusals: the gateway stops, or says nothing.
+  const bool refused = what == WsdmReport::CLOSED && code != 1001 && code != 1005;
+  if (refused && _pauseMs < REFUSED_PAUSE_MS) _pauseMs = REFUSED_PAUSE_MS;
+  now = millis();
+  _since = now + _pauseMs / 2 + wsdmRandom() % (_pauseMs / 2);
+  report(what, code, reason);
+}
+
+void wsdmPrintReport(Print& out, WsdmReport report, uint16_t code, const char* reason) {
+  switch (report) {
+    case WsdmReport::CONNECTED:
+      out.println(F("connected"));
+      return;
+    case WsdmReport::CLOSED:
+      out.print(F("closed by the gateway: "));
+      out.print(code);
+      out.print(' ');
+      break;
+    case WsdmReport::LOST:
+      out.print(F("not connected: "));
+      break;
+    case WsdmReport::WATCHDOG:
+      out.print(F("watchdog: "));
+      out.print(code);
+      out.print(F(" ms: "));
+      break;
+    case WsdmReport::POWERED_OFF:
+      out.print(F("off: "));
+      break;
+  }
+  // It comes from outside: what would move a terminal's cursor is left out.
+  for (; *reason; reason++) {
+    const uint8_t byte = *reason;
+    if (byte >= ' ' && byte != 127) out.write(byte);
+  }
+  out.println();
+}

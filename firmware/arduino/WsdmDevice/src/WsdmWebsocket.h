@@ -1,0 +1,103 @@
+// A device on a websocket, over any Arduino Client: Wi-Fi, Ethernet.
+//
+// While an output is on it pings the gateway every 250 ms, since a steady vibration is silence on the wire; when it has
+// heard nothing at all for a second it stops everything. It connects again by itself.
+
+#ifndef WSDM_WEBSOCKET_H
+#define WSDM_WEBSOCKET_H
+
+#include <Arduino.h>
+#include <Client.h>
+
+#include "WsdmAccept.h"
+#include "WsdmProtocol.h"
+
+enum class WsdmReport : uint8_t {
+  // The gateway has the device, as far as it has said until now.
+  CONNECTED,
+  // The gateway closed the connection or refused it: `code` and `reason` say why. A code below 600 is an HTTP status.
+  CLOSED,
+  // The connection broke, or could not be made; `reason` says how.
+  LOST,
+  // Nothing was heard for the watchdog's time while an output was on: everything was stopped. `code` says for how many
+  // milliseconds. The connection is kept.
+  WATCHDOG,
+  // It was told to turn itself off, and does not connect again.
+  POWERED_OFF,
+};
+
+typedef void (*WsdmReportHandler)(WsdmReport report, uint16_t code, const char* reason);
+
+// One line for people, as a handler's first help.
+void wsdmPrintReport(Print& out, WsdmReport report, uint16_t code, const char* reason);
+
+class WsdmWebsocket final : private WsdmReplies {
+ public:
+  WsdmWebsocket(Client& client, WsdmProtocol& protocol) : _client(client), _protocol(protocol) {}
+
+  // Sets the outputs up; loop() connects. `identifier` says what the device is, as the gateway's UDCF names it; `address`
+  // says which one it is; `token` is the gateway's, or null. All texts are kept by reference.
+  void begin(const char* host, uint16_t port, const char* identifier, const char* address, const char* token = nullptr);
+  // To be called as often as possible.
+  void loop();
+  void onReport(WsdmReportHandler handler) { _handler = handler; }
+  // How long nothing may be heard while an output is on.
+  void watchdog(uint16_t milliseconds) { _watchdogMs = milliseconds; }
+  bool isConnected() const { return _state == OPEN; }
+
+ private:
+  enum State : uint8_t { WAITING, UPGRADING, REFUSED, OPEN, OFF };
+  enum Part : uint8_t { OPCODE, LENGTH, LONG_LENGTH, PAYLOAD };
+
+  void reply(const char* bytes, size_t length) override;
+  void connect(uint32_t now);
+  void request();
+  void upgradeByte(char byte, uint32_t now);
+  void upgradeLine(uint32_t now);
+  void opened(uint32_t now);
+  void frameByte(uint8_t byte, uint32_t now);
+  void frameOver(uint32_t now);
+  void closeFrame(uint32_t now);
+  void keepWatch(uint32_t now);
+  bool send(uint8_t opcode, const uint8_t* bytes, uint8_t length);
+  void sendHandshake();
+  void fail(uint16_t code, const char* reason, uint32_t now);
+  void end(WsdmReport report, uint16_t code, const char* reason, uint32_t now);
+  void report(WsdmReport report, uint16_t code, const char* reason) {
+    if (_handler) _handler(report, code, reason);
+  }
+
+  Client& _client;
+  WsdmProtocol& _protocol;
+  WsdmReportHandler _handler = nullptr;
+  const char* _host = "";
+  uint16_t _port = 0;
+  const char* _identifier = "";
+  const char* _address = "";
+  const char* _token = nullptr;
+
+  State _state = WAITING;
+  // Since when it is in this state; while waiting, from when on it may connect.
+  uint32_t _since = 0;
+  uint32_t _heard = 0;
+  uint32_t _pinged = 0;
+  uint16_t _watchdogMs = 1000;
+  uint16_t _pauseMs = 0;
+
+  // The line of an answer, or the payload of a control frame: there is never more of either at once.
+  char _buffer[126];
+  uint8_t _length = 0;
+  char _accept[WSDM_ACCEPT_TEXT];
+  uint16_t _status = 0;
+  uint16_t _answered = 0;
+  bool _accepted = false;
+
+  Part _part = OPCODE;
+  uint8_t _opcode = 0;
+  bool _final = true;
+  bool _inMessage = false;
+  uint8_t _lengthBytes = 0;
+  uint32_t _left = 0;
+};
+
+#endif

@@ -1,0 +1,78 @@
+// The board of the stand-in: clock, pins, serial port, and the loop that an Arduino core runs.
+
+#include <Arduino.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <map>
+
+HostSerial Serial;
+
+static uint64_t nanoseconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+static const uint64_t started = nanoseconds();
+
+uint32_t millis() { return (nanoseconds() - started) / 1000000; }
+uint32_t micros() { return (nanoseconds() - started) / 1000; }
+void delay(uint32_t milliseconds) { usleep(milliseconds * 1000); }
+
+uint32_t esp_random() {
+  uint32_t random = 0;
+  if (getrandom(&random, sizeof(random), 0) != sizeof(random)) abort();
+  return random;
+}
+
+static void moved(uint8_t pin, const char* how, unsigned value, const char* unit) {
+  static std::map<uint8_t, unsigned> last;
+  const auto found = last.find(pin);
+  if (found != last.end() && found->second == value) return;
+  last[pin] = value;
+  printf("pin %u %s %u%s at %u ms\n", pin, how, value, unit, millis());
+  fflush(stdout);
+}
+
+void pinMode(uint8_t, uint8_t) {}
+void digitalWrite(uint8_t pin, uint8_t level) { moved(pin, "level", level, ""); }
+void analogWrite(uint8_t pin, int value) { moved(pin, "pwm", value, ""); }
+
+static std::map<uint8_t, uint8_t> ledcBits;
+
+bool ledcAttach(uint8_t pin, uint32_t, uint8_t bits) {
+  ledcBits[pin] = bits;
+  return true;
+}
+
+bool ledcWrite(uint8_t pin, uint32_t duty) {
+  const auto bits = ledcBits.find(pin);
+  if (bits == ledcBits.end()) return false;
+  // 50 Hz: rounded, since the duty was rounded down.
+  moved(pin, "pulse", ((static_cast<uint64_t>(duty) * 20000 + (1U << bits->second) - 1) >> bits->second), " us");
+  return true;
+}
+
+char* utoa(unsigned number, char* text, int) {
+  sprintf(text, "%u", number);
+  return text;
+}
+
+size_t Print::print(long number, int base) {
+  char text[24];
+  snprintf(text, sizeof(text), base == HEX ? "%lX" : "%ld", number);
+  return write(text);
+}
+
+size_t HostSerial::write(uint8_t byte) { return write(&byte, 1); }
+
+size_t HostSerial::write(const uint8_t* bytes, size_t size) {
+  // A terminal's line end; the pins' lines share this stream.
+  for (size_t i = 0; i < size; i++) {
+    if (bytes[i] != '\r') putchar(bytes[i]);
+  }
+  if (size > 0 && bytes[size - 1] == '\n') fflush(stdout);
+  return size;
+}

@@ -1,0 +1,441 @@
+// What the library does with bytes, checked on this machine: the same tables as the gateway's own simulated devices have,
+// and bytes at random under the sanitizers.
+
+#include <Arduino.h>
+#include <WsdmDevice.h>
+
+#include <string>
+#include <vector>
+
+static int failures = 0;
+
+static void expect(const std::string& what, const std::string& found, const std::string& wanted) {
+  if (found == wanted) return;
+  failures++;
+  printf("%s\n  found  %s\n  wanted %s\n", what.c_str(), found.c_str(), wanted.c_str());
+}
+
+static void expect(const std::string& what, long found, long wanted) {
+  expect(what, std::to_string(found), std::to_string(wanted));
+}
+
+class Level final : public WsdmOutput {
+ public:
+  void set(uint16_t value) override {
+    if (value > WSDM_FULL) expect("an output in its range", value, WSDM_FULL);
+    level = value;
+  }
+  uint16_t level = 0xFFFF;
+};
+
+class Heard final : public WsdmReplies {
+ public:
+  void reply(const char* bytes, size_t length) override {
+    if (length > WSDM_REPLY_MAX) expect("the length of a reply", length, WSDM_REPLY_MAX);
+    text.append(bytes, length);
+  }
+  std::string text;
+};
+
+static std::string say(WsdmProtocol& device, const std::string& bytes, uint32_t now = 0) {
+  Heard heard;
+  for (char byte : bytes) device.receive(byte, now, heard);
+  return heard.text;
+}
+
+struct Edge {
+  Level one, two;
+  WsdmOutput* const motors[2] = {&one, &two};
+  WsdmLovense device{motors, 'P', "AABBCCDDEEFF"};
+  Edge() { device.begin(0); }
+  std::string levels() { return std::to_string(one.level) + " " + std::to_string(two.level); }
+};
+
+static void lovense() {
+  const struct {
+    const char *said, *answer, *levels;
+  } cases[] = {
+      {"DeviceType;", "P:11:AABBCCDDEEFF;", "0 0"},
+      {"Battery;Status:1;GetBatch;GetAS;", "90;2;240131;AutoSwith:1:0;", "0 0"},
+      {"Light:off;GetLight;Light:ON;GetLight;", "OK;Light:0;OK;Light:1;", "0 0"},
+      {"Vibrate:10;", "OK;", "5000 5000"},
+      {"Vibrate2:20;Vibrate1:1;", "OK;OK;", "500 10000"},
+      {"Mply:1:2;Mply:-1:9;Mply:3;", "OK;OK;OK;", "1500 4500"},
+      {" \r\n;", "", "0 0"},
+      {"\r\nVibrate:5 ;", "OK;", "2500 2500"},
+      {"Vibrate:20;PowerOff;", "OK;OK;", "0 0"},
+      {"Vibrate:20;DeviceType;", "OK;P:11:AABBCCDDEEFF;", "0 0"},
+      {"Vibrate:7;Vibrate:21;Vibrate:-1;Vibrate:;Vibrate;", "OK;ERR;ERR;ERR;ERR;", "3500 3500"},
+      {"Vibrate:7;Vibrate3:1;Vibrate0:1;Rotate:0;Make:Tea;", "OK;ERR;ERR;ERR;ERR;", "3500 3500"},
+      {"Vibrate:7;vibrate:3;Mply:1:2:3;Mply:x;Mply:;Light:maybe;", "OK;ERR;ERR;ERR;ERR;ERR;", "3500 3500"},
+      {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa;Vibrate:1;", "ERR;OK;", "500 500"},
+      {"\x1b;\xff;", "ERR;ERR;", "0 0"},
+  };
+  for (const auto& c : cases) {
+    Edge edge;
+    edge.device.battery(90);
+    expect(c.said, say(edge.device, c.said), c.answer);
+    expect(c.said, edge.levels(), c.levels);
+  }
+  Edge edge;
+  say(edge.device, std::string("Vibrate:5\0;", 11));
+  expect("a zero is no end", edge.levels(), "0 0");
+  say(edge.device, "Vibrate:5;Vibr");
+  expect("is on", edge.device.isOn(0), 1);
+  edge.device.stop(0);
+  expect("stopped", edge.levels(), "0 0");
+  expect("forgotten", say(edge.device, "ate:5;"), "ERR;");
+}
+
+// A stroke, a twist and a vibrator, past their soft start.
+struct Machine {
+  Level stroke, twist, vibe;
+  WsdmAxis axes[3];
+  WsdmTcode device{axes};
+  explicit Machine(uint16_t low = 0, uint16_t high = WSDM_FULL, uint16_t maxSpeed = 0, bool soft = false)
+      : axes{{"L0", stroke, low, high, maxSpeed}, {"R0", twist}, {"V0", vibe}} {
+    device.begin(0);
+    if (!soft) {
+      say(device, "L05\n", 0);
+      say(device, "L05\n", 2000);
+    }
+  }
+  uint16_t at(uint32_t now, Level& level) {
+    device.tick(now);
+    return level.level;
+  }
+};
+
+static void tcode() {
+  const struct {
+    const char* said;
+    long stroke;
+  } magnitudes[] = {
+      {"L0500\n", 5000}, {"L05\n", 5000},    {"L005\n", 500},         {"L09999\n", 9999},
+      {"l0000\n", 0},    {"L0999\r\n", 9990}, {"L01234567899999\n", 1234}, {"L00 L0999\n", 9990},
+      {"L0999", 5000},   {"L0\n", 5000},     {"L\n", 5000},           {"X05\n", 5000},
+      {"L09x\n", 5000},  {"L09I\n", 5000},   {"L09Ix\n", 5000},       {"L09S-1\n", 5000},
+      {"L09I9999999999\n", 5000}, {"L1999\n", 5000}, {"L0999 DSTOP\n", 5000}, {"L09 \x1b[2J\n", 9000},
+  };
+  for (const auto& c : magnitudes) {
+    Machine machine;
+    say(machine.device, c.said, 3000);
+    expect(c.said, machine.at(3001, machine.stroke), c.stroke);
+  }
+  {
+    Machine m;
+    say(m.device, "L00I1000 R00S10 V099I100\n", 3000);
+    expect("half way", m.at(3500, m.stroke), 2500);
+    expect("there", m.at(4000, m.stroke), 0);
+    expect("half way at a speed", m.at(5500, m.twist), 2500);
+    expect("there at a speed", m.at(8000, m.twist), 0);
+    expect("a vibration that swells", m.at(8001, m.vibe), 9900);
+    expect("is on", m.device.isOn(8001), 1);
+    say(m.device, "V00\n", 8002);
+    expect("is off", m.device.isOn(8002), 0);
+    expect("what is over stays over", m.at(0xFFFFFFFF, m.stroke), 0);
+  }
+  {
+    Machine m;
+    say(m.device, "L00I1000 V05\n", 3000);
+    say(m.device, "L0999 DSTOP\n", 3500);
+    expect("holds", m.at(9000, m.stroke), 2500);
+    expect("ends", m.at(9001, m.vibe), 0);
+    expect("nothing is on", m.device.isOn(3500), 0);
+  }
+  {
+    Machine m;
+    expect("D0", say(m.device, "D0\n").substr(0, 11), "WsdmDevice-");
+    expect("D1", say(m.device, "d1\r\n"), "TCode v0.3\n");
+    expect("a range", say(m.device, "$L0-1000-9000 $V0-1-10000 $Q0-1-2 $L0 $\n"), "");
+    expect("D2", say(m.device, "D2\n"), "L0 1000 9000 Stroke\nR0 0 9999 Twist\nV0 0 9999 Vibe0\n");
+  }
+  {
+    Machine m(1000, 9000);
+    say(m.device, "L00\n", 3000);
+    expect("the lower limit", m.at(3001, m.stroke), 1000);
+    say(m.device, "L09999\n", 3002);
+    expect("the upper limit", m.at(3003, m.stroke), 8999);
+  }
+  {
+    Machine m(0, WSDM_FULL, 100);
+    say(m.device, "L00\n", 3000);
+    expect("half a second for half the way", m.at(3250, m.stroke), 2500);
+    expect("there", m.at(3500, m.stroke), 0);
+  }
+  {
+    Machine m(0, WSDM_FULL, 0, true);
+    say(m.device, "L00\n", 0);
+    expect("softly at first", m.at(500, m.stroke), 2500);
+    say(m.device, "L09999 R09999 V09\n", 1999);
+    expect("softly still", m.at(2099, m.stroke), 499);
+    expect("a vibration need not be", m.at(2100, m.vibe), 9000);
+    say(m.device, "L09999\n", 2200);
+    expect("and then as asked", m.at(2201, m.stroke), 9999);
+    m.device.stop(3000);
+    say(m.device, "L00\n", 3000);
+    expect("softly again when control was lost", m.at(3100, m.stroke), 9500);
+  }
+}
+
+static void accept() {
+  char text[WSDM_ACCEPT_TEXT];
+  // RFC 6455, section 1.3.
+  wsdmAccept("dGhlIHNhbXBsZSBub25jZQ==", text);
+  expect("an accept", text, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+  const struct {
+    const char *bytes, *text;
+  } cases[] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}};
+  for (const auto& c : cases) {
+    wsdmBase64(reinterpret_cast<const uint8_t*>(c.bytes), strlen(c.bytes), text);
+    expect("base64", text, c.text);
+  }
+}
+
+// A gateway that says what the check wants, and keeps what it is sent.
+class Scripted final : public Client {
+ public:
+  int connect(IPAddress, uint16_t) override { return 0; }
+  int connect(const char*, uint16_t) override {
+    open = true;
+    in.clear();
+    out.clear();
+    connections++;
+    return 1;
+  }
+  using Print::write;
+  size_t write(uint8_t byte) override { return write(&byte, 1); }
+  size_t write(const uint8_t* bytes, size_t size) override {
+    if (!open) return 0;
+    out.append(reinterpret_cast<const char*>(bytes), size);
+    return size;
+  }
+  int available() override { return in.size(); }
+  int read() override { return -1; }
+  int read(uint8_t* bytes, size_t size) override {
+    const size_t got = in.copy(reinterpret_cast<char*>(bytes), size);
+    in.erase(0, got);
+    return got;
+  }
+  int peek() override { return -1; }
+  void flush() override {}
+  void stop() override {
+    open = false;
+    in.clear();
+  }
+  uint8_t connected() override { return open; }
+  operator bool() override { return open; }
+
+  // What was sent since this was asked last, without its masks: opcode, colon, payload; for each frame.
+  std::string frames() {
+    std::string all;
+    size_t at = 0;
+    while (at + 6 <= out.size()) {
+      const uint8_t* frame = reinterpret_cast<const uint8_t*>(out.data()) + at;
+      if (!(frame[1] & 0x80)) expect("a mask", 0, 1);
+      size_t length = frame[1] & 0x7F, header = 2;
+      if (length == 126) {
+        length = frame[2] << 8 | frame[3];
+        header = 4;
+      }
+      all += std::to_string(frame[0] & 0x0F) + ":";
+      for (size_t i = 0; i < length; i++) all += frame[header + 4 + i] ^ frame[header + (i & 3)];
+      all += " ";
+      at += header + 4 + length;
+    }
+    if (at != out.size()) expect("whole frames", at, out.size());
+    out.clear();
+    return all;
+  }
+
+  bool open = false;
+  int connections = 0;
+  std::string in, out;
+};
+
+static std::string reported;
+
+static void note(WsdmReport what, uint16_t code, const char* reason) {
+  reported += std::to_string(static_cast<int>(what)) + " " + std::to_string(code) + " " + reason + "|";
+}
+
+// A device whose gateway has taken the upgrade.
+struct Connected {
+  Scripted client;
+  Edge edge;
+  WsdmWebsocket gateway{client, edge.device};
+  std::string request;
+
+  explicit Connected(const char* identifier = "LVSDevice", const char* token = nullptr) {
+    reported.clear();
+    gateway.onReport(note);
+    gateway.begin("host", 54817, identifier, "me", token);
+    gateway.loop();
+    request = client.out;
+    client.out.clear();
+  }
+
+  void upgrade() {
+    const size_t at = request.find("Sec-WebSocket-Key: ");
+    char accept[WSDM_ACCEPT_TEXT];
+    wsdmAccept(request.substr(at + 19, 24).c_str(), accept);
+    hear(std::string("HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nsec-websocket-accept:  ") + accept + "\r\n\r\n");
+  }
+
+  void hear(const std::string& bytes) {
+    // All of it, whatever its length: a loop takes so much and no more.
+    client.in += bytes;
+    do gateway.loop();
+    while (!client.in.empty());
+  }
+};
+
+// A frame of a server: no mask.
+static std::string frame(uint8_t opcode, const std::string& payload, bool final = true) {
+  std::string bytes(1, static_cast<char>((final ? 0x80 : 0) | opcode));
+  if (payload.size() < 126) {
+    bytes += static_cast<char>(payload.size());
+  } else {
+    bytes += 126;
+    bytes += static_cast<char>(payload.size() >> 8);
+    bytes += static_cast<char>(payload.size() & 0xFF);
+  }
+  return bytes + payload;
+}
+
+static void websocket() {
+  {
+    Connected c("LVSDevice", "a b+c%");
+    expect("the request", c.request.substr(0, c.request.find("Sec-WebSocket-Key")),
+           "GET /?token=a%20b+c% HTTP/1.1\r\nHost: host:54817\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+           "Sec-WebSocket-Version: 13\r\n");
+    c.upgrade();
+    expect("connected", reported, "0 0 |");
+    expect("a handshake", c.client.frames(), "1:{\"identifier\":\"LVSDevice\",\"address\":\"me\",\"version\":0} ");
+    c.hear(frame(2, "Vibrate:10;"));
+    expect("an answer", c.client.frames(), "2:OK; ");
+    expect("a command", c.edge.levels(), "5000 5000");
+    // Cut up, with a ping in its middle.
+    c.hear(frame(2, "Vibr", false) + frame(9, "are you there") + frame(0, "ate1:2", false) + frame(0, "0;"));
+    expect("a pong first", c.client.frames(), "10:are you there 2:OK; ");
+    expect("a command in pieces", c.edge.levels(), "10000 5000");
+    // More than a loop takes at once, and as text.
+    std::string many;
+    for (int i = 0; i < 100; i++) many += "Vibrate:3;";
+    c.hear(frame(1, many));
+    expect("the last counts", c.edge.levels(), "1500 1500");
+    c.client.frames();
+    c.hear(frame(8, std::string("\x0F\xA1", 2) + "no such name"));
+    expect("why it was closed", reported, "0 0 |1 4001 no such name|");
+    expect("stopped", c.edge.levels(), "0 0");
+    expect("a farewell", c.client.out.size() == 8 && !c.client.open, 1);
+    c.gateway.loop();
+    expect("a pause before the next", c.client.connections, 1);
+  }
+  {
+    const std::string name(200, 'x');
+    Connected c(name.c_str());
+    c.upgrade();
+    expect("a long handshake", c.client.frames(), "1:{\"identifier\":\"" + name + "\",\"address\":\"me\",\"version\":0} ");
+    c.hear(frame(2, "Vibrate:9;"));
+    c.client.open = false;
+    c.gateway.loop();
+    expect("stopped when it breaks", c.edge.levels(), "0 0");
+    expect("and said", reported, "0 0 |2 0 the connection broke off|");
+  }
+  {
+    Connected c("a\"b\\c\n");
+    c.upgrade();
+    expect("escaped", c.client.frames(), "1:{\"identifier\":\"a\\\"b\\\\c\",\"address\":\"me\",\"version\":0} ");
+    c.hear(frame(2, "PowerOff;"));
+    expect("off", reported, "0 0 |4 0 told to|");
+    delay(1100);
+    c.gateway.loop();
+    expect("for good", c.client.connections, 1);
+  }
+  const struct {
+    const char *answer, *report;
+  } refusals[] = {
+      {"HTTP/1.1 101 X\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+       "2 0 what answers is no websocket server|"},
+      {"HTTP/1.1 101 X\r\n\r\n", "2 0 what answers is no websocket server|"},
+      {"SSH-2.0-OpenSSH_9.2p1\r\n", "2 0 no web server answers there|"},
+      {"\n", "2 0 no web server answers there|"},
+  };
+  for (const auto& r : refusals) {
+    Connected c;
+    c.hear(r.answer);
+    expect(r.answer, reported, r.report);
+  }
+  {
+    Connected c;
+    c.hear("HTTP/1.1 401 Unauthorized\r\nContent-Length: 9\r\n\r\nno\x1b token");
+    c.client.open = false;
+    c.gateway.loop();
+    expect("an HTTP refusal", reported, "1 401 no token|");
+  }
+  const std::string broken[] = {
+      std::string("\x82\x81\0\0\0\0x", 7), "\xC2\x01x", "\x83\x01x", std::string("\x09\x00", 2), std::string("\x80\x00", 2),
+      std::string("\x88\x7E\x00\x80", 4), "\x82\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF",
+      frame(1, "a", false) + frame(2, "b"),
+  };
+  for (const auto& bytes : broken) {
+    Connected c;
+    c.upgrade();
+    say(c.edge.device, "Vibrate:5;");
+    c.hear(bytes);
+    expect("given up", reported.substr(0, 9), "0 0 |2 10");
+    expect("and stopped", c.edge.levels(), "0 0");
+  }
+  srand(2);
+  for (int i = 0; i < 300000; i++) {
+    static Connected* c = nullptr;
+    if (!c || !c->client.open) {
+      delete c;
+      c = new Connected;
+      if (rand() % 8) c->upgrade();
+    }
+    std::string bytes;
+    switch (rand() % 4) {
+      case 0: bytes = frame(rand() % 16, std::string(rand() % 300, ';'), rand() % 2); break;
+      case 1: bytes = frame(rand() % 2 ? 9 : 2, "Vibrate:5;"); break;
+      default: bytes.assign(1, static_cast<char>(rand()));
+    }
+    c->hear(bytes);
+    c->client.out.clear();
+  }
+}
+
+// Commands cut up and strung together at random, and noise between them.
+static void noise() {
+  static const char* const PIECES[] = {"Vibrate", "Vibrate1", ":", "20", ";",  "Mply:", "-1", "DeviceType;", "L0", "R0",
+                                       "V0",      "I",        "S", "D2", "\n", "DSTOP", "$",  "-",           "9999", " "};
+  srand(1);
+  Edge edge;
+  Machine machine;
+  uint32_t now = 0;
+  for (long i = 0; i < 2000000; i++) {
+    std::string bytes;
+    if (rand() % 4 == 0) {
+      bytes.assign(1, static_cast<char>(rand()));
+    } else {
+      bytes = PIECES[rand() % (sizeof(PIECES) / sizeof(*PIECES))];
+    }
+    say(edge.device, bytes, now);
+    say(machine.device, bytes, now);
+    now += rand() % 64 == 0 ? rand() : rand() % 8;
+    machine.device.tick(now);
+    edge.device.isOn(now);
+    machine.device.isOn(now);
+  }
+}
+
+int main() {
+  accept();
+  lovense();
+  tcode();
+  websocket();
+  noise();
+  printf(failures == 0 ? "all as it should be\n" : "%d failures\n", failures);
+  return failures != 0;
+}

@@ -1,0 +1,217 @@
+//! What a person can say to a board over its serial port.
+
+use core::fmt::{self, Write};
+
+use crate::pins::Chip;
+use crate::settings::{Key, Settings};
+
+const HELP: &str = "\
+show              the settings; secrets are not shown
+set KEY VALUE     change one, until the next restart unless it is saved
+save              keep them over a restart
+defaults          back to what was built in, until it is saved
+restart           begin anew, with the settings that are saved
+help              this
+Keys: ssid, password, gateway, token, identifier, device, pins, led, silence_ms
+  gateway     mdns, HOST, HOST:PORT or ws://HOST:PORT/
+  device      lovense or tcode
+  pins        V0=4 V1=5 for motors, L0=6 R0=7 for servos
+  led         8, 8 inverted or none
+";
+
+/// What the board has to do about a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing, or nothing more.
+    Nothing,
+    /// Keep the settings.
+    Save,
+    /// Begin anew.
+    Restart,
+}
+
+/// Settings that are being changed. The board goes on with those that it started with.
+#[derive(Debug)]
+pub struct Console<'a> {
+    settings: Settings,
+    built_in: &'a Settings,
+    chip: &'a Chip,
+    address: &'a str,
+    unsaved: bool,
+}
+
+impl<'a> Console<'a> {
+    /// A board that runs with these settings.
+    pub const fn new(settings: Settings, built_in: &'a Settings, chip: &'a Chip, address: &'a str) -> Self {
+        Self {
+            settings,
+            built_in,
+            chip,
+            address,
+            unsaved: false,
+        }
+    }
+
+    /// The settings to be saved.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// They are saved.
+    pub const fn saved(&mut self) {
+        self.unsaved = false;
+    }
+
+    /// Takes a line, and answers.
+    ///
+    /// # Errors
+    /// `out` takes no more.
+    pub fn line(&mut self, line: &str, out: &mut dyn Write) -> Result<Action, fmt::Error> {
+        let line = line.trim_start();
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match (word, rest.trim()) {
+            ("", _) => {}
+            ("help" | "?", "") => out.write_str(HELP)?,
+            ("show", "") => self.show(out)?,
+            ("save", "") => return Ok(Action::Save),
+            ("restart", "") => return Ok(Action::Restart),
+            ("defaults", "") => {
+                self.settings = self.built_in.clone();
+                self.unsaved = true;
+                self.show(out)?;
+            }
+            ("set", _) => self.set(rest.trim_start(), out)?,
+            _ => out.write_str("that is no command; help shows what is\n")?,
+        }
+        Ok(Action::Nothing)
+    }
+
+    fn set(&mut self, rest: &str, out: &mut dyn Write) -> fmt::Result {
+        // Spaces belong to a value, behind the one before it: an SSID may end in one.
+        let (name, value) = rest.split_once(' ').unwrap_or((rest, ""));
+        let Some(key) = Key::from_name(name) else {
+            return out.write_str("that is no setting; help shows which there are\n");
+        };
+        match self.settings.set(key, value, self.chip) {
+            Ok(()) => {
+                self.unsaved = true;
+                self.one(key, out)?;
+                out.write_str("save keeps it, restart uses it\n")
+            }
+            Err(e) => writeln!(out, "{name} stays: {e}"),
+        }
+    }
+
+    fn show(&self, out: &mut dyn Write) -> fmt::Result {
+        for key in Key::ALL {
+            self.one(key, out)?;
+        }
+        writeln!(out, "address = {} (of this {})", self.address, self.chip.name)?;
+        if self.unsaved {
+            out.write_str("not saved yet\n")?;
+        }
+        Ok(())
+    }
+
+    fn one(&self, key: Key, out: &mut dyn Write) -> fmt::Result {
+        write!(out, "{} = ", key.name())?;
+        if key.is_secret() {
+            let mut is_empty = IsEmpty(true);
+            self.settings.write(key, &mut is_empty)?;
+            out.write_str(if is_empty.0 { "" } else { "********" })?;
+        } else if key == Key::Identifier {
+            out.write_str(self.settings.identifier())?;
+        } else {
+            self.settings.write(key, out)?;
+        }
+        out.write_char('\n')
+    }
+}
+
+/// Whether anything was written.
+struct IsEmpty(bool);
+
+impl Write for IsEmpty {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 &= text.is_empty();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::pins::ESP32C3;
+
+    fn say(console: &mut Console<'_>, line: &str) -> (Action, String) {
+        let mut out = String::new();
+        let action = console.line(line, &mut out).unwrap();
+        (action, out)
+    }
+
+    #[test]
+    fn settings_are_set_and_shown_without_secrets() {
+        let built_in = Settings::default();
+        let mut console = Console::new(built_in.clone(), &built_in, &ESP32C3, "aabbccddeeff");
+        let (_, out) = say(&mut console, "set password correct horse ");
+        assert_eq!(out, "password = ********\nsave keeps it, restart uses it\n");
+        assert_eq!(console.settings().password(), "correct horse ");
+        say(&mut console, "set ssid My Network");
+        let (_, out) = say(&mut console, "show");
+        assert!(out.contains("ssid = My Network\n"), "{out}");
+        assert!(out.contains("token = \n"), "{out}");
+        assert!(
+            out.contains("address = aabbccddeeff (of this ESP32-C3)\n"),
+            "{out}"
+        );
+        assert!(out.ends_with("not saved yet\n"), "{out}");
+        assert!(!out.contains("horse"), "{out}");
+        assert_eq!(say(&mut console, "save").0, Action::Save);
+        console.saved();
+        assert!(!say(&mut console, "show").1.contains("not saved"));
+        assert_eq!(say(&mut console, " restart ").0, Action::Restart);
+        say(&mut console, "defaults");
+        assert_eq!(console.settings(), &built_in);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let built_in = Settings::default();
+        let mut console = Console::new(built_in.clone(), &built_in, &ESP32C3, "a");
+        for (line, wanted) in [
+            ("hello", "that is no command; help shows what is\n"),
+            ("save now", "that is no command; help shows what is\n"),
+            ("set", "that is no setting; help shows which there are\n"),
+            (
+                "set colour red",
+                "that is no setting; help shows which there are\n",
+            ),
+            (
+                "set pins V0=18",
+                "pins stays: this chip has no such pin to give\n",
+            ),
+            ("", ""),
+        ] {
+            assert_eq!(
+                say(&mut console, line),
+                (Action::Nothing, wanted.to_owned()),
+                "{line}"
+            );
+        }
+        assert_eq!(console.settings(), &built_in);
+        for key in Key::ALL {
+            assert!(HELP.contains(key.name()), "{}", key.name());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_breaks_it(line in "(set (ssid|password|gateway|token|identifier|device|pins|led|silence_ms) )?\\PC{0,160}") {
+            let built_in = Settings::default();
+            let mut console = Console::new(built_in.clone(), &built_in, &ESP32C3, "a");
+            say(&mut console, &line);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What a board with settings, a console and a status LED needs beside the device core: all of it that needs no chip.
+//!
+//! ```text
+//!   built-in settings ─┐
+//!   flash ─> store ────┴─> Settings ─> pins, gateway, identity ─> the device core
+//!   serial port ─> Editor ─> Console ──┘                               │
+//!                                       LED <─ Status <─ reports <─────┘
+//! ```
+//!
+//! No standard library, no allocation, no `unsafe`: everything in here is tested on a computer.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+mod console;
+mod discovery;
+mod editor;
+mod pins;
+mod pwm;
+mod record;
+mod settings;
+mod status;
+mod store;
+
+pub use console::{Action, Console};
+pub use discovery::{GROUP, PORT, QUERY, answer};
+pub use editor::{Echo, Editor, LINE_MAX_BYTES};
+pub use pins::{Chip, ESP32C3, ESP32C6, Led, OUTPUTS_MAX, Output, Outputs, PinError};
+pub use pwm::{MOTOR, SERVO, Timer, duty};
+pub use record::{Broken, RECORD_MAX_BYTES};
+pub use settings::{Gateway, Invalid, Key, Language, Settings};
+pub use status::Status;
+pub use store::{Loaded, SLOT_BYTES, Store, StoreError};

@@ -1,0 +1,249 @@
+//! Which pin does what, and which pins a chip has to give.
+
+use core::fmt;
+
+use wsdm_device::{Channel, Kind};
+
+/// As many outputs as an ESP32-C3 or C6 has PWM channels.
+pub const OUTPUTS_MAX: usize = 6;
+
+/// A chip's pins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chip {
+    /// Its name, for people.
+    pub name: &'static str,
+    /// The pins that may be used. Left out are those of the flash, of USB and of the serial console.
+    pub pins: &'static [u8],
+}
+
+/// The ESP32-C3. 11 to 17 are the flash's, 18 and 19 are USB, 20 and 21 the serial console.
+pub const ESP32C3: Chip = Chip {
+    name: "ESP32-C3",
+    pins: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+};
+
+/// The ESP32-C6. 12 and 13 are USB, 16 and 17 the serial console, 24 to 30 are the flash's; 10, 11 and 14 are not led
+/// out where the flash is in the package.
+pub const ESP32C6: Chip = Chip {
+    name: "ESP32-C6",
+    pins: &[
+        0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 15, 18, 19, 20, 21, 22, 23,
+    ],
+};
+
+/// Why pins cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinError {
+    /// Not of the form `V0=4`.
+    Syntax,
+    /// Not V0 to V3, L0 to L2, R0 to R2 or A0 to A2.
+    Channel,
+    /// The chip has no such pin to give.
+    Pin,
+    /// A pin or a channel that is named already.
+    Twice,
+    /// More than [`OUTPUTS_MAX`].
+    TooMany,
+}
+
+impl fmt::Display for PinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Syntax => "pins are written V0=4 L0=5, the LED as 8, 8 inverted or none",
+            Self::Channel => "a channel is one of V0 to V3, L0 to L2, R0 to R2, A0 to A2",
+            Self::Pin => "this chip has no such pin to give",
+            Self::Twice => "a pin or a channel is used twice",
+            Self::TooMany => "this chip drives 6 outputs at most",
+        })
+    }
+}
+
+/// A channel and the pin that it moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// What is moved.
+    pub channel: Channel,
+    /// The number of the GPIO.
+    pub pin: u8,
+}
+
+/// Every output of a board; no pin and no channel is in it twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outputs(heapless::Vec<Output, OUTPUTS_MAX>);
+
+impl Outputs {
+    /// Reads `V0=4 L0=5`; nothing at all is no output.
+    ///
+    /// # Errors
+    /// What the chip cannot do.
+    pub fn parse(text: &str, chip: &Chip) -> Result<Self, PinError> {
+        let mut outputs = Self::default();
+        for word in text.split_ascii_whitespace() {
+            let (name, pin) = word.split_once('=').ok_or(PinError::Syntax)?;
+            let output = Output {
+                channel: channel(name).ok_or(PinError::Channel)?,
+                pin: number(pin, chip)?,
+            };
+            let taken = |other: &Output| other.channel == output.channel || other.pin == output.pin;
+            if outputs.0.iter().any(taken) {
+                return Err(PinError::Twice);
+            }
+            outputs.0.push(output).map_err(|_| PinError::TooMany)?;
+        }
+        Ok(outputs)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = Output> {
+        self.0.iter().copied()
+    }
+
+    /// How many of this kind there are.
+    pub fn count(&self, kind: Kind) -> usize {
+        self.iter().filter(|output| output.channel.kind == kind).count()
+    }
+
+    /// Whether this pin is one of them.
+    pub fn uses(&self, pin: u8) -> bool {
+        self.iter().any(|output| output.pin == pin)
+    }
+
+    /// The pins as bits: what must go low when everything fails.
+    pub fn mask(&self) -> u32 {
+        // No chip here has a pin over 31; one that had could not be in the mask.
+        self.iter()
+            .filter_map(|output| 1_u32.checked_shl(u32::from(output.pin)))
+            .fold(0, |mask, bit| mask | bit)
+    }
+}
+
+impl fmt::Display for Outputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, Output { channel, pin }) in self.iter().enumerate() {
+            let space = if i == 0 { "" } else { " " };
+            write!(f, "{space}{channel}={pin}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The status LED.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Led {
+    /// The number of the GPIO.
+    pub pin: u8,
+    /// It is lit when the pin is low, as on many small boards.
+    pub inverted: bool,
+}
+
+impl Led {
+    /// Reads `8`, `8 inverted` or `none`.
+    ///
+    /// # Errors
+    /// What the chip cannot do.
+    pub fn parse(text: &str, chip: &Chip) -> Result<Option<Self>, PinError> {
+        let mut words = text.split_ascii_whitespace();
+        let pin = words.next().ok_or(PinError::Syntax)?;
+        let inverted = match (words.next(), words.next()) {
+            (None, None) => false,
+            (Some("inverted"), None) => true,
+            _ => return Err(PinError::Syntax),
+        };
+        match pin {
+            "none" if !inverted => Ok(None),
+            pin => Ok(Some(Self {
+                pin: number(pin, chip)?,
+                inverted,
+            })),
+        }
+    }
+}
+
+impl fmt::Display for Led {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.pin, if self.inverted { " inverted" } else { "" })
+    }
+}
+
+fn number(text: &str, chip: &Chip) -> Result<u8, PinError> {
+    let pin = text.parse().map_err(|_| PinError::Syntax)?;
+    if chip.pins.contains(&pin) {
+        Ok(pin)
+    } else {
+        Err(PinError::Pin)
+    }
+}
+
+fn channel(name: &str) -> Option<Channel> {
+    let (kind, last) = match name.get(..1)? {
+        "V" | "v" => (Kind::Vibrate, 3),
+        "L" | "l" => (Kind::Linear, 2),
+        "R" | "r" => (Kind::Rotate, 2),
+        "A" | "a" => (Kind::Auxiliary, 2),
+        _ => return None,
+    };
+    match name.get(1..)?.as_bytes() {
+        [digit @ b'0'..=b'3'] if digit - b'0' <= last => Some(Channel::new(kind, digit - b'0')),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn outputs_are_read_and_written() {
+        let outputs = Outputs::parse(" V0=4  l0=5 ", &ESP32C3).unwrap();
+        assert_eq!(outputs.to_string(), "V0=4 L0=5");
+        assert_eq!(outputs.count(Kind::Vibrate), 1);
+        assert_eq!(outputs.mask(), 0b11_0000);
+        assert_eq!(Outputs::parse("", &ESP32C3), Ok(Outputs::default()));
+    }
+
+    #[test]
+    fn what_a_chip_cannot_do_is_told() {
+        for (text, wanted) in [
+            ("V0", PinError::Syntax),
+            ("V0=x", PinError::Syntax),
+            ("V0=-1", PinError::Syntax),
+            ("V4=1", PinError::Channel),
+            ("L3=1", PinError::Channel),
+            ("X0=1", PinError::Channel),
+            ("\u{e4}0=1", PinError::Channel),
+            ("V00=1", PinError::Channel),
+            ("V0=18", PinError::Pin),
+            ("V0=1 V0=2", PinError::Twice),
+            ("V0=1 V1=1", PinError::Twice),
+            ("V0=0 V1=1 V2=2 V3=3 L0=4 L1=5 L2=6", PinError::TooMany),
+        ] {
+            assert_eq!(Outputs::parse(text, &ESP32C3), Err(wanted), "{text}");
+        }
+        assert!(Outputs::parse("V0=18", &ESP32C6).is_ok());
+    }
+
+    #[test]
+    fn an_led_may_be_inverted_or_missing() {
+        let led = Led::parse("8 inverted", &ESP32C3).unwrap().unwrap();
+        assert_eq!((led.pin, led.inverted), (8, true));
+        assert_eq!(led.to_string(), "8 inverted");
+        assert_eq!(Led::parse("none", &ESP32C3), Ok(None));
+        assert_eq!(Led::parse("8 low", &ESP32C3), Err(PinError::Syntax));
+        assert_eq!(Led::parse("none inverted", &ESP32C3), Err(PinError::Syntax));
+        assert_eq!(Led::parse("", &ESP32C3), Err(PinError::Syntax));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_it(text in "[VLRAvlra0-9= \\PC]{0,40}") {
+            if let Ok(outputs) = Outputs::parse(&text, &ESP32C6) {
+                prop_assert_eq!(Outputs::parse(&outputs.to_string(), &ESP32C6), Ok(outputs));
+            }
+            if let Ok(Some(led)) = Led::parse(&text, &ESP32C6) {
+                prop_assert_eq!(Led::parse(&led.to_string(), &ESP32C6), Ok(Some(led)));
+            }
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! What can be set: a few texts, each checked when it is set, so that what is kept can be used.
+
+use core::fmt::{self, Write};
+
+use heapless::String;
+use wsdm_device::wsdm_protocol::{FieldError, check_identifier};
+use wsdm_device::{SettingsError, Timing};
+
+use crate::pins::{Chip, Led, Outputs, PinError};
+
+/// The longest value of any setting.
+pub(crate) const VALUE_MAX_BYTES: usize = 128;
+/// For `gateway`: look it up on the network.
+const LOOKED_UP: &str = "mdns";
+const SCHEME: &str = "ws://";
+/// What can be set as the watchdog's patience. Under a few pings it would stop for nothing; a motor that nobody
+/// commands must not turn for longer.
+const SILENCE_RANGE_MS: core::ops::RangeInclusive<u64> = 500..=10_000;
+
+/// The name of a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// The name of the Wi-Fi network.
+    Ssid,
+    /// Its password; empty for an open one.
+    Password,
+    /// `mdns`, `HOST`, `HOST:PORT` or a `ws://` URL.
+    Gateway,
+    /// The gateway's token.
+    Token,
+    /// What the UDCF calls the device.
+    Identifier,
+    /// `lovense` or `tcode`.
+    Device,
+    /// `V0=4 L0=5`
+    Pins,
+    /// `8`, `8 inverted` or `none`
+    Led,
+    /// The watchdog's patience.
+    SilenceMs,
+}
+
+impl Key {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 9] = [
+        Self::Ssid,
+        Self::Password,
+        Self::Gateway,
+        Self::Token,
+        Self::Identifier,
+        Self::Device,
+        Self::Pins,
+        Self::Led,
+        Self::SilenceMs,
+    ];
+
+    /// As it is typed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ssid => "ssid",
+            Self::Password => "password",
+            Self::Gateway => "gateway",
+            Self::Token => "token",
+            Self::Identifier => "identifier",
+            Self::Device => "device",
+            Self::Pins => "pins",
+            Self::Led => "led",
+            Self::SilenceMs => "silence_ms",
+        }
+    }
+
+    /// The key of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|key| key.name() == name)
+    }
+
+    /// Whether nobody should read its value over a shoulder.
+    pub const fn is_secret(self) -> bool {
+        matches!(self, Self::Password | Self::Token)
+    }
+}
+
+/// The language that a device speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Language {
+    /// A vibrator.
+    #[default]
+    Lovense,
+    /// Axes.
+    Tcode,
+}
+
+/// Why a setting cannot have a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Invalid {
+    /// It is longer than this many bytes.
+    TooLong(usize),
+    /// A control character is in it.
+    Control,
+    /// Not a gateway.
+    Gateway(SettingsError),
+    /// Not an identifier.
+    Identifier(FieldError),
+    /// Neither lovense nor tcode.
+    Device,
+    /// Not pins, or not an LED.
+    Pins(PinError),
+    /// A password that no network of WPA2 can have.
+    Password,
+    /// Not a number of milliseconds, or out of range.
+    Silence,
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong(max) => write!(f, "at most {max} bytes are taken"),
+            Self::Control => f.write_str("a control character is in it"),
+            Self::Gateway(e) => write!(f, "{e}; mdns, HOST, HOST:PORT and ws://HOST:PORT/ are taken"),
+            Self::Identifier(e) => e.fmt(f),
+            Self::Device => f.write_str("a device is lovense or tcode"),
+            Self::Pins(e) => e.fmt(f),
+            Self::Password => f.write_str("a password of Wi-Fi has 8 to 63 characters, or none"),
+            Self::Silence => write!(
+                f,
+                "silence_ms is a number from {} to {}",
+                SILENCE_RANGE_MS.start(),
+                SILENCE_RANGE_MS.end()
+            ),
+        }
+    }
+}
+
+/// Where the gateway is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gateway<'a> {
+    /// Wherever it says so on the network.
+    LookedUp,
+    /// Here.
+    At(wsdm_device::Gateway<'a>),
+}
+
+/// Everything that can be set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    ssid: String<32>,
+    password: String<63>,
+    gateway: String<VALUE_MAX_BYTES>,
+    token: String<VALUE_MAX_BYTES>,
+    identifier: String<64>,
+    language: Language,
+    outputs: Outputs,
+    led: Option<Led>,
+    silence_ms: u64,
+}
+
+impl Default for Settings {
+    /// No network, any gateway, a vibrator without a motor.
+    fn default() -> Self {
+        Self {
+            ssid: String::new(),
+            password: String::new(),
+            gateway: String::try_from(LOOKED_UP).unwrap_or_default(),
+            token: String::new(),
+            identifier: String::new(),
+            language: Language::default(),
+            outputs: Outputs::default(),
+            led: None,
+            silence_ms: Timing::DEFAULT.silence,
+        }
+    }
+}
+
+impl Settings {
+    /// Sets one.
+    ///
+    /// # Errors
+    /// It cannot have this value; it keeps the one that it had.
+    pub fn set(&mut self, key: Key, value: &str, chip: &Chip) -> Result<(), Invalid> {
+        if value.contains(char::is_control) {
+            return Err(Invalid::Control);
+        }
+        match key {
+            Key::Ssid => self.ssid = text(value)?,
+            Key::Password => {
+                if !matches!(value.len(), 0 | 8..) {
+                    return Err(Invalid::Password);
+                }
+                self.password = text(value).map_err(|_| Invalid::Password)?;
+            }
+            Key::Gateway => self.gateway = gateway(value)?,
+            Key::Token => self.token = text(value)?,
+            Key::Identifier => {
+                if !value.is_empty() {
+                    check_identifier(value).map_err(Invalid::Identifier)?;
+                }
+                self.identifier = text(value)?;
+            }
+            Key::Device => {
+                self.language = match value {
+                    "lovense" => Language::Lovense,
+                    "tcode" => Language::Tcode,
+                    _ => return Err(Invalid::Device),
+                }
+            }
+            Key::Pins => self.outputs = Outputs::parse(value, chip).map_err(Invalid::Pins)?,
+            Key::Led => self.led = Led::parse(value, chip).map_err(Invalid::Pins)?,
+            Key::SilenceMs => {
+                let ms = value.parse().map_err(|_| Invalid::Silence)?;
+                if !SILENCE_RANGE_MS.contains(&ms) {
+                    return Err(Invalid::Silence);
+                }
+                self.silence_ms = ms;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the value of one, as [`Settings::set`] takes it.
+    ///
+    /// # Errors
+    /// `out` takes no more.
+    pub fn write(&self, key: Key, out: &mut dyn Write) -> fmt::Result {
+        match key {
+            Key::Ssid => out.write_str(&self.ssid),
+            Key::Password => out.write_str(&self.password),
+            Key::Gateway => out.write_str(&self.gateway),
+            Key::Token => out.write_str(&self.token),
+            Key::Identifier => out.write_str(&self.identifier),
+            Key::Device => out.write_str(match self.language {
+                Language::Lovense => "lovense",
+                Language::Tcode => "tcode",
+            }),
+            Key::Pins => write!(out, "{}", self.outputs),
+            Key::Led => match self.led {
+                Some(led) => write!(out, "{led}"),
+                None => out.write_str("none"),
+            },
+            Key::SilenceMs => write!(out, "{}", self.silence_ms),
+        }
+    }
+
+    /// The name of the network; empty where none is set.
+    pub fn ssid(&self) -> &str {
+        &self.ssid
+    }
+
+    /// Its password; empty for an open network.
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// Where the gateway is, with the token for it.
+    pub fn gateway(&self) -> Gateway<'_> {
+        // What is no URL cannot have been set.
+        match wsdm_device::Gateway::parse(&self.gateway) {
+            Ok(gateway) => Gateway::At(gateway.with_token(self.token())),
+            Err(_) => Gateway::LookedUp,
+        }
+    }
+
+    /// The gateway's token.
+    pub fn token(&self) -> Option<&str> {
+        Some(self.token.as_str()).filter(|token| !token.is_empty())
+    }
+
+    /// What the device is: as set, or as the gateway's examples call one that speaks this language.
+    pub fn identifier(&self) -> &str {
+        match (self.identifier.as_str(), self.language) {
+            ("", Language::Lovense) => "LVSDevice",
+            ("", Language::Tcode) => "TCodeDevice",
+            (set, _) => set,
+        }
+    }
+
+    /// What the device speaks.
+    pub const fn language(&self) -> Language {
+        self.language
+    }
+
+    /// What moves, and on which pins.
+    pub const fn outputs(&self) -> &Outputs {
+        &self.outputs
+    }
+
+    /// The status LED, where there is one.
+    pub const fn led(&self) -> Option<Led> {
+        self.led
+    }
+
+    /// The watchdog's patience.
+    pub const fn silence_ms(&self) -> u64 {
+        self.silence_ms
+    }
+}
+
+fn text<const N: usize>(value: &str) -> Result<String<N>, Invalid> {
+    String::try_from(value).map_err(|_| Invalid::TooLong(N))
+}
+
+/// A URL that the device core reads, or the word for none.
+fn gateway(value: &str) -> Result<String<VALUE_MAX_BYTES>, Invalid> {
+    if value == LOOKED_UP {
+        return text(value);
+    }
+    let mut url = String::new();
+    let scheme = if value.starts_with(SCHEME) { "" } else { SCHEME };
+    write!(url, "{scheme}{value}").map_err(|_| Invalid::TooLong(VALUE_MAX_BYTES))?;
+    wsdm_device::Gateway::parse(&url).map_err(Invalid::Gateway)?;
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::pins::ESP32C3;
+
+    fn with(key: Key, value: &str) -> Result<Settings, Invalid> {
+        let mut settings = Settings::default();
+        settings.set(key, value, &ESP32C3).map(|()| settings)
+    }
+
+    #[test]
+    fn a_gateway_is_looked_up_or_somewhere() {
+        assert_eq!(Settings::default().gateway(), Gateway::LookedUp);
+        let settings = with(Key::Gateway, "10.0.0.2").unwrap();
+        let Gateway::At(gateway) = settings.gateway() else {
+            panic!("it is given");
+        };
+        assert_eq!(
+            (gateway.host(), gateway.port()),
+            ("10.0.0.2", wsdm_device::wsdm_protocol::PORT)
+        );
+        let settings = with(Key::Gateway, "ws://gw.local:8080/?a=b").unwrap();
+        assert!(matches!(settings.gateway(), Gateway::At(gateway) if gateway.port() == 8080));
+        assert_eq!(
+            with(Key::Gateway, "gw:99999"),
+            Err(Invalid::Gateway(SettingsError::Port))
+        );
+        assert_eq!(with(Key::Gateway, &"x".repeat(125)), Err(Invalid::TooLong(128)));
+    }
+
+    #[test]
+    fn a_refused_value_changes_nothing() {
+        let mut settings = with(Key::Password, "long enough").unwrap();
+        for value in ["short", &"x".repeat(64), "a\u{7}bcdefghi"] {
+            assert!(settings.set(Key::Password, value, &ESP32C3).is_err(), "{value}");
+        }
+        assert_eq!(settings.password(), "long enough");
+        assert_eq!(settings.set(Key::Password, "", &ESP32C3), Ok(()));
+    }
+
+    #[test]
+    fn an_identifier_follows_the_language_until_it_is_set() {
+        assert_eq!(Settings::default().identifier(), "LVSDevice");
+        let mut settings = with(Key::Device, "tcode").unwrap();
+        assert_eq!(settings.identifier(), "TCodeDevice");
+        settings.set(Key::Identifier, "TCodeMulti", &ESP32C3).unwrap();
+        assert_eq!(settings.identifier(), "TCodeMulti");
+    }
+
+    #[test]
+    fn the_watchdog_stays_within_its_range() {
+        assert_eq!(with(Key::SilenceMs, "1500").unwrap().silence_ms(), 1_500);
+        for value in ["", "499", "10001", "-1", "1 s"] {
+            assert_eq!(with(Key::SilenceMs, value), Err(Invalid::Silence), "{value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_set_is_what_is_written(which in 0..Key::ALL.len(), value in "[ -~\u{e4}]{0,140}|mdns|8 inverted|V0=3|tcode|900") {
+            let key = Key::ALL[which];
+            if let Ok(settings) = with(key, &value) {
+                let mut written = std::string::String::new();
+                settings.write(key, &mut written).unwrap();
+                prop_assert!(written.len() <= VALUE_MAX_BYTES);
+                prop_assert_eq!(with(key, &written), Ok(settings));
+            }
+        }
+    }
+}

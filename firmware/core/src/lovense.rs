@@ -1,0 +1,232 @@
+//! A lovense-speaking vibrator: words with arguments between colons, a semicolon at the end.
+
+use core::fmt::Write as _;
+
+use crate::device::{Channel, Device, Flow, Kind, Level, Outputs, Reply};
+use crate::splitter::{Piece, Splitter};
+
+/// The firmware that it claims to have; from version 3 on, all models speak as described here.
+const FIRMWARE: u32 = 11;
+/// The date on which it claims to have been made.
+const BATCH: &[u8] = b"240131;";
+/// `Vibrate:20;` is full.
+const STEPS: u32 = 20;
+/// Hexadecimal digits of a device's own address.
+const MAC_MAX: usize = 12;
+
+/// How many motors a vibrator has, and so what it says it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Motors {
+    /// One: a Hush, `Z`.
+    #[default]
+    One,
+    /// Two, `Vibrate1` and `Vibrate2`: an Edge, `P`.
+    Two,
+}
+
+/// What a lovense device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LovenseSettings<'a> {
+    /// Which model.
+    pub motors: Motors,
+    /// What it gives as its own address: letters and digits of it, twelve at most.
+    pub address: &'a str,
+    /// The charge that it reports, in percent.
+    pub battery: u8,
+}
+
+/// A lovense device. Channel `V0` is its motor; `V1` is the second one's.
+#[derive(Debug)]
+pub struct Lovense<O> {
+    splitter: Splitter,
+    state: State<O>,
+}
+
+#[derive(Debug)]
+struct State<O> {
+    outputs: O,
+    levels: [Level; 2],
+    motors: Motors,
+    mac: heapless::String<MAC_MAX>,
+    battery: u8,
+    light: bool,
+}
+
+/// What one command comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    /// Answered already.
+    Answered,
+    Off,
+    /// Not a command of this device, or not a value that it takes.
+    Refused,
+}
+
+impl<O: Outputs> Lovense<O> {
+    /// A device at rest; its outputs are set to 0.
+    pub fn new(settings: &LovenseSettings<'_>, mut outputs: O) -> Self {
+        for index in 0..count(settings.motors) {
+            outputs.set(Channel::new(Kind::Vibrate, index), Level::OFF);
+        }
+        // More would end the answer to DeviceType before its end.
+        let usable = settings
+            .address
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .take(MAC_MAX);
+        Self {
+            splitter: Splitter::new(b';'),
+            state: State {
+                outputs,
+                levels: [Level::OFF; 2],
+                motors: settings.motors,
+                mac: usable.collect(),
+                battery: settings.battery.min(100),
+                light: true,
+            },
+        }
+    }
+
+    /// The charge that it reports from now on, in percent.
+    pub fn set_battery(&mut self, percent: u8) {
+        self.state.battery = percent.min(100);
+    }
+}
+
+impl<O: Outputs> Device for Lovense<O> {
+    fn frame(&mut self, _now: u64, frame: &[u8], reply: &mut dyn Reply) -> Flow {
+        let Self { splitter, state } = self;
+        let mut flow = Flow::Stay;
+        splitter.push(frame, |piece| {
+            // Behind a PowerOff nothing counts.
+            if flow == Flow::PowerOff {
+                return;
+            }
+            let outcome = match piece {
+                Piece::TooLong => Outcome::Refused,
+                Piece::Whole(command) => match command.trim_ascii() {
+                    [] => return,
+                    command => core::str::from_utf8(command)
+                        .map_or(Outcome::Refused, |command| state.command(command, reply)),
+                },
+            };
+            match outcome {
+                Outcome::Answered => {}
+                Outcome::Refused => reply.send(b"ERR;"),
+                Outcome::Done => reply.send(b"OK;"),
+                Outcome::Off => {
+                    reply.send(b"OK;");
+                    flow = Flow::PowerOff;
+                }
+            }
+        });
+        flow
+    }
+
+    fn stop(&mut self, _now: u64) {
+        self.splitter.clear();
+        self.state.set(None, Level::OFF);
+    }
+
+    fn is_on(&self) -> bool {
+        self.state.levels.iter().any(|level| *level != Level::OFF)
+    }
+
+    fn tick(&mut self, _now: u64) -> Option<u64> {
+        None
+    }
+
+    fn connected(&mut self, _now: u64) {}
+}
+
+impl<O: Outputs> State<O> {
+    fn command(&mut self, command: &str, reply: &mut dyn Reply) -> Outcome {
+        let (word, rest) = match command.split_once(':') {
+            Some((word, rest)) => (word, Some(rest)),
+            None => (command, None),
+        };
+        match (word, rest) {
+            ("DeviceType", None) => {
+                // Who asks that begins anew. Behind a gateway that was killed, nobody knows what is on.
+                self.set(None, Level::OFF);
+                let letter = match self.motors {
+                    Motors::One => 'Z',
+                    Motors::Two => 'P',
+                };
+                let mut text = heapless::String::<32>::new();
+                // A letter, two digits, twelve digits, three marks.
+                let _ = write!(text, "{letter}:{FIRMWARE}:{};", self.mac);
+                answer(reply, text.as_bytes())
+            }
+            ("Battery", None) => {
+                let mut text = heapless::String::<8>::new();
+                // 100 at most.
+                let _ = write!(text, "{};", self.battery);
+                answer(reply, text.as_bytes())
+            }
+            ("Status", Some("1")) => answer(reply, b"2;"),
+            ("GetBatch", None) => answer(reply, BATCH),
+            ("GetLight", None) => answer(reply, if self.light { b"Light:1;" } else { b"Light:0;" }),
+            // Spelt as the real ones spell it.
+            ("GetAS", None) => answer(reply, b"AutoSwith:1:0;"),
+            ("Light", Some(state)) => {
+                if state.eq_ignore_ascii_case("on") || state.eq_ignore_ascii_case("off") {
+                    self.light = state.eq_ignore_ascii_case("on");
+                    Outcome::Done
+                } else {
+                    Outcome::Refused
+                }
+            }
+            ("PowerOff", None) => {
+                self.set(None, Level::OFF);
+                Outcome::Off
+            }
+            ("Vibrate", Some(level)) => self.vibrate(None, level),
+            ("Vibrate1", Some(level)) if self.motors == Motors::Two => self.vibrate(Some(0), level),
+            ("Vibrate2", Some(level)) if self.motors == Motors::Two => self.vibrate(Some(1), level),
+            // A Hush has but one, and takes it by its number too.
+            ("Vibrate1", Some(level)) => self.vibrate(None, level),
+            _ => Outcome::Refused,
+        }
+    }
+
+    fn vibrate(&mut self, motor: Option<usize>, level: &str) -> Outcome {
+        // No sign: "+5" is no number here.
+        let digits = level.bytes().all(|b| b.is_ascii_digit());
+        match level.parse::<u32>() {
+            Ok(level) if digits && level <= STEPS => {
+                self.set(motor, Level::of(level, STEPS));
+                Outcome::Done
+            }
+            _ => Outcome::Refused,
+        }
+    }
+
+    /// Sets one motor, or all.
+    fn set(&mut self, motor: Option<usize>, level: Level) {
+        let motors = self.levels.iter_mut().zip(0..count(self.motors));
+        for (held, index) in motors.filter(|(_, index)| motor.is_none_or(|m| m == usize::from(*index))) {
+            if *held != level {
+                *held = level;
+                self.outputs.set(Channel::new(Kind::Vibrate, index), level);
+            }
+        }
+    }
+}
+
+const fn count(motors: Motors) -> u8 {
+    match motors {
+        Motors::One => 1,
+        Motors::Two => 2,
+    }
+}
+
+fn answer(reply: &mut dyn Reply, text: &[u8]) -> Outcome {
+    reply.send(text);
+    Outcome::Answered
+}
+
+#[cfg(test)]
+#[path = "lovense/tests.rs"]
+mod tests;

@@ -1,0 +1,158 @@
+use std::cell::RefCell;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Collects answers.
+#[derive(Default)]
+struct Said(String);
+
+impl Reply for Said {
+    fn send(&mut self, frame: &[u8]) {
+        self.0.push_str(core::str::from_utf8(frame).unwrap());
+    }
+}
+
+const EDGE: LovenseSettings<'static> = LovenseSettings {
+    motors: Motors::Two,
+    address: "AA:BB:CC:DD:EE:FF",
+    battery: 85,
+};
+const HUSH: LovenseSettings<'static> = LovenseSettings {
+    motors: Motors::One,
+    ..EDGE
+};
+
+fn say<O: Outputs>(device: &mut Lovense<O>, bytes: &[u8]) -> String {
+    let mut said = Said::default();
+    device.frame(0, bytes, &mut said);
+    said.0
+}
+
+fn levels<O>(device: &Lovense<O>) -> [u32; 2] {
+    device.state.levels.map(|level| level.times(STEPS))
+}
+
+fn ignored(_: Channel, _: Level) {}
+
+#[test]
+fn questions_get_their_answers() {
+    let mut d = Lovense::new(&HUSH, ignored);
+    assert_eq!(say(&mut d, b"DeviceType;"), "Z:11:AABBCCDDEEFF;");
+    assert_eq!(say(&mut d, b"Battery;"), "85;");
+    d.set_battery(200);
+    assert_eq!(say(&mut d, b"Battery;"), "100;");
+    assert_eq!(
+        say(&mut d, b"Status:1;GetBatch;GetAS;"),
+        "2;240131;AutoSwith:1:0;"
+    );
+    assert_eq!(say(&mut d, b"Light:off;GetLight;"), "OK;Light:0;");
+    assert_eq!(say(&mut d, b" \r\n;"), "");
+    assert_eq!(
+        say(&mut Lovense::new(&EDGE, ignored), b"DeviceType;"),
+        "P:11:AABBCCDDEEFF;"
+    );
+}
+
+#[test]
+fn motors_follow_and_only_changes_reach_the_pins() {
+    let pins = RefCell::new(Vec::new());
+    let mut d = Lovense::new(&EDGE, |channel: Channel, level: Level| {
+        pins.borrow_mut().push(format!("{channel} {level}"));
+    });
+    pins.borrow_mut().clear();
+    assert_eq!(say(&mut d, b"Vibrate:10;Vibrate:10;"), "OK;OK;");
+    assert_eq!(say(&mut d, b"Vibrate2:20;Vibrate1:0;"), "OK;OK;");
+    assert_eq!(*pins.borrow(), ["V0 0.500", "V1 0.500", "V1 1.000", "V0 0.000"]);
+    assert!(d.is_on());
+    d.stop(0);
+    assert!(!d.is_on());
+    assert_eq!(pins.borrow().last().unwrap(), "V1 0.000");
+}
+
+#[test]
+fn a_value_out_of_range_or_for_another_model_changes_nothing() {
+    let mut d = Lovense::new(&HUSH, ignored);
+    say(&mut d, b"Vibrate:7;");
+    for wrong in [
+        "Vibrate:21;",
+        "Vibrate:-1;",
+        "Vibrate:+1;",
+        "Vibrate:;",
+        "Vibrate;",
+        "Vibrate:99999999999999999999;",
+        "Vibrate2:3;",
+        "Vibrate0:3;",
+        "Vibrate3:3;",
+        "Rotate:3;",
+        "RotateChange;",
+        "Air:Level:1;",
+        "Mply:1:2;",
+        "vibrate:3;",
+        "Light:maybe;",
+        "Status:2;",
+        "Battery:1;",
+        "\u{1b}[2J;",
+    ] {
+        assert_eq!(say(&mut d, wrong.as_bytes()), "ERR;", "{wrong}");
+        assert_eq!(levels(&d), [7, 0], "{wrong}");
+    }
+    assert_eq!(say(&mut d, b"\xff\xfe;"), "ERR;");
+    assert_eq!(say(&mut d, &[b'x'; 1_000]), "");
+    assert_eq!(say(&mut d, b";Vibrate1:3;"), "ERR;OK;");
+    assert_eq!(levels(&d), [3, 0]);
+}
+
+#[test]
+fn turning_off_stops_the_motors_and_nothing_counts_behind_it() {
+    let mut d = Lovense::new(&HUSH, ignored);
+    let mut said = Said::default();
+    let flow = d.frame(0, b"Vibrate:20;PowerOff;Vibrate:9;", &mut said);
+    assert_eq!(flow, Flow::PowerOff);
+    assert_eq!(said.0, "OK;OK;");
+    assert!(!d.is_on());
+}
+
+#[test]
+fn whoever_asks_what_it_is_begins_anew() {
+    let mut d = Lovense::new(&EDGE, ignored);
+    assert_eq!(say(&mut d, b"Vibrate:20;DeviceType;"), "OK;P:11:AABBCCDDEEFF;");
+    assert!(!d.is_on());
+}
+
+#[test]
+fn a_stop_forgets_half_a_command() {
+    let mut d = Lovense::new(&HUSH, ignored);
+    say(&mut d, b"Vibrate:20;Vibr");
+    d.stop(0);
+    assert_eq!(say(&mut d, b"Battery;"), "85;");
+}
+
+/// Commands, near-commands and noise.
+pub(crate) fn stream() -> impl Strategy<Value = Vec<u8>> {
+    let word = prop_oneof![
+        "(Vibrate|Vibrate1|Vibrate2|Rotate|Mply|Light):[0-9+-]{0,12}",
+        "DeviceType|Battery|PowerOf|GetLight|Status:1",
+        ".{0,20}",
+    ];
+    let part = prop_oneof![
+        4 => word.prop_map(|w| format!("{w};").into_bytes()),
+        1 => proptest::collection::vec(any::<u8>(), 0..300),
+    ];
+    proptest::collection::vec(part, 0..20).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_break_it_and_any_chunking_means_the_same(bytes in stream(), chunk in 1_usize..100) {
+        let mut whole = Lovense::new(&EDGE, ignored);
+        let mut chunked = Lovense::new(&EDGE, ignored);
+        let all = say(&mut whole, &bytes);
+        let parts: String = bytes.chunks(chunk).map(|c| say(&mut chunked, c)).collect();
+        prop_assert_eq!(all, parts);
+        prop_assert_eq!(levels(&whole), levels(&chunked));
+        whole.stop(0);
+        prop_assert!(!whole.is_on());
+    }
+}

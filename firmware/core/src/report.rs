@@ -1,0 +1,184 @@
+//! What a device tells of itself: for a console, a status LED, a test.
+
+use core::fmt;
+
+use embedded_io_async::ErrorKind;
+use wsdm_protocol::close;
+
+use crate::frames::ProtocolError;
+use crate::upgrade::UpgradeError;
+
+/// Something that happened. It comes with the time at which it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report<'a> {
+    /// The gateway is dialled.
+    Connecting {
+        /// Its host.
+        host: &'a str,
+        /// Its port.
+        port: u16,
+    },
+    /// The handshake is sent; on a wire: the first frame came. The gateway has control.
+    Connected,
+    /// The gateway closed the connection: something about this device is wrong.
+    Refused {
+        /// The close code.
+        code: u16,
+        /// What is wrong, in the gateway's words.
+        reason: &'a str,
+    },
+    /// The gateway did not make a websocket of the connection: a wrong token, or it is no gateway.
+    Rejected {
+        /// The HTTP status.
+        status: u16,
+        /// The first line of what it said.
+        reason: &'a str,
+    },
+    /// There is no connection, or no longer.
+    Lost(Loss<'a>),
+    /// Outputs were on, control was lost, and they are off now.
+    Stopped(Stopped),
+    /// The next try is so far away.
+    Waiting {
+        /// In milliseconds.
+        ms: u64,
+    },
+    /// On a wire: the hello line was said.
+    Hello,
+    /// An answer did not fit behind those that waited, and was dropped.
+    AnswerDropped,
+    /// On a wire: a frame over the limit was skipped.
+    FrameTooLong,
+    /// The device was told to turn itself off.
+    PoweredOff,
+}
+
+/// Why outputs were stopped, and how fast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// By the watchdog: nothing was heard. Otherwise the connection ended, and that was known at once.
+    pub by_watchdog: bool,
+    /// How long nothing had been heard when the outputs were off.
+    pub silent_ms: u64,
+}
+
+/// Why there is no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss<'a> {
+    /// Nobody answers there.
+    Unreachable,
+    /// No websocket.
+    Upgrade(UpgradeError),
+    /// The connection or the upgrade took too long.
+    Slow,
+    /// The handshake does not fit into the buffer.
+    HandshakeTooLarge,
+    /// The gateway closed for a reason of its own.
+    Closed {
+        /// The close code, if it gave one.
+        code: Option<u16>,
+        /// Its words.
+        reason: &'a str,
+    },
+    /// The connection ended without a Close frame.
+    Ended,
+    /// The connection broke.
+    Broken(ErrorKind),
+    /// Nothing was heard for too long.
+    Silent {
+        /// For how long.
+        ms: u64,
+    },
+    /// The gateway broke the websocket protocol.
+    Protocol(ProtocolError),
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connecting { host, port } => write!(f, "connecting to {host}:{port}"),
+            Self::Connected => f.write_str("connected"),
+            Self::Refused { code, reason } => {
+                write!(
+                    f,
+                    "refused {code} ({}): ",
+                    close::name(*code).unwrap_or("unknown code")
+                )?;
+                plain(f, reason)
+            }
+            Self::Rejected { status, reason } => {
+                write!(f, "rejected with HTTP status {status}: ")?;
+                plain(f, reason)
+            }
+            Self::Lost(loss) => write!(f, "lost: {loss}"),
+            Self::Stopped(Stopped {
+                by_watchdog,
+                silent_ms,
+            }) => {
+                let by = if *by_watchdog {
+                    "watchdog"
+                } else {
+                    "lost connection"
+                };
+                write!(f, "stopped by {by}, {silent_ms} ms since last heard")
+            }
+            Self::Waiting { ms } => write!(f, "trying again in {ms} ms"),
+            Self::Hello => f.write_str("hello line sent"),
+            Self::AnswerDropped => f.write_str("an answer was dropped, the buffer is full"),
+            Self::FrameTooLong => f.write_str("a frame over the limit was skipped"),
+            Self::PoweredOff => f.write_str("powered off"),
+        }
+    }
+}
+
+impl fmt::Display for Loss<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable => f.write_str("nobody answers"),
+            Self::Upgrade(e) => e.fmt(f),
+            Self::Slow => f.write_str("no answer in time"),
+            Self::HandshakeTooLarge => f.write_str("the handshake does not fit into the buffer"),
+            Self::Closed { code: None, .. } => f.write_str("closed without a code"),
+            Self::Closed {
+                code: Some(code),
+                reason,
+            } => {
+                write!(
+                    f,
+                    "closed with {code} ({}): ",
+                    close::name(*code).unwrap_or("unknown code")
+                )?;
+                plain(f, reason)
+            }
+            Self::Ended => f.write_str("the connection ended"),
+            Self::Broken(kind) => write!(f, "the connection broke ({kind:?})"),
+            Self::Silent { ms } => write!(f, "silent for {ms} ms"),
+            Self::Protocol(e) => e.fmt(f),
+        }
+    }
+}
+
+/// A stranger chose this text and a terminal will show it: no control characters.
+fn plain(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    text.chars().try_for_each(|c| match c {
+        '"' | '\'' | '\\' => fmt::Write::write_char(f, c),
+        c => write!(f, "{}", c.escape_debug()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_in_words_and_cannot_move_a_cursor() {
+        let refused = Report::Refused {
+            code: 4001,
+            reason: "no such\u{1b}[2J \"name\"",
+        };
+        assert_eq!(
+            refused.to_string(),
+            "refused 4001 (identifier unknown): no such\\u{1b}[2J \"name\""
+        );
+    }
+}

@@ -1,0 +1,148 @@
+//! One axis: where it was told to go, and where it is, which its speed limit may hold back.
+
+use super::AxisSettings;
+use super::parse::Pace;
+use crate::device::{Channel, Level};
+
+/// Hundredths of the range a second, milliseconds and steps of the range multiply to this much for one step.
+const PER_STEP: u64 = 100 * 1_000;
+
+/// An axis. Its places are those of the protocol, from 0 to 1; the range that it may use comes in at the output.
+#[derive(Clone, Debug)]
+pub(super) struct Axis {
+    settings: AxisSettings,
+    preferred: (u16, u16),
+    /// A straight line over time.
+    from: Level,
+    to: Level,
+    began: u64,
+    takes: u64,
+    /// Where it is.
+    at: Level,
+    /// What is left over of the way that the speed limit allows, in hundred-thousandths of a step.
+    carry: u64,
+}
+
+impl Axis {
+    pub(super) fn new(settings: &AxisSettings) -> Self {
+        let rest = if settings.channel.is_position() {
+            Level::MIDDLE
+        } else {
+            Level::OFF
+        };
+        Self {
+            settings: *settings,
+            preferred: (0, 9_999),
+            from: rest,
+            to: rest,
+            began: 0,
+            takes: 0,
+            at: rest,
+            carry: 0,
+        }
+    }
+
+    pub(super) fn channel(&self) -> Channel {
+        self.settings.channel
+    }
+
+    /// What the user likes; it is kept and told, and not heeded: the program that reads it does that.
+    pub(super) fn preferred(&self) -> (u16, u16) {
+        self.preferred
+    }
+
+    pub(super) fn prefer(&mut self, low: u16, high: u16) {
+        self.preferred = (low, high);
+    }
+
+    /// What the pin gets: its place, brought into the range that the axis may use. What is off stays wholly off.
+    pub(super) fn output(&self) -> Level {
+        let AxisSettings {
+            low, high, channel, ..
+        } = self.settings;
+        if self.at == Level::OFF && !channel.is_position() {
+            return Level::OFF;
+        }
+        let (low, high) = (low.min(high), low.max(high));
+        let span = u32::from(high.0 - low.0);
+        // At most `span`, and low + span is high.
+        Level(
+            low.0
+                .saturating_add(u16::try_from(self.at.times(span)).unwrap_or(u16::MAX)),
+        )
+    }
+
+    /// Sends it somewhere, from where it is.
+    pub(super) fn go(&mut self, to: Level, pace: Pace, now: u64) {
+        self.from = self.at;
+        self.to = to;
+        self.began = now;
+        self.takes = match pace {
+            Pace::AtOnce => 0,
+            Pace::Within(ms) => u64::from(ms),
+            Pace::Speed(hundredths) => {
+                let way = u64::from(to.0.abs_diff(self.at.0));
+                // way / 65535 of the range, at hundredths / 100 of it a second.
+                way * PER_STEP / (u64::from(u16::MAX) * u64::from(hundredths).max(1))
+            }
+        };
+    }
+
+    /// Moves it to where it belongs, `passed` milliseconds after it was moved last; whether that changed the output.
+    pub(super) fn advance(&mut self, now: u64, passed: u64, soft: Option<u32>) -> bool {
+        let wanted = self.wanted(now);
+        let before = self.output();
+        let limit = [self.settings.speed, soft.unwrap_or(0)]
+            .into_iter()
+            .filter(|s| *s > 0)
+            .min();
+        self.at = match limit {
+            Some(limit) if self.channel().is_position() => {
+                let way = passed
+                    .saturating_mul(u64::from(limit) * u64::from(u16::MAX))
+                    .saturating_add(self.carry);
+                let most = u16::try_from(way / PER_STEP).unwrap_or(u16::MAX);
+                let (low, high) = (self.at.0.saturating_sub(most), self.at.0.saturating_add(most));
+                let at = wanted.0.clamp(low, high);
+                self.carry = if at == wanted.0 { 0 } else { way % PER_STEP };
+                Level(at)
+            }
+            _ => wanted,
+        };
+        self.output() != before
+    }
+
+    /// A place stays where it is, everything else goes to 0; whether that changed the output.
+    pub(super) fn stop(&mut self) -> bool {
+        let before = self.output();
+        if !self.channel().is_position() {
+            self.at = Level::OFF;
+        }
+        self.from = self.at;
+        self.to = self.at;
+        self.takes = 0;
+        self.output() != before
+    }
+
+    /// Whether its output still changes.
+    pub(super) fn is_moving(&self) -> bool {
+        self.at != self.to
+    }
+
+    /// Whether it does something that must end when control ends.
+    pub(super) fn is_on(&self) -> bool {
+        self.is_moving() || (!self.channel().is_position() && self.at != Level::OFF)
+    }
+
+    /// Where the line is.
+    fn wanted(&self, now: u64) -> Level {
+        let passed = now.saturating_sub(self.began);
+        if passed >= self.takes {
+            return self.to;
+        }
+        let (from, to) = (i64::from(self.from.0), i64::from(self.to.0));
+        // passed < takes, which has nine digits at most, so the product fits with room, and the sum is between the ends.
+        let way = (to - from) * passed.cast_signed() / self.takes.cast_signed();
+        Level(u16::try_from(from + way).unwrap_or(self.to.0))
+    }
+}

@@ -1,0 +1,238 @@
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Default)]
+struct Said(String);
+
+impl Reply for Said {
+    fn send(&mut self, frame: &[u8]) {
+        self.0.push_str(core::str::from_utf8(frame).unwrap());
+    }
+}
+
+const NO_LIMIT: AxisSettings = AxisSettings {
+    speed: 0,
+    ..AxisSettings::new(Kind::Linear, 0)
+};
+const FREE: TcodeSettings<'static> = TcodeSettings {
+    axes: &[
+        NO_LIMIT,
+        AxisSettings {
+            channel: Channel::new(Kind::Rotate, 0),
+            ..NO_LIMIT
+        },
+        AxisSettings::new(Kind::Vibrate, 0),
+        AxisSettings::new(Kind::Auxiliary, 0),
+    ],
+    ..TcodeSettings::DEFAULT
+};
+
+/// Where each pin stands.
+#[derive(Default)]
+struct Pins(RefCell<HashMap<String, u32>>);
+
+impl Outputs for &Pins {
+    fn set(&mut self, channel: Channel, level: Level) {
+        self.0
+            .borrow_mut()
+            .insert(channel.to_string(), level.times(1_000));
+    }
+}
+
+impl Pins {
+    fn at(&self, channel: &str) -> u32 {
+        self.0.borrow()[channel]
+    }
+}
+
+fn say<O: Outputs>(device: &mut Tcode<'_, O>, now: u64, text: &str) -> String {
+    let mut said = Said::default();
+    device.frame(now, text.as_bytes(), &mut said);
+    said.0
+}
+
+#[test]
+fn nothing_moves_before_the_newline() {
+    let pins = Pins::default();
+    let mut d = Tcode::new(&FREE, &pins);
+    assert_eq!((pins.at("L0"), pins.at("V0")), (500, 0));
+    say(&mut d, 0, "L0999");
+    assert_eq!(pins.at("L0"), 500);
+    say(&mut d, 0, "\n");
+    assert_eq!(pins.at("L0"), 999);
+}
+
+#[test]
+fn moves_take_their_time_and_speed() {
+    let pins = Pins::default();
+    let mut d = Tcode::new(&FREE, &pins);
+    say(&mut d, 1_000, "L00I1000 R00S10 V099I100\n");
+    assert_eq!(d.tick(1_050), Some(1_060));
+    assert_eq!(pins.at("V0"), 495);
+    d.tick(1_500);
+    assert_eq!(pins.at("L0"), 250);
+    d.tick(2_000);
+    assert_eq!(pins.at("L0"), 0);
+    // 0.5 at 0.1 a second takes five seconds.
+    d.tick(3_500);
+    assert_eq!(pins.at("R0"), 250);
+    assert_eq!(d.tick(6_001), None);
+    assert_eq!(pins.at("R0"), 0);
+    assert!(d.is_on(), "it vibrates");
+}
+
+#[test]
+fn the_last_command_to_a_channel_counts() {
+    let pins = Pins::default();
+    let mut d = Tcode::new(&FREE, &pins);
+    say(&mut d, 0, "L00 L0999I1000\n");
+    assert_eq!(pins.at("L0"), 500);
+    d.tick(1_000);
+    assert_eq!(pins.at("L0"), 999);
+}
+
+#[test]
+fn a_stop_holds_places_and_ends_vibration() {
+    let pins = Pins::default();
+    let mut d = Tcode::new(&FREE, &pins);
+    say(&mut d, 0, "L00I1000 V05 A05\n");
+    assert!(d.is_on());
+    say(&mut d, 500, "L0999 DSTOP\n");
+    assert!(!d.is_on());
+    assert_eq!(d.tick(9_000), None);
+    assert_eq!((pins.at("L0"), pins.at("V0"), pins.at("A0")), (250, 0, 0));
+    say(&mut d, 9_000, "L0999I1000 V05\n");
+    d.stop(9_500);
+    assert!(!d.is_on());
+    d.tick(20_000);
+    assert_eq!((pins.at("L0"), pins.at("V0")), (624, 0));
+}
+
+#[test]
+fn a_place_is_never_faster_than_its_limit() {
+    let pins = Pins::default();
+    let mut d = Tcode::new(&TcodeSettings::DEFAULT, &pins);
+    // Twice the range a second: 0.2 in 100 ms.
+    say(&mut d, 0, "L00\n");
+    assert_eq!(pins.at("L0"), 500);
+    assert!(d.is_on());
+    d.tick(100);
+    assert_eq!(pins.at("L0"), 300);
+    d.tick(251);
+    assert_eq!(pins.at("L0"), 0);
+    assert!(!d.is_on());
+}
+
+#[test]
+fn the_start_is_soft() {
+    let pins = Pins::default();
+    let mut d = Tcode::new(&TcodeSettings::DEFAULT, &pins);
+    d.connected(10_000);
+    say(&mut d, 10_000, "L0999 V0999\n");
+    assert_eq!(pins.at("V0"), 999, "a strength is not held back");
+    // Half the range a second.
+    d.tick(10_100);
+    assert_eq!(pins.at("L0"), 550);
+    d.tick(11_000);
+    assert_eq!(pins.at("L0"), 999);
+    // Past it, twice the range a second again.
+    say(&mut d, 12_000, "L00\n");
+    d.tick(12_100);
+    assert_eq!(pins.at("L0"), 799);
+}
+
+#[test]
+fn an_axis_keeps_to_its_range() {
+    let pins = Pins::default();
+    let narrow = |kind| AxisSettings {
+        low: Level::of(1, 5),
+        high: Level::of(3, 5),
+        speed: 0,
+        ..AxisSettings::new(kind, 0)
+    };
+    let axes = [narrow(Kind::Linear), narrow(Kind::Vibrate)];
+    let settings = TcodeSettings { axes: &axes, ..FREE };
+    let mut d = Tcode::new(&settings, &pins);
+    assert_eq!((pins.at("L0"), pins.at("V0")), (400, 0));
+    say(&mut d, 0, "L00 V00001\n");
+    assert_eq!((pins.at("L0"), pins.at("V0")), (200, 200));
+    say(&mut d, 0, "L099999 V099999\n");
+    assert_eq!((pins.at("L0"), pins.at("V0")), (600, 600));
+    d.stop(0);
+    assert_eq!((pins.at("L0"), pins.at("V0")), (600, 0), "off is off");
+}
+
+#[test]
+fn questions_get_their_answers() {
+    let pins = Pins::default();
+    let mut d = Tcode::new(&TcodeSettings::DEFAULT, &pins);
+    assert_eq!(say(&mut d, 0, "D0\nd1\r\n"), "wsdm-device\nTCode v0.3\n");
+    let axes = say(&mut d, 0, "D2\n");
+    assert_eq!(axes.lines().count(), 13);
+    assert!(axes.starts_with("L0 0 9999 Stroke\n"), "{axes}");
+    assert_eq!(say(&mut d, 0, "$L0-1000-9000 hello X0 L7999\n"), "");
+    assert!(say(&mut d, 0, "D2\n").starts_with("L0 1000 9000 Stroke\n"));
+}
+
+/// Lines, near-lines and noise.
+fn stream() -> impl Strategy<Value = Vec<u8>> {
+    let word = prop_oneof![
+        "[LRVA][0-9]{1,6}([IS][0-9]{1,5})?",
+        "D0|D1|D2|DSTOP|dstop",
+        "\\$[LRVA][0-9]-[0-9]{1,5}-[0-9]{1,5}",
+        ".{0,12}",
+    ];
+    let part = prop_oneof![
+        6 => word.prop_map(|w| format!("{w} ").into_bytes()),
+        3 => Just(b"\n".to_vec()),
+        1 => proptest::collection::vec(any::<u8>(), 0..300),
+    ];
+    proptest::collection::vec(part, 0..40).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_break_it_and_any_chunking_means_the_same(bytes in stream(), chunk in 1_usize..100) {
+        let (pins, others) = (Pins::default(), Pins::default());
+        let mut whole = Tcode::new(&TcodeSettings::DEFAULT, &pins);
+        let mut chunked = Tcode::new(&TcodeSettings::DEFAULT, &others);
+        let mut said = Said::default();
+        whole.frame(5, &bytes, &mut said);
+        let mut parts = Said::default();
+        for part in bytes.chunks(chunk) {
+            chunked.frame(5, part, &mut parts);
+        }
+        prop_assert_eq!(said.0, parts.0);
+        for now in (5..3_000).step_by(10) {
+            whole.tick(now);
+            chunked.tick(now);
+        }
+        prop_assert_eq!(&*pins.0.borrow(), &*others.0.borrow());
+        whole.stop(3_000);
+        prop_assert!(!whole.is_on());
+        prop_assert_eq!(whole.tick(3_001), None);
+    }
+
+    #[test]
+    fn no_place_jumps(lines in proptest::collection::vec(("L0[0-9]{1,4}([IS][0-9]{1,4})?", 0_u64..300), 1..30)) {
+        let pins = Pins::default();
+        let mut d = Tcode::new(&TcodeSettings::DEFAULT, &pins);
+        let mut now = 0;
+        let mut at = 500_i64;
+        for (line, pause) in lines {
+            say(&mut d, now, &format!("{line}\n"));
+            for _ in 0..pause / 10 {
+                now += 10;
+                d.tick(now);
+                let new = i64::from(pins.at("L0"));
+                // 0.02 in 10 ms, and what rounding to thousandths adds.
+                prop_assert!((new - at).abs() <= 21, "{} to {}", at, new);
+                at = new;
+            }
+        }
+    }
+}

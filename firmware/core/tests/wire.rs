@@ -1,0 +1,271 @@
+//! A board on a serial port, and gateways that come, fall silent and come back.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use common::{Log, Pins, TestClock, ms};
+use embedded_io_adapters::tokio_1::FromTokio;
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::time::Instant;
+use wsdm_device::{
+    Ended, Lovense, LovenseSettings, Memory, Motors, Tcode, TcodeSettings, Wire, WireSettings,
+};
+
+const HELLO: &str = "{\"identifier\":\"LVSDevice\",\"address\":\"me\",\"version\":0,\"keepalive_ms\":200}\n";
+
+struct Far {
+    port: DuplexStream,
+    log: Log,
+    pins: Pins,
+}
+
+impl Far {
+    async fn say(&mut self, text: impl AsRef<[u8]>) {
+        self.port.write_all(text.as_ref()).await.unwrap();
+    }
+
+    async fn expect(&mut self, wanted: &str) {
+        let mut got = vec![0; wanted.len()];
+        self.port.read_exact(&mut got).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&got), wanted);
+    }
+
+    /// Nothing comes for this long.
+    async fn quiet(&mut self, for_ms: u64) {
+        let mut byte = [0];
+        tokio::select! {
+            biased;
+            got = self.port.read(&mut byte) => panic!("{got:?}: {byte:?}"),
+            () = ms(for_ms) => {}
+        }
+    }
+}
+
+fn lovense(pins: &Pins) -> Lovense<Pins> {
+    let settings = LovenseSettings {
+        motors: Motors::One,
+        address: "me",
+        battery: 85,
+    };
+    Lovense::new(&settings, pins.clone())
+}
+
+async fn beside(test: impl AsyncFnOnce(&mut Far)) {
+    let (near, port) = duplex(1_024);
+    let mut far = Far {
+        port,
+        log: Log::default(),
+        pins: Pins::default(),
+    };
+    let mut device = lovense(&far.pins);
+    let mut wire = Wire {
+        settings: WireSettings::new("LVSDevice", Some("me"), 200, b';').unwrap(),
+        clock: TestClock::new(),
+        report: far.log.write(),
+    };
+    let mut memory = Memory::<256, 256>::new();
+    let mut near = FromTokio::new(near);
+    tokio::select! {
+        ended = wire.run(&mut near, &mut memory, &mut device) => panic!("{ended:?}"),
+        () = test(&mut far) => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_says_hello_at_its_start_and_when_it_is_asked() {
+    beside(async |far| {
+        far.expect(HELLO).await;
+        far.say("\n").await;
+        far.expect(HELLO).await;
+        far.say("\r\n").await;
+        far.expect(HELLO).await;
+        far.say(b"\xff noise \n").await;
+        far.expect(HELLO).await;
+        far.quiet(60_000).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn keepalives_keep_it_running_and_are_not_answered() {
+    beside(async |far| {
+        far.expect(HELLO).await;
+        far.say("Vibrate:20;").await;
+        far.expect("OK;").await;
+        for _ in 0..9 {
+            far.quiet(200).await;
+            far.say("\n").await;
+        }
+        assert_eq!(far.pins.at("V0"), 1_000);
+        far.say("Vibr\nate").await;
+        far.say(":10;").await;
+        far.expect("ERR;").await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn four_keepalives_missing_stop_the_motor_and_it_says_hello_again() {
+    beside(async |far| {
+        far.expect(HELLO).await;
+        far.say("Vibrate:20;Half").await;
+        far.expect("OK;").await;
+        let start = Instant::now();
+        far.quiet(799).await;
+        assert_eq!(far.pins.at("V0"), 1_000);
+        far.expect(HELLO).await;
+        assert_eq!(start.elapsed().as_millis(), 800);
+        assert_eq!(far.pins.at("V0"), 0);
+        assert!(far.log.has("stopped by watchdog, 800 ms since last heard"));
+        far.quiet(10_000).await;
+        far.say("\nDeviceType;").await;
+        far.expect(HELLO).await;
+        far.expect("Z:11:me;").await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_was_restarted_at_once_gets_its_hello() {
+    beside(async |far| {
+        far.expect(HELLO).await;
+        far.say("Vibrate:20;").await;
+        far.expect("OK;").await;
+        for _ in 0..6 {
+            far.quiet(300).await;
+            far.say("\n").await;
+        }
+        ms(300).await;
+        far.say("\n").await;
+        far.expect(HELLO).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_over_the_limit_is_skipped_and_said() {
+    beside(async |far| {
+        far.expect(HELLO).await;
+        far.say("x".repeat(1_000)).await;
+        far.say(";Battery;").await;
+        far.expect("85;").await;
+        assert!(far.log.has("a frame over the limit was skipped"));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_far_end_that_reads_nothing_costs_answers_not_the_stop() {
+    let (near, mut port) = duplex(64);
+    let (log, pins) = (Log::default(), Pins::default());
+    let mut device = lovense(&pins);
+    let mut wire = Wire {
+        settings: WireSettings::new("LVSDevice", Some("me"), 200, b';').unwrap(),
+        clock: TestClock::new(),
+        report: log.write(),
+    };
+    let mut memory = Memory::<256, 256>::new();
+    let mut near = FromTokio::new(near);
+    let test = async {
+        let mut hello = [0; HELLO.len()];
+        port.read_exact(&mut hello).await.unwrap();
+        port.write_all(b"Vibrate:20;").await.unwrap();
+        for _ in 0..8 {
+            port.write_all(b"Battery;Vibrate:20;").await.unwrap();
+        }
+        let start = Instant::now();
+        while pins.at("V0") != 0 {
+            ms(10).await;
+        }
+        assert!(start.elapsed().as_millis() <= 810, "{:?}", start.elapsed());
+    };
+    tokio::select! {
+        ended = wire.run(&mut near, &mut memory, &mut device) => panic!("{ended:?}"),
+        () = test => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wire_that_ends_stops_the_motor() {
+    let (near, mut port) = duplex(1_024);
+    let (log, pins) = (Log::default(), Pins::default());
+    let mut device = lovense(&pins);
+    let mut wire = Wire {
+        settings: WireSettings::new("LVSDevice", None, 200, b';').unwrap(),
+        clock: TestClock::new(),
+        report: log.write(),
+    };
+    port.write_all(b"Vibrate:20;").await.unwrap();
+    let unplug = async {
+        ms(50).await;
+        assert_eq!(pins.at("V0"), 1_000);
+        drop(port);
+    };
+    let mut memory = Memory::<256, 256>::new();
+    let mut near = FromTokio::new(near);
+    let (ended, ()) = tokio::join!(wire.run(&mut near, &mut memory, &mut device), unplug);
+    assert!(ended.is_err());
+    assert_eq!(pins.at("V0"), 0);
+    assert!(log.has("stopped by lost connection"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_turns_itself_off_ends_the_run() {
+    let (near, mut port) = duplex(1_024);
+    let (log, pins) = (Log::default(), Pins::default());
+    let mut device = lovense(&pins);
+    let mut wire = Wire {
+        settings: WireSettings::new("LVSDevice", None, 200, b';').unwrap(),
+        clock: TestClock::new(),
+        report: log.write(),
+    };
+    port.write_all(b"Vibrate:20;PowerOff;").await.unwrap();
+    let mut memory = Memory::<256, 256>::new();
+    let ended = wire
+        .run(&mut FromTokio::new(near), &mut memory, &mut device)
+        .await;
+    assert_eq!(ended, Ok(Ended::PoweredOff));
+    let mut said = String::new();
+    port.read_to_string(&mut said).await.unwrap();
+    assert!(said.ends_with("}\nOK;OK;"), "{said}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn no_bytes_break_it_and_silence_stops_it(
+        chunks in proptest::collection::vec((proptest::collection::vec(any::<u8>(), 0..80), 0_u64..400), 0..20),
+        tcode: bool,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (near, mut port) = duplex(4_096);
+            let (log, pins) = (Log::default(), Pins::default());
+            let delimiter = if tcode { b'\n' } else { b';' };
+            let mut wire = Wire {
+                settings: WireSettings::new("x", None, 100, delimiter).unwrap(),
+                clock: TestClock::new(),
+                report: log.write(),
+            };
+            let mut memory = Memory::<64, 128>::new();
+            let mut near = FromTokio::new(near);
+            let test = async {
+                for (chunk, pause) in chunks {
+                    port.write_all(&chunk).await.unwrap();
+                    let mut said = [0; 4_096];
+                    tokio::select! { _ = port.read(&mut said) => {}, () = ms(pause) => {} }
+                }
+                ms(500).await;
+            };
+            if tcode {
+                let mut device = Tcode::new(&TcodeSettings::DEFAULT, pins.clone());
+                tokio::select! { _ = wire.run(&mut near, &mut memory, &mut device) => {}, () = test => {} }
+            } else {
+                let mut device = lovense(&pins);
+                tokio::select! { _ = wire.run(&mut near, &mut memory, &mut device) => {}, () = test => {} }
+            }
+            assert_eq!(pins.at("V0"), 0);
+        });
+    }
+}

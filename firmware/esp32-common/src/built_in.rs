@@ -1,0 +1,51 @@
+//! The settings that a build was given: environment variables at the time of the build.
+
+use esp_println::println;
+use wsdm_device_board::{Invalid, Key, Settings};
+
+use crate::chip;
+
+/// Each variable and the setting that it gives.
+const GIVEN: [(Key, Option<&str>); 9] = [
+    (Key::Ssid, option_env!("WSDM_SSID")),
+    (Key::Password, option_env!("WSDM_PASSWORD")),
+    (Key::Gateway, option_env!("WSDM_GATEWAY")),
+    (Key::Token, option_env!("WSDM_TOKEN")),
+    (Key::Identifier, option_env!("WSDM_IDENTIFIER")),
+    (Key::Device, option_env!("WSDM_DEVICE")),
+    (Key::Pins, option_env!("WSDM_PINS")),
+    (Key::Led, option_env!("WSDM_LED")),
+    (Key::SilenceMs, option_env!("WSDM_SILENCE_MS")),
+];
+
+/// Where nothing was given: a motor on a pin that every board leads out, and the LED that most have.
+const USUAL: [(Key, &str); 2] = [(Key::Pins, "V0=4"), (Key::Led, chip::LED)];
+
+/// The settings, and what was wrong with those that were given.
+pub struct BuiltIn {
+    pub settings: Settings,
+    refused: [Option<(Key, Invalid)>; GIVEN.len()],
+}
+
+/// Reads them.
+pub fn settings() -> BuiltIn {
+    let mut settings = Settings::default();
+    for (key, value) in USUAL {
+        // Every chip has these pins; one that has not goes without.
+        let _ = settings.set(key, value, &chip::CHIP);
+    }
+    let refused = GIVEN.map(|(key, value)| {
+        let e = settings.set(key, value?, &chip::CHIP).err()?;
+        Some((key, e))
+    });
+    BuiltIn { settings, refused }
+}
+
+impl BuiltIn {
+    /// Says what was wrong.
+    pub fn complain(&self) {
+        for (key, e) in self.refused.iter().flatten() {
+            println!("this build's {} is left out: {e}", key.name());
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! A device of the Websocket Device Manager on an ESP32 with RISC-V.
+//!
+//! What a device is stands in the core, what a board is in `wsdm-device-board`; here they meet a chip. [`run`] is all
+//! that a chip's binary calls.
+//!
+//! ```text
+//!   flash ─> settings ─> pins low ─> console, LED, hardware watchdog ─> link: Wi-Fi or BLE ─> core ─> PWM
+//! ```
+#![no_std]
+
+#[cfg(all(feature = "wifi", feature = "ble"))]
+compile_error!("one link at a time: --no-default-features --features ble");
+#[cfg(not(any(feature = "wifi", feature = "ble")))]
+compile_error!("which link? --features wifi or --features ble");
+
+#[cfg(feature = "ble")]
+mod ble;
+mod built_in;
+mod chip;
+mod console;
+mod failure;
+mod flash;
+mod lamp;
+#[cfg(feature = "wifi")]
+mod lookup;
+mod pins;
+#[cfg(feature = "wifi")]
+mod wifi;
+
+use core::cell::RefCell;
+use core::fmt::Write as _;
+
+use embassy_executor::Spawner;
+use esp_hal::clock::CpuClock;
+use esp_hal::efuse;
+use esp_hal::timer::timg::TimerGroup;
+use esp_println::println;
+use heapless::{String, Vec};
+use static_cell::StaticCell;
+use wsdm_device::{
+    AxisSettings, Clock, Device, EmbassyClock, Ended, Kind, Lovense, LovenseSettings, Motors, Report, Tcode,
+    TcodeSettings,
+};
+use wsdm_device_board::{Console, Language, OUTPUTS_MAX, Settings, Status};
+
+#[cfg(feature = "ble")]
+use ble as link;
+#[cfg(feature = "wifi")]
+use wifi as link;
+
+/// For the radio's driver, which is the only one that allocates: memory that the boot loader had, and some more.
+const HEAP_RECLAIMED_BYTES: usize = 64 * 1024;
+const HEAP_BYTES: usize = 36 * 1024;
+
+/// What the LED shows; only one executor, and nothing that interrupts it, looks at it.
+type Shared = &'static RefCell<Status>;
+
+/// Is a device, until the power goes.
+pub async fn run(spawner: Spawner) -> ! {
+    let peripherals = esp_hal::init(esp_hal::Config::default().with_cpu_clock(CpuClock::max()));
+    let built_in = built_in::settings();
+    let found = flash::open(peripherals.FLASH, &built_in.settings);
+    // Before anything takes its time. Until here the pins float, as from the moment the power came.
+    pins::hold_low(found.settings.outputs());
+    chip::reset_on_brown_out();
+    println!(
+        "\nwsdm-device {} on {}",
+        env!("CARGO_PKG_VERSION"),
+        chip::CHIP.name
+    );
+    if let Some(reason) = esp_hal::system::reset_reason() {
+        println!("started by {reason:?}");
+    }
+    built_in.complain();
+    println!("settings: {}", found.told);
+
+    esp_alloc::heap_allocator!(#[esp_hal::ram(reclaimed)] size: HEAP_RECLAIMED_BYTES);
+    esp_alloc::heap_allocator!(size: HEAP_BYTES);
+    let timers = TimerGroup::new(peripherals.TIMG0);
+    esp_rtos::start(timers.timer0, peripherals.FROM_CPU_INTR0);
+
+    static BUILT_IN: StaticCell<Settings> = StaticCell::new();
+    static SETTINGS: StaticCell<Settings> = StaticCell::new();
+    static ADDRESS: StaticCell<String<12>> = StaticCell::new();
+    static STATUS: StaticCell<RefCell<Status>> = StaticCell::new();
+    let settings: &'static Settings = SETTINGS.init(found.settings);
+    let address: &'static str = ADDRESS.init(address());
+    let status: Shared = STATUS.init(RefCell::new(Status::new()));
+
+    let serial = console::Serial::new(peripherals.USB_DEVICE, peripherals.UART0);
+    let built_in = BUILT_IN.init(built_in.settings);
+    let console = Console::new(settings.clone(), built_in, &chip::CHIP, address);
+    // There is room for one of each, and each is spawned once.
+    spawner.spawn(console::task(console, found.store, serial).expect("room for the task"));
+    spawner.spawn(lamp::task(settings, status, timers.wdt).expect("room for the task"));
+
+    let outputs = pins::Pwm::new(peripherals.LEDC, settings.outputs());
+    #[cfg(feature = "wifi")]
+    let link = link::Link::new(spawner, peripherals.WIFI, settings);
+    #[cfg(feature = "ble")]
+    let link = link::Link::new(peripherals.BT);
+    let board = Board {
+        settings,
+        address,
+        status,
+    };
+    match settings.language() {
+        Language::Lovense => {
+            let lovense = LovenseSettings {
+                motors: match settings.outputs().count(Kind::Vibrate) {
+                    0 | 1 => Motors::One,
+                    _ => Motors::Two,
+                },
+                address,
+                // Nothing here measures one.
+                battery: 100,
+            };
+            board.obey(link, Lovense::new(&lovense, outputs)).await
+        }
+        Language::Tcode => {
+            let axes: Vec<AxisSettings, OUTPUTS_MAX> = settings
+                .outputs()
+                .iter()
+                .map(|output| AxisSettings::new(output.channel.kind, output.channel.index))
+                .collect();
+            let tcode = TcodeSettings {
+                axes: &axes,
+                ..TcodeSettings::DEFAULT
+            };
+            board.obey(link, Tcode::new(&tcode, outputs)).await
+        }
+    }
+}
+
+/// What every link needs of the board.
+#[derive(Clone, Copy)]
+struct Board {
+    settings: &'static Settings,
+    address: &'static str,
+    status: Shared,
+}
+
+impl Board {
+    /// Tells the console and the LED.
+    fn report(self, now: u64, report: &Report<'_>) {
+        self.status.borrow_mut().report(now, report);
+        println!("at {now} ms: {report}");
+    }
+
+    /// Says something that the core does not know.
+    fn say(self, text: core::fmt::Arguments<'_>) {
+        println!("at {} ms: {text}", EmbassyClock.now());
+    }
+
+    async fn obey<D: Device>(self, link: link::Link, mut device: D) -> ! {
+        let Ended::PoweredOff = link.run(self, &mut device).await;
+        self.say(format_args!("off until a reset, or restart on the console"));
+        core::future::pending().await
+    }
+}
+
+/// The chip's own MAC address, in lower-case hexadecimal without colons: which device this is.
+fn address() -> String<12> {
+    let mut text = String::new();
+    for byte in efuse::base_mac_address().as_bytes() {
+        // Six bytes of two digits fit.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}

@@ -1,0 +1,41 @@
+//! The search for a gateway on the network.
+
+use core::net::Ipv4Addr;
+
+use embassy_futures::select::{Either, select};
+use embassy_net::udp::{PacketMetadata, UdpSocket};
+use embassy_net::{IpAddress, Stack};
+use embassy_time::{Duration, Timer};
+use wsdm_device_board::{GROUP, PORT, QUERY, answer};
+
+/// Between two questions. Wi-Fi loses some.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Asks until a gateway answers. `None`: it cannot be asked. May be dropped at any time.
+pub async fn gateway(stack: Stack<'_>) -> Option<(Ipv4Addr, u16)> {
+    stack.wait_config_up().await;
+    // It is joined already, or there is no room: answers that go to the asker alone come all the same.
+    let _ = stack.join_multicast_group(GROUP);
+    let (mut rx_meta, mut tx_meta) = ([PacketMetadata::EMPTY; 4], [PacketMetadata::EMPTY; 1]);
+    let (mut rx, mut tx) = ([0; 2048], [0; QUERY.len()]);
+    let mut socket = UdpSocket::new(stack, &mut rx_meta, &mut rx, &mut tx_meta, &mut tx);
+    socket.bind(PORT).ok()?;
+    loop {
+        // A network that is away for the moment is asked again.
+        let _ = socket.send_to(&QUERY, (GROUP, PORT)).await;
+        if let Either::First(found) = select(listen(&mut socket), Timer::after(AGAIN)).await {
+            return Some(found);
+        }
+    }
+}
+
+async fn listen(socket: &mut UdpSocket<'_>) -> (Ipv4Addr, u16) {
+    loop {
+        let found = socket.recv_from_with(|packet, from| match from.endpoint.addr {
+            IpAddress::Ipv4(from) => answer(packet, from),
+        });
+        if let Some(found) = found.await {
+            return found;
+        }
+    }
+}

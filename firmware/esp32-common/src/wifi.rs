@@ -1,0 +1,172 @@
+//! The link over Wi-Fi.
+
+use core::fmt::Write as _;
+
+use embassy_executor::Spawner;
+use embassy_futures::select::{Either, select};
+use embassy_net::tcp::TcpSocket;
+use embassy_net::{Config, Runner, Stack, StackResources};
+use embassy_time::{Duration, Timer};
+use esp_hal::peripherals::WIFI;
+use esp_hal::rng::Rng;
+use esp_println::println;
+use esp_radio::wifi::sta::StationConfig;
+use esp_radio::wifi::{
+    self, AuthenticationMethodConfig, ControllerConfig, Interface, PowerSaveMode, WifiController, WifiError,
+};
+use static_cell::StaticCell;
+use wsdm_device::wsdm_protocol;
+use wsdm_device::{Client, Device, Dial, EmbassyClock, Ended, Identity, Memory, NetDial, Report, Timing};
+use wsdm_device_board::{Gateway, Settings};
+
+use crate::{Board, lookup};
+
+/// DHCP, DNS, the gateway, and the search for it.
+const SOCKETS: usize = 4;
+/// After a connection to the access point that ended, or came to none.
+const AGAIN: Duration = Duration::from_secs(2);
+/// What stands for the gateway's host where it is looked up.
+const LOOKED_UP: &str = "_wsdm._tcp.local";
+
+/// A network stack on the radio.
+pub struct Link(Stack<'static>);
+
+impl Link {
+    /// Starts the radio. What keeps it from starting is told, and then there is no network.
+    pub fn new(spawner: Spawner, radio: WIFI<'static>, settings: &'static Settings) -> Self {
+        static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
+        let interface = Interface::station();
+        let controller = controller(radio, settings);
+        let random = Rng::new();
+        let seed = u64::from(random.random()) << 32 | u64::from(random.random());
+        let resources = RESOURCES.init(StackResources::new());
+        let (stack, runner) =
+            embassy_net::new(interface, Config::dhcpv4(Default::default()), resources, seed);
+        // There is room for one of each, and each is spawned once.
+        spawner.spawn(network(runner).expect("room for the task"));
+        match controller {
+            _ if settings.ssid().is_empty() => println!("no network is set: set ssid NAME, save, restart"),
+            Ok(controller) => spawner.spawn(station(controller).expect("room for the task")),
+            Err(e) => println!("no Wi-Fi: {e}"),
+        }
+        Self(stack)
+    }
+
+    /// Keeps the device connected until it is told to turn itself off.
+    pub async fn run<D: Device>(self, board: Board, device: &mut D) -> Ended {
+        let Self(stack) = self;
+        let settings = board.settings;
+        let looked_up = settings.gateway() == Gateway::LookedUp;
+        let gateway = match settings.gateway() {
+            Gateway::At(gateway) => gateway,
+            Gateway::LookedUp => wsdm_device::Gateway::new(LOOKED_UP, wsdm_protocol::PORT)
+                .expect("a name that hosts can have")
+                .with_token(settings.token()),
+        };
+        let random = Rng::new();
+        let mut client = Client {
+            gateway,
+            identity: Identity::new(settings.identifier(), board.address).expect("neither is empty or long"),
+            timing: Timing {
+                silence: settings.silence_ms(),
+                ..Timing::DEFAULT
+            },
+            dial: Dialler {
+                net: NetDial::new(stack),
+                stack,
+                board,
+                looked_up,
+            },
+            clock: EmbassyClock,
+            random: || random.random(),
+            report: |now, report: &Report<'_>| board.report(now, report),
+        };
+        let mut memory = Memory::<2048, 1024>::new();
+        match select(client.run(&mut memory, device), watch(stack, board)).await {
+            Either::First(ended) => ended,
+            Either::Second(never) => never,
+        }
+    }
+}
+
+fn controller(radio: WIFI<'static>, settings: &Settings) -> Result<WifiController<'static>, WifiError> {
+    let authentication = match settings.password() {
+        "" => AuthenticationMethodConfig::Open,
+        password => AuthenticationMethodConfig::Wpa2Personal(password.try_into()?),
+    };
+    let station = StationConfig::default()
+        .with_ssid(settings.ssid().try_into()?)
+        .with_authentication(authentication);
+    let config = ControllerConfig::default().with_initial_config(wifi::Config::Station(station));
+    let mut controller = WifiController::new(radio, config)?;
+    // A radio that sleeps between beacons answers late, and the watchdog would stop outputs for it.
+    controller.set_power_saving(PowerSaveMode::None)?;
+    Ok(controller)
+}
+
+#[embassy_executor::task]
+async fn network(mut runner: Runner<'static, Interface>) -> ! {
+    runner.run().await
+}
+
+/// Keeps the access point, for ever.
+#[embassy_executor::task]
+async fn station(mut controller: WifiController<'static>) -> ! {
+    loop {
+        match controller.connect_async().await {
+            Ok(connected) => {
+                println!("Wi-Fi: connected to {}", connected.ssid.as_str().escape_debug());
+                if let Ok(lost) = controller.wait_for_disconnect_async().await {
+                    println!("Wi-Fi: lost ({:?})", lost.reason);
+                }
+            }
+            Err(e) => println!("Wi-Fi: no connection: {e:?}"),
+        }
+        Timer::after(AGAIN).await;
+    }
+}
+
+/// Tells the LED, and the console which address the board has.
+async fn watch(stack: Stack<'static>, board: Board) -> Ended {
+    loop {
+        stack.wait_config_up().await;
+        board.status.borrow_mut().network(true);
+        if let Some(config) = stack.config_v4() {
+            board.say(format_args!("network: {}", config.address));
+        }
+        stack.wait_config_down().await;
+        board.status.borrow_mut().network(false);
+        board.say(format_args!("network: gone"));
+    }
+}
+
+/// TCP to the gateway that is set, or to one that is found.
+struct Dialler {
+    net: NetDial<'static>,
+    stack: Stack<'static>,
+    board: Board,
+    looked_up: bool,
+}
+
+impl Dial for Dialler {
+    type Stream<'s> = TcpSocket<'s>;
+
+    async fn dial(&mut self, host: &str, port: u16) -> Option<TcpSocket<'_>> {
+        if !self.looked_up {
+            return self.net.dial(host, port).await;
+        }
+        let (address, port) = lookup::gateway(self.stack).await?;
+        self.board
+            .say(format_args!("found a gateway at {address}:{port}"));
+        let mut host = heapless::String::<15>::new();
+        write!(host, "{address}").ok()?;
+        self.net.dial(&host, port).await
+    }
+
+    async fn hang_up<'s>(socket: TcpSocket<'s>)
+    where
+        Self: 's,
+    {
+        <NetDial<'static> as Dial>::hang_up(socket).await;
+    }
+}

@@ -1,0 +1,82 @@
+//! What a board lends the core: here a TCP socket, the system's clock and random numbers, and printed lines.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::{Duration, Instant};
+
+use embedded_io_adapters::tokio_1::FromTokio;
+use tokio::net::TcpStream;
+use wsdm_device::{Channel, Clock, Dial, Level, Outputs};
+
+/// A day: what the clock sleeps at most, since the system's cannot count to the core's end of time.
+const LONGEST_SLEEP_MS: u64 = 24 * 3_600 * 1_000;
+
+/// Milliseconds since the start.
+#[derive(Clone, Copy, Debug)]
+pub struct SinceStart(Instant);
+
+impl SinceStart {
+    /// Starts now.
+    pub fn now() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Clock for SinceStart {
+    fn now(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    async fn sleep_until(&self, at: u64) {
+        loop {
+            let left = at.saturating_sub(self.now());
+            if left == 0 {
+                return;
+            }
+            let until = self.0 + Duration::from_millis(self.now() + left.min(LONGEST_SLEEP_MS));
+            tokio::time::sleep_until(until.into()).await;
+        }
+    }
+}
+
+/// TCP.
+#[derive(Debug)]
+pub struct Network;
+
+impl Dial for Network {
+    type Stream<'s> = FromTokio<TcpStream>;
+
+    async fn dial(&mut self, host: &str, port: u16) -> Option<Self::Stream<'_>> {
+        // An IPv6 address stands in brackets in a URL, and without them here.
+        let host = host
+            .strip_prefix('[')
+            .and_then(|h| h.strip_suffix(']'))
+            .unwrap_or(host);
+        let stream = TcpStream::connect((host, port)).await.ok()?;
+        // Frames are small and wait for nobody; a socket that refuses this is about to fail anyway.
+        let _ = stream.set_nodelay(true);
+        Some(FromTokio::new(stream))
+    }
+
+    async fn hang_up<'s>(stream: Self::Stream<'s>)
+    where
+        Self: 's,
+    {
+        drop(stream);
+    }
+}
+
+/// The system's random numbers.
+pub fn random() -> u32 {
+    // Where the system has none, the seeds of the standard hasher still differ from one to the next.
+    getrandom::u32().unwrap_or_else(|_| RandomState::new().build_hasher().finish() as u32)
+}
+
+/// Prints what pins would do.
+#[derive(Clone, Copy, Debug)]
+pub struct Pins(pub SinceStart);
+
+impl Outputs for Pins {
+    fn set(&mut self, channel: Channel, level: Level) {
+        println!("pin {channel} {level} at {} ms", self.0.now());
+    }
+}

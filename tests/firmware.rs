@@ -1,0 +1,342 @@
+//! The firmware's device core, running: on an emulated board with a network card, and on this machine. Each is driven
+//! through the real gateway by a real Buttplug client. The milliseconds are those of the board's own clock.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its parts has failed"
+)]
+
+mod common;
+#[path = "firmware/forwarder.rs"]
+mod forwarder;
+#[path = "firmware/program.rs"]
+#[allow(dead_code, reason = "shared with the Arduino side")]
+mod program;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use buttplug_client::ButtplugClient;
+use buttplug_client::device::ClientDeviceOutputCommand;
+use common::process::Process;
+use common::reference::Reference;
+use common::{client, listed, vibrate, wait_until, within};
+use forwarder::Forwarder;
+use program::{Program, built};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+const WATCHDOG_MS: u64 = 1_000;
+/// What a machine under load may add, on the emulated board's clock, which runs on while the board does not.
+const LATE_MS: u64 = 300;
+/// Longer than the watchdog.
+const STEADY: Duration = Duration::from_millis(2_500);
+
+/// Where the code runs.
+#[derive(Clone, Copy, Debug)]
+enum Board {
+    Qemu,
+    Host,
+}
+
+impl Board {
+    /// Starts it; `more` are settings as the board's own help has them.
+    fn start(self, gateway: SocketAddr, more: &[(&str, &str)]) -> Running {
+        let program = match self {
+            Self::Qemu => {
+                // The machine's own network has this computer at 10.0.2.2.
+                let mut settings = format!("url=ws://10.0.2.2:{}", gateway.port());
+                more.iter()
+                    .for_each(|(key, value)| settings.push_str(&format!(" {key}={value}")));
+                Program::start(
+                    Command::new("qemu-system-riscv32")
+                        .args(["-M", "virt", "-cpu", "lowrisc-ibex", "-m", "16M", "-bios", "none"])
+                        .args(["-display", "none", "-serial", "stdio", "-monitor", "none"])
+                        .args(["-netdev", "user,id=n0", "-device", "virtio-net-device,netdev=n0"])
+                        .args(["-device", "virtio-rng-device", "-append", &settings, "-kernel"])
+                        .arg(built("riscv32imc-unknown-none-elf/release/wsdm-device-qemu")),
+                )
+            }
+            Self::Host => {
+                let mut command = Command::new(built("release/wsdm-device-host"));
+                command.args(["--url", &format!("ws://{gateway}")]);
+                for (key, value) in more {
+                    command.arg(format!("--{}", key.replace('_', "-"))).arg(value);
+                }
+                Program::start(&mut command)
+            }
+        };
+        Running { board: self, program }
+    }
+}
+
+struct Running {
+    board: Board,
+    program: Program,
+}
+
+impl Running {
+    /// The rest of the next report that begins so, and its time.
+    async fn report(&mut self, start: &str) -> (u64, String) {
+        within(&format!("a report that begins {start:?}"), async {
+            loop {
+                let line = self.program.line("at ").await;
+                let (at, report) = line.split_once(" ms: ").unwrap();
+                if let Some(rest) = report.strip_prefix(start) {
+                    return (at.parse().unwrap(), rest.to_owned());
+                }
+            }
+        })
+        .await
+    }
+
+    /// The next change of a pin: its value in thousandths, and the time.
+    async fn pin(&mut self, pin: &str) -> (u32, u64) {
+        let line = self.program.line(&format!("pin {pin} ")).await;
+        let (value, at) = line.split_once(" at ").unwrap();
+        let value: f64 = value.parse().unwrap();
+        let at = at.strip_suffix(" ms").unwrap().parse().unwrap();
+        ((value * 1_000.0).round() as u32, at)
+    }
+
+    /// Waits until a pin does just this; when.
+    async fn pin_at(&mut self, pin: &str, value: u32) -> u64 {
+        within(&format!("pin {pin} at {value}"), async {
+            loop {
+                let (now, at) = self.pin(pin).await;
+                if now == value {
+                    return at;
+                }
+            }
+        })
+        .await
+    }
+
+    /// The outputs are stopped by the watchdog, in its time.
+    async fn watchdog(&mut self, why: &str) {
+        self.pin_at("V0", 0).await;
+        let (_, rest) = self.report("stopped by watchdog, ").await;
+        let ms: u64 = rest.split(' ').next().unwrap().parse().unwrap();
+        println!(
+            "{:?}, {why}: stopped {ms} ms after the last sign of life",
+            self.board
+        );
+        assert!((WATCHDOG_MS..WATCHDOG_MS + LATE_MS).contains(&ms), "{ms} ms");
+    }
+}
+
+fn addr(url: &str) -> SocketAddr {
+    url.trim_start_matches("ws://").parse().unwrap()
+}
+
+async fn driven(client: &ButtplugClient, board: &mut Running) {
+    listed(client, 1).await;
+    let edge = client.devices().into_values().next().unwrap();
+    assert_eq!(edge.name(), "Lovense Edge");
+    for (strength, thousandths) in [(0.5, 500), (1.0, 1_000), (0.05, 50), (0.0, 0), (0.75, 750)] {
+        vibrate(client, strength).await;
+        board.pin_at("V0", thousandths).await;
+        board.pin_at("V1", thousandths).await;
+    }
+    assert_eq!(within("the battery", edge.battery()).await.unwrap(), 85);
+    // Silence on the wire, but for pings and pongs.
+    let changed = tokio::time::timeout(STEADY, board.pin("V0")).await;
+    assert!(changed.is_err(), "a steady vibration stays: {changed:?}");
+}
+
+async fn follows_the_slider(board: Board) {
+    let home = TempDir::new().unwrap();
+    let gateway = Process::start(home.path(), &[]).await;
+    let mut board = board.start(addr(&gateway.devices), &[]);
+    let client = client(&gateway.clients, "driver").await;
+    let (at, _) = board.report("connected").await;
+    println!("{:?}: connected {at} ms after its start", board.board);
+    driven(&client, &mut board).await;
+    within("a goodbye", client.disconnect()).await.unwrap();
+    board.pin_at("V0", 0).await;
+}
+
+#[tokio::test]
+async fn the_emulated_board_follows_the_slider() {
+    follows_the_slider(Board::Qemu).await;
+}
+
+#[tokio::test]
+async fn the_same_code_here_follows_the_slider() {
+    follows_the_slider(Board::Host).await;
+}
+
+/// Intiface's own listener answers pings, so that the watchdog is content there too.
+#[tokio::test]
+async fn the_emulated_board_follows_the_slider_of_the_reference_server() {
+    let reference = Reference::start().await;
+    let client = client(&reference.clients, "driver").await;
+    let mut board = Board::Qemu.start(addr(&reference.devices), &[]);
+    driven(&client, &mut board).await;
+}
+
+#[tokio::test]
+async fn the_emulated_board_stops_and_comes_back_when_the_gateway_ends() {
+    let home = TempDir::new().unwrap();
+    let mut gateway = Process::start(home.path(), &[]).await;
+    let forwarder = Forwarder::to(&gateway.devices).await;
+    let mut board = Board::Qemu.start(forwarder.addr, &[]);
+    for signal in ["-TERM", "-KILL", "-TERM", "-KILL"] {
+        let client = client(&gateway.clients, "driver").await;
+        board.report("connected").await;
+        listed(&client, 1).await;
+        vibrate(&client, 1.0).await;
+        board.pin_at("V1", 1_000).await;
+        let ended = std::time::Instant::now();
+        gateway.signal(signal);
+        board.pin_at("V0", 0).await;
+        println!(
+            "Qemu, gateway ended by {signal}: stopped after {} ms",
+            ended.elapsed().as_millis()
+        );
+        board.report("lost: ").await;
+        gateway.exit_code().await;
+        gateway = Process::start(home.path(), &[]).await;
+        forwarder.redirect(&gateway.devices);
+    }
+    board.report("connected").await;
+}
+
+#[tokio::test]
+async fn the_emulated_board_stops_when_the_gateway_freezes() {
+    let home = TempDir::new().unwrap();
+    let gateway = Process::start(home.path(), &[]).await;
+    let mut board = Board::Qemu.start(addr(&gateway.devices), &[]);
+    let client = client(&gateway.clients, "driver").await;
+    listed(&client, 1).await;
+    vibrate(&client, 0.5).await;
+    board.pin_at("V1", 500).await;
+    gateway.signal("-STOP");
+    board.watchdog("gateway frozen").await;
+    gateway.signal("-CONT");
+    board.report("connected").await;
+}
+
+async fn half_open(board: Board) {
+    let home = TempDir::new().unwrap();
+    let gateway = Process::start(home.path(), &[]).await;
+    let forwarder = Forwarder::to(&gateway.devices).await;
+    let mut board = board.start(forwarder.addr, &[]);
+    let client = client(&gateway.clients, "driver").await;
+    board.report("connected").await;
+    listed(&client, 1).await;
+    let index = client.devices().into_keys().next().unwrap();
+    vibrate(&client, 0.5).await;
+    board.pin_at("V1", 500).await;
+    forwarder.go_silent();
+    board.watchdog("half-open link").await;
+    // It takes its own place again.
+    board.report("connected").await;
+    wait_until("the device is back", || client.devices().keys().eq([&index])).await;
+    within("it is driven again", async {
+        loop {
+            // Until the list has caught up, it is the old device that is commanded.
+            if let Some(device) = client.devices().into_values().next() {
+                let command = ClientDeviceOutputCommand::Vibrate(0.25.into());
+                let _ = device.run_output(&command).await;
+            }
+            let change = tokio::time::timeout(Duration::from_millis(200), board.pin("V0")).await;
+            if change.is_ok_and(|(value, _)| value == 250) {
+                return;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_emulated_board_stops_on_a_half_open_link_and_connects_anew() {
+    half_open(Board::Qemu).await;
+}
+
+#[tokio::test]
+async fn the_same_code_here_stops_on_a_half_open_link_and_connects_anew() {
+    half_open(Board::Host).await;
+}
+
+#[tokio::test]
+async fn the_emulated_board_says_why_it_was_refused() {
+    let home = TempDir::new().unwrap();
+    let gateway = Process::start(home.path(), &["--device-token", "geheim-1"]).await;
+    let devices = addr(&gateway.devices);
+    let (_, reason) = Board::Qemu
+        .start(devices, &[])
+        .report("rejected with HTTP status ")
+        .await;
+    assert!(
+        reason.starts_with("401: ") && reason.contains("token"),
+        "{reason}"
+    );
+    let mut misspelt = Board::Qemu.start(devices, &[("token", "geheim-1"), ("identifier", "LVSDevise")]);
+    let (at, reason) = misspelt.report("refused ").await;
+    println!("Qemu, refused: {reason}");
+    assert!(
+        reason.starts_with("4001 ") && reason.contains("LVSDevice"),
+        "{reason}"
+    );
+    // Somebody has to change something first.
+    let (again, _) = misspelt.report("connecting").await;
+    assert!(again - at >= 5_000, "{} ms", again - at);
+    Board::Qemu
+        .start(devices, &[("token", "geheim-1")])
+        .report("connected")
+        .await;
+}
+
+#[tokio::test]
+async fn the_emulated_board_strokes_in_time_and_holds_when_control_ends() {
+    let home = TempDir::new().unwrap();
+    let gateway = Process::start(home.path(), &[]).await;
+    let mut board = Board::Qemu.start(addr(&gateway.devices), &[("device", "tcode")]);
+    let client = client(&gateway.clients, "driver").await;
+    board.report("connected").await;
+    listed(&client, 1).await;
+    let go_to = async |position: f64, ms: u32| {
+        let device = client.devices().into_values().next().unwrap();
+        let command = ClientDeviceOutputCommand::HwPositionWithDuration(position.into(), ms);
+        within("a command", device.run_output(&command)).await.unwrap();
+    };
+    // Half of the range at half of the range a second, though the app is in a hurry.
+    go_to(0.0, 100).await;
+    let (_, began) = board.pin("L0").await;
+    let soft = board.pin_at("L0", 0).await - began;
+    println!("Qemu: the first stroke took {soft} ms");
+    assert!((900..1_050 + LATE_MS).contains(&soft), "{soft} ms");
+    // Past the soft start, as the app wants it.
+    tokio::time::sleep(Duration::from_millis(2_000)).await;
+    go_to(0.99, 1_000).await;
+    // What is left of the stroke before may still be on its way to the test.
+    let (mut place, mut began) = board.pin("L0").await;
+    while place < 10 {
+        (place, began) = board.pin("L0").await;
+    }
+    let mut at = began;
+    while place < 980 {
+        let (next, next_at) = board.pin("L0").await;
+        // Not faster than the axis may, twice the range a second.
+        assert!(
+            u64::from(next.abs_diff(place)) <= 2 * (next_at - at) + 3,
+            "{place} to {next}"
+        );
+        (place, at) = (next, next_at);
+    }
+    println!("Qemu: a stroke of 1000 ms took {} ms", at - began);
+    assert!(
+        (900..1_050 + LATE_MS).contains(&(at - began)),
+        "{} ms",
+        at - began
+    );
+    // The gateway is killed in the middle of a long stroke.
+    go_to(0.0, 20_000).await;
+    while board.pin("L0").await.0 > 960 {}
+    gateway.signal("-KILL");
+    let (_, rest) = board.report("stopped by lost connection, ").await;
+    println!("Qemu, gateway killed in mid-stroke: stopped, {rest}");
+    let moved = tokio::time::timeout(Duration::from_millis(500), board.pin("L0")).await;
+    assert!(moved.is_err(), "it holds: {moved:?}");
+}

@@ -1,0 +1,115 @@
+//! A program of `firmware/arduino-build` in a process of its own, and what it prints of its pins.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use crate::common::within;
+
+/// Where `firmware/arduino-build` put a program.
+pub fn built(name: &str) -> PathBuf {
+    let folder = std::env::var_os("WSDM_TEST_FIRMWARE").expect(
+        "WSDM_TEST_FIRMWARE names no folder of firmware. Run ./test; or firmware/arduino-build, and then\n  \
+         WSDM_TEST_FIRMWARE=$PWD/target/firmware cargo test --test firmware_arduino",
+    );
+    let program = Path::new(&folder).join(name);
+    assert!(
+        program.exists(),
+        "{} is missing: run firmware/arduino-build",
+        program.display()
+    );
+    program
+}
+
+/// A pin does something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinChange {
+    /// The duty of 255, or the length of a servo's pulse in microseconds.
+    pub value: u64,
+    /// The board's clock.
+    pub at_ms: u64,
+    /// How long the board's serial port had heard nothing by then; a board without one does not say.
+    pub silent_ms: Option<u64>,
+}
+
+/// A board, in software.
+pub struct Program {
+    child: Child,
+    stdout: Lines<BufReader<ChildStdout>>,
+}
+
+impl Program {
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("a program that runs here");
+        let stdout = child.stdout.take().expect("piped");
+        Self {
+            child,
+            stdout: BufReader::new(stdout).lines(),
+        }
+    }
+
+    /// An Arduino Uno with this sketch, whose port appears at `link`.
+    pub async fn uno(sketch: &str, link: &Path) -> Self {
+        let image = built(&format!("avr/{sketch}.elf"));
+        let mut uno = Self::start(Command::new(built("simavr-uno")).arg(image).arg(link));
+        uno.line("ready ").await;
+        uno
+    }
+
+    /// The next line that begins so, and what follows in it.
+    pub async fn line(&mut self, start: &str) -> String {
+        let mut seen = Vec::new();
+        loop {
+            let what = format!("{start:?} after {seen:#?}");
+            let line = within(&what, self.stdout.next_line()).await.expect("text");
+            let line = line.unwrap_or_else(|| panic!("it ended without {what}"));
+            if let Some(rest) = line.strip_prefix(start) {
+                return rest.to_owned();
+            }
+            seen.push(line);
+        }
+    }
+
+    /// The next time that this pin does something else, as the board names it: `9 pwm`, `9 pulse`.
+    pub async fn pin(&mut self, pin: &str) -> PinChange {
+        let line = self.line(&format!("pin {pin} ")).await;
+        let mut numbers = line.split(' ').filter_map(|word| word.parse().ok());
+        PinChange {
+            value: numbers.next().expect("a value"),
+            at_ms: numbers.next().expect("a time"),
+            silent_ms: numbers.next(),
+        }
+    }
+
+    /// Waits until this pin does just this.
+    pub async fn pin_at(&mut self, pin: &str, value: u64) -> PinChange {
+        let mut seen = Vec::new();
+        loop {
+            let change = within(&format!("pin {pin} {value} after {seen:?}"), self.pin(pin)).await;
+            if change.value == value {
+                return change;
+            }
+            seen.push(change.value);
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("running").to_string();
+        let sent = std::process::Command::new("kill").args([name, &pid]).status();
+        assert!(sent.expect("kill").success());
+    }
+
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        within("it ends", self.child.wait())
+            .await
+            .expect("a status")
+            .code()
+    }
+}

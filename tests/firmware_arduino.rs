@@ -1,0 +1,384 @@
+//! The Arduino side of `firmware/`, running: an Uno in software behind a pseudo-terminal, and the library on this
+//! machine over TCP. Each is driven through the real gateway by a real Buttplug client.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its parts has failed"
+)]
+
+mod common;
+#[path = "firmware/forwarder.rs"]
+mod forwarder;
+#[path = "firmware/program.rs"]
+mod program;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use buttplug_client::ButtplugClient;
+use buttplug_client::device::ClientDeviceOutputCommand;
+use common::process::Process;
+use common::reference::Reference;
+use common::{client, listed, vibrate, within};
+use forwarder::Forwarder;
+use program::{Program, built};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+/// The library's, four times its keepalive; and over Wi-Fi.
+const SERIAL_WATCHDOG_MS: u64 = 800;
+const WEBSOCKET_WATCHDOG_MS: u64 = 1_000;
+/// What a machine under load may add.
+const LATE_MS: u64 = 300;
+/// Longer than any watchdog.
+const STEADY: Duration = Duration::from_millis(2_000);
+
+/// A gateway that is told the port and nothing else: who is there the board says.
+async fn bridge(home: &Path, port: &Path) -> Process {
+    let file = home.join("gateway.toml");
+    std::fs::write(
+        &file,
+        format!("[[serial]]\nport = {:?}\n", port.to_str().unwrap()),
+    )
+    .unwrap();
+    Process::start(home, &["--config", file.to_str().unwrap()]).await
+}
+
+/// An ESP32's sketch on this machine, as this identifier, connecting to this address.
+fn board(sketch: &str, identifier: &str, gateway: SocketAddr, token: Option<&str>) -> Program {
+    let mut command = Command::new(built(&format!("host/{sketch}")));
+    command
+        .env("WSDM_HOST_GATEWAY", gateway.ip().to_string())
+        .env("WSDM_HOST_PORT", gateway.port().to_string())
+        .env("WSDM_HOST_IDENTIFIER", identifier)
+        .env("WSDM_HOST_MAC", "02005E123456");
+    if let Some(token) = token {
+        command.env("WSDM_HOST_TOKEN", token);
+    }
+    Program::start(&mut command)
+}
+
+fn addr(url: &str) -> SocketAddr {
+    url.trim_start_matches("ws://").parse().unwrap()
+}
+
+async fn go_to(client: &ButtplugClient, position: f64, ms: u32) {
+    let device = client.devices().into_values().next().unwrap();
+    let command = ClientDeviceOutputCommand::HwPositionWithDuration(position.into(), ms);
+    within("a command", device.run_output(&command)).await.unwrap();
+}
+
+fn link(home: &TempDir) -> PathBuf {
+    home.path().join("tty")
+}
+
+#[tokio::test]
+async fn an_uno_introduces_itself_and_its_motor_follows_the_slider() {
+    let home = TempDir::new().unwrap();
+    let mut uno = Program::uno("lovense", &link(&home)).await;
+    let gateway = bridge(home.path(), &link(&home)).await;
+    let client = client(&gateway.clients, "driver").await;
+    listed(&client, 1).await;
+    let hush = client.devices().into_values().next().unwrap();
+    assert_eq!(hush.name(), "Lovense Hush");
+    for (strength, duty) in [(0.5, 127), (1.0, 255), (0.05, 12), (0.0, 0), (0.75, 191)] {
+        vibrate(&client, strength).await;
+        uno.pin_at("9 pwm", duty).await;
+    }
+    assert_eq!(within("the battery", hush.battery()).await.unwrap(), 100);
+    // Silence on the wire, but for signs of life.
+    let changed = tokio::time::timeout(STEADY, uno.pin("9 pwm")).await;
+    assert!(changed.is_err(), "a steady vibration stays: {changed:?}");
+    within("a goodbye", client.disconnect()).await.unwrap();
+    uno.pin_at("9 pwm", 0).await;
+    uno.signal("-TERM");
+    assert_eq!(uno.exit_code().await, Some(0));
+    assert!(link(&home).symlink_metadata().is_err(), "it takes its link away");
+}
+
+#[tokio::test]
+async fn an_uno_that_is_unplugged_leaves_and_comes_back_as_the_same_device() {
+    let home = TempDir::new().unwrap();
+    let gateway = bridge(home.path(), &link(&home)).await;
+    let client = client(&gateway.clients, "driver").await;
+    let mut index = None;
+    for signal in ["-KILL", "-TERM", "-KILL"] {
+        let mut uno = Program::uno("lovense", &link(&home)).await;
+        listed(&client, 1).await;
+        let found = client.devices().into_keys().next().unwrap();
+        assert_eq!(*index.get_or_insert(found), found);
+        vibrate(&client, 1.0).await;
+        uno.pin_at("9 pwm", 255).await;
+        uno.signal(signal);
+        uno.exit_code().await;
+        listed(&client, 0).await;
+    }
+}
+
+#[tokio::test]
+async fn an_uno_stops_its_motor_when_the_gateway_freezes() {
+    let home = TempDir::new().unwrap();
+    let mut uno = Program::uno("lovense", &link(&home)).await;
+    let gateway = bridge(home.path(), &link(&home)).await;
+    let client = client(&gateway.clients, "driver").await;
+    listed(&client, 1).await;
+    vibrate(&client, 0.5).await;
+    uno.pin_at("9 pwm", 127).await;
+    gateway.signal("-STOP");
+    let stopped = uno.pin_at("9 pwm", 0).await;
+    let silent = stopped.silent_ms.unwrap();
+    println!("Uno, gateway frozen: motor off {silent} ms after the last byte, by the board's clock");
+    assert!(
+        (SERIAL_WATCHDOG_MS - 20..SERIAL_WATCHDOG_MS + 20).contains(&silent),
+        "{silent} ms"
+    );
+    // It thaws: the board has said hello again, which is no answer to anything, and takes commands.
+    gateway.signal("-CONT");
+    vibrate(&client, 0.25).await;
+    uno.pin_at("9 pwm", 63).await;
+    assert_eq!(client.devices().len(), 1);
+}
+
+/// Nothing restarts the board, and it may hear the next gateway ask before its watchdog is due.
+#[tokio::test]
+async fn an_uno_that_was_not_restarted_introduces_itself_to_the_next_gateway() {
+    let home = TempDir::new().unwrap();
+    let mut uno = Program::uno("lovense", &link(&home)).await;
+    for round in 0..2 {
+        let mut gateway = bridge(home.path(), &link(&home)).await;
+        let client = client(&gateway.clients, "driver").await;
+        listed(&client, 1).await;
+        // In the second round it is running still, or has been stopped by the watchdog.
+        if round == 1 {
+            uno.pin_at("9 pwm", 0).await;
+        }
+        vibrate(&client, 1.0).await;
+        uno.pin_at("9 pwm", 255).await;
+        gateway.signal("-KILL");
+        gateway.exit_code().await;
+    }
+    uno.pin_at("9 pwm", 0).await;
+}
+
+#[tokio::test]
+async fn an_unos_servo_moves_in_time_softly_at_first_and_stops_where_it_is() {
+    let home = TempDir::new().unwrap();
+    let mut uno = Program::uno("tcode", &link(&home)).await;
+    uno.pin_at("9 pulse", 1_500).await;
+    let gateway = bridge(home.path(), &link(&home)).await;
+    let client = client(&gateway.clients, "driver").await;
+    listed(&client, 1).await;
+    // Half of the range at half of the range a second, though the app is in a hurry.
+    go_to(&client, 1.0, 100).await;
+    let began = uno.pin("9 pulse").await;
+    let mut last = began.clone();
+    while last.value < 1_890 {
+        let next = uno.pin("9 pulse").await;
+        assert!(next.value - last.value <= 40, "{last:?} {next:?}");
+        last = next;
+    }
+    let soft = last.at_ms - began.at_ms;
+    println!("Uno: the first move of the servo took {soft} ms");
+    assert!((900..1_100 + LATE_MS).contains(&soft), "{soft} ms");
+    // Still softly, and then as the app wants it: the servo's own limit is three ranges a second.
+    go_to(&client, 0.0, 100).await;
+    uno.pin_at("9 pulse", 1_100).await;
+    go_to(&client, 1.0, 600).await;
+    let began = uno.pin("9 pulse").await;
+    let mut reached = began.clone();
+    while reached.value < 1_890 {
+        reached = uno.pin("9 pulse").await;
+    }
+    let took = reached.at_ms - began.at_ms;
+    println!("Uno: a move of 600 ms took {took} ms");
+    assert!((500..700 + LATE_MS).contains(&took), "{took} ms");
+    // The client goes in the middle of a long move.
+    go_to(&client, 0.0, 20_000).await;
+    uno.pin_at("9 pulse", 1_880).await;
+    within("a goodbye", client.disconnect()).await.unwrap();
+    let mut moved = 1_880;
+    while let Ok(change) = tokio::time::timeout(Duration::from_millis(500), uno.pin("9 pulse")).await {
+        moved = change.value;
+    }
+    assert!((1_700..=1_880).contains(&moved), "it holds at {moved}");
+}
+
+#[tokio::test]
+async fn the_librarys_motor_follows_the_slider_over_a_websocket() {
+    let home = TempDir::new().unwrap();
+    let gateway = Process::start(home.path(), &[]).await;
+    let mut board = board("Esp32LovenseVibrator", "LVSDevice", addr(&gateway.devices), None);
+    let client = client(&gateway.clients, "driver").await;
+    board.line("connected").await;
+    listed(&client, 1).await;
+    let hush = client.devices().into_values().next().unwrap();
+    for (strength, duty) in [(0.5, 127), (1.0, 255), (0.0, 0), (0.75, 191)] {
+        vibrate(&client, strength).await;
+        board.pin_at("4 pwm", duty).await;
+    }
+    assert_eq!(within("the battery", hush.battery()).await.unwrap(), 100);
+    let changed = tokio::time::timeout(STEADY, board.pin("4 pwm")).await;
+    assert!(changed.is_err(), "a steady vibration stays: {changed:?}");
+    gateway.signal("-TERM");
+    board.pin_at("4 pwm", 0).await;
+    let reason = board.line("closed by the gateway: ").await;
+    assert!(reason.starts_with("1001 "), "{reason}");
+}
+
+/// Intiface's own listener answers pings, so that the watchdog is content there too.
+#[tokio::test]
+async fn the_librarys_motor_follows_the_slider_of_the_reference_server() {
+    let reference = Reference::start().await;
+    let client = client(&reference.clients, "driver").await;
+    let mut board = board(
+        "Esp32LovenseVibrator",
+        "LVSDevice",
+        addr(&reference.devices),
+        None,
+    );
+    listed(&client, 1).await;
+    vibrate(&client, 0.5).await;
+    board.pin_at("4 pwm", 127).await;
+    let changed = tokio::time::timeout(STEADY, board.pin("4 pwm")).await;
+    assert!(changed.is_err(), "a steady vibration stays: {changed:?}");
+}
+
+#[tokio::test]
+async fn the_librarys_servo_moves_in_time_over_a_websocket() {
+    let home = TempDir::new().unwrap();
+    let gateway = Process::start(home.path(), &[]).await;
+    let mut board = board("Esp32TcodeStroker", "TCodeDevice", addr(&gateway.devices), None);
+    let client = client(&gateway.clients, "driver").await;
+    board.pin_at("5 pulse", 1_500).await;
+    listed(&client, 1).await;
+    go_to(&client, 0.0, 100).await;
+    let began = board.pin("5 pulse").await;
+    let reached = board.pin_at("5 pulse", 1_100).await;
+    let soft = reached.at_ms - began.at_ms;
+    println!("library: the first move of the servo took {soft} ms");
+    assert!((900..1_100 + LATE_MS).contains(&soft), "{soft} ms");
+}
+
+#[tokio::test]
+async fn the_library_says_why_it_was_refused() {
+    let home = TempDir::new().unwrap();
+    let gateway = Process::start(home.path(), &["--device-token", "geheim-1"]).await;
+    let devices = addr(&gateway.devices);
+    let refused = async |identifier: &str, token: Option<&str>| {
+        board("Esp32LovenseVibrator", identifier, devices, token)
+            .line("closed by the gateway: ")
+            .await
+    };
+    let reason = refused("LVSDevice", Some("wrong")).await;
+    assert!(reason.starts_with("401 ") && reason.contains("token"), "{reason}");
+    let reason = refused("LVSDevice", None).await;
+    assert!(reason.starts_with("401 ") && reason.contains("token"), "{reason}");
+    let reason = refused("LVSDevise", Some("geheim-1")).await;
+    println!("library, refused: {reason}");
+    assert!(
+        reason.starts_with("4001 ") && reason.contains("LVSDevice"),
+        "{reason}"
+    );
+    let mut board = board("Esp32LovenseVibrator", "LVSDevice", devices, Some("geheim-1"));
+    board.line("connected").await;
+}
+
+#[tokio::test]
+async fn the_library_stops_and_comes_back_when_the_gateway_is_killed() {
+    let home = TempDir::new().unwrap();
+    let mut gateway = Process::start(home.path(), &[]).await;
+    let forwarder = Forwarder::to(&gateway.devices).await;
+    let mut board = board("Esp32LovenseVibrator", "LVSDevice", forwarder.addr, None);
+    for signal in ["-KILL", "-TERM", "-KILL"] {
+        let client = client(&gateway.clients, "driver").await;
+        board.line("connected").await;
+        listed(&client, 1).await;
+        vibrate(&client, 1.0).await;
+        board.pin_at("4 pwm", 255).await;
+        let killed = Instant::now();
+        gateway.signal(signal);
+        board.pin_at("4 pwm", 0).await;
+        println!(
+            "library, gateway ended by {signal}: motor off after {} ms",
+            killed.elapsed().as_millis()
+        );
+        gateway.exit_code().await;
+        gateway = Process::start(home.path(), &[]).await;
+        forwarder.redirect(&gateway.devices);
+    }
+    board.line("connected").await;
+}
+
+#[tokio::test]
+async fn the_library_stops_when_the_gateway_freezes_and_goes_on_when_it_thaws() {
+    let home = TempDir::new().unwrap();
+    let gateway = Process::start(home.path(), &[]).await;
+    let mut board = board("Esp32LovenseVibrator", "LVSDevice", addr(&gateway.devices), None);
+    let client = client(&gateway.clients, "driver").await;
+    listed(&client, 1).await;
+    vibrate(&client, 0.5).await;
+    board.pin_at("4 pwm", 127).await;
+    gateway.signal("-STOP");
+    let frozen = Instant::now();
+    board.pin_at("4 pwm", 0).await;
+    let after = frozen.elapsed().as_millis();
+    let said: u64 = watchdog_said(&mut board).await;
+    println!("library, gateway frozen: motor off after {after} ms, {said} ms after the last byte");
+    assert!(
+        (WEBSOCKET_WATCHDOG_MS..WEBSOCKET_WATCHDOG_MS + LATE_MS).contains(&said),
+        "{said} ms"
+    );
+    gateway.signal("-CONT");
+    vibrate(&client, 0.25).await;
+    board.pin_at("4 pwm", 63).await;
+}
+
+#[tokio::test]
+async fn the_library_stops_and_connects_anew_when_its_connection_is_half_open() {
+    let home = TempDir::new().unwrap();
+    let gateway = Process::start(home.path(), &[]).await;
+    let forwarder = Forwarder::to(&gateway.devices).await;
+    let mut board = board("Esp32LovenseVibrator", "LVSDevice", forwarder.addr, None);
+    let client = client(&gateway.clients, "driver").await;
+    board.line("connected").await;
+    listed(&client, 1).await;
+    let index = client.devices().into_keys().next().unwrap();
+    vibrate(&client, 0.5).await;
+    board.pin_at("4 pwm", 127).await;
+    forwarder.go_silent();
+    board.pin_at("4 pwm", 0).await;
+    let said = watchdog_said(&mut board).await;
+    println!("library, half-open link: motor off {said} ms after the last byte");
+    assert!(
+        (WEBSOCKET_WATCHDOG_MS..WEBSOCKET_WATCHDOG_MS + LATE_MS).contains(&said),
+        "{said} ms"
+    );
+    board.line("not connected: nothing was heard").await;
+    board.line("connected").await;
+    // The old connection is gone, or replaced.
+    common::wait_until("the device is back", || {
+        client.devices().keys().eq([&index]) && client.connected()
+    })
+    .await;
+    within("it is driven again", async {
+        loop {
+            // Until the list has caught up, it is the old device that is commanded.
+            if let Some(device) = client.devices().into_values().next() {
+                let _ = device
+                    .run_output(&ClientDeviceOutputCommand::Vibrate(0.25.into()))
+                    .await;
+            }
+            let change = tokio::time::timeout(Duration::from_millis(200), board.pin("4 pwm")).await;
+            if change.is_ok_and(|change| change.value == 63) {
+                return;
+            }
+        }
+    })
+    .await;
+}
+
+async fn watchdog_said(board: &mut Program) -> u64 {
+    let said = board.line("watchdog: ").await;
+    said.split(' ').next().unwrap().parse().unwrap()
+}
