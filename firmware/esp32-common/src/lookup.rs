@@ -20,6 +20,8 @@ pub async fn gateway(stack: Stack<'_>) -> Option<(Ipv4Addr, u16)> {
     let (mut rx, mut tx) = ([0; 2048], [0; QUERY.len()]);
     let mut socket = UdpSocket::new(stack, &mut rx_meta, &mut rx, &mut tx_meta, &mut tx);
     socket.bind(PORT).ok()?;
+    // RFC 6762, section 11: so that everybody can tell that it came from this very network.
+    socket.set_hop_limit(Some(255));
     loop {
         // A network that is away for the moment is asked again.
         let _ = socket.send_to(&QUERY, (GROUP, PORT)).await;

@@ -39,9 +39,8 @@ pub fn all_low() {
     for number in (0..32_u8).filter(|number| pins & (1 << number) != 0) {
         // SAFETY: the settings took this number, so the chip has it; and its driver is being overruled.
         let pin = unsafe { pin(number) };
-        let low = gpio::Output::new(pin, gpio::Level::Low, OutputConfig::default());
-        // Dropped, it would let go of the pin.
-        core::mem::forget(low);
+        // It stays as it is when this is dropped.
+        let _ = gpio::Output::new(pin, gpio::Level::Low, OutputConfig::default());
     }
 }
 
@@ -80,8 +79,8 @@ impl Pwm {
         let (motor, servo) = (&*motor, &*servo);
         let mut channels = Vec::new();
         for (output, number) in outputs.iter().zip(NUMBERS) {
-            // SAFETY: the settings took this number, so the chip has it; each is in the settings once, and the output
-            // that held it low until now was forgotten.
+            // SAFETY: the settings took this number, so the chip has it; each is in the settings once, and what held
+            // it low until now is gone.
             let mut channel = ledc.channel(number, unsafe { pin(output.pin) });
             let configured = channel.configure(channel::config::Config {
                 timer: if output.channel.is_position() {
