@@ -228,7 +228,13 @@ fn each_example_knows_its_own_device() {
                         "{}",
                         path.display()
                     );
-                    let boards = file["serial"].as_array().unwrap();
+                    // [[serial]], and whatever else may stand several times.
+                    let boards: Vec<_> = file
+                        .values()
+                        .filter_map(|value| value.as_array())
+                        .flatten()
+                        .collect();
+                    assert!(!boards.is_empty(), "{} has no board", path.display());
                     let found: Vec<_> = boards
                         .iter()
                         .filter_map(|board| board.get("identifier"))
