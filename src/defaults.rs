@@ -64,8 +64,10 @@ pub const BAUD_RATE: u32 = 115_200;
 pub const IDLE_MS_DEFAULT: u64 = 20;
 /// How long a board on a wire has to introduce itself, after it had its time to start.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two newlines that ask a board to introduce itself.
-pub const HELLO_ASK_PAUSE: Duration = Duration::from_millis(300);
+/// Between two newlines that ask a board to introduce itself. Longer than the keepalive of usual firmware, 200 or 250 ms,
+/// by more than its tolerance of a quarter: a board that was not restarted with the gateway tells the question from a
+/// sign of life by that.
+pub const HELLO_ASK_PAUSE: Duration = Duration::from_millis(400);
 
 /// A board's connection that lasted this long was a good one.
 pub const GOOD_AFTER: Duration = Duration::from_secs(5);

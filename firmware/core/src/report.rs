@@ -49,6 +49,8 @@ pub enum Report<'a> {
     AnswerDropped,
     /// On a wire: a frame over the limit was skipped.
     FrameTooLong,
+    /// On a wire: a frame with bytes that no text has was skipped.
+    FrameIsNoText,
     /// The device was told to turn itself off.
     PoweredOff,
 }
@@ -126,6 +128,7 @@ impl fmt::Display for Report<'_> {
             Self::Hello => f.write_str("hello line sent"),
             Self::AnswerDropped => f.write_str("an answer was dropped, the buffer is full"),
             Self::FrameTooLong => f.write_str("a frame over the limit was skipped"),
+            Self::FrameIsNoText => f.write_str("a frame with noise was skipped"),
             Self::PoweredOff => f.write_str("powered off"),
         }
     }

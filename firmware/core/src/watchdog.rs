@@ -21,7 +21,6 @@ impl Watchdog {
         self.heard = self.heard.max(now);
     }
 
-    /// How long nothing was heard.
     /// When something was heard last.
     pub(crate) fn heard(&self) -> u64 {
         self.heard

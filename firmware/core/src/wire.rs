@@ -2,10 +2,13 @@
 //! pings.
 //!
 //! The board says its hello line at its start, and when it is sent a lone newline while no gateway has control. Its
-//! first frame gives the gateway control. From then on lone newlines are signs of life, which the gateway writes
-//! whenever it was silent for the keepalive that the hello line asks for; four of them missing, and the outputs stop
-//! and the board says hello again. A gateway that was restarted faster than that asks with the same newlines: where
-//! nothing but newlines comes for a while, the board says hello once more. A gateway that has it drops that line.
+//! first frame gives the gateway control. From then on frames and lone newlines are signs of life; the gateway writes
+//! the latter whenever it was silent for the keepalive that the hello line asks for. Four of them missing, and the
+//! outputs stop and the board says hello again. Noise on the line is no sign of life.
+//!
+//! A gateway that was restarted faster than that asks with the same newlines, though further apart. So a newline that
+//! is late is answered with the hello line; and where nothing but newlines comes for a while, however fast, the board
+//! says hello once more. A gateway that has it drops that line.
 
 use core::pin::pin;
 
@@ -172,9 +175,8 @@ where
             {
                 Some(Ok(0)) => return Err(ErrorKind::BrokenPipe),
                 Some(Ok(read)) => {
-                    watchdog.feed(self.clock.now());
                     for byte in bytes.iter().take(read) {
-                        if self.byte(*byte, device, line, out) == Flow::PowerOff {
+                        if self.byte(*byte, device, line, watchdog, out) == Flow::PowerOff {
                             return Ok(());
                         }
                     }
@@ -191,6 +193,7 @@ where
         byte: u8,
         device: &mut D,
         line: &mut Line<'_>,
+        watchdog: &mut Watchdog,
         out: &mut Answers<'_>,
     ) -> Flow {
         let now = self.clock.now();
@@ -199,9 +202,14 @@ where
             // A lone newline; or noise before one, which was no frame where newlines end none.
             line.len = 0;
             line.overflowed = false;
-            if !line.connected || now.saturating_sub(line.spoke) >= HELLO_AGAIN_MS {
+            let on_time = self.settings.keepalive_ms + self.settings.keepalive_ms / 4;
+            if !line.connected
+                || watchdog.silent_for(now) > on_time
+                || now.saturating_sub(line.spoke) >= HELLO_AGAIN_MS
+            {
                 self.hello(line, out);
             }
+            watchdog.feed(now);
             return Flow::Stay;
         }
         match line.held.get_mut(line.len) {
@@ -219,12 +227,27 @@ where
             (self.report)(now, &Report::FrameTooLong);
             return Flow::Stay;
         }
+        let frame = line.held.get(..len).unwrap_or_default();
+        // What boards on wires speak is text. An open line hums, and a delimiter is among its bytes now and then.
+        if !frame
+            .iter()
+            .all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace())
+        {
+            (self.report)(now, &Report::FrameIsNoText);
+            return Flow::Stay;
+        }
+        if frame
+            .iter()
+            .all(|b| b.is_ascii_whitespace() || *b == self.settings.delimiter)
+        {
+            return Flow::Stay;
+        }
         line.spoke = now;
+        watchdog.feed(now);
         if !core::mem::replace(&mut line.connected, true) {
             device.connected(now);
             (self.report)(now, &Report::Connected);
         }
-        let frame = line.held.get(..len).unwrap_or_default();
         device.frame(now, frame, out)
     }
 

@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{Log, Pins, TestClock, ms};
 use embedded_io_adapters::tokio_1::FromTokio;
 use proptest::prelude::*;
@@ -31,6 +33,15 @@ impl Far {
         assert_eq!(String::from_utf8_lossy(&got), wanted);
     }
 
+    /// A hello line, whatever keepalive it asks for.
+    async fn expect_hello(&mut self) {
+        let mut line = Vec::new();
+        while line.last() != Some(&b'\n') {
+            line.push(self.port.read_u8().await.unwrap());
+        }
+        assert!(line.starts_with(b"{\"identifier\":"), "{line:?}");
+    }
+
     /// Nothing comes for this long.
     async fn quiet(&mut self, for_ms: u64) {
         let mut byte = [0];
@@ -52,6 +63,10 @@ fn lovense(pins: &Pins) -> Lovense<Pins> {
 }
 
 async fn beside(test: impl AsyncFnOnce(&mut Far)) {
+    with_keepalive(200, test).await;
+}
+
+async fn with_keepalive(keepalive_ms: u64, test: impl AsyncFnOnce(&mut Far)) {
     let (near, port) = duplex(1_024);
     let mut far = Far {
         port,
@@ -60,7 +75,7 @@ async fn beside(test: impl AsyncFnOnce(&mut Far)) {
     };
     let mut device = lovense(&far.pins);
     let mut wire = Wire {
-        settings: WireSettings::new("LVSDevice", Some("me"), 200, b';').unwrap(),
+        settings: WireSettings::new("LVSDevice", Some("me"), keepalive_ms, b';').unwrap(),
         clock: TestClock::new(),
         report: far.log.write(),
     };
@@ -126,10 +141,30 @@ async fn four_keepalives_missing_stop_the_motor_and_it_says_hello_again() {
     .await;
 }
 
+/// A gateway asks further apart than it gives signs of life. Whoever takes a board over stops it first, so the sooner it
+/// knows the board the better.
 #[tokio::test(start_paused = true)]
-async fn a_gateway_that_was_restarted_at_once_gets_its_hello() {
+async fn a_gateway_that_was_restarted_at_once_gets_its_hello_at_once() {
     beside(async |far| {
         far.expect(HELLO).await;
+        far.say("Vibrate:20;").await;
+        far.expect("OK;").await;
+        far.quiet(251).await;
+        far.say("\n").await;
+        far.expect(HELLO).await;
+        // On time again: signs of life.
+        far.quiet(250).await;
+        far.say("\n").await;
+        far.quiet(200).await;
+    })
+    .await;
+}
+
+/// Where its keepalive is longer than a gateway waits before it asks, questions look like signs of life.
+#[tokio::test(start_paused = true)]
+async fn a_board_with_a_long_keepalive_says_hello_where_nothing_but_newlines_comes() {
+    with_keepalive(1_000, async |far| {
+        far.expect_hello().await;
         far.say("Vibrate:20;").await;
         far.expect("OK;").await;
         for _ in 0..6 {
@@ -138,7 +173,51 @@ async fn a_gateway_that_was_restarted_at_once_gets_its_hello() {
         }
         ms(300).await;
         far.say("\n").await;
+        far.expect_hello().await;
+    })
+    .await;
+}
+
+/// An open line hums; a delimiter is among its bytes now and then.
+#[tokio::test(start_paused = true)]
+async fn noise_does_not_keep_the_motor_on() {
+    for noise in [
+        &b"\x00\xff\x80"[..],
+        b"\xff;\xfe;",
+        b";;;;",
+        b"Vibr",
+        b"\xff\n",
+        b" ; ;",
+    ] {
+        beside(async |far| {
+            far.expect(HELLO).await;
+            far.say("Vibrate:20;").await;
+            far.expect("OK;").await;
+            let start = Instant::now();
+            while far.pins.at("V0") != 0 && start.elapsed() < Duration::from_secs(5) {
+                far.say(noise).await;
+                ms(40).await;
+            }
+            let passed = start.elapsed().as_millis();
+            assert!((760..=840).contains(&passed), "{passed} ms of {noise:?}");
+        })
+        .await;
+    }
+}
+
+/// What it does not know is still said by somebody: a program newer than the board.
+#[tokio::test(start_paused = true)]
+async fn commands_that_it_does_not_know_are_signs_of_life() {
+    beside(async |far| {
         far.expect(HELLO).await;
+        far.say("Vibrate:20;").await;
+        far.expect("OK;").await;
+        for _ in 0..10 {
+            far.quiet(150).await;
+            far.say("GetWeather;").await;
+            far.expect("ERR;").await;
+        }
+        assert_eq!(far.pins.at("V0"), 1_000);
     })
     .await;
 }
@@ -175,7 +254,7 @@ async fn a_far_end_that_reads_nothing_costs_answers_not_the_stop() {
             port.write_all(b"Battery;Vibrate:20;").await.unwrap();
         }
         let start = Instant::now();
-        while pins.at("V0") != 0 {
+        while pins.at("V0") != 0 && start.elapsed().as_secs() < 10 {
             ms(10).await;
         }
         assert!(start.elapsed().as_millis() <= 810, "{:?}", start.elapsed());
