@@ -14,6 +14,7 @@ mod forwarder;
 mod program;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use buttplug_client::ButtplugClient;
@@ -32,11 +33,12 @@ const LATE_MS: u64 = 2_000;
 /// Longer than the watchdog.
 const STEADY: Duration = Duration::from_millis(2_500);
 
-/// Where the code runs.
+/// Where the code runs: on an emulated board, and on this machine over a network and on a virtual serial port.
 #[derive(Clone, Copy, Debug)]
 enum Board {
     Qemu,
     Host,
+    Serial,
 }
 
 impl Board {
@@ -65,8 +67,23 @@ impl Board {
                 }
                 Program::start(&mut command)
             }
+            Self::Serial => unreachable!("it is plugged in, not started with an address"),
         };
         Running { board: self, program }
+    }
+
+    /// A board on a serial port, which the gateway opens.
+    async fn plug(port: &Path) -> Running {
+        let mut program = Program::start(
+            Command::new(built("release/wsdm-device-host"))
+                .arg("--serial")
+                .arg(port),
+        );
+        program.line("at ").await;
+        Running {
+            board: Self::Serial,
+            program,
+        }
     }
 }
 
@@ -127,6 +144,14 @@ impl Running {
 
 fn addr(url: &str) -> SocketAddr {
     url.trim_start_matches("ws://").parse().unwrap()
+}
+
+/// A gateway that is told the port and nothing else: who is there the board says.
+async fn bridge(home: &Path, port: &Path) -> Process {
+    let file = home.join("gateway.toml");
+    let entry = format!("[[serial]]\nport = {:?}\n", port.to_str().unwrap());
+    std::fs::write(&file, entry).unwrap();
+    Process::start(home, &["--config", file.to_str().unwrap()]).await
 }
 
 async fn driven(client: &ButtplugClient, board: &mut Running) {
@@ -194,6 +219,11 @@ async fn the_emulated_board_stops_and_comes_back_when_the_gateway_ends() {
             "Qemu, gateway ended by {signal}: stopped after {} ms",
             ended.elapsed().as_millis()
         );
+        if signal == "-KILL" {
+            // At once, and not when the watchdog was due. A gateway that ends in order sends the stop itself.
+            let (_, silent) = board.report("stopped by lost connection, ").await;
+            println!("Qemu, gateway ended by {signal}: {silent}");
+        }
         board.report("lost: ").await;
         gateway.exit_code().await;
         gateway = Process::start(home.path(), &[]).await;
@@ -257,6 +287,42 @@ async fn the_emulated_board_stops_on_a_half_open_link_and_connects_anew() {
 #[tokio::test]
 async fn the_same_code_here_stops_on_a_half_open_link_and_connects_anew() {
     half_open(Board::Host).await;
+}
+
+#[tokio::test]
+async fn the_same_code_on_a_wire_follows_the_slider_and_stops_when_the_gateway_freezes() {
+    let home = TempDir::new().unwrap();
+    let port = home.path().join("tty");
+    let mut board = Board::plug(&port).await;
+    let gateway = bridge(home.path(), &port).await;
+    let client = client(&gateway.clients, "driver").await;
+    driven(&client, &mut board).await;
+    gateway.signal("-STOP");
+    board.watchdog("gateway frozen").await;
+    gateway.signal("-CONT");
+    // It never left; that it says hello once more is no answer to anything.
+    vibrate(&client, 0.25).await;
+    board.pin_at("V0", 250).await;
+    within("a goodbye", client.disconnect()).await.unwrap();
+    board.pin_at("V0", 0).await;
+}
+
+/// Nothing restarts the board, and it hears the next gateway ask before its watchdog is due, or just after.
+#[tokio::test]
+async fn the_same_code_on_a_wire_introduces_itself_to_the_next_gateway() {
+    let home = TempDir::new().unwrap();
+    let port = home.path().join("tty");
+    let mut board = Board::plug(&port).await;
+    for _ in 0..3 {
+        let mut gateway = bridge(home.path(), &port).await;
+        let client = client(&gateway.clients, "driver").await;
+        listed(&client, 1).await;
+        vibrate(&client, 1.0).await;
+        board.pin_at("V0", 1_000).await;
+        gateway.signal("-KILL");
+        gateway.exit_code().await;
+    }
+    board.pin_at("V0", 0).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
-//! What a board lends the core: here a TCP socket, the system's clock and random numbers, and printed lines.
+//! What a board lends the core: here a TCP socket or a virtual serial port, the system's clock and random numbers, and
+//! printed lines.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
+#[cfg(unix)]
+use std::{io, path::PathBuf};
 
 use embedded_io_adapters::tokio_1::FromTokio;
 use tokio::net::TcpStream;
@@ -62,6 +65,44 @@ impl Dial for Network {
         Self: 's,
     {
         drop(stream);
+    }
+}
+
+/// A board's end of a virtual serial port. Dropping it pulls the plug.
+#[cfg(unix)]
+pub struct VirtualPort {
+    /// What the board reads and writes.
+    pub wire: FromTokio<tokio_serial::SerialStream>,
+    /// Held open, so that the board can say hello before somebody has opened its port.
+    _other_end: tokio_serial::SerialStream,
+    link: PathBuf,
+}
+
+#[cfg(unix)]
+impl VirtualPort {
+    /// Makes a port that others open at `link`.
+    ///
+    /// # Errors
+    /// There is no pseudo-terminal to be had, or `link` exists or cannot be made.
+    pub fn at(link: PathBuf) -> io::Result<Self> {
+        use tokio_serial::{SerialPort, SerialStream};
+
+        let (board, other_end) = SerialStream::pair()?;
+        let name = other_end.name().ok_or(io::ErrorKind::NotFound)?;
+        std::os::unix::fs::symlink(name, &link)?;
+        Ok(Self {
+            wire: FromTokio::new(board),
+            _other_end: other_end,
+            link,
+        })
+    }
+}
+
+#[cfg(unix)]
+impl Drop for VirtualPort {
+    fn drop(&mut self) {
+        // Somebody removed it already: then it is as it should be.
+        let _ = std::fs::remove_file(&self.link);
     }
 }
 

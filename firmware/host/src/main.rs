@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! cargo run -- --url ws://127.0.0.1:54817 --device tcode
+//! cargo run -- --serial /tmp/board --device tcode
 //! ```
 
 mod board;
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use wsdm_device::{
-    Client, Device, Gateway, Identity, Lovense, LovenseSettings, Memory, Motors, Report, Tcode,
+    Client, Clock, Device, Gateway, Identity, Lovense, LovenseSettings, Memory, Motors, Report, Tcode,
     TcodeSettings, Timing,
 };
 
@@ -23,6 +25,10 @@ struct Arguments {
     /// The gateway.
     #[arg(long, default_value = "ws://127.0.0.1:54817")]
     url: String,
+    /// Instead of dialling it is a board on a virtual serial port, which appears under this path.
+    #[cfg(unix)]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["url", "token"])]
+    serial: Option<std::path::PathBuf>,
     /// The token that the gateway asks for.
     #[arg(long)]
     token: Option<String>,
@@ -35,7 +41,8 @@ struct Arguments {
     /// The language that it speaks.
     #[arg(long, value_enum, default_value_t = Kind::Lovense)]
     device: Kind,
-    /// Outputs stop when nothing was heard for this long, in milliseconds.
+    /// Outputs stop when nothing was heard for this long, in milliseconds. On a serial port a quarter of it is the
+    /// keepalive that the board asks for.
     #[arg(long, default_value_t = Timing::DEFAULT.silence)]
     silence_ms: u64,
 }
@@ -58,10 +65,13 @@ async fn main() -> ExitCode {
                 address: &arguments.address,
                 battery: 85,
             };
-            run(&arguments, "LVSDevice", |pins| Lovense::new(&settings, pins)).await
+            run(&arguments, "LVSDevice", b';', |pins| {
+                Lovense::new(&settings, pins)
+            })
+            .await
         }
         Kind::Tcode => {
-            run(&arguments, "TCodeDevice", |pins| {
+            run(&arguments, "TCodeDevice", b'\n', |pins| {
                 Tcode::new(&TcodeSettings::DEFAULT, pins)
             })
             .await
@@ -76,13 +86,52 @@ async fn main() -> ExitCode {
     }
 }
 
+/// Runs a device until it turns itself off or the program is interrupted.
 async fn run<D: Device>(
     arguments: &Arguments,
     usual_identifier: &str,
+    delimiter: u8,
     device: impl FnOnce(Pins) -> D,
-) -> Result<(), wsdm_device::SettingsError> {
+) -> Result<(), Box<dyn Error>> {
     let clock = SinceStart::now();
     let identifier = arguments.identifier.as_deref().unwrap_or(usual_identifier);
+    let mut device = device(Pins(clock));
+    let ended = tokio::select! {
+        ended = obey(arguments, identifier, delimiter, clock, &mut device) => ended,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    device.stop(clock.now());
+    ended
+}
+
+async fn obey<D: Device>(
+    arguments: &Arguments,
+    identifier: &str,
+    #[cfg_attr(not(unix), expect(unused_variables, reason = "no virtual serial ports"))] delimiter: u8,
+    clock: SinceStart,
+    device: &mut D,
+) -> Result<(), Box<dyn Error>> {
+    let report = |now, report: &Report<'_>| println!("at {now} ms: {report}");
+    let mut memory = Memory::<4096, 4096>::new();
+    #[cfg(unix)]
+    if let Some(path) = &arguments.serial {
+        use wsdm_device::wsdm_protocol::KEEPALIVES_UNTIL_STOP;
+        use wsdm_device::{Wire, WireSettings};
+
+        let mut port = board::VirtualPort::at(path.clone())
+            .map_err(|e| format!("no virtual serial port at {}: {e}", path.display()))?;
+        println!("at {} ms: a board on {}", clock.now(), path.display());
+        let keepalive_ms = arguments.silence_ms / KEEPALIVES_UNTIL_STOP;
+        let mut wire = Wire {
+            settings: WireSettings::new(identifier, Some(&arguments.address), keepalive_ms, delimiter)?,
+            clock,
+            report,
+        };
+        let ended = wire.run(&mut port.wire, &mut memory, device).await;
+        return ended
+            .map(|_| ())
+            .map_err(|e| format!("the port broke: {e:?}").into());
+    }
     let mut client = Client {
         gateway: Gateway::parse(&arguments.url)?.with_token(arguments.token.as_deref()),
         identity: Identity::new(identifier, &arguments.address)?,
@@ -93,14 +142,8 @@ async fn run<D: Device>(
         dial: Network,
         clock,
         random: board::random,
-        report: |now, report: &Report<'_>| println!("at {now} ms: {report}"),
+        report,
     };
-    let mut device = device(Pins(clock));
-    let mut memory = Memory::<4096, 4096>::new();
-    tokio::select! {
-        _ = client.run(&mut memory, &mut device) => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-    device.stop(wsdm_device::Clock::now(&clock));
+    client.run(&mut memory, device).await;
     Ok(())
 }
