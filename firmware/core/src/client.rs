@@ -186,9 +186,11 @@ where
                     },
                 }
             }
-            Ok(Upgraded::Rejected { status, end }) => {
-                // Looked at again, for its words: the buffer was lent to the reading until now.
-                let reason = upgrade::body(&rx[..end]);
+            Ok(Upgraded::Rejected { status, mut end }) => {
+                // Its words may come behind its head. Whoever says none is not waited for.
+                let by = clock.now() + timing.close;
+                let _ = within(clock, by, read_line(&mut stream, rx, &mut end)).await;
+                let reason = upgrade::first_line(&rx[..end]);
                 report(clock.now(), &Report::Rejected { status, reason });
                 Once::Refused
             }
@@ -250,6 +252,19 @@ async fn upgrade<S: Read + Write>(
             Answer::Unfinished => {}
             Answer::Upgraded(start) => return Ok(Upgraded::Websocket { start, end }),
             Answer::Rejected { status } => return Ok(Upgraded::Rejected { status, end }),
+        }
+    }
+}
+
+/// Reads on until the first line of an answer's body is whole. Where there is no more, it ends with what there is.
+async fn read_line<S: Read>(stream: &mut S, rx: &mut [u8], end: &mut usize) {
+    while !upgrade::has_line(&rx[..*end]) {
+        match rx.get_mut(*end..) {
+            Some(space) if !space.is_empty() => match stream.read(space).await {
+                Ok(0) | Err(_) => return,
+                Ok(read) => *end += read,
+            },
+            _ => return,
         }
     }
 }

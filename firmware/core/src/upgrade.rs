@@ -158,11 +158,19 @@ pub(crate) fn answer(bytes: &[u8], key: &Key) -> Result<Answer, UpgradeError> {
 }
 
 /// The first line of an answer's body, as far as it has come.
-pub(crate) fn body(answer: &[u8]) -> &str {
-    let head = answer.windows(4).position(|end| end == b"\r\n\r\n");
-    let body = head.and_then(|at| answer.get(at + 4..)).unwrap_or_default();
-    let line = body.split(|b| *b == b'\n').next().unwrap_or_default();
+pub(crate) fn first_line(answer: &[u8]) -> &str {
+    let line = body(answer).split(|b| *b == b'\n').next().unwrap_or_default();
     valid_text(line).trim_ascii()
+}
+
+/// Whether the first line of an answer's body is whole.
+pub(crate) fn has_line(answer: &[u8]) -> bool {
+    body(answer).contains(&b'\n')
+}
+
+fn body(answer: &[u8]) -> &[u8] {
+    let head = answer.windows(4).position(|end| end == b"\r\n\r\n");
+    head.and_then(|at| answer.get(at + 4..)).unwrap_or_default()
 }
 
 /// The text at the start of some bytes.
@@ -243,8 +251,8 @@ mod tests {
     fn a_rejection_gives_its_reason() {
         let text = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 12\r\n\r\nwrong token\n";
         assert_eq!(answer(text, &key()), Ok(Answer::Rejected { status: 401 }));
-        assert_eq!(body(text), "wrong token");
-        assert_eq!(body(&text[..40]), "");
+        assert_eq!(first_line(text), "wrong token");
+        assert_eq!(first_line(&text[..40]), "");
     }
 
     #[test]

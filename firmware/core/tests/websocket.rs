@@ -156,6 +156,34 @@ async fn what_is_no_websocket_server_is_told_and_tried_again() {
     }
 }
 
+/// A proxy may send the head and the body apart, and a server may say nothing at all.
+#[tokio::test(start_paused = true)]
+async fn a_rejections_words_are_waited_for_but_not_for_long() {
+    for (words, wanted) in [
+        (
+            Some("this gateway asks for a token\n"),
+            "this gateway asks for a token",
+        ),
+        (None, ""),
+    ] {
+        beside(async |board| {
+            let mut server = board.connection().await;
+            let start = Instant::now();
+            server.request().await;
+            server.say("HTTP/1.1 401 Unauthorized\r\n\r\n").await;
+            ms(50).await;
+            if let Some(words) = words {
+                server.say(words).await;
+            }
+            board.session().await;
+            let rejected = format!("rejected with HTTP status 401: {wanted}");
+            assert!(board.log.all().contains(&rejected), "{:?}", board.log.all());
+            assert!(start.elapsed().as_millis() < 6_000, "{:?}", start.elapsed());
+        })
+        .await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_that_never_answers_is_given_up() {
     beside(async |board| {
