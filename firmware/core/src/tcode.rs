@@ -18,6 +18,9 @@ const AXES_MAX: usize = 13;
 const VERSION: &[u8] = b"TCode v0.3\n";
 /// Between two steps of a move: a servo is told 50 times a second, a motor does not resolve more.
 const STEP_MS: u64 = 10;
+/// The most that one step makes up for. After a longer pause the program stood still; the rest of the way is made at
+/// its pace then, and not in one leap.
+const STEP_MAX_MS: u64 = 50;
 
 /// What one axis may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +54,8 @@ pub struct TcodeSettings<'a> {
     pub name: &'a str,
     /// The axes that it has, 13 at most; others are not known to it.
     pub axes: &'a [AxisSettings],
-    /// For so long after a gateway has taken control, places change slowly: nobody knows where they stood.
+    /// For so long from the first move after a gateway has taken control, places change slowly: nobody knows where they
+    /// stood, nor where the app believes them to stand.
     pub soft_start_ms: u64,
     /// How slowly, as [`AxisSettings::speed`].
     pub soft_speed: u32,
@@ -99,24 +103,35 @@ struct State<'a, O> {
     settings: TcodeSettings<'a>,
     outputs: O,
     axes: heapless::Vec<Axis, AXES_MAX>,
-    soft_until: u64,
+    soft: SoftStart,
     /// When the axes were moved last.
     moved: u64,
+    /// How long they have been moving: time without that in which the program stood still.
+    motion: u64,
+}
+
+/// How far the soft start is.
+#[derive(Clone, Copy, Debug)]
+enum SoftStart {
+    /// It begins with the next move of a place.
+    Armed,
+    /// It lasts until then.
+    Until(u64),
 }
 
 impl<'a, O: Outputs> Tcode<'a, O> {
-    /// A device that was just switched on: places in their middle, everything else at 0.
+    /// A device that was just switched on: everything at 0 but for places. Those are believed to be in their middle, and
+    /// their outputs are left alone until the first move of each: what stands in the way of a machine nobody knows.
     pub fn new(settings: &TcodeSettings<'a>, outputs: O) -> Self {
         let mut state = State {
             settings: *settings,
             outputs,
             axes: settings.axes.iter().take(AXES_MAX).map(Axis::new).collect(),
-            soft_until: 0,
+            soft: SoftStart::Armed,
             moved: 0,
+            motion: 0,
         };
-        for axis in &state.axes {
-            state.outputs.set(axis.channel(), axis.output());
-        }
+        state.show();
         Self {
             splitter: Splitter::new(b'\n'),
             state,
@@ -138,7 +153,9 @@ impl<O: Outputs> Device for Tcode<'_, O> {
 
     fn stop(&mut self, now: u64) {
         self.splitter.clear();
-        self.state.advance(now);
+        // Nothing is moved on before: a program that stood still would make a leap of its stop.
+        self.state.moved = self.state.moved.max(now);
+        self.state.soft = SoftStart::Armed;
         self.state.stop();
     }
 
@@ -155,29 +172,38 @@ impl<O: Outputs> Device for Tcode<'_, O> {
             .then_some(now + STEP_MS)
     }
 
-    fn connected(&mut self, now: u64) {
-        self.state.soft_until = now + self.state.settings.soft_start_ms;
+    fn connected(&mut self, _now: u64) {
+        self.state.soft = SoftStart::Armed;
     }
 }
 
 impl<O: Outputs> State<'_, O> {
     /// Moves every axis to where it belongs now.
     fn advance(&mut self, now: u64) {
-        let passed = now.saturating_sub(self.moved);
+        let passed = now.saturating_sub(self.moved).min(STEP_MAX_MS);
         self.moved = self.moved.max(now);
-        let soft = (now < self.soft_until).then_some(self.settings.soft_speed);
+        self.motion += passed;
+        let soft = match self.soft {
+            SoftStart::Until(until) if self.moved >= until => 0,
+            SoftStart::Armed | SoftStart::Until(_) => self.settings.soft_speed,
+        };
         for axis in &mut self.axes {
-            if axis.advance(now, passed, soft) {
-                self.outputs.set(axis.channel(), axis.output());
-            }
+            axis.advance(self.motion, passed, soft);
         }
+        self.show();
     }
 
     /// Places stay where they are, everything else goes to 0.
     fn stop(&mut self) {
+        self.axes.iter_mut().for_each(Axis::stop);
+        self.show();
+    }
+
+    /// Tells the outputs what changed.
+    fn show(&mut self) {
         for axis in &mut self.axes {
-            if axis.stop() {
-                self.outputs.set(axis.channel(), axis.output());
+            if let Some(level) = axis.change() {
+                self.outputs.set(axis.channel(), level);
             }
         }
     }
@@ -228,14 +254,17 @@ impl<O: Outputs> State<'_, O> {
                 }
             }
         }
-        let now = self.moved;
+        if matches!(self.soft, SoftStart::Armed) && moves.iter().any(|(channel, ..)| channel.is_position()) {
+            self.soft = SoftStart::Until(self.moved + self.settings.soft_start_ms);
+        }
+        let motion = self.motion;
         for (channel, to, pace) in moves {
             if let Some(axis) = self.axis(channel) {
-                axis.go(to, pace, now);
+                axis.go(to, pace, motion);
             }
         }
         // What is at once is so before the next line.
-        self.advance(now);
+        self.advance(self.moved);
     }
 
     fn axis(&mut self, channel: Channel) -> Option<&mut Axis> {

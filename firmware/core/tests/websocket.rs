@@ -417,7 +417,9 @@ async fn a_stroke_goes_on_while_nothing_comes_and_ends_where_it_is_when_control_
     let log = board.log.clone();
     let test = async {
         let mut server = board.session().await;
-        ms(3_000).await;
+        // The soft start begins with the first move.
+        server.command("L05\n").await;
+        ms(2_000).await;
         server.command("L0999I800\n").await;
         ms(400).await;
         let half = board.pins.at("L0");

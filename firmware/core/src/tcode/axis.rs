@@ -12,13 +12,17 @@ const PER_STEP: u64 = 100 * 1_000;
 pub(super) struct Axis {
     settings: AxisSettings,
     preferred: (u16, u16),
-    /// A straight line over time.
+    /// A straight line over the time of motion.
     from: Level,
     to: Level,
     began: u64,
     takes: u64,
     /// Where it is.
     at: Level,
+    /// What its output was told.
+    shown: Option<Level>,
+    /// It was sent somewhere, or needs nobody to send it.
+    is_placed: bool,
     /// What is left over of the way that the speed limit allows, in hundred-thousandths of a step.
     carry: u64,
 }
@@ -38,6 +42,8 @@ impl Axis {
             began: 0,
             takes: 0,
             at: rest,
+            shown: None,
+            is_placed: !settings.channel.is_position(),
             carry: 0,
         }
     }
@@ -55,8 +61,18 @@ impl Axis {
         self.preferred = (low, high);
     }
 
+    /// What its output is to be told, where that changed.
+    pub(super) fn change(&mut self) -> Option<Level> {
+        let output = self.is_placed.then(|| self.output());
+        if self.shown == output {
+            return None;
+        }
+        self.shown = output;
+        output
+    }
+
     /// What the pin gets: its place, brought into the range that the axis may use. What is off stays wholly off.
-    pub(super) fn output(&self) -> Level {
+    fn output(&self) -> Level {
         let AxisSettings {
             low, high, channel, ..
         } = self.settings;
@@ -72,11 +88,12 @@ impl Axis {
         )
     }
 
-    /// Sends it somewhere, from where it is.
-    pub(super) fn go(&mut self, to: Level, pace: Pace, now: u64) {
+    /// Sends it somewhere, from where it is. `motion` is the time of motion, as everywhere here.
+    pub(super) fn go(&mut self, to: Level, pace: Pace, motion: u64) {
+        self.is_placed = true;
         self.from = self.at;
         self.to = to;
-        self.began = now;
+        self.began = motion;
         self.takes = match pace {
             Pace::AtOnce => 0,
             Pace::Within(ms) => u64::from(ms),
@@ -88,14 +105,11 @@ impl Axis {
         };
     }
 
-    /// Moves it to where it belongs, `passed` milliseconds after it was moved last; whether that changed the output.
-    pub(super) fn advance(&mut self, now: u64, passed: u64, soft: Option<u32>) -> bool {
-        let wanted = self.wanted(now);
-        let before = self.output();
-        let limit = [self.settings.speed, soft.unwrap_or(0)]
-            .into_iter()
-            .filter(|s| *s > 0)
-            .min();
+    /// Moves it to where it belongs, `passed` milliseconds after it was moved last, and no faster than it and `soft`
+    /// allow; 0 is no limit.
+    pub(super) fn advance(&mut self, motion: u64, passed: u64, soft: u32) {
+        let wanted = self.wanted(motion);
+        let limit = [self.settings.speed, soft].into_iter().filter(|s| *s > 0).min();
         self.at = match limit {
             Some(limit) if self.channel().is_position() => {
                 let way = passed
@@ -109,19 +123,16 @@ impl Axis {
             }
             _ => wanted,
         };
-        self.output() != before
     }
 
-    /// A place stays where it is, everything else goes to 0; whether that changed the output.
-    pub(super) fn stop(&mut self) -> bool {
-        let before = self.output();
+    /// A place stays where it is, everything else goes to 0.
+    pub(super) fn stop(&mut self) {
         if !self.channel().is_position() {
             self.at = Level::OFF;
         }
         self.from = self.at;
         self.to = self.at;
         self.takes = 0;
-        self.output() != before
     }
 
     /// Whether its output still changes.
@@ -135,8 +146,8 @@ impl Axis {
     }
 
     /// Where the line is.
-    fn wanted(&self, now: u64) -> Level {
-        let passed = now.saturating_sub(self.began);
+    fn wanted(&self, motion: u64) -> Level {
+        let passed = motion.saturating_sub(self.began);
         if passed >= self.takes {
             return self.to;
         }

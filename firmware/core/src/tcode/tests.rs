@@ -28,6 +28,12 @@ const FREE: TcodeSettings<'static> = TcodeSettings {
         AxisSettings::new(Kind::Vibrate, 0),
         AxisSettings::new(Kind::Auxiliary, 0),
     ],
+    soft_start_ms: 0,
+    ..TcodeSettings::DEFAULT
+};
+/// As they come, but for the soft start.
+const HARD: TcodeSettings<'static> = TcodeSettings {
+    soft_start_ms: 0,
     ..TcodeSettings::DEFAULT
 };
 
@@ -44,6 +50,10 @@ impl Outputs for &Pins {
 }
 
 impl Pins {
+    fn is_set(&self, channel: &str) -> bool {
+        self.0.borrow().contains_key(channel)
+    }
+
     fn at(&self, channel: &str) -> u32 {
         self.0.borrow()[channel]
     }
@@ -55,13 +65,20 @@ fn say<O: Outputs>(device: &mut Tcode<'_, O>, now: u64, text: &str) -> String {
     said.0
 }
 
+/// Time passes, and the program runs.
+fn run<O: Outputs>(device: &mut Tcode<'_, O>, from: u64, to: u64) {
+    for now in (from..to).step_by(10).chain([to]) {
+        device.tick(now);
+    }
+}
+
 #[test]
 fn nothing_moves_before_the_newline() {
     let pins = Pins::default();
     let mut d = Tcode::new(&FREE, &pins);
-    assert_eq!((pins.at("L0"), pins.at("V0")), (500, 0));
+    assert_eq!(pins.at("V0"), 0);
     say(&mut d, 0, "L0999");
-    assert_eq!(pins.at("L0"), 500);
+    assert!(!pins.is_set("L0"));
     say(&mut d, 0, "\n");
     assert_eq!(pins.at("L0"), 999);
 }
@@ -73,13 +90,14 @@ fn moves_take_their_time_and_speed() {
     say(&mut d, 1_000, "L00I1000 R00S10 V099I100\n");
     assert_eq!(d.tick(1_050), Some(1_060));
     assert_eq!(pins.at("V0"), 495);
-    d.tick(1_500);
+    run(&mut d, 1_050, 1_500);
     assert_eq!(pins.at("L0"), 250);
-    d.tick(2_000);
+    run(&mut d, 1_500, 2_000);
     assert_eq!(pins.at("L0"), 0);
     // 0.5 at 0.1 a second takes five seconds.
-    d.tick(3_500);
+    run(&mut d, 2_000, 3_500);
     assert_eq!(pins.at("R0"), 250);
+    run(&mut d, 3_500, 6_000);
     assert_eq!(d.tick(6_001), None);
     assert_eq!(pins.at("R0"), 0);
     assert!(d.is_on(), "it vibrates");
@@ -91,7 +109,7 @@ fn the_last_command_to_a_channel_counts() {
     let mut d = Tcode::new(&FREE, &pins);
     say(&mut d, 0, "L00 L0999I1000\n");
     assert_eq!(pins.at("L0"), 500);
-    d.tick(1_000);
+    run(&mut d, 0, 1_000);
     assert_eq!(pins.at("L0"), 999);
 }
 
@@ -101,11 +119,13 @@ fn a_stop_holds_places_and_ends_vibration() {
     let mut d = Tcode::new(&FREE, &pins);
     say(&mut d, 0, "L00I1000 V05 A05\n");
     assert!(d.is_on());
+    run(&mut d, 0, 500);
     say(&mut d, 500, "L0999 DSTOP\n");
     assert!(!d.is_on());
     assert_eq!(d.tick(9_000), None);
     assert_eq!((pins.at("L0"), pins.at("V0"), pins.at("A0")), (250, 0, 0));
     say(&mut d, 9_000, "L0999I1000 V05\n");
+    run(&mut d, 9_000, 9_500);
     d.stop(9_500);
     assert!(!d.is_on());
     d.tick(20_000);
@@ -115,34 +135,83 @@ fn a_stop_holds_places_and_ends_vibration() {
 #[test]
 fn a_place_is_never_faster_than_its_limit() {
     let pins = Pins::default();
-    let mut d = Tcode::new(&TcodeSettings::DEFAULT, &pins);
+    let mut d = Tcode::new(&HARD, &pins);
     // Twice the range a second: 0.2 in 100 ms.
     say(&mut d, 0, "L00\n");
     assert_eq!(pins.at("L0"), 500);
     assert!(d.is_on());
-    d.tick(100);
+    run(&mut d, 0, 100);
     assert_eq!(pins.at("L0"), 300);
-    d.tick(251);
+    run(&mut d, 100, 251);
     assert_eq!(pins.at("L0"), 0);
     assert!(!d.is_on());
 }
 
 #[test]
-fn the_start_is_soft() {
+fn the_start_is_soft_whenever_it_comes() {
     let pins = Pins::default();
     let mut d = Tcode::new(&TcodeSettings::DEFAULT, &pins);
-    d.connected(10_000);
-    say(&mut d, 10_000, "L0999 V0999\n");
+    d.connected(0);
+    say(&mut d, 60_000, "L0999 V0999\n");
     assert_eq!(pins.at("V0"), 999, "a strength is not held back");
     // Half the range a second.
-    d.tick(10_100);
+    run(&mut d, 60_000, 60_100);
     assert_eq!(pins.at("L0"), 550);
-    d.tick(11_000);
+    run(&mut d, 60_100, 61_000);
     assert_eq!(pins.at("L0"), 999);
     // Past it, twice the range a second again.
-    say(&mut d, 12_000, "L00\n");
-    d.tick(12_100);
+    say(&mut d, 62_000, "L00\n");
+    run(&mut d, 62_000, 62_100);
     assert_eq!(pins.at("L0"), 799);
+    // Control was lost: softly once more.
+    d.stop(62_100);
+    say(&mut d, 90_000, "V01\n");
+    say(&mut d, 95_000, "L00\n");
+    run(&mut d, 95_000, 95_100);
+    assert_eq!(pins.at("L0"), 749);
+}
+
+/// Nobody knows where a machine stands when it is switched on, nor what is in its way.
+#[test]
+fn a_place_is_not_sent_anywhere_before_it_is_told() {
+    let pins = Pins::default();
+    let mut d = Tcode::new(&TcodeSettings::DEFAULT, &pins);
+    d.connected(0);
+    say(&mut d, 0, "V05 R05 D0 DSTOP\n");
+    d.stop(100);
+    run(&mut d, 100, 1_000);
+    assert!(!pins.is_set("L0") && !pins.is_set("R0"));
+    say(&mut d, 1_000, "L05\n");
+    assert_eq!(pins.at("L0"), 500, "where it is believed to be, is told too");
+    assert!(!pins.is_set("R0"));
+}
+
+#[test]
+fn a_stop_after_the_program_stood_still_moves_nothing() {
+    for settings in [&FREE, &TcodeSettings::DEFAULT] {
+        let pins = Pins::default();
+        let mut d = Tcode::new(settings, &pins);
+        say(&mut d, 0, "L00I2000\n");
+        run(&mut d, 0, 400);
+        let before = pins.at("L0");
+        d.stop(10_400);
+        assert_eq!(pins.at("L0"), before);
+        assert_eq!(d.tick(10_500), None);
+        assert_eq!(pins.at("L0"), before);
+    }
+}
+
+#[test]
+fn a_program_that_stood_still_goes_on_without_a_leap() {
+    let pins = Pins::default();
+    let mut d = Tcode::new(&FREE, &pins);
+    say(&mut d, 0, "L00I1000 V0999I1000\n");
+    run(&mut d, 0, 500);
+    assert_eq!((pins.at("L0"), pins.at("V0")), (250, 499));
+    d.tick(10_500);
+    assert_eq!((pins.at("L0"), pins.at("V0")), (225, 549));
+    run(&mut d, 10_500, 10_950);
+    assert_eq!((pins.at("L0"), pins.at("V0")), (0, 999));
 }
 
 #[test]
@@ -157,7 +226,7 @@ fn an_axis_keeps_to_its_range() {
     let axes = [narrow(Kind::Linear), narrow(Kind::Vibrate)];
     let settings = TcodeSettings { axes: &axes, ..FREE };
     let mut d = Tcode::new(&settings, &pins);
-    assert_eq!((pins.at("L0"), pins.at("V0")), (400, 0));
+    assert_eq!(pins.at("V0"), 0);
     say(&mut d, 0, "L00 V00001\n");
     assert_eq!((pins.at("L0"), pins.at("V0")), (200, 200));
     say(&mut d, 0, "L099999 V099999\n");
@@ -231,6 +300,32 @@ proptest! {
                 let new = i64::from(pins.at("L0"));
                 // 0.02 in 10 ms, and what rounding to thousandths adds.
                 prop_assert!((new - at).abs() <= 21, "{} to {}", at, new);
+                at = new;
+            }
+        }
+    }
+
+    #[test]
+    fn no_place_leaps_whenever_the_program_stands_still_or_control_ends(
+        steps in proptest::collection::vec(("L0[0-9]{1,4}([IS][0-9]{1,4})?", 0_u64..20_000, 0_u8..4), 1..40),
+    ) {
+        let pins = Pins::default();
+        let mut d = Tcode::new(&TcodeSettings::DEFAULT, &pins);
+        let mut now = 0;
+        let mut at = 500_i64;
+        for (line, pause, what) in steps {
+            now += pause;
+            match what {
+                0 => d.stop(now),
+                1 => d.connected(now),
+                2 => { d.tick(now); }
+                _ => { say(&mut d, now, &format!("{line}\n")); }
+            }
+            if pins.is_set("L0") {
+                let new = i64::from(pins.at("L0"));
+                // 0.1 in 50 ms, and none in a stop.
+                let most = if what == 0 { 0 } else { 101 };
+                prop_assert!((new - at).abs() <= most, "{} to {}", at, new);
                 at = new;
             }
         }
