@@ -83,6 +83,19 @@ struct Line<'b> {
     spoke: u64,
 }
 
+impl Line<'_> {
+    /// Whether nothing but white space came since the last frame.
+    fn is_empty(&self) -> bool {
+        !self.overflowed && self.held.iter().take(self.len).all(u8::is_ascii_whitespace)
+    }
+
+    /// Forgets the frame that has not ended.
+    fn forget(&mut self) {
+        self.len = 0;
+        self.overflowed = false;
+    }
+}
+
 impl<C, F> Wire<'_, C, F>
 where
     C: Clock,
@@ -197,19 +210,21 @@ where
         out: &mut Answers<'_>,
     ) -> Flow {
         let now = self.clock.now();
-        let is_empty = !line.overflowed && line.held.iter().take(line.len).all(u8::is_ascii_whitespace);
-        if byte == b'\n' && (is_empty || (self.settings.delimiter != b'\n' && !line.connected)) {
-            // A lone newline; or noise before one, which was no frame where newlines end none.
-            line.len = 0;
-            line.overflowed = false;
-            let on_time = self.settings.keepalive_ms + self.settings.keepalive_ms / 4;
+        if byte == b'\n' && (self.settings.delimiter != b'\n' || line.is_empty()) {
+            let is_lone = line.is_empty();
+            // What came before it, where no frame has one, is noise or the rest of a frame that was cut off. A frame
+            // behind it must not be taken for its end.
+            line.forget();
+            let in_time = self.settings.keepalive_ms + self.settings.keepalive_ms / 4;
             if !line.connected
-                || watchdog.silent_for(now) > on_time
+                || (is_lone && watchdog.silent_for(now) > in_time)
                 || now.saturating_sub(line.spoke) >= HELLO_AGAIN_MS
             {
                 self.hello(line, out);
             }
-            watchdog.feed(now);
+            if is_lone {
+                watchdog.feed(now);
+            }
             return Flow::Stay;
         }
         match line.held.get_mut(line.len) {
@@ -265,8 +280,7 @@ where
             let tick = device.tick(now);
             if line.connected && watchdog.is_over(now) {
                 line.connected = false;
-                line.len = 0;
-                line.overflowed = false;
+                line.forget();
                 let silent = watchdog.silent_for(now);
                 stop(device, now, true, silent, &mut self.report);
                 (self.report)(now, &Report::Lost(Loss::Silent { ms: silent }));

@@ -205,6 +205,32 @@ async fn noise_does_not_keep_the_motor_on() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_byte_of_noise_costs_one_sign_of_life_and_no_command() {
+    beside(async |far| {
+        far.expect(HELLO).await;
+        far.say("Vibrate:20;").await;
+        far.expect("OK;").await;
+        far.quiet(10).await;
+        far.say(b"\xff").await;
+        far.quiet(200).await;
+        far.say("\n").await;
+        far.quiet(200).await;
+        far.say("\n").await;
+        // That one is the first that counts, and late.
+        far.expect(HELLO).await;
+        for _ in 0..5 {
+            far.quiet(200).await;
+            far.say("\n").await;
+        }
+        assert_eq!(far.pins.at("V0"), 1_000);
+        far.say("Vibrate:10;").await;
+        far.expect("OK;").await;
+        assert_eq!(far.pins.at("V0"), 500);
+    })
+    .await;
+}
+
 /// What it does not know is still said by somebody: a program newer than the board.
 #[tokio::test(start_paused = true)]
 async fn commands_that_it_does_not_know_are_signs_of_life() {
