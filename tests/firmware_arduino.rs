@@ -165,13 +165,14 @@ async fn an_uno_that_was_not_restarted_introduces_itself_to_the_next_gateway() {
 async fn an_unos_servo_moves_in_time_softly_at_first_and_stops_where_it_is() {
     let home = TempDir::new().unwrap();
     let mut uno = Program::uno("tcode", &link(&home)).await;
-    uno.pin_at("9 pulse", 1_500).await;
     let gateway = bridge(home.path(), &link(&home)).await;
     let client = client(&gateway.clients, "driver").await;
     listed(&client, 1).await;
     // Half of the range at half of the range a second, though the app is in a hurry.
     go_to(&client, 1.0, 100).await;
+    // Before that, nobody sent the servo anywhere.
     let began = uno.pin("9 pulse").await;
+    assert!((1_500..1_540).contains(&began.value), "{began:?}");
     let mut last = began.clone();
     while last.value < 1_890 {
         let next = uno.pin("9 pulse").await;
@@ -250,10 +251,11 @@ async fn the_librarys_servo_moves_in_time_over_a_websocket() {
     let gateway = Process::start(home.path(), &[]).await;
     let mut board = board("Esp32TcodeStroker", "TCodeDevice", addr(&gateway.devices), None);
     let client = client(&gateway.clients, "driver").await;
-    board.pin_at("5 pulse", 1_500).await;
     listed(&client, 1).await;
     go_to(&client, 0.0, 100).await;
+    // Before that, nobody sent the servo anywhere.
     let began = board.pin("5 pulse").await;
+    assert!((1_460..=1_500).contains(&began.value), "{began:?}");
     let reached = board.pin_at("5 pulse", 1_100).await;
     let soft = reached.at_ms - began.at_ms;
     println!("library: the first move of the servo took {soft} ms");

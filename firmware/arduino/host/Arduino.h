@@ -24,6 +24,9 @@
 #define LED_BUILTIN 2
 
 uint32_t millis();
+// Sets the clock, which stands still from then on; without a time it runs again.
+void hostClock(uint32_t milliseconds);
+void hostClock();
 uint32_t micros();
 void delay(uint32_t milliseconds);
 uint32_t esp_random();

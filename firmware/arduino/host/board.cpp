@@ -17,7 +17,17 @@ static uint64_t nanoseconds() {
 
 static const uint64_t started = nanoseconds();
 
-uint32_t millis() { return (nanoseconds() - started) / 1000000; }
+static bool clockIsSet = false;
+static uint32_t clockAt = 0;
+
+void hostClock(uint32_t milliseconds) {
+  clockIsSet = true;
+  clockAt = milliseconds;
+}
+
+void hostClock() { clockIsSet = false; }
+
+uint32_t millis() { return clockIsSet ? clockAt : (nanoseconds() - started) / 1000000; }
 uint32_t micros() { return (nanoseconds() - started) / 1000; }
 void delay(uint32_t milliseconds) { usleep(milliseconds * 1000); }
 

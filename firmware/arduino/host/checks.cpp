@@ -93,17 +93,23 @@ struct Machine {
   WsdmAxis axes[3];
   WsdmTcode device{axes};
   explicit Machine(uint16_t low = 0, uint16_t high = WSDM_FULL, uint16_t maxSpeed = 0, bool soft = false)
-      : axes{{"L0", stroke, low, high, maxSpeed}, {"R0", twist}, {"V0", vibe}} {
+      : axes{{"L0", stroke, low, high, maxSpeed}, {"R0", twist, 0, WSDM_FULL, 0}, {"V0", vibe}} {
     device.begin(0);
     if (!soft) {
       say(device, "L05\n", 0);
       say(device, "L05\n", 2000);
     }
   }
+  // Runs until then, as a sketch does; where the time is far away it only jumps there.
   uint16_t at(uint32_t now, Level& level) {
+    if (now - _ran > 20000) _ran = now - 20000;
+    while (_ran != now) device.tick(++_ran);
     device.tick(now);
     return level.level;
   }
+
+ private:
+  uint32_t _ran = 0;
 };
 
 static void tcode() {
@@ -119,11 +125,13 @@ static void tcode() {
   };
   for (const auto& c : magnitudes) {
     Machine machine;
+    machine.at(2999, machine.stroke);
     say(machine.device, c.said, 3000);
     expect(c.said, machine.at(3001, machine.stroke), c.stroke);
   }
   {
     Machine m;
+    m.at(3000, m.stroke);
     say(m.device, "L00I1000 R00S10 V099I100\n", 3000);
     expect("half way", m.at(3500, m.stroke), 2500);
     expect("there", m.at(4000, m.stroke), 0);
@@ -137,7 +145,9 @@ static void tcode() {
   }
   {
     Machine m;
+    m.at(3000, m.stroke);
     say(m.device, "L00I1000 V05\n", 3000);
+    m.at(3500, m.stroke);
     say(m.device, "L0999 DSTOP\n", 3500);
     expect("holds", m.at(9000, m.stroke), 2500);
     expect("ends", m.at(9001, m.vibe), 0);
@@ -152,6 +162,7 @@ static void tcode() {
   }
   {
     Machine m(1000, 9000);
+    m.at(3000, m.stroke);
     say(m.device, "L00\n", 3000);
     expect("the lower limit", m.at(3001, m.stroke), 1000);
     say(m.device, "L09999\n", 3002);
@@ -159,6 +170,7 @@ static void tcode() {
   }
   {
     Machine m(0, WSDM_FULL, 100);
+    m.at(3000, m.stroke);
     say(m.device, "L00\n", 3000);
     expect("half a second for half the way", m.at(3250, m.stroke), 2500);
     expect("there", m.at(3500, m.stroke), 0);
@@ -167,14 +179,81 @@ static void tcode() {
     Machine m(0, WSDM_FULL, 0, true);
     say(m.device, "L00\n", 0);
     expect("softly at first", m.at(500, m.stroke), 2500);
+    m.at(1999, m.stroke);
     say(m.device, "L09999 R09999 V09\n", 1999);
     expect("softly still", m.at(2099, m.stroke), 499);
     expect("a vibration need not be", m.at(2100, m.vibe), 9000);
+    m.at(2200, m.stroke);
     say(m.device, "L09999\n", 2200);
     expect("and then as asked", m.at(2201, m.stroke), 9999);
+    m.at(3000, m.stroke);
     m.device.stop(3000);
     say(m.device, "L00\n", 3000);
     expect("softly again when control was lost", m.at(3100, m.stroke), 9500);
+  }
+}
+
+// A servo is moved when it is told to, never in leaps, and not by a stop.
+static void stroke() {
+  {
+    Level place;
+    WsdmAxis axes[] = {{"L0", place}, {"R0", place}};
+    WsdmTcode device(axes);
+    device.begin(0);
+    device.tick(1000);
+    say(device, "R1 D2 DSTOP\n", 1000);
+    device.stop(1500);
+    device.tick(2000);
+    expect("no pulse before the first move", place.level, 0xFFFF);
+    say(device, "L05\n", 2000);
+    expect("the place where it is believed to be is told too", place.level, 5000);
+  }
+  for (uint16_t limit : {0, 100}) {
+    Machine m(0, WSDM_FULL, limit);
+    m.at(3000, m.stroke);
+    say(m.device, "L00I2000 V05I2000\n", 3000);
+    expect("under way", m.at(3400, m.stroke), 4000);
+    m.device.stop(13400);
+    expect("a stop after the sketch stood still moves nothing", m.stroke.level, 4000);
+    expect("but for what it ends", m.vibe.level, 0);
+    expect("nor later", m.at(13500, m.stroke), 4000);
+    say(m.device, "L00I1000\n", 13500);
+    m.at(14000, m.stroke);
+    const long before = m.stroke.level;
+    m.device.tick(24000);
+    // 50 ms of 4,000 in a second.
+    expect("a sketch that stood still goes on without a leap", before - m.stroke.level, 200);
+  }
+  {
+    Level place;
+    WsdmAxis axes[] = {{"L0", place}};
+    WsdmTcode device(axes);
+    device.begin(0);
+    say(device, "L05\n", 0);
+    for (uint32_t now = 1; now <= 3000; now++) device.tick(now);
+    say(device, "L00\n", 3000);
+    for (uint32_t now = 3000; now <= 3100; now++) device.tick(now);
+    expect("two ranges a second at most, where nothing else is said", place.level, 3000);
+  }
+  {
+    // The clock begins anew after 49 days.
+    const uint32_t start = 0xFFFFFFFF - 499;
+    Level place, vibe;
+    WsdmAxis axes[] = {{"L0", place, 0, WSDM_FULL, 0}, {"V0", vibe}};
+    WsdmTcode device(axes);
+    device.begin(start - 3000);
+    say(device, "L05\n", start - 3000);
+    for (uint32_t now = start - 3000; now != start; now++) device.tick(now);
+    say(device, "L00I1000 V09I1000\n", start);
+    for (uint32_t now = start; now != 0; now++) device.tick(now);
+    device.tick(0);
+    expect("half way when the clock begins anew", place.level, 2500);
+    expect("and a strength", vibe.level, 4500);
+    for (uint32_t now = 0; now <= 500; now++) device.tick(now);
+    expect("there after it", place.level, 0);
+    expect("and a strength there", vibe.level, 9000);
+    device.stop(501);
+    expect("and stopped", vibe.level, 0);
   }
 }
 
@@ -406,6 +485,121 @@ static void websocket() {
   }
 }
 
+// A wire whose far end the checks are.
+class Wire final : public Stream {
+ public:
+  int available() override { return in.size(); }
+  int read() override {
+    if (in.empty()) return -1;
+    const uint8_t byte = in[0];
+    in.erase(0, 1);
+    return byte;
+  }
+  int peek() override { return in.empty() ? -1 : static_cast<uint8_t>(in[0]); }
+  size_t write(uint8_t byte) override {
+    out += static_cast<char>(byte);
+    return 1;
+  }
+  using Print::write;
+  std::string in, out;
+};
+
+// A board on that wire, and a clock that the checks move.
+struct Wired {
+  Wire wire;
+  Edge edge;
+  WsdmSerial gateway{wire, edge.device};
+  explicit Wired(uint16_t keepaliveMs = WSDM_KEEPALIVE_MS) {
+    hostClock(1000);
+    gateway.begin("LVSDevice", "me", keepaliveMs);
+    expect("hello", said().substr(0, 13), "{\"identifier\"");
+  }
+  ~Wired() { hostClock(); }
+  // What it answers, `milliseconds` later.
+  std::string hear(const std::string& bytes, uint32_t milliseconds = 0) {
+    wire.in += bytes;
+    for (uint32_t end = millis() + milliseconds;; hostClock(millis() + 1)) {
+      gateway.loop();
+      if (millis() == end) return said();
+    }
+  }
+  std::string said() {
+    std::string said;
+    said.swap(wire.out);
+    return said;
+  }
+};
+
+static void serial() {
+  {
+    Wired w;
+    w.hear("Vibrate:20;");
+    expect("on", w.edge.levels(), "10000 10000");
+    for (int i = 0; i < 10; i++) expect("signs of life are not answered", w.hear("\n", 200), "");
+    expect("on", w.edge.levels(), "10000 10000");
+    w.hear("", 599);
+    expect("on until four keepalives are missing", w.edge.levels(), "10000 10000");
+    expect("hello again", w.hear("", 1).substr(0, 13), "{\"identifier\"");
+    expect("off", w.edge.levels(), "0 0");
+  }
+  // An open line hums.
+  for (const char* hum : {"\xff\x80", "\xff;\xfe;", ";;;", "Vibr", "\xff\n", " ; ;", "\xffVibrate:20;"}) {
+    Wired w;
+    w.hear("Vibrate:20;");
+    uint32_t passed = 0;
+    for (; passed < 5000 && w.edge.one.level > 0; passed += 40) w.hear(hum, 40);
+    expect("noise does not keep it on: " + std::string(hum), passed, 800);
+  }
+  {
+    Wired w;
+    w.hear("Vibrate:20;");
+    for (int i = 0; i < 20; i++) expect("what it does not know", w.hear("GetWeather;", 150), "ERR;");
+    expect("is a sign of life", w.edge.levels(), "10000 10000");
+  }
+  {
+    Wired w;
+    w.hear("Vibrate:20;");
+    w.hear("\xff", 10);
+    for (int i = 0; i < 10; i++) w.hear("\n", 200);
+    expect("a byte of noise costs one sign of life, not all", w.edge.levels(), "10000 10000");
+    expect("and no command behind them", w.hear("Vibrate:10;"), "OK;");
+  }
+  {
+    Wired w;
+    w.hear("Vibrate:20;");
+    hostClock(millis() + 900);
+    w.wire.in = "\n";
+    w.gateway.loop();
+    expect("a sketch that stood still stops, whatever lies there unread", w.edge.levels(), "0 0");
+  }
+  {
+    Wired w;
+    w.hear("Vibrate:20;");
+    w.hear("", 251);
+    expect("a late newline is a question", w.hear("\n").substr(0, 13), "{\"identifier\"");
+    w.hear("", 250);
+    expect("one in time is none", w.hear("\n"), "");
+  }
+  {
+    Wired w(1000);
+    w.hear("Vibrate:20;");
+    std::string said;
+    for (int i = 0; i < 5; i++) said += w.hear("\n", 400);
+    expect("nothing but newlines for long", said.substr(0, 13), "");
+    expect("is a question too", w.hear("\n").substr(0, 13), "{\"identifier\"");
+  }
+  for (const auto& c : {std::pair<uint16_t, const char*>{1, ":20}"}, {65535, ":60000}"}}) {
+    Wired w(c.first);
+    w.hear("\n");
+    w.hear("", 1);
+    w.wire.out.clear();
+    w.wire.in = "\n";
+    w.gateway.loop();
+    const std::string hello = w.said();
+    expect("a keepalive in the protocol's range", hello.substr(hello.rfind(':')), std::string(c.second) + "\n");
+  }
+}
+
 // Commands cut up and strung together at random, and noise between them.
 static void noise() {
   static const char* const PIECES[] = {"Vibrate", "Vibrate1", ":", "20", ";",  "Mply:", "-1", "DeviceType;", "L0", "R0",
@@ -434,6 +628,8 @@ int main() {
   accept();
   lovense();
   tcode();
+  stroke();
+  serial();
   websocket();
   noise();
   printf(failures == 0 ? "all as it should be\n" : "%d failures\n", failures);

@@ -5,7 +5,8 @@
 // firmware/arduino/WsdmDevice zipped. Then choose the board and its port, and upload.
 //
 // Servos: signal to pins 9 and 10, a supply of their own (5 to 6 V, an ampere each and more), its ground joined to the
-// board's. At start nobody knows where a servo stands: it goes to its middle at its own speed. Keep clear of it.
+// board's. A servo gets no pulse before its first command; then nobody knows where it stands: it goes to its middle at
+// its own speed, and on from there softly. Keep clear of it.
 // Motor: as in lovense.ino, on pin 3.
 
 #include <WsdmDevice.h>

@@ -26,28 +26,41 @@ void WsdmLovense::begin(uint32_t) {
   stopMotors();
 }
 
-void WsdmLovense::receive(char byte, uint32_t, WsdmReplies& replies) {
-  const bool space = byte == ' ' || byte == '\r' || byte == '\n' || byte == '\t';
+bool WsdmLovense::receive(char byte, uint32_t, WsdmReplies& replies) {
+  if (byte == '\n') {
+    // None has it: what came before it is noise, or the rest of one that was cut off.
+    forget();
+    return false;
+  }
+  const bool space = byte == ' ' || byte == '\r' || byte == '\t';
   if (byte != ';') {
     // White space before a command, as terminals send it, is none of it.
-    if (space && !inCommand()) return;
-    const bool text = space || (byte > ' ' && byte <= '~');
-    if (text && _length < sizeof(_text) - 1) {
+    if (space && !inCommand()) return false;
+    _noise |= !space && (byte < ' ' || byte > '~');
+    if (!_noise && _length < sizeof(_text) - 1) {
       _text[_length++] = byte;
     } else {
       _tooLong = true;
     }
-    return;
+    return false;
   }
   while (_length > 0 && _text[_length - 1] <= ' ') _length--;
   _text[_length] = 0;
+  const bool isText = inCommand() && !_noise;
   if (_tooLong) {
     replies.reply("ERR;", 4);
   } else if (_length > 0) {
     command(replies);
   }
+  forget();
+  return isText;
+}
+
+// What of a command has come.
+void WsdmLovense::forget() {
   _length = 0;
   _tooLong = false;
+  _noise = false;
 }
 
 void WsdmLovense::command(WsdmReplies& replies) {
@@ -142,6 +155,5 @@ void WsdmLovense::stopMotors() {
 
 void WsdmLovense::stop(uint32_t) {
   stopMotors();
-  _length = 0;
-  _tooLong = false;
+  forget();
 }

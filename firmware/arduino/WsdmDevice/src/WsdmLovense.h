@@ -23,7 +23,7 @@ class WsdmLovense final : public WsdmProtocol {
   void battery(uint8_t percent) { _battery = percent > 100 ? 100 : percent; }
 
   void begin(uint32_t now) override;
-  void receive(char byte, uint32_t now, WsdmReplies& replies) override;
+  bool receive(char byte, uint32_t now, WsdmReplies& replies) override;
   bool inCommand() const override { return _length > 0 || _tooLong; }
   void tick(uint32_t) override {}
   bool isOn(uint32_t) const override;
@@ -36,6 +36,7 @@ class WsdmLovense final : public WsdmProtocol {
   bool multiply(const char* rest);
   void set(uint8_t motor, uint8_t level);
   void stopMotors();
+  void forget();
 
   WsdmOutput* const* _motors;
   uint8_t _count;
@@ -49,6 +50,8 @@ class WsdmLovense final : public WsdmProtocol {
   char _text[24];
   uint8_t _length = 0;
   bool _tooLong = false;
+  // Bytes that no text has.
+  bool _noise = false;
 };
 
 #endif

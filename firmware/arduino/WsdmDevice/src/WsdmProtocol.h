@@ -23,8 +23,9 @@ class WsdmProtocol {
  public:
   // Called once, before anything else: everything off.
   virtual void begin(uint32_t now) = 0;
-  // The next byte that the gateway sent. `now` is millis().
-  virtual void receive(char byte, uint32_t now, WsdmReplies& replies) = 0;
+  // The next byte that the gateway sent. `now` is millis(). Returns whether a command ended with it, known or not, that
+  // was text and nothing else: on a wire that is a sign of life, and noise is none.
+  virtual bool receive(char byte, uint32_t now, WsdmReplies& replies) = 0;
   // Whether it holds the beginning of a command.
   virtual bool inCommand() const = 0;
   // Moves what is on its way. Called as often as possible.

@@ -2,54 +2,67 @@
 
 #include "WsdmHandshake.h"
 
+// What a board may ask for.
+static const uint16_t KEEPALIVE_MIN_MS = 20;
+static const uint16_t KEEPALIVE_MAX_MS = 60000;
+// A board that heard nothing for this many times its keepalive stops.
+static const uint8_t KEEPALIVES_UNTIL_STOP = 4;
+// Nothing but newlines for this long, and the board says hello once more.
+static const uint16_t HELLO_AGAIN_MS = 2000;
+
 void WsdmSerial::begin(const char* identifier, const char* address, uint16_t keepaliveMs) {
   _identifier = identifier;
   _address = address;
-  _keepaliveMs = keepaliveMs;
-  _heard = millis();
-  _protocol.begin(_heard);
-  hello();
+  _keepaliveMs = keepaliveMs < KEEPALIVE_MIN_MS   ? KEEPALIVE_MIN_MS
+                 : keepaliveMs > KEEPALIVE_MAX_MS ? KEEPALIVE_MAX_MS
+                                                  : keepaliveMs;
+  const uint32_t now = millis();
+  _heard = now;
+  _protocol.begin(now);
+  hello(now);
 }
 
-void WsdmSerial::hello() {
+void WsdmSerial::hello(uint32_t now) {
+  _spoke = now;
   wsdmPrintHandshake(_stream, _identifier, _address, _keepaliveMs);
   _stream.print('\n');
 }
 
 void WsdmSerial::reply(const char* bytes, size_t length) { _stream.write(bytes, length); }
 
-// A question before the first frame, a sign of life after it. A gateway that was started anew asks a board that was
-// not, and such questions come further apart than signs of life. One hello too many is no harm.
+// A question before the first command, a sign of life after it. A gateway that was started anew asks a board that was
+// not; its questions come further apart than signs of life, and nothing else comes with them. One hello too many is
+// no harm.
 void WsdmSerial::newline(uint32_t now) {
-  const uint32_t late = _keepaliveMs + _keepaliveMs / 4;
-  if (!_spokenTo || now - _heard > late) hello();
+  const uint32_t inTime = _keepaliveMs + _keepaliveMs / 4UL;
+  if (!_spokenTo || now - _heard > inTime || now - _spoke >= HELLO_AGAIN_MS) hello(now);
+  _heard = now;
 }
 
 void WsdmSerial::loop() {
-  uint32_t now = millis();
+  const uint32_t now = millis();
+  // Before anything is read: what lies there must not hide that the sketch stood still. Noise is no sign of life, but
+  // may begin with the end of a command; so whatever is on in silence is stopped.
+  const bool isSilent = now - _heard >= KEEPALIVES_UNTIL_STOP * static_cast<uint32_t>(_keepaliveMs);
+  if (isSilent && (_spokenTo || _protocol.isOn(now))) lost();
   // Not for ever: a gateway that floods must not keep the outputs from being moved on.
   for (uint8_t taken = 0; taken < 64 && _stream.available() > 0; taken++) {
     const int byte = _stream.read();
     if (byte < 0) break;
     if (byte == '\n' && !_protocol.inCommand()) {
       newline(now);
-    } else {
-      if (byte != '\r') _spokenTo = true;
-      _protocol.receive(static_cast<char>(byte), now, *this);
+    } else if (_protocol.receive(static_cast<char>(byte), now, *this)) {
+      _spokenTo = true;
+      _heard = _spoke = now;
     }
-    _heard = now;
-    _silent = false;
   }
-  now = millis();
-  if (!_silent && now - _heard >= 4UL * _keepaliveMs) lost();
-  _protocol.tick(now);
+  _protocol.tick(millis());
 }
 
 void WsdmSerial::lost() {
   const uint32_t now = millis();
   const bool wasOn = _protocol.isOn(now);
   _protocol.stop(now);
-  _silent = true;
   _spokenTo = false;
-  if (wasOn) hello();
+  if (wasOn) hello(now);
 }

@@ -1,7 +1,8 @@
 // A device on a wire, or on whatever else looks like one: a USB port, Bluetooth's serial service.
 //
 // It says who it is in one line of JSON, so that nobody has to configure that. While an app has control, the gateway
-// sends at least a newline every `keepaliveMs`; four times as long without a byte, and the device stops.
+// sends a command or a newline every `keepaliveMs` at least; four times as long without one, and the device stops. Noise
+// is neither.
 
 #ifndef WSDM_SERIAL_H
 #define WSDM_SERIAL_H
@@ -10,7 +11,8 @@
 
 #include "WsdmProtocol.h"
 
-// A gateway that was started anew asks every 300 ms. Less than that, so that asking can be told from a sign of life.
+// A gateway that was started anew asks every 400 ms. Less than that by more than a quarter, so that asking can be told
+// from a sign of life at once.
 static const uint16_t WSDM_KEEPALIVE_MS = 200;
 
 class WsdmSerial final : private WsdmReplies {
@@ -19,7 +21,7 @@ class WsdmSerial final : private WsdmReplies {
 
   // Sets the outputs up and says hello. `identifier` says what the device is, as the gateway's UDCF names it. `address`
   // says which one it is; without it the gateway takes the board's USB serial number, or the name of its port. Both
-  // are kept by reference.
+  // are kept by reference. The keepalive is 20 to 60,000 ms.
   void begin(const char* identifier, const char* address = nullptr, uint16_t keepaliveMs = WSDM_KEEPALIVE_MS);
   // To be called as often as possible: an Uno holds 64 bytes, which is 5 ms at 115,200 baud.
   void loop();
@@ -28,7 +30,7 @@ class WsdmSerial final : private WsdmReplies {
 
  private:
   void reply(const char* bytes, size_t length) override;
-  void hello();
+  void hello(uint32_t now);
   void newline(uint32_t now);
 
   Stream& _stream;
@@ -36,11 +38,10 @@ class WsdmSerial final : private WsdmReplies {
   const char* _identifier = "";
   const char* _address = nullptr;
   uint16_t _keepaliveMs = WSDM_KEEPALIVE_MS;
-  uint32_t _heard = 0;
-  // It was sent something that is no newline.
+  // When a sign of life came last, and when a command came or hello was said.
+  uint32_t _heard = 0, _spoke = 0;
+  // A gateway has control: it has sent a command.
   bool _spokenTo = false;
-  // Nothing was heard for the watchdog's time, and what that means is done.
-  bool _silent = false;
 };
 
 #endif

@@ -13,11 +13,13 @@ void WsdmServo::set(uint16_t value) {
 
 void WsdmServo::begin() {
   // Fast PWM up to ICR1, an eighth of the clock: half a microsecond a count, 40,000 of them for 20 ms. The core
-  // has set the timer up for analogWrite. The pin begins with the first pulse, so that the servo is not sent to an end.
+  // has set the timer up for analogWrite. Until the first pulse the pin is low: the servo is sent nowhere.
   TCCR1A &= _BV(COM1A1) | _BV(COM1B1);
   TCCR1A |= _BV(WGM11);
   TCCR1B = _BV(WGM13) | _BV(WGM12) | _BV(CS11);
   ICR1 = F_CPU / 8 / 50 - 1;
+  digitalWrite(_pin, LOW);
+  pinMode(_pin, OUTPUT);
 }
 
 void WsdmServo::pulse(uint16_t microseconds) {
@@ -28,10 +30,7 @@ void WsdmServo::pulse(uint16_t microseconds) {
   } else if (_pin == 10) {
     OCR1B = counts;
     TCCR1A |= _BV(COM1B1);
-  } else {
-    return;
   }
-  pinMode(_pin, OUTPUT);
 }
 
 #elif defined(ARDUINO_ARCH_ESP32)

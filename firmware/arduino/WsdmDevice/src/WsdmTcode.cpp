@@ -9,10 +9,11 @@ static const uint32_t LONGEST_MS = 200000;
 WsdmAxis::WsdmAxis(const char* channel, WsdmOutput& output, uint16_t low, uint16_t high, uint16_t maxSpeed)
     : _output(output), _letter(channel[0]), _digit(channel[1]), _low(low), _high(high), _maxSpeed(maxSpeed) {
   _from = _to = isPosition() ? WSDM_FULL / 2 : 0;
+  _isPlaced = !isPosition();
 }
 
-uint16_t WsdmAxis::valueAt(uint32_t now) const {
-  const uint32_t passed = now - _began;
+uint16_t WsdmAxis::valueAt(uint32_t motion) const {
+  const uint32_t passed = motion - _began;
   if (passed >= _takes) return _to;
   return _from + (static_cast<int32_t>(_to) - _from) * static_cast<int32_t>(passed) / static_cast<int32_t>(_takes);
 }
@@ -20,40 +21,41 @@ uint16_t WsdmAxis::valueAt(uint32_t now) const {
 // The time for a way at a speed in hundredths of the range a second, rounded up.
 static uint32_t timeFor(uint16_t way, uint32_t speed) { return (way * 10UL + speed - 1) / speed; }
 
-void WsdmAxis::go(uint32_t now, bool softly) {
-  const uint16_t from = valueAt(now);
+void WsdmAxis::go(uint32_t motion, bool softly) {
+  const uint16_t from = valueAt(motion);
   const uint16_t way = from < _wanted ? _wanted - from : from - _wanted;
   uint32_t takes = 0;
   if (_pace == WITHIN) takes = _amount;
   if (_pace == SPEED) takes = timeFor(way, _amount);
-  uint16_t limit = _maxSpeed;
+  uint16_t limit = isPosition() ? _maxSpeed : 0;
   if (softly && isPosition() && (limit == 0 || limit > WSDM_SOFT_SPEED)) limit = WSDM_SOFT_SPEED;
   if (limit > 0) {
     const uint32_t least = timeFor(way, limit);
     if (takes < least) takes = least;
   }
+  _isPlaced = true;
   _from = from;
   _to = _wanted;
-  _began = now;
+  _began = motion;
   _takes = takes < LONGEST_MS ? takes : LONGEST_MS;
   _pace = NOTHING;
 }
 
-void WsdmAxis::hold(uint32_t now) {
-  _from = _to = isPosition() ? valueAt(now) : 0;
+void WsdmAxis::hold(uint32_t motion) {
+  _from = _to = isPosition() ? valueAt(motion) : 0;
   _takes = 0;
   _pace = NOTHING;
-  show(now);
+  show(motion);
 }
 
-void WsdmAxis::show(uint32_t now) {
-  const uint16_t value = valueAt(now);
+void WsdmAxis::show(uint32_t motion) {
+  const uint16_t value = valueAt(motion);
   // A move that is over stays over, however far the clock runs.
-  if (!isMoving(now)) {
+  if (!isMoving(motion)) {
     _from = _to;
     _takes = 0;
   }
-  if (value == _shown) return;
+  if (value == _shown || !_isPlaced) return;
   _shown = value;
   // A strength of 0 is off, whatever the limits say.
   if (value == 0 && !isPosition()) {
@@ -65,10 +67,20 @@ void WsdmAxis::show(uint32_t now) {
 }
 
 void WsdmTcode::begin(uint32_t now) {
+  _moved = now;
   for (uint8_t i = 0; i < _count; i++) {
     _axes[i]._output.begin();
-    _axes[i].show(now);
+    _axes[i].show(_motion);
   }
+}
+
+void WsdmTcode::tick(uint32_t now) {
+  const int32_t passed = now - _moved;
+  // Nothing is newer within a millisecond, and a small chip has better things to do than to divide.
+  if (passed <= 0) return;
+  _moved = now;
+  _motion += passed < WSDM_STEP_MAX_MS ? passed : WSDM_STEP_MAX_MS;
+  for (uint8_t i = 0; i < _count; i++) _axes[i].show(_motion);
 }
 
 WsdmAxis* WsdmTcode::axis(char letter, char digit) {
@@ -78,24 +90,27 @@ WsdmAxis* WsdmTcode::axis(char letter, char digit) {
   return nullptr;
 }
 
-void WsdmTcode::receive(char byte, uint32_t now, WsdmReplies& replies) {
+bool WsdmTcode::receive(char byte, uint32_t now, WsdmReplies& replies) {
   if (byte == '\n' || byte == ' ' || byte == '\r' || byte == '\t') {
     if (_length > 0 && !_tooLong) token(now, replies);
     _length = 0;
     _tooLong = false;
-    if (byte == '\n') {
-      go(now);
-      _inLine = false;
-    }
-    return;
+    if (byte != '\n') return false;
+    const bool isText = _inLine && !_noise;
+    go(now);
+    _inLine = false;
+    _noise = false;
+    return isText;
   }
   _inLine = true;
+  _noise |= byte < ' ' || byte > '~';
   if (byte >= 'a' && byte <= 'z') byte -= 'a' - 'A';
   if (byte > ' ' && byte <= '~' && _length < sizeof(_text) - 1) {
     _text[_length++] = byte;
   } else {
     _tooLong = true;
   }
+  return false;
 }
 
 void WsdmTcode::token(uint32_t now, WsdmReplies& replies) {
@@ -111,7 +126,7 @@ void WsdmTcode::token(uint32_t now, WsdmReplies& replies) {
     for (uint8_t i = 0; i < _count; i++) describe(_axes[i], replies);
   } else if (strcmp(_text, "DSTOP") == 0) {
     // What the same line asked for before the stop must not move after it.
-    hold(now);
+    hold();
   } else if (_text[0] == '$') {
     prefer();
   } else {
@@ -206,6 +221,7 @@ void WsdmTcode::describe(const WsdmAxis& axis, WsdmReplies& replies) {
 
 // The line is over: what it asked for begins.
 void WsdmTcode::go(uint32_t now) {
+  tick(now);
   for (uint8_t i = 0; i < _count; i++) {
     WsdmAxis& axis = _axes[i];
     if (axis._pace == WsdmAxis::NOTHING) continue;
@@ -217,34 +233,30 @@ void WsdmTcode::go(uint32_t now) {
         _soft = OVER;
       }
     }
-    axis.go(now, _soft == RUNNING);
-    axis.show(now);
+    axis.go(_motion, _soft == RUNNING);
+    axis.show(_motion);
   }
 }
 
-void WsdmTcode::hold(uint32_t now) {
-  for (uint8_t i = 0; i < _count; i++) _axes[i].hold(now);
+void WsdmTcode::hold() {
+  for (uint8_t i = 0; i < _count; i++) _axes[i].hold(_motion);
 }
 
-void WsdmTcode::tick(uint32_t now) {
-  // Nothing is newer within a millisecond, and a small chip has better things to do than to divide.
-  if (now == _ticked) return;
-  _ticked = now;
-  for (uint8_t i = 0; i < _count; i++) _axes[i].show(now);
-}
-
-bool WsdmTcode::isOn(uint32_t now) const {
+bool WsdmTcode::isOn(uint32_t) const {
   for (uint8_t i = 0; i < _count; i++) {
     const WsdmAxis& axis = _axes[i];
-    if (axis.isMoving(now) || (!axis.isPosition() && (axis._to > 0 || axis.valueAt(now) > 0))) return true;
+    if (axis.isMoving(_motion) || (!axis.isPosition() && (axis._to > 0 || axis.valueAt(_motion) > 0))) return true;
   }
   return false;
 }
 
 void WsdmTcode::stop(uint32_t now) {
-  hold(now);
+  // Nothing is moved on before: a sketch that stood still would make a leap of its stop.
+  _moved = now;
+  hold();
   _length = 0;
   _tooLong = false;
   _inLine = false;
+  _noise = false;
   _soft = ARMED;
 }

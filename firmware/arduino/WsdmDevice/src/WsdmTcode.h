@@ -9,30 +9,38 @@
 #include "WsdmOutput.h"
 #include "WsdmProtocol.h"
 
-// After control was lost or taken for the first time, positions move at most at WSDM_SOFT_SPEED for this long: nobody
+// From the first move after control was taken or lost, positions move at most at WSDM_SOFT_SPEED for this long: nobody
 // knows where the app believes the device to stand.
 static const uint16_t WSDM_SOFT_START_MS = 2000;
 // In hundredths of the range a second, like TCode's own "S".
 static const uint16_t WSDM_SOFT_SPEED = 50;
+// How fast a position moves at most, where its axis says nothing else, in the same measure.
+static const uint16_t WSDM_MAX_SPEED = 200;
+// The most that one step makes up for. After a longer pause the sketch stood still; the rest of the way is made at its
+// pace then, and not in one leap.
+static const uint8_t WSDM_STEP_MAX_MS = 50;
 
-// One channel and what it moves. L and R are positions and begin in their middle; V and A are strengths and begin at 0.
+// One channel and what it moves. V and A are strengths and begin at 0. L and R are positions: they are believed to be in
+// their middle, and their outputs are left alone until the first move of each, since nobody knows what stands in the way.
 class WsdmAxis {
  public:
   // `channel` is a letter and a digit: "L0". The whole of what an app may ask for is spread over `low` to `high`, parts of
-  // WSDM_FULL: the ends of what your machine bears. `maxSpeed` is the most that it is ever moved at, in hundredths of
-  // the range a second; 0 is no limit.
-  WsdmAxis(const char* channel, WsdmOutput& output, uint16_t low = 0, uint16_t high = WSDM_FULL, uint16_t maxSpeed = 0);
+  // WSDM_FULL: the ends of what your machine bears. `maxSpeed` is the most that a position is ever moved at, in
+  // hundredths of the range a second; 0 is no limit.
+  WsdmAxis(const char* channel, WsdmOutput& output, uint16_t low = 0, uint16_t high = WSDM_FULL,
+           uint16_t maxSpeed = WSDM_MAX_SPEED);
 
  private:
   friend class WsdmTcode;
   enum Pace : uint8_t { NOTHING, AT_ONCE, WITHIN, SPEED };
 
   bool isPosition() const { return _letter == 'L' || _letter == 'R'; }
-  uint16_t valueAt(uint32_t now) const;
-  bool isMoving(uint32_t now) const { return _from != _to && now - _began < _takes; }
-  void go(uint32_t now, bool softly);
-  void hold(uint32_t now);
-  void show(uint32_t now);
+  // All times are those of motion, as WsdmTcode counts it.
+  uint16_t valueAt(uint32_t motion) const;
+  bool isMoving(uint32_t motion) const { return _from != _to && motion - _began < _takes; }
+  void go(uint32_t motion, bool softly);
+  void hold(uint32_t motion);
+  void show(uint32_t motion);
 
   WsdmOutput& _output;
   char _letter;
@@ -43,7 +51,10 @@ class WsdmAxis {
   // A straight line.
   uint16_t _from, _to;
   uint32_t _began = 0, _takes = 0;
+  // What its output was told; none yet.
   uint16_t _shown = 0xFFFF;
+  // It was sent somewhere, or needs nobody to send it.
+  bool _isPlaced = false;
   // What the line says that is not yet over.
   Pace _pace = NOTHING;
   uint16_t _wanted = 0;
@@ -56,7 +67,7 @@ class WsdmTcode final : public WsdmProtocol {
   explicit WsdmTcode(WsdmAxis (&axes)[Count]) : _axes(axes), _count(Count) {}
 
   void begin(uint32_t now) override;
-  void receive(char byte, uint32_t now, WsdmReplies& replies) override;
+  bool receive(char byte, uint32_t now, WsdmReplies& replies) override;
   bool inCommand() const override { return _inLine; }
   void tick(uint32_t now) override;
   bool isOn(uint32_t now) const override;
@@ -68,7 +79,7 @@ class WsdmTcode final : public WsdmProtocol {
   void move();
   void prefer();
   void go(uint32_t now);
-  void hold(uint32_t now);
+  void hold();
   void describe(const WsdmAxis& axis, WsdmReplies& replies);
 
   WsdmAxis* _axes;
@@ -78,9 +89,13 @@ class WsdmTcode final : public WsdmProtocol {
   uint8_t _length = 0;
   bool _tooLong = false;
   bool _inLine = false;
+  // The line has bytes that no text has.
+  bool _noise = false;
   enum Soft : uint8_t { ARMED, RUNNING, OVER } _soft = ARMED;
   uint32_t _softSince = 0;
-  uint32_t _ticked = 0;
+  // When the axes were moved last, and how long they have been moving: time without that in which the sketch stood still.
+  uint32_t _moved = 0;
+  uint32_t _motion = 0;
 };
 
 #endif

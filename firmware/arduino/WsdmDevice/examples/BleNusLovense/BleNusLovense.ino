@@ -6,6 +6,8 @@
 #include <BLEServer.h>
 #include <WsdmDevice.h>
 
+#include <atomic>
+
 #define NAME "DIY-vibrator"
 #define MOTOR_PIN 4
 
@@ -32,11 +34,13 @@ class Nus final : public Stream, public BLEServerCallbacks, public BLECharacteri
     server->getAdvertising()->start();
   }
 
-  // Whether the other end has gone since this was asked last.
+  // Whether the other end has gone since this was asked last. What it sent before is forgotten then: nobody is there any
+  // more who could end what it begins.
   bool hasGone() {
-    const bool gone = _gone;
-    _gone = false;
-    return gone;
+    if (!_gone.exchange(false)) return false;
+    const uint32_t end = _goneAt;
+    if (static_cast<int32_t>(end - _tail) > 0) _tail = end;
+    return true;
   }
 
   using Print::write;
@@ -52,13 +56,14 @@ class Nus final : public Stream, public BLEServerCallbacks, public BLECharacteri
     }
     _outLength = 0;
   }
-  int available() override { return static_cast<uint16_t>(_head - _tail); }
+  int available() override { return _head - _tail; }
   int read() override { return available() > 0 ? _in[_tail++ % sizeof(_in)] : -1; }
   int peek() override { return available() > 0 ? _in[_tail % sizeof(_in)] : -1; }
 
   void onConnect(BLEServer*) override { _connected = true; }
   void onDisconnect(BLEServer* server) override {
     _connected = false;
+    _goneAt = _head.load();
     _gone = true;
     server->getAdvertising()->start();
   }
@@ -66,7 +71,7 @@ class Nus final : public Stream, public BLEServerCallbacks, public BLECharacteri
     const uint8_t* bytes = receive->getData();
     for (size_t i = 0; i < receive->getLength(); i++) {
       // What does not fit is lost, and the command that it was part of answered with ERR.
-      if (static_cast<uint16_t>(_head - _tail) == sizeof(_in)) return;
+      if (_head - _tail == sizeof(_in)) return;
       _in[_head % sizeof(_in)] = bytes[i];
       _head = _head + 1;
     }
@@ -74,12 +79,15 @@ class Nus final : public Stream, public BLEServerCallbacks, public BLECharacteri
 
  private:
   BLECharacteristic* _transmit = nullptr;
-  volatile bool _connected = false;
-  volatile bool _gone = false;
+  std::atomic<bool> _connected{false};
+  std::atomic<bool> _gone{false};
+  // How far it had sent when it went.
+  std::atomic<uint32_t> _goneAt{0};
   uint8_t _out[20];
   uint8_t _outLength = 0;
   uint8_t _in[256];
-  volatile uint16_t _head = 0, _tail = 0;
+  // Counted on and on; atomic, so that a byte is there for the other core when its count is.
+  std::atomic<uint32_t> _head{0}, _tail{0};
 };
 
 Nus nus;

@@ -1,8 +1,8 @@
 // A stroker on an ESP32 (classic, S2, S3, C3, C6), over Wi-Fi: a servo for the stroke, a motor for vibration. It
 // speaks TCode v0.3.
 //
-// The servo has a supply of its own, with its ground joined to the board's. At start nobody knows where it stands: it
-// goes to its middle at its own speed. Keep clear of it.
+// The servo has a supply of its own, with its ground joined to the board's. It gets no pulse before the first command;
+// then nobody knows where it stands: it goes to its middle at its own speed, and on from there softly. Keep clear of it.
 
 #include <WiFi.h>
 #include <WsdmDevice.h>
