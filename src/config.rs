@@ -56,6 +56,8 @@ pub struct Settings {
 pub struct DeviceSettings {
     /// Where to listen; port 0 lets the system choose.
     pub listen: SocketAddr,
+    /// Whether the network is told of it, where it is reachable from there.
+    pub announce: bool,
     /// Where set, devices connect to `/?token=...`.
     pub token: Option<Secret>,
     /// Web origins that may act as a device; a browser's request from any other is refused.
@@ -191,6 +193,7 @@ fn settings(reader: &mut Reader, file: Option<&Path>) -> Settings {
     let folder = file.and_then(Path::parent);
     let mut devices = DeviceSettings {
         listen: reader.addr("devices.listen", defaults::DEVICE_LISTEN),
+        announce: reader.switch("devices.announce", true),
         token: reader.secret("devices.token"),
         origins: reader.origins("devices.origins"),
         handshake_timeout: reader.millis(

@@ -56,6 +56,9 @@ pub const LINGER: Duration = Duration::from_micros(50);
 /// Frames from upstream that a session writes before the device has its turn.
 pub const UPSTREAM_BURST: usize = 32;
 
+/// How long the network is told at the end that the gateway goes; where that takes longer, it finds out by itself.
+pub const WITHDRAW_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// How often the system's ports are looked at: a board that is plugged in appears within a second.
 pub const PORT_POLL: Duration = Duration::from_millis(250);
 /// Bits a second of a serial port: what most sketches open theirs with.

@@ -20,6 +20,7 @@ use crate::config::{ClientSettings, Settings};
 use crate::control::Control;
 use crate::defaults::{SHUTDOWN_GRACE, STOP_FLUSH_TIMEOUT};
 use crate::devices::Devices;
+use crate::discovery::Announcement;
 use crate::intake::Intake;
 use crate::refusal::RefusalLog;
 use crate::registry::Registry;
@@ -267,6 +268,9 @@ impl Gateway {
     /// Serves until `stop` is cancelled; then stops every device and closes every connection, in about a second
     /// at most. Must run on a multi-thread runtime or one that nothing blocks.
     pub async fn serve(self, stop: CancellationToken) {
+        let announced = (self.devices.settings.announce)
+            .then(|| Announcement::start(self.bound.devices))
+            .flatten();
         // In this order: no new devices and no more commands, every device stopped, then the sockets.
         let no_newcomers = CancellationToken::new();
         let mut devices = tokio::spawn(self.devices.serve(self.device_port, no_newcomers.clone()));
@@ -317,6 +321,7 @@ impl Gateway {
             inside.no_clients.cancel();
         }
         let closed = timeout(SHUTDOWN_GRACE, async {
+            let _ = OptionFuture::from(announced.map(Announcement::withdraw)).await;
             wait_for(Some(&mut devices)).await;
             wait_for(serial.as_mut()).await;
             wait_for(ble.as_mut()).await;

@@ -14,6 +14,7 @@
 //!   the client port uses too, [`workers`] the threads they run on). [`mod@serial`]: boards on wires; finds their
 //!   [`ports`], opens them, and shakes hands for them, as configured or as their [`hello`] line says. [`ble`]: the
 //!   same for boards on Bluetooth LE, which one thread finds and connects to.
+//!   [`discovery`] tells the network where that port is.
 //! - [`intake`]: what all share: a device that said who it is becomes a session. [`admission`]: who may come in;
 //!   [`refusal`]: why not, and what the device and its owner are told.
 //! - [`handshake`]: who the device is. After this point nothing asks which transport it was.
@@ -44,6 +45,7 @@ pub mod config;
 pub mod control;
 pub mod defaults;
 pub mod devices;
+pub mod discovery;
 pub mod error;
 pub mod gateway;
 pub mod handshake;

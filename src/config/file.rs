@@ -14,6 +14,7 @@ const KEYS: &[(&str, &[&str])] = &[
         "devices",
         &[
             "listen",
+            "announce",
             "token",
             "origins",
             "handshake_timeout_ms",

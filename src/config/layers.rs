@@ -227,6 +227,16 @@ impl Reader {
         })
     }
 
+    pub(super) fn switch(&mut self, key: &str, default: bool) -> bool {
+        let parse = |given: &Given| match given {
+            Given::Boolean(switch) => Ok(*switch),
+            _ => Err("is neither true nor false, without quotes".to_owned()),
+        };
+        self.read(key, default, parse, |switch| {
+            if *switch { "yes" } else { "no" }.to_owned()
+        })
+    }
+
     pub(super) fn origins(&mut self, key: &str) -> Vec<String> {
         let parse = |given: &Given| {
             let origins = match given {

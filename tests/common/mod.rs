@@ -46,6 +46,7 @@ pub fn settings() -> Settings {
     Settings {
         devices: DeviceSettings {
             listen: ANY_PORT,
+            announce: false,
             token: None,
             origins: Vec::new(),
             handshake_timeout: Duration::from_secs(5),

@@ -13,8 +13,8 @@ pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 /// Its port.
 pub const PORT: u16 = 5353;
 
-/// The question: who offers the service? Its top bit asks that the answer go to the asker alone, since many access
-/// points lose what is for everybody.
+/// The question: who offers the service? Its top bit asks that the answer go to the asker alone, as does a port other than
+/// that of mDNS, since many access points lose what is for everybody.
 pub const QUERY: [u8; 34] = *b"\0\0\0\0\0\x01\0\0\0\0\0\0\x05_wsdm\x04_tcp\x05local\0\0\x0c\x80\x01";
 
 const SERVICE: [&[u8]; 3] = [b"_wsdm", b"_tcp", b"local"];

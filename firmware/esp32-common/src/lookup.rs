@@ -14,12 +14,12 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Asks until a gateway answers. `None`: it cannot be asked. May be dropped at any time.
 pub async fn gateway(stack: Stack<'_>) -> Option<(Ipv4Addr, u16)> {
     stack.wait_config_up().await;
-    // It is joined already, or there is no room: answers that go to the asker alone come all the same.
-    let _ = stack.join_multicast_group(GROUP);
     let (mut rx_meta, mut tx_meta) = ([PacketMetadata::EMPTY; 4], [PacketMetadata::EMPTY; 1]);
     let (mut rx, mut tx) = ([0; 2048], [0; QUERY.len()]);
     let mut socket = UdpSocket::new(stack, &mut rx_meta, &mut rx, &mut tx_meta, &mut tx);
-    socket.bind(PORT).ok()?;
+    // A port of its own, not that of mDNS: who asks from there is answered alone (RFC 6762, section 6.7), and many access
+    // points lose what is for everybody.
+    socket.bind(0).ok()?;
     // RFC 6762, section 11: so that everybody can tell that it came from this very network.
     socket.set_hop_limit(Some(255));
     loop {
