@@ -55,7 +55,7 @@ impl Rig {
         let line = Line::default();
         let (leave, written) = (line.leave.clone(), line.written.clone());
         Self {
-            outbox: Outbox::new(line, by, None),
+            outbox: Outbox::new(line, by, Known::default()),
             leave,
             written,
         }
@@ -188,7 +188,7 @@ async fn queries_are_bounded_by_waiting_not_by_loss() {
 async fn the_watchdog_is_fed_in_silence_while_somebody_has_control() {
     let every = Duration::from_millis(200);
     let mut rig = Rig::new(Coalesce::Lovense);
-    rig.outbox.keepalive = Outbox::new(Line::default(), Coalesce::Lovense, Some(every)).keepalive;
+    rig.outbox.known.keepalive = Some(every);
     assert!(rig.silence(5 * every).await.is_empty(), "nobody has control yet");
     rig.send(&["Vibrate:1;"]).await;
     let seen = rig.silence(every * 7 / 2).await;
