@@ -39,7 +39,7 @@ pub enum HelloError {
 }
 
 impl HelloError {
-    /// One line on what to do, for a board that is there.
+    /// One line on what to do about a board at `peer`.
     pub fn hint(&self, peer: &Peer) -> &'static str {
         let on_bluetooth = matches!(peer, Peer::Ble(..));
         match self {
