@@ -608,7 +608,7 @@ async fn a_silent_board_is_given_up_with_a_hint_and_asked_again_at_the_next_plug
     board.say("hello world\r\n").await;
     let line = log_line(&mut log, "no hello line within 5 s").await;
     assert!(
-        line.contains("hello world") && line.contains("baud_rate"),
+        line.contains("hello world") && line.contains("baud_rate") && line.contains("[[serial]]"),
         "{line}"
     );
     drop(board);
