@@ -75,6 +75,15 @@ fn said(heard: &[u8]) -> String {
 }
 
 impl Hello {
+    /// Whether text begins as a hello line does, as far as it is there.
+    pub fn may_begin(text: &[u8]) -> bool {
+        key::ALL.iter().any(|key| {
+            let wanted = [b"{\"", key.as_bytes(), b"\""].concat();
+            let both = text.len().min(wanted.len());
+            text[..both] == wanted[..both]
+        })
+    }
+
     /// Reads a line of a board whose address is known, so that any will do where it names none.
     pub fn parse_later(line: &[u8]) -> Option<Self> {
         Self::parse(line, &Address::new("-").ok()?)
@@ -152,11 +161,16 @@ where
     }
 }
 
-/// Reads, and throws away, what a board prints while it starts, but for the last hello line in it. Not cancel safe.
+/// Reads, and throws away, what a board prints while it starts, but for the last hello line in it. One that has only
+/// begun stays in `read`. Not cancel safe.
 ///
 /// # Errors
 /// The port broke.
-pub async fn settle<P: AsyncRead + Unpin>(port: &mut P, time: Duration) -> std::io::Result<Option<Hello>> {
+pub async fn settle<P: AsyncRead + Unpin>(
+    port: &mut P,
+    read: &mut BytesMut,
+    time: Duration,
+) -> std::io::Result<Option<Hello>> {
     let end = Instant::now() + time;
     let mut noise = BytesMut::new();
     let mut hello = None;
@@ -170,6 +184,10 @@ pub async fn settle<P: AsyncRead + Unpin>(port: &mut P, time: Duration) -> std::
         if noise.len() > HANDSHAKE_MAX_BYTES {
             noise.clear();
         }
+    }
+    // Without its beginning the rest would be taken for a frame.
+    if Hello::may_begin(&noise) {
+        read.unsplit(noise);
     }
     Ok(hello)
 }
@@ -243,6 +261,23 @@ mod tests {
         );
         assert_eq!(hello.unwrap().handshake.identifier.as_str(), "a");
         assert_eq!(&read[..], b"OK;", "what follows is the first frame");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_what_a_board_prints_while_it_settles_hello_lines_are_kept_also_one_that_has_only_begun() {
+        let (mut gateway, mut board) = tokio::io::duplex(256);
+        let line = "{\"identifier\":\"a\",\"version\":0}\n";
+        for (said, is_known, wanted) in [
+            (format!("ets Jun 8{line}load:0x3fff"), true, ""),
+            (format!("ready\n{}", &line[..20]), false, &line[..20]),
+            (format!("{line}{}", &line[..2]), true, &line[..2]),
+        ] {
+            board.write_all(said.as_bytes()).await.unwrap();
+            let mut read = BytesMut::new();
+            let hello = settle(&mut gateway, &mut read, Duration::from_secs(2)).await;
+            assert_eq!(hello.unwrap().is_some(), is_known, "{said}");
+            assert_eq!(read, wanted, "{said}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

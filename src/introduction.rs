@@ -50,7 +50,7 @@ impl Introduction<'_> {
         let (said, handshake) = match self.identifier {
             Some(identifier) => {
                 let said = match self.settle {
-                    Some(time) => hello::settle(port, time).await?,
+                    Some(time) => hello::settle(port, read, time).await?,
                     None => None,
                 };
                 (said, Handshake::new(identifier.clone(), address))

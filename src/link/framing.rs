@@ -157,7 +157,7 @@ impl FrameCodec {
             if rest.is_empty() {
                 return false;
             }
-            if !begins_like_hello(rest) {
+            if !Hello::may_begin(rest) {
                 self.no_hello = true;
                 return false;
             }
@@ -371,15 +371,6 @@ impl Pause {
         self.held = read.len();
         frame
     }
-}
-
-/// Whether text begins as a hello line does, as far as it is there.
-fn begins_like_hello(text: &[u8]) -> bool {
-    wsdm_protocol::key::ALL.iter().any(|key| {
-        let wanted = [b"{\"", key.as_bytes(), b"\""].concat();
-        let both = text.len().min(wanted.len());
-        text[..both] == wanted[..both]
-    })
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
