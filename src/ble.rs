@@ -15,7 +15,6 @@ mod system;
 pub mod wanted;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::sync::{mpsc, oneshot};
@@ -24,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::config::BleSettings;
-use crate::handshake::{Address, Handshake, HandshakeError};
-use crate::hello::{self, Hello, HelloError};
+use crate::hello::HelloError;
 use crate::intake::{Intake, Newcomer};
+use crate::introduction::Introduction;
 use crate::link::Peer;
 use crate::link::ble::{BleLink, Pipe};
 use crate::link::outbox::{Coalesce, Outbox};
@@ -129,27 +128,44 @@ impl BlePeripherals {
         mut pipe: Pipe,
         stop: &CancellationToken,
     ) -> Verdict {
+        let introduction = Introduction {
+            identifier: settings.identifier.as_ref(),
+            address: settings.address.as_ref(),
+            is_one: settings.wanted.is_one(),
+            own_address: seen.address.clone(),
+            keepalive: settings.keepalive,
+            settle: None,
+        };
+        let peer = Peer::Ble(seen.address, seen.name);
         let mut read = BytesMut::new();
         // Whose identity is configured is let in even now: its session ends at once, and stops it.
-        let said = tokio::select! {
+        let introduced = tokio::select! {
             biased;
-            said = introduce(&mut pipe, &mut read, settings, &seen) => said,
+            introduced = introduction.introduce(&peer, &mut pipe, &mut read) => introduced,
             () = stop.cancelled() => return Verdict::Stopped,
         };
-        let said = match said {
-            Ok(said) => said,
-            Err(verdict) => return verdict,
+        let (handshake, known) = match introduced {
+            Ok(introduced) => introduced,
+            Err(e) => {
+                let trouble = Trouble {
+                    what: e.to_string(),
+                    hint: e.hint(&peer).to_owned(),
+                };
+                return match e {
+                    HelloError::Io(_) => Verdict::Failed(trouble),
+                    HelloError::Silent(_) | HelloError::Address(_) => Verdict::Refused(trouble),
+                };
+            }
         };
-        let identifier = &said.handshake.identifier;
-        let peer = Peer::Ble(seen.address, seen.name);
-        info!("{peer}: {identifier} {}", said.handshake.address);
+        let identifier = &handshake.identifier;
+        info!("{peer}: {identifier} {}", handshake.address);
         let protocol = self.intake.admission.protocol(identifier);
         let coalesce = settings.coalesce.unwrap_or_else(|| Coalesce::of(protocol));
         let link = BleLink::new(pipe, settings.framing.clone(), read);
         let newcomer = Newcomer {
-            handshake: said.handshake,
+            handshake,
             peer,
-            link: Box::new(Outbox::new(link, coalesce, said.keepalive)),
+            link: Box::new(Outbox::new(link, coalesce, known)),
             may_be_running: true,
         };
         let session = self.intake.session(newcomer, settings.on_close.as_ref(), stop);
@@ -162,56 +178,5 @@ impl BlePeripherals {
                 hint: refused.refusal.hint(),
             }),
         }
-    }
-}
-
-/// Who the peripheral is: as configured, else as it says.
-async fn introduce(
-    pipe: &mut Pipe,
-    read: &mut BytesMut,
-    settings: &BleSettings,
-    seen: &Seen,
-) -> Result<Hello, Verdict> {
-    let address = address(settings, seen).map_err(|e| {
-        Verdict::Refused(Trouble {
-            what: e.to_string(),
-            hint: "give the entry a device_address".to_owned(),
-        })
-    })?;
-    if let Some(identifier) = settings.identifier.clone() {
-        return Ok(Hello {
-            handshake: Handshake::new(identifier, address),
-            keepalive: None,
-        });
-    }
-    let hello = hello::wait_for_hello(pipe, read, Duration::ZERO, &address);
-    let mut said = hello.await.map_err(|e| {
-        let trouble = |hint: &str| Trouble {
-            what: e.to_string(),
-            hint: hint.to_owned(),
-        };
-        match &e {
-            HelloError::Silent(heard) if heard.is_empty() => Verdict::Refused(trouble(
-                "does it have its notify characteristic where the entry says? A board that prints no hello line needs \
-                 an identifier in its [[ble]] entry",
-            )),
-            HelloError::Silent(_) => Verdict::Refused(trouble(
-                "a board that prints no hello line needs an identifier in its [[ble]] entry",
-            )),
-            HelloError::Io(_) => Verdict::Failed(trouble("is it near enough, and its battery full?")),
-        }
-    })?;
-    if settings.address.is_some() {
-        said.handshake.address = address;
-    }
-    Ok(said)
-}
-
-/// The address that a peripheral has by the configuration, or else by its own.
-fn address(settings: &BleSettings, seen: &Seen) -> Result<Address, HandshakeError> {
-    match &settings.address {
-        Some(address) if settings.wanted.is_one() => Ok(address.clone()),
-        Some(prefix) => Address::new(format!("{}{}", prefix.as_str(), seen.address)),
-        None => Address::new(seen.address.clone()),
     }
 }

@@ -12,7 +12,8 @@ use tracing::debug;
 use wsdm_protocol::{keepalive_in_range, key};
 
 use crate::defaults::{HANDSHAKE_MAX_BYTES, HELLO_ASK_PAUSE, HELLO_TIMEOUT};
-use crate::handshake::{Address, Handshake};
+use crate::handshake::{Address, Handshake, HandshakeError};
+use crate::link::Peer;
 
 /// What a board said of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,21 +24,32 @@ pub struct Hello {
     pub keepalive: Option<Duration>,
 }
 
-/// Why a board is not known by its hello line.
+/// Why it is not known who a board is.
 #[derive(Debug, thiserror::Error)]
 pub enum HelloError {
     /// It said nothing, or nothing like it.
     #[error("no hello line within {} s{}", HELLO_TIMEOUT.as_secs(), said(.0))]
     Silent(Vec<u8>),
-    /// The port broke.
+    /// Where it is makes no address.
     #[error("{0}")]
+    Address(#[from] HandshakeError),
+    /// The port broke.
+    #[error("broke off: {0}")]
     Io(#[from] std::io::Error),
 }
 
 impl HelloError {
-    /// One line on what to do.
-    pub fn hint(&self) -> &'static str {
+    /// One line on what to do about a board at `peer`.
+    pub fn hint(&self, peer: &Peer) -> &'static str {
+        let on_bluetooth = matches!(peer, Peer::Ble(..));
         match self {
+            Self::Silent(heard) if heard.is_empty() && on_bluetooth => {
+                "does it have its notify characteristic where the entry says? A board that prints no hello line needs \
+                 an identifier in its [[ble]] entry"
+            }
+            Self::Silent(_) if on_bluetooth => {
+                "a board that prints no hello line needs an identifier in its [[ble]] entry"
+            }
             Self::Silent(heard) if heard.is_empty() => {
                 "is the right sketch on the board? One that prints no hello line needs identifier and address in its \
                  [[serial]] entry"
@@ -46,6 +58,9 @@ impl HelloError {
                 "does baud_rate match the board's? A board that prints no hello line needs identifier and address in \
                  its [[serial]] entry"
             }
+            Self::Address(_) if on_bluetooth => "give the entry a device_address",
+            Self::Address(_) => "give the entry an address",
+            Self::Io(_) if on_bluetooth => "is it near enough, and its battery full?",
             Self::Io(_) => "is the cable in?",
         }
     }
@@ -60,10 +75,18 @@ fn said(heard: &[u8]) -> String {
 }
 
 impl Hello {
-    /// Whether a line is one.
-    pub fn is_hello(line: &[u8]) -> bool {
-        // Any address will do.
-        Address::new("-").is_ok_and(|fallback| Self::parse(line, &fallback).is_some())
+    /// Whether text begins as a hello line does, as far as it is there.
+    pub fn may_begin(text: &[u8]) -> bool {
+        key::ALL.iter().any(|key| {
+            let wanted = [b"{\"", key.as_bytes(), b"\""].concat();
+            let both = text.len().min(wanted.len());
+            text[..both] == wanted[..both]
+        })
+    }
+
+    /// Reads a line of a board whose address is known, so that any will do where it names none.
+    pub fn parse_later(line: &[u8]) -> Option<Self> {
+        Self::parse(line, &Address::new("-").ok()?)
     }
 
     /// Reads a line; `None` where it is no hello. A boot loader may have left noise before it on the same line.
@@ -138,20 +161,35 @@ where
     }
 }
 
-/// Reads, and throws away, what a board prints while it starts. Not cancel safe, but there is nothing to lose.
+/// Reads, and throws away, what a board prints while it starts, but for the last hello line in it. One that has only
+/// begun stays in `read`. Not cancel safe.
 ///
 /// # Errors
 /// The port broke.
-pub async fn settle<P: AsyncRead + Unpin>(port: &mut P, time: Duration) -> std::io::Result<()> {
+pub async fn settle<P: AsyncRead + Unpin>(
+    port: &mut P,
+    read: &mut BytesMut,
+    time: Duration,
+) -> std::io::Result<Option<Hello>> {
     let end = Instant::now() + time;
     let mut noise = BytesMut::new();
+    let mut hello = None;
     while let Ok(got) = timeout_at(end, port.read_buf(&mut noise)).await {
         if got? == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
-        noise.clear();
+        while let Some(end) = noise.iter().position(|b| *b == b'\n') {
+            hello = Hello::parse_later(&noise.split_to(end + 1)).or(hello);
+        }
+        if noise.len() > HANDSHAKE_MAX_BYTES {
+            noise.clear();
+        }
     }
-    Ok(())
+    // Without its beginning the rest would be taken for a frame.
+    if Hello::may_begin(&noise) {
+        read.unsplit(noise);
+    }
+    Ok(hello)
 }
 
 /// People are shown the end of what a board said.
@@ -223,6 +261,23 @@ mod tests {
         );
         assert_eq!(hello.unwrap().handshake.identifier.as_str(), "a");
         assert_eq!(&read[..], b"OK;", "what follows is the first frame");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_what_a_board_prints_while_it_settles_hello_lines_are_kept_also_one_that_has_only_begun() {
+        let (mut gateway, mut board) = tokio::io::duplex(256);
+        let line = "{\"identifier\":\"a\",\"version\":0}\n";
+        for (said, is_known, wanted) in [
+            (format!("ets Jun 8{line}load:0x3fff"), true, ""),
+            (format!("ready\n{}", &line[..20]), false, &line[..20]),
+            (format!("{line}{}", &line[..2]), true, &line[..2]),
+        ] {
+            board.write_all(said.as_bytes()).await.unwrap();
+            let mut read = BytesMut::new();
+            let hello = settle(&mut gateway, &mut read, Duration::from_secs(2)).await;
+            assert_eq!(hello.unwrap().is_some(), is_known, "{said}");
+            assert_eq!(read, wanted, "{said}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

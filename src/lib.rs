@@ -51,6 +51,7 @@ pub mod gateway;
 pub mod handshake;
 pub mod hello;
 pub mod intake;
+pub mod introduction;
 pub mod link;
 pub mod logging;
 pub mod ports;

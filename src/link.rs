@@ -19,6 +19,7 @@ use bytes::Bytes;
 use futures::{Sink, Stream};
 
 use crate::close::CloseReason;
+use crate::hello::Hello;
 
 /// One device message. Framing ended at the link: a frame is never split or merged after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,11 @@ pub trait FrameIo:
     /// Control was lost: what waits here and may move the device is dropped. What is sent next stops the device; it
     /// goes first, and a flush waits until it is written.
     fn make_way(&mut self) {}
+
+    /// The last hello line that came between the frames, once, on links where one may.
+    fn take_hello(&mut self) -> Option<Hello> {
+        None
+    }
 }
 
 /// Where a device came from, for people.

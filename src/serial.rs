@@ -14,9 +14,9 @@ use tracing::{debug, error, info, warn};
 use crate::backoff::Backoff;
 use crate::config::{PortSource, SerialSettings};
 use crate::defaults::{GOOD_AFTER, PORT_POLL};
-use crate::handshake::{Address, Handshake, HandshakeError};
-use crate::hello::{self, Hello, HelloError};
+use crate::hello::HelloError;
 use crate::intake::{Intake, Newcomer};
+use crate::introduction::Introduction;
 use crate::link::Peer;
 use crate::link::framing::Framing;
 use crate::link::outbox::{Coalesce, Outbox};
@@ -47,6 +47,15 @@ struct Found {
     /// As configured, or as the system names it.
     path: PathBuf,
     info: Option<PortInfo>,
+}
+
+impl Found {
+    /// What tells the board from others of its kind: its serial number, else its port.
+    fn own_address(&self) -> String {
+        let usb = self.info.as_ref().and_then(|info| info.usb.as_ref());
+        usb.and_then(|usb| usb.serial_number.clone())
+            .unwrap_or_else(|| self.path.display().to_string())
+    }
 }
 
 impl SerialPorts {
@@ -151,7 +160,7 @@ impl SerialPorts {
                     }
                     match e {
                         // Until the next plug: a board that prints nothing now prints nothing in a minute either.
-                        BoardError::Hello(HelloError::Silent(_)) | BoardError::Address(_) => None,
+                        BoardError::Hello(HelloError::Silent(_) | HelloError::Address(_)) => None,
                         BoardError::Refused(_) => Some(refused.next_delay()),
                         _ => Some(backoff.next_delay()),
                     }
@@ -178,26 +187,31 @@ impl SerialPorts {
         let mut port = opened
             .unwrap_or_else(|e| Err(io::Error::other(e)))
             .map_err(BoardError::Open)?;
+        let peer = Peer::Serial(found.path.clone());
+        let introduction = Introduction {
+            identifier: settings.identifier.as_ref(),
+            address: settings.address.as_ref(),
+            is_one: matches!(settings.source, PortSource::Path(_)),
+            own_address: found.own_address(),
+            keepalive: settings.keepalive,
+            settle: Some(settings.settle),
+        };
         let mut read = BytesMut::new();
-        let said = tokio::select! {
+        let (handshake, known) = tokio::select! {
             biased;
             () = stop.cancelled() => return Err(BoardError::Stopping),
-            said = introduce(&mut port, &mut read, settings, found) => said?,
+            introduced = introduction.introduce(&peer, &mut port, &mut read) => introduced?,
         };
-        let identifier = &said.handshake.identifier;
-        info!(
-            "serial {}: {identifier} {}",
-            found.path.display(),
-            said.handshake.address
-        );
+        let identifier = &handshake.identifier;
+        info!("{peer}: {identifier} {}", handshake.address);
         let protocol = self.intake.admission.protocol(identifier);
         let framing = settings.framing.clone().unwrap_or_else(|| framing_of(protocol));
         let coalesce = settings.coalesce.unwrap_or_else(|| Coalesce::of(protocol));
         let link = SerialLink::new(port, settings.line.clone(), framing, read);
         let newcomer = Newcomer {
-            handshake: said.handshake,
-            peer: Peer::Serial(found.path.clone()),
-            link: Box::new(Outbox::new(link, coalesce, said.keepalive)),
+            handshake,
+            peer,
+            link: Box::new(Outbox::new(link, coalesce, known)),
             may_be_running: true,
         };
         let session = self.intake.session(newcomer, settings.on_close.as_ref(), stop);
@@ -210,56 +224,11 @@ impl SerialPorts {
     fn hint(&self, error: &BoardError, path: &Path) -> String {
         match error {
             BoardError::Open(e) => self.ports.open_hint(path, e),
-            BoardError::Lost(_) => "is the cable in?".to_owned(),
-            BoardError::Hello(e) => e.hint().to_owned(),
-            BoardError::Address(_) => "give the entry an address".to_owned(),
+            BoardError::Hello(e) => e.hint(&Peer::Serial(path.to_owned())).to_owned(),
             BoardError::Refused(refusal) => refusal.hint(),
             BoardError::Stopping => String::new(),
         }
     }
-}
-
-/// Who the board is: as configured, else as it says.
-async fn introduce(
-    port: &mut Port,
-    read: &mut BytesMut,
-    settings: &SerialSettings,
-    found: &Found,
-) -> Result<Hello, BoardError> {
-    let (address, configured) = address(settings, found)?;
-    if let Some(identifier) = settings.identifier.clone() {
-        hello::settle(port, settings.settle)
-            .await
-            .map_err(BoardError::Lost)?;
-        return Ok(Hello {
-            handshake: Handshake::new(identifier, address),
-            keepalive: None,
-        });
-    }
-    let mut said = hello::wait_for_hello(port, read, settings.settle, &address).await?;
-    if configured {
-        said.handshake.address = address;
-    }
-    Ok(said)
-}
-
-/// The address of whatever is on this port, and whether that is what the configuration says.
-fn address(settings: &SerialSettings, found: &Found) -> Result<(Address, bool), BoardError> {
-    let serial_number = found
-        .info
-        .as_ref()
-        .and_then(|info| info.usb.as_ref())
-        .and_then(|usb| usb.serial_number.clone());
-    let port = found.path.display().to_string();
-    let text = match (&settings.source, &settings.address) {
-        (PortSource::Path(_), Some(address)) => return Ok((address.clone(), true)),
-        (PortSource::Match(_), Some(prefix)) => {
-            let text = format!("{}{}", prefix.as_str(), serial_number.unwrap_or(port));
-            return Ok((Address::new(text)?, true));
-        }
-        (_, None) => serial_number.unwrap_or(port),
-    };
-    Ok((Address::new(text)?, false))
 }
 
 /// How the protocols that are known end a frame.
@@ -276,12 +245,8 @@ fn framing_of(protocol: Option<&str>) -> Framing {
 enum BoardError {
     #[error("cannot be opened: {0}")]
     Open(#[source] io::Error),
-    #[error("broke off: {0}")]
-    Lost(#[source] io::Error),
     #[error("{0}")]
     Hello(#[from] HelloError),
-    #[error("{0}")]
-    Address(#[from] HandshakeError),
     #[error("{0}")]
     Refused(Refusal),
     #[error("the gateway is stopping")]

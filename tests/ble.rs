@@ -130,6 +130,28 @@ async fn a_board_says_who_it_is_in_pieces_and_its_watchdog_is_fed() {
     gateway.wait_log(&format!("LVSDevice {ADDRESS}")).await;
 }
 
+/// Asked for nothing, it says who it is when it has started; and it may be fed as configured.
+#[tokio::test]
+async fn a_configured_board_is_fed_as_configured_or_as_its_hello_line_asks() {
+    for (keys, keepalive) in [("keepalive_ms = 50\n", ""), ("", ",\"keepalive_ms\":50")] {
+        let bluez = Bluez::start();
+        let board = bluez.plug(lovense(ADDRESS));
+        be_lovense(&board);
+        board.advertise();
+        let gateway = Gateway::start(&bluez, &format!("{LOVENSE}{keys}")).await;
+        let client = driver(&gateway).await;
+        listed(&client, 1).await;
+        board.notify("{\"identifier\":\"LVSDevice\",");
+        board.notify(format!("\"version\":0{keepalive}}}\n"));
+        vibrate(&client, 0.5).await;
+        expect(&board, "Vibrate:10;").await;
+        for _ in 0..3 {
+            assert_eq!(written(&board).await, "\n", "{keys}{keepalive}");
+        }
+        gateway.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_board_that_does_not_introduce_itself_is_told_of_once_with_what_it_said() {
     let bluez = Bluez::start();
@@ -147,7 +169,7 @@ async fn a_board_that_does_not_introduce_itself_is_told_of_once_with_what_it_sai
         .into_iter()
         .find(|line| line.contains("no hello"))
         .unwrap();
-    assert!(line.contains("ready.") && line.contains("identifier"), "{line}");
+    assert!(line.contains("ready.") && line.contains("[[ble]]"), "{line}");
     within("it is let go", board.wait_connected(false)).await;
 }
 

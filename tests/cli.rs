@@ -257,11 +257,21 @@ fn what_init_shows_of_boards_on_wires_and_on_bluetooth_holds_too() {
     for (section, keys) in [
         (
             "# [[serial]]",
-            &["serial.0.port", "serial.0.framing.delimiter", "serial.0.coalesce"][..],
+            &[
+                "serial.0.port",
+                "serial.0.framing.delimiter",
+                "serial.0.keepalive_ms",
+                "serial.0.coalesce",
+            ][..],
         ),
         (
             "# [[ble]]",
-            &["ble.0.name", "ble.0.manufacturer_data.data", "ble.0.retry_max_ms"],
+            &[
+                "ble.0.name",
+                "ble.0.manufacturer_data.data",
+                "ble.0.keepalive_ms",
+                "ble.0.retry_max_ms",
+            ],
         ),
     ] {
         let block = example.lines().skip_while(|line| *line != section);

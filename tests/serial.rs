@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
+use buttplug_client::ButtplugClient;
 use buttplug_client::device::ClientDeviceOutputCommand;
 use common::process::{Process, is_root, program_for_everybody};
 use common::pty::Board;
@@ -345,6 +346,96 @@ async fn a_watchdog_is_fed_while_somebody_has_control_and_not_after() {
     gateway.stop().await;
 }
 
+/// A steady vibration is silence on the wire but for the signs of life.
+async fn vibrates_steadily_and_is_fed(board: &mut Board, driver: &ButtplugClient) {
+    vibrate(driver, 1.0).await;
+    board.expect("Vibrate:20;").await;
+    for _ in 0..3 {
+        assert_eq!(board.expect("\n").await, "");
+    }
+}
+
+#[tokio::test]
+async fn a_configured_board_is_fed_as_configured() {
+    let folder = TempDir::new().unwrap();
+    let mut board = Board::plug(&folder.path().join("tty"));
+    let gateway = bridging(&board.port, &format!("{LOVENSE}\nkeepalive_ms = 50")).await;
+    let driver = client(&gateway.clients(), "driver").await;
+    board.be_lovense("AABBCCDDEEFF").await;
+    listed(&driver, 1).await;
+    vibrates_steadily_and_is_fed(&mut board, &driver).await;
+    gateway.stop().await;
+}
+
+/// It was asked for nothing, but it may have started again, or stopped because nothing fed it.
+#[tokio::test]
+async fn a_configured_board_that_says_a_hello_line_is_fed_as_it_asks() {
+    let folder = TempDir::new().unwrap();
+    let mut board = Board::plug(&folder.path().join("tty"));
+    let gateway = bridging(&board.port, LOVENSE).await;
+    let driver = client(&gateway.clients(), "driver").await;
+    board.be_lovense("AABBCCDDEEFF").await;
+    listed(&driver, 1).await;
+    vibrate(&driver, 0.5).await;
+    board.expect("Vibrate:10;").await;
+    let hello = "{\"identifier\":\"LVSDevice\",\"version\":0,\"keepalive_ms\":50}\r\n";
+    // Somebody has control, so that it is fed at once.
+    board.say(hello).await;
+    assert_eq!(board.expect("\n").await, "");
+    vibrates_steadily_and_is_fed(&mut board, &driver).await;
+    // It was no frame: the answer is the next one.
+    let hush = driver.devices().into_values().next().unwrap();
+    let battery = tokio::spawn(hush.battery());
+    board.expect("Battery;").await;
+    board.say(format!("{hello}77;")).await;
+    assert_eq!(within("the battery", battery).await.unwrap().unwrap(), 77);
+    gateway.stop().await;
+}
+
+/// What it prints while it is left alone is thrown away, but for that.
+#[tokio::test]
+async fn a_board_that_says_its_hello_line_while_it_settles_is_fed_as_it_asks() {
+    let folder = TempDir::new().unwrap();
+    let mut board = Board::plug(&folder.path().join("tty"));
+    board
+        .say("boot{\"identifier\":\"LVSDevice\",\"version\":0,\"keepalive_ms\":50}\r\nready\r\n")
+        .await;
+    let gateway = bridging(&board.port, &format!("{LOVENSE}\nsettle_ms = 100")).await;
+    let driver = client(&gateway.clients(), "driver").await;
+    board.be_lovense("AABBCCDDEEFF").await;
+    listed(&driver, 1).await;
+    vibrates_steadily_and_is_fed(&mut board, &driver).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_hello_line_that_says_something_else_than_the_configuration_is_told_of_once() {
+    let home = TempDir::new().unwrap();
+    let mut board = Board::plug(&home.path().join("tty"));
+    let (mut gateway, mut log) = start(&home, &entry(&board.port, LOVENSE)).await;
+    let driver = client(&gateway.clients, "driver").await;
+    board.be_lovense("AABBCCDDEEFF").await;
+    listed(&driver, 1).await;
+    let hush = driver.devices().into_values().next().unwrap();
+    let battery = tokio::spawn(hush.battery());
+    board.expect("Battery;").await;
+    let other = "{\"identifier\":\"TCodeDevice\",\"version\":0}\n";
+    // The answer behind them shows that all of them were read.
+    board.say(format!("{}77;", other.repeat(3))).await;
+    assert_eq!(within("the battery", battery).await.unwrap().unwrap(), 77);
+    gateway.signal("-TERM");
+    let mut all = String::new();
+    within("the end of the log", log.read_to_string(&mut all))
+        .await
+        .unwrap();
+    assert_eq!(gateway.exit_code().await, Some(0), "{all}");
+    let told: Vec<_> = all.lines().filter(|line| line.contains("TCodeDevice")).collect();
+    assert!(
+        matches!(told[..], [line] if line.contains(" WARN ") && line.contains("LVSDevice")),
+        "{all}"
+    );
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn every_port_that_matches_is_a_device_with_an_address_of_its_own() {
@@ -517,7 +608,7 @@ async fn a_silent_board_is_given_up_with_a_hint_and_asked_again_at_the_next_plug
     board.say("hello world\r\n").await;
     let line = log_line(&mut log, "no hello line within 5 s").await;
     assert!(
-        line.contains("hello world") && line.contains("baud_rate"),
+        line.contains("hello world") && line.contains("baud_rate") && line.contains("[[serial]]"),
         "{line}"
     );
     drop(board);
@@ -620,6 +711,16 @@ fn what_cannot_be_is_told_with_its_place() {
             "[[serial]]\nport = \"a\"\nframing = \"raw\"",
             "serial.0.framing",
             "raw",
+        ),
+        (
+            "[[serial]]\nport = \"a\"\nkeepalive_ms = 19",
+            "serial.0.keepalive_ms",
+            "a whole number of milliseconds from 20 to 60000",
+        ),
+        (
+            "[[serial]]\nport = \"a\"\nkeepalive_ms = \"soon\"",
+            "serial.0.keepalive_ms",
+            "a whole number of milliseconds from 20 to 60000",
         ),
         (
             "[[serial]]\nport = \"a\"\naddress = \"\"",

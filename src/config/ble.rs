@@ -35,6 +35,7 @@ pub(super) const KEYS: &[&str] = &[
     "pair",
     "identifier",
     "device_address",
+    "keepalive_ms",
     "on_close",
     "coalesce",
     "retry_min_ms",
@@ -71,6 +72,8 @@ pub struct BleSettings {
     pub identifier: Option<Identifier>,
     /// Which device it is; where the entry means several, what their own addresses are put behind.
     pub address: Option<Address>,
+    /// The silence after which the board's watchdog wants a sign of life; `None` is what its hello line asks for.
+    pub keepalive: Option<Duration>,
     /// What is sent when control is lost, in place of what its protocol is known to take.
     pub on_close: Option<Bytes>,
     /// Which commands supersede older ones; `None` is what its protocol is known for.
@@ -123,6 +126,7 @@ fn entry(reader: &mut Reader, n: usize) -> BleSettings {
             "the board's hello line, or its Bluetooth address",
             Address::new,
         ),
+        keepalive: entry.keepalive(),
         on_close: entry.on_close(),
         coalesce: entry.coalesce(),
         retry_min: Duration::from_millis(entry.number(

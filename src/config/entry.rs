@@ -5,8 +5,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytes::Bytes;
+use wsdm_protocol::KEEPALIVE_RANGE_MS;
 
-use super::layers::{Given, Reader, text};
+use super::layers::{Given, Reader, text, whole_number};
 use crate::defaults;
 use crate::handshake::HandshakeError;
 use crate::link::framing::{ByteOrder, Framing, PrefixWidth};
@@ -136,6 +137,19 @@ impl Entry<'_> {
         let show = |value: &Option<T>| value.map_or(none.to_owned(), |v| word_for(choices, v).to_owned());
         self.reader
             .read(&key, None, |given| pick(given, choices).map(Some), show)
+    }
+
+    pub(super) fn keepalive(&mut self) -> Option<Duration> {
+        let key = self.key("keepalive_ms");
+        let parse = |given: &Given| {
+            let ms = whole_number(given, &KEEPALIVE_RANGE_MS, "milliseconds")?;
+            Ok(Some(Duration::from_millis(ms)))
+        };
+        self.reader.read(&key, None, parse, |keepalive| {
+            keepalive.map_or("the board's hello line".to_owned(), |k| {
+                format!("{} ms", k.as_millis())
+            })
+        })
     }
 
     pub(super) fn on_close(&mut self) -> Option<Bytes> {

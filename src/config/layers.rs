@@ -155,17 +155,7 @@ impl Reader {
         unit: &str,
         short: &str,
     ) -> u64 {
-        let parse = |given: &Given| {
-            let number = match given {
-                Given::Integer(n) => u64::try_from(*n).ok(),
-                Given::Text(t) => t.trim().parse().ok(),
-                _ => None,
-            };
-            let (low, high) = (range.start(), range.end());
-            number
-                .filter(|n| range.contains(n))
-                .ok_or_else(|| format!("is not a whole number of {unit} from {low} to {high}"))
-        };
+        let parse = |given: &Given| whole_number(given, &range, unit);
         self.read(key, default, parse, |n| format!("{n} {short}"))
     }
 
@@ -296,6 +286,18 @@ impl Reader {
             p.as_ref().map_or(none.to_owned(), |p| p.display().to_string())
         })
     }
+}
+
+pub(super) fn whole_number(given: &Given, range: &RangeInclusive<u64>, unit: &str) -> Result<u64, String> {
+    let number = match given {
+        Given::Integer(n) => u64::try_from(*n).ok(),
+        Given::Text(t) => t.trim().parse().ok(),
+        _ => None,
+    };
+    let (low, high) = (range.start(), range.end());
+    number
+        .filter(|n| range.contains(n))
+        .ok_or_else(|| format!("is not a whole number of {unit} from {low} to {high}"))
 }
 
 pub(super) fn text(given: &Given) -> Result<&str, String> {

@@ -38,6 +38,7 @@ pub(super) const KEYS: &[&str] = &[
     "framing.raw",
     "identifier",
     "address",
+    "keepalive_ms",
     "on_close",
     "coalesce",
 ];
@@ -57,6 +58,8 @@ pub struct SerialSettings {
     pub identifier: Option<Identifier>,
     /// Which device it is; with [`PortSource::Match`] what its serial number is put behind.
     pub address: Option<Address>,
+    /// The silence after which the board's watchdog wants a sign of life; `None` is what its hello line asks for.
+    pub keepalive: Option<Duration>,
     /// What is sent when control is lost, in place of what its protocol is known to take.
     pub on_close: Option<Bytes>,
     /// Which commands supersede older ones; `None` is what its protocol is known for.
@@ -155,6 +158,7 @@ fn entry(reader: &mut Reader, n: usize) -> SerialSettings {
             "the board's hello line, or its serial number, or its port",
             Address::new,
         ),
+        keepalive: entry.keepalive(),
         on_close: entry.on_close(),
         coalesce: entry.coalesce(),
     }

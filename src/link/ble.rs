@@ -22,6 +22,7 @@ use tracing::warn;
 use super::framing::{FrameCodec, Framing, Pause};
 use super::{Frame, FrameIo, LinkError};
 use crate::defaults::{BLE_NOTIFICATIONS, WRITE_TIMEOUT};
+use crate::hello::Hello;
 
 /// Bytes for the peripheral, and whom to tell when it has them or why not.
 #[derive(Debug)]
@@ -267,7 +268,11 @@ impl Sink<Frame> for BleLink {
     }
 }
 
-impl FrameIo for BleLink {}
+impl FrameIo for BleLink {
+    fn take_hello(&mut self) -> Option<Hello> {
+        self.codec.take_hello()
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -79,6 +79,8 @@ pub struct FrameCodec {
     with_hellos: bool,
     /// What is at the start of the buffer is no hello line.
     no_hello: bool,
+    /// The last hello line that was dropped.
+    hello: Option<Hello>,
     /// Bytes that are left of a frame over the limit; where only its end tells, any number.
     skipping: Option<usize>,
     dropped: u64,
@@ -98,6 +100,7 @@ impl FrameCodec {
             searched: 0,
             with_hellos: false,
             no_hello: false,
+            hello: None,
             skipping: None,
             dropped: 0,
         }
@@ -113,6 +116,11 @@ impl FrameCodec {
     /// Frames that were over the limit, and dropped.
     pub fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// The last hello line that was no frame, once.
+    pub fn take_hello(&mut self) -> Option<Hello> {
+        self.hello.take()
     }
 
     /// The pause that ends a frame, where one does.
@@ -149,19 +157,23 @@ impl FrameCodec {
             if rest.is_empty() {
                 return false;
             }
-            if !begins_like_hello(rest) {
+            if !Hello::may_begin(rest) {
                 self.no_hello = true;
                 return false;
             }
             let line = &rest[..rest.len().min(HANDSHAKE_MAX_BYTES)];
-            match line.iter().position(|b| *b == b'\n') {
-                Some(end) if Hello::is_hello(&line[..end]) => {
+            let Some(end) = line.iter().position(|b| *b == b'\n') else {
+                self.no_hello = line.len() == HANDSHAKE_MAX_BYTES;
+                return !self.no_hello;
+            };
+            match Hello::parse_later(&line[..end]) {
+                Some(hello) => {
                     debug!("a hello line that came later is no frame");
+                    self.hello = Some(hello);
                     read.advance(start + end + 1);
                     self.searched = 0;
                 }
-                None if line.len() < HANDSHAKE_MAX_BYTES => return true,
-                _ => self.no_hello = true,
+                None => self.no_hello = true,
             }
         }
         false
@@ -359,15 +371,6 @@ impl Pause {
         self.held = read.len();
         frame
     }
-}
-
-/// Whether text begins as a hello line does, as far as it is there.
-fn begins_like_hello(text: &[u8]) -> bool {
-    wsdm_protocol::key::ALL.iter().any(|key| {
-        let wanted = [b"{\"", key.as_bytes(), b"\""].concat();
-        let both = text.len().min(wanted.len());
-        text[..both] == wanted[..both]
-    })
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

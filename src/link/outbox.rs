@@ -13,10 +13,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{Sink, SinkExt, Stream, StreamExt};
 use tokio::time::{Instant, Sleep, sleep};
+use tracing::{info, warn};
 
 use super::{Frame, FrameIo, LinkError};
 use crate::close::CloseReason;
 use crate::defaults::OUTBOX_MAX;
+use crate::hello::Hello;
+use crate::introduction::Known;
 use commands::{Command, Part};
 
 /// Which commands supersede older ones.
@@ -56,7 +59,12 @@ pub struct Outbox<L> {
     overtaking: bool,
     /// The link holds something that is not yet written.
     flush_due: bool,
-    keepalive: Option<Keepalive>,
+    /// What is known of the board: its watchdog's keepalive, which a hello line may still ask for.
+    known: Known,
+    /// Somebody sent a command since control was last lost: without control the watchdog must not be fed.
+    in_control: bool,
+    /// Over when a sign of life is due, where there is a watchdog.
+    silence: Pin<Box<Sleep>>,
 }
 
 enum Waiting {
@@ -64,18 +72,10 @@ enum Waiting {
     Other(Frame),
 }
 
-/// Feeds the watchdog of a board that asked for it in its hello line.
-struct Keepalive {
-    every: Duration,
-    silence: Pin<Box<Sleep>>,
-    /// Somebody sent a command since control was last lost: without control the watchdog must not be fed.
-    in_control: bool,
-}
-
 impl<L: FrameIo> Outbox<L> {
     /// Puts an outbox before a link. While somebody has control, a lone newline is written when nothing else was
-    /// for as long as `keepalive`.
-    pub fn new(link: L, by: Coalesce, keepalive: Option<Duration>) -> Self {
+    /// for as long as the board's keepalive.
+    pub fn new(link: L, by: Coalesce, known: Known) -> Self {
         Self {
             link,
             by,
@@ -83,11 +83,9 @@ impl<L: FrameIo> Outbox<L> {
             waiting: VecDeque::new(),
             overtaking: false,
             flush_due: false,
-            keepalive: keepalive.map(|every| Keepalive {
-                every,
-                silence: Box::pin(sleep(every)),
-                in_control: false,
-            }),
+            known,
+            in_control: false,
+            silence: Box::pin(sleep(Duration::ZERO)),
         }
     }
 
@@ -185,18 +183,20 @@ impl<L: FrameIo> Outbox<L> {
     fn write(&mut self, frame: Frame) -> Result<(), LinkError> {
         self.link.start_send_unpin(frame)?;
         self.flush_due = true;
-        if let Some(keepalive) = &mut self.keepalive {
-            keepalive.silence.as_mut().reset(Instant::now() + keepalive.every);
-        }
+        self.begin_silence();
         Ok(())
     }
 
+    fn begin_silence(&mut self) {
+        if let Some(keepalive) = self.known.keepalive {
+            self.silence.as_mut().reset(Instant::now() + keepalive);
+        }
+    }
+
     fn poll_keepalive(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
-        let Some(keepalive) = &mut self.keepalive else {
-            return Ok(());
-        };
-        if keepalive.in_control
-            && keepalive.silence.as_mut().poll(cx).is_ready()
+        if self.in_control
+            && self.known.keepalive.is_some()
+            && self.silence.as_mut().poll(cx).is_ready()
             && self.link.poll_ready_unpin(cx)?.is_ready()
         {
             self.write(Frame(Bytes::from_static(b"\n")))?;
@@ -207,6 +207,25 @@ impl<L: FrameIo> Outbox<L> {
             cx.waker().wake_by_ref();
         }
         Ok(())
+    }
+
+    /// The board said a hello line.
+    fn hear(&mut self, said: &Hello, cx: &Context<'_>) {
+        let unfed = self.known.keepalive.is_none();
+        if let Err(other) = self.known.hear(said) {
+            warn!("{other}");
+        }
+        if let Some(keepalive) = self.known.keepalive
+            && unfed
+        {
+            info!(
+                "its hello line asks for a sign of life every {} ms",
+                keepalive.as_millis()
+            );
+            self.begin_silence();
+            // Polled once, so that its end wakes the task.
+            cx.waker().wake_by_ref();
+        }
     }
 }
 
@@ -224,7 +243,11 @@ impl<L: FrameIo> Stream for Outbox<L> {
         if let Err(e) = drained {
             return Poll::Ready(Some(Err(e)));
         }
-        this.link.poll_next_unpin(cx)
+        let next = this.link.poll_next_unpin(cx);
+        if let Some(said) = this.link.take_hello() {
+            this.hear(&said, cx);
+        }
+        next
     }
 }
 
@@ -248,11 +271,9 @@ impl<L: FrameIo> Sink<Frame> for Outbox<L> {
             self.stops.push_back(frame);
             return Ok(());
         }
-        if let Some(keepalive) = &mut self.keepalive
-            && !keepalive.in_control
-        {
-            keepalive.in_control = true;
-            keepalive.silence.as_mut().reset(Instant::now() + keepalive.every);
+        if !self.in_control {
+            self.in_control = true;
+            self.begin_silence();
         }
         self.put(frame);
         Ok(())
@@ -298,9 +319,7 @@ impl<L: FrameIo> FrameIo for Outbox<L> {
             }
         }
         self.overtaking = true;
-        if let Some(keepalive) = &mut self.keepalive {
-            keepalive.in_control = false;
-        }
+        self.in_control = false;
         self.link.make_way();
     }
 }

@@ -20,6 +20,7 @@ use tokio_util::codec::{Framed, FramedParts};
 use super::framing::{FrameCodec, Framing, Pause};
 use super::{Frame, FrameIo, LinkError};
 use crate::defaults::{BAUD_RATE, WRITE_TIMEOUT};
+use crate::hello::Hello;
 
 /// How often the kernel is asked again whether the line has carried everything.
 const QUEUE_POLL: Duration = Duration::from_millis(1);
@@ -310,4 +311,8 @@ impl Sink<Frame> for SerialLink {
     }
 }
 
-impl FrameIo for SerialLink {}
+impl FrameIo for SerialLink {
+    fn take_hello(&mut self) -> Option<Hello> {
+        self.framed.codec_mut().take_hello()
+    }
+}

@@ -123,8 +123,12 @@ const HELLO: &str = "{\"identifier\":\"LVSDevice\",\"address\":\"b;1\",\"version
 fn hello_lines_that_come_later_are_no_frames() {
     let stream = format!("OK;\r\n{HELLO}{HELLO}5;{{\"identifier\":7}};\n");
     let mut codec = FrameCodec::new(delimiter(b";"));
+    assert_eq!(codec.take_hello(), None);
     let frames = texts(decode(&mut codec, &[stream.as_bytes()]));
     assert_eq!(frames, ["OK;", "5;", "{\"identifier\":7};"]);
+    let hello = codec.take_hello().expect("what they said is kept");
+    assert_eq!(hello.handshake.identifier.as_str(), "LVSDevice");
+    assert_eq!(codec.take_hello(), None);
 
     let mut codec = FrameCodec::new(Framing::Raw);
     let frames = texts(decode(

@@ -10,6 +10,7 @@ use super::*;
 struct Line {
     leave: Arc<Mutex<usize>>,
     written: Arc<Mutex<Vec<String>>>,
+    said: Option<Hello>,
 }
 
 impl Stream for Line {
@@ -42,7 +43,11 @@ impl Sink<Frame> for Line {
     }
 }
 
-impl FrameIo for Line {}
+impl FrameIo for Line {
+    fn take_hello(&mut self) -> Option<Hello> {
+        self.said.take()
+    }
+}
 
 struct Rig {
     outbox: Outbox<Line>,
@@ -55,7 +60,7 @@ impl Rig {
         let line = Line::default();
         let (leave, written) = (line.leave.clone(), line.written.clone());
         Self {
-            outbox: Outbox::new(line, by, None),
+            outbox: Outbox::new(line, by, Known::default()),
             leave,
             written,
         }
@@ -188,7 +193,7 @@ async fn queries_are_bounded_by_waiting_not_by_loss() {
 async fn the_watchdog_is_fed_in_silence_while_somebody_has_control() {
     let every = Duration::from_millis(200);
     let mut rig = Rig::new(Coalesce::Lovense);
-    rig.outbox.keepalive = Outbox::new(Line::default(), Coalesce::Lovense, Some(every)).keepalive;
+    rig.outbox.known.keepalive = Some(every);
     assert!(rig.silence(5 * every).await.is_empty(), "nobody has control yet");
     rig.send(&["Vibrate:1;"]).await;
     let seen = rig.silence(every * 7 / 2).await;
@@ -196,4 +201,31 @@ async fn the_watchdog_is_fed_in_silence_while_somebody_has_control() {
     rig.outbox.make_way();
     rig.outbox.flush().await.unwrap();
     assert!(rig.silence(5 * every).await.is_empty(), "control was lost");
+}
+
+fn hello(keepalive_ms: u64) -> Option<Hello> {
+    let line = format!("{{\"identifier\":\"x\",\"version\":0,\"keepalive_ms\":{keepalive_ms}}}");
+    Hello::parse_later(line.as_bytes())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hello_line_that_comes_later_begins_the_feeding_where_somebody_has_control_and_changes_no_keepalive()
+ {
+    let every = Duration::from_millis(200);
+    let mut rig = Rig::new(Coalesce::Lovense);
+    rig.send(&["Vibrate:1;"]).await;
+    assert_eq!(
+        rig.silence(5 * every).await,
+        ["Vibrate:1;"],
+        "no watchdog is known"
+    );
+    // From half a pause to half a pause.
+    for (asked, time) in [(200, every * 5 / 2), (20, every * 2)] {
+        rig.outbox.link.said = hello(asked);
+        assert_eq!(rig.silence(time).await, ["\n", "\n"], "{asked}");
+    }
+
+    let mut rig = Rig::new(Coalesce::Lovense);
+    rig.outbox.link.said = hello(200);
+    assert!(rig.silence(5 * every).await.is_empty(), "nobody has control");
 }
