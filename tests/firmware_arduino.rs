@@ -24,7 +24,10 @@ use common::{client, listed, vibrate, within};
 use forwarder::Forwarder;
 use program::{Program, built};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 use tokio::process::Command;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// The library's, four times its keepalive; and over Wi-Fi.
 const SERIAL_WATCHDOG_MS: u64 = 800;
@@ -331,9 +334,181 @@ async fn the_library_stops_when_the_gateway_freezes_and_goes_on_when_it_thaws() 
         (WEBSOCKET_WATCHDOG_MS..WEBSOCKET_WATCHDOG_MS + LATE_MS).contains(&said),
         "{said} ms"
     );
+    board.line("not connected: nothing was heard").await;
     gateway.signal("-CONT");
-    vibrate(&client, 0.25).await;
-    board.pin_at("4 pwm", 63).await;
+    board.line("connected").await;
+    driven_again(&client, &mut board).await;
+}
+
+/// A client drives it again once its list has caught up; until then it is the old device that is commanded.
+async fn driven_again(client: &ButtplugClient, board: &mut Program) {
+    within("it is driven again", async {
+        loop {
+            if let Some(device) = client.devices().into_values().next() {
+                let _ = device
+                    .run_output(&ClientDeviceOutputCommand::Vibrate(0.25.into()))
+                    .await;
+            }
+            let change = tokio::time::timeout(Duration::from_millis(200), board.pin("4 pwm")).await;
+            if change.is_ok_and(|change| change.value == 63) {
+                return;
+            }
+        }
+    })
+    .await;
+}
+
+/// What it writes waits where nobody reads, and the sketch with it: so it must not write that much.
+#[tokio::test]
+async fn the_library_stops_when_a_gateway_that_takes_nothing_falls_silent() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let mut board = board(
+        "Esp32LovenseVibrator",
+        "LVSDevice",
+        listener.local_addr().unwrap(),
+        None,
+    );
+    let (mut stream, _) = within("a connection", listener.accept()).await.unwrap();
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        request.push(within("a request", stream.read_u8()).await.unwrap());
+    }
+    let request = String::from_utf8(request).unwrap();
+    let key = request.split("Sec-WebSocket-Key: ").nth(1).unwrap();
+    let accept = derive_accept_key(key.split("\r\n").next().unwrap().as_bytes());
+    let answer = format!(
+        "HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+    );
+    let frame = |command: &str| [&[0x82, command.len() as u8], command.as_bytes()].concat();
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    stream.write_all(&frame("Vibrate:20;")).await.unwrap();
+    board.pin_at("4 pwm", 255).await;
+    // The answers to these are more than both ends have room for.
+    let flood = frame("Battery;").repeat(500);
+    for _ in 0..1_000 {
+        within("the board reads on", stream.write_all(&flood))
+            .await
+            .unwrap();
+    }
+    board.pin_at("4 pwm", 0).await;
+    let said = watchdog_said(&mut board).await;
+    println!("library, a gateway that took nothing: motor off {said} ms after the last byte");
+    assert!(
+        (WEBSOCKET_WATCHDOG_MS..WEBSOCKET_WATCHDOG_MS + LATE_MS).contains(&said),
+        "{said} ms"
+    );
+}
+
+#[tokio::test]
+async fn the_librarys_servo_keeps_its_speed_and_holds_when_the_gateway_is_killed_in_mid_stroke() {
+    let home = TempDir::new().unwrap();
+    let mut gateway = Process::start(home.path(), &[]).await;
+    let mut board = board("Esp32TcodeStroker", "TCodeDevice", addr(&gateway.devices), None);
+    let client = client(&gateway.clients, "driver").await;
+    board.line("connected").await;
+    listed(&client, 1).await;
+    go_to(&client, 0.0, 100).await;
+    let (began, mut last) = (board.pin("5 pulse").await, board.pin_at("5 pulse", 1_100).await);
+    // Small moves, until the soft start is over by the board's own clock.
+    while last.at_ms - began.at_ms < 2_000 {
+        go_to(&client, 0.1, 100).await;
+        board.pin_at("5 pulse", 1_180).await;
+        go_to(&client, 0.0, 100).await;
+        last = board.pin_at("5 pulse", 1_100).await;
+    }
+    // As fast as it may: three ranges a second, of 800 us each. A pulse is told in whole microseconds.
+    go_to(&client, 1.0, 0).await;
+    let mut at = board.pin("5 pulse").await;
+    while at.value < 1_890 {
+        let next = board.pin("5 pulse").await;
+        let most = (next.at_ms - at.at_ms + 1) * 2_400 / 1_000 + 2;
+        assert!(next.value - at.value <= most, "{at:?} {next:?}");
+        at = next;
+    }
+    go_to(&client, 0.0, 20_000).await;
+    while board.pin("5 pulse").await.value > 1_880 {}
+    gateway.signal("-KILL");
+    board.line("not connected: ").await;
+    gateway.exit_code().await;
+    let moved = tokio::time::timeout(Duration::from_millis(500), board.pin("5 pulse")).await;
+    assert!(moved.is_err(), "it holds: {moved:?}");
+}
+
+#[tokio::test]
+async fn an_uno_whose_sketch_hangs_is_restarted_and_its_motor_is_off() {
+    let home = TempDir::new().unwrap();
+    let mut uno = Program::uno("hang", &link(&home)).await;
+    let gateway = bridge(home.path(), &link(&home)).await;
+    let client = client(&gateway.clients, "driver").await;
+    listed(&client, 1).await;
+    vibrate(&client, 1.0).await;
+    let on = uno.pin_at("9 pwm", 255).await;
+    let off = uno.pin_at("9 pwm", 0).await;
+    let after = off.at_ms - on.at_ms;
+    println!("Uno, sketch hangs 500 ms after its motor was switched on: off after {after} ms");
+    assert!((2_000..4_000).contains(&after), "{after} ms");
+}
+
+#[tokio::test]
+async fn an_unos_servo_holds_when_the_gateway_freezes_in_mid_stroke() {
+    let home = TempDir::new().unwrap();
+    let mut uno = Program::uno("tcode", &link(&home)).await;
+    let gateway = bridge(home.path(), &link(&home)).await;
+    let client = client(&gateway.clients, "driver").await;
+    listed(&client, 1).await;
+    go_to(&client, 0.0, 20_000).await;
+    let began = uno.pin_at("9 pulse", 1_490).await;
+    gateway.signal("-STOP");
+    let mut last = began.clone();
+    while let Ok(change) = tokio::time::timeout(STEADY, uno.pin("9 pulse")).await {
+        last = change;
+    }
+    let silent = last.silent_ms.unwrap();
+    println!("Uno, gateway frozen in mid-stroke: last moved {silent} ms after the last byte");
+    // A pulse is a step of 20 ms of this move or more.
+    assert!(silent < SERIAL_WATCHDOG_MS + 20, "{silent} ms");
+    assert!(last.value > 1_110, "it holds at {}", last.value);
+}
+
+/// The library is written anew in C++; so its numbers are compared with those of the gateway and of the core in Rust.
+#[tokio::test]
+async fn the_librarys_numbers_are_those_of_the_gateway_and_of_the_firmware_in_rust() {
+    use wsdm_device::{Timing, wsdm_protocol};
+    let output = Command::new(built("host/checks"))
+        .arg("numbers")
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut found = text.lines();
+    let timing = Timing::DEFAULT;
+    let numbers = [
+        ("keepalive min", *wsdm_protocol::KEEPALIVE_RANGE_MS.start()),
+        ("keepalive max", *wsdm_protocol::KEEPALIVE_RANGE_MS.end()),
+        ("keepalives until stop", wsdm_protocol::KEEPALIVES_UNTIL_STOP),
+        ("ping", timing.ping),
+        ("watchdog", timing.silence),
+        ("gone", timing.gone),
+        ("upgrade", timing.connect),
+        ("retry", timing.retry),
+        ("retry cap", timing.retry_cap),
+        ("refused", timing.refused),
+        ("lasted", timing.lasted),
+    ];
+    for (name, number) in numbers {
+        assert_eq!(found.next(), Some(format!("{name} {number}").as_str()));
+    }
+    for code in (1_000..1_016).chain(4_000..4_016) {
+        let refusal = wsdm_protocol::close::is_refusal(code);
+        assert_eq!(
+            found.next(),
+            Some(format!("refusal {code} {}", u8::from(refusal)).as_str())
+        );
+    }
+    assert_eq!(found.next(), None);
 }
 
 #[tokio::test]
@@ -363,21 +538,7 @@ async fn the_library_stops_and_connects_anew_when_its_connection_is_half_open() 
         client.devices().keys().eq([&index]) && client.connected()
     })
     .await;
-    within("it is driven again", async {
-        loop {
-            // Until the list has caught up, it is the old device that is commanded.
-            if let Some(device) = client.devices().into_values().next() {
-                let _ = device
-                    .run_output(&ClientDeviceOutputCommand::Vibrate(0.25.into()))
-                    .await;
-            }
-            let change = tokio::time::timeout(Duration::from_millis(200), board.pin("4 pwm")).await;
-            if change.is_ok_and(|change| change.value == 63) {
-                return;
-            }
-        }
-    })
-    .await;
+    driven_again(&client, &mut board).await;
 }
 
 async fn watchdog_said(board: &mut Program) -> u64 {

@@ -169,6 +169,15 @@ static avr_cycle_count_t look(struct avr_t *avr, avr_cycle_count_t when, void *p
     return when + avr_usec_to_cycles(avr, LOOK_US);
 }
 
+static void (*reset_of_the_chip)(struct avr_t *avr);
+
+static void on_reset(struct avr_t *avr)
+{
+    if (reset_of_the_chip)
+        reset_of_the_chip(avr);
+    avr_cycle_timer_register_usec(avr, LOOK_US, look, NULL);
+}
+
 static double seconds(void)
 {
     struct timespec now;
@@ -221,6 +230,9 @@ static void wire_up(avr_t *avr)
     } wires[] = {{UART_IRQ_OUTPUT, on_byte}, {UART_IRQ_OUT_XON, on_xon}, {UART_IRQ_OUT_XOFF, on_xoff}};
     for (size_t i = 0; i < sizeof(wires) / sizeof(*wires); i++)
         avr_irq_register_notify(avr_io_getirq(avr, AVR_IOCTL_UART_GETIRQ('0'), wires[i].irq), wires[i].notify, NULL);
+    /* A restart, by the chip's watchdog, takes every timer of the simulation away. */
+    reset_of_the_chip = avr->reset;
+    avr->reset = on_reset;
     avr_cycle_timer_register_usec(avr, LOOK_US, look, NULL);
 }
 

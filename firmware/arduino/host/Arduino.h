@@ -23,6 +23,10 @@
 #define OUTPUT 1
 #define LED_BUILTIN 2
 
+// There is none on the host: a sketch that hangs is seen by whoever runs it.
+inline void enableLoopWDT() {}
+inline void disableLoopWDT() {}
+
 uint32_t millis();
 // Sets the clock, which stands still from then on; without a time it runs again.
 void hostClock(uint32_t milliseconds);

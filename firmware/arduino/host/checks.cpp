@@ -286,6 +286,7 @@ class Scripted final : public Client {
   size_t write(uint8_t byte) override { return write(&byte, 1); }
   size_t write(const uint8_t* bytes, size_t size) override {
     if (!open) return 0;
+    if (size > room) size = room;
     out.append(reinterpret_cast<const char*>(bytes), size);
     return size;
   }
@@ -329,6 +330,8 @@ class Scripted final : public Client {
 
   bool open = false;
   int connections = 0;
+  // What a write takes at most.
+  size_t room = SIZE_MAX;
   std::string in, out;
 };
 
@@ -365,7 +368,7 @@ struct Connected {
     // All of it, whatever its length: a loop takes so much and no more.
     client.in += bytes;
     do gateway.loop();
-    while (!client.in.empty());
+    while (client.open && !client.in.empty());
   }
 };
 
@@ -427,6 +430,7 @@ static void websocket() {
     c.upgrade();
     expect("escaped", c.client.frames(), "1:{\"identifier\":\"a\\\"b\\\\c\",\"address\":\"me\",\"version\":0} ");
     c.hear(frame(2, "PowerOff;"));
+    c.gateway.loop();
     expect("off", reported, "0 0 |4 0 told to|");
     delay(1100);
     c.gateway.loop();
@@ -466,6 +470,12 @@ static void websocket() {
     expect("given up", reported.substr(0, 9), "0 0 |2 10");
     expect("and stopped", c.edge.levels(), "0 0");
   }
+  {
+    Connected c;
+    c.upgrade();
+    c.hear(frame(2, "Vibrate:5;PowerOff;Vibrate:20;Battery;"));
+    expect("what comes behind a PowerOff does not count", c.edge.levels(), "0 0");
+  }
   srand(2);
   for (int i = 0; i < 300000; i++) {
     static Connected* c = nullptr;
@@ -482,6 +492,127 @@ static void websocket() {
     }
     c->hear(bytes);
     c->client.out.clear();
+  }
+}
+
+// The clock stands still but for the checks.
+struct SetClock {
+  SetClock() { hostClock(100000); }
+  ~SetClock() { hostClock(); }
+};
+
+// A device whose gateway has turned its motors on.
+struct Running : SetClock, Connected {
+  Running() {
+    upgrade();
+    hear(frame(2, "Vibrate:20;"));
+    expect("on", edge.levels(), "10000 10000");
+    client.out.clear();
+    reported.clear();
+  }
+  void run(uint32_t milliseconds) {
+    for (; milliseconds > 0; milliseconds--) {
+      hostClock(millis() + 1);
+      gateway.loop();
+    }
+  }
+};
+
+static void links() {
+  {
+    Running r;
+    r.run(999);
+    expect("on for a second of silence", r.edge.levels(), "10000 10000");
+    r.run(1);
+    expect("and no longer", r.edge.levels(), "0 0");
+    expect("then it connects anew", reported, "3 1000 nothing was heard, everything is stopped|2 0 nothing was heard|");
+    expect("with pings before", r.client.frames().substr(0, 2), "9:");
+    expect("closed", r.client.open, 0);
+  }
+  {
+    Running r;
+    hostClock(millis() + 1000);
+    r.client.in = frame(10, "");
+    r.gateway.loop();
+    expect("a sketch that stood still stops, whatever lies there unread", r.edge.levels(), "0 0");
+  }
+  {
+    // A gateway that asks and asks, and takes nothing: a write to it would wait for ever.
+    Running r;
+    for (int i = 0; i < 1000; i++) r.client.in += frame(2, "Battery;");
+    r.run(500);
+    expect("no more is written than any connection has room for", r.client.out.size() <= 1024 + 64, 1);
+    expect("it says so once", reported, "5 0 the gateway takes no more|");
+    expect("what is heard keeps it on", r.edge.levels(), "10000 10000");
+    r.client.in.clear();
+    r.run(1000);
+    expect("silence does not", r.edge.levels(), "0 0");
+  }
+  {
+    // One that takes it, late.
+    Running r;
+    std::string answers;
+    for (int i = 0; i < 1000; i++) {
+      r.client.in += frame(2, "Battery;");
+      r.run(5);
+      const std::string said = r.client.frames();
+      answers += said;
+      const size_t ping = said.rfind("9:");
+      if (ping != std::string::npos) r.client.in += frame(10, said.substr(ping + 2, 1));
+    }
+    size_t count = 0;
+    for (size_t at = 0; (at = answers.find("2:100; ", at)) != std::string::npos; at++) count++;
+    expect("every answer, where the gateway takes them", count, 1000);
+    expect("nothing to say", reported, "");
+  }
+  {
+    // A pong that nobody asked for proves nothing.
+    Running r;
+    for (int i = 0; i < 400; i++) r.client.in += frame(2, "Battery;") + frame(10, "?");
+    r.run(500);
+    expect("no more is written", r.client.out.size() <= 1024 + 64, 1);
+  }
+  {
+    Running r;
+    r.client.room = 3;
+    r.hear(frame(2, "Battery;"));
+    r.gateway.loop();
+    expect("a connection that takes half a frame is of no use", reported, "2 0 the connection takes nothing|");
+    expect("and stopped", r.edge.levels(), "0 0");
+  }
+  const struct {
+    uint16_t code;
+    uint32_t least, most;
+  } pauses[] = {{4001, 5000, 5002}, {1007, 5000, 5002}, {1001, 125, 252}, {4003, 125, 252}, {1000, 125, 252}};
+  for (const auto& p : pauses) {
+    Running r;
+    r.run(1);
+    r.hear(frame(8, std::string{static_cast<char>(p.code >> 8), static_cast<char>(p.code & 0xFF)}));
+    uint32_t passed = 0;
+    for (; passed < 20000 && r.client.connections == 1; passed++) r.run(1);
+    expect("a pause after " + std::to_string(p.code) + ": " + std::to_string(passed), passed >= p.least && passed <= p.most, 1);
+  }
+  {
+    // Nobody there: further and further apart.
+    Running r;
+    uint32_t passed = 0;
+    for (int connections = 1; connections < 12; connections++) {
+      r.client.open = false;
+      r.run(1);
+      for (passed = 0; passed < 20000 && r.client.connections == connections; passed++) r.run(1);
+    }
+    expect("ten seconds at most: " + std::to_string(passed), passed >= 5000 && passed <= 10001, 1);
+  }
+  {
+    // With everything off there is no hurry.
+    Running r;
+    r.hear(frame(2, "Vibrate:0;"));
+    r.client.out.clear();
+    r.run(9999);
+    expect("still there after ten seconds", r.client.open, 1);
+    expect("one ping", r.client.frames().size(), 4);
+    r.run(1);
+    expect("and then given up", reported, "2 0 nothing was heard|");
   }
 }
 
@@ -624,13 +755,30 @@ static void noise() {
   }
 }
 
-int main() {
+// The numbers, for a comparison with those of the gateway.
+static void numbers() {
+  printf("keepalive min %u\nkeepalive max %u\n", WSDM_KEEPALIVE_MIN_MS, WSDM_KEEPALIVE_MAX_MS);
+  printf("keepalives until stop %u\n", WSDM_KEEPALIVES_UNTIL_STOP);
+  printf("ping %u\nwatchdog %u\ngone %u\nupgrade %u\n", WSDM_PING_MS, WSDM_WATCHDOG_MS, WSDM_GONE_MS, WSDM_UPGRADE_MS);
+  printf("retry %u\nretry cap %u\nrefused %u\n", WSDM_RETRY_MS, WSDM_RETRY_CAP_MS, WSDM_REFUSED_MS);
+  printf("lasted %u\n", WSDM_LASTED_MS);
+  for (uint16_t code = 1000; code < 1016; code++) printf("refusal %u %u\n", code, wsdmIsRefusal(code));
+  for (uint16_t code = 4000; code < 4016; code++) printf("refusal %u %u\n", code, wsdmIsRefusal(code));
+}
+
+// With any argument it prints the numbers, otherwise it checks.
+int main(int count, char**) {
+  if (count > 1) {
+    numbers();
+    return 0;
+  }
   accept();
   lovense();
   tcode();
   stroke();
   serial();
   websocket();
+  links();
   noise();
   printf(failures == 0 ? "all as it should be\n" : "%d failures\n", failures);
   return failures != 0;

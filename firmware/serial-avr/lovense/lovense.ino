@@ -24,5 +24,6 @@ void setup() {
 }
 
 void loop() {
+  wsdmWatchdog(true);
   gateway.loop();
 }

@@ -30,5 +30,6 @@ void setup() {
 }
 
 void loop() {
+  wsdmWatchdog(true);
   gateway.loop();
 }

@@ -13,6 +13,7 @@
 #include "WsdmSerial.h"
 #include "WsdmServo.h"
 #include "WsdmTcode.h"
+#include "WsdmWatchdog.h"
 #include "WsdmWebsocket.h"
 
 #endif

@@ -27,6 +27,8 @@ void WsdmLovense::begin(uint32_t) {
 }
 
 bool WsdmLovense::receive(char byte, uint32_t, WsdmReplies& replies) {
+  // Behind a PowerOff nothing counts.
+  if (_off) return false;
   if (byte == '\n') {
     // None has it: what came before it is noise, or the rest of one that was cut off.
     forget();

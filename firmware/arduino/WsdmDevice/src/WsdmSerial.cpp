@@ -1,21 +1,17 @@
 #include "WsdmSerial.h"
 
 #include "WsdmHandshake.h"
+#include "WsdmLimits.h"
 
-// What a board may ask for.
-static const uint16_t KEEPALIVE_MIN_MS = 20;
-static const uint16_t KEEPALIVE_MAX_MS = 60000;
-// A board that heard nothing for this many times its keepalive stops.
-static const uint8_t KEEPALIVES_UNTIL_STOP = 4;
 // Nothing but newlines for this long, and the board says hello once more.
 static const uint16_t HELLO_AGAIN_MS = 2000;
 
 void WsdmSerial::begin(const char* identifier, const char* address, uint16_t keepaliveMs) {
   _identifier = identifier;
   _address = address;
-  _keepaliveMs = keepaliveMs < KEEPALIVE_MIN_MS   ? KEEPALIVE_MIN_MS
-                 : keepaliveMs > KEEPALIVE_MAX_MS ? KEEPALIVE_MAX_MS
-                                                  : keepaliveMs;
+  _keepaliveMs = keepaliveMs < WSDM_KEEPALIVE_MIN_MS   ? WSDM_KEEPALIVE_MIN_MS
+                 : keepaliveMs > WSDM_KEEPALIVE_MAX_MS ? WSDM_KEEPALIVE_MAX_MS
+                                                       : keepaliveMs;
   const uint32_t now = millis();
   _heard = now;
   _protocol.begin(now);
@@ -40,10 +36,12 @@ void WsdmSerial::newline(uint32_t now) {
 }
 
 void WsdmSerial::loop() {
+  // Off is off, until somebody switches it on.
+  if (_protocol.poweredOff()) return;
   const uint32_t now = millis();
   // Before anything is read: what lies there must not hide that the sketch stood still. Noise is no sign of life, but
   // may begin with the end of a command; so whatever is on in silence is stopped.
-  const bool isSilent = now - _heard >= KEEPALIVES_UNTIL_STOP * static_cast<uint32_t>(_keepaliveMs);
+  const bool isSilent = now - _heard >= WSDM_KEEPALIVES_UNTIL_STOP * static_cast<uint32_t>(_keepaliveMs);
   if (isSilent && (_spokenTo || _protocol.isOn(now))) lost();
   // Not for ever: a gateway that floods must not keep the outputs from being moved on.
   for (uint8_t taken = 0; taken < 64 && _stream.available() > 0; taken++) {

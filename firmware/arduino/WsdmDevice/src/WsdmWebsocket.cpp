@@ -3,26 +3,14 @@
 #include <string.h>
 
 #include "WsdmHandshake.h"
+#include "WsdmLimits.h"
 #include "WsdmRandom.h"
 
-// Between two pings while an output is on.
-static const uint16_t PING_MS = 250;
-// While everything is off there is no hurry: only to find out that the other end is gone.
-static const uint16_t IDLE_PING_MS = 2500;
-// Silent for this long, the connection is given up. Wi-Fi has its pauses, and a new connection is dearer than waiting.
-static const uint16_t DEAD_MS = 6000;
-// From the TCP connection to the end of the upgrade.
-static const uint16_t UPGRADE_MS = 5000;
 // An answer to the upgrade has no more bytes than this.
 static const uint16_t UPGRADE_BYTES = 2048;
-// The pauses between two tries: doubled from the first to the longest, and each shortened at random by up to a half, so
-// that devices that lost the same gateway do not all return at once.
-static const uint16_t FIRST_PAUSE_MS = 500;
-static const uint16_t LONGEST_PAUSE_MS = 30000;
-// What was refused is refused again until somebody changes something.
-static const uint16_t REFUSED_PAUSE_MS = 5000;
-// A connection that lasted this long was a good one.
-static const uint16_t GOOD_MS = 5000;
+// What is written without proof that the other end takes it: a write that a connection has no room for waits, for seconds
+// or for ever, and loop() with it. What an ESP32 or an Ethernet shield has is more. Pings may exceed it by as much again.
+static const uint16_t UNPROVEN_BYTES = 1024;
 // A longer message is none that a device is sent.
 static const uint32_t MESSAGE_BYTES = 65536;
 
@@ -31,7 +19,7 @@ enum Opcode : uint8_t { CONTINUATION = 0, TEXT = 1, BINARY = 2, CLOSE = 8, PING 
 // Gathers what is printed: a Client makes a packet of every write.
 class Gathered : public Print {
  public:
-  explicit Gathered(Client& client) : _client(client) {}
+  Gathered(Client& client, bool& broken) : _client(client), _broken(broken) {}
 
   size_t write(uint8_t byte) override {
     _bytes[_length++] = byte;
@@ -40,17 +28,17 @@ class Gathered : public Print {
   }
   using Print::write;
 
-  bool pass() {
-    if (_length > 0 && _client.write(_bytes, _length) != _length) _failed = true;
+  void pass() {
+    if (_length > 0 && _client.write(_bytes, _length) != _length) _broken = true;
     _length = 0;
-    return !_failed;
   }
 
  private:
   Client& _client;
+  // Set where the connection did not take all of it.
+  bool& _broken;
   uint8_t _bytes[96];
   uint8_t _length = 0;
-  bool _failed = false;
 };
 
 // Says how long something is before it is sent.
@@ -98,14 +86,17 @@ void WsdmWebsocket::begin(const char* host, uint16_t port, const char* identifie
 void WsdmWebsocket::loop() {
   uint32_t now = millis();
   if (_state == WAITING && static_cast<int32_t>(now - _since) >= 0) connect(now);
+  // Before anything is read: what lies there must not hide that the sketch stood still for too long.
+  now = millis();
+  if (isUp()) keepWatch(now);
   // Not for ever: a gateway that floods must not keep the outputs from being moved on, and the watch from being kept.
-  for (uint8_t turn = 0; turn < 4 && _state != WAITING && _state != OFF && _client.available() > 0; turn++) {
+  for (uint8_t turn = 0; turn < 4 && isUp() && !_broken && _client.available() > 0; turn++) {
     uint8_t bytes[64];
     const int got = _client.read(bytes, sizeof(bytes));
     if (got <= 0) break;
     now = millis();
     _heard = now;
-    for (int i = 0; i < got && _state != WAITING && _state != OFF; i++) {
+    for (int i = 0; i < got && isUp(); i++) {
       if (_state == OPEN) {
         frameByte(bytes[i], now);
       } else {
@@ -113,9 +104,7 @@ void WsdmWebsocket::loop() {
       }
     }
   }
-  now = millis();
-  if (_state != WAITING && _state != OFF) keepWatch(now);
-  _protocol.tick(now);
+  _protocol.tick(millis());
 }
 
 void WsdmWebsocket::keepWatch(uint32_t now) {
@@ -127,28 +116,49 @@ void WsdmWebsocket::keepWatch(uint32_t now) {
   const bool gone = !_client.connected() && _client.available() <= 0;
   if (_state == REFUSED) {
     // The body says why, and ends with the connection.
-    if (gone || _answered >= sizeof(_buffer) - 1 || now - _since >= UPGRADE_MS) {
+    if (gone || _answered >= sizeof(_buffer) - 1 || now - _since >= WSDM_UPGRADE_MS) {
       _buffer[_length] = 0;
       end(WsdmReport::CLOSED, _status, _buffer, now);
     }
     return;
   }
   if (gone) return end(WsdmReport::LOST, 0, "the connection broke off", now);
+  if (_broken) return end(WsdmReport::LOST, 0, "the connection takes nothing", now);
   if (_state == UPGRADING) {
-    if (now - _since >= UPGRADE_MS) end(WsdmReport::LOST, 0, "no answer to the upgrade", now);
+    if (now - _since >= WSDM_UPGRADE_MS) end(WsdmReport::LOST, 0, "no answer to the upgrade", now);
     return;
   }
   const uint32_t silent = now - _heard;
   const bool on = _protocol.isOn(now);
-  if (on && silent >= _watchdogMs) {
-    _protocol.stop(now);
-    report(WsdmReport::WATCHDOG, silent, "nothing was heard, everything is stopped");
+  if (silent >= (on ? _watchdogMs : WSDM_GONE_MS)) {
+    if (on) {
+      _protocol.stop(now);
+      report(WsdmReport::WATCHDOG, silent, "nothing was heard, everything is stopped");
+    }
+    return end(WsdmReport::LOST, 0, "nothing was heard", now);
   }
-  if (silent >= DEAD_MS) return end(WsdmReport::LOST, 0, "nothing was heard", now);
-  if (now - _pinged >= (on ? PING_MS : IDLE_PING_MS)) {
-    _pinged = now;
-    if (!send(PING, nullptr, 0)) end(WsdmReport::LOST, 0, "the connection takes nothing", now);
+  // Before there is no room left for answers, it asks whether those that were written are taken.
+  const bool full = _asked == 0 && _unproven >= UNPROVEN_BYTES / 2;
+  if (full || now - _pinged >= (on ? WSDM_PING_MS : WSDM_GONE_MS / 2)) ping(now);
+}
+
+// With a number that its pong brings back: what was written up to there is taken then.
+void WsdmWebsocket::ping(uint32_t now) {
+  if (_unproven >= 2 * UNPROVEN_BYTES) return end(WsdmReport::LOST, 0, "the connection takes nothing", now);
+  _pinged = now;
+  _pingNumber++;
+  send(PING, &_pingNumber, 1);
+  if (_asked == 0) {
+    _asked = _unproven;
+    _askedNumber = _pingNumber;
   }
+}
+
+void WsdmWebsocket::pong() {
+  if (_asked == 0 || _length != 1 || static_cast<uint8_t>(_buffer[0]) != _askedNumber) return;
+  _unproven -= _asked;
+  _asked = 0;
+  _isFull = false;
 }
 
 void WsdmWebsocket::connect(uint32_t now) {
@@ -156,6 +166,9 @@ void WsdmWebsocket::connect(uint32_t now) {
   _status = 0;
   _answered = 0;
   _accepted = false;
+  _broken = false;
+  _unproven = _asked = 0;
+  _isFull = false;
   _part = OPCODE;
   _inMessage = false;
   if (!_client.connect(_host, _port)) return end(WsdmReport::LOST, 0, "nothing answers at this address", now);
@@ -173,7 +186,7 @@ void WsdmWebsocket::request() {
   char text[WSDM_KEY_TEXT];
   wsdmBase64(key, sizeof(key), text);
   wsdmAccept(text, _accept);
-  Gathered out(_client);
+  Gathered out(_client, _broken);
   out.print(F("GET /"));
   if (_token) {
     out.print(F("?token="));
@@ -248,7 +261,7 @@ void WsdmWebsocket::opened(uint32_t now) {
 void WsdmWebsocket::sendHandshake() {
   Counted counted;
   wsdmPrintHandshake(counted, _identifier, _address, 0);
-  Gathered out(_client);
+  Gathered out(_client, _broken);
   out.write(static_cast<uint8_t>(0x80 | TEXT));
   if (counted.count < 126) {
     out.write(static_cast<uint8_t>(0x80 | counted.count));
@@ -263,7 +276,7 @@ void WsdmWebsocket::sendHandshake() {
 }
 
 // Frames of up to 125 bytes, in one write.
-bool WsdmWebsocket::send(uint8_t opcode, const uint8_t* bytes, uint8_t length) {
+void WsdmWebsocket::send(uint8_t opcode, const uint8_t* bytes, uint8_t length) {
   uint8_t frame[6 + 125];
   const uint32_t mask = wsdmRandom();
   frame[0] = 0x80 | opcode;
@@ -271,12 +284,19 @@ bool WsdmWebsocket::send(uint8_t opcode, const uint8_t* bytes, uint8_t length) {
   memcpy(frame + 2, &mask, 4);
   for (uint8_t i = 0; i < length; i++) frame[6 + i] = bytes[i] ^ frame[2 + (i & 3)];
   const size_t size = 6 + length;
-  return _client.write(frame, size) == size;
+  _unproven += size;
+  if (_client.write(frame, size) != size) _broken = true;
 }
 
-void WsdmWebsocket::reply(const char* bytes, size_t length) {
-  if (_state == OPEN) send(BINARY, reinterpret_cast<const uint8_t*>(bytes), length);
+// Sends an answer where there is room for one that nobody takes.
+void WsdmWebsocket::answer(uint8_t opcode, const char* bytes, uint8_t length) {
+  if (_state != OPEN || _broken) return;
+  if (_unproven + 6 + length <= UNPROVEN_BYTES) return send(opcode, reinterpret_cast<const uint8_t*>(bytes), length);
+  if (!_isFull) report(WsdmReport::ANSWER_DROPPED, 0, "the gateway takes no more");
+  _isFull = true;
 }
+
+void WsdmWebsocket::reply(const char* bytes, size_t length) { answer(BINARY, bytes, length); }
 
 void WsdmWebsocket::frameByte(uint8_t byte, uint32_t now) {
   switch (_part) {
@@ -326,7 +346,8 @@ void WsdmWebsocket::frameByte(uint8_t byte, uint32_t now) {
 void WsdmWebsocket::frameOver(uint32_t now) {
   _part = OPCODE;
   if (_opcode == CLOSE) return closeFrame(now);
-  if (_opcode == PING) send(PONG, reinterpret_cast<const uint8_t*>(_buffer), _length);
+  if (_opcode == PING) answer(PONG, _buffer, _length);
+  if (_opcode == PONG) pong();
   if (_opcode < CLOSE) _inMessage = !_final;
 }
 
@@ -349,15 +370,15 @@ void WsdmWebsocket::fail(uint16_t code, const char* reason, uint32_t now) {
 // Every way out: outputs first, then the connection, then the pause before the next.
 void WsdmWebsocket::end(WsdmReport what, uint16_t code, const char* reason, uint32_t now) {
   _protocol.stop(now);
-  if (_state == OPEN && now - _since >= GOOD_MS) _pauseMs = 0;
+  if (_state == OPEN && now - _since >= WSDM_LASTED_MS) _pauseMs = 0;
   _client.stop();
   _state = what == WsdmReport::POWERED_OFF ? OFF : WAITING;
-  _pauseMs = _pauseMs == 0 ? FIRST_PAUSE_MS : _pauseMs < LONGEST_PAUSE_MS / 2 ? _pauseMs * 2 : LONGEST_PAUSE_MS;
-  // 1001 and 1005 are no refusals: the gateway stops, or says nothing.
-  const bool refused = what == WsdmReport::CLOSED && code != 1001 && code != 1005;
-  if (refused && _pauseMs < REFUSED_PAUSE_MS) _pauseMs = REFUSED_PAUSE_MS;
-  now = millis();
-  _since = now + _pauseMs / 2 + wsdmRandom() % (_pauseMs / 2);
+  _pauseMs = _pauseMs == 0 ? WSDM_RETRY_MS : _pauseMs < WSDM_RETRY_CAP_MS / 2 ? _pauseMs * 2 : WSDM_RETRY_CAP_MS;
+  uint16_t pause = _pauseMs / 2 + wsdmRandom() % (_pauseMs / 2 + 1);
+  // A code below 600 is an HTTP status.
+  const bool refused = what == WsdmReport::CLOSED && (code < 600 || wsdmIsRefusal(code));
+  if (refused && pause < WSDM_REFUSED_MS) pause = WSDM_REFUSED_MS;
+  _since = millis() + pause;
   report(what, code, reason);
 }
 
@@ -378,6 +399,9 @@ void wsdmPrintReport(Print& out, WsdmReport report, uint16_t code, const char* r
       out.print(F("watchdog: "));
       out.print(code);
       out.print(F(" ms: "));
+      break;
+    case WsdmReport::ANSWER_DROPPED:
+      out.print(F("an answer was dropped: "));
       break;
     case WsdmReport::POWERED_OFF:
       out.print(F("off: "));

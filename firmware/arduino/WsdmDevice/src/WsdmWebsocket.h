@@ -10,6 +10,7 @@
 #include <Client.h>
 
 #include "WsdmAccept.h"
+#include "WsdmLimits.h"
 #include "WsdmProtocol.h"
 
 enum class WsdmReport : uint8_t {
@@ -20,10 +21,12 @@ enum class WsdmReport : uint8_t {
   // The connection broke, or could not be made; `reason` says how.
   LOST,
   // Nothing was heard for the watchdog's time while an output was on: everything was stopped. `code` says for how many
-  // milliseconds. The connection is kept.
+  // milliseconds. What the gateway thinks of the device is no longer true, so the connection is lost next.
   WATCHDOG,
   // It was told to turn itself off, and does not connect again.
   POWERED_OFF,
+  // The gateway does not take what it asked for, and an answer was dropped; said once until it does.
+  ANSWER_DROPPED,
 };
 
 typedef void (*WsdmReportHandler)(WsdmReport report, uint16_t code, const char* reason);
@@ -58,8 +61,12 @@ class WsdmWebsocket final : private WsdmReplies {
   void frameByte(uint8_t byte, uint32_t now);
   void frameOver(uint32_t now);
   void closeFrame(uint32_t now);
+  bool isUp() const { return _state != WAITING && _state != OFF; }
   void keepWatch(uint32_t now);
-  bool send(uint8_t opcode, const uint8_t* bytes, uint8_t length);
+  void ping(uint32_t now);
+  void pong();
+  void answer(uint8_t opcode, const char* bytes, uint8_t length);
+  void send(uint8_t opcode, const uint8_t* bytes, uint8_t length);
   void sendHandshake();
   void fail(uint16_t code, const char* reason, uint32_t now);
   void end(WsdmReport report, uint16_t code, const char* reason, uint32_t now);
@@ -81,8 +88,16 @@ class WsdmWebsocket final : private WsdmReplies {
   uint32_t _since = 0;
   uint32_t _heard = 0;
   uint32_t _pinged = 0;
-  uint16_t _watchdogMs = 1000;
+  uint16_t _watchdogMs = WSDM_WATCHDOG_MS;
   uint16_t _pauseMs = 0;
+
+  // The connection did not take all of a write.
+  bool _broken = false;
+  // Bytes written that may lie in the connection, and how many of them a pong will take away. Of 0 none is awaited.
+  uint16_t _unproven = 0, _asked = 0;
+  uint8_t _pingNumber = 0, _askedNumber = 0;
+  // An answer was dropped since the last pong.
+  bool _isFull = false;
 
   // The line of an answer, or the payload of a control frame: there is never more of either at once.
   char _buffer[126];

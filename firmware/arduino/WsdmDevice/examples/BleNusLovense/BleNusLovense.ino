@@ -97,11 +97,13 @@ WsdmLovense vibrator(motors);
 WsdmSerial gateway(nus, vibrator);
 
 void setup() {
-  nus.begin();
+  // First of all, so that the motor is off while the radio starts.
   gateway.begin("LVSDevice");
+  nus.begin();
 }
 
 void loop() {
+  wsdmWatchdog(true);
   if (nus.hasGone()) gateway.lost();
   gateway.loop();
   nus.flush();

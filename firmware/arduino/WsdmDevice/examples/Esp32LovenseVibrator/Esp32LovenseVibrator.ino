@@ -33,6 +33,9 @@ void report(WsdmReport what, uint16_t code, const char* reason) {
 }
 
 void setup() {
+  // First of all, so that the outputs are off while the radio starts; it connects in loop().
+  gateway.onReport(report);
+  gateway.begin(GATEWAY_HOST, GATEWAY_PORT, IDENTIFIER, address, GATEWAY_TOKEN);
   Serial.begin(115200);
   WiFi.mode(WIFI_STA);
   // Dozing between beacons costs up to 300 ms a command.
@@ -41,10 +44,10 @@ void setup() {
   uint8_t mac[6];
   WiFi.macAddress(mac);
   snprintf(address, sizeof(address), "%02X%02X%02X%02X%02X%02X", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
-  gateway.onReport(report);
-  gateway.begin(GATEWAY_HOST, GATEWAY_PORT, IDENTIFIER, address, GATEWAY_TOKEN);
 }
 
 void loop() {
+  // Outputs are on only then; to look a name up may take longer than the watchdog waits.
+  wsdmWatchdog(gateway.isConnected());
   gateway.loop();
 }

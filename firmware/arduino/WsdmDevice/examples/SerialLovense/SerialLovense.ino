@@ -23,6 +23,7 @@ void setup() {
 }
 
 void loop() {
+  wsdmWatchdog(true);
   static unsigned long measured = 0;
   if (millis() - measured >= 1000) {
     measured = millis();

@@ -28,5 +28,6 @@ void setup() {
 }
 
 void loop() {
+  wsdmWatchdog(true);
   gateway.loop();
 }
