@@ -1,4 +1,4 @@
-//! A program of `firmware/arduino-build` in a process of its own, and what it prints of its pins.
+//! A program of the firmware's builds in a process of its own, and what it prints of its pins.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -8,16 +8,16 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::common::within;
 
-/// Where `firmware/arduino-build` put a program.
+/// Where `firmware/build` and `firmware/arduino-build` put a program.
 pub fn built(name: &str) -> PathBuf {
     let folder = std::env::var_os("WSDM_TEST_FIRMWARE").expect(
-        "WSDM_TEST_FIRMWARE names no folder of firmware. Run ./test; or firmware/arduino-build, and then\n  \
-         WSDM_TEST_FIRMWARE=$PWD/target/firmware cargo test --test firmware_arduino",
+        "WSDM_TEST_FIRMWARE names no folder of firmware. Run ./test --test firmware --test firmware_arduino, which builds \
+         it; or leave the firmware out with WSDM_SKIP_FIRMWARE=1 ./test",
     );
     let program = Path::new(&folder).join(name);
     assert!(
         program.exists(),
-        "{} is missing: run firmware/arduino-build",
+        "{} is missing: run ./test --test firmware --test firmware_arduino, which builds it",
         program.display()
     );
     program

@@ -98,10 +98,26 @@ async fn run<D: Device>(
     let mut device = device(Pins(clock));
     let ended = tokio::select! {
         ended = obey(arguments, identifier, delimiter, clock, &mut device) => ended,
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        () = told_to_end() => Ok(()),
     };
     device.stop(clock.now());
     ended
+}
+
+/// Ctrl-C, or a polite kill.
+async fn told_to_end() {
+    #[cfg(unix)]
+    if let Ok(mut term) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = term.recv() => {}
+        }
+        return;
+    }
+    // Where the system gives no signals, nothing ends it in order.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
 }
 
 async fn obey<D: Device>(
