@@ -10,6 +10,8 @@ WsdmSerial gateway(Serial, vibrator);
 void setup() {
   Serial.begin(115200);
   gateway.begin("LVSDevice");
+  // As setups do that have something to wait for.
+  delay(100);
 }
 
 void loop() {
