@@ -185,9 +185,12 @@ pub async fn settle<P: AsyncRead + Unpin>(
             noise.clear();
         }
     }
-    // Without its beginning the rest would be taken for a frame.
-    if Hello::may_begin(&noise) {
-        read.unsplit(noise);
+    // Without its beginning the rest would be taken for a frame. As everywhere, noise may stand before it.
+    if let Some(start) = noise.iter().rposition(|b| *b == b'{') {
+        let begun = noise.split_off(start);
+        if Hello::may_begin(&begun) {
+            read.unsplit(begun);
+        }
     }
     Ok(hello)
 }
@@ -271,6 +274,8 @@ mod tests {
             (format!("ets Jun 8{line}load:0x3fff"), true, ""),
             (format!("ready\n{}", &line[..20]), false, &line[..20]),
             (format!("{line}{}", &line[..2]), true, &line[..2]),
+            (format!("load:0x3fff{}", &line[..20]), false, &line[..20]),
+            ("ready {x".to_owned(), false, ""),
         ] {
             board.write_all(said.as_bytes()).await.unwrap();
             let mut read = BytesMut::new();

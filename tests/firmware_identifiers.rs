@@ -64,6 +64,7 @@ const FIRMWARE: &[(&str, &str, &[&str])] = &[
     ),
     ("serial-avr/lovense/lovense.ino", "gateway.begin(\"", &[LOVENSE]),
     ("serial-avr/tcode/tcode.ino", "gateway.begin(\"", &[TCODE]),
+    ("simavr/hang/hang.ino", "gateway.begin(\"", &[LOVENSE]),
 ];
 
 /// Tests of the firmware, which talk to stand-ins: what they call themselves nobody has to know.

@@ -121,7 +121,7 @@ static void tcode() {
       {"l0000\n", 0},    {"L0999\r\n", 9990}, {"L01234567899999\n", 1234}, {"L00 L0999\n", 9990},
       {"L0999", 5000},   {"L0\n", 5000},     {"L\n", 5000},           {"X05\n", 5000},
       {"L09x\n", 5000},  {"L09I\n", 5000},   {"L09Ix\n", 5000},       {"L09S-1\n", 5000},
-      {"L09I9999999999\n", 5000}, {"L1999\n", 5000}, {"L0999 DSTOP\n", 5000}, {"L09 \x1b[2J\n", 9000},
+      {"L09I9999999999\n", 5000}, {"L1999\n", 5000}, {"L0999 DSTOP\n", 5000}, {"L09 \x1b[2J\n", 5000},
   };
   for (const auto& c : magnitudes) {
     Machine machine;
@@ -180,7 +180,7 @@ static void tcode() {
     say(m.device, "L00\n", 0);
     expect("softly at first", m.at(500, m.stroke), 2500);
     m.at(1999, m.stroke);
-    say(m.device, "L09999 R09999 V09\n", 1999);
+    say(m.device, "L09999 V09\n", 1999);
     expect("softly still", m.at(2099, m.stroke), 499);
     expect("a vibration need not be", m.at(2100, m.vibe), 9000);
     m.at(2200, m.stroke);
@@ -226,13 +226,20 @@ static void stroke() {
   }
   {
     Level place;
-    WsdmAxis axes[] = {{"L0", place}};
+    Level other;
+    WsdmAxis axes[] = {{"L0", place}, {"R0", other, 0, WSDM_FULL, 0}};
     WsdmTcode device(axes);
     device.begin(0);
     say(device, "L05\n", 0);
     for (uint32_t now = 1; now <= 3000; now++) device.tick(now);
-    say(device, "L00\n", 3000);
-    for (uint32_t now = 3000; now <= 3100; now++) device.tick(now);
+    say(device, "R00\n", 3000);
+    device.tick(3010);
+    expect("softly at first, each of them", other.level, 4950);
+    device.tick(3000);
+    for (uint32_t now = 3011; now <= 6000; now++) device.tick(now);
+    say(device, "L05\n", 6000);
+    say(device, "L00\n", 6000);
+    for (uint32_t now = 6000; now <= 6100; now++) device.tick(now);
     expect("two ranges a second at most, where nothing else is said", place.level, 3000);
   }
   {
@@ -566,6 +573,19 @@ static void links() {
     expect("nothing to say", reported, "");
   }
   {
+    // One that answers only the last of several pings, as it may.
+    Running r;
+    for (int i = 0; i < 100; i++) {
+      r.run(600);
+      const std::string said = r.client.frames();
+      const size_t ping = said.rfind("9:");
+      if (ping == std::string::npos) break;
+      r.client.in += frame(2, "Vibrate:20;") + frame(10, said.substr(ping + 2, 1));
+      r.run(100);
+    }
+    expect("is no reason to stop", reported + r.edge.levels(), "10000 10000");
+  }
+  {
     // A pong that nobody asked for proves nothing.
     Running r;
     for (int i = 0; i < 400; i++) r.client.in += frame(2, "Battery;") + frame(10, "?");
@@ -686,6 +706,28 @@ static void serial() {
     w.hear("Vibrate:20;");
     for (int i = 0; i < 20; i++) expect("what it does not know", w.hear("GetWeather;", 150), "ERR;");
     expect("is a sign of life", w.edge.levels(), "10000 10000");
+  }
+  {
+    // Configured by its owner: nobody asked for its hello line before.
+    Wired w;
+    w.hear("DeviceType;");
+    expect("hello again, though nothing was on", w.hear("", 801).substr(0, 13), "{\"identifier\"");
+  }
+  {
+    Wire wire;
+    Level vibe;
+    WsdmAxis axes[] = {{"V0", vibe}};
+    WsdmTcode device(axes);
+    WsdmSerial gateway(wire, device);
+    hostClock(1000);
+    gateway.begin("TCodeDevice");
+    for (int i = 0; i < 20; i++) {
+      wire.in += "V09 \xff\n\n";
+      gateway.loop();
+      hostClock(millis() + 400);
+    }
+    expect("a line with noise in it is not obeyed", vibe.level, 0);
+    hostClock();
   }
   {
     Wired w;

@@ -183,14 +183,19 @@ impl<O: Outputs> State<'_, O> {
         let passed = now.saturating_sub(self.moved).min(STEP_MAX_MS);
         self.moved = self.moved.max(now);
         self.motion += passed;
-        let soft = match self.soft {
-            SoftStart::Until(until) if self.moved >= until => 0,
-            SoftStart::Armed | SoftStart::Until(_) => self.settings.soft_speed,
-        };
+        let soft = self.soft_speed();
         for axis in &mut self.axes {
             axis.advance(self.motion, passed, soft);
         }
         self.show();
+    }
+
+    /// How fast places may be because of the soft start; 0 is no limit.
+    fn soft_speed(&self) -> u32 {
+        match self.soft {
+            SoftStart::Until(until) if self.moved >= until => 0,
+            SoftStart::Armed | SoftStart::Until(_) => self.settings.soft_speed,
+        }
     }
 
     /// Places stay where they are, everything else goes to 0.
@@ -254,13 +259,20 @@ impl<O: Outputs> State<'_, O> {
                 }
             }
         }
-        if matches!(self.soft, SoftStart::Armed) && moves.iter().any(|(channel, ..)| channel.is_position()) {
+        let places = moves.iter().filter(|(channel, ..)| channel.is_position());
+        // The first move of each is soft, however late it comes.
+        let first = places.clone().any(|(channel, ..)| {
+            self.axes
+                .iter()
+                .any(|a| a.channel() == *channel && !a.is_placed())
+        });
+        if first || (matches!(self.soft, SoftStart::Armed) && places.clone().next().is_some()) {
             self.soft = SoftStart::Until(self.moved + self.settings.soft_start_ms);
         }
-        let motion = self.motion;
+        let (motion, soft) = (self.motion, self.soft_speed());
         for (channel, to, pace) in moves {
             if let Some(axis) = self.axis(channel) {
-                axis.go(to, pace, motion);
+                axis.go(to, pace, motion, soft);
             }
         }
         // What is at once is so before the next line.

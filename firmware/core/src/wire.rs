@@ -162,7 +162,8 @@ where
         self.hello(line, out);
         let mut bytes = [0; 64];
         loop {
-            // A gateway that takes no bytes costs answers, never a stop: what does not fit is dropped.
+            // A gateway that takes no bytes costs answers, and after the watchdog's time the outputs: nothing that it sends is
+            // read before it takes what waits. What does not fit is dropped.
             if out.dropped {
                 out.dropped = false;
                 (self.report)(self.clock.now(), &Report::AnswerDropped);

@@ -97,6 +97,10 @@ bool WsdmTcode::receive(char byte, uint32_t now, WsdmReplies& replies) {
     _tooLong = false;
     if (byte != '\n') return false;
     const bool isText = _inLine && !_noise;
+    if (_noise) {
+      // Whoever wrote it, it is not what was written.
+      for (uint8_t i = 0; i < _count; i++) _axes[i]._pace = WsdmAxis::NOTHING;
+    }
     go(now);
     _inLine = false;
     _noise = false;
@@ -226,6 +230,8 @@ void WsdmTcode::go(uint32_t now) {
     WsdmAxis& axis = _axes[i];
     if (axis._pace == WsdmAxis::NOTHING) continue;
     if (axis.isPosition()) {
+      // The first move of each is soft, however late it comes.
+      if (!axis._isPlaced) _soft = ARMED;
       if (_soft == ARMED) {
         _soft = RUNNING;
         _softSince = now;

@@ -133,7 +133,7 @@ void WsdmWebsocket::keepWatch(uint32_t now) {
   if (silent >= (on ? _watchdogMs : WSDM_GONE_MS)) {
     if (on) {
       _protocol.stop(now);
-      report(WsdmReport::WATCHDOG, silent, "nothing was heard, everything is stopped");
+      report(WsdmReport::WATCHDOG, silent < 0xFFFF ? silent : 0xFFFF, "nothing was heard, everything is stopped");
     }
     return end(WsdmReport::LOST, 0, "nothing was heard", now);
   }
@@ -155,7 +155,10 @@ void WsdmWebsocket::ping(uint32_t now) {
 }
 
 void WsdmWebsocket::pong() {
-  if (_asked == 0 || _length != 1 || static_cast<uint8_t>(_buffer[0]) != _askedNumber) return;
+  // Of several pings it may answer the last alone (RFC 6455, section 5.5.3).
+  const uint8_t behind = static_cast<uint8_t>(_buffer[0]) - _askedNumber;
+  const uint8_t asked = _pingNumber - _askedNumber;
+  if (_asked == 0 || _length != 1 || behind > asked) return;
   _unproven -= _asked;
   _asked = 0;
   _isFull = false;

@@ -88,8 +88,14 @@ impl Axis {
         )
     }
 
-    /// Sends it somewhere, from where it is. `motion` is the time of motion, as everywhere here.
-    pub(super) fn go(&mut self, to: Level, pace: Pace, motion: u64) {
+    /// Whether it was sent somewhere before, or needs nobody to send it.
+    pub(super) fn is_placed(&self) -> bool {
+        self.is_placed
+    }
+
+    /// Sends it somewhere, from where it is, no faster than `soft` allows; 0 is no limit. `motion` is the time of motion, as
+    /// everywhere here.
+    pub(super) fn go(&mut self, to: Level, pace: Pace, motion: u64, soft: u32) {
         self.is_placed = true;
         self.from = self.at;
         self.to = to;
@@ -99,10 +105,15 @@ impl Axis {
             Pace::Within(ms) => u64::from(ms),
             Pace::Speed(hundredths) => {
                 let way = u64::from(to.0.abs_diff(self.at.0));
-                // way / 65535 of the range, at hundredths / 100 of it a second.
-                way * PER_STEP / (u64::from(u16::MAX) * u64::from(hundredths).max(1))
+                time_for(way, hundredths.max(1))
             }
         };
+        if soft > 0 && self.channel().is_position() {
+            // The line itself is slow: one that ran ahead would be caught up with in a leap when the soft start ends.
+            self.takes = self
+                .takes
+                .max(time_for(u64::from(to.0.abs_diff(self.at.0)), soft));
+        }
     }
 
     /// Moves it to where it belongs, `passed` milliseconds after it was moved last, and no faster than it and `soft`
@@ -156,4 +167,9 @@ impl Axis {
         let way = (to - from) * passed.cast_signed() / self.takes.cast_signed();
         Level(u16::try_from(from + way).unwrap_or(self.to.0))
     }
+}
+
+/// The milliseconds for a way at a speed that is not 0: `way` / 65535 of the range, at `hundredths` / 100 of it a second.
+fn time_for(way: u64, hundredths: u32) -> u64 {
+    way * PER_STEP / (u64::from(u16::MAX) * u64::from(hundredths))
 }

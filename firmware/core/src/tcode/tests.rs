@@ -171,6 +171,38 @@ fn the_start_is_soft_whenever_it_comes() {
     assert_eq!(pins.at("L0"), 749);
 }
 
+#[test]
+fn the_first_move_of_each_place_is_soft() {
+    let pins = Pins::default();
+    let mut d = Tcode::new(&TcodeSettings::DEFAULT, &pins);
+    say(&mut d, 0, "L05\n");
+    run(&mut d, 0, 3_000);
+    say(&mut d, 3_000, "R00\n");
+    run(&mut d, 3_000, 3_100);
+    assert_eq!(pins.at("R0"), 450);
+}
+
+#[test]
+fn no_place_leaps_when_the_soft_start_ends() {
+    let pins = Pins::default();
+    let settings = TcodeSettings {
+        soft_start_ms: 2_000,
+        ..FREE
+    };
+    let mut d = Tcode::new(&settings, &pins);
+    say(&mut d, 0, "L09999I500\n");
+    run(&mut d, 0, 1_000);
+    say(&mut d, 1_000, "L00I500\n");
+    let mut at = i64::from(pins.at("L0"));
+    for now in (1_000..4_000).step_by(10) {
+        d.tick(now);
+        let new = i64::from(pins.at("L0"));
+        assert!((new - at).abs() <= 6, "{at} to {new} at {now} ms");
+        at = new;
+    }
+    assert_eq!(at, 0);
+}
+
 /// Nobody knows where a machine stands when it is switched on, nor what is in its way.
 #[test]
 fn a_place_is_not_sent_anywhere_before_it_is_told() {
