@@ -4,7 +4,7 @@
 //! that a chip's binary calls.
 //!
 //! ```text
-//!   flash ─> settings ─> pins low ─> console, LED, hardware watchdog ─> link: Wi-Fi or BLE ─> core ─> PWM
+//!   pins low ─> flash ─> settings ─> pins low ─> console, LED, hardware watchdog ─> link: Wi-Fi or BLE ─> core ─> PWM
 //! ```
 #![no_std]
 
@@ -38,8 +38,8 @@ use esp_println::println;
 use heapless::{String, Vec};
 use static_cell::StaticCell;
 use wsdm_device::{
-    AxisSettings, Clock, Device, EmbassyClock, Ended, Kind, Lovense, LovenseSettings, Motors, Report, Tcode,
-    TcodeSettings,
+    AxisSettings, Channel, Clock, Device, EmbassyClock, Ended, Kind, Lovense, LovenseSettings, Motors,
+    Report, Tcode, TcodeSettings,
 };
 use wsdm_device_board::{Console, Language, OUTPUTS_MAX, Settings, Status};
 
@@ -59,8 +59,9 @@ type Shared = &'static RefCell<Status>;
 pub async fn run(spawner: Spawner) -> ! {
     let peripherals = esp_hal::init(esp_hal::Config::default().with_cpu_clock(CpuClock::max()));
     let built_in = built_in::settings();
+    // Before anything takes its time or fails. Until here the pins float, as from the moment the power came.
+    pins::hold_low(built_in.settings.outputs());
     let found = flash::open(peripherals.FLASH, &built_in.settings);
-    // Before anything takes its time. Until here the pins float, as from the moment the power came.
     pins::hold_low(found.settings.outputs());
     chip::reset_on_brown_out();
     println!(
@@ -106,10 +107,22 @@ pub async fn run(spawner: Spawner) -> ! {
     };
     match settings.language() {
         Language::Lovense => {
+            let second = Channel::new(Kind::Vibrate, 1);
+            for unused in settings
+                .outputs()
+                .iter()
+                .filter(|output| output.channel != second && output.channel != Channel::new(Kind::Vibrate, 0))
+            {
+                println!(
+                    "{} on pin {} moves nothing: a lovense device has V0 and V1",
+                    unused.channel, unused.pin
+                );
+            }
             let lovense = LovenseSettings {
-                motors: match settings.outputs().count(Kind::Vibrate) {
-                    0 | 1 => Motors::One,
-                    _ => Motors::Two,
+                motors: if settings.outputs().iter().any(|output| output.channel == second) {
+                    Motors::Two
+                } else {
+                    Motors::One
                 },
                 address,
                 // Nothing here measures one.

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use esp_hal::gpio::{self, AnyPin, DriveMode, OutputConfig};
+use esp_hal::gpio::{self, AnyPin, DriveMode, InputConfig, OutputConfig};
 use esp_hal::ledc::channel::{self, ChannelHW as _, ChannelIFace as _};
 use esp_hal::ledc::timer::{self, TimerIFace as _};
 use esp_hal::ledc::{LSGlobalClkSource, Ledc, LowSpeed};
@@ -26,17 +26,26 @@ unsafe fn pin(number: u8) -> AnyPin<'static> {
     unsafe { AnyPin::steal(number) }
 }
 
-/// Drives every output's pin low, and remembers which these are.
+/// Drives every output's pin low, and remembers which these are. Those that it remembered before and are no outputs now
+/// are let go.
 pub fn hold_low(outputs: &Outputs) {
+    let before = PINS.load(Ordering::SeqCst);
     PINS.store(outputs.mask(), Ordering::SeqCst);
     all_low();
+    for number in numbers(before & !outputs.mask()) {
+        // SAFETY: as in `all_low`.
+        let _ = gpio::Input::new(unsafe { pin(number) }, InputConfig::default());
+    }
+}
+
+fn numbers(mask: u32) -> impl Iterator<Item = u8> {
+    (0..32_u8).filter(move |number| mask & (1 << number) != 0)
 }
 
 /// Takes every output's pin from whatever drives it, and drives it low. For when all else fails: a motor's transistor
 /// closes, a servo gets no pulses and goes limp.
 pub fn all_low() {
-    let pins = PINS.load(Ordering::SeqCst);
-    for number in (0..32_u8).filter(|number| pins & (1 << number) != 0) {
+    for number in numbers(PINS.load(Ordering::SeqCst)) {
         // SAFETY: the settings took this number, so the chip has it; and its driver is being overruled.
         let pin = unsafe { pin(number) };
         // It stays as it is when this is dropped.
