@@ -177,7 +177,7 @@ where
                     Some(Ok(written)) => out.written(written),
                     Some(Err(e)) => return Err(e.kind()),
                     None => {
-                        out.clear();
+                        out.keep_first(self.settings.delimiter);
                         self.hello(line, out);
                     }
                 }
@@ -338,8 +338,10 @@ impl Answers<'_> {
         self.len -= written;
     }
 
-    fn clear(&mut self) {
-        self.len = 0;
+    /// Forgets all but the first answer, of which a part may be written: what comes behind must not be its end.
+    fn keep_first(&mut self, delimiter: u8) {
+        let end = self.bytes().iter().position(|b| *b == delimiter);
+        self.len = end.map_or(0, |end| end + 1);
     }
 }
 
