@@ -23,7 +23,7 @@ use common::process::Process;
 use common::reference::Reference;
 use common::{client, listed, vibrate, wait_until, within};
 use forwarder::Forwarder;
-use program::{Program, built};
+use program::{Program, addr, bridge, built};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -142,18 +142,6 @@ impl Running {
         );
         assert!((WATCHDOG_MS..WATCHDOG_MS + LATE_MS).contains(&ms), "{ms} ms");
     }
-}
-
-fn addr(url: &str) -> SocketAddr {
-    url.trim_start_matches("ws://").parse().unwrap()
-}
-
-/// A gateway that is told the port and nothing else: who is there the board says.
-async fn bridge(home: &Path, port: &Path) -> Process {
-    let file = home.join("gateway.toml");
-    let entry = format!("[[serial]]\nport = {:?}\n", port.to_str().unwrap());
-    std::fs::write(&file, entry).unwrap();
-    Process::start(home, &["--config", file.to_str().unwrap()]).await
 }
 
 async fn driven(client: &ButtplugClient, board: &mut Running) {

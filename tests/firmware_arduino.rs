@@ -13,7 +13,7 @@ mod forwarder;
 mod program;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use buttplug_client::ButtplugClient;
@@ -22,7 +22,7 @@ use common::process::Process;
 use common::reference::Reference;
 use common::{client, listed, vibrate, within};
 use forwarder::Forwarder;
-use program::{Program, built};
+use program::{Program, addr, bridge, built};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
@@ -37,17 +37,6 @@ const LATE_MS: u64 = 2_000;
 /// Longer than any watchdog.
 const STEADY: Duration = Duration::from_millis(2_000);
 
-/// A gateway that is told the port and nothing else: who is there the board says.
-async fn bridge(home: &Path, port: &Path) -> Process {
-    let file = home.join("gateway.toml");
-    std::fs::write(
-        &file,
-        format!("[[serial]]\nport = {:?}\n", port.to_str().unwrap()),
-    )
-    .unwrap();
-    Process::start(home, &["--config", file.to_str().unwrap()]).await
-}
-
 /// An ESP32's sketch on this machine, as this identifier, connecting to this address.
 fn board(sketch: &str, identifier: &str, gateway: SocketAddr, token: Option<&str>) -> Program {
     let mut command = Command::new(built(&format!("host/{sketch}")));
@@ -60,10 +49,6 @@ fn board(sketch: &str, identifier: &str, gateway: SocketAddr, token: Option<&str
         command.env("WSDM_HOST_TOKEN", token);
     }
     Program::start(&mut command)
-}
-
-fn addr(url: &str) -> SocketAddr {
-    url.trim_start_matches("ws://").parse().unwrap()
 }
 
 async fn go_to(client: &ButtplugClient, position: f64, ms: u32) {

@@ -119,10 +119,7 @@ async fn a_board_that_is_pulled_out_mid_frame_leaves_and_comes_back_as_the_same_
 async fn a_client_that_goes_has_its_board_stopped() {
     let folder = TempDir::new().unwrap();
     let mut board = Board::plug(&folder.path().join("tty"));
-    let gateway = bridging(&board.port, &format!("{LOVENSE}\non_close = \"PowerOff;\"")).await;
-    let driver = client(&gateway.clients(), "driver").await;
-    board.be_lovense("AABBCCDDEEFF").await;
-    listed(&driver, 1).await;
+    let (gateway, driver) = driven_lovense(&mut board, &format!("{LOVENSE}\non_close = \"PowerOff;\"")).await;
     vibrate(&driver, 1.0).await;
     board.expect("Vibrate:20;").await;
     within("a goodbye", driver.disconnect()).await.unwrap();
@@ -346,6 +343,15 @@ async fn a_watchdog_is_fed_while_somebody_has_control_and_not_after() {
     gateway.stop().await;
 }
 
+/// A gateway whose entry for the board has these keys, and a client that sees the board.
+async fn driven_lovense(board: &mut Board, keys: &str) -> (Running, ButtplugClient) {
+    let gateway = bridging(&board.port, keys).await;
+    let driver = client(&gateway.clients(), "driver").await;
+    board.be_lovense("AABBCCDDEEFF").await;
+    listed(&driver, 1).await;
+    (gateway, driver)
+}
+
 /// A steady vibration is silence on the wire but for the signs of life.
 async fn vibrates_steadily_and_is_fed(board: &mut Board, driver: &ButtplugClient) {
     vibrate(driver, 1.0).await;
@@ -359,10 +365,7 @@ async fn vibrates_steadily_and_is_fed(board: &mut Board, driver: &ButtplugClient
 async fn a_configured_board_is_fed_as_configured() {
     let folder = TempDir::new().unwrap();
     let mut board = Board::plug(&folder.path().join("tty"));
-    let gateway = bridging(&board.port, &format!("{LOVENSE}\nkeepalive_ms = 50")).await;
-    let driver = client(&gateway.clients(), "driver").await;
-    board.be_lovense("AABBCCDDEEFF").await;
-    listed(&driver, 1).await;
+    let (gateway, driver) = driven_lovense(&mut board, &format!("{LOVENSE}\nkeepalive_ms = 50")).await;
     vibrates_steadily_and_is_fed(&mut board, &driver).await;
     gateway.stop().await;
 }
@@ -372,10 +375,7 @@ async fn a_configured_board_is_fed_as_configured() {
 async fn a_configured_board_that_says_a_hello_line_is_fed_as_it_asks() {
     let folder = TempDir::new().unwrap();
     let mut board = Board::plug(&folder.path().join("tty"));
-    let gateway = bridging(&board.port, LOVENSE).await;
-    let driver = client(&gateway.clients(), "driver").await;
-    board.be_lovense("AABBCCDDEEFF").await;
-    listed(&driver, 1).await;
+    let (gateway, driver) = driven_lovense(&mut board, LOVENSE).await;
     vibrate(&driver, 0.5).await;
     board.expect("Vibrate:10;").await;
     let hello = "{\"identifier\":\"LVSDevice\",\"version\":0,\"keepalive_ms\":50}\r\n";
@@ -400,10 +400,7 @@ async fn a_board_that_says_its_hello_line_while_it_settles_is_fed_as_it_asks() {
     board
         .say("boot{\"identifier\":\"LVSDevice\",\"version\":0,\"keepalive_ms\":50}\r\nready\r\n")
         .await;
-    let gateway = bridging(&board.port, &format!("{LOVENSE}\nsettle_ms = 100")).await;
-    let driver = client(&gateway.clients(), "driver").await;
-    board.be_lovense("AABBCCDDEEFF").await;
-    listed(&driver, 1).await;
+    let (gateway, driver) = driven_lovense(&mut board, &format!("{LOVENSE}\nsettle_ms = 100")).await;
     vibrates_steadily_and_is_fed(&mut board, &driver).await;
     gateway.stop().await;
 }

@@ -1,11 +1,13 @@
-//! A program of the firmware's builds in a process of its own, and what it prints of its pins.
+//! A program of the firmware's builds in a process of its own, what it prints of its pins, and the gateway for it.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
+use crate::common::process::Process;
 use crate::common::within;
 
 /// Where `firmware/build` and `firmware/arduino-build` put a program.
@@ -21,6 +23,19 @@ pub fn built(name: &str) -> PathBuf {
         program.display()
     );
     program
+}
+
+/// A gateway that is told the port and nothing else: who is there the board says.
+pub async fn bridge(home: &Path, port: &Path) -> Process {
+    let file = home.join("gateway.toml");
+    let entry = format!("[[serial]]\nport = {:?}\n", port.to_str().expect("text"));
+    std::fs::write(&file, entry).expect("a file");
+    Process::start(home, &["--config", file.to_str().expect("text")]).await
+}
+
+/// Where a gateway's URL leads.
+pub fn addr(url: &str) -> SocketAddr {
+    url.trim_start_matches("ws://").parse().expect("an address")
 }
 
 /// A pin does something else.

@@ -98,11 +98,6 @@ impl Outputs {
         self.0.iter().copied()
     }
 
-    /// How many of this kind there are.
-    pub fn count(&self, kind: Kind) -> usize {
-        self.iter().filter(|output| output.channel.kind == kind).count()
-    }
-
     /// Whether this pin is one of them.
     pub fn uses(&self, pin: u8) -> bool {
         self.iter().any(|output| output.pin == pin)
@@ -198,7 +193,10 @@ mod tests {
     fn outputs_are_read_and_written() {
         let outputs = Outputs::parse(" V0=4  l0=5 ", &ESP32C3).unwrap();
         assert_eq!(outputs.to_string(), "V0=4 L0=5");
-        assert_eq!(outputs.count(Kind::Vibrate), 1);
+        let vibrators = outputs
+            .iter()
+            .filter(|output| output.channel.kind == Kind::Vibrate);
+        assert_eq!(vibrators.count(), 1);
         assert_eq!(outputs.mask(), 0b11_0000);
         assert_eq!(Outputs::parse("", &ESP32C3), Ok(Outputs::default()));
     }

@@ -259,15 +259,12 @@ impl<O: Outputs> State<'_, O> {
                 }
             }
         }
-        let places = moves.iter().filter(|(channel, ..)| channel.is_position());
-        // The first move of each is soft, however late it comes.
-        let first = places.clone().any(|(channel, ..)| {
-            self.axes
-                .iter()
-                .any(|a| a.channel() == *channel && !a.is_placed())
-        });
-        if first || (matches!(self.soft, SoftStart::Armed) && places.clone().next().is_some()) {
-            self.soft = SoftStart::Until(self.moved + self.settings.soft_start_ms);
+        for (channel, ..) in moves.iter().filter(|(channel, ..)| channel.is_position()) {
+            // The first move of each is soft, however late it comes.
+            let is_first = self.axis(*channel).is_some_and(|axis| !axis.is_placed());
+            if is_first || matches!(self.soft, SoftStart::Armed) {
+                self.soft = SoftStart::Until(self.moved + self.settings.soft_start_ms);
+            }
         }
         let (motion, soft) = (self.motion, self.soft_speed());
         for (channel, to, pace) in moves {

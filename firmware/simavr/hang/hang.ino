@@ -18,7 +18,7 @@ void loop() {
   wsdmWatchdog(true);
   gateway.loop();
   static uint32_t since = 0;
-  if (!vibrator.isOn(millis())) {
+  if (!vibrator.isOn()) {
     since = millis();
   } else if (millis() - since > 500) {
     for (;;) {

@@ -144,7 +144,7 @@ void WsdmLovense::set(uint8_t motor, uint8_t level) {
   _motors[motor]->set(level * (WSDM_FULL / STEPS));
 }
 
-bool WsdmLovense::isOn(uint32_t) const {
+bool WsdmLovense::isOn() const {
   for (uint8_t i = 0; i < _count; i++) {
     if (_levels[i] > 0) return true;
   }

@@ -26,7 +26,7 @@ class WsdmLovense final : public WsdmProtocol {
   bool receive(char byte, uint32_t now, WsdmReplies& replies) override;
   bool inCommand() const override { return _length > 0 || _tooLong; }
   void tick(uint32_t) override {}
-  bool isOn(uint32_t) const override;
+  bool isOn() const override;
   void stop(uint32_t now) override;
   bool poweredOff() const override { return _off; }
 

@@ -31,7 +31,7 @@ class WsdmProtocol {
   // Moves what is on its way. Called as often as possible.
   virtual void tick(uint32_t now) = 0;
   // Whether something runs or moves that must end when control ends.
-  virtual bool isOn(uint32_t now) const = 0;
+  virtual bool isOn() const = 0;
   // Control is lost: everything off, positions stay where they are, half a command is forgotten.
   virtual void stop(uint32_t now) = 0;
   // It was told to turn itself off.

@@ -42,7 +42,7 @@ void WsdmSerial::loop() {
   // Before anything is read: what lies there must not hide that the sketch stood still. And nothing is on where nobody
   // has control, whatever noise may have said.
   const bool isSilent = now - _heard >= WSDM_KEEPALIVES_UNTIL_STOP * static_cast<uint32_t>(_keepaliveMs);
-  if (_spokenTo ? isSilent : _protocol.isOn(now)) lost();
+  if (_spokenTo ? isSilent : _protocol.isOn()) lost();
   // Not for ever: a gateway that floods must not keep the outputs from being moved on.
   for (uint8_t taken = 0; taken < 64 && _stream.available() > 0; taken++) {
     const int byte = _stream.read();
@@ -59,7 +59,7 @@ void WsdmSerial::loop() {
 
 void WsdmSerial::lost() {
   const uint32_t now = millis();
-  const bool says = _spokenTo || _protocol.isOn(now);
+  const bool says = _spokenTo || _protocol.isOn();
   _protocol.stop(now);
   _spokenTo = false;
   // Also where nothing was on: a gateway that was configured has not asked, and learns the keepalive from this.

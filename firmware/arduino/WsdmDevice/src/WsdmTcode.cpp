@@ -248,7 +248,7 @@ void WsdmTcode::hold() {
   for (uint8_t i = 0; i < _count; i++) _axes[i].hold(_motion);
 }
 
-bool WsdmTcode::isOn(uint32_t) const {
+bool WsdmTcode::isOn() const {
   for (uint8_t i = 0; i < _count; i++) {
     const WsdmAxis& axis = _axes[i];
     if (axis.isMoving(_motion) || (!axis.isPosition() && (axis._to > 0 || axis.valueAt(_motion) > 0))) return true;

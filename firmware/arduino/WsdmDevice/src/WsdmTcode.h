@@ -70,7 +70,7 @@ class WsdmTcode final : public WsdmProtocol {
   bool receive(char byte, uint32_t now, WsdmReplies& replies) override;
   bool inCommand() const override { return _inLine; }
   void tick(uint32_t now) override;
-  bool isOn(uint32_t now) const override;
+  bool isOn() const override;
   void stop(uint32_t now) override;
 
  private:

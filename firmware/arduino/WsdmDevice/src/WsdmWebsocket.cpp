@@ -129,7 +129,7 @@ void WsdmWebsocket::keepWatch(uint32_t now) {
     return;
   }
   const uint32_t silent = now - _heard;
-  const bool on = _protocol.isOn(now);
+  const bool on = _protocol.isOn();
   if (silent >= (on ? _watchdogMs : WSDM_GONE_MS)) {
     if (on) {
       _protocol.stop(now);

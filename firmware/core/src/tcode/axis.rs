@@ -100,19 +100,15 @@ impl Axis {
         self.from = self.at;
         self.to = to;
         self.began = motion;
+        let way = u64::from(to.0.abs_diff(self.at.0));
         self.takes = match pace {
             Pace::AtOnce => 0,
             Pace::Within(ms) => u64::from(ms),
-            Pace::Speed(hundredths) => {
-                let way = u64::from(to.0.abs_diff(self.at.0));
-                time_for(way, hundredths.max(1))
-            }
+            Pace::Speed(hundredths) => time_for(way, hundredths.max(1)),
         };
         if soft > 0 && self.channel().is_position() {
             // The line itself is slow: one that ran ahead would be caught up with in a leap when the soft start ends.
-            self.takes = self
-                .takes
-                .max(time_for(u64::from(to.0.abs_diff(self.at.0)), soft));
+            self.takes = self.takes.max(time_for(way, soft));
         }
     }
 
