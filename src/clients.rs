@@ -28,9 +28,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error_span, field, info, warn};
 
-use crate::accept;
 use crate::config::ClientSettings;
 use crate::defaults::CLOSE_TIMEOUT;
+use crate::net::accept;
 use crate::upstream::embedded::{DeviceTable, Engine};
 use ownership::{ClientId, Ownership};
 use session::Session;

@@ -1,6 +1,7 @@
 //! The subcommands, one file each, and what all of them share.
 
 pub mod check;
+pub mod error;
 pub mod monitor;
 pub mod ports;
 pub mod run;
@@ -13,8 +14,8 @@ use std::io::Write;
 use clap::CommandFactory;
 
 use crate::cli::{Cli, Command, OnCommandLine};
+use crate::cmd::error::Error;
 use crate::config;
-use crate::error::Error;
 
 /// Carries out a command line.
 ///
@@ -49,7 +50,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Error> {
     Ok(result)
 }
 
-/// For what uses the Bluetooth library itself: see [`crate::ble`].
+/// For what uses the Bluetooth library itself: see [`crate::ingress::ble`].
 fn block_on_one_thread<T>(future: impl Future<Output = T>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

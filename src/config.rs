@@ -15,11 +15,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::control::ControlAt;
 use crate::defaults;
-use crate::link::target::Target;
-use crate::link::tls::Tls;
-use crate::ports::Ports;
+use crate::link::serial::ports::Ports;
+use crate::net::target::Target;
+use crate::net::tls::Tls;
+use crate::web::control::ControlAt;
 pub use ble::BleSettings;
 use layers::Reader;
 pub use layers::{Given, Layers, Source};

@@ -13,25 +13,25 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::admission::Admission;
-use crate::ble::BlePeripherals;
 use crate::clients::Clients;
 use crate::config::{ClientSettings, Settings};
-use crate::control::Control;
 use crate::defaults::{SHUTDOWN_GRACE, STOP_FLUSH_TIMEOUT};
-use crate::devices::Devices;
-use crate::discovery::Announcement;
-use crate::intake::Intake;
-use crate::refusal::RefusalLog;
-use crate::registry::Registry;
-use crate::serial::SerialPorts;
+use crate::device::refusal::RefusalLog;
+use crate::ingress::Intake;
+use crate::ingress::ble::BlePeripherals;
+use crate::ingress::serial::SerialPorts;
+use crate::ingress::websocket::Devices;
+use crate::ingress::websocket::announce::Announcement;
+use crate::ingress::websocket::workers::Workers;
 use crate::session::Disconnect;
+use crate::session::admission::Admission;
+use crate::session::registry::Registry;
 use crate::udcf::store::IndexStore;
 use crate::udcf::{Udcf, UdcfError};
 use crate::upstream::Upstream;
 use crate::upstream::embedded::{Engine, EngineError};
 use crate::upstream::relay::Relay;
-use crate::workers::Workers;
+use crate::web::control::Control;
 
 /// The addresses that the gateway listens on, with the ports that the system chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -365,7 +365,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce(&Bound)) -> Result<(), G
         first.cancel();
         let name = signals.next().await;
         warn!("{name} again: exiting now");
-        std::process::exit(crate::error::EXIT_INTERRUPTED);
+        std::process::exit(crate::cmd::error::EXIT_INTERRUPTED);
     });
     gateway.serve(stop).await;
     Ok(())

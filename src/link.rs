@@ -1,13 +1,9 @@
 //! A link: a duplex pipe of whole frames. How bytes travel; knows nothing of Buttplug.
 
 pub mod ble;
-pub mod dial;
 pub mod framing;
 pub mod outbox;
 pub mod serial;
-pub mod stream;
-pub mod target;
-pub mod tls;
 pub mod websocket;
 
 use std::fmt;
@@ -18,8 +14,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{Sink, Stream};
 
-use crate::close::CloseReason;
-use crate::hello::Hello;
+use crate::device::close::CloseReason;
+use crate::device::hello::Hello;
 
 /// One device message. Framing ended at the link: a frame is never split or merged after it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use wsdm_gateway::cli::Cli;
-use wsdm_gateway::{cmd, error, logging};
+use wsdm_gateway::cmd::{self, error};
+use wsdm_gateway::logging;
 
 /// Flags of intiface-engine for what this program does not do, or does in another way.
 const INTIFACE_ONLY: &[(&str, &str)] = &[

@@ -1,5 +1,9 @@
 //! A session: one task that owns one link and its upstream half, and joins them until either ends.
 
+pub mod admission;
+pub mod linger;
+pub mod registry;
+pub mod tap;
 mod woken;
 
 use std::future::poll_fn;
@@ -10,16 +14,15 @@ use futures::{FutureExt, SinkExt, StreamExt};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use crate::close::{self, CloseReason};
 use crate::defaults::{
     CLOSE_TIMEOUT, REPLACED_STOP_TIMEOUT, STOP_ANSWER_TIMEOUT, STOP_FLUSH_TIMEOUT, UPSTREAM_BURST,
     WRITE_TIMEOUT,
 };
+use crate::device::close::{self, CloseReason};
 use crate::link::{Frame, FrameIo, LinkError};
-use crate::registry::{Counters, Entry, Injected, Order};
-use crate::tap::Direction;
+use crate::session::registry::{Counters, Entry, Injected, Order};
+use crate::session::tap::Direction;
 use crate::upstream::{UpstreamError, UpstreamIo};
-use crate::workers;
 use woken::Woken;
 
 /// Why a session ended. Drives the log, and what the device is told.
@@ -141,7 +144,7 @@ impl Session {
                     self.write(&[frame], WRITE_TIMEOUT).await?;
                     let handle = self.entry.handle();
                     Counters::count(&handle.counters.to_device);
-                    workers::frame_passed(handle.connection);
+                    linger::frame_passed(handle.connection);
                 }
                 Turn::Injected(Injected { frame, written }) => {
                     self.write(&[frame], WRITE_TIMEOUT).await?;
@@ -156,7 +159,7 @@ impl Session {
                     Counters::count(&handle.counters.from_device);
                     handle.tap.saw(Direction::FromDevice, &frame);
                     self.upstream.send(frame).await?;
-                    workers::frame_passed(handle.connection);
+                    linger::frame_passed(handle.connection);
                 }
                 Turn::FromDevice(Some(Err(e))) => return Err(e.into()),
                 Turn::FromDevice(None) => {
@@ -316,9 +319,9 @@ mod tests {
     use futures::{FutureExt, Sink, Stream};
 
     use super::*;
-    use crate::handshake::{Address, Handshake, Identifier};
+    use crate::device::handshake::{Address, Handshake, Identifier};
     use crate::link::Peer;
-    use crate::registry::Registry;
+    use crate::session::registry::Registry;
 
     /// A socket whose peer neither reads nor sends nor closes.
     struct Hanging;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use futures::{Sink, Stream};
 
-use crate::close::{self, CloseReason};
+use crate::device::close::{self, CloseReason};
 use crate::link::Frame;
-use crate::registry::SessionHandle;
+use crate::session::registry::SessionHandle;
 use embedded::Engine;
 use relay::Relay;
 

@@ -15,10 +15,10 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStdout, Command};
-use wsdm_gateway::control::ControlAt;
-use wsdm_gateway::control::api::{Line, SessionInfo};
-use wsdm_gateway::control::client::{self, Client, ClientError};
-use wsdm_gateway::tap::Direction;
+use wsdm_gateway::session::tap::Direction;
+use wsdm_gateway::web::control::ControlAt;
+use wsdm_gateway::web::control::api::{Line, SessionInfo};
+use wsdm_gateway::web::control::client::{self, Client, ClientError};
 
 const HUSH: &str = "8A3D9FAC2A45";
 

@@ -17,7 +17,7 @@ use common::system::{ARDUINO, CH340, System};
 use common::within;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use wsdm_gateway::ports::{Access, PortInfo, PortMatch};
+use wsdm_gateway::link::serial::ports::{Access, PortInfo, PortMatch};
 
 fn names(ports: &[PortInfo]) -> Vec<&str> {
     ports.iter().map(|p| p.path.to_str().unwrap()).collect()

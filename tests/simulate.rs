@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use wsdm_gateway::link::target::Target;
+use wsdm_gateway::net::target::Target;
 use wsdm_gateway::simulate::{DeviceOptions, Ended, Happening, Replies, SimulatedDevice, run};
 
 fn target(gateway: &Running) -> Target {
@@ -113,7 +113,7 @@ async fn the_runner_connects_again_when_the_server_comes_back_and_gives_up_where
     assert_eq!(within("it ends", running).await.unwrap(), Ended::Stopped);
 
     let mut unknown = DeviceOptions::hush(gateway.bound.devices, "8A3D9FAC2A45");
-    unknown.identifier = wsdm_gateway::handshake::Identifier::new("Z").unwrap();
+    unknown.identifier = wsdm_gateway::device::handshake::Identifier::new("Z").unwrap();
     let (events, _happened) = mpsc::channel(256);
     let ended = within("it gives up", run(unknown, events, CancellationToken::new())).await;
     assert_eq!(ended.code(), Some(4001), "{ended}");

@@ -21,10 +21,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio_rustls::TlsAcceptor;
 use wsdm_gateway::config::{Settings, UpstreamSettings};
-use wsdm_gateway::handshake::{Address, Handshake, Identifier};
-use wsdm_gateway::link::dial::dial;
-use wsdm_gateway::link::target::Target;
-use wsdm_gateway::link::tls::Tls;
+use wsdm_gateway::device::handshake::{Address, Handshake, Identifier};
+use wsdm_gateway::net::dial::dial;
+use wsdm_gateway::net::target::Target;
+use wsdm_gateway::net::tls::Tls;
 use wsdm_gateway::simulate::{DeviceOptions, SimulatedDevice};
 
 /// A CA, and the file that says so.

@@ -21,10 +21,10 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 
-use crate::close::{self, CloseReason};
 use crate::defaults::{
     CLIENT_MESSAGE_MAX_BYTES, CLIENT_QUEUE, CLIENT_READ_BUFFER_BYTES, CLOSE_TIMEOUT, WRITE_TIMEOUT,
 };
+use crate::device::close::{self, CloseReason};
 
 /// Control frames that one poll may swallow before it lets others run.
 const CONTROL_FRAMES_PER_POLL: usize = 16;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{print, run};
 use crate::cli::{OnCommandLine, RunArgs};
-use crate::error::Error;
+use crate::cmd::error::Error;
 use crate::udcf::Udcf;
 
 /// Says what `run` with the same arguments would come to.

@@ -14,11 +14,11 @@ use bytes::Bytes;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
-use crate::control::api::SessionInfo;
+use crate::cmd::error::Error;
 use crate::defaults::FRAME_MAX_BYTES;
-use crate::error::Error;
-use crate::ports::Ports;
+use crate::link::serial::ports::Ports;
 use crate::text::{printable, unescape};
+use crate::web::control::api::SessionInfo;
 
 /// What `monitor` takes.
 #[derive(Clone, Debug, Args)]

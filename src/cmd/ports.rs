@@ -7,12 +7,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::print;
+use crate::cmd::error::Error;
 use crate::config::{Layers, Loaded, PortSource, SerialSettings};
-use crate::control::api::seconds;
 use crate::defaults::PORT_POLL;
-use crate::error::Error;
-use crate::ports::{Access, PortInfo, Ports};
+use crate::link::serial::ports::{Access, PortInfo, Ports};
 use crate::text::{clock, printable};
+use crate::web::control::api::seconds;
 
 /// What `ports` takes.
 #[derive(Clone, Debug, Args)]

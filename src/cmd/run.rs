@@ -7,11 +7,11 @@ use tracing::{info, warn};
 
 use super::print;
 use crate::cli::{OnCommandLine, RunArgs};
+use crate::cmd::error::Error;
 use crate::config::{Given, Layers, Loaded, Source};
-use crate::control::ControlAt;
 use crate::defaults;
-use crate::error::Error;
 use crate::gateway::{self, Bound};
+use crate::web::control::ControlAt;
 
 /// Runs the gateway until it is told to stop.
 pub(super) async fn run(args: RunArgs, on_command_line: &OnCommandLine) -> Result<(), Error> {

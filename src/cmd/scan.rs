@@ -9,11 +9,11 @@ use std::time::Duration;
 use clap::Args;
 
 use super::print;
-use crate::ble::scan::{ScanError, Scanner};
-use crate::ble::seen::Seen;
-use crate::ble::wanted::PeripheralAddress;
+use crate::cmd::error::Error;
 use crate::config::{BleSettings, Layers, Loaded};
-use crate::error::Error;
+use crate::ingress::ble::scan::{ScanError, Scanner};
+use crate::ingress::ble::seen::Seen;
+use crate::ingress::ble::wanted::PeripheralAddress;
 
 /// How long `--connect` looks for its peripheral, where `--for` does not say it.
 const FIND_TIMEOUT: Duration = Duration::from_secs(30);

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::print;
+use crate::cmd::error::Error;
 use crate::defaults::DEVICE_LISTEN;
-use crate::error::Error;
-use crate::handshake::{Address, HandshakeError, Identifier};
-use crate::link::target::Target;
-use crate::link::tls::Tls;
+use crate::device::handshake::{Address, HandshakeError, Identifier};
+use crate::net::target::Target;
+use crate::net::tls::Tls;
 use crate::simulate::live::Live;
 use crate::simulate::{DeviceOptions, Ended, Event, Kind, address, models, run, show};
 

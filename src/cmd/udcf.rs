@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::print;
 use crate::cli::UdcfCommand;
-use crate::error::Error;
+use crate::cmd::error::Error;
 use crate::udcf::check::check;
 use crate::udcf::edit::{Added, add, add_after, back_up, replace};
 use crate::udcf::{Udcf, intiface, protocols};

@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::entry::Entry;
 use super::layers::{Given, Reader, text};
-use crate::ble::profile::{Layout, NAMED, Profile, parse_uuid, short};
-use crate::ble::wanted::{ManufacturerData, NamePattern, PeripheralAddress, Wanted};
 use crate::defaults;
-use crate::handshake::{Address, Identifier};
+use crate::device::handshake::{Address, Identifier};
+use crate::ingress::ble::profile::{Layout, NAMED, Profile, parse_uuid, short};
+use crate::ingress::ble::wanted::{ManufacturerData, NamePattern, PeripheralAddress, Wanted};
 use crate::link::framing::Framing;
 use crate::link::outbox::Coalesce;
 

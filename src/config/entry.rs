@@ -9,7 +9,7 @@ use wsdm_protocol::KEEPALIVE_RANGE_MS;
 
 use super::layers::{Given, Reader, text, whole_number};
 use crate::defaults;
-use crate::handshake::HandshakeError;
+use crate::device::handshake::HandshakeError;
 use crate::link::framing::{ByteOrder, Framing, PrefixWidth};
 use crate::link::outbox::Coalesce;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Problem, Secret, Shown};
-use crate::link::target::Target;
+use crate::net::target::Target;
 
 /// Where a value was given.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,11 +9,11 @@ use tokio_serial::{DataBits, FlowControl, Parity, StopBits};
 use super::entry::Entry;
 use super::layers::Reader;
 use crate::defaults;
-use crate::handshake::{Address, Identifier};
+use crate::device::handshake::{Address, Identifier};
 use crate::link::framing::Framing;
 use crate::link::outbox::Coalesce;
 use crate::link::serial::LineSettings;
-use crate::ports::{PortInfo, PortMatch};
+use crate::link::serial::ports::{PortInfo, PortMatch};
 
 /// What an entry may hold.
 pub(super) const KEYS: &[&str] = &[

@@ -1,6 +1,6 @@
 //! A Bluetooth LE peripheral as a link: a notification is a frame, unless a framing says more; a frame is a write.
 //!
-//! The radio has a thread of its own ([`crate::ble`]). What is between it and the session is a [`Pipe`]: notifications
+//! The radio has a thread of its own ([`crate::ingress::ble`]). What is between it and the session is a [`Pipe`]: notifications
 //! one way, of which the oldest go when nobody takes them, and the other way one write at a time, so that what waits
 //! grows no staler than it must.
 
@@ -22,7 +22,7 @@ use tracing::warn;
 use super::framing::{FrameCodec, Framing, Pause};
 use super::{Frame, FrameIo, LinkError};
 use crate::defaults::{BLE_NOTIFICATIONS, WRITE_TIMEOUT};
-use crate::hello::Hello;
+use crate::device::hello::Hello;
 
 /// Bytes for the peripheral, and whom to tell when it has them or why not.
 #[derive(Debug)]

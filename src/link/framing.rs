@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 
 use super::{Frame, LinkError};
 use crate::defaults::{FRAME_MAX_BYTES, HANDSHAKE_MAX_BYTES};
-use crate::hello::Hello;
+use crate::device::hello::Hello;
 
 /// Where a frame of a device ends.
 #[derive(Clone, Debug, PartialEq, Eq)]

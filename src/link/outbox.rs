@@ -16,10 +16,10 @@ use tokio::time::{Instant, Sleep, sleep};
 use tracing::{info, warn};
 
 use super::{Frame, FrameIo, LinkError};
-use crate::close::CloseReason;
 use crate::defaults::OUTBOX_MAX;
-use crate::hello::Hello;
-use crate::introduction::Known;
+use crate::device::close::CloseReason;
+use crate::device::hello::Hello;
+use crate::ingress::introduction::Known;
 use commands::{Command, Part};
 
 /// Which commands supersede older ones.

@@ -4,6 +4,8 @@
 //! 9,600 baud. So at most one frame is on its way: the next is taken when the line must have carried the last one,
 //! and the kernel, where it tells, has nothing left of it. A reply proves that it left, and ends the wait.
 
+pub mod ports;
+
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
@@ -20,7 +22,7 @@ use tokio_util::codec::{Framed, FramedParts};
 use super::framing::{FrameCodec, Framing, Pause};
 use super::{Frame, FrameIo, LinkError};
 use crate::defaults::{BAUD_RATE, WRITE_TIMEOUT};
-use crate::hello::Hello;
+use crate::device::hello::Hello;
 
 /// How often the kernel is asked again whether the line has carried everything.
 const QUEUE_POLL: Duration = Duration::from_millis(1);

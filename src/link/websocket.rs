@@ -15,8 +15,8 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, error::ProtocolError};
 
 use super::{Frame, FrameIo, LinkError};
-use crate::close::CloseReason;
 use crate::defaults::{DEVICE_READ_BUFFER_BYTES, FRAME_MAX_BYTES};
+use crate::device::close::CloseReason;
 
 /// Control frames that one poll may swallow before it lets others run: a flood of pings must not hold the thread.
 const CONTROL_FRAMES_PER_POLL: usize = 16;

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::Kind;
-use crate::handshake::Address;
+use crate::device::handshake::Address;
 
 /// Something that names this machine and survives a restart.
 ///
@@ -50,7 +50,7 @@ pub fn default_for(kind: Kind, machine: &str) -> Address {
 ///
 /// # Errors
 /// When the number makes it longer than an address may be.
-pub fn numbered(base: &Address, index: usize) -> Result<Address, crate::handshake::HandshakeError> {
+pub fn numbered(base: &Address, index: usize) -> Result<Address, crate::device::handshake::HandshakeError> {
     let text = base.as_str();
     if index == 0 {
         return Ok(base.clone());

@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Brain, Change, Command, DeviceOptions, Reaction, Replies};
 use crate::defaults::{CLOSE_TIMEOUT, WRITE_TIMEOUT};
-use crate::handshake::Handshake;
-use crate::link::dial::{DialError, dial};
-use crate::link::stream::Stream;
+use crate::device::handshake::Handshake;
+use crate::net::dial::{DialError, dial};
+use crate::net::stream::Stream;
 use crate::text::printable;
 
 /// What happens to a device, for those who watch it.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, Ended, Happening, Order};
 use super::{Actuator, Brain, DeviceOptions};
-use crate::link::dial::DialError;
+use crate::net::dial::DialError;
 
 /// Orders that may wait; each is taken at once.
 const ORDERS: usize = 8;

@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 use super::models::{self, Model};
 use crate::defaults::{DEVICE_LISTEN, PING_INTERVAL};
-use crate::handshake::{Address, Identifier};
-use crate::link::target::Target;
-use crate::link::tls::Tls;
+use crate::device::handshake::{Address, Identifier};
+use crate::net::target::Target;
+use crate::net::tls::Tls;
 
 /// The protocols that can be simulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -51,7 +51,7 @@ pub fn add_after(
             hint,
         ));
     }
-    if crate::handshake::Identifier::new(name).is_err() {
+    if crate::device::handshake::Identifier::new(name).is_err() {
         let problem = "a name has 1 to 256 bytes".to_owned();
         return Err(UdcfError::new(
             "--websocket",

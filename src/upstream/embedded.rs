@@ -28,8 +28,8 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info};
 
-use crate::handshake::Address;
-use crate::registry::{ConnectionId, SessionHandle};
+use crate::device::handshake::Address;
+use crate::session::registry::{ConnectionId, SessionHandle};
 use crate::upstream::UpstreamIo;
 use hardware::{CommunicationManagerBuilder, Connector};
 
@@ -366,7 +366,7 @@ async fn announce(found: mpsc::Sender<HardwareCommunicationManagerEvent>, parts:
     }
 }
 
-/// See [`crate::registry`]: what these locks guard is whole between any two statements.
+/// See [`crate::session::registry`]: what these locks guard is whole between any two statements.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,15 +13,15 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
-use crate::close::{self, CloseReason};
 use crate::defaults::CLOSE_TIMEOUT;
-use crate::link::dial::{DialError, dial};
-use crate::link::stream::Stream as Dialled;
-use crate::link::target::Target;
-use crate::link::tls::Tls;
+use crate::device::close::{self, CloseReason};
 use crate::link::websocket::WebSocketLink;
 use crate::link::{Frame, FrameIo, LinkError};
-use crate::registry::{Counters, SessionHandle};
+use crate::net::dial::{DialError, dial};
+use crate::net::stream::Stream as Dialled;
+use crate::net::target::Target;
+use crate::net::tls::Tls;
+use crate::session::registry::{Counters, SessionHandle};
 use crate::upstream::{UpstreamError, UpstreamIo};
 
 /// The first pause before upstream is dialled again.

@@ -32,9 +32,9 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 use wsdm_gateway::config::{ClientSettings, DeviceSettings, Settings, UpstreamSettings};
 use wsdm_gateway::gateway::{Bound, Gateway};
-use wsdm_gateway::link::target::Target;
-use wsdm_gateway::link::tls::Tls;
-use wsdm_gateway::ports::Ports;
+use wsdm_gateway::link::serial::ports::Ports;
+use wsdm_gateway::net::target::Target;
+use wsdm_gateway::net::tls::Tls;
 
 /// Past this, something that should have happened did not. Generous: machines are slow, and it costs nothing.
 pub const DEADLINE: Duration = Duration::from_secs(20);

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use wsdm_gateway::ports::Ports;
+use wsdm_gateway::link::serial::ports::Ports;
 
 /// Dropping it removes it.
 pub struct System {

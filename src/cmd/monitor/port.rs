@@ -12,16 +12,16 @@ use tokio::time::timeout;
 use super::show::Show;
 use super::watch::{print, stdin_lines};
 use super::{MonitorArgs, MonitorError, Sends, frame};
+use crate::cmd::error::Error;
 use crate::config::{Layers, Loaded, SerialSettings};
-use crate::control::api::{Line, seconds};
 use crate::defaults::{CLOSE_TIMEOUT, IDLE_MS_DEFAULT, PORT_POLL};
-use crate::error::Error;
 use crate::link::framing::{FrameCodec, Framing};
+use crate::link::serial::ports::{PortInfo, Ports};
 use crate::link::serial::{LineSettings, Port, SerialLink};
 use crate::link::{Frame, LinkError};
-use crate::ports::{PortInfo, Ports};
-use crate::tap::Direction;
+use crate::session::tap::Direction;
 use crate::text::hex;
+use crate::web::control::api::{Line, seconds};
 
 /// Watches a port until Ctrl-C, or with `--once` until it goes.
 pub(super) async fn watch(path: PathBuf, args: MonitorArgs, sends: Sends) -> Result<(), Error> {

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::time::SystemTime;
 
-use crate::control::api::{Line, seconds};
-use crate::tap::Direction;
+use crate::session::tap::Direction;
 use crate::text::{clock, is_text, printable, safe_json, unhex};
+use crate::web::control::api::{Line, seconds};
 
 /// The text's column, where bytes follow.
 const TEXT_WIDTH: usize = 32;

@@ -11,10 +11,10 @@ use tracing::warn;
 
 use super::show::Show;
 use super::{MonitorArgs, MonitorError, Sends, frame};
-use crate::control::api::{Line, SessionInfo};
-use crate::control::client::{Client, ClientError, Lines};
-use crate::control::socket;
-use crate::error::Error;
+use crate::cmd::error::Error;
+use crate::web::control::api::{Line, SessionInfo};
+use crate::web::control::client::{Client, ClientError, Lines};
+use crate::web::control::socket;
 
 /// Lines of stdin that wait to be sent.
 const INPUT_QUEUE: usize = 16;

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{FIND_TIMEOUT, ScanArgs, over, print};
-use crate::ble::profile::{fitting_service, service_name, short};
-use crate::ble::scan::{Inspected, Scanner};
-use crate::ble::wanted::PeripheralAddress;
-use crate::control::api::seconds;
-use crate::error::Error;
+use crate::cmd::error::Error;
+use crate::ingress::ble::profile::{fitting_service, service_name, short};
+use crate::ingress::ble::scan::{Inspected, Scanner};
+use crate::ingress::ble::wanted::PeripheralAddress;
 use crate::text::{clock, hex, is_text, printable, safe_json};
+use crate::web::control::api::seconds;
 
 /// What a characteristic can do, as makers call it.
 const PROPERTIES: &[(CharPropFlags, &str)] = &[

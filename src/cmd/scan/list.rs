@@ -11,13 +11,13 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{ScanArgs, entry, over, print};
-use crate::ble::profile::{fitting, service_name, short};
-use crate::ble::scan::Scanner;
-use crate::ble::seen::Seen;
+use crate::cmd::error::Error;
 use crate::config::BleSettings;
-use crate::control::api::seconds;
-use crate::error::Error;
+use crate::ingress::ble::profile::{fitting, service_name, short};
+use crate::ingress::ble::scan::Scanner;
+use crate::ingress::ble::seen::Seen;
 use crate::text::{clock, hex, printable, safe_json};
+use crate::web::control::api::seconds;
 
 /// Between two paintings of the table.
 const REPAINT: Duration = Duration::from_millis(250);

@@ -30,8 +30,8 @@ use tracing::warn;
 
 use super::{Engine, Listing};
 use crate::link::Frame;
-use crate::registry::{Counters, SessionHandle};
 use crate::session::Disconnect;
+use crate::session::registry::{Counters, SessionHandle};
 use crate::upstream::{UpstreamError, UpstreamIo};
 
 /// Slots of a device's event channel. The library ends a device whose events overflow, so it is never let run

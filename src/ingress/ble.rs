@@ -23,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::config::BleSettings;
-use crate::hello::HelloError;
-use crate::intake::{Intake, Newcomer};
-use crate::introduction::Introduction;
+use crate::device::hello::HelloError;
+use crate::ingress::introduction::Introduction;
+use crate::ingress::{Intake, Newcomer};
 use crate::link::Peer;
 use crate::link::ble::{BleLink, Pipe};
 use crate::link::outbox::{Coalesce, Outbox};

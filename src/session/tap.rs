@@ -12,7 +12,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::defaults::WATCH_QUEUE;
 use crate::link::Frame;
-use crate::registry::SessionHandle;
+use crate::session::registry::SessionHandle;
 
 /// Which way a frame went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,9 +153,9 @@ impl Drop for Watcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handshake::{Address, Handshake, Identifier};
+    use crate::device::handshake::{Address, Handshake, Identifier};
     use crate::link::Peer;
-    use crate::registry::{Entry, Registry};
+    use crate::session::registry::{Entry, Registry};
 
     async fn session() -> Entry {
         let handshake = Handshake::new(

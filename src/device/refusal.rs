@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::close::{self, CloseReason};
 use crate::defaults::{HANDSHAKE_MAX_BYTES, TAKEOVER_LIMIT, TAKEOVER_WINDOW};
-use crate::handshake::{Address, HandshakeError, Identifier};
+use crate::device::close::{self, CloseReason};
+use crate::device::handshake::{Address, HandshakeError, Identifier};
 
 /// The same refusal of the same peer is logged again after this long.
 const SAID_AGAIN_AFTER: Duration = Duration::from_secs(600);

@@ -38,7 +38,7 @@ impl Control {
     /// Never called.
     pub async fn serve(
         self,
-        _: std::sync::Arc<crate::registry::Registry>,
+        _: std::sync::Arc<crate::session::registry::Registry>,
         _: tokio_util::sync::CancellationToken,
     ) {
         match self {}

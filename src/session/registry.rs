@@ -11,11 +11,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::defaults::{INJECT_QUEUE, OWED_STOPS_MAX, TAKEOVER_LIMIT, TAKEOVER_WINDOW};
-use crate::handshake::{Address, Handshake};
+use crate::device::handshake::{Address, Handshake};
+use crate::device::refusal::Refusal;
 use crate::link::{Frame, Peer};
-use crate::refusal::Refusal;
 use crate::session::Disconnect;
-use crate::tap::{Tap, Watcher};
+use crate::session::tap::{Tap, Watcher};
 
 /// One connection of a device: the same address that comes back is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

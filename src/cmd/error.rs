@@ -2,11 +2,11 @@
 
 use std::io;
 
-use crate::ble::scan::ScanError;
 use crate::cmd::monitor::MonitorError;
 use crate::cmd::simulate::SimulateError;
 use crate::config::ConfigError;
 use crate::gateway::GatewayError;
+use crate::ingress::ble::scan::ScanError;
 use crate::udcf::UdcfError;
 
 /// Done; a SIGINT or SIGTERM that was carried out included.

@@ -9,7 +9,7 @@ use dbus::arg::{PropMap, RefArg, prop_cast};
 use dbus::{Message, Path};
 
 use super::{ADAPTER, BLUEZ, DEVICE};
-use crate::ble::system::{Change, Event, News};
+use crate::ingress::ble::system::{Change, Event, News};
 
 /// Properties that change with an advertisement and with nothing else.
 const ADVERTISED: [&str; 3] = ["RSSI", "ManufacturerData", "ServiceData"];

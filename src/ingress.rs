@@ -1,18 +1,23 @@
 //! What every way in shares: a device that said who it is, on whatever link, becomes a session.
 
+pub mod ble;
+pub mod introduction;
+pub mod serial;
+pub mod websocket;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error_span, info};
 
-use crate::admission::Admission;
-use crate::handshake::Handshake;
+use crate::device::handshake::Handshake;
+use crate::device::refusal::Refusal;
+use crate::device::stop::stop_frames;
 use crate::link::{FrameIo, Peer};
-use crate::refusal::Refusal;
-use crate::registry::Registry;
+use crate::session::admission::Admission;
+use crate::session::registry::Registry;
 use crate::session::{Disconnect, Session};
-use crate::stop::stop_frames;
 use crate::upstream::Upstream;
 
 /// Who may come in, which sessions there are, and where they feed.

@@ -22,7 +22,7 @@ use tracing::{debug, warn};
 use super::ControlAt;
 use super::api::{self, Hand};
 use crate::defaults::{CONTROL_CLOSE_TIMEOUT, CONTROL_TIMEOUT};
-use crate::registry::Registry;
+use crate::session::registry::Registry;
 
 /// Out of file descriptors is the usual reason why accept fails: nothing gets better before somebody leaves.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -274,9 +274,9 @@ pub async fn running() -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::client::Client;
-    use crate::handshake::{Address, Handshake, Identifier};
+    use crate::device::handshake::{Address, Handshake, Identifier};
     use crate::link::Peer;
+    use crate::web::control::client::Client;
 
     #[tokio::test]
     async fn one_who_leaves_a_device_that_says_nothing_is_missed_at_once() {

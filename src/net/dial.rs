@@ -12,9 +12,9 @@ use tokio_tungstenite::tungstenite::{self, Message, http::StatusCode};
 use super::stream::Stream;
 use super::target::Target;
 use super::tls::{self, NoRoots, Tls};
-use super::websocket;
 use crate::defaults::DEVICE_LISTEN;
-use crate::handshake::Handshake;
+use crate::device::handshake::Handshake;
+use crate::link::websocket;
 
 /// From the TCP connect to the end of the HTTP upgrade, the TLS handshake included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 
 use crate::defaults::LINGER;
-use crate::registry::ConnectionId;
+use crate::session::registry::ConnectionId;
 
 /// A session that passed so many frames in a row has the thread to itself.
 const ALONE: u32 = 8;
@@ -63,7 +63,7 @@ pub(crate) fn frame_passed(session: ConnectionId) {
 ///
 /// For the one task of its kind on a runtime that has one thread: there, giving way lets every other task go first,
 /// and then looks for what the system has without waiting for it.
-pub(super) async fn linger() -> Infallible {
+pub(crate) async fn linger() -> Infallible {
     let traffic = TRAFFIC.with(Rc::clone);
     loop {
         traffic.begin.notified().await;

@@ -156,7 +156,7 @@ mod tests {
     use btleplug::api::bleuuid::uuid_from_u16;
 
     use super::*;
-    use crate::ble::profile::{NUS, NUS_NOTIFY, NUS_WRITE};
+    use crate::ingress::ble::profile::{NUS, NUS_NOTIFY, NUS_WRITE};
 
     fn service(uuid: Uuid, characteristics: &[(Uuid, CharPropFlags)]) -> Service {
         let characteristics = characteristics.iter().map(|(c, properties)| Characteristic {

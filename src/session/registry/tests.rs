@@ -1,7 +1,7 @@
 use std::future::{Future, poll_fn};
 
 use super::*;
-use crate::handshake::Identifier;
+use crate::device::handshake::Identifier;
 
 #[tokio::test]
 async fn a_frame_whose_sender_gave_up_is_not_written_and_the_queue_is_bounded() {

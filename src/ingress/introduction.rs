@@ -7,8 +7,8 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::warn;
 
-use crate::handshake::{Address, Handshake, HandshakeError, Identifier};
-use crate::hello::{self, Hello, HelloError};
+use crate::device::handshake::{Address, Handshake, HandshakeError, Identifier};
+use crate::device::hello::{self, Hello, HelloError};
 use crate::link::Peer;
 
 /// What there is to go by before the board has said anything.

@@ -6,10 +6,10 @@ use buttplug_server_device_config::DeviceConfigurationManager;
 use tokio_tungstenite::tungstenite::handshake::server::Request;
 use tokio_tungstenite::tungstenite::http::{StatusCode, header};
 
-use crate::accept::Rejection;
 use crate::config::{DeviceSettings, Secret};
-use crate::handshake::{Handshake, Identifier};
-use crate::refusal::Refusal;
+use crate::device::handshake::{Handshake, Identifier};
+use crate::device::refusal::Refusal;
+use crate::net::accept::Rejection;
 
 /// An identifier this unlike every known name is no typing error.
 const NEAREST_MIN_SIMILARITY: f64 = 0.5;

@@ -14,15 +14,15 @@ use tracing::{debug, error, info, warn};
 use crate::backoff::Backoff;
 use crate::config::{PortSource, SerialSettings};
 use crate::defaults::{GOOD_AFTER, PORT_POLL};
-use crate::hello::HelloError;
-use crate::intake::{Intake, Newcomer};
-use crate::introduction::Introduction;
+use crate::device::hello::HelloError;
+use crate::device::refusal::Refusal;
+use crate::ingress::introduction::Introduction;
+use crate::ingress::{Intake, Newcomer};
 use crate::link::Peer;
 use crate::link::framing::Framing;
 use crate::link::outbox::{Coalesce, Outbox};
+use crate::link::serial::ports::{PortInfo, Ports};
 use crate::link::serial::{Port, SerialLink};
-use crate::ports::{PortInfo, Ports};
-use crate::refusal::Refusal;
 use crate::session::Disconnect;
 
 /// The first pause before a port is opened again.

@@ -1,5 +1,8 @@
 //! The port that devices connect to: accept, upgrade, handshake, admission; then the session.
 
+pub mod announce;
+pub mod workers;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,15 +15,15 @@ use tokio_tungstenite::tungstenite::{self, Error as WsError, Message};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::accept;
 use crate::config::DeviceSettings;
 use crate::defaults::{CLOSE_TIMEOUT, HANDSHAKE_MAX_BYTES};
-use crate::handshake::{Handshake, HandshakeError};
-use crate::intake::{Intake, Newcomer, TurnedAway};
+use crate::device::handshake::{Handshake, HandshakeError};
+use crate::device::refusal::{Refusal, RefusalLog};
+use crate::ingress::{Intake, Newcomer, TurnedAway};
 use crate::link::Peer;
 use crate::link::websocket::{self, WebSocketLink};
-use crate::refusal::{Refusal, RefusalLog};
-use crate::workers::Workers;
+use crate::net::accept;
+use workers::Workers;
 
 /// What every connection needs.
 pub struct Devices {

@@ -3,16 +3,13 @@
 //! A session mostly waits for its own two sockets, and gains nothing from moving between threads: on a runtime that
 //! shares its tasks among threads, `cargo bench --bench bridge` carries about a tenth fewer frames with 50 devices.
 
-mod linger;
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{io, thread};
 
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub(crate) use linger::frame_passed;
-use linger::linger;
+use crate::session::linger::linger;
 
 /// Threads that take sessions in turn. Dropping this ends them, and what still runs there.
 pub struct Workers {

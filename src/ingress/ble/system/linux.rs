@@ -25,7 +25,7 @@ const BLUEZ: &str = "org.bluez";
 const ADAPTER: &str = "org.bluez.Adapter1";
 const DEVICE: &str = "org.bluez.Device1";
 /// A peripheral that comes back is the one that it was: its handle and what follows its notifications stay good.
-pub(in crate::ble) const HANDLES_LAST: bool = true;
+pub(in crate::ingress::ble) const HANDLES_LAST: bool = true;
 /// Between two looks whether the services are known. Finding them takes a peripheral some hundred milliseconds.
 const RESOLVED_POLL: Duration = Duration::from_millis(10);
 /// The bus and bluetoothd answer at once, or hang.
@@ -45,7 +45,7 @@ const DEVICE_RULE: &str = "type='signal',sender='org.bluez',interface='org.freed
      member='PropertiesChanged',arg0='org.bluez.Device1'";
 
 /// The system's Bluetooth, watched.
-pub(in crate::ble) struct System {
+pub(in crate::ingress::ble) struct System {
     bus: Arc<SyncConnection>,
     lost: JoinHandle<IOResourceError>,
     changes: mpsc::UnboundedReceiver<Change>,
@@ -59,18 +59,18 @@ struct Follower {
 }
 
 /// What is heard of an adapter's peripherals.
-pub(in crate::ble) struct Events(mpsc::UnboundedReceiver<Event>);
+pub(in crate::ingress::ble) struct Events(mpsc::UnboundedReceiver<Event>);
 
 impl Events {
     /// The next event. Cancel safe.
-    pub(in crate::ble) async fn next(&mut self) -> Option<Event> {
+    pub(in crate::ingress::ble) async fn next(&mut self) -> Option<Event> {
         self.0.recv().await
     }
 }
 
 impl System {
     /// Connects to the message bus and watches it. Must be called in a runtime; blocks for a moment.
-    pub(in crate::ble) async fn open() -> Result<Self, Unavailable> {
+    pub(in crate::ingress::ble) async fn open() -> Result<Self, Unavailable> {
         let unreachable = |e: dbus::Error| Unavailable {
             why: format!("the system's message bus cannot be reached: {}", text(&e)),
             hint: "a container needs /run/dbus/system_bus_socket from its host",
@@ -107,7 +107,7 @@ impl System {
     }
 
     /// Follows what is heard of an adapter's peripherals from now on. Once.
-    pub(in crate::ble) async fn events(&self, _: &Adapter, name: &str) -> Result<Events, String> {
+    pub(in crate::ingress::ble) async fn events(&self, _: &Adapter, name: &str) -> Result<Events, String> {
         let (tell, told) = mpsc::unbounded_channel();
         let follower = Follower {
             adapter: name.to_owned(),
@@ -122,7 +122,7 @@ impl System {
     }
 
     /// What happens next; nothing after [`Change::Lost`]. Cancel safe.
-    pub(in crate::ble) async fn changed(&mut self) -> Change {
+    pub(in crate::ingress::ble) async fn changed(&mut self) -> Change {
         tokio::select! {
             biased;
             _ = &mut self.lost => Change::Lost("the system's message bus went away"),
@@ -135,7 +135,7 @@ impl System {
     }
 
     /// Why btleplug finds no adapter.
-    pub(in crate::ble) async fn why_no_adapter(&self) -> Unavailable {
+    pub(in crate::ingress::ble) async fn why_no_adapter(&self) -> Unavailable {
         let bus = Proxy::new(
             "org.freedesktop.DBus",
             "/org/freedesktop/DBus",
@@ -159,7 +159,7 @@ impl System {
     }
 
     /// Why an adapter is not on.
-    pub(in crate::ble) async fn why_off(&self, adapter: &str) -> Unavailable {
+    pub(in crate::ingress::ble) async fn why_off(&self, adapter: &str) -> Unavailable {
         let proxy = Proxy::new(
             BLUEZ,
             format!("/org/bluez/{adapter}"),
@@ -182,7 +182,7 @@ impl System {
     }
 
     /// What a manager's error means to people.
-    pub(in crate::ble) fn explain(error: &btleplug::Error) -> Unavailable {
+    pub(in crate::ingress::ble) fn explain(error: &btleplug::Error) -> Unavailable {
         let denied = format!("{error:?}").contains("AccessDenied");
         Unavailable {
             why: format!("bluetoothd cannot be asked: {error}"),
@@ -195,21 +195,21 @@ impl System {
     }
 
     /// For one peripheral after another.
-    pub(in crate::ble) fn calls(&self) -> Calls {
+    pub(in crate::ingress::ble) fn calls(&self) -> Calls {
         Calls {
             bus: self.bus.clone(),
         }
     }
 
     /// btleplug's own connection.
-    pub(in crate::ble) async fn manager(&self) -> Result<Manager, btleplug::Error> {
+    pub(in crate::ingress::ble) async fn manager(&self) -> Result<Manager, btleplug::Error> {
         Manager::new().await
     }
 }
 
 /// What is asked of BlueZ about a peripheral without btleplug.
 #[derive(Clone)]
-pub(in crate::ble) struct Calls {
+pub(in crate::ingress::ble) struct Calls {
     bus: Arc<SyncConnection>,
 }
 
@@ -220,7 +220,7 @@ impl Calls {
     ///
     /// # Errors
     /// What BlueZ said, or that the peripheral went.
-    pub(in crate::ble) async fn connect(&self, peripheral: &Peripheral) -> Result<(), String> {
+    pub(in crate::ingress::ble) async fn connect(&self, peripheral: &Peripheral) -> Result<(), String> {
         let device = self.device(peripheral, BLE_CONNECT_TIMEOUT)?;
         let called = device.method_call::<(), _, _, _>(DEVICE, "Connect", ());
         match called.await {
@@ -242,7 +242,7 @@ impl Calls {
     ///
     /// # Errors
     /// What BlueZ said.
-    pub(in crate::ble) async fn pair(&self, peripheral: &Peripheral) -> Result<(), String> {
+    pub(in crate::ingress::ble) async fn pair(&self, peripheral: &Peripheral) -> Result<(), String> {
         let device = self.device(peripheral, BLE_PAIR_TIMEOUT)?;
         match device.method_call(DEVICE, "Pair", ()).await {
             Ok(()) => Ok(()),
@@ -264,7 +264,7 @@ async fn property(device: &Device, name: &str) -> Result<bool, String> {
 }
 
 /// Another operation of the same kind is under way, of another program perhaps.
-pub(in crate::ble) fn is_busy(error: &btleplug::Error) -> bool {
+pub(in crate::ingress::ble) fn is_busy(error: &btleplug::Error) -> bool {
     format!("{error:?}").contains("org.bluez.Error.InProgress")
 }
 

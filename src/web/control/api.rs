@@ -28,10 +28,10 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::defaults::FRAME_MAX_BYTES;
-use crate::handshake::Address;
+use crate::device::handshake::Address;
 use crate::link::Frame;
-use crate::registry::{ConnectionId, InjectError, Registry, SessionHandle};
-use crate::tap::{Direction, Watched, Watcher};
+use crate::session::registry::{ConnectionId, InjectError, Registry, SessionHandle};
+use crate::session::tap::{Direction, Watched, Watcher};
 use crate::text::hex;
 
 /// A session, for whoever asks.

@@ -12,7 +12,7 @@ use tracing::debug;
 use wsdm_protocol::{keepalive_in_range, key};
 
 use crate::defaults::{HANDSHAKE_MAX_BYTES, HELLO_ASK_PAUSE, HELLO_TIMEOUT};
-use crate::handshake::{Address, Handshake, HandshakeError};
+use crate::device::handshake::{Address, Handshake, HandshakeError};
 use crate::link::Peer;
 
 /// What a board said of itself.

@@ -1,0 +1,7 @@
+//! Words without I/O: what devices and gateway say to each other, and what it means.
+
+pub mod close;
+pub mod handshake;
+pub mod hello;
+pub mod refusal;
+pub mod stop;

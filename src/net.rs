@@ -1,0 +1,7 @@
+//! Sockets, both ways: accepting connections, and dialling servers.
+
+pub mod accept;
+pub mod dial;
+pub mod stream;
+pub mod target;
+pub mod tls;

@@ -1,0 +1,3 @@
+//! Views of a gateway that runs.
+
+pub mod control;
