@@ -19,7 +19,6 @@ use crate::defaults;
 use crate::link::serial::ports::Ports;
 use crate::net::target::Target;
 use crate::net::tls::Tls;
-use crate::web::control::ControlAt;
 pub use ble::BleSettings;
 use layers::Reader;
 pub use layers::{Given, Layers, Source};
@@ -94,6 +93,15 @@ pub struct UpstreamSettings {
     pub tls: Tls,
     /// How long devices are kept while it is away.
     pub grace: Duration,
+}
+
+/// Where a gateway has its control socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlAt {
+    /// In the user's runtime directory, named for the port that devices connect to: there may be several gateways.
+    RuntimeDirectory,
+    /// Here.
+    Path(PathBuf),
 }
 
 /// Text that masks itself wherever it is shown.

@@ -1,7 +1,9 @@
 //! Words without I/O: what devices and gateway say to each other, and what it means.
 
 pub mod close;
+pub mod frame;
 pub mod handshake;
 pub mod hello;
+pub mod peer;
 pub mod refusal;
 pub mod stop;

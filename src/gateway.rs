@@ -16,19 +16,18 @@ use tracing::{info, warn};
 use crate::clients::Clients;
 use crate::config::{ClientSettings, Settings};
 use crate::defaults::{SHUTDOWN_GRACE, STOP_FLUSH_TIMEOUT};
-use crate::device::refusal::RefusalLog;
 use crate::ingress::Intake;
 use crate::ingress::ble::BlePeripherals;
 use crate::ingress::serial::SerialPorts;
 use crate::ingress::websocket::Devices;
 use crate::ingress::websocket::announce::Announcement;
+use crate::ingress::websocket::refusals::RefusalLog;
 use crate::ingress::websocket::workers::Workers;
-use crate::session::Disconnect;
 use crate::session::admission::Admission;
+use crate::session::ends::{Disconnect, Upstream};
 use crate::session::registry::Registry;
 use crate::udcf::store::IndexStore;
 use crate::udcf::{Udcf, UdcfError};
-use crate::upstream::Upstream;
 use crate::upstream::embedded::{Engine, EngineError};
 use crate::upstream::relay::Relay;
 use crate::web::control::Control;
@@ -203,13 +202,13 @@ impl Gateway {
                     settings.devices.ping_interval,
                     upstream.grace,
                 );
-                (Upstream::Relay(relay), admission.any_name(), None, None)
+                (relay as Arc<dyn Upstream>, admission.any_name(), None, None)
             }
             None => {
                 let (inside, bound) =
                     Inside::bind(settings.clients, settings.state_file.as_deref(), dcm).await?;
                 (
-                    Upstream::Embedded(inside.engine.clone()),
+                    inside.engine.clone() as Arc<dyn Upstream>,
                     admission,
                     Some(inside),
                     Some(bound),

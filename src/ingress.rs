@@ -1,6 +1,7 @@
 //! What every way in shares: a device that said who it is, on whatever link, becomes a session.
 
 pub mod ble;
+pub mod hello;
 pub mod introduction;
 pub mod serial;
 pub mod websocket;
@@ -12,13 +13,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error_span, info};
 
 use crate::device::handshake::Handshake;
+use crate::device::peer::Peer;
 use crate::device::refusal::Refusal;
 use crate::device::stop::stop_frames;
-use crate::link::{FrameIo, Peer};
+use crate::link::FrameIo;
+use crate::session::Session;
 use crate::session::admission::Admission;
+use crate::session::ends::{Disconnect, Upstream};
 use crate::session::registry::Registry;
-use crate::session::{Disconnect, Session};
-use crate::upstream::Upstream;
 
 /// Who may come in, which sessions there are, and where they feed.
 pub struct Intake {
@@ -27,7 +29,7 @@ pub struct Intake {
     /// Which sessions exist.
     pub registry: Arc<Registry>,
     /// Where they feed.
-    pub upstream: Upstream,
+    pub upstream: Arc<dyn Upstream>,
 }
 
 /// A device that said who it is.
@@ -91,7 +93,7 @@ impl Intake {
                 handle.end(Disconnect::Stopping);
             }
             let stop_frames = stop_frames(on_close, self.admission.protocol(identifier));
-            let upstream = self.upstream.open(&handle, !stop_frames.is_empty());
+            let upstream = self.upstream.clone().open(&handle, !stop_frames.is_empty());
             Session::new(entry, link, upstream, stop_frames)
         };
         Ok(session.run().instrument(span).await)

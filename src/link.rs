@@ -6,26 +6,13 @@ pub mod outbox;
 pub mod serial;
 pub mod websocket;
 
-use std::fmt;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::{Sink, Stream};
 
 use crate::device::close::CloseReason;
+use crate::device::frame::Frame;
 use crate::device::hello::Hello;
-
-/// One device message. Framing ended at the link: a frame is never split or merged after it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame(pub Bytes);
-
-impl<T: Into<Bytes>> From<T> for Frame {
-    fn from(bytes: T) -> Self {
-        Self(bytes.into())
-    }
-}
 
 /// A duplex pipe of whole frames: what a link is to its session, and what an upstream half is too.
 ///
@@ -44,29 +31,6 @@ pub trait FrameIo:
     /// The last hello line that came between the frames, once, on links where one may.
     fn take_hello(&mut self) -> Option<Hello> {
         None
-    }
-}
-
-/// Where a device came from, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Peer {
-    /// A websocket connection, from there.
-    Websocket(SocketAddr),
-    /// A serial port.
-    Serial(PathBuf),
-    /// A Bluetooth LE peripheral: its address, and its name where it has one.
-    Ble(String, Option<String>),
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Websocket(from) => write!(f, "ws {from}"),
-            Self::Serial(port) => write!(f, "serial {}", port.display()),
-            Self::Ble(address, None) => write!(f, "ble {address}"),
-            // Anybody near may have sent the name.
-            Self::Ble(address, Some(name)) => write!(f, "ble {address} {:?}", name),
-        }
     }
 }
 

@@ -5,3 +5,4 @@ pub mod dial;
 pub mod stream;
 pub mod target;
 pub mod tls;
+pub mod websocket;

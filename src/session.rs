@@ -1,6 +1,7 @@
 //! A session: one task that owns one link and its upstream half, and joins them until either ends.
 
 pub mod admission;
+pub mod ends;
 pub mod linger;
 pub mod registry;
 pub mod tap;
@@ -18,68 +19,12 @@ use crate::defaults::{
     CLOSE_TIMEOUT, REPLACED_STOP_TIMEOUT, STOP_ANSWER_TIMEOUT, STOP_FLUSH_TIMEOUT, UPSTREAM_BURST,
     WRITE_TIMEOUT,
 };
-use crate::device::close::{self, CloseReason};
-use crate::link::{Frame, FrameIo, LinkError};
+use crate::device::frame::Frame;
+use crate::link::{FrameIo, LinkError};
+use crate::session::ends::{Disconnect, UpstreamError, UpstreamIo};
 use crate::session::registry::{Counters, Entry, Injected, Order};
 use crate::session::tap::Direction;
-use crate::upstream::{UpstreamError, UpstreamIo};
 use woken::Woken;
-
-/// Why a session ended. Drives the log, and what the device is told.
-#[derive(Debug, thiserror::Error)]
-pub enum Disconnect {
-    /// The device went.
-    #[error("{0}")]
-    Link(#[from] LinkError),
-    /// The device's link took nothing for this long.
-    #[error("a write was not taken within {} ms", .0.as_millis())]
-    WriteTimeout(Duration),
-    /// Upstream went.
-    #[error("{0}")]
-    Upstream(#[from] UpstreamError),
-    /// A newer connection has the address.
-    #[error("replaced by a newer connection with the same address")]
-    Replaced,
-    /// The gateway stops.
-    #[error("the gateway is stopping")]
-    Stopping,
-}
-
-impl Disconnect {
-    /// What the device is told, if it still listens.
-    pub fn close_reason(&self) -> CloseReason {
-        let code = match self {
-            Self::Upstream(e) => return e.close_reason(),
-            // Answers the device's own Close with the code it gave.
-            Self::Link(LinkError::Closed { code, .. }) => code.unwrap_or(1000),
-            Self::Link(LinkError::TooLarge(_)) => close::TOO_LARGE,
-            Self::Link(LinkError::NotUtf8(_)) => close::INVALID_HANDSHAKE,
-            Self::Link(LinkError::Protocol(_)) => 1002,
-            Self::Link(LinkError::Silent(_) | LinkError::Lost(_)) | Self::WriteTimeout(_) => close::TIMEOUT,
-            Self::Replaced => close::REPLACED,
-            Self::Stopping => close::GOING_AWAY,
-        };
-        CloseReason::new(code, self.to_string())
-    }
-
-    fn log(&self) {
-        match self {
-            Self::Upstream(e) => warn!("device gone: {self}; {}", e.hint()),
-            Self::Link(LinkError::Closed { .. }) | Self::Replaced | Self::Stopping => {
-                info!("device gone: {self}")
-            }
-            Self::Link(_) | Self::WriteTimeout(_) => warn!("device gone: {self}"),
-        }
-    }
-
-    /// The link took everything so far and is not known to be broken, so that it may take the stop bytes too.
-    fn leaves_link_usable(&self) -> bool {
-        match self {
-            Self::Upstream(_) | Self::Replaced | Self::Stopping => true,
-            Self::Link(_) | Self::WriteTimeout(_) => false,
-        }
-    }
-}
 
 /// A device's link, its upstream half, and its place in the registry.
 pub struct Session {
@@ -320,7 +265,7 @@ mod tests {
 
     use super::*;
     use crate::device::handshake::{Address, Handshake, Identifier};
-    use crate::link::Peer;
+    use crate::device::peer::Peer;
     use crate::session::registry::Registry;
 
     /// A socket whose peer neither reads nor sends nor closes.

@@ -15,8 +15,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStdout, Command};
+use wsdm_gateway::config::ControlAt;
 use wsdm_gateway::session::tap::Direction;
-use wsdm_gateway::web::control::ControlAt;
 use wsdm_gateway::web::control::api::{Line, SessionInfo};
 use wsdm_gateway::web::control::client::{self, Client, ClientError};
 

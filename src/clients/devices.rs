@@ -11,7 +11,7 @@ use buttplug_server::message::{ButtplugServerMessageV3, DeviceAddedV3};
 use serde::Serialize;
 
 use super::wire;
-use crate::session::registry::ConnectionId;
+use crate::device::peer::ConnectionId;
 use crate::upstream::embedded::{DeviceTable, ListedDevice};
 
 /// A device as far as clients are concerned.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::session::registry::ConnectionId;
+use crate::device::peer::ConnectionId;
 
 /// A client, from its connection to its end. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -8,10 +8,10 @@ use tracing::{info, warn};
 use super::print;
 use crate::cli::{OnCommandLine, RunArgs};
 use crate::cmd::error::Error;
+use crate::config::ControlAt;
 use crate::config::{Given, Layers, Loaded, Source};
 use crate::defaults;
 use crate::gateway::{self, Bound};
-use crate::web::control::ControlAt;
 
 /// Runs the gateway until it is told to stop.
 pub(super) async fn run(args: RunArgs, on_command_line: &OnCommandLine) -> Result<(), Error> {

@@ -5,15 +5,10 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 use wsdm_protocol::{keepalive_in_range, key};
 
-use crate::defaults::{HANDSHAKE_MAX_BYTES, HELLO_ASK_PAUSE, HELLO_TIMEOUT};
-use crate::device::handshake::{Address, Handshake, HandshakeError};
-use crate::link::Peer;
+use crate::device::handshake::{Address, Handshake, Identifier};
 
 /// What a board said of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,56 +17,6 @@ pub struct Hello {
     pub handshake: Handshake,
     /// It stops its outputs when it hears nothing for long: a lone newline is due after this much silence.
     pub keepalive: Option<Duration>,
-}
-
-/// Why it is not known who a board is.
-#[derive(Debug, thiserror::Error)]
-pub enum HelloError {
-    /// It said nothing, or nothing like it.
-    #[error("no hello line within {} s{}", HELLO_TIMEOUT.as_secs(), said(.0))]
-    Silent(Vec<u8>),
-    /// Where it is makes no address.
-    #[error("{0}")]
-    Address(#[from] HandshakeError),
-    /// The port broke.
-    #[error("broke off: {0}")]
-    Io(#[from] std::io::Error),
-}
-
-impl HelloError {
-    /// One line on what to do about a board at `peer`.
-    pub fn hint(&self, peer: &Peer) -> &'static str {
-        let on_bluetooth = matches!(peer, Peer::Ble(..));
-        match self {
-            Self::Silent(heard) if heard.is_empty() && on_bluetooth => {
-                "does it have its notify characteristic where the entry says? A board that prints no hello line needs \
-                 an identifier in its [[ble]] entry"
-            }
-            Self::Silent(_) if on_bluetooth => {
-                "a board that prints no hello line needs an identifier in its [[ble]] entry"
-            }
-            Self::Silent(heard) if heard.is_empty() => {
-                "is the right sketch on the board? One that prints no hello line needs identifier and address in its \
-                 [[serial]] entry"
-            }
-            Self::Silent(_) => {
-                "does baud_rate match the board's? A board that prints no hello line needs identifier and address in \
-                 its [[serial]] entry"
-            }
-            Self::Address(_) if on_bluetooth => "give the entry a device_address",
-            Self::Address(_) => "give the entry an address",
-            Self::Io(_) if on_bluetooth => "is it near enough, and its battery full?",
-            Self::Io(_) => "is the cable in?",
-        }
-    }
-}
-
-fn said(heard: &[u8]) -> String {
-    if heard.is_empty() {
-        ": the board said nothing".to_owned()
-    } else {
-        format!("; the board said {:?}", String::from_utf8_lossy(heard))
-    }
 }
 
 impl Hello {
@@ -110,97 +55,43 @@ impl Hello {
     }
 }
 
-/// Waits for a board to introduce itself, asking with a newline again and again. What it said after the hello line
-/// stays in `read`. Not cancel safe: what was read is lost with the future.
-///
-/// # Errors
-/// [`HelloError::Silent`] after [`HELLO_TIMEOUT`], with the last of what it said instead.
-pub async fn wait_for_hello<P>(
-    port: &mut P,
-    read: &mut BytesMut,
-    settle: Duration,
-    fallback: &Address,
-) -> Result<Hello, HelloError>
-where
-    P: AsyncRead + AsyncWrite + Unpin,
-{
-    let start = Instant::now();
-    let give_up = start + settle + HELLO_TIMEOUT;
-    let mut ask = start + settle.max(HELLO_ASK_PAUSE);
-    let mut heard = Vec::new();
-    loop {
-        while let Some(end) = read.iter().position(|b| *b == b'\n') {
-            let line = read.split_to(end + 1);
-            if let Some(hello) = Hello::parse(&line, fallback) {
-                return Ok(hello);
-            }
-            keep_last(&mut heard, &line);
-        }
-        if read.len() > HANDSHAKE_MAX_BYTES {
-            keep_last(&mut heard, read);
-            read.clear();
-        }
-        tokio::select! {
-            got = port.read_buf(read) => {
-                if got? == 0 {
-                    return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
-                }
-            }
-            () = sleep_until(ask.min(give_up)) => {
-                if Instant::now() >= give_up {
-                    keep_last(&mut heard, read);
-                    return Err(HelloError::Silent(heard));
-                }
-                ask += HELLO_ASK_PAUSE;
-                // A far end that takes nothing is one that says nothing either.
-                if let Ok(written) = timeout_at(ask, port.write_all(b"\n")).await {
-                    written?;
-                }
-            }
+/// What is known of a board beside its handshake. A hello line may come at any time and add to it, also where the
+/// configuration says who the board is: it has started again, or stopped because nothing fed its watchdog.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// The board stops its outputs when it hears nothing for long: a lone newline is due after this much silence.
+    pub keepalive: Option<Duration>,
+    /// What its entry says that it is, for as long as the board has not said something else.
+    pub configured: Option<Identifier>,
+}
+
+impl Known {
+    /// Takes over the keepalive of a hello line where none is known.
+    ///
+    /// # Errors
+    /// The board says that it is something else than its entry does. That is told once.
+    pub fn hear(&mut self, said: &Hello) -> Result<(), OtherIdentifier> {
+        self.keepalive = self.keepalive.or(said.keepalive);
+        let said = &said.handshake.identifier;
+        match self.configured.take_if(|configured| configured != said) {
+            Some(configured) => Err(OtherIdentifier {
+                configured,
+                said: said.clone(),
+            }),
+            None => Ok(()),
         }
     }
 }
 
-/// Reads, and throws away, what a board prints while it starts, but for the last hello line in it. One that has only
-/// begun stays in `read`. Not cancel safe.
-///
-/// # Errors
-/// The port broke.
-pub async fn settle<P: AsyncRead + Unpin>(
-    port: &mut P,
-    read: &mut BytesMut,
-    time: Duration,
-) -> std::io::Result<Option<Hello>> {
-    let end = Instant::now() + time;
-    let mut noise = BytesMut::new();
-    let mut hello = None;
-    while let Ok(got) = timeout_at(end, port.read_buf(&mut noise)).await {
-        if got? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        while let Some(end) = noise.iter().position(|b| *b == b'\n') {
-            hello = Hello::parse_later(&noise.split_to(end + 1)).or(hello);
-        }
-        if noise.len() > HANDSHAKE_MAX_BYTES {
-            noise.clear();
-        }
-    }
-    // Without its beginning the rest would be taken for a frame. As everywhere, noise may stand before it.
-    if let Some(start) = noise.iter().rposition(|b| *b == b'{') {
-        let begun = noise.split_off(start);
-        if Hello::may_begin(&begun) {
-            read.unsplit(begun);
-        }
-    }
-    Ok(hello)
-}
-
-/// People are shown the end of what a board said.
-fn keep_last(heard: &mut Vec<u8>, more: &[u8]) {
-    const SHOWN: usize = 80;
-    heard.extend_from_slice(more);
-    let from = heard.len().saturating_sub(SHOWN);
-    heard.drain(..from);
+/// A board says that it is something else than its entry does. The entry holds.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "its entry says identifier = {configured:?}, but the board's hello line {said:?}; correct the entry, or leave the \
+     identifier out"
+)]
+pub struct OtherIdentifier {
+    configured: Identifier,
+    said: Identifier,
 }
 
 #[cfg(test)]
@@ -240,59 +131,5 @@ mod tests {
         ] {
             assert_eq!(Hello::parse(line, &fallback()), None, "{line:?}");
         }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_board_is_asked_until_it_answers() {
-        let (mut gateway, mut board) = tokio::io::duplex(64);
-        let board = async {
-            board.write_all(b"ets Jun 8 2016\r\nload:0x3fff").await.unwrap();
-            let mut asked = [0; 2];
-            board.read_exact(&mut asked).await.unwrap();
-            assert_eq!(&asked, b"\n\n");
-            board
-                .write_all(b"\n{\"identifier\":\"a\",\"version\":0}\nOK;")
-                .await
-                .unwrap();
-            board
-        };
-        let mut read = BytesMut::new();
-        let fallback = fallback();
-        let (hello, _board) = tokio::join!(
-            wait_for_hello(&mut gateway, &mut read, Duration::ZERO, &fallback),
-            board
-        );
-        assert_eq!(hello.unwrap().handshake.identifier.as_str(), "a");
-        assert_eq!(&read[..], b"OK;", "what follows is the first frame");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn of_what_a_board_prints_while_it_settles_hello_lines_are_kept_also_one_that_has_only_begun() {
-        let (mut gateway, mut board) = tokio::io::duplex(256);
-        let line = "{\"identifier\":\"a\",\"version\":0}\n";
-        for (said, is_known, wanted) in [
-            (format!("ets Jun 8{line}load:0x3fff"), true, ""),
-            (format!("ready\n{}", &line[..20]), false, &line[..20]),
-            (format!("{line}{}", &line[..2]), true, &line[..2]),
-            (format!("load:0x3fff{}", &line[..20]), false, &line[..20]),
-            ("ready {x".to_owned(), false, ""),
-        ] {
-            board.write_all(said.as_bytes()).await.unwrap();
-            let mut read = BytesMut::new();
-            let hello = settle(&mut gateway, &mut read, Duration::from_secs(2)).await;
-            assert_eq!(hello.unwrap().is_some(), is_known, "{said}");
-            assert_eq!(read, wanted, "{said}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_board_that_says_something_else_is_given_up_with_what_it_said() {
-        let (mut gateway, mut board) = tokio::io::duplex(64);
-        board.write_all(b"hello world\r\n").await.unwrap();
-        let start = Instant::now();
-        let error = wait_for_hello(&mut gateway, &mut BytesMut::new(), Duration::ZERO, &fallback()).await;
-        let error = error.unwrap_err().to_string();
-        assert!(error.contains("hello world"), "{error}");
-        assert_eq!(start.elapsed(), HELLO_TIMEOUT);
     }
 }

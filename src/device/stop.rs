@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use crate::link::Frame;
+use crate::device::frame::Frame;
 
 /// The frames that stop a device of this protocol, where it is known what they are.
 pub fn stop_bytes(protocol: &str) -> &'static [&'static [u8]] {

@@ -23,13 +23,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::config::BleSettings;
-use crate::device::hello::HelloError;
+use crate::device::peer::Peer;
+use crate::ingress::hello::HelloError;
 use crate::ingress::introduction::Introduction;
 use crate::ingress::{Intake, Newcomer};
-use crate::link::Peer;
 use crate::link::ble::{BleLink, Pipe};
 use crate::link::outbox::{Coalesce, Outbox};
-use crate::session::Disconnect;
+use crate::session::ends::Disconnect;
 use seen::Seen;
 
 /// Peripherals that wait to be taken by the gateway. It takes each at once.

@@ -8,8 +8,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::warn;
 
 use crate::device::handshake::{Address, Handshake, HandshakeError, Identifier};
-use crate::device::hello::{self, Hello, HelloError};
-use crate::link::Peer;
+use crate::device::hello::Known;
+use crate::device::peer::Peer;
+use crate::ingress::hello::{self, HelloError};
 
 /// What there is to go by before the board has said anything.
 #[derive(Debug)]
@@ -81,43 +82,4 @@ impl Introduction<'_> {
             None => Address::new(self.own_address.clone()),
         }
     }
-}
-
-/// What is known of a board beside its handshake. A hello line may come at any time and add to it, also where the
-/// configuration says who the board is: it has started again, or stopped because nothing fed its watchdog.
-#[derive(Debug, Default)]
-pub struct Known {
-    /// The board stops its outputs when it hears nothing for long: a lone newline is due after this much silence.
-    pub keepalive: Option<Duration>,
-    /// What its entry says that it is, for as long as the board has not said something else.
-    pub configured: Option<Identifier>,
-}
-
-impl Known {
-    /// Takes over the keepalive of a hello line where none is known.
-    ///
-    /// # Errors
-    /// The board says that it is something else than its entry does. That is told once.
-    pub fn hear(&mut self, said: &Hello) -> Result<(), OtherIdentifier> {
-        self.keepalive = self.keepalive.or(said.keepalive);
-        let said = &said.handshake.identifier;
-        match self.configured.take_if(|configured| configured != said) {
-            Some(configured) => Err(OtherIdentifier {
-                configured,
-                said: said.clone(),
-            }),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A board says that it is something else than its entry does. The entry holds.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "its entry says identifier = {configured:?}, but the board's hello line {said:?}; correct the entry, or leave the \
-     identifier out"
-)]
-pub struct OtherIdentifier {
-    configured: Identifier,
-    said: Identifier,
 }

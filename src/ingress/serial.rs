@@ -14,16 +14,16 @@ use tracing::{debug, error, info, warn};
 use crate::backoff::Backoff;
 use crate::config::{PortSource, SerialSettings};
 use crate::defaults::{GOOD_AFTER, PORT_POLL};
-use crate::device::hello::HelloError;
+use crate::device::peer::Peer;
 use crate::device::refusal::Refusal;
+use crate::ingress::hello::HelloError;
 use crate::ingress::introduction::Introduction;
 use crate::ingress::{Intake, Newcomer};
-use crate::link::Peer;
 use crate::link::framing::Framing;
 use crate::link::outbox::{Coalesce, Outbox};
 use crate::link::serial::ports::{PortInfo, Ports};
 use crate::link::serial::{Port, SerialLink};
-use crate::session::Disconnect;
+use crate::session::ends::Disconnect;
 
 /// The first pause before a port is opened again.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);

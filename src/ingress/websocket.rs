@@ -1,6 +1,7 @@
 //! The port that devices connect to: accept, upgrade, handshake, admission; then the session.
 
 pub mod announce;
+pub mod refusals;
 pub mod workers;
 
 use std::net::SocketAddr;
@@ -18,10 +19,12 @@ use tracing::{debug, info, warn};
 use crate::config::DeviceSettings;
 use crate::defaults::{CLOSE_TIMEOUT, HANDSHAKE_MAX_BYTES};
 use crate::device::handshake::{Handshake, HandshakeError};
-use crate::device::refusal::{Refusal, RefusalLog};
+use crate::device::peer::Peer;
+use crate::device::refusal::Refusal;
+use crate::ingress::websocket::refusals::RefusalLog;
 use crate::ingress::{Intake, Newcomer, TurnedAway};
-use crate::link::Peer;
-use crate::link::websocket::{self, WebSocketLink};
+use crate::link::websocket::WebSocketLink;
+use crate::net;
 use crate::net::accept;
 use workers::Workers;
 
@@ -68,7 +71,7 @@ impl Devices {
         let upgrade = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            upgrade = timeout(limit, accept::upgrade(stream, websocket::config(), |r| self.intake.admission.request(r))) => upgrade,
+            upgrade = timeout(limit, accept::upgrade(stream, net::websocket::device_config(), |r| self.intake.admission.request(r))) => upgrade,
         };
         let mut ws = match upgrade {
             Ok(Ok(ws)) => ws,

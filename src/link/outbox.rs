@@ -19,7 +19,7 @@ use super::{Frame, FrameIo, LinkError};
 use crate::defaults::OUTBOX_MAX;
 use crate::device::close::CloseReason;
 use crate::device::hello::Hello;
-use crate::ingress::introduction::Known;
+use crate::device::hello::Known;
 use commands::{Command, Part};
 
 /// Which commands supersede older ones.

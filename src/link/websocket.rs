@@ -10,12 +10,11 @@ use futures::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, error::ProtocolError};
 
 use super::{Frame, FrameIo, LinkError};
-use crate::defaults::{DEVICE_READ_BUFFER_BYTES, FRAME_MAX_BYTES};
 use crate::device::close::CloseReason;
 
 /// Control frames that one poll may swallow before it lets others run: a flood of pings must not hold the thread.
@@ -23,18 +22,6 @@ const CONTROL_FRAMES_PER_POLL: usize = 16;
 /// What a peer may still be sending while we close: read and thrown away, so that the system does not answer
 /// with a reset, which would destroy the Close frame before the peer has read it.
 const DRAIN_CHUNK_BYTES: usize = 2048;
-
-/// The settings for a device's websocket: buffers that fit frames of tens of bytes.
-///
-/// A write goes to the socket at once: there is nothing to gain from collecting commands.
-pub fn config() -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(DEVICE_READ_BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_write_buffer_size(2 * FRAME_MAX_BYTES)
-        .max_message_size(Some(FRAME_MAX_BYTES))
-        .max_frame_size(Some(FRAME_MAX_BYTES))
-}
 
 /// One websocket, either end of it, that pings and notices silence.
 ///

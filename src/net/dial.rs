@@ -12,9 +12,9 @@ use tokio_tungstenite::tungstenite::{self, Message, http::StatusCode};
 use super::stream::Stream;
 use super::target::Target;
 use super::tls::{self, NoRoots, Tls};
+use super::websocket;
 use crate::defaults::DEVICE_LISTEN;
 use crate::device::handshake::Handshake;
-use crate::link::websocket;
 
 /// From the TCP connect to the end of the HTTP upgrade, the TLS handshake included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -142,7 +142,7 @@ async fn dial_without_limit(
         },
     };
     let upgrade =
-        tokio_tungstenite::client_async_with_config(target.url(), stream, Some(websocket::config()));
+        tokio_tungstenite::client_async_with_config(target.url(), stream, Some(websocket::device_config()));
     let (mut socket, _) = upgrade.await.map_err(no_websocket)?;
     socket
         .send(Message::text(handshake.encode()))

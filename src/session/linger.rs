@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 
 use crate::defaults::LINGER;
-use crate::session::registry::ConnectionId;
+use crate::device::peer::ConnectionId;
 
 /// A session that passed so many frames in a row has the thread to itself.
 const ALONE: u32 = 8;

@@ -11,21 +11,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::defaults::{INJECT_QUEUE, OWED_STOPS_MAX, TAKEOVER_LIMIT, TAKEOVER_WINDOW};
+use crate::device::frame::Frame;
 use crate::device::handshake::{Address, Handshake};
+use crate::device::peer::{ConnectionId, Peer};
 use crate::device::refusal::Refusal;
-use crate::link::{Frame, Peer};
-use crate::session::Disconnect;
+use crate::session::ends::Disconnect;
 use crate::session::tap::{Tap, Watcher};
-
-/// One connection of a device: the same address that comes back is another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectionId(pub u64);
-
-impl std::fmt::Display for ConnectionId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
 
 /// Frames that a session passed on, and those it could not.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::defaults::WATCH_QUEUE;
-use crate::link::Frame;
+use crate::device::frame::Frame;
 use crate::session::registry::SessionHandle;
 
 /// Which way a frame went.
@@ -154,7 +154,7 @@ impl Drop for Watcher {
 mod tests {
     use super::*;
     use crate::device::handshake::{Address, Handshake, Identifier};
-    use crate::link::Peer;
+    use crate::device::peer::Peer;
     use crate::session::registry::{Entry, Registry};
 
     async fn session() -> Entry {

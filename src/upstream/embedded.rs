@@ -29,8 +29,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info};
 
 use crate::device::handshake::Address;
-use crate::session::registry::{ConnectionId, SessionHandle};
-use crate::upstream::UpstreamIo;
+use crate::device::peer::ConnectionId;
+use crate::session::ends::{Upstream, UpstreamIo};
+use crate::session::registry::SessionHandle;
 use hardware::{CommunicationManagerBuilder, Connector};
 
 /// Events for all clients that one of them may have waiting; past that it loses the oldest.
@@ -224,21 +225,6 @@ impl Engine {
         debug!(?done, "the server stopped all devices");
     }
 
-    /// Announces a device to the library, and gives the session its upstream half at once: the protocol's
-    /// initialisation already talks to the device through it.
-    pub fn open(self: &Arc<Self>, session: &Arc<SessionHandle>) -> Box<dyn UpstreamIo> {
-        let listing = Arc::new(Listing::default());
-        let (connector, io) = hardware::pair(self.clone(), session.clone(), listing.clone());
-        let live = Live {
-            session: session.clone(),
-            listing,
-        };
-        lock(&self.live).insert(session.handshake.address.clone(), live);
-        self.runtime
-            .spawn(announce(self.found.clone(), connector).in_current_span());
-        Box::new(io)
-    }
-
     /// Ends the engine's thread. What ran on it is dropped where it stands.
     pub fn shutdown(&self) {
         self.stop.cancel();
@@ -318,6 +304,23 @@ impl Engine {
             session,
             listing,
         })
+    }
+}
+
+impl Upstream for Engine {
+    /// Announces a device to the library, and gives the session its upstream half at once: the protocol's
+    /// initialisation already talks to the device through it.
+    fn open(self: Arc<Self>, session: &Arc<SessionHandle>, _: bool) -> Box<dyn UpstreamIo> {
+        let listing = Arc::new(Listing::default());
+        let (connector, io) = hardware::pair(self.clone(), session.clone(), listing.clone());
+        let live = Live {
+            session: session.clone(),
+            listing,
+        };
+        lock(&self.live).insert(session.handshake.address.clone(), live);
+        self.runtime
+            .spawn(announce(self.found.clone(), connector).in_current_span());
+        Box::new(io)
     }
 }
 

@@ -15,14 +15,15 @@ use tracing::{debug, info, warn};
 use crate::backoff::Backoff;
 use crate::defaults::CLOSE_TIMEOUT;
 use crate::device::close::{self, CloseReason};
+use crate::device::frame::Frame;
 use crate::link::websocket::WebSocketLink;
-use crate::link::{Frame, FrameIo, LinkError};
+use crate::link::{FrameIo, LinkError};
 use crate::net::dial::{DialError, dial};
 use crate::net::stream::Stream as Dialled;
 use crate::net::target::Target;
 use crate::net::tls::Tls;
+use crate::session::ends::{Upstream, UpstreamError, UpstreamIo};
 use crate::session::registry::{Counters, SessionHandle};
-use crate::upstream::{UpstreamError, UpstreamIo};
 
 /// The first pause before upstream is dialled again.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -56,13 +57,11 @@ impl Relay {
             grace,
         })
     }
+}
 
+impl Upstream for Relay {
     /// The upstream half for a device; `can_stop` says whether stop bytes for it are known.
-    pub(super) fn open(
-        self: &Arc<Self>,
-        session: &Arc<SessionHandle>,
-        can_stop: bool,
-    ) -> Box<dyn UpstreamIo> {
+    fn open(self: Arc<Self>, session: &Arc<SessionHandle>, can_stop: bool) -> Box<dyn UpstreamIo> {
         Box::new(RelayIo {
             state: State::Dialling(connect(self.clone(), session.clone())),
             relay: self.clone(),

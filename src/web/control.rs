@@ -9,19 +9,8 @@ pub mod client;
 #[cfg(unix)]
 pub mod socket;
 
-use std::path::PathBuf;
-
 #[cfg(unix)]
 pub use socket::Control;
-
-/// Where a gateway has its control socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ControlAt {
-    /// In the user's runtime directory, named for the port that devices connect to: there may be several gateways.
-    RuntimeDirectory,
-    /// Here.
-    Path(PathBuf),
-}
 
 /// No control socket, since the system has none.
 #[cfg(not(unix))]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::Coalesce;
-use crate::link::Frame;
+use crate::device::frame::Frame;
 
 /// Lovense commands that set an actuator to a value, after which the older value means nothing. Others are queries
 /// (`Battery;`), toggles (`RotateChange;`) or steps (`Air:In:1;`), of which none may be lost.

@@ -29,10 +29,9 @@ use tokio::time::{Sleep, sleep, timeout};
 use tracing::warn;
 
 use super::{Engine, Listing};
-use crate::link::Frame;
-use crate::session::Disconnect;
+use crate::device::frame::Frame;
+use crate::session::ends::{Disconnect, UpstreamError, UpstreamIo};
 use crate::session::registry::{Counters, SessionHandle};
-use crate::upstream::{UpstreamError, UpstreamIo};
 
 /// Slots of a device's event channel. The library ends a device whose events overflow, so it is never let run
 /// full; all slots are allocated at once, for every device.

@@ -28,9 +28,10 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::defaults::FRAME_MAX_BYTES;
+use crate::device::frame::Frame;
 use crate::device::handshake::Address;
-use crate::link::Frame;
-use crate::session::registry::{ConnectionId, InjectError, Registry, SessionHandle};
+use crate::device::peer::ConnectionId;
+use crate::session::registry::{InjectError, Registry, SessionHandle};
 use crate::session::tap::{Direction, Watched, Watcher};
 use crate::text::hex;
 

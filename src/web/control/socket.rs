@@ -19,8 +19,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::ControlAt;
 use super::api::{self, Hand};
+use crate::config::ControlAt;
 use crate::defaults::{CONTROL_CLOSE_TIMEOUT, CONTROL_TIMEOUT};
 use crate::session::registry::Registry;
 
@@ -275,7 +275,7 @@ pub async fn running() -> Vec<PathBuf> {
 mod tests {
     use super::*;
     use crate::device::handshake::{Address, Handshake, Identifier};
-    use crate::link::Peer;
+    use crate::device::peer::Peer;
     use crate::web::control::client::Client;
 
     #[tokio::test]

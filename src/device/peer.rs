@@ -1,0 +1,38 @@
+//! Where a device is, and which connection of it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Where a device came from, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A websocket connection, from there.
+    Websocket(SocketAddr),
+    /// A serial port.
+    Serial(PathBuf),
+    /// A Bluetooth LE peripheral: its address, and its name where it has one.
+    Ble(String, Option<String>),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Websocket(from) => write!(f, "ws {from}"),
+            Self::Serial(port) => write!(f, "serial {}", port.display()),
+            Self::Ble(address, None) => write!(f, "ble {address}"),
+            // Anybody near may have sent the name.
+            Self::Ble(address, Some(name)) => write!(f, "ble {address} {:?}", name),
+        }
+    }
+}
+
+/// One connection of a device: the same address that comes back is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}

@@ -1,0 +1,17 @@
+//! How websockets of devices are set up, accepted or dialled.
+
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+use crate::defaults::{DEVICE_READ_BUFFER_BYTES, FRAME_MAX_BYTES};
+
+/// The settings for a device's websocket: buffers that fit frames of tens of bytes.
+///
+/// A write goes to the socket at once: there is nothing to gain from collecting commands.
+pub fn device_config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(DEVICE_READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(2 * FRAME_MAX_BYTES)
+        .max_message_size(Some(FRAME_MAX_BYTES))
+        .max_frame_size(Some(FRAME_MAX_BYTES))
+}
