@@ -334,7 +334,6 @@ async fn a_watchdog_is_fed_while_somebody_has_control_and_not_after() {
     }
     within("a goodbye", driver.disconnect()).await.unwrap();
     board.expect("Vibrate:0;").await;
-    board.expect("Rotate:0;").await;
     let quiet = tokio::time::timeout(Duration::from_millis(300), board.read()).await;
     // The library's own stop may still follow; a sign of life may not.
     if let Ok(bytes) = quiet {

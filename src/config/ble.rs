@@ -9,10 +9,10 @@ use super::entry::Entry;
 use super::layers::{Given, Reader, text};
 use crate::defaults;
 use crate::device::handshake::{Address, Identifier};
+use crate::device::language::Coalesce;
 use crate::ingress::ble::profile::{Layout, NAMED, Profile, parse_uuid, short};
 use crate::ingress::ble::wanted::{ManufacturerData, NamePattern, PeripheralAddress, Wanted};
 use crate::link::framing::Framing;
-use crate::link::outbox::Coalesce;
 
 /// What an entry may hold.
 pub(super) const KEYS: &[&str] = &[

@@ -10,8 +10,8 @@ use wsdm_protocol::KEEPALIVE_RANGE_MS;
 use super::layers::{Given, Reader, text, whole_number};
 use crate::defaults;
 use crate::device::handshake::HandshakeError;
+use crate::device::language::{self, Coalesce};
 use crate::link::framing::{ByteOrder, Framing, PrefixWidth};
-use crate::link::outbox::Coalesce;
 
 /// Reads the keys of one entry.
 pub(super) struct Entry<'a> {
@@ -162,9 +162,9 @@ impl Entry<'_> {
             "coalesce",
             "by protocol",
             &[
-                ("lovense", Coalesce::Lovense),
-                ("tcode", Coalesce::Tcode),
-                ("none", Coalesce::None),
+                ("lovense", language::by_name("lovense")),
+                ("tcode", language::by_name("tcode")),
+                ("none", None),
             ],
         )
     }

@@ -10,8 +10,8 @@ use super::entry::Entry;
 use super::layers::Reader;
 use crate::defaults;
 use crate::device::handshake::{Address, Identifier};
+use crate::device::language::Coalesce;
 use crate::link::framing::Framing;
-use crate::link::outbox::Coalesce;
 use crate::link::serial::LineSettings;
 use crate::link::serial::ports::{PortInfo, PortMatch};
 
