@@ -1,17 +1,18 @@
 //! The command line: clap types only.
 
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::parser::ValueSource;
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::cmd::monitor::MonitorArgs;
 use crate::cmd::ports::PortsArgs;
 use crate::cmd::scan::ScanArgs;
 use crate::cmd::simulate::SimulateArgs;
+use crate::config::table::{Key, Kind, variable};
+use crate::config::{SECTIONS, Source};
 use crate::logging::LogFormat;
 
 /// Gives any DIY microcontroller device a place in the Buttplug ecosystem.
@@ -47,37 +48,6 @@ pub struct Cli {
         env = "WSDM_GATEWAY_LOG_FORMAT"
     )]
     pub log_format: LogFormat,
-}
-
-/// The arguments that stand on the command line itself, by their name in [`RunArgs`]: clap fills in the environment
-/// for the others, and `check` says which is which.
-#[derive(Clone, Debug, Default)]
-pub struct OnCommandLine(HashSet<String>);
-
-impl OnCommandLine {
-    /// Whether this argument stands there.
-    pub fn has(&self, argument: &str) -> bool {
-        self.0.contains(argument)
-    }
-}
-
-impl Cli {
-    /// Parses a command line, the program's name first.
-    ///
-    /// # Errors
-    /// clap's own, which prints itself; a request for help is one too.
-    pub fn parse_from_args(args: Vec<OsString>) -> Result<(Self, OnCommandLine), clap::Error> {
-        let matches = Self::command().try_get_matches_from(args)?;
-        let on_command_line = matches.subcommand().map(|(_, matches)| {
-            let given = matches.ids().map(|id| id.as_str());
-            let given = given.filter(|id| matches.value_source(id) == Some(ValueSource::CommandLine));
-            given.map(str::to_owned).collect()
-        });
-        Ok((
-            Self::from_arg_matches(&matches)?,
-            OnCommandLine(on_command_line.unwrap_or_default()),
-        ))
-    }
 }
 
 /// The subcommands.
@@ -134,43 +104,9 @@ pub struct RunArgs {
     /// Read this gateway.toml [default: wsdm-gateway/gateway.toml in the user's configuration directory, if there]
     #[arg(long, value_name = "FILE", env = "WSDM_GATEWAY_CONFIG")]
     pub config: Option<String>,
-    /// Listen for devices here [default: 127.0.0.1:54817]
-    #[arg(long, value_name = "ADDR", env = "WSDM_GATEWAY_DEVICE_LISTEN")]
-    pub device_listen: Option<String>,
-    /// Listen for Buttplug clients here [default: 127.0.0.1:12345]
-    #[arg(long, value_name = "ADDR", env = "WSDM_GATEWAY_CLIENT_LISTEN")]
-    pub client_listen: Option<String>,
-    /// The user device configuration file, of any version from 2 to 5 [default: built in]
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "WSDM_GATEWAY_UDCF",
-        alias = "user-device-config-file"
-    )]
-    pub udcf: Option<String>,
-    /// Give every device to this WSDM server, ws:// or wss://, instead of the Buttplug server inside
-    #[arg(long, value_name = "URL", env = "WSDM_GATEWAY_UPSTREAM")]
-    pub upstream: Option<String>,
-    /// Trust the CAs of this PEM file, and no others, where that is wss:// [default: the system's]
-    #[arg(long, value_name = "FILE", env = "WSDM_GATEWAY_UPSTREAM_CA")]
-    pub upstream_ca: Option<String>,
-    /// Devices must connect to /?token=TOKEN
-    #[arg(
-        long,
-        value_name = "TOKEN",
-        env = "WSDM_GATEWAY_DEVICE_TOKEN",
-        hide_env_values = true
-    )]
-    pub device_token: Option<String>,
-    /// The name that clients show [default: wsdm-gateway]
-    #[arg(long, value_name = "NAME", env = "WSDM_GATEWAY_SERVER_NAME")]
-    pub server_name: Option<String>,
-    /// Stop a client that sends no Buttplug Ping for this long; 0 is off [default: 0]
-    #[arg(long, value_name = "MS", env = "WSDM_GATEWAY_MAX_PING_TIME")]
-    pub max_ping_time: Option<String>,
-    /// Remember device indexes here [default: state.json in the user's state directory]
-    #[arg(long, value_name = "FILE", env = "WSDM_GATEWAY_STATE")]
-    pub state: Option<String>,
+    /// What the flags and the environment say of the configuration's keys.
+    #[command(flatten)]
+    pub keys: KeyArgs,
     /// Print JSON on stdout
     #[arg(long)]
     pub json: bool,
@@ -178,6 +114,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "PATH", env = "WSDM_GATEWAY_CONTROL", hide = true)]
     pub control: Option<OsString>,
 
+    /// intiface-engine: the user device configuration file
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub user_device_config_file: Option<String>,
     /// intiface-engine: the port for Buttplug clients
     #[arg(long, value_name = "PORT", alias = "websocketport", hide = true)]
     pub websocket_port: Option<u16>,
@@ -190,6 +129,88 @@ pub struct RunArgs {
     /// intiface-engine: serve websocket devices, which this program always does
     #[arg(long, hide = true)]
     pub use_device_websocket_server: bool,
+}
+
+/// The flags of the configuration's keys, and their environment variables, as the tables of the configuration have them.
+#[derive(Clone, Debug, Default)]
+pub struct KeyArgs(Vec<KeyArg>);
+
+/// The value of one key.
+#[derive(Clone, Debug)]
+pub struct KeyArg {
+    /// The key, such as `devices.listen`.
+    pub key: String,
+    /// What it is set to.
+    pub value: String,
+    /// Where: a flag, or a variable.
+    pub source: Source,
+}
+
+impl KeyArgs {
+    /// What was given.
+    pub fn iter(&self) -> impl Iterator<Item = &KeyArg> {
+        self.0.iter()
+    }
+}
+
+/// The keys that have flags, each with its full name.
+fn flagged() -> impl Iterator<Item = (String, &'static Key, &'static str)> {
+    SECTIONS.into_iter().flat_map(|section| {
+        section.keys.iter().filter_map(|key| {
+            let flag = key.flag?;
+            Some((format!("{}.{}", section.name, key.name), key, flag))
+        })
+    })
+}
+
+impl Args for KeyArgs {
+    fn augment_args(mut command: clap::Command) -> clap::Command {
+        for (id, key, flag) in flagged() {
+            let help = match key.default_in_words().as_str() {
+                "" => key.help.to_owned(),
+                default => format!("{} [default: {default}]", key.help),
+            };
+            command = command.arg(
+                Arg::new(id)
+                    .long(flag)
+                    .env(variable(flag))
+                    .hide_env_values(matches!(key.kind, Kind::Secret))
+                    .value_name(key.kind.placeholder())
+                    .help(help),
+            );
+        }
+        command
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for KeyArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut args = Self::default();
+        args.update_from_arg_matches(matches)?;
+        Ok(args)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for (key, _, flag) in flagged() {
+            let Some(value) = matches.get_one::<String>(&key) else {
+                continue;
+            };
+            let source = match matches.value_source(&key) {
+                Some(ValueSource::EnvVariable) => Source::Environment(variable(flag)),
+                _ => Source::Flag(format!("--{flag}")),
+            };
+            self.0.push(KeyArg {
+                key,
+                value: value.clone(),
+                source,
+            });
+        }
+        Ok(())
+    }
 }
 
 /// `udcf ...`

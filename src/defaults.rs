@@ -121,6 +121,11 @@ pub const OWED_STOPS_MAX: usize = 10_000;
 
 /// What timeouts and intervals may be set to, in milliseconds.
 pub const TIMEOUT_RANGE_MS: std::ops::RangeInclusive<u64> = 50..=600_000;
+/// How long nothing may be received from an app or from upstream before the devices that it drives are stopped. A
+/// pause of Wi-Fi is shorter, and a motor that nobody controls should not run for longer.
+pub const STOP_AFTER: Duration = Duration::from_millis(1_500);
+/// What [`STOP_AFTER`] may be set to, in milliseconds.
+pub const STOP_AFTER_RANGE_MS: std::ops::RangeInclusive<u64> = 500..=10_000;
 /// What Buttplug's ping may be set to, in milliseconds; 0 is off.
 pub const MAX_PING_RANGE_MS: std::ops::RangeInclusive<u64> = 0..=600_000;
 
