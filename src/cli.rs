@@ -30,13 +30,13 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Say more; twice for yet more
+    /// Log more; twice for even more
     #[arg(short, long, action = ArgAction::Count, global = true, display_order = 100)]
     pub verbose: u8,
-    /// Say less; twice for errors only
+    /// Log less; twice for errors only
     #[arg(short, long, action = ArgAction::Count, global = true, display_order = 101)]
     pub quiet: u8,
-    /// How log lines on stderr look: text or json
+    /// Format of the log on stderr: text or json
     #[arg(
         long,
         value_enum,
@@ -53,42 +53,42 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the gateway: a port for devices, a Buttplug server, a port for its clients
+    /// Run the gateway
     #[command(
         after_help = "Examples:\n  wsdm-gateway run\n  wsdm-gateway run --udcf my-devices.json --device-listen 0.0.0.0:54817\n\nThe flags of intiface-engine that mean the same are taken too, so that a copied command line works."
     )]
     Run(RunArgs),
-    /// Say what the configuration comes to, where each value comes from, and every problem in it
+    /// Check the configuration and show where each value comes from
     #[command(after_help = "Example:\n  wsdm-gateway check --config gateway.toml")]
     Check(RunArgs),
     /// Print a commented gateway.toml
     #[command(after_help = "Example:\n  wsdm-gateway init > gateway.toml")]
     Init,
-    /// Look at, migrate and edit user device configuration files
+    /// Check, migrate and edit user device configuration files
     #[command(
         subcommand,
         after_help = "Example:\n  wsdm-gateway udcf check my-devices.json"
     )]
     Udcf(UdcfCommand),
-    /// Be a device, in software, for any server of the Websocket Device Manager
+    /// Simulate a device
     #[command(
         after_help = "Examples:\n  wsdm-gateway simulate lovense\n  wsdm-gateway simulate lovense --model edge --count 3\n  wsdm-gateway simulate tcode --url ws://192.168.1.20:54817"
     )]
     Simulate(SimulateArgs),
-    /// Watch a device of a gateway that runs, or a serial port: frames both ways; and send it some by hand
+    /// Watch and send frames on a device or serial port
     #[command(
         after_help = "Examples:\n  wsdm-gateway monitor /dev/ttyUSB0 --send 'DeviceType;'\n  wsdm-gateway monitor --device 8A3D9FAC2A45\n  wsdm-gateway monitor --device 8A3D9FAC2A45 --send 'Battery;'\n  wsdm-gateway monitor --device my-stroker --send 'DSTOP\\n' --json"
     )]
     Monitor(MonitorArgs),
-    /// Say which serial ports there are, what they are, whether they can be opened, and which entry takes them
+    /// List serial ports and which entry uses each
     #[command(after_help = "Examples:\n  wsdm-gateway ports\n  wsdm-gateway ports --watch")]
     Ports(PortsArgs),
-    /// Say which Bluetooth LE peripherals are near, which profile fits them, and which entry takes them; or look into one
+    /// Scan for Bluetooth LE devices, or inspect one
     #[command(
         after_help = "Examples:\n  wsdm-gateway scan --for 10s\n  wsdm-gateway scan --connect AA:BB:CC:DD:EE:FF"
     )]
     Scan(ScanArgs),
-    /// Print completions for a shell
+    /// Print shell completions
     #[command(
         after_help = "Example:\n  wsdm-gateway completions bash > ~/.local/share/bash-completion/completions/wsdm-gateway"
     )]
@@ -216,7 +216,7 @@ impl FromArgMatches for KeyArgs {
 /// `udcf ...`
 #[derive(Debug, Subcommand)]
 pub enum UdcfCommand {
-    /// Say what a file comes to: names, protocols, features, and what is wrong with it
+    /// Check a file and list its names, protocols and features
     #[command(after_help = "Example:\n  wsdm-gateway udcf check my-devices.json")]
     Check {
         /// The file, of any version from 2 to 5.
@@ -225,34 +225,34 @@ pub enum UdcfCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Write a file of any version as version 5
+    /// Convert a file to version 5
     #[command(after_help = "Example:\n  wsdm-gateway udcf migrate old.json -o new.json")]
     Migrate {
         /// The file, of any version from 2 to 5.
         file: PathBuf,
-        /// Where to; stdout if left out.
+        /// Write to this file [default: stdout]
         #[arg(short, long, value_name = "OUT")]
         output: Option<PathBuf>,
     },
-    /// Add a websocket name to a file, and keep everything else in it
+    /// Add a websocket name to a file
     #[command(
         after_help = "Examples:\n  wsdm-gateway udcf add --protocol tcode-v03 --websocket MyStroker my-devices.json\n  wsdm-gateway udcf add --protocol tcode-v03 --websocket MyStroker --intiface-central"
     )]
     Add {
-        /// The protocol that the device speaks; `udcf protocols` lists them.
+        /// Protocol that the device speaks; `udcf protocols` lists them.
         #[arg(long)]
         protocol: String,
-        /// The identifier that the device sends in its handshake.
+        /// Identifier that the device sends in its handshake.
         #[arg(long, value_name = "NAME")]
         websocket: String,
         /// Edit the file of the Intiface Central on this machine, which must be closed; a backup is made first
         #[arg(long, conflicts_with = "file")]
         intiface_central: bool,
-        /// The file; it is made where there is none.
+        /// The file, which is created if it does not exist.
         #[arg(required_unless_present = "intiface_central")]
         file: Option<PathBuf>,
     },
-    /// List the protocols that the server knows, with what they can do
+    /// List the known protocols and what each can do
     #[command(after_help = "Example:\n  wsdm-gateway udcf protocols --json")]
     Protocols {
         /// Print JSON.
