@@ -160,6 +160,37 @@ fn the_reference_has_every_key_once() {
     assert_eq!(rows, keys);
 }
 
+/// A key that is in a table and that nobody reads would be ignored in silence.
+#[test]
+fn every_key_is_read() {
+    let reference = reference();
+    let mut section = "";
+    let mut keys = 0;
+    for line in reference.lines() {
+        if let Some(heading) = line.strip_prefix("## `") {
+            section = heading.trim_end_matches('`');
+        }
+        let Some(row) = line.strip_prefix("| `") else {
+            continue;
+        };
+        let key = row.split('`').next().unwrap();
+        let with = match key {
+            "framing.length_order" => "framing.length_prefix = 2\n",
+            _ => "",
+        };
+        // A list suits no key but origins, and this is no origin.
+        let toml = format!("{section}\n{with}{key} = [\"x\"]\n");
+        let place = format!(".{key}: ");
+        let problems = problems(&toml);
+        assert!(
+            problems.iter().any(|p| p.contains(&place)),
+            "{toml}: {problems:?}"
+        );
+        keys += 1;
+    }
+    assert!(keys > 50, "{keys}");
+}
+
 #[test]
 fn a_former_name_is_read_with_a_warning() {
     let loaded = holds("[upstream]\nrelay = \"ws://127.0.0.1:1\"\nupstream_grace_s = 7\n");

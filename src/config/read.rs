@@ -1,6 +1,6 @@
 //! The typed reading of a section's keys, with defaults and ranges of its table.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use ::bytes::Bytes;
 
 use super::layers::{Given, Reader};
-use super::table::{Key, Kind, Section, Unit};
+use super::table::{Key, Kind, Preset, Section, Unit};
 use super::{Secret, bytes};
 
 /// The keys of a section, or of one of the sections that may be repeated.
@@ -97,9 +97,9 @@ impl<'a> Keys<'a> {
     }
 
     pub(super) fn address(&mut self, name: &str) -> SocketAddr {
-        let default = self.key(name).given_default();
-        let default = default.and_then(|given| text(&given).ok()?.parse().ok());
-        let default = default.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
+        let Preset::Address(default) = self.key(name).default else {
+            unreachable!("{name} has an address for a default");
+        };
         let parse = |given: &Given| parse_address(text(given)?, default.ip());
         self.read(name, parse, ToString::to_string).unwrap_or(default)
     }
@@ -111,7 +111,7 @@ impl<'a> Keys<'a> {
     pub(super) fn number(&mut self, name: &str) -> Option<i64> {
         let key = self.key(name);
         let Kind::Number(unit, range) = &key.kind else {
-            unreachable!("{name} is read as the number that it is");
+            unreachable!("{name} is a number");
         };
         let parse = |given: &Given| whole_number(given, range, *unit, key.example);
         self.read(name, parse, |number| format!("{number} {}", unit.short()))
