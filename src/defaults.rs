@@ -54,8 +54,6 @@ pub const PROBE_PAUSE: Duration = Duration::from_millis(25);
 pub const PROBE_TIMEOUT: Duration = Duration::from_millis(100);
 /// Between two pings of an app or an upstream that drives an output.
 pub const ATTENTIVE_PING_INTERVAL: Duration = Duration::from_millis(500);
-/// If an app or an upstream that drives an output is silent for this long, its devices are stopped.
-pub const STOP_AFTER: Duration = Duration::from_millis(1_500);
 /// Frames that wait for somebody who watches a device: a second of a busy one. Past that the oldest are missed.
 pub const WATCH_QUEUE: usize = 1024;
 /// Frames that people sent by hand and a device has not taken. Past that they are told to wait.
@@ -135,6 +133,11 @@ pub const PENDING_STOPS_MAX: usize = 10_000;
 
 /// What timeouts and intervals may be set to, in milliseconds.
 pub const TIMEOUT_RANGE_MS: std::ops::RangeInclusive<u64> = 50..=600_000;
+/// How long nothing may be received from an app or from upstream before the devices that it drives are stopped. A
+/// pause of Wi-Fi is shorter, and a motor that nobody controls should not run for longer.
+pub const STOP_AFTER: Duration = Duration::from_millis(1_500);
+/// What [`STOP_AFTER`] may be set to, in milliseconds.
+pub const STOP_AFTER_RANGE_MS: std::ops::RangeInclusive<u64> = 500..=10_000;
 /// What Buttplug's ping may be set to, in milliseconds; 0 is off.
 pub const MAX_PING_RANGE_MS: std::ops::RangeInclusive<u64> = 0..=600_000;
 

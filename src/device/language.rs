@@ -65,13 +65,15 @@ pub fn of_protocol(protocol: &str) -> Option<&'static dyn Language> {
         .find(|language| language.protocols().contains(&protocol))
 }
 
-/// The language of this name.
-pub fn by_name(name: &str) -> Option<&'static dyn Language> {
-    LANGUAGES.into_iter().find(|language| language.name() == name)
-}
-
 /// The language in which newer commands take the place of older ones that wait; `None` keeps all of them, in order.
 pub type Coalesce = Option<&'static dyn Language>;
+
+/// What can be configured as such, by name.
+pub const COALESCE: [(&str, Coalesce); 3] = [
+    ("lovense", Some(&lovense::Lovense)),
+    ("tcode", Some(&tcode::Tcode)),
+    ("none", None),
+];
 
 /// What a frame does to a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -349,7 +351,8 @@ mod tests {
     #[test]
     fn a_language_is_found_by_each_of_its_protocols_and_by_its_name() {
         for language in LANGUAGES {
-            assert_eq!(by_name(language.name()), Some(language));
+            let coalesce = COALESCE.iter().find(|(name, _)| *name == language.name());
+            assert_eq!(coalesce.map(|(_, coalesce)| *coalesce), Some(Some(language)));
             for protocol in language.protocols() {
                 assert_eq!(of_protocol(protocol), Some(language), "{protocol}");
             }

@@ -14,15 +14,14 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
-use crate::defaults::{CLOSE_TIMEOUT, STOP_AFTER};
+use crate::config::UpstreamSettings;
+use crate::defaults::CLOSE_TIMEOUT;
 use crate::device::close::{self, CloseReason};
 use crate::device::frame::Frame;
 use crate::link::websocket::WebSocketLink;
 use crate::link::{FrameIo, LinkError};
 use crate::net::dial::{DialError, dial};
 use crate::net::stream::Stream as Dialled;
-use crate::net::target::Target;
-use crate::net::tls::Tls;
 use crate::session::ends::{FromUpstream, Upstream, UpstreamError, UpstreamIo};
 use crate::session::registry::{Counters, SessionHandle};
 
@@ -41,23 +40,16 @@ const WAITING_MAX: usize = 64;
 
 /// The server that devices are relayed to.
 pub struct Relay {
-    target: Target,
-    tls: Tls,
+    settings: UpstreamSettings,
     ping_interval: Duration,
-    grace: Duration,
-    stop_after: Duration,
 }
 
 impl Relay {
-    /// Relays to `target`, which is pinged; `tls` says whom to trust there. While it is away a device is kept for
-    /// `grace`.
-    pub fn new(target: Target, tls: Tls, ping_interval: Duration, grace: Duration) -> Arc<Self> {
+    /// Relays as configured, and pings upstream at this interval.
+    pub fn new(settings: UpstreamSettings, ping_interval: Duration) -> Arc<Self> {
         Arc::new(Self {
-            target,
-            tls,
+            settings,
             ping_interval,
-            grace,
-            stop_after: STOP_AFTER,
         })
     }
 }
@@ -84,7 +76,7 @@ type Dialling = BoxFuture<'static, Result<Link, DialError>>;
 
 fn connect(relay: Arc<Relay>, session: Arc<SessionHandle>) -> Dialling {
     async move {
-        let socket = dial(&relay.target, &session.handshake, &relay.tls).await?;
+        let socket = dial(&relay.settings.relay, &session.handshake, &relay.settings.tls).await?;
         Ok(WebSocketLink::new(socket, relay.ping_interval))
     }
     .boxed()
@@ -128,14 +120,14 @@ impl RelayIo {
                 }
                 warn!(
                     "upstream is away: {why}; the device is stopped and kept for {} s",
-                    self.relay.grace.as_secs()
+                    self.relay.settings.grace.as_secs()
                 );
                 (*self.lost_at.insert(Instant::now()), Some(FromUpstream::Stop))
             }
         };
         // What the device sends while upstream is away is worth nothing when it is back.
         self.drop_waiting();
-        let given_up = lost_at + self.relay.grace;
+        let given_up = lost_at + self.relay.settings.grace;
         if Instant::now() >= given_up {
             return Err(UpstreamError::Away(why.to_owned()));
         }
@@ -209,7 +201,7 @@ impl RelayIo {
             return Poll::Pending;
         };
         link.attend(self.session.outputs_on.load(Ordering::Relaxed));
-        link.poll_silence(cx, self.relay.stop_after)
+        link.poll_silence(cx, self.relay.settings.stop_after)
     }
 
     fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Result<FromUpstream, UpstreamError>> {
@@ -247,7 +239,7 @@ impl RelayIo {
                     std::task::ready!(pause.poll_unpin(cx));
                     if self
                         .lost_at
-                        .is_some_and(|lost_at| lost_at.elapsed() >= self.relay.grace)
+                        .is_some_and(|lost_at| lost_at.elapsed() >= self.relay.settings.grace)
                     {
                         return Poll::Ready(Err(UpstreamError::Away("it did not come back".to_owned())));
                     }
@@ -269,7 +261,7 @@ impl RelayIo {
                         std::task::ready!(self.poll_silence(cx));
                         warn!(
                             "upstream drives the device and was silent for {} ms: the device is stopped",
-                            self.relay.stop_after.as_millis()
+                            self.relay.settings.stop_after.as_millis()
                         );
                         Some(FromUpstream::Stop)
                     }

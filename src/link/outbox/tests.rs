@@ -4,7 +4,12 @@ use futures::Sink;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::device::language::by_name;
+use crate::device::language::COALESCE;
+
+/// The language of this name; none if there is none.
+fn by_name(name: &str) -> Option<&'static dyn Language> {
+    COALESCE.iter().find(|(known, _)| *known == name)?.1
+}
 
 /// A line that takes as many frames as it is given leave to.
 #[derive(Clone, Default)]
