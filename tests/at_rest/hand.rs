@@ -109,7 +109,8 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    pub async fn start(boards: &[Arc<ModelBoard>]) -> Self {
+    /// `code` is what it will close with.
+    pub async fn start(boards: &[Arc<ModelBoard>], code: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("ws://{}", listener.local_addr().expect("bound"));
         let (phase, phases) = watch::channel(Phase::Steady);
@@ -117,7 +118,7 @@ impl Upstream {
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(drive(stream, boards.clone(), phases.clone()));
+                connections.spawn(drive(stream, boards.clone(), phases.clone(), code));
             }
         });
         Self {
@@ -131,7 +132,7 @@ impl Upstream {
         self.phase.send_replace(Phase::Stream);
     }
 
-    /// Closes every connection in good order, and takes none from then on.
+    /// Closes every connection, and takes none from then on.
     pub fn close(&self) -> Instant {
         let now = Instant::now();
         self.phase.send_replace(Phase::Closed);
@@ -139,7 +140,12 @@ impl Upstream {
     }
 }
 
-async fn drive(stream: TcpStream, boards: Vec<Arc<ModelBoard>>, mut phases: watch::Receiver<Phase>) {
+async fn drive(
+    stream: TcpStream,
+    boards: Vec<Arc<ModelBoard>>,
+    mut phases: watch::Receiver<Phase>,
+    code: u16,
+) {
     if *phases.borrow() == Phase::Closed {
         return;
     }
@@ -166,7 +172,7 @@ async fn drive(stream: TcpStream, boards: Vec<Arc<ModelBoard>>, mut phases: watc
         let phase = *phases.borrow_and_update();
         if phase == Phase::Closed {
             let frame = CloseFrame {
-                code: CloseCode::Normal,
+                code: CloseCode::from(code),
                 reason: "the test closes".into(),
             };
             let _ = ws.close(Some(frame)).await;

@@ -31,6 +31,10 @@ const FAST_BAUD: u32 = 115_200;
 const BLE_WRITE: Duration = Duration::from_millis(8);
 /// A board that came to rest stays so for this long.
 const STAYS: Duration = Duration::from_millis(700);
+/// Closes a connection in good order.
+const NORMAL: u16 = 1000;
+/// Says that the same handshake gets the same answer.
+const REFUSED: u16 = 4003;
 /// Commands that a stream has brought before control is lost.
 const STREAMED: usize = 5;
 
@@ -99,6 +103,7 @@ pub enum Way {
     Sighup,
     MonitorLeaves,
     UpstreamCloses,
+    UpstreamRefuses,
     UpstreamSigterm,
     UpstreamSigkill,
     UpstreamFreezes,
@@ -106,11 +111,12 @@ pub enum Way {
     BadText,
     LargeMessage,
     NoPong,
+    Replaced,
     Settling,
 }
 
 impl Way {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::StopCmd,
         Self::AppCloses,
         Self::AppDies,
@@ -120,6 +126,7 @@ impl Way {
         Self::Sighup,
         Self::MonitorLeaves,
         Self::UpstreamCloses,
+        Self::UpstreamRefuses,
         Self::UpstreamSigterm,
         Self::UpstreamSigkill,
         Self::UpstreamFreezes,
@@ -127,23 +134,38 @@ impl Way {
         Self::BadText,
         Self::LargeMessage,
         Self::NoPong,
+        Self::Replaced,
         Self::Settling,
     ];
 
     /// Why there is no such cell.
     pub fn missing(self, link: Link, streaming: bool) -> Option<&'static str> {
         match self {
-            Self::UpstreamCloses | Self::UpstreamSigterm | Self::UpstreamSigkill | Self::UpstreamFreezes
+            Self::UpstreamCloses
+            | Self::UpstreamRefuses
+            | Self::UpstreamSigterm
+            | Self::UpstreamSigkill
+            | Self::UpstreamFreezes
                 if !link.is_relay() =>
             {
                 Some("there is no upstream")
             }
             Self::BadFrame | Self::BadText | Self::LargeMessage | Self::NoPong if !link.is_websocket() => {
-                Some("the link has no websocket messages, Close frames or pings")
+                Some("the link has no websocket messages and no pings")
             }
+            Self::Replaced if !link.is_websocket() => Some("a port has one board at a time"),
             Self::Settling if link.baud().is_none() => Some("only a board on a wire is given time to start"),
             Self::Settling if streaming => Some("nobody can command a board that is not yet connected"),
             _ => None,
+        }
+    }
+
+    /// The boards that it concerns.
+    fn boards(self) -> &'static [Kind] {
+        match self {
+            // A gateway that has seen nothing of a board stops what its language stops in one word, and no more.
+            Self::Settling => &[Kind::Hush, Kind::Edge, Kind::Nora, Kind::Stroker],
+            _ => &Kind::ALL,
         }
     }
 
@@ -189,6 +211,7 @@ impl fmt::Display for Way {
             Self::Sighup => "SIGHUP",
             Self::MonitorLeaves => "`monitor` leaves",
             Self::UpstreamCloses => "upstream closes",
+            Self::UpstreamRefuses => "upstream refuses the device (4007)",
             Self::UpstreamSigterm => "upstream gets SIGTERM",
             Self::UpstreamSigkill => "upstream is killed",
             Self::UpstreamFreezes => "upstream freezes",
@@ -196,6 +219,7 @@ impl fmt::Display for Way {
             Self::BadText => "device sends text that is not UTF-8 (1007)",
             Self::LargeMessage => "device sends over 64 KiB (1009)",
             Self::NoPong => "device answers no ping (4003)",
+            Self::Replaced => "device is replaced (4004)",
             Self::Settling => "SIGTERM during `settle_ms`",
         })
     }
@@ -224,7 +248,7 @@ struct Rig {
     faults: watch::Sender<Option<Fault>>,
     /// Whose connections are over, for links of which a test knows that.
     ended: Vec<Option<Arc<AtomicBool>>>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
     #[cfg(target_os = "linux")]
     _bluez: Option<Bluez>,
     _ports: Option<TempDir>,
@@ -232,15 +256,17 @@ struct Rig {
 
 /// Runs all boards through it.
 pub async fn run(way: Way, link: Link, streaming: bool) -> Vec<Outcome> {
-    let boards: Vec<Arc<ModelBoard>> = Kind::ALL
+    let boards: Vec<Arc<ModelBoard>> = way
+        .boards()
         .iter()
         .map(|kind| Arc::new(ModelBoard::new(*kind, link.baud() != Some(SLOW_BAUD))))
         .collect();
     let upstream = match way {
-        Way::UpstreamCloses => Some(Upstream::start(&boards).await),
+        Way::UpstreamCloses => Some(Upstream::start(&boards, NORMAL).await),
+        Way::UpstreamRefuses => Some(Upstream::start(&boards, REFUSED).await),
         _ => None,
     };
-    let rig = Rig::start(way, link, &boards, upstream.as_ref().map(|u| u.url.as_str())).await;
+    let mut rig = Rig::start(way, link, &boards, upstream.as_ref().map(|u| u.url.as_str())).await;
     let apps = &rig.hub.as_ref().unwrap_or(&rig.gateway).clients;
     // Beside other controllers, an app that does nothing shows that the boards are all listed.
     let mut idle = None;
@@ -269,7 +295,7 @@ pub async fn run(way: Way, link: Link, streaming: bool) -> Vec<Outcome> {
             wait_until("the stream arrives", || board.obeyed() >= before + STREAMED).await;
         }
     }
-    let lost = lose(way, &rig, &mut controller).await;
+    let lost = lose(way, &mut rig, &boards, &mut controller).await;
     let watched = boards.iter().zip(&rig.ended);
     let outcomes =
         join_all(watched.map(|(board, ended)| observe(board, ended.as_deref(), lost, way.limit()))).await;
@@ -278,7 +304,7 @@ pub async fn run(way: Way, link: Link, streaming: bool) -> Vec<Outcome> {
 }
 
 /// Takes control away, and returns when.
-async fn lose(way: Way, rig: &Rig, controller: &mut Controller) -> Instant {
+async fn lose(way: Way, rig: &mut Rig, boards: &[Arc<ModelBoard>], controller: &mut Controller) -> Instant {
     let act = match way {
         Way::StopCmd => Some(Act::Stop),
         Way::AppCloses => Some(Act::Close),
@@ -293,6 +319,11 @@ async fn lose(way: Way, rig: &Rig, controller: &mut Controller) -> Instant {
         _ => {}
     }
     let lost = Instant::now();
+    if way == Way::Replaced {
+        for board in boards {
+            rig.plug(Arc::new(ModelBoard::new(board.kind, true)));
+        }
+    }
     if let Some(fault) = way.fault() {
         rig.faults.send_replace(Some(fault));
     }
@@ -405,7 +436,7 @@ impl Rig {
                 hub,
                 faults,
                 ended: boards.iter().map(|_| None).collect(),
-                _tasks: tasks,
+                tasks,
                 #[cfg(target_os = "linux")]
                 _bluez: None,
                 _ports: Some(ports),
@@ -434,29 +465,39 @@ impl Rig {
                 hub,
                 faults,
                 ended: boards.iter().map(|_| None).collect(),
-                _tasks: tasks,
+                tasks,
                 _bluez: Some(bluez),
                 _ports: None,
             };
         }
-        let gateway = Gateway::start(&toml, upstream, &[]).await;
-        let mut ended = Vec::new();
-        for board in boards {
-            let over = Arc::new(AtomicBool::new(false));
-            ended.push(Some(over.clone()));
-            let (url, board, faults) = (gateway.devices.clone(), board.clone(), faults.subscribe());
-            tasks.spawn(async move { websocket::plug(&url, board, faults, over).await });
-        }
-        Self {
-            gateway,
+        let mut rig = Self {
+            gateway: Gateway::start(&toml, upstream, &[]).await,
             hub,
             faults,
-            ended,
-            _tasks: tasks,
+            ended: Vec::new(),
+            tasks,
             #[cfg(target_os = "linux")]
             _bluez: None,
             _ports: None,
+        };
+        for board in boards {
+            let ended = rig.plug(board.clone());
+            rig.ended.push(Some(ended));
         }
+        rig
+    }
+
+    /// Connects a board on a websocket. The flag is set when the connection is over.
+    fn plug(&mut self, board: Arc<ModelBoard>) -> Arc<AtomicBool> {
+        let ended = Arc::new(AtomicBool::new(false));
+        let (url, faults, over) = (
+            self.gateway.devices.clone(),
+            self.faults.subscribe(),
+            ended.clone(),
+        );
+        self.tasks
+            .spawn(async move { websocket::plug(&url, board, faults, over).await });
+        ended
     }
 }
 
