@@ -102,7 +102,7 @@ fn report(link: Link) {
 }
 
 fn markdown(table: &BTreeMap<(Link, Way, bool), Cell>, links: &[Link]) -> String {
-    let mut reasons: Vec<&str> = Vec::new();
+    let mut reasons: BTreeMap<&str, Vec<Way>> = BTreeMap::new();
     let mut text = String::from("| control is lost |");
     for link in links {
         let _ = write!(text, " {link} |");
@@ -124,15 +124,20 @@ fn markdown(table: &BTreeMap<(Link, Way, bool), Cell>, links: &[Link]) -> String
                 (quiet, stream) if quiet == "-" && stream == "-" => write!(text, " - |"),
                 (quiet, stream) => write!(text, " {quiet} / {stream} |"),
             };
-            reasons.extend([false, true].iter().filter_map(|s| way.missing(*link, *s)));
+            for reason in [false, true].iter().filter_map(|s| way.missing(*link, *s)) {
+                reasons.entry(reason).or_default().push(way);
+            }
         }
     }
     text += "\n\nMilliseconds from the loss of control to rest, of the slowest of seven boards: with steady outputs / in a \
              stream of commands.\n";
-    reasons.sort_unstable();
-    reasons.dedup();
     if !reasons.is_empty() {
-        let _ = writeln!(text, "`-`: {}.", reasons.join("; "));
+        text += "Left out (`-`):\n\n";
+    }
+    for (reason, mut ways) in reasons {
+        ways.dedup();
+        let ways: Vec<String> = ways.iter().map(Way::to_string).collect();
+        let _ = writeln!(text, "- {}: {reason}.", ways.join(", "));
     }
     text
 }

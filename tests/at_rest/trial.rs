@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::common::bluez::{Bluez, Peripheral};
 use super::common::model_board::{Kind, ModelBoard};
 use super::common::pty;
-use super::common::wait_until;
+use super::common::{DEADLINE, wait_until};
 
 use super::app::{Act, App};
 use super::gateway::Gateway;
@@ -280,8 +280,7 @@ pub async fn run(way: Way, link: Link, streaming: bool) -> Vec<Outcome> {
         _ => Controller::App(App::start(apps, &boards, true).await),
     };
     for board in &boards {
-        let what = format!("{} runs; {}", board.kind.name(), rig.gateway.log());
-        wait_until(&what, || board.is_running_all()).await;
+        until(&rig, board, "does not run", || board.is_running_all()).await;
     }
     if streaming {
         let before: Vec<usize> = boards.iter().map(|board| board.obeyed()).collect();
@@ -292,7 +291,10 @@ pub async fn run(way: Way, link: Link, streaming: bool) -> Vec<Outcome> {
             Controller::Nobody => {}
         }
         for (board, before) in boards.iter().zip(before) {
-            wait_until("the stream arrives", || board.obeyed() >= before + STREAMED).await;
+            until(&rig, board, "gets no stream", || {
+                board.obeyed() >= before + STREAMED
+            })
+            .await;
         }
     }
     let lost = lose(way, &mut rig, &boards, &mut controller).await;
@@ -301,6 +303,21 @@ pub async fn run(way: Way, link: Link, streaming: bool) -> Vec<Outcome> {
         join_all(watched.map(|(board, ended)| observe(board, ended.as_deref(), lost, way.limit()))).await;
     drop(idle);
     outcomes
+}
+
+/// Waits for what comes before the loss of control.
+async fn until(rig: &Rig, board: &ModelBoard, trouble: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(
+            start.elapsed() < DEADLINE,
+            "{} {trouble}; it got{}; the gateway's log: {}",
+            board.kind.name(),
+            last(board, start),
+            rig.gateway.log()
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
 }
 
 /// Takes control away, and returns when.
