@@ -15,15 +15,19 @@ mod common;
 mod gateway;
 #[path = "at_rest/hand.rs"]
 mod hand;
+#[path = "at_rest/rig.rs"]
+mod rig;
 #[path = "at_rest/table.rs"]
 mod table;
 #[path = "at_rest/trial.rs"]
 mod trial;
+#[path = "at_rest/ways.rs"]
+mod ways;
 #[path = "at_rest/websocket.rs"]
 mod websocket;
 
 use table::check;
-use trial::Link;
+use ways::{Link, Way};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_websocket() {
@@ -54,6 +58,17 @@ async fn behind_a_relay() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_relay_on_a_slow_serial_line() {
     check(Link::RelaySlow).await;
+}
+
+/// It was stopped for its silence, and not disconnected.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_that_goes_on_after_a_silence_drives_again() {
+    trial::thaw(Way::AppFreezes, Link::Websocket).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_goes_on_after_a_silence_drives_again() {
+    trial::thaw(Way::UpstreamFreezes, Link::Relay).await;
 }
 
 /// What the tests above rest on: the boards do what their commands say.

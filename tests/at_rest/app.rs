@@ -25,6 +25,8 @@ pub const TICK: Duration = Duration::from_millis(10);
 pub enum Act {
     /// Starts a stream of commands, which the other acts end.
     Stream,
+    /// Sets every output to half of its range, once. One that was frozen is not any more.
+    Drive,
     /// Sends `StopCmd`.
     Stop,
     /// Closes in good order.
@@ -79,6 +81,12 @@ fn command(index: u64, output: Output, part: f64) -> Value {
     json!({"DeviceIndex": index, "FeatureIndex": output.feature, "Command": Kind::command(output, part)})
 }
 
+fn output_command(id: u32, index: u64, output: Output, part: f64) -> Value {
+    let mut fields = command(index, output, part);
+    fields["Id"] = id.into();
+    json!({"OutputCmd": fields})
+}
+
 /// The index of each board, by the name that the server has for it.
 async fn listed(client: &mut JsonClient, boards: &[Arc<ModelBoard>]) -> HashMap<String, u64> {
     let mut list = client.call("RequestDeviceList", json!({})).await["DeviceList"].clone();
@@ -106,7 +114,7 @@ async fn run(
 ) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut streaming = false;
+    let (mut streaming, mut frozen) = (false, false);
     let mut random = Random::default();
     let mut id = 1_000_000;
     loop {
@@ -118,6 +126,15 @@ async fn run(
                 let now = Instant::now();
                 match act {
                     Act::Stream => streaming = true,
+                    Act::Drive => {
+                        frozen = false;
+                        let commands = outputs.iter().flatten().map(|(index, output)| {
+                            id += 1;
+                            output_command(id, *index, *output, 0.5)
+                        });
+                        let batch = Value::Array(commands.collect()).to_string();
+                        ws.send(Message::text(batch)).await.expect("an open socket");
+                    }
                     Act::Stop => {
                         id += 1;
                         let stop = json!([{"StopCmd": {"Id": id}}]);
@@ -134,27 +151,22 @@ async fn run(
                         let _ = done.send(now);
                         return;
                     }
-                    Act::Freeze => {
-                        let _ = done.send(now);
-                        return std::future::pending().await;
-                    }
+                    Act::Freeze => frozen = true,
                 }
                 let _ = done.send(now);
             }
             _ = ticks.tick(), if streaming => {
                 let commands = outputs.iter().map(|outputs| {
                     let (index, output) = outputs[random.below(outputs.len())];
-                    let mut fields = command(index, output, [1.0, 0.5][random.below(2)]);
                     id += 1;
-                    fields["Id"] = id.into();
-                    json!({"OutputCmd": fields})
+                    output_command(id, index, output, [1.0, 0.5][random.below(2)])
                 });
                 let batch = Value::Array(commands.collect()).to_string();
                 if ws.send(Message::text(batch)).await.is_err() {
                     return;
                 }
             }
-            message = ws.next() => match message {
+            message = ws.next(), if !frozen => match message {
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return,
             },

@@ -9,7 +9,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::common::model_board::Kind;
-use super::trial::{Link, Outcome, Way, run};
+use super::trial::{Outcome, run};
+use super::ways::{Link, Way};
 
 /// Trials at a time, over all tests: each is two or three processes, and machines have two cores.
 static LANES: Semaphore = Semaphore::const_new(6);
