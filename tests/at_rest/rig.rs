@@ -79,7 +79,7 @@ impl Rig {
                 }
             }
             for (board, port) in boards.iter().zip(plugged) {
-                tasks.spawn(wire(port, board.clone()));
+                tasks.spawn(wire(port, board.clone(), faults.subscribe()));
             }
             return Self {
                 gateway,
@@ -102,6 +102,14 @@ impl Rig {
                 let model = board.clone();
                 peripheral.on_write(move |bytes| model.receive(bytes));
                 peripheral.advertise();
+                let mut faults = faults.subscribe();
+                tasks.spawn(async move {
+                    while faults.changed().await.is_ok() {
+                        if *faults.borrow_and_update() == Some(Fault::Vanish) {
+                            peripheral.drop_link();
+                        }
+                    }
+                });
                 let _ = write!(
                     toml,
                     "[[ble]]\nname = {name:?}\nprofile = \"nus\"\nidentifier = {:?}\ndevice_address = {:?}\n",
@@ -151,12 +159,18 @@ impl Rig {
     }
 }
 
-/// A board at its end of a wire.
-async fn wire(mut port: pty::Board, board: Arc<ModelBoard>) {
+/// A board at its end of a wire, which is pulled out and plugged in again where it vanishes.
+async fn wire(mut port: pty::Board, board: Arc<ModelBoard>, mut faults: watch::Receiver<Option<Fault>>) {
     loop {
-        let bytes = port.read().await;
-        for answer in board.receive(&bytes) {
-            port.say(answer).await;
+        tokio::select! {
+            bytes = port.read() => for answer in board.receive(&bytes) {
+                port.say(answer).await;
+            },
+            Ok(()) = faults.changed() => if *faults.borrow_and_update() == Some(Fault::Vanish) {
+                let path = port.port.clone();
+                drop(port);
+                port = pty::Board::plug(&path);
+            },
         }
     }
 }

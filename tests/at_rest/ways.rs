@@ -86,11 +86,12 @@ pub enum Way {
     LargeMessage,
     NoPong,
     Replaced,
+    Returns,
     Settling,
 }
 
 impl Way {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::StopCmd,
         Self::AppCloses,
         Self::AppDies,
@@ -109,6 +110,7 @@ impl Way {
         Self::LargeMessage,
         Self::NoPong,
         Self::Replaced,
+        Self::Returns,
         Self::Settling,
     ];
 
@@ -129,6 +131,7 @@ impl Way {
             }
             Self::Replaced if !link.is_websocket() => Some("a port has one board at a time"),
             Self::Settling if link.baud().is_none() => Some("only a board on a wire is given time to start"),
+            Self::Returns if streaming => Some("what an app sends to a device that is back counts"),
             Self::Settling if streaming => Some("nobody can command a board that is not yet connected"),
             _ => None,
         }
@@ -147,6 +150,8 @@ impl Way {
     pub fn limit(self) -> Duration {
         match self {
             Self::AppFreezes | Self::UpstreamFreezes => Duration::from_millis(3_000),
+            // Some links look for what went twice a second, and what is back introduces itself first.
+            Self::Returns => Duration::from_millis(5_000),
             _ => Duration::from_millis(2_500),
         }
     }
@@ -157,6 +162,7 @@ impl Way {
             Self::BadText => Some(Fault::NotUtf8),
             Self::LargeMessage => Some(Fault::TooLarge),
             Self::NoPong => Some(Fault::Mute),
+            Self::Returns => Some(Fault::Vanish),
             _ => None,
         }
     }
@@ -194,6 +200,7 @@ impl fmt::Display for Way {
             Self::LargeMessage => "device sends over 64 KiB (1009)",
             Self::NoPong => "device answers no ping (4003)",
             Self::Replaced => "device is replaced (4004)",
+            Self::Returns => "device is cut off and comes back",
             Self::Settling => "SIGTERM during `settle_ms`",
         })
     }

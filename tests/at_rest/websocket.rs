@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::common::model_board::ModelBoard;
 use super::common::{handshake, within};
 
-/// What a board does that ends its connection.
+/// What a board does at a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Sends a frame with an opcode that does not exist.
@@ -26,15 +26,28 @@ pub enum Fault {
     TooLarge,
     /// Sends nothing any more, pongs neither.
     Mute,
+    /// Is gone without a word, and comes back, doing what it did. On any link.
+    Vanish,
 }
 
-/// Connects a board. `faults` has it misbehave; the flag is set when its connection is over and all is obeyed that came.
+/// Connects a board, again where it vanishes. `faults` has it misbehave; the flag is set when its connection is over and
+/// all is obeyed that came.
 pub async fn plug(
     url: &str,
     board: Arc<ModelBoard>,
     mut faults: watch::Receiver<Option<Fault>>,
     ended: Arc<AtomicBool>,
 ) {
+    while connection(url, &board, &mut faults).await == Some(Fault::Vanish) {}
+    ended.store(true, Ordering::Release);
+}
+
+/// One connection: what of its own ended it.
+async fn connection(
+    url: &str,
+    board: &ModelBoard,
+    faults: &mut watch::Receiver<Option<Fault>>,
+) -> Option<Fault> {
     let muted = Arc::new(AtomicBool::new(false));
     let host = url.trim_start_matches("ws://");
     let stream = within("the port answers", TcpStream::connect(host))
@@ -52,8 +65,9 @@ pub async fn plug(
     loop {
         tokio::select! {
             Ok(()) = faults.changed() => {
+                let fault = *faults.borrow_and_update();
                 // Under a mask of zeros, so that the bytes stand as they are.
-                let raw: &[u8] = match *faults.borrow_and_update() {
+                let raw: &[u8] = match fault {
                     Some(Fault::Protocol) => &[0x83, 0x80, 0, 0, 0, 0],
                     Some(Fault::NotUtf8) => &[0x81, 0x82, 0, 0, 0, 0, 0xC3, 0x28],
                     Some(Fault::TooLarge) => &[0x82, 0xFF, 0, 0, 0, 0, 0, 1, 0x11, 0x70, 0, 0, 0, 0],
@@ -61,10 +75,14 @@ pub async fn plug(
                         muted.store(true, Ordering::Relaxed);
                         continue;
                     }
+                    Some(Fault::Vanish) => {
+                        ws.get_ref().stream.set_zero_linger().expect("a socket");
+                        return fault;
+                    }
                     None => continue,
                 };
                 ws.get_mut().write_all(raw).await.expect("an open socket");
-                if *faults.borrow() == Some(Fault::TooLarge) {
+                if fault == Some(Fault::TooLarge) {
                     ws.get_mut().write_all(&[0; 70_000]).await.expect("an open socket");
                 }
             }
@@ -76,11 +94,10 @@ pub async fn plug(
                     }
                 }
                 Some(Ok(_)) => {}
-                Some(Err(_)) | None => break,
+                Some(Err(_)) | None => return None,
             },
         }
     }
-    ended.store(true, Ordering::Release);
 }
 
 /// A stream whose writes come to nothing once it is muted.
