@@ -11,10 +11,10 @@
 #[path = "at_rest/app.rs"]
 mod app;
 mod common;
+#[path = "at_rest/controllers.rs"]
+mod controllers;
 #[path = "at_rest/gateway.rs"]
 mod gateway;
-#[path = "at_rest/hand.rs"]
-mod hand;
 #[path = "at_rest/rig.rs"]
 mod rig;
 #[path = "at_rest/table.rs"]
@@ -60,7 +60,7 @@ async fn behind_a_relay_on_a_slow_serial_line() {
     check(Link::RelaySlow).await;
 }
 
-/// It was stopped for its silence, and not disconnected.
+/// Its devices were stopped for its silence; it was not disconnected.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_app_that_goes_on_after_a_silence_drives_again() {
     trial::thaw(Way::AppFreezes, Link::Websocket).await;

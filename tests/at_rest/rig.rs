@@ -159,7 +159,7 @@ impl Rig {
     }
 }
 
-/// A board at its end of a wire, which is pulled out and plugged in again where it vanishes.
+/// A board at its end of a wire, which is pulled out and plugged in again when it vanishes.
 async fn wire(mut port: pty::Board, board: Arc<ModelBoard>, mut faults: watch::Receiver<Option<Fault>>) {
     loop {
         tokio::select! {

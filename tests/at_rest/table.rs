@@ -89,7 +89,7 @@ fn cell(outcomes: &[Outcome], way: Way, streaming: bool, red: &mut Vec<String>) 
     }
 }
 
-/// Prints this link's figures, and writes the whole table where that is asked for.
+/// Prints this link's figures, and writes the whole table if that is asked for.
 fn report(link: Link) {
     let table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
     println!("{}", markdown(&table, &[link]));

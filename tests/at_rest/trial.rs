@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use super::app::{Act, App};
 use super::common::DEADLINE;
 use super::common::model_board::{Kind, ModelBoard, Verdict};
-use super::hand::{Monitors, Upstream};
+use super::controllers::{Monitors, Upstream};
 use super::rig::Rig;
 use super::ways::{Link, SLOW_BAUD, Way};
 
@@ -59,7 +59,7 @@ pub async fn run(way: Way, link: Link, streaming: bool) -> Vec<Outcome> {
     driven.observe(lost, way.limit()).await
 }
 
-/// Whoever had control falls silent, the boards come to rest, it goes on, and its next command counts.
+/// The app or upstream falls silent, the boards come to rest, it goes on, and its next command counts.
 pub async fn thaw(way: Way, link: Link) {
     // Nobody is disconnected meanwhile, however slow the machine is.
     let patient = "[devices]\nping_interval_ms = 10000\n[clients]\nping_interval_ms = 10000\n";

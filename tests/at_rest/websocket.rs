@@ -1,4 +1,4 @@
-//! A board on a websocket, which misbehaves at a word, and reads on.
+//! A board on a websocket, which misbehaves when a test wants it to, and reads on.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::common::model_board::ModelBoard;
 use super::common::{handshake, within};
 
-/// What a board does at a word.
+/// What a board does when a test wants it to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Sends a frame with an opcode that does not exist.
@@ -30,7 +30,7 @@ pub enum Fault {
     Vanish,
 }
 
-/// Connects a board, again where it vanishes. `faults` has it misbehave; the flag is set when its connection is over and
+/// Connects a board, and again each time it vanishes. `faults` has it misbehave; the flag is set when its connection is over and
 /// all is obeyed that came.
 pub async fn plug(
     url: &str,

@@ -532,7 +532,7 @@ impl ModelBoard {
         unknown.map(|c| c.text.clone()).collect()
     }
 
-    /// Told of everything that comes.
+    /// Changes with everything that comes.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }

@@ -1,4 +1,4 @@
-//! Those who drive boards by frames and not through the server: `monitor`, and an upstream of the test's own.
+//! What drives boards by frames and not through the server: `monitor`, and an upstream of the test's own.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ enum Phase {
     Closed,
 }
 
-/// A device server that drives whatever connects.
+/// A device server that drives every board that connects.
 pub struct Upstream {
     pub url: String,
     phase: watch::Sender<Phase>,
