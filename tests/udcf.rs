@@ -440,6 +440,29 @@ fn a_link_is_followed_and_the_mode_is_kept() {
     );
 }
 
+/// Not to be looked into is not the same as not there: the link may lead to a file in somebody else's folder.
+#[cfg(unix)]
+#[test]
+fn a_link_that_cannot_be_followed_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("link.json");
+    std::os::unix::fs::symlink("link.json", &link).unwrap();
+    let (source, path) = (fixture("v5-commented.json"), link.to_str().unwrap());
+    for args in [
+        &["add", "--protocol", "lovense", "--websocket", "a", path][..],
+        &["migrate", source.to_str().unwrap(), "-o", path],
+    ] {
+        let output = udcf(args);
+        assert!(!output.status.success(), "{args:?}: {output:?}");
+        assert!(
+            text(&output.stderr).contains("symbolic link"),
+            "{args:?}: {output:?}"
+        );
+        assert!(link.is_symlink(), "{args:?}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{args:?}");
+    }
+}
+
 #[test]
 fn migrate_writes_the_same_to_stdout_and_to_a_file_and_keeps_what_was_there() {
     let folder = tempfile::tempdir().unwrap();
