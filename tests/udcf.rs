@@ -12,6 +12,7 @@ use common::{RawDevice, Running, client, settings, wait_until};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use wsdm_gateway::udcf::Udcf;
+use wsdm_gateway::udcf::check::report;
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -147,6 +148,106 @@ fn version_4_gets_its_base_ids_looked_up_again() {
     );
     assert!(udcf.to_json().contains("\"reverse\": true"));
     assert!(udcf.to_json().contains("sdl-gamepad"));
+}
+
+/// A range with nothing above 0 is no output that the server could turn on: that is said, and breaks nothing.
+#[test]
+fn a_range_below_0_is_no_panic_and_is_told() {
+    let path = fixture("v4-negative-range.json");
+    let output = udcf(&["check", path.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    let said = text(&output.stdout);
+    for part in [
+        "X  lovense: Rotate without values",
+        "the value of rotate, 0 to 5, was left out: the device has -20 to -5, nothing above 0",
+        "the value of rotate of the configuration \"x\" is -20 to -5, nothing above 0",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    // The same in a file of version 5, up to the ends of what a number may be.
+    for (low, high) in [
+        (-20, -5),
+        (i32::MIN, i32::MIN),
+        (i32::MIN, i32::MAX),
+        (5, 0),
+        (0, 0),
+    ] {
+        let file = json!({"version": {"major": 5, "minor": 0}, "user_configs": {"protocols": {"lovense": {
+            "communication": [{"websocket": {"name": "X"}}],
+            "configurations": [{"identifier": ["X"], "name": "x", "id": "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0001", "features": [
+                {"index": 0, "id": "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0002", "output": {"rotate": {"value": [low, high]}}}]}]}}}});
+        let udcf = Udcf::parse(&file.to_string(), "f").unwrap();
+        let told = udcf.warnings().iter().any(|w| w.contains("nothing above 0"));
+        assert_eq!(told, high <= 0, "{low} to {high}: {:?}", udcf.warnings());
+        let features = report(&udcf).unwrap().websocket[0].features.clone();
+        let wanted = match high {
+            i32::MAX => "Rotate -2147483647-2147483647",
+            _ => "Rotate without values",
+        };
+        assert_eq!(features, [wanted], "{low} to {high}");
+    }
+}
+
+/// The server has one limit for both directions of a rotation, counted from 0.
+#[test]
+fn a_limit_in_both_directions_is_no_loss() {
+    let parse = |limit: Value, base: Value| {
+        let file = json!({"version": {"major": 4, "minor": 0}, "user_configs": {
+            "protocols": {"lovense": {"communication": [{"websocket": {"name": "X"}}], "configurations": [
+                {"identifier": ["X"], "name": "x", "features": [{"output": {"rotate": {"value": base}}}]}]}},
+            "devices": [{"identifier": {"address": "a", "protocol": "lovense", "identifier": "X"}, "config": {
+                "features": [{"output": {"rotate": {"value": limit}}}], "user_config": {"index": 0}}}]}});
+        let udcf = Udcf::parse(&file.to_string(), "f").unwrap();
+        let rotate = device(&udcf, "a", "lovense", Some("X"))["outputs"][0]["Rotate"]["Value"].clone();
+        (rotate, udcf.warnings().join("\n"))
+    };
+    for limit in [json!([-10, 10]), json!([0, 10])] {
+        let (rotate, warnings) = parse(limit, json!([-20, 20]));
+        assert_eq!((rotate, warnings.as_str()), (json!([-10, 10]), ""));
+    }
+    for (limit, base, wanted, warning) in [
+        // Never more than was asked for.
+        (
+            json!([-5, 10]),
+            json!([-20, 20]),
+            json!([-5, 5]),
+            "-5 to 10, became -5 to 5: the server has one limit for both directions",
+        ),
+        (
+            json!([-10, 5]),
+            json!([-20, 20]),
+            json!([-5, 5]),
+            "-10 to 5, became -5 to 5: the server has one limit for both directions",
+        ),
+        (
+            json!([-30, 30]),
+            json!([-20, 20]),
+            json!([-20, 20]),
+            "-30 to 30, became -20 to 20: the device has -20 to 20",
+        ),
+        (
+            json!([i64::MIN, i64::MAX]),
+            json!([-20, 20]),
+            json!([-20, 20]),
+            "became -20 to 20: the device has -20 to 20",
+        ),
+        (
+            json!([-10, -5]),
+            json!([-20, 20]),
+            json!([-20, 20]),
+            "-10 to -5, was left out: the device has -20 to 20",
+        ),
+        (
+            json!([-5, 10]),
+            json!([0, 20]),
+            json!([0, 10]),
+            "-5 to 10, became 0 to 10: the device has 0 to 20",
+        ),
+    ] {
+        let (rotate, warnings) = parse(limit.clone(), base);
+        assert_eq!(rotate, wanted, "{limit}: {warnings}");
+        assert!(warnings.contains(warning), "{limit}: {warnings}");
+    }
 }
 
 #[test]
@@ -639,6 +740,118 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Numbers as people write them, and those at which arithmetic ends.
+fn any_number() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        4 => (0i64..=1_000).prop_map(Value::from),
+        2 => (-1_000i64..0).prop_map(Value::from),
+        2 => prop::sample::select(vec![
+            i64::MIN, i64::from(i32::MIN) - 1, i64::from(i32::MIN), i64::from(i32::MIN) + 1, -1, 0, 1, 99, 100, 999, 1_000,
+            i64::from(i32::MAX), i64::from(i32::MAX) + 1, i64::from(u32::MAX), i64::from(u32::MAX) + 1, i64::MAX,
+        ])
+        .prop_map(Value::from),
+        1 => prop::sample::select(vec![json!(u64::MAX), json!(0.5), json!(-1e300), json!("1"), Value::Null]),
+    ]
+}
+
+fn any_range() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        8 => (any_number(), any_number()).prop_map(|(low, high)| json!([low, high])),
+        1 => prop::collection::vec(any_number(), 0..4).prop_map(Value::from),
+        1 => any_number(),
+    ]
+}
+
+/// What a file has of numbers and of words that lead to another kind of output.
+#[derive(Clone, Debug)]
+struct Numbers {
+    ranges: Vec<Value>,
+    index: Value,
+    gap: Value,
+    output: &'static str,
+    kind: &'static str,
+    message: &'static str,
+    protocol: &'static str,
+}
+
+fn any_numbers() -> impl Strategy<Value = Numbers> {
+    (
+        prop::collection::vec(any_range(), 6),
+        any_number(),
+        any_number(),
+        prop::sample::select(vec!["vibrate", "rotate", "position", "hw_position_with_duration"]),
+        prop::sample::select(vec!["Vibrate", "Rotate", "Position", "Battery"]),
+        prop::sample::select(vec!["ScalarCmd", "VibrateCmd", "RotateCmd", "LinearCmd"]),
+        prop::sample::select(vec!["lovense", "tcode-v03"]),
+    )
+        .prop_map(|(ranges, index, gap, output, kind, message, protocol)| Numbers {
+            ranges,
+            index,
+            gap,
+            output,
+            kind,
+            message,
+            protocol,
+        })
+}
+
+impl Numbers {
+    /// A file of this version with all of them where the version has them: a configuration of the user's own, a device
+    /// on it, and a device on one of the server's.
+    fn file(&self, major: u64) -> Value {
+        let Self {
+            ranges: r,
+            index,
+            gap,
+            output,
+            kind,
+            message,
+            protocol,
+        } = self;
+        let id = |n: u8| format!("0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c00{n:02x}");
+        let new_output = |range: &Value| json!({*output: {"value": range, "duration": r[4]}});
+        let old_feature = |range: &Value, limit: &Value| {
+            json!({"feature-type": kind, "description": "", "actuator": {"step-range": range, "step-limit": limit,
+                "messages": [message]}, "sensor": {"value-range": [range], "messages": ["SensorReadCmd"]}})
+        };
+        let identifier = |model: &str| json!({"address": model, "protocol": protocol, "identifier": model});
+        let mut file = match major {
+            2 => json!({"user-configs": {
+                "specifiers": {*protocol: {"websocket": {"names": ["Own"]}}},
+                "configurations": {*protocol: [{"identifier": ["Own"], "name": "o",
+                    "messages": {*message: [{"StepRange": r[0], "ActuatorType": kind}]}}]},
+                "devices": [
+                    {"identifier": identifier("Own"), "config": {"index": index, "messages": {*message: [{"StepRange": r[1]}]}}},
+                    {"identifier": identifier("Z"), "config": {"index": 1, "messages": {*message: [{"StepRange": r[2]}]}}}]}}),
+            3 => json!({"user-configs": {
+                "protocols": {*protocol: {"communication": [{"websocket": {"name": "Own"}}], "configurations": [
+                    {"identifier": ["Own"], "name": "o", "features": [old_feature(&r[0], &r[0])]}]}},
+                "devices": [
+                    {"identifier": identifier("Own"), "config": {"features": [old_feature(&r[0], &r[1])],
+                        "user-config": {"index": index, "message-gap-ms": gap}}},
+                    {"identifier": identifier("Z"), "config": {"features": [old_feature(&r[2], &r[3])],
+                        "user-config": {"index": 1}}}]}}),
+            4 => json!({"user_configs": {
+                "protocols": {*protocol: {"communication": [{"websocket": {"name": "Own"}}], "configurations": [
+                    {"identifier": ["Own"], "name": "o", "features": [{"output": new_output(&r[0])}]}]}},
+                "devices": [
+                    {"identifier": identifier("Own"), "config": {"features": [{"output": new_output(&r[1])}],
+                        "user_config": {"index": index, "message_gap_ms": gap}}},
+                    {"identifier": identifier("Z"), "config": {"features": [{"output": new_output(&r[2])}],
+                        "user_config": {"index": 1}}}]}}),
+            _ => json!({"user_configs": {
+                "protocols": {*protocol: {"communication": [{"websocket": {"name": "Own"}}], "configurations": [
+                    {"identifier": ["Own"], "name": "o", "id": id(1), "features": [
+                        {"index": 0, "id": id(2), "output": new_output(&r[0])}]}]}},
+                "devices": [{"identifier": identifier("Own"), "config": {"id": id(3), "base_id": id(1),
+                    "features": [{"id": id(4), "base_id": id(2), "output": {*output: {"value": r[1]}}}],
+                    "user_config": {"index": index, "message_gap_ms": gap}}}]}}),
+        };
+        file["version"] = json!({"major": major, "minor": 0});
+        file
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
@@ -661,6 +874,25 @@ proptest! {
             let schema: Value = serde_json::from_str(include_str!("../src/udcf/schema-v5.json")).unwrap();
             let value: Value = serde_json::from_str(&udcf.to_json()).unwrap();
             prop_assert!(jsonschema::is_valid(&schema, &value), "{}", udcf.to_json());
+        }
+    }
+
+    /// Neither reading such a file nor reporting on it panics; each version makes something of it, or says why not.
+    #[test]
+    fn no_number_in_a_file_of_any_version_is_a_panic(major in 2u64..=5, numbers in any_numbers()) {
+        let file = numbers.file(major);
+        match Udcf::parse(&file.to_string(), "f") {
+            Ok(udcf) => {
+                let schema: Value = serde_json::from_str(include_str!("../src/udcf/schema-v5.json")).unwrap();
+                let value: Value = serde_json::from_str(&udcf.to_json()).unwrap();
+                prop_assert!(jsonschema::is_valid(&schema, &value), "{}", udcf.to_json());
+                let said = report(&udcf).unwrap().to_text("f");
+                prop_assert!(said.contains("Own") || major == 2, "{}", said);
+            }
+            Err(e) => {
+                prop_assert_eq!(major, 5, "{}", e);
+                prop_assert!(e.to_string().starts_with("f:"), "{}", e);
+            }
         }
     }
 }

@@ -17,6 +17,10 @@ const COMMUNICATION_KINDS: &[&str] = &[
     "simulated",
 ];
 
+fn array(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
 /// One element of a list of the user's part.
 struct Entry<'a> {
     protocol: Option<&'a str>,
@@ -56,7 +60,7 @@ fn elements<'a>(
     list: &'static str,
     elements: &'a Value,
 ) -> impl Iterator<Item = Entry<'a>> {
-    let elements = elements.as_array().into_iter().flatten().enumerate();
+    let elements = array(elements).enumerate();
     elements.map(move |(index, element)| Entry {
         protocol,
         list,
@@ -153,6 +157,31 @@ impl Udcf {
         (parent, removed)
     }
 
+    /// Ranges of the user's own outputs that end before they begin to count.
+    fn ranges_without_values(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let configurations = self
+            .protocols()
+            .flat_map(|(_, entry)| array(&entry["configurations"]));
+        for configuration in configurations {
+            let outputs = array(&configuration["features"])
+                .flat_map(|feature| feature["output"].as_object().into_iter().flatten());
+            for (kind, properties) in outputs {
+                for name in ["value", "duration"] {
+                    let range = &properties[name];
+                    if range[1].as_i64().is_some_and(|end| end <= 0) {
+                        warnings.push(format!(
+                            "the {name} of {kind} of the configuration {} is {} to {}, nothing above 0: no client can \
+                             use it; write a range such as [0, 20], or [-20, 20] for both directions",
+                            configuration["name"], range[0], range[1]
+                        ));
+                    }
+                }
+            }
+        }
+        warnings
+    }
+
     /// The loader passes over some entries and only logs it, or says nothing at all.
     pub(super) fn what_the_library_skipped(&self, dcm: &DeviceConfigurationManager) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -222,6 +251,7 @@ impl Udcf {
                 }
             }
         }
+        warnings.extend(self.ranges_without_values());
         let names = self.websocket_names();
         for (i, (name, protocol)) in names.iter().enumerate() {
             if let Some((_, first)) = names[..i].iter().find(|(n, _)| n == name) {
