@@ -6,6 +6,7 @@
 pub mod check;
 pub mod edit;
 mod findings;
+mod ids;
 pub mod intiface;
 mod migrate;
 pub mod position;
@@ -154,7 +155,10 @@ impl Udcf {
             match refused.first() {
                 None => return Err(UdcfError::new(name, problem, None)),
                 Some((pointer, problem)) if !migrated => {
-                    return Err(UdcfError::new(place(pointer), problem, None));
+                    return Err(match schema::lack(&udcf.value, pointer) {
+                        Some(fault) => UdcfError::new(place(&fault.pointer), fault.problem, fault.hint),
+                        None => UdcfError::new(place(pointer), problem, None),
+                    });
                 }
                 Some(_) => {}
             }

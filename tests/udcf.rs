@@ -361,6 +361,110 @@ fn an_entry_that_the_loader_refuses_costs_only_itself() {
     );
 }
 
+/// A configuration with a device on it, and a device on one of the server's own.
+fn with_every_id() -> Value {
+    let uuid = |n: u8| format!("0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c00{n:02x}");
+    let user = json!({"allow": false, "deny": false, "index": 0});
+    json!({"version": {"major": 5, "minor": 0}, "user_configs": {
+        "protocols": {"lovense": {"communication": [{"websocket": {"name": "X"}}], "configurations": [
+            {"identifier": ["X"], "name": "x", "id": uuid(1), "features": [
+                {"index": 0, "id": uuid(2), "output": {"vibrate": {"value": [0, 9]}}},
+                {"index": 1, "id": uuid(3), "output": {"rotate": {"value": [0, 9]}}}]}]}},
+        "devices": [
+            {"identifier": {"address": "own", "protocol": "lovense", "identifier": "X"}, "config": {
+                "id": uuid(4), "base_id": uuid(1), "user_config": user, "features": [
+                    {"id": uuid(5), "base_id": uuid(3)}, {"id": uuid(6), "base_id": uuid(2)}]}},
+            {"identifier": {"address": "known", "protocol": "tcode-v03"}, "config": {
+                "id": uuid(7), "base_id": "5c1195a5-a2e4-4643-bd47-8cb3a1e067f4", "features": [
+                    {"id": uuid(8), "base_id": "afa1e63e-b6c7-4519-8faa-68cefe197a31"}],
+                "user_config": {"allow": false, "deny": false, "index": 1}}}]}})
+}
+
+#[test]
+fn an_id_that_is_missing_is_told_with_one_to_write() {
+    let whole = with_every_id();
+    assert_eq!(Udcf::parse(&whole.to_string(), "f").unwrap().warnings(), [""; 0]);
+    let own = "/user_configs/protocols/lovense/configurations/0";
+    for (object, key, begins) in [
+        (own, "id", "{"),
+        (&format!("{own}/features/0"), "id", "{"),
+        (&format!("{own}/features/1"), "id", "{"),
+        ("/user_configs/devices/0/config", "id", "\"config\""),
+        ("/user_configs/devices/0/config", "base_id", "\"config\""),
+        ("/user_configs/devices/0/config/features/0", "id", "{"),
+        ("/user_configs/devices/0/config/features/0", "base_id", "{"),
+        ("/user_configs/devices/0/config/features/1", "base_id", "{"),
+        ("/user_configs/devices/1/config", "base_id", "\"config\""),
+        ("/user_configs/devices/1/config/features/0", "base_id", "{"),
+    ] {
+        for wrong in [
+            None,
+            Some("no-uuid"),
+            Some("0D4E3A10-6F1E-4C0B-9A52-7A1F0D1C0009"),
+        ] {
+            // Capital letters are no matter for the loader, and in a configuration no schema is asked.
+            if wrong.is_some_and(|id| id.starts_with("0D")) && (object.starts_with(own) || key == "base_id") {
+                continue;
+            }
+            let mut file = whole.clone();
+            let members = file.pointer_mut(object).unwrap().as_object_mut().unwrap();
+            match wrong {
+                Some(id) => members.insert(key.to_owned(), id.into()),
+                None => members.shift_remove(key),
+            };
+            let text = format!("{file:#}");
+            let e = Udcf::parse(&text, "f").unwrap_err();
+            if wrong.is_none() {
+                assert!(
+                    e.problem().starts_with(&format!("{key:?} is missing in {{")),
+                    "{object}: {e}"
+                );
+                let mut place = e
+                    .at()
+                    .strip_prefix("f:")
+                    .unwrap()
+                    .split(':')
+                    .map(|n| n.parse::<usize>().unwrap());
+                let (line, column) = (place.next().unwrap(), place.next().unwrap());
+                let there = &text.lines().nth(line - 1).unwrap()[column - 1..];
+                assert!(there.starts_with(begins), "{object}: {e}: {there}");
+            }
+            // What the hint says is done.
+            let hint = e.hint().unwrap_or_default();
+            let id = hint
+                .split(&format!("write {key:?}: \""))
+                .nth(1)
+                .and_then(|rest| rest.split('"').next());
+            let id = id.unwrap_or_else(|| panic!("{object}: {key}: {e}: {hint}"));
+            let fresh = key == "id" && !wrong.is_some_and(|id| id.starts_with("0D"));
+            assert!(!fresh || !text.contains(id), "{object}: {hint}");
+            file.pointer_mut(object).unwrap()[key] = id.into();
+            match Udcf::parse(&file.to_string(), "f") {
+                Ok(udcf) => {
+                    // A configuration with another id is another one for its devices.
+                    let of_devices = !object.starts_with(own);
+                    assert!(
+                        !of_devices || udcf.warnings().is_empty(),
+                        "{object}: {:?}",
+                        udcf.warnings()
+                    );
+                }
+                Err(e) => panic!("{object}: {hint}: {e}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_device_that_nothing_is_known_of_is_told_what_it_lacks() {
+    let mut file = with_every_id();
+    let device = &mut file["user_configs"]["devices"][1];
+    device["identifier"]["protocol"] = "no-such-protocol".into();
+    device["config"].as_object_mut().unwrap().shift_remove("base_id");
+    let hint = Udcf::parse(&file.to_string(), "f").unwrap_err().hint().unwrap();
+    assert!(hint.contains("the \"id\" of the configuration"), "{hint}");
+}
+
 #[test]
 fn broken_files_are_told_where_and_what_to_do() {
     for (file, place, problem, hint) in [

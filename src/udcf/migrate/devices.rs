@@ -119,18 +119,7 @@ impl Migration<'_> {
     }
 
     fn custom_base(&self, protocol: &str, identifier: Option<&str>) -> Option<Base> {
-        let identifier = identifier?;
-        let configurations = self.protocols.get(protocol)?["configurations"].as_array()?;
-        let has = |c: &&Value| {
-            c["identifier"]
-                .as_array()
-                .is_some_and(|ids| ids.iter().any(|i| i == identifier))
-        };
-        let found = configurations.iter().find(has)?;
-        Some(Base {
-            id: found["id"].clone(),
-            features: found["features"].as_array().cloned().unwrap_or_default(),
-        })
+        custom_base(self.protocols.get(protocol)?, identifier)
     }
 
     /// Puts one limit of the old entry on the feature that it belongs to.
@@ -281,6 +270,31 @@ fn limits(config: &Value, custom: &Value) -> Vec<Limit> {
 /// Where an entry has its index and its flags: in a part of its own from version 3 on.
 fn customization(config: &Value) -> &Value {
     either(config, "user_config").unwrap_or(config)
+}
+
+fn custom_base(protocol: &Value, identifier: Option<&str>) -> Option<Base> {
+    let identifier = identifier?;
+    let configurations = protocol["configurations"].as_array()?;
+    let has = |c: &&Value| {
+        c["identifier"]
+            .as_array()
+            .is_some_and(|ids| ids.iter().any(|i| i == identifier))
+    };
+    let found = configurations.iter().find(has)?;
+    Some(Base {
+        id: found["id"].clone(),
+        features: found["features"].as_array().cloned().unwrap_or_default(),
+    })
+}
+
+/// The `base_id` that belongs into the config of a device of version 5, and those of its features.
+pub(in crate::udcf) fn base_ids(user_configs: &Value, device: &Value) -> Option<(Value, Vec<Value>)> {
+    let protocol = device["identifier"]["protocol"].as_str()?;
+    let identifier = device["identifier"]["identifier"].as_str();
+    let base = custom_base(&user_configs["protocols"][protocol], identifier)
+        .or_else(|| server_base(protocol, identifier))?;
+    let features = base.features.iter().map(|feature| feature["id"].clone());
+    Some((base.id, features.collect()))
 }
 
 fn server_base(protocol: &str, identifier: Option<&str>) -> Option<Base> {
