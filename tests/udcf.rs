@@ -465,6 +465,40 @@ fn a_device_that_nothing_is_known_of_is_told_what_it_lacks() {
     assert!(hint.contains("the \"id\" of the configuration"), "{hint}");
 }
 
+/// `udcf migrate` leaves a file of version 5 as it is, and is not advised for one.
+#[test]
+fn a_device_that_is_passed_over_is_told_with_the_ids_that_it_should_have() {
+    let mut file = with_every_id();
+    file["user_configs"]["devices"][0]["config"]["base_id"] = "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0099".into();
+    file["user_configs"]["devices"][1]["identifier"]["protocol"] = "no-such-protocol".into();
+    file["user_configs"]["devices"][1]["config"]["base_id"] = "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0098".into();
+    let warnings = Udcf::parse(&file.to_string(), "f").unwrap().warnings().join("\n");
+    for part in [
+        "the device \"own\" (lovense)",
+        "builds on the id \"0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0001\"",
+        "[\"0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0002\",\"0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0003\"]",
+        "the device \"known\" (no-such-protocol): the server has nothing that it could build on",
+    ] {
+        assert!(warnings.contains(part), "{part}: {warnings}");
+    }
+    assert!(!warnings.contains("udcf migrate"), "{warnings}");
+}
+
+#[test]
+fn an_entry_that_is_no_device_is_not_called_one_without_an_address() {
+    let file = json!({"version": {"major": 2, "minor": 6}, "user-configs": {
+        "devices": [["not", "an object"], {"identifier": {"address": "a"}}]}});
+    let warnings = Udcf::parse(&file.to_string(), "f").unwrap().warnings().join("\n");
+    assert!(
+        warnings.contains("\"devices\" is not an object: left out: [\"not\",\"an object\"]"),
+        "{warnings}"
+    );
+    assert!(
+        warnings.contains("no address or no protocol: left out: {\"identifier\""),
+        "{warnings}"
+    );
+}
+
 #[test]
 fn broken_files_are_told_where_and_what_to_do() {
     for (file, place, problem, hint) in [

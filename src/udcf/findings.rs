@@ -3,7 +3,7 @@
 use buttplug_server_device_config::{DeviceConfigurationManager, UserDeviceIdentifier};
 use serde_json::{Value, json};
 
-use super::{Udcf, protocols};
+use super::{Udcf, migrate, protocols};
 
 /// The kinds of `communication` that the server's loader knows; it passes over others without a word.
 const COMMUNICATION_KINDS: &[&str] = &[
@@ -273,10 +273,21 @@ impl Udcf {
             };
             let id = UserDeviceIdentifier::new(&address, &protocol, &text("identifier"));
             match dcm.user_device_definitions().get(&id) {
-                None => warnings.push(format!(
-                    "the server passes over the device {address:?} ({protocol}): its base_id or its features do not \
-                     match what the server knows; leave the entry out, or let `udcf migrate` look it up again"
-                )),
+                None => {
+                    let why = match migrate::base_ids(&self.value["user_configs"], device) {
+                        Some((id, features)) => format!(
+                            "it builds on the id {id}, its features on the ids {}; each base_id must be one of these, and \
+                             a limit inside of what the feature has",
+                            Value::from(features)
+                        ),
+                        None => {
+                            "the server has nothing that it could build on; leave the entry out".to_owned()
+                        }
+                    };
+                    warnings.push(format!(
+                        "the server passes over the device {address:?} ({protocol}): {why}"
+                    ));
+                }
                 Some(definition) => {
                     if let Some(other) = indexes.insert(definition.index(), address.clone()) {
                         warnings.push(format!(

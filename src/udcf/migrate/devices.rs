@@ -27,6 +27,12 @@ impl Migration<'_> {
     }
 
     fn device(&mut self, device: Value, taken: &mut Vec<u64>) -> Option<Value> {
+        if !device.is_object() {
+            self.warn(format!(
+                "an entry of \"devices\" is not an object: left out: {device}"
+            ));
+            return None;
+        }
         let text = |field: &str| device["identifier"][field].as_str();
         let (Some(address), Some(protocol)) = (text("address"), text("protocol")) else {
             self.warn(format!(
