@@ -106,6 +106,13 @@ pub struct ListedDevice {
     listing: Arc<Listing>,
 }
 
+impl ListedDevice {
+    /// Whether an output of the device may be on.
+    pub fn outputs_on(&self) -> bool {
+        self.session.outputs_on.load(Ordering::Relaxed)
+    }
+}
+
 impl fmt::Debug for Listing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Listing({})", self.stage.load(Ordering::Relaxed))
