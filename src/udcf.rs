@@ -6,6 +6,7 @@
 pub mod check;
 pub mod edit;
 mod findings;
+mod indexes;
 pub mod intiface;
 mod migrate;
 pub mod position;
