@@ -1,9 +1,32 @@
 //! Threads with a runtime of their own.
 
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::{io, thread};
 
 use tokio::runtime::{Builder, Handle};
+
+/// Checks that the system has room for this many more threads. A runtime of several threads panics if it does not get
+/// all of them.
+///
+/// # Errors
+/// The system has no threads left.
+pub fn available(count: usize) -> io::Result<()> {
+    let (over, wait) = mpsc::channel::<()>();
+    let wait = Arc::new(Mutex::new(wait));
+    let started: io::Result<Vec<_>> = (0..count)
+        .map(|_| {
+            let wait = wait.clone();
+            // All of them are there at once: each waits for the end of the last one's start.
+            thread::Builder::new().spawn(move || drop(wait.lock().map(|wait| wait.recv())))
+        })
+        .collect();
+    drop(over);
+    for thread in started? {
+        // Nothing in it panics.
+        let _ = thread.join();
+    }
+    Ok(())
+}
 
 /// Starts a thread with a current-thread runtime that lasts until `run` is done; what is still spawned there then is
 /// dropped.

@@ -250,7 +250,8 @@ impl Session {
                 let checked = check_input(&m, device.as_deref().map(|d| d.definition.as_ref()));
                 self.checked(greeted, id, device, checked);
             }
-            Request::Legacy(mut m) => match legacy_device(&mut m).map(|index| (index, greeted.device(index))) {
+            Request::Legacy(mut m) => match legacy_device(&mut m).map(|index| (index, greeted.device(index)))
+            {
                 Some((_, Some(device))) => self.device_command(&device, Command::legacy(&device, m)),
                 Some((index, None)) => {
                     let why = ButtplugDeviceError::DeviceNotAvailable(index);
@@ -300,7 +301,8 @@ impl Session {
             }
             (Err(e), _) => self.socket.push(wire::encode_error(*wire::error(id, e))),
             (Ok(_), None) => {
-                let why = ButtplugUnknownError::UntypedDeserializedError("checked without a device".to_owned());
+                let why =
+                    ButtplugUnknownError::UntypedDeserializedError("checked without a device".to_owned());
                 self.socket.push(wire::encode_error(*wire::error(id, why)));
             }
         }

@@ -56,7 +56,11 @@ impl Target {
 
     /// Somebody commanded the device since then, or it is another one by now: it is not ours to stop.
     fn is_overtaken(&self, shared: &Shared) -> bool {
-        let is_last = || shared.ownership.is_last(self.index, self.device.connection, self.mark);
+        let is_last = || {
+            shared
+                .ownership
+                .is_last(self.index, self.device.connection, self.mark)
+        };
         !self.is_listed(shared) || !is_last()
     }
 

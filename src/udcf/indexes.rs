@@ -3,9 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use buttplug_server_device_config::{
-    BaseDeviceIdentifier, DeviceConfigurationManager, UserDeviceIdentifier,
-};
+use buttplug_server_device_config::{BaseDeviceIdentifier, DeviceConfigurationManager, UserDeviceIdentifier};
 use serde::{Deserialize, Serialize};
 
 /// Devices that are remembered while they are away. On an open port strangers may come under any number of addresses.
@@ -243,7 +241,10 @@ mod tests {
         for n in 0..3 * MAX_DEVICES {
             let stranger = id(&format!("stranger {n}"));
             let index = indexes.connected(&stranger);
-            assert!(![here, used, 3].contains(&index), "stranger {n} got index {index}");
+            assert!(
+                ![here, used, 3].contains(&index),
+                "stranger {n} got index {index}"
+            );
             highest = highest.max(index);
             indexes.departed(&stranger);
             assert!(indexes.len() <= MAX_DEVICES + SLACK, "after {n} strangers");

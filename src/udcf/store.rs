@@ -332,7 +332,8 @@ mod tests {
                 "protocol": "lovense", "identifier": null, "address": address, "index": 0, "last_seen": seen
             })
         };
-        let file = serde_json::json!({"version": 1, "devices": [device("a", 1), device("b", 3), device("c", 2)]});
+        let file =
+            serde_json::json!({"version": 1, "devices": [device("a", 1), device("b", 3), device("c", 2)]});
         std::fs::write(&path, file.to_string()).unwrap();
         let (store, warnings) = IndexStore::open(Some(&path));
         assert!(warnings.is_empty(), "{warnings:?}");

@@ -38,8 +38,8 @@ use crate::session::registry::SessionHandle;
 use crate::thread;
 use crate::udcf::store::IndexStore;
 use hardware::Connector;
-use listed::{Listing, Place};
 pub use listed::{DeviceTable, ListedDevice, Reply, legacy_device};
+use listed::{Listing, Place};
 use shard::{Front, ManagerEvents, Shard};
 
 /// Events for all clients that one of them may have waiting; past that it loses the oldest.
@@ -215,7 +215,10 @@ impl Engine {
 
     /// Has the library stop every device. A wedged one holds this for a second: bound it.
     pub async fn stop_all(&self) {
-        let done = self.runtime.spawn(self.carry_out_on_all(&StopCmdV4::default())).await;
+        let done = self
+            .runtime
+            .spawn(self.carry_out_on_all(&StopCmdV4::default()))
+            .await;
         debug!(?done, "the server stopped all devices");
     }
 
@@ -300,7 +303,9 @@ impl Engine {
         let mut places = lock(&self.places);
         for (&index, info) in list.devices() {
             // One that is on its way out stays what it was until the next list says that it is gone.
-            if listed.get(&index).is_none_or(|known| !places.is_live(&known.session))
+            if listed
+                .get(&index)
+                .is_none_or(|known| !places.is_live(&known.session))
                 && let Some(device) = self.describe(&places, shard, index, info)
             {
                 let device = Arc::new(device);
@@ -470,3 +475,6 @@ async fn announce(found: &mpsc::Sender<HardwareCommunicationManagerEvent>, parts
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

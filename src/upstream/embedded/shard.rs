@@ -15,8 +15,8 @@ use buttplug_server::device::hardware::communication::HardwareCommunicationManag
 use buttplug_server::device::{ServerDeviceManager, ServerDeviceManagerBuilder};
 use buttplug_server::{ButtplugServer, ButtplugServerBuilder, ButtplugServerError};
 use buttplug_server_device_config::{
-    DeviceConfigurationManager, ProtocolCommunicationSpecifier, ServerDeviceDefinition, ServerDeviceDefinitionBuilder,
-    UserDeviceIdentifier,
+    DeviceConfigurationManager, ProtocolCommunicationSpecifier, ServerDeviceDefinition,
+    ServerDeviceDefinitionBuilder, UserDeviceIdentifier,
 };
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
@@ -25,10 +25,10 @@ use tokio::sync::mpsc;
 use super::hardware::CommunicationManagerBuilder;
 
 /// Devices of one manager. Listing them takes the square of this many steps, and each manager 100 to 200 KiB.
-const DEVICES: usize = 128;
+pub(super) const DEVICES: usize = 128;
 /// Devices that one manager has had in its life. The library keeps a few kilobytes of each that ever came until the
 /// manager goes, so that past this it gets no more, and goes with its last device.
-const ARRIVALS: usize = 8 * DEVICES;
+pub(super) const ARRIVALS: usize = 8 * DEVICES;
 /// Definitions of devices that came and went before they were listed, beside those of devices that are there.
 const LEFT_OVER_DEFINITIONS: usize = 16;
 
@@ -48,7 +48,9 @@ pub(super) struct Shard {
 impl Shard {
     /// Starts a manager that knows what `given` knows, the devices that it names apart: they come with
     /// [`Shard::prepare`]. Must be called on the engine's runtime.
-    pub(super) fn start(given: &DeviceConfigurationManager) -> Result<(Self, ManagerEvents), ButtplugServerError> {
+    pub(super) fn start(
+        given: &DeviceConfigurationManager,
+    ) -> Result<(Self, ManagerEvents), ButtplugServerError> {
         // Devices are announced by their websocket specifier, whatever carries them.
         let websocket = |specifiers: &Vec<ProtocolCommunicationSpecifier>| {
             let mut specifiers = specifiers.clone();
