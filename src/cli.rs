@@ -1,17 +1,18 @@
 //! The command line: clap types only.
 
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::parser::ValueSource;
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::cmd::monitor::MonitorArgs;
 use crate::cmd::ports::PortsArgs;
 use crate::cmd::scan::ScanArgs;
 use crate::cmd::simulate::SimulateArgs;
+use crate::config::table::{Key, Kind, variable};
+use crate::config::{SECTIONS, Source};
 use crate::logging::LogFormat;
 
 /// Gives any DIY microcontroller device a place in the Buttplug ecosystem.
@@ -29,13 +30,13 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Say more; twice for yet more
+    /// Log more; twice for even more
     #[arg(short, long, action = ArgAction::Count, global = true, display_order = 100)]
     pub verbose: u8,
-    /// Say less; twice for errors only
+    /// Log less; twice for errors only
     #[arg(short, long, action = ArgAction::Count, global = true, display_order = 101)]
     pub quiet: u8,
-    /// How log lines on stderr look: text or json
+    /// Format of the log on stderr: text or json
     #[arg(
         long,
         value_enum,
@@ -49,76 +50,45 @@ pub struct Cli {
     pub log_format: LogFormat,
 }
 
-/// The arguments that stand on the command line itself, by their name in [`RunArgs`]: clap fills in the environment
-/// for the others, and `check` says which is which.
-#[derive(Clone, Debug, Default)]
-pub struct OnCommandLine(HashSet<String>);
-
-impl OnCommandLine {
-    /// Whether this argument stands there.
-    pub fn has(&self, argument: &str) -> bool {
-        self.0.contains(argument)
-    }
-}
-
-impl Cli {
-    /// Parses a command line, the program's name first.
-    ///
-    /// # Errors
-    /// clap's own, which prints itself; a request for help is one too.
-    pub fn parse_from_args(args: Vec<OsString>) -> Result<(Self, OnCommandLine), clap::Error> {
-        let matches = Self::command().try_get_matches_from(args)?;
-        let on_command_line = matches.subcommand().map(|(_, matches)| {
-            let given = matches.ids().map(|id| id.as_str());
-            let given = given.filter(|id| matches.value_source(id) == Some(ValueSource::CommandLine));
-            given.map(str::to_owned).collect()
-        });
-        Ok((
-            Self::from_arg_matches(&matches)?,
-            OnCommandLine(on_command_line.unwrap_or_default()),
-        ))
-    }
-}
-
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the gateway: a port for devices, a Buttplug server, a port for its clients
+    /// Run the gateway
     #[command(
         after_help = "Examples:\n  wsdm-gateway run\n  wsdm-gateway run --udcf my-devices.json --device-listen 0.0.0.0:54817\n\nThe flags of intiface-engine that mean the same are taken too, so that a copied command line works."
     )]
     Run(RunArgs),
-    /// Say what the configuration comes to, where each value comes from, and every problem in it
+    /// Check the configuration and show where each value comes from
     #[command(after_help = "Example:\n  wsdm-gateway check --config gateway.toml")]
     Check(RunArgs),
     /// Print a commented gateway.toml
     #[command(after_help = "Example:\n  wsdm-gateway init > gateway.toml")]
     Init,
-    /// Look at, migrate and edit user device configuration files
+    /// Check, migrate and edit user device configuration files
     #[command(
         subcommand,
         after_help = "Example:\n  wsdm-gateway udcf check my-devices.json"
     )]
     Udcf(UdcfCommand),
-    /// Be a device, in software, for any server of the Websocket Device Manager
+    /// Simulate a device
     #[command(
         after_help = "Examples:\n  wsdm-gateway simulate lovense\n  wsdm-gateway simulate lovense --model edge --count 3\n  wsdm-gateway simulate tcode --url ws://192.168.1.20:54817"
     )]
     Simulate(SimulateArgs),
-    /// Watch a device of a gateway that runs, or a serial port: frames both ways; and send it some by hand
+    /// Watch and send frames on a device or serial port
     #[command(
         after_help = "Examples:\n  wsdm-gateway monitor /dev/ttyUSB0 --send 'DeviceType;'\n  wsdm-gateway monitor --device 8A3D9FAC2A45\n  wsdm-gateway monitor --device 8A3D9FAC2A45 --send 'Battery;'\n  wsdm-gateway monitor --device my-stroker --send 'DSTOP\\n' --json"
     )]
     Monitor(MonitorArgs),
-    /// Say which serial ports there are, what they are, whether they can be opened, and which entry takes them
+    /// List serial ports and which entry uses each
     #[command(after_help = "Examples:\n  wsdm-gateway ports\n  wsdm-gateway ports --watch")]
     Ports(PortsArgs),
-    /// Say which Bluetooth LE peripherals are near, which profile fits them, and which entry takes them; or look into one
+    /// Scan for Bluetooth LE devices, or inspect one
     #[command(
         after_help = "Examples:\n  wsdm-gateway scan --for 10s\n  wsdm-gateway scan --connect AA:BB:CC:DD:EE:FF"
     )]
     Scan(ScanArgs),
-    /// Print completions for a shell
+    /// Print shell completions
     #[command(
         after_help = "Example:\n  wsdm-gateway completions bash > ~/.local/share/bash-completion/completions/wsdm-gateway"
     )]
@@ -134,43 +104,9 @@ pub struct RunArgs {
     /// Read this gateway.toml [default: wsdm-gateway/gateway.toml in the user's configuration directory, if there]
     #[arg(long, value_name = "FILE", env = "WSDM_GATEWAY_CONFIG")]
     pub config: Option<String>,
-    /// Listen for devices here [default: 127.0.0.1:54817]
-    #[arg(long, value_name = "ADDR", env = "WSDM_GATEWAY_DEVICE_LISTEN")]
-    pub device_listen: Option<String>,
-    /// Listen for Buttplug clients here [default: 127.0.0.1:12345]
-    #[arg(long, value_name = "ADDR", env = "WSDM_GATEWAY_CLIENT_LISTEN")]
-    pub client_listen: Option<String>,
-    /// The user device configuration file, of any version from 2 to 5 [default: built in]
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "WSDM_GATEWAY_UDCF",
-        alias = "user-device-config-file"
-    )]
-    pub udcf: Option<String>,
-    /// Give every device to this WSDM server, ws:// or wss://, instead of the Buttplug server inside
-    #[arg(long, value_name = "URL", env = "WSDM_GATEWAY_UPSTREAM")]
-    pub upstream: Option<String>,
-    /// Trust the CAs of this PEM file, and no others, where that is wss:// [default: the system's]
-    #[arg(long, value_name = "FILE", env = "WSDM_GATEWAY_UPSTREAM_CA")]
-    pub upstream_ca: Option<String>,
-    /// Devices must connect to /?token=TOKEN
-    #[arg(
-        long,
-        value_name = "TOKEN",
-        env = "WSDM_GATEWAY_DEVICE_TOKEN",
-        hide_env_values = true
-    )]
-    pub device_token: Option<String>,
-    /// The name that clients show [default: wsdm-gateway]
-    #[arg(long, value_name = "NAME", env = "WSDM_GATEWAY_SERVER_NAME")]
-    pub server_name: Option<String>,
-    /// Stop a client that sends no Buttplug Ping for this long; 0 is off [default: 0]
-    #[arg(long, value_name = "MS", env = "WSDM_GATEWAY_MAX_PING_TIME")]
-    pub max_ping_time: Option<String>,
-    /// Remember device indexes here [default: state.json in the user's state directory]
-    #[arg(long, value_name = "FILE", env = "WSDM_GATEWAY_STATE")]
-    pub state: Option<String>,
+    /// What the flags and the environment say of the configuration's keys.
+    #[command(flatten)]
+    pub keys: KeyArgs,
     /// Print JSON on stdout
     #[arg(long)]
     pub json: bool,
@@ -178,6 +114,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "PATH", env = "WSDM_GATEWAY_CONTROL", hide = true)]
     pub control: Option<OsString>,
 
+    /// intiface-engine: the user device configuration file
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub user_device_config_file: Option<String>,
     /// intiface-engine: the port for Buttplug clients
     #[arg(long, value_name = "PORT", alias = "websocketport", hide = true)]
     pub websocket_port: Option<u16>,
@@ -192,10 +131,92 @@ pub struct RunArgs {
     pub use_device_websocket_server: bool,
 }
 
+/// The flags of the configuration's keys, and their environment variables, as the tables of the configuration have them.
+#[derive(Clone, Debug, Default)]
+pub struct KeyArgs(Vec<KeyArg>);
+
+/// The value of one key.
+#[derive(Clone, Debug)]
+pub struct KeyArg {
+    /// The key, such as `devices.listen`.
+    pub key: String,
+    /// What it is set to.
+    pub value: String,
+    /// Where: a flag, or a variable.
+    pub source: Source,
+}
+
+impl KeyArgs {
+    /// What was given.
+    pub fn iter(&self) -> impl Iterator<Item = &KeyArg> {
+        self.0.iter()
+    }
+}
+
+/// The keys that have flags, each with its full name.
+fn flagged() -> impl Iterator<Item = (String, &'static Key, &'static str)> {
+    SECTIONS.into_iter().flat_map(|section| {
+        section.keys.iter().filter_map(|key| {
+            let flag = key.flag?;
+            Some((format!("{}.{}", section.name, key.name), key, flag))
+        })
+    })
+}
+
+impl Args for KeyArgs {
+    fn augment_args(mut command: clap::Command) -> clap::Command {
+        for (id, key, flag) in flagged() {
+            let help = match key.default_in_words().as_str() {
+                "" => key.help.to_owned(),
+                default => format!("{} [default: {default}]", key.help),
+            };
+            command = command.arg(
+                Arg::new(id)
+                    .long(flag)
+                    .env(variable(flag))
+                    .hide_env_values(matches!(key.kind, Kind::Secret))
+                    .value_name(key.kind.placeholder())
+                    .help(help),
+            );
+        }
+        command
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for KeyArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut args = Self::default();
+        args.update_from_arg_matches(matches)?;
+        Ok(args)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for (key, _, flag) in flagged() {
+            let Some(value) = matches.get_one::<String>(&key) else {
+                continue;
+            };
+            let source = match matches.value_source(&key) {
+                Some(ValueSource::EnvVariable) => Source::Environment(variable(flag)),
+                _ => Source::Flag(format!("--{flag}")),
+            };
+            self.0.push(KeyArg {
+                key,
+                value: value.clone(),
+                source,
+            });
+        }
+        Ok(())
+    }
+}
+
 /// `udcf ...`
 #[derive(Debug, Subcommand)]
 pub enum UdcfCommand {
-    /// Say what a file comes to: names, protocols, features, and what is wrong with it
+    /// Check a file and list its names, protocols and features
     #[command(after_help = "Example:\n  wsdm-gateway udcf check my-devices.json")]
     Check {
         /// The file, of any version from 2 to 5.
@@ -204,34 +225,34 @@ pub enum UdcfCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Write a file of any version as version 5
+    /// Convert a file to version 5
     #[command(after_help = "Example:\n  wsdm-gateway udcf migrate old.json -o new.json")]
     Migrate {
         /// The file, of any version from 2 to 5.
         file: PathBuf,
-        /// Where to; stdout if left out.
+        /// Write to this file [default: stdout]
         #[arg(short, long, value_name = "OUT")]
         output: Option<PathBuf>,
     },
-    /// Add a websocket name to a file, and keep everything else in it
+    /// Add a websocket name to a file
     #[command(
         after_help = "Examples:\n  wsdm-gateway udcf add --protocol tcode-v03 --websocket MyStroker my-devices.json\n  wsdm-gateway udcf add --protocol tcode-v03 --websocket MyStroker --intiface-central"
     )]
     Add {
-        /// The protocol that the device speaks; `udcf protocols` lists them.
+        /// Protocol that the device speaks; `udcf protocols` lists them.
         #[arg(long)]
         protocol: String,
-        /// The identifier that the device sends in its handshake.
+        /// Identifier that the device sends in its handshake.
         #[arg(long, value_name = "NAME")]
         websocket: String,
         /// Edit the file of the Intiface Central on this machine, which must be closed; a backup is made first
         #[arg(long, conflicts_with = "file")]
         intiface_central: bool,
-        /// The file; it is made where there is none.
+        /// The file, which is created if it does not exist.
         #[arg(required_unless_present = "intiface_central")]
         file: Option<PathBuf>,
     },
-    /// List the protocols that the server knows, with what they can do
+    /// List the known protocols and what each can do
     #[command(after_help = "Example:\n  wsdm-gateway udcf protocols --json")]
     Protocols {
         /// Print JSON.

@@ -14,7 +14,7 @@ use std::thread::available_parallelism;
 
 use clap::CommandFactory;
 
-use crate::cli::{Cli, Command, OnCommandLine};
+use crate::cli::{Cli, Command};
 use crate::cmd::error::Error;
 use crate::config;
 use crate::thread;
@@ -23,11 +23,11 @@ use crate::thread;
 ///
 /// # Errors
 /// What the command failed with.
-pub fn execute(cli: Cli, on_command_line: &OnCommandLine) -> Result<(), Error> {
+pub fn execute(cli: Cli) -> Result<(), Error> {
     match cli.command {
-        Command::Run(args) => block_on(run::run(args, on_command_line))?,
-        Command::Check(args) => check::check(args, on_command_line),
-        Command::Init => print(config::EXAMPLE),
+        Command::Run(args) => block_on(run::run(args))?,
+        Command::Check(args) => check::check(args),
+        Command::Init => print(&config::example()),
         Command::Udcf(command) => udcf::udcf(command),
         Command::Simulate(args) => block_on(simulate::simulate(args))?,
         Command::Monitor(args) => block_on(monitor::monitor(args))?,

@@ -45,8 +45,20 @@ pub const CLIENT_LIST_PAUSE_MAX: Duration = Duration::from_secs(1);
 pub const INPUT_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// Time for the library's own stop of a device, before the stop bytes follow. A wedged device holds it for 1 s.
 pub const STOP_TIMEOUT: Duration = Duration::from_millis(80);
-/// Commands that wait for a slow link: one for each actuator that a device may have, and some queries.
-pub const OUTBOX_MAX: usize = 64;
+/// Queries that wait for a slow link, or frames in a language that is not known. Past that the oldest are dropped. Of
+/// commands that set an actuator one waits for each.
+pub const OUTBOX_MAX: usize = 256;
+/// Motion that waited this long is stale: the moment that it was meant for is over.
+pub const STALE_AFTER: Duration = Duration::from_millis(250);
+/// Frames this close to the newest one came together with it: the server stops several actuators in one go.
+pub const BURST: Duration = Duration::from_millis(20);
+/// Between two pings that travel with a device's commands. Firmware answers pings in its loop: more would cost it time.
+pub const PROBE_PAUSE: Duration = Duration::from_millis(25);
+/// If a ping among the commands is not answered for this long, motion waits where newer motion can take its place. Wi-Fi in
+/// power save answers in 100 ms.
+pub const PROBE_TIMEOUT: Duration = Duration::from_millis(100);
+/// Between two pings of an app or an upstream that drives an output.
+pub const ATTENTIVE_PING_INTERVAL: Duration = Duration::from_millis(500);
 /// Frames that wait for somebody who watches a device: a second of a busy one. Past that the oldest are missed.
 pub const WATCH_QUEUE: usize = 1024;
 /// Frames that people sent by hand and a device has not taken. Past that they are told to wait.
@@ -122,10 +134,15 @@ pub const STOP_ANSWER_TIMEOUT: Duration = Duration::from_millis(200);
 pub const SHUTDOWN_GRACE: Duration = Duration::from_millis(1_500);
 
 /// Devices that went before they could be stopped, and are stopped first when they return: remembered at most.
-pub const OWED_STOPS_MAX: usize = 10_000;
+pub const PENDING_STOPS_MAX: usize = 10_000;
 
 /// What timeouts and intervals may be set to, in milliseconds.
 pub const TIMEOUT_RANGE_MS: std::ops::RangeInclusive<u64> = 50..=600_000;
+/// How long nothing may be received from an app or from upstream before the devices that it drives are stopped. A
+/// pause of Wi-Fi is shorter, and a motor that nobody controls should not run for longer.
+pub const STOP_AFTER: Duration = Duration::from_millis(1_500);
+/// What [`STOP_AFTER`] may be set to, in milliseconds.
+pub const STOP_AFTER_RANGE_MS: std::ops::RangeInclusive<u64> = 500..=10_000;
 /// What Buttplug's ping may be set to, in milliseconds; 0 is off.
 pub const MAX_PING_RANGE_MS: std::ops::RangeInclusive<u64> = 0..=600_000;
 

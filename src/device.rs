@@ -4,6 +4,6 @@ pub mod close;
 pub mod frame;
 pub mod handshake;
 pub mod hello;
+pub mod language;
 pub mod peer;
 pub mod refusal;
-pub mod stop;

@@ -194,12 +194,7 @@ impl Gateway {
         let admission = Admission::new(&settings.devices, udcf.websocket_names(), dcm.clone());
         let (upstream, admission, inside, clients) = match settings.upstream {
             Some(upstream) => {
-                let relay = Relay::new(
-                    upstream.relay,
-                    upstream.tls,
-                    settings.devices.ping_interval,
-                    upstream.grace,
-                );
+                let relay = Relay::new(upstream, settings.devices.ping_interval);
                 (relay as Arc<dyn Upstream>, admission.any_name(), None, None)
             }
             None => {

@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error_span, info};
+use tracing::{Instrument, error_span, info, warn};
 
-use crate::device::handshake::Handshake;
+use crate::device::handshake::{Handshake, Identifier};
+use crate::device::hello::Known;
+use crate::device::language::{self, Actuators, Coalesce, Language};
 use crate::device::peer::Peer;
 use crate::device::refusal::Refusal;
-use crate::device::stop::stop_frames;
 use crate::link::FrameIo;
 use crate::session::Session;
 use crate::session::admission::Admission;
@@ -40,6 +41,10 @@ pub struct Newcomer {
     pub peer: Peer,
     /// The way to it.
     pub link: Box<dyn FrameIo>,
+    /// What is known of it beside its handshake.
+    pub known: Known,
+    /// In which language newer commands take the place of older ones; `None` is the one that its protocol speaks.
+    pub coalesce: Option<Coalesce>,
     /// It may have been moving before it came here, and is stopped first: a board that a gateway left behind which was
     /// killed, or one that another central let go of.
     pub may_be_running: bool,
@@ -54,8 +59,13 @@ pub struct TurnedAway {
 }
 
 impl Intake {
-    /// Lets a device in and runs its session until it ends; `on_close` stands in for the stop bytes that its
-    /// protocol is known to take. Not cancel safe: a dropped future neither stops nor tells the device.
+    /// The language that a device with this identifier speaks, if its protocol and the language are known.
+    pub fn language(&self, identifier: &Identifier) -> Option<&'static dyn Language> {
+        language::of_protocol(self.admission.protocol(identifier)?)
+    }
+
+    /// Lets a device in and runs its session until it ends; `on_close` takes the place of the stop that its
+    /// language is known to have. Not cancel safe: a dropped future neither stops nor tells the device.
     ///
     /// # Errors
     /// The device is not welcome.
@@ -69,6 +79,8 @@ impl Intake {
             handshake,
             peer,
             link,
+            known,
+            coalesce,
             may_be_running,
         } = newcomer;
         let admitted = match self.admission.handshake(handshake) {
@@ -79,7 +91,11 @@ impl Intake {
             Ok(entry) => entry,
             Err(refusal) => return Err(TurnedAway { refusal, link }),
         };
-        entry.owes_stop |= may_be_running;
+        if may_be_running {
+            entry.may_be_running();
+        }
+        let language = self.language(&entry.handle().handshake.identifier);
+        entry.actuators = Actuators::new(language, on_close.cloned());
         let handle = entry.handle().clone();
         let Handshake {
             identifier, address, ..
@@ -92,9 +108,15 @@ impl Intake {
             if stop.is_cancelled() {
                 handle.end(Disconnect::Stopping);
             }
-            let stop_frames = stop_frames(on_close, self.admission.protocol(identifier));
-            let upstream = self.upstream.clone().open(&handle, !stop_frames.is_empty());
-            Session::new(entry, link, upstream, stop_frames)
+            let can_stop = entry.actuators.can_stop();
+            if !can_stop {
+                warn!(
+                    "no stop is known for what this device speaks: if control is lost, only the server's own stop reaches \
+                     it; on_close in its section says what stops it"
+                );
+            }
+            let upstream = self.upstream.clone().open(&handle, can_stop);
+            Session::new(entry, link, coalesce.unwrap_or(language), known, upstream)
         };
         Ok(session.run().instrument(span).await)
     }

@@ -6,6 +6,7 @@ pub mod outbox;
 pub mod serial;
 pub mod websocket;
 
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::{Sink, Stream};
@@ -14,7 +15,9 @@ use crate::device::close::CloseReason;
 use crate::device::frame::Frame;
 use crate::device::hello::Hello;
 
-/// A duplex pipe of whole frames: what a link is to its session, and what an upstream half is too.
+/// A duplex pipe of whole frames.
+///
+/// A link that holds something back registers the waker of the poll in which it did.
 ///
 /// Both directions are cancel safe: a dropped `next()` loses nothing, and a `send()` that is dropped while it
 /// waits has either passed its frame on whole or not at all.
@@ -24,9 +27,11 @@ pub trait FrameIo:
     /// What the far end is told when the sink is closed, on links that have words for it.
     fn set_close_reason(&mut self, _reason: CloseReason) {}
 
-    /// Control was lost: what waits here and may move the device is dropped. What is sent next stops the device; it
-    /// goes first, and a flush waits until it is written.
-    fn make_way(&mut self) {}
+    /// Ready unless the far end has owed a proof for too long that it received what was sent to it. A finished write
+    /// proves nothing if sockets hide kilobytes. Pending registers the waker.
+    fn poll_through(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
 
     /// The last hello line that came between the frames, once, on links where one may.
     fn take_hello(&mut self) -> Option<Hello> {
@@ -51,6 +56,9 @@ pub enum LinkError {
     /// Nothing was heard for two ping intervals.
     #[error("nothing heard for {} ms", .0.as_millis())]
     Silent(Duration),
+    /// The far end took nothing for so long.
+    #[error("a write was not taken within {} ms", .0.as_millis())]
+    NotTaken(Duration),
     /// A message over the limit for frames.
     #[error("message too large: {0}")]
     TooLarge(String),
@@ -60,6 +68,16 @@ pub enum LinkError {
     /// The far end does not keep to the websocket protocol.
     #[error("protocol error: {0}")]
     Protocol(String),
+}
+
+impl LinkError {
+    /// The far end closed the link without giving a reason.
+    pub fn closed() -> Self {
+        Self::Closed {
+            code: None,
+            reason: String::new(),
+        }
+    }
 }
 
 fn closed_text(code: &Option<u16>, reason: &str) -> String {

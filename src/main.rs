@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use wsdm_gateway::cli::Cli;
 use wsdm_gateway::cmd::{self, error};
@@ -53,12 +54,12 @@ const INTIFACE_ONLY: &[(&str, &str)] = &[
 
 fn main() -> ExitCode {
     let args = implied_run(std::env::args_os().collect());
-    let (cli, on_command_line) = match Cli::parse_from_args(args) {
-        Ok(parsed) => parsed,
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
         Err(e) => return usage(&e),
     };
     logging::start(i32::from(cli.verbose) - i32::from(cli.quiet), cli.log_format);
-    match cmd::execute(cli, &on_command_line) {
+    match cmd::execute(cli) {
         Ok(()) => ExitCode::from(error::EXIT_OK as u8),
         Err(e) => {
             eprintln!("error: {e}");

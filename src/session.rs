@@ -5,56 +5,61 @@ pub mod ends;
 pub mod linger;
 pub mod registry;
 pub mod tap;
-mod woken;
 
 use std::future::poll_fn;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures::future::OptionFuture;
 use futures::{FutureExt, SinkExt, StreamExt};
+use tokio::sync::oneshot;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::defaults::{
     CLOSE_TIMEOUT, REPLACED_STOP_TIMEOUT, STOP_ANSWER_TIMEOUT, STOP_FLUSH_TIMEOUT, UPSTREAM_BURST,
-    WRITE_TIMEOUT,
 };
-use crate::device::frame::Frame;
+use crate::device::frame::{Outgoing, Receipt};
+use crate::device::hello::Known;
+use crate::device::language::{Command, Language};
+use crate::link::outbox::Outbox;
 use crate::link::{FrameIo, LinkError};
-use crate::session::ends::{Disconnect, UpstreamError, UpstreamIo};
-use crate::session::registry::{Counters, Entry, Injected, Order};
+use crate::session::ends::{Disconnect, FromUpstream, UpstreamError, UpstreamIo};
+use crate::session::registry::{Counters, Entry, Order};
 use crate::session::tap::Direction;
-use woken::Woken;
 
 /// A device's link, its upstream half, and its place in the registry.
+///
+/// Reads from: orders and injected frames (registry), upstream, the device. Writes to: the device, through its outbox;
+/// upstream; whoever waits for a receipt.
 pub struct Session {
-    /// The place in the registry; its order book is polled here.
     entry: Entry,
-    link: Woken<Box<dyn FrameIo>>,
-    upstream: Woken<Box<dyn UpstreamIo>>,
-    stop_frames: Vec<Frame>,
-}
-
-enum Turn {
-    Order(Order),
-    FromUpstream(Option<Result<Frame, UpstreamError>>),
-    Injected(Injected),
-    FromDevice(Option<Result<Frame, LinkError>>),
+    outbox: Outbox,
+    upstream: Box<dyn UpstreamIo>,
 }
 
 impl Session {
-    /// A session of the device at `link`, which `stop_frames` stop; its frames go to `upstream`.
+    /// A session of the device at `link`, of which `known` is known; its frames go to `upstream`. `coalesce` is the
+    /// language in which newer commands take the place of older ones.
     pub fn new(
         entry: Entry,
         link: Box<dyn FrameIo>,
+        coalesce: Option<&'static dyn Language>,
+        known: Known,
         upstream: Box<dyn UpstreamIo>,
-        stop_frames: Vec<Frame>,
     ) -> Self {
+        let handle = entry.handle().clone();
+        let outbox = Outbox::new(link, coalesce, known, move |frame| {
+            Counters::count(&handle.counters.to_device);
+            handle.tap.saw(Direction::ToDevice, frame);
+            linger::frame_passed(handle.connection);
+        });
         Self {
             entry,
-            link: Woken::new(link),
-            upstream: Woken::new(upstream),
-            stop_frames,
+            outbox,
+            upstream,
         }
     }
 
@@ -68,150 +73,129 @@ impl Session {
         why
     }
 
+    /// One biased choice: an order first, then upstream (a noisy sensor must never delay a stop), then the device. After
+    /// [`UPSTREAM_BURST`] frames from upstream the device has its turn, so that a flood of commands does not hide that it
+    /// is gone.
     async fn pump(&mut self) -> Result<std::convert::Infallible, Disconnect> {
-        if self.entry.owes_stop && !self.stop_frames.is_empty() {
-            info!("it may still be running from before: stopping it first");
-            self.write_stop(WRITE_TIMEOUT).await?;
-            self.skip_answers().await?;
-        }
-        let mut burst = 0;
+        self.stop_first().await?;
+        let handle = self.entry.handle().clone();
+        let mut in_a_row = 0;
         loop {
-            match self.turn(&mut burst).await {
-                Turn::Order(Order::Stop(waiting)) => {
-                    self.write_stop(WRITE_TIMEOUT).await?;
-                    for done in waiting {
-                        // Whoever asked may have given up.
-                        let _ = done.send(());
+            tokio::select! {
+                biased;
+                order = handle.next_order() => match order {
+                    Order::Stop(receipt) => {
+                        self.preempt(Some(receipt));
+                        self.outbox.drain_now().await?;
+                    }
+                    Order::Inject(injected) => self.command(injected).await?,
+                    Order::End(why) => return Err(why),
+                },
+                next = self.upstream.next(), if in_a_row < UPSTREAM_BURST => {
+                    in_a_row += 1;
+                    match next.ok_or(UpstreamError::Released)?? {
+                        FromUpstream::Frame(outgoing) => self.command(outgoing).await?,
+                        FromUpstream::Stop => {
+                            self.outbox.discard();
+                            self.preempt(None);
+                            self.outbox.drain_now().await?;
+                        }
                     }
                 }
-                Turn::Order(Order::End(why)) => return Err(why),
-                Turn::FromUpstream(Some(Ok(frame))) => {
-                    self.write(&[frame], WRITE_TIMEOUT).await?;
-                    let handle = self.entry.handle();
-                    Counters::count(&handle.counters.to_device);
-                    linger::frame_passed(handle.connection);
-                }
-                Turn::Injected(Injected { frame, written }) => {
-                    self.write(&[frame], WRITE_TIMEOUT).await?;
-                    Counters::count(&self.entry.handle().counters.to_device);
-                    // Whoever sent it may be gone.
-                    let _ = written.send(());
-                }
-                Turn::FromUpstream(Some(Err(e))) => return Err(e.into()),
-                Turn::FromUpstream(None) => return Err(UpstreamError::Released.into()),
-                Turn::FromDevice(Some(Ok(frame))) => {
-                    let handle = self.entry.handle();
+                frame = self.outbox.next() => {
+                    in_a_row = 0;
+                    let frame = frame.unwrap_or_else(|| Err(LinkError::closed()))?;
                     Counters::count(&handle.counters.from_device);
                     handle.tap.saw(Direction::FromDevice, &frame);
                     self.upstream.send(frame).await?;
                     linger::frame_passed(handle.connection);
                 }
-                Turn::FromDevice(Some(Err(e))) => return Err(e.into()),
-                Turn::FromDevice(None) => {
-                    return Err(LinkError::Closed {
-                        code: None,
-                        reason: String::new(),
-                    }
-                    .into());
-                }
+                // The device had its turn, and had nothing. Other sessions have theirs.
+                () = yield_now(), if in_a_row >= UPSTREAM_BURST => in_a_row = 0,
             }
         }
     }
 
-    /// What comes next: an order, then upstream (a noisy sensor must never delay a stop), then the device. After
-    /// [`UPSTREAM_BURST`] frames of upstream the device has its turn, so that a flood of commands does not hide
-    /// that it is gone.
-    async fn turn(&mut self, burst: &mut usize) -> Turn {
+    /// A command for the device, from upstream or from somebody who watches.
+    async fn command(&mut self, mut outgoing: Outgoing) -> Result<(), Disconnect> {
+        let command = Command::read(self.entry.actuators.language(), &outgoing.frame);
+        self.entry.observe(&command);
+        // Upstream must not wait for motion to be written: what it has next may be newer. For all else the receipt is used
+        // when the frame is written.
+        if (command.is_superseded_by_newer() || self.entry.actuators.language().is_none())
+            && outgoing.is_answered_early
+            && let Some(receipt) = outgoing.receipt.take()
+        {
+            let _ = receipt.send(());
+        }
+        self.outbox.push(outgoing, command);
+        Ok(self.outbox.drain_now().await?)
+    }
+
+    /// Has the stop written ahead of everything else.
+    fn preempt(&mut self, receipt: Option<Receipt>) {
+        self.outbox.preempt(self.entry.actuators.stop_frames(), receipt);
+        self.entry.actuators.stopped();
+        self.entry.handle().outputs_on.store(false, Ordering::Relaxed);
+    }
+
+    /// A device that may still be running from before is stopped before upstream says anything to it.
+    async fn stop_first(&mut self) -> Result<(), Disconnect> {
+        let frames = match self.entry.pending_stop() {
+            None => return Ok(()),
+            Some([]) => self.entry.actuators.stop_frames(),
+            Some(pending) => pending.to_vec(),
+        };
+        if frames.is_empty() {
+            return Ok(());
+        }
+        info!("it may still be running from before: stopping it first");
+        let answers = frames.len();
+        let (receipt, written) = oneshot::channel();
+        self.outbox.preempt(frames, Some(receipt));
+        self.until_written(written, None).await?;
+        self.entry.set_stopped();
+        self.skip_answers(answers).await
+    }
+
+    /// Waits for a stop to be written, for at most as long as `limit` if there is one: then it is not known to be
+    /// written. An end that is ordered meanwhile comes first.
+    async fn until_written(
+        &mut self,
+        mut written: oneshot::Receiver<()>,
+        limit: Option<Duration>,
+    ) -> Result<bool, Disconnect> {
+        let handle = self.entry.handle().clone();
+        let mut limit = std::pin::pin!(OptionFuture::from(limit.map(sleep)));
         poll_fn(|cx| {
-            if let Poll::Ready(order) = self.entry.handle().poll_order(cx) {
-                return Poll::Ready(Turn::Order(order));
+            if let Poll::Ready(Err(e)) = self.outbox.poll_drain(cx) {
+                return Poll::Ready(Err(e.into()));
             }
-            let device_first = *burst >= UPSTREAM_BURST;
-            if device_first {
-                *burst = 0;
-                if let Poll::Ready(frame) = self.link.poll_next_unpin(cx) {
-                    return Poll::Ready(Turn::FromDevice(frame));
-                }
+            if let Poll::Ready(written) = written.poll_unpin(cx) {
+                return Poll::Ready(Ok(written.is_ok()));
             }
-            // One at a time comes from each who sends, so that upstream does not wait for more than a few.
-            if let Some(injected) = self.entry.handle().take_injected() {
-                *burst += 1;
-                return Poll::Ready(Turn::Injected(injected));
+            match limit.as_mut().poll(cx) {
+                Poll::Ready(Some(())) => Poll::Ready(Ok(false)),
+                Poll::Ready(None) => handle.poll_end(cx).map(Err),
+                Poll::Pending => Poll::Pending,
             }
-            if let Poll::Ready(frame) = self.upstream.poll_next_unpin(cx) {
-                *burst += 1;
-                return Poll::Ready(Turn::FromUpstream(frame));
-            }
-            *burst = 0;
-            if !device_first && let Poll::Ready(frame) = self.link.poll_next_unpin(cx) {
-                return Poll::Ready(Turn::FromDevice(frame));
-            }
-            Poll::Pending
         })
         .await
     }
 
-    /// Writes frames. Whoever wants the session to end does not wait for a socket that takes nothing; what is half
-    /// written then is finished before anything else on that link, or never.
-    async fn write(&mut self, frames: &[Frame], limit: Duration) -> Result<(), Disconnect> {
-        let handle = self.entry.handle().clone();
-        let link = &mut self.link;
-        let mut send = std::pin::pin!(async {
-            for frame in frames {
-                link.feed(frame.clone()).await?;
-            }
-            link.flush().await
-        });
-        // Most frames are taken at once, and need no timer.
-        let mut too_long = None;
-        poll_fn(|cx| {
-            if let Poll::Ready(sent) = send.as_mut().poll(cx) {
-                return Poll::Ready(sent.map_err(Disconnect::from));
-            }
-            let too_long = too_long.get_or_insert_with(|| Box::pin(sleep(limit)));
-            if too_long.poll_unpin(cx).is_ready() {
-                return Poll::Ready(Err(Disconnect::WriteTimeout(limit)));
-            }
-            handle.poll_end(cx).map(Err)
-        })
-        .await?;
-        if handle.tap.is_watched() {
-            for frame in frames {
-                handle.tap.saw(Direction::ToDevice, frame);
-            }
-        }
-        Ok(())
-    }
-
-    async fn write_stop(&mut self, limit: Duration) -> Result<(), Disconnect> {
-        self.link.get_mut().make_way();
-        let frames = std::mem::take(&mut self.stop_frames);
-        let written = self.write(&frames, limit).await;
-        self.stop_frames = frames;
-        written
-    }
-
-    /// Takes the device's answers to the stop bytes out of the way: upstream, which has not said anything yet,
-    /// would take an `OK;` for the answer to its first question.
-    async fn skip_answers(&mut self) -> Result<(), Disconnect> {
+    /// Takes the device's answers to the stop out of the way: upstream, which has not said anything yet, would take an
+    /// `OK;` for the answer to its first question.
+    async fn skip_answers(&mut self, number: usize) -> Result<(), Disconnect> {
         let answers = async {
-            for _ in 0..self.stop_frames.len() {
-                match self.link.next().await {
-                    Some(Ok(frame)) => self.entry.handle().tap.saw(Direction::FromDevice, &frame),
-                    Some(Err(e)) => return Err(e),
-                    None => {
-                        return Err(LinkError::Closed {
-                            code: None,
-                            reason: String::new(),
-                        });
-                    }
-                }
+            for _ in 0..number {
+                let frame = self.outbox.next().await;
+                let frame = frame.unwrap_or_else(|| Err(LinkError::closed()))?;
+                self.entry.handle().tap.saw(Direction::FromDevice, &frame);
             }
             Ok(())
         };
         // Most boards answer nothing.
-        timeout(STOP_ANSWER_TIMEOUT, answers).await.unwrap_or(Ok(()))?;
-        Ok(())
+        timeout(STOP_ANSWER_TIMEOUT, answers).await.unwrap_or(Ok(()))
     }
 
     /// The one way out. The device is stopped, upstream is told, the address is free, the far end is told: in
@@ -225,32 +209,37 @@ impl Session {
         } else {
             STOP_FLUSH_TIMEOUT
         };
-        let stopped = why.leaves_link_usable() && self.write_stop(limit).await.is_ok();
-        // A link that is being replaced may hang and take bytes that never arrive.
-        if !self.stop_frames.is_empty() && (!stopped || matches!(why, Disconnect::Replaced)) {
-            self.entry.owe_stop();
+        if why.leaves_link_usable() {
+            let (receipt, written) = oneshot::channel();
+            self.preempt(Some(receipt));
+            let stopped = self.until_written(written, Some(limit)).await.unwrap_or(false);
+            if stopped && why.proves_receipt() {
+                self.entry.set_stopped();
+            }
         }
         self.entry.handle().tap.end(Some(why.to_string()));
         let Self {
             entry,
-            mut link,
+            mut outbox,
             upstream,
-            ..
         } = self;
-        upstream
-            .into_inner()
-            .release(matches!(why, Disconnect::Stopping))
-            .await;
+        upstream.release(matches!(why, Disconnect::Stopping)).await;
         let counters = &entry.handle().counters;
-        let dropped = counters.dropped.load(std::sync::atomic::Ordering::Relaxed);
+        let dropped = counters.dropped.load(Ordering::Relaxed);
         if dropped > 0 {
             warn!("{dropped} frames of this device were dropped because the server did not keep up");
         }
+        if outbox.dropped() > 0 {
+            warn!(
+                "{} frames for this device were dropped because it did not keep up",
+                outbox.dropped()
+            );
+        }
         debug!(?counters, "session over");
         drop(entry);
-        link.get_mut().set_close_reason(why.close_reason());
+        outbox.set_close_reason(why.close_reason());
         // Past the limit the socket is dropped as it is; there is nobody left to tell.
-        let _ = timeout(CLOSE_TIMEOUT, link.close()).await;
+        let _ = timeout(CLOSE_TIMEOUT, outbox.close()).await;
     }
 }
 
@@ -264,6 +253,7 @@ mod tests {
     use futures::{FutureExt, Sink, Stream};
 
     use super::*;
+    use crate::device::frame::Frame;
     use crate::device::handshake::{Address, Handshake, Identifier};
     use crate::device::peer::Peer;
     use crate::session::registry::Registry;
@@ -300,9 +290,10 @@ mod tests {
     struct Commands;
 
     impl Stream for Commands {
-        type Item = Result<Frame, UpstreamError>;
+        type Item = Result<FromUpstream, UpstreamError>;
         fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-            Poll::Ready(Some(Ok(Frame::from(&b"Vibrate:1;"[..]))))
+            let frame = Frame::from(&b"Vibrate:1;"[..]);
+            Poll::Ready(Some(Ok(FromUpstream::Frame(frame.into()))))
         }
     }
 
@@ -342,8 +333,9 @@ mod tests {
         let session = Session::new(
             entry,
             Box::new(Hanging),
+            None,
+            Known::default(),
             Box::new(Commands),
-            vec![Frame::from(&b"Vibrate:0;"[..])],
         );
         tokio::spawn(session.run());
         // It is in the middle of its first write.
@@ -351,10 +343,13 @@ mod tests {
         let waited = tokio::time::Instant::now();
         let newcomer = registry.admit(handshake(), peer()).await.unwrap();
         assert!(
-            waited.elapsed() < WRITE_TIMEOUT / 2,
+            waited.elapsed() < crate::defaults::WRITE_TIMEOUT / 2,
             "{:?} of virtual time",
             waited.elapsed()
         );
-        assert!(newcomer.owes_stop, "the old one may still be running");
+        assert!(
+            newcomer.pending_stop().is_some(),
+            "the old one may still be running"
+        );
     }
 }

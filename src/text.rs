@@ -22,6 +22,18 @@ pub fn printable(bytes: &[u8]) -> String {
     out
 }
 
+/// Bytes as ASCII text that shows each of them: what is not printable is escaped byte by byte. [`unescape`] reads it back.
+pub fn escaped(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for byte in bytes {
+        match byte {
+            b'"' | b'\'' => out.push(char::from(*byte)),
+            byte => out.extend(byte.escape_ascii().map(char::from)),
+        }
+    }
+    out
+}
+
 /// Whether bytes are text as people write it: nothing in them is shown as a code, line ends and tabs apart.
 pub fn is_text(bytes: &[u8]) -> bool {
     let plain = |c: char| matches!(c, '\n' | '\r' | '\t' | '\\' | '"' | '\'') || c.escape_debug().len() == 1;
@@ -91,29 +103,53 @@ pub struct EscapeError {
 /// # Errors
 /// The first escape that is none of these.
 pub fn unescape(text: &str) -> Result<Vec<u8>, EscapeError> {
+    unescape_with(text, |c, out| {
+        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+    })
+}
+
+/// The same, with `character` to write those characters that are not escapes of a byte.
+///
+/// # Errors
+/// The first escape that means nothing.
+pub fn unescape_with(
+    text: &str,
+    mut character: impl FnMut(char, &mut Vec<u8>),
+) -> Result<Vec<u8>, EscapeError> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
-    while let Some(start) = rest.find('\\') {
-        out.extend_from_slice(&rest.as_bytes()[..start]);
-        let escape = &rest[start..];
-        let Some(length) = escape_at(escape, &mut out) else {
-            let before = text.len() - escape.len();
+    while let Some(c) = rest.chars().next() {
+        if c != '\\' {
+            character(c, &mut out);
+            rest = &rest[c.len_utf8()..];
+            continue;
+        }
+        let Some((escape, length)) = escape_at(rest) else {
+            let before = text.len() - rest.len();
             return Err(EscapeError {
-                escape: escape
+                escape: rest
                     .chars()
-                    .take(if escape.starts_with("\\x") { 4 } else { 2 })
+                    .take(if rest.starts_with("\\x") { 4 } else { 2 })
                     .collect(),
                 at: text[..before].chars().count() + 1,
             });
         };
-        rest = &escape[length..];
+        match escape {
+            Escape::Byte(byte) => out.push(byte),
+            Escape::Character(c) => character(c, &mut out),
+        }
+        rest = &rest[length..];
     }
-    out.extend_from_slice(rest.as_bytes());
     Ok(out)
 }
 
-/// Reads the escape that `text` begins with; its length in bytes.
-fn escape_at(text: &str, out: &mut Vec<u8>) -> Option<usize> {
+enum Escape {
+    Byte(u8),
+    Character(char),
+}
+
+/// The escape that `text` begins with, and its length in bytes.
+fn escape_at(text: &str) -> Option<(Escape, usize)> {
     let simple = match text.as_bytes().get(1)? {
         b'n' => b'\n',
         b'r' => b'\r',
@@ -121,8 +157,8 @@ fn escape_at(text: &str, out: &mut Vec<u8>) -> Option<usize> {
         b'0' => 0,
         b'\\' => b'\\',
         b'x' => {
-            out.extend(unhex(text.get(2..4)?)?);
-            return Some(4);
+            let byte = unhex(text.get(2..4)?)?.first().copied()?;
+            return Some((Escape::Byte(byte), 4));
         }
         b'u' => {
             let (digits, _) = text.get(2..)?.strip_prefix('{')?.split_once('}')?;
@@ -132,13 +168,11 @@ fn escape_at(text: &str, out: &mut Vec<u8>) -> Option<usize> {
                 .all(|b| b.is_ascii_hexdigit())
                 .then(|| u32::from_str_radix(digits, 16));
             let c = char::from_u32(code?.ok()?)?;
-            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            return Some(digits.len() + 4);
+            return Some((Escape::Character(c), digits.len() + 4));
         }
         _ => return None,
     };
-    out.push(simple);
-    Some(2)
+    Some((Escape::Byte(simple), 2))
 }
 
 #[cfg(test)]
@@ -208,6 +242,9 @@ mod tests {
         fn what_is_shown_can_be_sent(bytes: Vec<u8>) {
             let shown = printable(&bytes);
             prop_assert!(!shown.chars().any(char::is_control));
+            prop_assert_eq!(unescape(&shown).unwrap(), bytes.clone());
+            let shown = escaped(&bytes);
+            prop_assert!(shown.bytes().all(|b| b.is_ascii_graphic() || b == b' '));
             prop_assert_eq!(unescape(&shown).unwrap(), bytes.clone());
             prop_assert_eq!(unhex(&hex(&bytes)).unwrap(), bytes);
         }

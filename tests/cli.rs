@@ -226,13 +226,18 @@ fn flags_of_intiface_engine_are_taken_or_refused_in_words() {
         "500 ms"
     );
 
-    let twice = cli.run(&["check", "--websocket-port", "1", "--client-listen", ":2"]);
-    assert_eq!(twice.status.code(), Some(2));
-    assert!(
-        text(&twice.stderr).contains("say the same thing twice"),
-        "{}",
-        text(&twice.stderr)
-    );
+    for args in [
+        ["--websocket-port", "1", "--client-listen", ":2"],
+        ["--udcf", "a.json", "--user-device-config-file", "b.json"],
+    ] {
+        let twice = cli.run(&[&["check"], &args[..]].concat());
+        assert_eq!(twice.status.code(), Some(2));
+        assert!(
+            text(&twice.stderr).contains("say the same thing twice"),
+            "{}",
+            text(&twice.stderr)
+        );
+    }
     for flag in [
         "--use-bluetooth-le",
         "--use-serial",
@@ -249,101 +254,33 @@ fn flags_of_intiface_engine_are_taken_or_refused_in_words() {
     }
 }
 
-/// The entries of which there may be several are shown as a block.
 #[test]
-fn what_init_shows_of_boards_on_wires_and_on_bluetooth_holds_too() {
-    let cli = Cli::new();
-    let example = text(&cli.run(&["init"]).stdout);
-    for (section, keys) in [
-        (
-            "# [[serial]]",
-            &[
-                "serial.0.port",
-                "serial.0.framing.delimiter",
-                "serial.0.keepalive_ms",
-                "serial.0.coalesce",
-            ][..],
-        ),
-        (
-            "# [[ble]]",
-            &[
-                "ble.0.name",
-                "ble.0.manufacturer_data.data",
-                "ble.0.keepalive_ms",
-                "ble.0.retry_max_ms",
-            ],
-        ),
-    ] {
-        let block = example.lines().skip_while(|line| *line != section);
-        let block: Vec<&str> = block
-            .map_while(|line| line.strip_prefix("# ").or(line.strip_prefix('#')))
-            // What is an address elsewhere is none on macOS.
-            .filter(|line| !(cfg!(target_vendor = "apple") && line.contains("AA:BB:CC")))
-            .collect();
-        let file = cli.home.path().join("gateway.toml");
-        std::fs::write(&file, block.join("\n")).unwrap();
-        let output = cli.run(&["check", "--json", "--config", file.to_str().unwrap()]);
-        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-        let shown = text(&output.stdout);
-        for key in keys {
-            assert!(shown.contains(key), "{key} in {shown}");
-        }
-    }
+fn init_prints_the_example() {
+    assert_eq!(
+        text(&Cli::new().run(&["init"]).stdout),
+        wsdm_gateway::config::example()
+    );
 }
 
 #[test]
-fn init_prints_a_configuration_that_holds_with_all_its_comments_taken_off() {
+fn check_shows_the_bytes_that_are_sent_and_warns_of_former_names() {
     let cli = Cli::new();
-    let example = text(&cli.run(&["init"]).stdout);
-    let file = cli.home.path().join("gateway.toml");
-    let config = ["--config", file.to_str().unwrap()];
-    std::fs::write(&file, &example).unwrap();
-    let plain = cli.run(&[&["check", "--json"], &config[..]].concat());
-    assert_eq!(plain.status.code(), Some(0), "{}", text(&plain.stderr));
-    // A comment that is a key: what it shows is the default.
-    let is_key = |line: &&str| {
-        line.starts_with("# ") && line[2..].split_once(" = ").is_some_and(|(k, _)| !k.contains(' '))
-    };
-    let keys = example.lines().filter(is_key).count();
-    let bare: String = example
-        .lines()
-        .map(|l| if is_key(&l) { &l[2..] } else { l })
-        .collect::<Vec<_>>()
-        .join("\n");
-    std::fs::write(&file, bare).unwrap();
+    let file = cli.home.path().join("g.toml");
     std::fs::write(
-        cli.home.path().join("my-devices.json"),
-        r#"{"version": {"major": 5, "minor": 0}}"#,
+        &file,
+        "[devices]\non_close = '\\x05\\x80\\x80'\n[upstream]\nupstream_grace_s = 7\n",
     )
     .unwrap();
-    let uncommented = cli.run(&[&["check", "--json"], &config[..]].concat());
-    assert_eq!(
-        uncommented.status.code(),
-        Some(0),
-        "{}",
-        text(&uncommented.stderr)
-    );
-    let settings = |output: &Output| -> Vec<Value> {
-        serde_json::from_slice::<Value>(&output.stdout).unwrap()["settings"]
-            .as_array()
-            .unwrap()
-            .clone()
-    };
-    let (before, after) = (settings(&plain), settings(&uncommented));
-    assert_eq!(keys, before.len(), "the example shows every key");
-    let own = [
-        "devices.token",
-        "devices.origins",
-        "devices.on_close",
-        "upstream.relay",
-        "upstream.ca",
-        "udcf.path",
-        "state.path",
-    ];
-    for (before, after) in before.iter().zip(&after) {
-        if !own.iter().any(|key| before["key"] == *key) {
-            assert_eq!(before["value"], after["value"], "{}", before["key"]);
-        }
+    let output = cli.run(&["check", "--config", "g.toml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let shown = text(&output.stdout);
+    let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        r#"devices.on_close "\x05\x80\x80" (05 80 80) g.toml:2:12"#,
+        "upstream.grace_s 7 s g.toml:4:20",
+        "g.toml:4:1: upstream.upstream_grace_s: is now called grace_s",
+    ] {
+        assert!(shown.contains(part), "{part} in {shown}");
     }
 }
 

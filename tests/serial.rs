@@ -127,6 +127,59 @@ async fn a_client_that_goes_has_its_board_stopped() {
     gateway.stop().await;
 }
 
+/// `05 c2 80 c2 80` instead would start the motor of a firmware that reads a speed of 0 as `80 80`.
+#[tokio::test]
+async fn the_bytes_of_on_close_arrive_as_they_were_written() {
+    for written in [
+        r"'\x05\x80\x80'",
+        r#""\\x05\\x80\\x80""#,
+        r#"{ hex = "05 80 80" }"#,
+    ] {
+        let folder = TempDir::new().unwrap();
+        let mut board = Board::plug(&folder.path().join("tty"));
+        let gateway = bridging(&board.port, &format!("{LOVENSE}\non_close = {written}")).await;
+        // A board that comes is stopped first.
+        let stop = board.bytes(3).await;
+        assert_eq!(stop, [0x05, 0x80, 0x80], "{written}");
+        gateway.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_delimiter_that_is_no_text_ends_frames() {
+    for written in [r"'\xaa'", r#"{ hex = "aa" }"#] {
+        let folder = TempDir::new().unwrap();
+        let mut board = Board::plug(&folder.path().join("tty"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = format!("ws://{}", listener.local_addr().unwrap());
+        let entry = entry(
+            &board.port,
+            &format!("{LOVENSE}\nframing = {{ delimiter = {written} }}"),
+        );
+        let gateway = Running::start(Settings {
+            serial: configured(&entry).serial,
+            ..relaying(&upstream)
+        })
+        .await;
+        let (stream, _) = within("the gateway dials", listener.accept()).await.unwrap();
+        let mut ws = tokio_tungstenite::accept_async(stream).await.unwrap();
+        within("a handshake", ws.next()).await.unwrap().unwrap();
+        board.say([b'a', 0xaa, b'b', b'c', 0xaa]).await;
+        let frames = within("two frames", async {
+            let mut frames = Vec::new();
+            while frames.len() < 2 {
+                if let Message::Binary(frame) = ws.next().await.unwrap().unwrap() {
+                    frames.push(frame.to_vec());
+                }
+            }
+            frames
+        })
+        .await;
+        assert_eq!(frames, [vec![b'a', 0xaa], vec![b'b', b'c', 0xaa]], "{written}");
+        gateway.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_slow_line_gets_the_newest_command_and_the_last_one_always() {
     let folder = TempDir::new().unwrap();
@@ -334,7 +387,6 @@ async fn a_watchdog_is_fed_while_somebody_has_control_and_not_after() {
     }
     within("a goodbye", driver.disconnect()).await.unwrap();
     board.expect("Vibrate:0;").await;
-    board.expect("Rotate:0;").await;
     let quiet = tokio::time::timeout(Duration::from_millis(300), board.read()).await;
     // The library's own stop may still follow; a sign of life may not.
     if let Ok(bytes) = quiet {

@@ -59,6 +59,7 @@ impl Ca {
                 relay: wss(port),
                 tls: self.tls(),
                 grace: Duration::from_secs(5),
+                stop_after: Duration::from_millis(1_500),
             }),
             ..settings()
         }
@@ -216,7 +217,7 @@ async fn without_the_ca_the_device_is_told_4006_and_the_log_says_what_to_do() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = ca.serve(nobody.local_addr().unwrap(), as_it_is).await;
     let home = TempDir::new().unwrap();
-    let config = format!("[upstream]\nrelay = \"wss://localhost:{port}\"\nupstream_grace_s = 0\n");
+    let config = format!("[upstream]\nrelay = \"wss://localhost:{port}\"\ngrace_s = 0\n");
     std::fs::write(home.path().join("g.toml"), config).unwrap();
     let args = ["run", "--config", "g.toml", "--device-listen", "127.0.0.1:0"];
     let mut gateway = program(home.path(), &args)

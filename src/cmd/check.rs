@@ -3,14 +3,14 @@
 use serde_json::json;
 
 use super::{print, run};
-use crate::cli::{OnCommandLine, RunArgs};
+use crate::cli::RunArgs;
 use crate::cmd::error::Error;
 use crate::udcf::Udcf;
 
 /// Says what `run` with the same arguments would come to.
-pub(super) fn check(args: RunArgs, on_command_line: &OnCommandLine) -> Result<(), Error> {
+pub(super) fn check(args: RunArgs) -> Result<(), Error> {
     let as_json = args.json;
-    let loaded = match run::load(args, on_command_line) {
+    let loaded = match run::load(args) {
         Ok(loaded) => loaded,
         Err(Error::Config(e)) if as_json => {
             print(&format!("{:#}\n", json!({ "ok": false, "problems": e.0 })))?;

@@ -23,36 +23,36 @@ use crate::web::control::api::SessionInfo;
 /// What `monitor` takes.
 #[derive(Clone, Debug, Args)]
 pub struct MonitorArgs {
-    /// Watch this serial port, which no gateway has; as its `[[serial]]` entry says, where there is one.
+    /// Watch this serial port, set up as its `[[serial]]` entry says; no gateway may have it open.
     #[arg(
         value_name = "PORT",
         required_unless_present = "device",
         conflicts_with = "device"
     )]
     pub port: Option<PathBuf>,
-    /// Watch the device with this address, connected to a gateway that runs on this machine.
+    /// Watch the device with this address on a gateway that runs on this machine.
     #[arg(long, value_name = "ADDRESS", value_parser = NonEmptyStringValueParser::new())]
     pub device: Option<String>,
-    /// The port's speed [default: 115200]
+    /// Speed of the port [default: 115200]
     #[arg(long, value_name = "BAUD", requires = "port")]
     pub baud_rate: Option<u32>,
-    /// The gateway.toml whose `[[serial]]` entries are looked at [default: as `run` has it]
+    /// Read the `[[serial]]` entries of this gateway.toml [default: that of `run`]
     #[arg(long, value_name = "FILE", env = "WSDM_GATEWAY_CONFIG")]
     pub config: Option<PathBuf>,
     /// Send this to the device as one frame, then go on watching; \n, \r, \t, \xNN and \\ are understood. May be
     /// given several times; - sends each line of stdin. The device is stopped when monitor ends
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub send: Vec<String>,
-    /// Show the bytes of every frame, not only of those that are not text.
+    /// Show the bytes of every frame, not only of frames that are not text.
     #[arg(long)]
     pub hex: bool,
-    /// End when the device goes, instead of waiting for it to come back.
+    /// End when the device disconnects, instead of waiting for it to come back.
     #[arg(long)]
     pub once: bool,
-    /// Print one JSON object for each thing that happens.
+    /// Print one JSON object for each event.
     #[arg(long)]
     pub json: bool,
-    /// The gateway's control socket, where several run [default: that of the one that runs]
+    /// Control socket of the gateway, if several run [default: that of the only one]
     #[arg(long, value_name = "PATH", env = "WSDM_GATEWAY_CONTROL")]
     pub control: Option<OsString>,
 }

@@ -17,13 +17,13 @@ use crate::web::control::api::seconds;
 /// What `ports` takes.
 #[derive(Clone, Debug, Args)]
 pub struct PortsArgs {
-    /// Go on, and say which port comes and which goes, until Ctrl-C
+    /// Report ports that come and go, until Ctrl-C
     #[arg(long)]
     pub watch: bool,
     /// Print JSON on stdout
     #[arg(long)]
     pub json: bool,
-    /// The gateway.toml whose `[[serial]]` entries are looked at [default: as `run` has it]
+    /// Read the `[[serial]]` entries of this gateway.toml [default: that of `run`]
     #[arg(long, value_name = "FILE", env = "WSDM_GATEWAY_CONFIG")]
     pub config: Option<PathBuf>,
     /// Tests only: where the system's files lie.

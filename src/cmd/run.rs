@@ -6,7 +6,7 @@ use std::path::Path;
 use tracing::{info, warn};
 
 use super::print;
-use crate::cli::{OnCommandLine, RunArgs};
+use crate::cli::RunArgs;
 use crate::cmd::error::Error;
 use crate::config::ControlAt;
 use crate::config::{Given, Layers, Loaded, Source};
@@ -14,10 +14,10 @@ use crate::defaults;
 use crate::gateway::{self, Bound};
 
 /// Runs the gateway until it is told to stop.
-pub(super) async fn run(args: RunArgs, on_command_line: &OnCommandLine) -> Result<(), Error> {
+pub(super) async fn run(args: RunArgs) -> Result<(), Error> {
     let json = args.json;
     let control = args.control.clone().filter(|path| !path.is_empty());
-    let loaded = load(args, on_command_line)?;
+    let loaded = load(args)?;
     if let Some(file) = &loaded.file {
         info!("read {}", file.display());
     }
@@ -83,71 +83,61 @@ fn say_who_can_reach(bound: &Bound, token: bool) {
 }
 
 /// The command line over the environment over the file.
-pub(super) fn load(args: RunArgs, on_command_line: &OnCommandLine) -> Result<Loaded, Error> {
-    let client_port = args.websocket_port.is_some() || args.websocket_use_all_interfaces;
-    for (ours, theirs, both) in [
-        ("client_listen", "--websocket-port", client_port),
-        (
-            "device_listen",
-            "--device-websocket-server-port",
-            args.device_websocket_server_port.is_some(),
-        ),
-    ] {
-        if both && on_command_line.has(ours) {
-            let ours = ours.replace('_', "-");
+pub(super) fn load(args: RunArgs) -> Result<Loaded, Error> {
+    let mut layers = Layers::default();
+    // The flags of intiface-engine come first: they can only stand on the command line.
+    for (key, theirs, value) in intiface_flags(&args) {
+        let Some(value) = value else {
+            continue;
+        };
+        let mut ours = args
+            .keys
+            .iter()
+            .filter(|arg| arg.key == key)
+            .map(|arg| &arg.source);
+        if let Some(Source::Flag(ours)) = ours.next() {
             return Err(Error::Usage {
-                message: format!("--{ours} and {theirs} say the same thing twice"),
+                message: format!("{ours} and {theirs} say the same thing twice"),
                 hint: format!("leave {theirs} out"),
             });
         }
+        layers.give(key, Given::Text(value), Source::Flag(theirs.to_owned()));
     }
-    let everywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let client_host = if args.websocket_use_all_interfaces {
-        everywhere
-    } else {
-        defaults::CLIENT_LISTEN.ip()
-    };
-    let client_listen = client_port.then(|| {
-        format!(
-            "{client_host}:{}",
-            args.websocket_port.unwrap_or(defaults::CLIENT_LISTEN.port())
-        )
-    });
-    let device_host = defaults::DEVICE_LISTEN.ip();
-    let device_listen = args
-        .device_websocket_server_port
-        .map(|port| format!("{device_host}:{port}"));
-
-    let mut layers = Layers::default();
-    // What intiface-engine's flags say comes first: it can only stand on the command line.
-    for (key, flag, value) in [
-        ("clients.listen", "--websocket-port", client_listen),
-        ("devices.listen", "--device-websocket-server-port", device_listen),
-    ] {
-        if let Some(value) = value {
-            layers.give(key, Given::Text(value), Source::Flag(flag.to_owned()));
-        }
-    }
-    for (key, argument, value) in [
-        ("devices.listen", "device_listen", args.device_listen),
-        ("clients.listen", "client_listen", args.client_listen),
-        ("upstream.relay", "upstream", args.upstream),
-        ("upstream.ca", "upstream_ca", args.upstream_ca),
-        ("udcf.path", "udcf", args.udcf),
-        ("devices.token", "device_token", args.device_token),
-        ("clients.server_name", "server_name", args.server_name),
-        ("clients.max_ping_time_ms", "max_ping_time", args.max_ping_time),
-        ("state.path", "state", args.state),
-    ] {
-        let source = if on_command_line.has(argument) {
-            Source::Flag(format!("--{}", argument.replace('_', "-")))
-        } else {
-            Source::Environment(format!("WSDM_GATEWAY_{}", argument.to_uppercase()))
-        };
-        if let Some(value) = value {
-            layers.give(key, Given::Text(value), source);
-        }
+    for arg in args.keys.iter() {
+        layers.give(&arg.key, Given::Text(arg.value.clone()), arg.source.clone());
     }
     let file = args.config.filter(|path| !path.is_empty());
     Ok(Loaded::load(file.as_deref().map(Path::new), layers)?)
+}
+
+/// What those flags of intiface-engine come to that mean the same as a key.
+fn intiface_flags(args: &RunArgs) -> [(&'static str, &'static str, Option<String>); 3] {
+    let client_host = if args.websocket_use_all_interfaces {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    } else {
+        defaults::CLIENT_LISTEN.ip()
+    };
+    let client_port = args.websocket_port.or_else(|| {
+        args.websocket_use_all_interfaces
+            .then_some(defaults::CLIENT_LISTEN.port())
+    });
+    let device_host = defaults::DEVICE_LISTEN.ip();
+    let device_port = args.device_websocket_server_port;
+    [
+        (
+            "clients.listen",
+            "--websocket-port",
+            client_port.map(|port| format!("{client_host}:{port}")),
+        ),
+        (
+            "devices.listen",
+            "--device-websocket-server-port",
+            device_port.map(|port| format!("{device_host}:{port}")),
+        ),
+        (
+            "udcf.path",
+            "--user-device-config-file",
+            args.user_device_config_file.clone(),
+        ),
+    ]
 }

@@ -21,19 +21,19 @@ const FIND_TIMEOUT: Duration = Duration::from_secs(30);
 /// What `scan` takes.
 #[derive(Clone, Debug, Args)]
 pub struct ScanArgs {
-    /// Connect to this one: show its services, characteristics and values, and what it says
+    /// Connect to this peripheral; show its services, characteristics, values and notifications
     #[arg(long, value_name = "ADDRESS")]
     pub connect: Option<String>,
-    /// End after this long, such as 10s; without it, at Ctrl-C
+    /// End after this time, such as 10s [default: at Ctrl-C]
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub time: Option<Duration>,
     /// Print one JSON object a line
     #[arg(long)]
     pub json: bool,
-    /// Print a line for each peripheral, in place of a table that is kept up to date
+    /// Print one line a peripheral instead of a live table
     #[arg(long)]
     pub plain: bool,
-    /// The gateway.toml whose `[[ble]]` entries are looked at [default: as `run` has it]
+    /// Read the `[[ble]]` entries of this gateway.toml [default: that of `run`]
     #[arg(long, value_name = "FILE", env = "WSDM_GATEWAY_CONFIG")]
     pub config: Option<PathBuf>,
 }

@@ -35,31 +35,31 @@ pub enum Protocol {
 /// What `simulate` takes.
 #[derive(Clone, Debug, Args)]
 pub struct SimulateArgs {
-    /// What to be: lovense or tcode
+    /// Protocol to speak: lovense or tcode
     #[arg(value_enum, hide_possible_values = true)]
     pub protocol: Protocol,
     /// Connect to this Websocket Device Manager server, ws:// or wss://.
     #[arg(long, default_value_t = format!("ws://{DEVICE_LISTEN}"), env = "WSDM_GATEWAY_SIMULATE_URL")]
     pub url: String,
-    /// Trust the CAs of this PEM file, and no others, where the URL is wss:// [default: the system's]
+    /// Trust the CAs of this PEM file, and no others, for wss:// [default: the system's]
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// The name in the server's UDCF [default: LVSDevice or TCodeDevice]
+    /// Websocket name in the server's UDCF [default: LVSDevice or TCodeDevice]
     #[arg(long, value_name = "NAME")]
     pub identifier: Option<String>,
-    /// Which device to be [default: the same each time on this machine]
+    /// Address of the device [default: the same each time on this machine]
     #[arg(long, value_name = "ADDRESS")]
     pub address: Option<String>,
-    /// The lovense model, by name or letter, such as hush, edge, nora, max [default: hush]
+    /// Lovense model, by name or letter, such as hush, edge, nora, max [default: hush]
     #[arg(long, value_name = "MODEL")]
     pub model: Option<String>,
-    /// Be this many devices, with addresses that count up.
+    /// Simulate this many devices, with addresses that count up.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_COUNT)))]
     pub count: u32,
-    /// The battery level to report, in percent.
+    /// Battery level to report, in percent.
     #[arg(long, value_name = "PERCENT", default_value_t = 90, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub battery: u8,
-    /// The token that the server asks for.
+    /// Token that the server asks for.
     #[arg(
         long,
         value_name = "TOKEN",
@@ -67,10 +67,10 @@ pub struct SimulateArgs {
         hide_env_values = true
     )]
     pub token: Option<String>,
-    /// Print one JSON object for each thing that happens.
+    /// Print one JSON object for each event.
     #[arg(long)]
     pub json: bool,
-    /// Print lines, without bars, on a terminal too.
+    /// Print lines instead of bars.
     #[arg(long)]
     pub plain: bool,
 }

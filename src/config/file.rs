@@ -1,52 +1,23 @@
 //! gateway.toml -> values with their place in the file.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
-use super::Problem;
-use super::layers::{Given, Layers, Source};
-
-/// What a file may hold.
-const KEYS: &[(&str, &[&str])] = &[
-    (
-        "devices",
-        &[
-            "listen",
-            "announce",
-            "token",
-            "origins",
-            "handshake_timeout_ms",
-            "ping_interval_ms",
-            "on_close",
-        ],
-    ),
-    (
-        "clients",
-        &[
-            "listen",
-            "server_name",
-            "max_ping_time_ms",
-            "handshake_timeout_ms",
-            "ping_interval_ms",
-        ],
-    ),
-    ("upstream", &["relay", "ca", "upstream_grace_s"]),
-    ("udcf", &["path"]),
-    ("state", &["path"]),
-];
-
-/// The sections that may stand several times.
-const ENTRIES: &[(&str, &[&str])] = &[("serial", super::serial::KEYS), ("ble", super::ble::KEYS)];
+use super::layers::{Given, Layers, Notes, Source};
+use super::table::{Key, Kind, Section};
+use super::{Problem, SECTIONS};
 
 /// A configuration has a few kilobytes; more than this is another file.
 const MAX_BYTES: u64 = 1024 * 1024;
 /// Names less alike than this are not taken for typing errors.
 const NEAREST_MIN_SIMILARITY: f64 = 0.7;
 
-/// Reads a file into the layers; whatever is wrong with it becomes a problem.
-pub(super) fn read(path: &Path, layers: &mut Layers, problems: &mut Vec<Problem>) {
+/// Reads a file into the layers, and notes what is wrong with it.
+pub(super) fn read(path: &Path, layers: &mut Layers, notes: &mut Notes) {
+    let problems = &mut notes.problems;
     let whole = |problem: String| Problem {
         at: path.display().to_string(),
         key: String::new(),
@@ -75,7 +46,8 @@ pub(super) fn read(path: &Path, layers: &mut Layers, problems: &mut Vec<Problem>
         path,
         text: &text,
         layers,
-        problems,
+        notes,
+        seen: HashSet::new(),
     };
     let (table, errors) = DeTable::parse_recoverable(&text);
     for error in errors {
@@ -89,7 +61,9 @@ struct Reading<'a> {
     path: &'a Path,
     text: &'a str,
     layers: &'a mut Layers,
-    problems: &'a mut Vec<Problem>,
+    notes: &'a mut Notes,
+    /// The keys that the file has.
+    seen: HashSet<String>,
 }
 
 impl Reading<'_> {
@@ -102,7 +76,7 @@ impl Reading<'_> {
 
     fn problem(&mut self, at: usize, key: &str, problem: String) {
         let at = self.source(at).to_string();
-        self.problems.push(Problem {
+        self.notes.problems.push(Problem {
             at,
             key: key.to_owned(),
             problem,
@@ -112,90 +86,108 @@ impl Reading<'_> {
     fn sections(&mut self, table: &DeTable<'_>) {
         for (name, value) in table {
             let at = name.span().start;
-            if let Some((section, keys)) = ENTRIES.iter().find(|(section, _)| section == name.get_ref()) {
-                self.entries(section, keys, value);
-                continue;
-            }
-            let Some((section, keys)) = KEYS.iter().find(|(section, _)| section == name.get_ref()) else {
-                let sections = KEYS.iter().chain(ENTRIES).map(|(section, _)| *section);
-                let problem = unknown("section", name.get_ref(), sections);
+            let Some(section) = SECTIONS.iter().find(|section| section.name == name.get_ref()) else {
+                let problem = unknown("section", name.get_ref(), SECTIONS.iter().map(|s| s.name));
                 self.problem(at, name.get_ref(), problem);
                 continue;
             };
-            let DeValue::Table(values) = value.get_ref() else {
-                self.problem(
-                    at,
-                    section,
-                    format!("is a {}, not a section [{section}]", value.get_ref().type_str()),
-                );
-                continue;
-            };
-            for (key, value) in values {
-                let full = format!("{section}.{}", key.get_ref());
-                if keys.contains(&key.get_ref().as_ref()) {
-                    self.value(&full, value);
-                } else {
-                    let problem = unknown("key", key.get_ref(), keys.iter().copied());
-                    self.problem(key.span().start, &full, problem);
+            match value.get_ref() {
+                DeValue::Array(entries) if section.repeated => self.entries(section, entries),
+                _ if section.repeated => {
+                    let name = section.name;
+                    let problem =
+                        format!("is one section; write it as [[{name}]], of which there may be several");
+                    self.problem(value.span().start, name, problem);
+                }
+                DeValue::Table(table) => self.table(section, section.name, "", table),
+                other => {
+                    let (kind, name) = (kind(other), section.name);
+                    self.problem(at, name, format!("is {kind}, not a section [{name}]"));
                 }
             }
         }
     }
 
     /// `[[name]]`, any number of times.
-    fn entries(&mut self, name: &str, keys: &[&str], value: &Spanned<DeValue<'_>>) {
-        let DeValue::Array(entries) = value.get_ref() else {
-            let problem = format!("is one section; write it as [[{name}]], of which there may be several");
-            return self.problem(value.span().start, name, problem);
-        };
+    fn entries(&mut self, section: &Section, entries: &[Spanned<DeValue<'_>>]) {
         for (n, entry) in entries.iter().enumerate() {
             let at = entry.span().start;
-            let key = format!("{name}.{n}");
+            let key = format!("{}.{n}", section.name);
             let DeValue::Table(table) = entry.get_ref() else {
-                self.problem(at, &key, format!("is not a section [[{name}]]"));
+                self.problem(at, &key, format!("is not a section [[{}]]", section.name));
                 continue;
             };
             self.layers.give(&key, Given::Entry, self.source(at));
-            self.entry(&key, "", keys, table);
+            self.table(section, &key, "", table);
         }
     }
 
-    /// The values of an entry, and of the tables in it; `within` is the table's name and a dot.
-    fn entry(&mut self, entry: &str, within: &str, keys: &[&str], table: &DeTable<'_>) {
-        for (key, value) in table {
-            let name = format!("{within}{}", key.get_ref());
+    /// The values of a section, and of the tables in it. `full` is the section with its number, `within` the table's
+    /// name and a dot.
+    fn table(&mut self, section: &Section, full: &str, within: &str, table: &DeTable<'_>) {
+        for (written, value) in table {
+            let name = format!("{within}{}", written.get_ref());
+            let place = format!("{full}.{name}");
             let inner = format!("{name}.");
-            let full = format!("{entry}.{name}");
-            if keys.contains(&name.as_str()) {
-                self.value(&full, value);
-            } else if keys.iter().any(|known| known.starts_with(&inner)) {
+            let inside = |key: &Key| key.name.starts_with(&inner);
+            if let Some(key) = section.keys.iter().find(|key| key.name == name) {
+                self.value(key, &place, value);
+            } else if let Some(key) = section
+                .keys
+                .iter()
+                .find(|key| key.aliases.contains(&name.as_str()))
+            {
+                self.former(key, full, written, value);
+            } else if section.keys.iter().any(inside) {
                 match value.get_ref() {
-                    DeValue::Table(table) => self.entry(entry, &inner, keys, table),
+                    DeValue::Table(table) => self.table(section, full, &inner, table),
                     other => {
-                        let known = keys.iter().filter_map(|known| known.strip_prefix(&inner));
+                        let known = section
+                            .keys
+                            .iter()
+                            .filter_map(|key| key.name.strip_prefix(&inner));
                         let problem = format!(
-                            "is a {}, not a table such as {{ {} = ... }}",
-                            other.type_str(),
+                            "is {}, not a table such as {{ {} = ... }}",
+                            kind(other),
                             known.collect::<Vec<_>>().join(" | ")
                         );
-                        self.problem(value.span().start, &full, problem);
+                        self.problem(value.span().start, &place, problem);
                     }
                 }
             } else {
-                let known = keys.iter().filter_map(|known| known.strip_prefix(within));
+                let known = section
+                    .keys
+                    .iter()
+                    .filter_map(|key| key.name.strip_prefix(within));
                 let mut known: Vec<&str> = known.filter_map(|known| known.split('.').next()).collect();
                 known.dedup();
-                let problem = unknown("key", key.get_ref(), known.into_iter());
-                self.problem(key.span().start, &full, problem);
+                let problem = unknown("key", written.get_ref(), known.into_iter());
+                self.problem(written.span().start, &place, problem);
             }
         }
     }
 
-    fn value(&mut self, key: &str, value: &Spanned<DeValue<'_>>) {
+    /// A key under a name that it had before.
+    fn former(
+        &mut self,
+        key: &Key,
+        full: &str,
+        written: &Spanned<DeString<'_>>,
+        value: &Spanned<DeValue<'_>>,
+    ) {
+        let at = self.source(written.span().start);
+        let place = format!("{full}.{}", written.get_ref());
+        self.notes
+            .warnings
+            .push(format!("{at}: {place}: is now called {}", key.name));
+        self.value(key, &format!("{full}.{}", key.name), value);
+    }
+
+    fn value(&mut self, key: &Key, full: &str, value: &Spanned<DeValue<'_>>) {
         let at = value.span().start;
         let given = match value.get_ref() {
             DeValue::String(text) if text.is_empty() => {
-                return self.problem(at, key, "is empty; leave the key out instead".to_owned());
+                return self.problem(at, full, "is empty; leave the key out instead".to_owned());
             }
             DeValue::String(text) => Some(Given::Text(text.to_string())),
             DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix())
@@ -207,20 +199,38 @@ impl Reading<'_> {
                 .map(|i| i.get_ref().as_str().map(str::to_owned))
                 .collect::<Option<Vec<_>>>()
                 .map(Given::List),
+            DeValue::Table(table) if matches!(key.kind, Kind::Bytes) => {
+                let digits = match table.iter().next() {
+                    Some((name, digits)) if table.len() == 1 && name.get_ref() == "hex" => {
+                        digits.get_ref().as_str()
+                    }
+                    _ => None,
+                };
+                let Some(digits) = digits else {
+                    let problem = "is not a table such as { hex = \"05 80 80\" }";
+                    return self.problem(at, full, problem.to_owned());
+                };
+                Some(Given::Hex(digits.to_owned()))
+            }
             _ => None,
         };
-        match given {
-            Some(given) => self.layers.give(key, given, self.source(at)),
-            None => {
-                let kind = value.get_ref().type_str();
-                self.problem(
-                    at,
-                    key,
-                    format!("a value of this kind ({kind}) does not belong here"),
-                );
-            }
+        let Some(given) = given else {
+            let kind = kind(value.get_ref());
+            return self.problem(at, full, format!("is {kind}, which does not belong here"));
+        };
+        // A file has a key once, unless it also has it under its former name.
+        if !self.seen.insert(full.to_owned()) {
+            return self.problem(at, full, "is there twice, under its former name too".to_owned());
         }
+        self.layers.give(full, given, self.source(at));
     }
+}
+
+/// What a value is, with its article.
+fn kind(value: &DeValue<'_>) -> String {
+    let kind = value.type_str();
+    let article = if kind.starts_with(['a', 'i']) { "an" } else { "a" };
+    format!("{article} {kind}")
 }
 
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {

@@ -3,50 +3,179 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bytes::Bytes;
+use ::bytes::Bytes;
 use tokio_serial::{DataBits, FlowControl, Parity, StopBits};
 
-use super::entry::Entry;
+use super::board;
 use super::layers::Reader;
+use super::read::{Keys, text};
+use super::table::{Key, Kind, Preset, Section, Unit, words};
 use crate::defaults;
 use crate::device::handshake::{Address, Identifier};
+use crate::device::language::Coalesce;
 use crate::link::framing::Framing;
-use crate::link::outbox::Coalesce;
 use crate::link::serial::LineSettings;
 use crate::link::serial::ports::{PortInfo, PortMatch};
 
-/// What an entry may hold.
-pub(super) const KEYS: &[&str] = &[
-    "port",
-    "match.vid",
-    "match.pid",
-    "match.serial_number",
-    "match.product",
-    "match.manufacturer",
-    "baud_rate",
-    "data_bits",
-    "parity",
-    "stop_bits",
-    "flow_control",
-    "dtr_on_open",
-    "rts_on_open",
-    "settle_ms",
-    "framing.delimiter",
-    "framing.length_prefix",
-    "framing.length_order",
-    "framing.idle_ms",
-    "framing.raw",
-    "identifier",
-    "address",
-    "keepalive_ms",
-    "on_close",
-    "coalesce",
+const DATA_BITS: [(&str, DataBits); 4] = [
+    ("5", DataBits::Five),
+    ("6", DataBits::Six),
+    ("7", DataBits::Seven),
+    ("8", DataBits::Eight),
 ];
 
-/// A `[[serial]]` entry: a board on a wire, or every board of a kind.
+const PARITIES: [(&str, Parity); 3] = [
+    ("none", Parity::None),
+    ("odd", Parity::Odd),
+    ("even", Parity::Even),
+];
+
+const STOP_BITS: [(&str, StopBits); 2] = [("1", StopBits::One), ("2", StopBits::Two)];
+
+const FLOW_CONTROLS: [(&str, FlowControl); 3] = [
+    ("none", FlowControl::None),
+    ("software", FlowControl::Software),
+    ("hardware", FlowControl::Hardware),
+];
+
+const BAUD_RATES: std::ops::RangeInclusive<i64> = 50..=20_000_000;
+
+pub(super) static SECTION: Section = Section {
+    name: "serial",
+    repeated: true,
+    help: "A board on a serial port, or every board of a kind. A board that prints a hello line needs port or match, and \
+           no other key. wsdm-gateway ports lists what is there.",
+    keys: &[
+        Key {
+            name: "port",
+            kind: Kind::Path,
+            example: "\"/dev/ttyUSB0\"",
+            help: "Open this port: its path, a link to it such as those in /dev/serial/by-id, or a pseudo-terminal",
+            ..Key::BASE
+        },
+        Key {
+            name: "match.vid",
+            kind: Kind::Form("4 hexadecimal digits"),
+            example: "\"1a86\"",
+            alternative: true,
+            help: "Or open every port of this USB vendor number; all match keys that are given must fit",
+            ..Key::BASE
+        },
+        Key {
+            name: "match.pid",
+            kind: Kind::Form("4 hexadecimal digits"),
+            example: "\"7523\"",
+            alternative: true,
+            help: "USB product number",
+            ..Key::BASE
+        },
+        Key {
+            name: "match.serial_number",
+            example: "\"0001\"",
+            alternative: true,
+            help: "USB serial number",
+            ..Key::BASE
+        },
+        Key {
+            name: "match.product",
+            example: "\"USB Serial\"",
+            alternative: true,
+            help: "USB product name",
+            ..Key::BASE
+        },
+        Key {
+            name: "match.manufacturer",
+            example: "\"wch.cn\"",
+            alternative: true,
+            help: "USB manufacturer name",
+            ..Key::BASE
+        },
+        Key {
+            name: "baud_rate",
+            kind: Kind::Number(Unit::BitsPerSecond, BAUD_RATES),
+            default: Preset::Number(defaults::BAUD_RATE as i64),
+            help: "Bits a second; writing is paced by it",
+            ..Key::BASE
+        },
+        Key {
+            name: "data_bits",
+            kind: Kind::Choice(const { &words(&DATA_BITS) }),
+            default: Preset::Text("8"),
+            help: "Data bits of a character",
+            ..Key::BASE
+        },
+        Key {
+            name: "parity",
+            kind: Kind::Choice(const { &words(&PARITIES) }),
+            default: Preset::Text("none"),
+            help: "Parity bit of a character",
+            ..Key::BASE
+        },
+        Key {
+            name: "stop_bits",
+            kind: Kind::Choice(const { &words(&STOP_BITS) }),
+            default: Preset::Text("1"),
+            help: "Stop bits of a character",
+            ..Key::BASE
+        },
+        Key {
+            name: "flow_control",
+            kind: Kind::Choice(const { &words(&FLOW_CONTROLS) }),
+            default: Preset::Text("none"),
+            help: "Flow control",
+            ..Key::BASE
+        },
+        Key {
+            name: "dtr_on_open",
+            kind: Kind::Switch,
+            default: Preset::Unset("up to the system"),
+            example: "false",
+            help: "Set the DTR line to this when the port is opened",
+            note: "Many boards restart unless it is false.",
+            ..Key::BASE
+        },
+        Key {
+            name: "rts_on_open",
+            kind: Kind::Switch,
+            default: Preset::Unset("up to the system"),
+            example: "true",
+            help: "Set the RTS line to this when the port is opened",
+            ..Key::BASE
+        },
+        Key {
+            name: "settle_ms",
+            kind: Kind::milliseconds(0..=60_000),
+            default: Preset::Number(0),
+            help: "Wait this long after opening the port before sending anything",
+            note: "For boards that restart when their port is opened; 2000 is usual.",
+            ..Key::BASE
+        },
+        Key {
+            note: "Without a framing key: by protocol.",
+            ..board::DELIMITER
+        },
+        board::LENGTH_PREFIX,
+        board::LENGTH_ORDER,
+        board::IDLE,
+        board::RAW,
+        board::IDENTIFIER,
+        Key {
+            name: "address",
+            default: Preset::Unset("the board's hello line, or its serial number, or its port"),
+            example: "\"bench-1\"",
+            help: "Which board it is, as in a handshake; with match this is put before the serial number",
+            ..Key::BASE
+        },
+        board::KEEPALIVE,
+        board::ON_CLOSE,
+        board::COALESCING,
+    ],
+};
+
+/// A `[[serial]]` entry: a board on a serial port, or every board of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SerialSettings {
-    /// Which ports.
+    /// The ports.
     pub source: PortSource,
     /// How the port is set up.
     pub line: LineSettings,
@@ -87,11 +216,13 @@ impl PortSource {
 
 /// Reads every entry.
 pub(super) fn entries(reader: &mut Reader) -> Vec<SerialSettings> {
-    let mut entries = Vec::new();
-    while reader.is_given(&format!("serial.{}", entries.len())) {
-        entries.push(entry(reader, entries.len()));
-    }
+    let entries = Keys::entries(reader, &SECTION, entry);
+    let unknown = PortSource::Match(PortMatch::default());
     for n in 1..entries.len() {
+        // One that says nothing, or nothing right, has its own problem.
+        if entries[n].source == unknown {
+            continue;
+        }
         if let Some(first) = (0..n).find(|first| entries[*first].source == entries[n].source) {
             reader.problem(
                 &format!("serial.{n}"),
@@ -102,102 +233,51 @@ pub(super) fn entries(reader: &mut Reader) -> Vec<SerialSettings> {
     entries
 }
 
-fn entry(reader: &mut Reader, n: usize) -> SerialSettings {
-    let mut entry = Entry {
-        reader,
-        section: "serial",
-        n,
-    };
-    let line = LineSettings {
-        baud_rate: entry.number(
-            "baud_rate",
-            u64::from(defaults::BAUD_RATE),
-            50..=20_000_000,
-            "bit/s",
-        ) as u32,
-        data_bits: entry.choice(
-            "data_bits",
-            "8",
-            &[
-                ("5", DataBits::Five),
-                ("6", DataBits::Six),
-                ("7", DataBits::Seven),
-                ("8", DataBits::Eight),
-            ],
-        ),
-        parity: entry.choice(
-            "parity",
-            "none",
-            &[
-                ("none", Parity::None),
-                ("odd", Parity::Odd),
-                ("even", Parity::Even),
-            ],
-        ),
-        stop_bits: entry.choice("stop_bits", "1", &[("1", StopBits::One), ("2", StopBits::Two)]),
-        flow_control: entry.choice(
-            "flow_control",
-            "none",
-            &[
-                ("none", FlowControl::None),
-                ("software", FlowControl::Software),
-                ("hardware", FlowControl::Hardware),
-            ],
-        ),
-        dtr_on_open: entry.flag("dtr_on_open", "up to the system"),
-        rts_on_open: entry.flag("rts_on_open", "up to the system"),
-    };
+fn entry(keys: &mut Keys<'_>) -> SerialSettings {
     SerialSettings {
-        source: source(&mut entry),
-        line,
-        settle: Duration::from_millis(entry.number("settle_ms", 0, 0..=60_000, "ms")),
-        framing: entry.framing(),
-        identifier: entry.name("identifier", "the board's hello line", Identifier::new),
-        address: entry.name(
-            "address",
-            "the board's hello line, or its serial number, or its port",
-            Address::new,
-        ),
-        keepalive: entry.keepalive(),
-        on_close: entry.on_close(),
-        coalesce: entry.coalesce(),
+        source: source(keys),
+        line: LineSettings {
+            baud_rate: keys.number("baud_rate").unwrap_or_default() as u32,
+            data_bits: keys.choice("data_bits", &DATA_BITS).unwrap_or(DataBits::Eight),
+            parity: keys.choice("parity", &PARITIES).unwrap_or(Parity::None),
+            stop_bits: keys.choice("stop_bits", &STOP_BITS).unwrap_or(StopBits::One),
+            flow_control: keys
+                .choice("flow_control", &FLOW_CONTROLS)
+                .unwrap_or(FlowControl::None),
+            dtr_on_open: keys.switch("dtr_on_open"),
+            rts_on_open: keys.switch("rts_on_open"),
+        },
+        settle: keys.time("settle_ms"),
+        framing: keys.framing(),
+        identifier: keys.identifier("identifier"),
+        address: keys.board_address("address"),
+        keepalive: keys.keepalive(),
+        on_close: keys.on_close(),
+        coalesce: keys.coalesce(),
     }
 }
 
-fn source(entry: &mut Entry<'_>) -> PortSource {
-    let port = entry.is_given("port").then(|| {
-        let key = entry.key("port");
-        entry.reader.path(&key, None, None, "").unwrap_or_default()
-    });
+fn source(keys: &mut Keys<'_>) -> PortSource {
+    let parse = |given: &_| text(given).map(PathBuf::from);
+    let port = keys.read("port", parse, |port| port.display().to_string());
     let ids = PortMatch {
-        vid: entry.id("match.vid", "a USB id", "1a86"),
-        pid: entry.id("match.pid", "a USB id", "7523"),
-        serial_number: entry.text("match.serial_number"),
-        product: entry.text("match.product"),
-        manufacturer: entry.text("match.manufacturer"),
+        vid: keys.id("match.vid", "a USB id"),
+        pid: keys.id("match.pid", "a USB id"),
+        serial_number: keys.text("match.serial_number"),
+        product: keys.text("match.product"),
+        manufacturer: keys.text("match.manufacturer"),
     };
-    match port {
-        Some(port) => {
-            if ids != PortMatch::default() {
-                entry.problem(
-                    "port",
-                    "stands beside match; an entry is for one port, or for every port that matches",
-                );
-            }
-            PortSource::Path(port)
-        }
-        None => {
-            let broken = KEYS
-                .iter()
-                .any(|key| key.starts_with("match.") && entry.is_given(key));
-            if ids == PortMatch::default() && !broken {
-                entry.problem(
-                    "",
-                    "says no port: port = \"/dev/ttyUSB0\", or match = { vid = \"1a86\", pid = \"7523\" }; \
-                     wsdm-gateway ports lists what is there",
-                );
-            }
-            PortSource::Match(ids)
-        }
+    match (keys.is_given("port"), keys.is_any_given("match.")) {
+        (true, true) => keys.problem(
+            "port",
+            "stands beside match; an entry is for one port, or for every port that matches",
+        ),
+        (false, false) => keys.problem(
+            "",
+            "says no port: port = \"/dev/ttyUSB0\", or match = { vid = \"1a86\", pid = \"7523\" }; \
+             wsdm-gateway ports lists what is there",
+        ),
+        _ => {}
     }
+    port.map_or(PortSource::Match(ids), PortSource::Path)
 }

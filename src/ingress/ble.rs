@@ -28,7 +28,6 @@ use crate::ingress::hello::HelloError;
 use crate::ingress::introduction::Introduction;
 use crate::ingress::{Intake, Newcomer};
 use crate::link::ble::{BleLink, Pipe};
-use crate::link::outbox::{Coalesce, Outbox};
 use crate::session::ends::Disconnect;
 use seen::Seen;
 
@@ -159,13 +158,13 @@ impl BlePeripherals {
         };
         let identifier = &handshake.identifier;
         info!("{peer}: {identifier} {}", handshake.address);
-        let protocol = self.intake.admission.protocol(identifier);
-        let coalesce = settings.coalesce.unwrap_or_else(|| Coalesce::of(protocol));
         let link = BleLink::new(pipe, settings.framing.clone(), read);
         let newcomer = Newcomer {
             handshake,
             peer,
-            link: Box::new(Outbox::new(link, coalesce, known)),
+            link: Box::new(link),
+            known,
+            coalesce: settings.coalesce,
             may_be_running: true,
         };
         let session = self.intake.session(newcomer, settings.on_close.as_ref(), stop);

@@ -20,7 +20,6 @@ use crate::ingress::hello::HelloError;
 use crate::ingress::introduction::Introduction;
 use crate::ingress::{Intake, Newcomer};
 use crate::link::framing::Framing;
-use crate::link::outbox::{Coalesce, Outbox};
 use crate::link::serial::ports::{PortInfo, Ports};
 use crate::link::serial::{Port, SerialLink};
 use crate::session::ends::Disconnect;
@@ -204,14 +203,15 @@ impl SerialPorts {
         };
         let identifier = &handshake.identifier;
         info!("{peer}: {identifier} {}", handshake.address);
-        let protocol = self.intake.admission.protocol(identifier);
-        let framing = settings.framing.clone().unwrap_or_else(|| framing_of(protocol));
-        let coalesce = settings.coalesce.unwrap_or_else(|| Coalesce::of(protocol));
+        let framing = settings.framing.clone();
+        let framing = framing.unwrap_or_else(|| Framing::of(self.intake.language(identifier)));
         let link = SerialLink::new(port, settings.line.clone(), framing, read);
         let newcomer = Newcomer {
             handshake,
             peer,
-            link: Box::new(Outbox::new(link, coalesce, known)),
+            link: Box::new(link),
+            known,
+            coalesce: settings.coalesce,
             may_be_running: true,
         };
         let session = self.intake.session(newcomer, settings.on_close.as_ref(), stop);
@@ -228,15 +228,6 @@ impl SerialPorts {
             BoardError::Refused(refusal) => refusal.hint(),
             BoardError::Stopping => String::new(),
         }
-    }
-}
-
-/// How the protocols that are known end a frame.
-fn framing_of(protocol: Option<&str>) -> Framing {
-    match protocol {
-        Some("lovense") => Framing::Delimiter(bytes::Bytes::from_static(b";")),
-        Some("tcode-v03") => Framing::Delimiter(bytes::Bytes::from_static(b"\n")),
-        _ => Framing::Raw,
     }
 }
 

@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 use crate::config::DeviceSettings;
 use crate::defaults::{CLOSE_TIMEOUT, HANDSHAKE_MAX_BYTES};
 use crate::device::handshake::{Handshake, HandshakeError};
+use crate::device::hello::Known;
 use crate::device::peer::Peer;
 use crate::device::refusal::Refusal;
 use crate::ingress::websocket::refusals::RefusalLog;
@@ -90,7 +91,7 @@ impl Devices {
                 Err(_) => Err(Refusal::Timeout(limit)),
             },
         };
-        let link = Box::new(WebSocketLink::new(ws, self.settings.ping_interval));
+        let link = Box::new(WebSocketLink::new(ws, self.settings.ping_interval).with_probes());
         let refused = match handshake {
             Ok(handshake) => {
                 // Boxed, so that a connection that is still shaking hands does not carry a session's room.
@@ -98,6 +99,8 @@ impl Devices {
                     handshake,
                     peer: Peer::Websocket(from),
                     link,
+                    known: Known::default(),
+                    coalesce: None,
                     may_be_running: false,
                 };
                 let on_close = self.settings.on_close.as_ref();

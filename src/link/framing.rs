@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 use super::{Frame, LinkError};
 use crate::defaults::{FRAME_MAX_BYTES, HANDSHAKE_MAX_BYTES};
 use crate::device::hello::Hello;
+use crate::device::language::Language;
 
 /// Where a frame of a device ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,16 @@ pub enum Framing {
     Idle(Duration),
     /// Wherever a read happens to end.
     Raw,
+}
+
+impl Framing {
+    /// How frames of a language end; of one that is not known nothing tells.
+    pub fn of(language: Option<&dyn Language>) -> Self {
+        match language {
+            Some(language) => Self::Delimiter(Bytes::from_static(language.delimiter())),
+            None => Self::Raw,
+        }
+    }
 }
 
 /// How many bytes a length prefix has.

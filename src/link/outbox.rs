@@ -1,186 +1,384 @@
-//! What waits to be written on a slow link: the newest command for each actuator, and stops ahead of everything.
+//! What waits to be written to a device: the newest command for each actuator, and stops ahead of everything.
 //!
-//! A line at 9,600 baud carries 80 commands a second, an app sends hundreds. Commands that queue up are motion that
-//! nobody wants any more, so behind the one frame that is on its way at most one command for each actuator waits.
-
-mod commands;
+//! A line at 9,600 baud carries 80 commands a second and a board in a Wi-Fi gap takes none; an app sends hundreds.
+//! Commands that queue up are motion that nobody wants any more, so behind the one frame that is on its way at most one
+//! command for each actuator waits. Nothing here ever makes the sender wait: upstream is always read, so that its end is
+//! noticed at once.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{Sink, SinkExt, Stream, StreamExt};
+use futures::{SinkExt, Stream, StreamExt};
 use tokio::time::{Instant, Sleep, sleep};
 use tracing::{info, warn};
 
-use super::{Frame, FrameIo, LinkError};
-use crate::defaults::OUTBOX_MAX;
+use super::{FrameIo, LinkError};
+use crate::defaults::{BURST, OUTBOX_MAX, STALE_AFTER};
 use crate::device::close::CloseReason;
-use crate::device::hello::Hello;
-use crate::device::hello::Known;
-use commands::{Command, Part};
+use crate::device::frame::{Frame, Outgoing, Receipt};
+use crate::device::hello::{Hello, Known};
+use crate::device::language::{Command, Language, Relation, Setting};
 
-/// Which commands supersede older ones.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Coalesce {
-    /// None is known to: whoever sends waits until the link has taken the last one.
-    #[default]
-    None,
-    /// Lovense commands, by their name: `Vibrate1:5;` supersedes `Vibrate1:3;`.
-    Lovense,
-    /// TCode, by axis: `L0500 R0200` and then `L0700` is written as `L0700 R0200`.
-    Tcode,
-}
-
-impl Coalesce {
-    /// What is known of a protocol's commands.
-    pub fn of(protocol: Option<&str>) -> Self {
-        match protocol {
-            Some("lovense") => Self::Lovense,
-            Some("tcode-v03") => Self::Tcode,
-            _ => Self::None,
-        }
-    }
-}
-
-/// A link behind which commands wait without growing stale.
+/// A link, and what waits for it.
 ///
-/// Taking a frame means that it waits here, not that it was written; only after [`FrameIo::make_way`] does a flush
-/// wait for the line. Frames that are no known motion command are never dropped and keep their order.
-pub struct Outbox<L> {
-    link: L,
-    by: Coalesce,
-    /// What stops the device.
-    stops: VecDeque<Frame>,
-    waiting: VecDeque<Waiting>,
-    /// From a loss of control to the end of the next flush: what is sent stops the device.
-    overtaking: bool,
+/// What waits, in this order: stops, then everything else in the order in which it came. A stop is never overtaken by
+/// what it stops, never dropped, and never takes the place of another stop, unless both are the same to the letter.
+pub struct Outbox {
+    link: Box<dyn FrameIo>,
+    /// What frames mean, as far as it tells which supersede which; `None` keeps them in order.
+    language: Option<&'static dyn Language>,
+    waiting: VecDeque<Entry>,
+    /// When the newest of them came.
+    newest: Instant,
+    /// Receipts of what the link holds and has not yet written.
+    unwritten: Vec<Receipt>,
     /// The link holds something that is not yet written.
     flush_due: bool,
+    /// Frames that were dropped because they were stale, or too many.
+    dropped: u64,
     /// What is known of the board: its watchdog's keepalive, which a hello line may still ask for.
     known: Known,
-    /// Somebody sent a command since control was last lost: without control the watchdog must not be fed.
+    /// A command came since control was last lost: without control the watchdog must not be fed.
     in_control: bool,
-    /// Over when a sign of life is due, where there is a watchdog.
+    /// Over when a sign of life is due, if there is a watchdog.
     silence: Pin<Box<Sleep>>,
+    /// Called with each frame that was handed to the link.
+    on_write: Box<dyn Fn(&Frame) + Send>,
 }
 
-enum Waiting {
-    Motion(Vec<Part>),
+struct Entry {
+    what: What,
+    since: Instant,
+    receipts: Vec<Receipt>,
+}
+
+enum What {
+    /// Sets an actuator; a stop if it sets it to nothing.
+    Set(Setting),
+    /// Moves an actuator from where it is: worthless once it is stale.
+    Step(Setting),
+    /// Stops the device.
+    Stop(Frame),
+    /// Moves nothing, or nothing tells what it does.
     Other(Frame),
 }
 
-impl<L: FrameIo> Outbox<L> {
-    /// Puts an outbox before a link. While somebody has control, a lone newline is written when nothing else was
-    /// for as long as the board's keepalive.
-    pub fn new(link: L, by: Coalesce, known: Known) -> Self {
+impl Entry {
+    fn is_stop(&self) -> bool {
+        match &self.what {
+            What::Set(setting) => setting.is_nothing,
+            What::Stop(_) => true,
+            What::Step(_) | What::Other(_) => false,
+        }
+    }
+
+    fn is_motion(&self) -> bool {
+        matches!(self.what, What::Set(_) | What::Step(_)) && !self.is_stop()
+    }
+}
+
+impl Outbox {
+    /// Puts an outbox before a link. While somebody has control, a lone newline is written if nothing else was for as
+    /// long as the board's keepalive. `on_write` is called with each frame that is handed to the link.
+    pub fn new(
+        link: Box<dyn FrameIo>,
+        language: Option<&'static dyn Language>,
+        known: Known,
+        on_write: impl Fn(&Frame) + Send + 'static,
+    ) -> Self {
         Self {
             link,
-            by,
-            stops: VecDeque::new(),
+            language,
             waiting: VecDeque::new(),
-            overtaking: false,
+            newest: Instant::now(),
+            unwritten: Vec::new(),
             flush_due: false,
+            dropped: 0,
             known,
             in_control: false,
             silence: Box::pin(sleep(Duration::ZERO)),
+            on_write: Box::new(on_write),
         }
     }
 
-    fn is_full(&self) -> bool {
-        let room = match self.by {
-            Coalesce::None => 1,
-            Coalesce::Lovense | Coalesce::Tcode => OUTBOX_MAX,
-        };
-        self.waiting.len() >= room
+    /// Frames that were dropped so far because they were stale, or because too many waited.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
     }
 
-    fn put(&mut self, frame: Frame) {
-        match Command::read(self.by, &frame) {
-            Command::Other => self.waiting.push_back(Waiting::Other(frame)),
-            Command::Stop => {
-                self.waiting
-                    .retain(|waiting| matches!(waiting, Waiting::Other(_)));
-                self.stops.push_back(frame);
-            }
-            Command::Motion(parts) if self.by == Coalesce::Tcode => self.put_axes(parts),
-            Command::Motion(parts) => {
-                for part in parts {
-                    self.put_named(part);
+    /// What the far end is told when the outbox is closed, on links that have words for it.
+    pub fn set_close_reason(&mut self, reason: CloseReason) {
+        self.link.set_close_reason(reason);
+    }
+
+    /// Takes a frame and what it means. It is written once the link takes it, unless a newer one takes its place, it
+    /// grows stale, or control is lost first.
+    pub fn push(&mut self, outgoing: Outgoing, command: Command) {
+        if !self.in_control {
+            self.in_control = true;
+            self.begin_silence();
+        }
+        let Outgoing { frame, receipt, .. } = outgoing;
+        let mut receipts = Vec::from_iter(receipt);
+        match command {
+            Command::Set(settings) if self.language.is_some() => {
+                let last = settings.len().saturating_sub(1);
+                for (n, setting) in settings.into_iter().enumerate() {
+                    let receipts = if n == last {
+                        std::mem::take(&mut receipts)
+                    } else {
+                        Vec::new()
+                    };
+                    self.put_setting(setting, receipts);
                 }
             }
+            Command::Step(setting) if self.language.is_some() => {
+                self.put_last(What::Step(setting), receipts);
+            }
+            Command::StopAll if self.language.is_some() => {
+                self.drop_motion();
+                self.put_stop(frame, receipts);
+            }
+            _ => self.put_last(What::Other(frame), receipts),
         }
     }
 
-    /// TCode takes any number of axes in one line.
-    fn put_axes(&mut self, parts: Vec<Part>) {
-        let at = self.waiting.iter().position(|w| matches!(w, Waiting::Motion(_)));
-        let mut line = match at.and_then(|at| self.waiting.remove(at)) {
-            Some(Waiting::Motion(line)) => line,
-            _ => Vec::new(),
-        };
-        for part in parts {
-            match line.iter_mut().find(|older| older.actuator == part.actuator) {
-                Some(older) => *older = part,
-                None => line.push(part),
+    /// Control was lost: what waits and may move the device is dropped, and `stops` are written ahead of everything but
+    /// the stops that wait already. The receipt is for the last of them; without any, for the last that waits.
+    pub fn preempt(&mut self, stops: Vec<Frame>, receipt: Option<Receipt>) {
+        self.in_control = false;
+        if self.language.is_some() {
+            self.drop_motion();
+        } else if !stops.is_empty() {
+            // Nothing tells which of them are motion.
+            self.discard();
+        }
+        for stop in stops {
+            self.put_stop(stop, Vec::new());
+        }
+        let Some(receipt) = receipt else { return };
+        match self.waiting.iter_mut().rfind(|entry| entry.is_stop()) {
+            Some(entry) => entry.receipts.push(receipt),
+            None => {
+                self.unwritten.push(receipt);
+                self.flush_due = true;
             }
         }
-        // It keeps its turn; one that stops something does not wait behind queries.
-        let at = match at {
-            _ if line.iter().any(|part| part.stops) => 0,
-            Some(at) => at,
-            None => self.waiting.len(),
-        };
-        self.waiting.insert(at, Waiting::Motion(line));
     }
 
-    fn put_named(&mut self, part: Part) {
-        let same = |w: &Waiting| matches!(w, Waiting::Motion(older) if older.iter().any(|o| o.actuator == part.actuator));
-        let at = self.waiting.iter().position(same);
-        if let Some(at) = at {
-            self.waiting.remove(at);
+    /// Drops all that waits and is no stop.
+    pub fn discard(&mut self) {
+        self.waiting.retain(Entry::is_stop);
+    }
+
+    fn drop_motion(&mut self) {
+        self.waiting.retain(|entry| !entry.is_motion());
+    }
+
+    fn put_last(&mut self, what: What, receipts: Vec<Receipt>) {
+        let counts = |entry: &Entry| matches!(entry.what, What::Step(_) | What::Other(_));
+        if self.waiting.len() >= OUTBOX_MAX
+            && self.waiting.iter().filter(|entry| counts(entry)).count() >= OUTBOX_MAX
+            && let Some(oldest) = self.waiting.iter().position(counts)
+        {
+            self.waiting.remove(oldest);
+            self.count_dropped();
         }
-        let is_stop =
-            |w: &Waiting| matches!(w, Waiting::Motion(parts) if parts.iter().all(|part| part.stops));
-        let at = match at {
-            // Stops go first, in the order in which they came.
-            _ if part.stops => self.waiting.iter().take_while(|w| is_stop(w)).count(),
-            Some(at) => at,
-            None => self.waiting.len(),
-        };
-        self.waiting.insert(at, Waiting::Motion(vec![part]));
+        self.insert(self.waiting.len(), what, receipts);
     }
 
-    fn next_frame(&mut self) -> Option<Frame> {
-        if let Some(stop) = self.stops.pop_front() {
-            return Some(stop);
+    fn insert(&mut self, at: usize, what: What, receipts: Vec<Receipt>) {
+        self.newest = Instant::now();
+        let since = self.newest;
+        self.waiting.insert(
+            at,
+            Entry {
+                what,
+                since,
+                receipts,
+            },
+        );
+    }
+
+    /// Behind the stops that wait. One that is the same to the letter is written once.
+    fn put_stop(&mut self, frame: Frame, mut receipts: Vec<Receipt>) {
+        let same = |entry: &Entry| matches!(&entry.what, What::Stop(waits) if *waits == frame);
+        if let Some(at) = self.waiting.iter().position(same) {
+            self.take_over(at, &mut receipts);
         }
-        self.waiting.pop_front().map(|waiting| match waiting {
-            Waiting::Motion(parts) => commands::join(self.by, &parts),
-            Waiting::Other(frame) => frame,
-        })
+        self.insert(self.stops_waiting(), What::Stop(frame), receipts);
     }
 
-    /// Writes what the link takes, one frame at a time; Ready when nothing waits and all of it is written.
-    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+    /// How many stops are ahead of everything else.
+    fn stops_waiting(&self) -> usize {
+        self.waiting.iter().take_while(|entry| entry.is_stop()).count()
+    }
+
+    /// A newer setting removes those that it covers. It never comes before one that it only touches, nor before a stop.
+    fn put_setting(&mut self, mut setting: Setting, mut receipts: Vec<Receipt>) {
+        let Some(language) = self.language else { return };
+        let (mut turn, mut behind) = (None, 0_usize);
+        // From the newest to the oldest: what came in between decides whether two can be one.
+        for at in (0..self.waiting.len()).rev() {
+            let relation = match self.waiting.get(at).map(|entry| &entry.what) {
+                Some(What::Set(older)) if older.is_nothing => match language.relate(&setting, older) {
+                    _ if older.text == setting.text => Relation::Covers,
+                    Relation::Apart => Relation::Apart,
+                    _ => Relation::Touches,
+                },
+                Some(What::Set(older) | What::Step(older)) => language.relate(&setting, older),
+                Some(What::Stop(_)) => Relation::Touches,
+                Some(What::Other(_)) | None => Relation::Apart,
+            };
+            match relation {
+                Relation::Apart => {}
+                Relation::Merges(both) if behind == 0 => {
+                    setting = both;
+                    self.take_over(at, &mut receipts);
+                    turn = Some(at);
+                }
+                Relation::Covers => {
+                    self.take_over(at, &mut receipts);
+                    turn = Some(at);
+                    behind = behind.saturating_sub(1);
+                }
+                Relation::Touches | Relation::Merges(_) => behind = behind.max(at + 1),
+            }
+        }
+        let turn = if setting.is_nothing {
+            // Behind the stops that came before it.
+            let stops = self
+                .waiting
+                .iter()
+                .skip(behind)
+                .take_while(|entry| entry.is_stop());
+            behind + stops.count()
+        } else {
+            // It keeps the turn of what it takes the place of.
+            turn.unwrap_or(self.waiting.len()).max(behind)
+        };
+        self.insert(turn, What::Set(setting), receipts);
+    }
+
+    /// A newer entry takes the place of the one at `at`, and reports for it.
+    fn take_over(&mut self, at: usize, receipts: &mut Vec<Receipt>) {
+        if let Some(mut older) = self.waiting.remove(at) {
+            receipts.append(&mut older.receipts);
+        }
+    }
+
+    /// Drops what came too long ago.
+    ///
+    /// A setting never grows stale: the newest one of its actuator is what is wanted now, however long the board takes
+    /// nothing. In a language that is not known, what came last may be a stop, and is kept too.
+    fn drop_stale(&mut self) {
+        let known = self.language.is_some();
+        let (newest, now) = (self.newest, Instant::now());
+        let before = self.waiting.len();
+        self.waiting.retain(|entry| {
+            let is_old = now.duration_since(entry.since) > STALE_AFTER;
+            match &entry.what {
+                What::Step(_) => !is_old,
+                What::Other(_) if !known => !is_old || newest.duration_since(entry.since) <= BURST,
+                _ => true,
+            }
+        });
+        for _ in self.waiting.len()..before {
+            self.count_dropped();
+        }
+    }
+
+    fn count_dropped(&mut self) {
+        if self.dropped == 0 {
+            warn!("the device takes commands more slowly than they come: its oldest are dropped");
+        }
+        self.dropped += 1;
+    }
+
+    /// What is written next. If nothing tells that what was written before is through, only stops are.
+    fn next_frame(&mut self, is_through: bool) -> Option<(Frame, Vec<Receipt>)> {
+        self.drop_stale();
+        self.waiting
+            .front()
+            .filter(|entry| is_through || entry.is_stop())?;
+        let Entry {
+            what, mut receipts, ..
+        } = self.waiting.pop_front()?;
+        let frame = match what {
+            What::Stop(frame) | What::Other(frame) => frame,
+            What::Step(setting) => self.language?.write(&[setting]),
+            What::Set(setting) => {
+                let language = self.language?;
+                let mut settings = vec![setting];
+                let mut at = 0;
+                while language.joins()
+                    && let Some(entry) = self.waiting.get(at)
+                {
+                    match &entry.what {
+                        // What comes behind a stop is not moved before it.
+                        What::Stop(_) => break,
+                        What::Set(setting) if is_through || setting.is_nothing => {
+                            settings.push(setting.clone());
+                            self.take_over(at, &mut receipts);
+                        }
+                        _ => at += 1,
+                    }
+                }
+                language.write(&settings)
+            }
+        };
+        Some((frame, receipts))
+    }
+
+    /// Writes what the link takes, one frame at a time; Ready if nothing waits and all of it is written. Cancel safe.
+    pub fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         loop {
             if self.flush_due {
-                std::task::ready!(self.link.poll_flush_unpin(cx))?;
+                ready!(self.link.poll_flush_unpin(cx))?;
                 self.flush_due = false;
+                for receipt in self.unwritten.drain(..) {
+                    // The caller may have stopped waiting.
+                    let _ = receipt.send(());
+                }
             }
-            if self.stops.is_empty() && self.waiting.is_empty() {
+            if self.waiting.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            std::task::ready!(self.link.poll_ready_unpin(cx))?;
-            if let Some(frame) = self.next_frame() {
-                self.write(frame)?;
+            ready!(self.link.poll_ready_unpin(cx))?;
+            let is_through = self.link.poll_through(cx).is_ready();
+            match self.next_frame(is_through) {
+                Some((frame, receipts)) => {
+                    self.unwritten.extend(receipts);
+                    self.write(frame)?;
+                }
+                None if self.waiting.is_empty() => return Poll::Ready(Ok(())),
+                None => return Poll::Pending,
             }
         }
+    }
+
+    /// Writes what the link takes at once. What it does not take is written while the outbox is read from.
+    ///
+    /// # Errors
+    /// The link broke.
+    pub async fn drain_now(&mut self) -> Result<(), LinkError> {
+        poll_fn(|cx| {
+            Poll::Ready(match self.poll_drain(cx) {
+                // If the link has taken everything, the next silence wakes the task.
+                Poll::Ready(Ok(())) => self.poll_keepalive(cx),
+                Poll::Ready(Err(e)) => Err(e),
+                Poll::Pending => Ok(()),
+            })
+        })
+        .await
     }
 
     fn write(&mut self, frame: Frame) -> Result<(), LinkError> {
+        (self.on_write)(&frame);
         self.link.start_send_unpin(frame)?;
         self.flush_due = true;
         self.begin_silence();
@@ -199,20 +397,19 @@ impl<L: FrameIo> Outbox<L> {
             && self.silence.as_mut().poll(cx).is_ready()
             && self.link.poll_ready_unpin(cx)?.is_ready()
         {
-            self.write(Frame(Bytes::from_static(b"\n")))?;
-            if self.link.poll_flush_unpin(cx)?.is_ready() {
-                self.flush_due = false;
-            }
+            self.link.start_send_unpin(Frame(Bytes::from_static(b"\n")))?;
+            self.begin_silence();
+            self.flush_due = self.link.poll_flush_unpin(cx)?.is_pending();
             // Polled once more, so that its next end wakes the task.
             cx.waker().wake_by_ref();
         }
         Ok(())
     }
 
-    /// The board said a hello line.
-    fn hear(&mut self, said: &Hello, cx: &Context<'_>) {
+    /// A hello line came between the frames.
+    fn greet(&mut self, hello: &Hello, cx: &Context<'_>) {
         let unfed = self.known.keepalive.is_none();
-        if let Err(other) = self.known.hear(said) {
+        if let Err(other) = self.known.hear(hello) {
             warn!("{other}");
         }
         if let Some(keepalive) = self.known.keepalive
@@ -227,14 +424,25 @@ impl<L: FrameIo> Outbox<L> {
             cx.waker().wake_by_ref();
         }
     }
+
+    /// Writes the stops that wait, drops the rest, and closes the link. The caller bounds the time.
+    ///
+    /// # Errors
+    /// The link broke.
+    pub async fn close(&mut self) -> Result<(), LinkError> {
+        self.discard();
+        poll_fn(|cx| self.poll_drain(cx)).await?;
+        self.link.close().await
+    }
 }
 
-impl<L: FrameIo> Stream for Outbox<L> {
+/// What the device sends. Reading also writes what waits.
+impl Stream for Outbox {
     type Item = Result<Frame, LinkError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        // Before the device is heard: one that floods must not keep a stop from leaving.
+        // Before the device is read: one that floods must not keep a stop from leaving.
         let drained = match this.poll_drain(cx) {
             Poll::Ready(Ok(())) => this.poll_keepalive(cx),
             Poll::Ready(Err(e)) => Err(e),
@@ -244,83 +452,10 @@ impl<L: FrameIo> Stream for Outbox<L> {
             return Poll::Ready(Some(Err(e)));
         }
         let next = this.link.poll_next_unpin(cx);
-        if let Some(said) = this.link.take_hello() {
-            this.hear(&said, cx);
+        if let Some(hello) = this.link.take_hello() {
+            this.greet(&hello, cx);
         }
         next
-    }
-}
-
-impl<L: FrameIo> Sink<Frame> for Outbox<L> {
-    type Error = LinkError;
-
-    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        if self.overtaking || !self.is_full() {
-            return Poll::Ready(Ok(()));
-        }
-        let _ = self.poll_drain(cx)?;
-        if self.is_full() {
-            Poll::Pending
-        } else {
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), LinkError> {
-        if self.overtaking {
-            self.stops.push_back(frame);
-            return Ok(());
-        }
-        if !self.in_control {
-            self.in_control = true;
-            self.begin_silence();
-        }
-        self.put(frame);
-        Ok(())
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        let drained = self.poll_drain(cx)?;
-        if self.overtaking {
-            // Queries that wait behind the stops are not waited for.
-            if !self.stops.is_empty() || self.flush_due {
-                return Poll::Pending;
-            }
-            self.overtaking = false;
-            return Poll::Ready(Ok(()));
-        }
-        // What the line does not take now is written while the next frame is waited for. When it has taken everything,
-        // nothing but the next silence wakes whoever reads from here, and so looks after it.
-        if drained.is_ready() {
-            self.poll_keepalive(cx)?;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        self.waiting.clear();
-        std::task::ready!(self.poll_drain(cx))?;
-        self.link.poll_close_unpin(cx)
-    }
-}
-
-impl<L: FrameIo> FrameIo for Outbox<L> {
-    fn set_close_reason(&mut self, reason: CloseReason) {
-        self.link.set_close_reason(reason);
-    }
-
-    fn make_way(&mut self) {
-        match self.by {
-            // Nothing says which of them are motion.
-            Coalesce::None => self.waiting.clear(),
-            Coalesce::Lovense | Coalesce::Tcode => {
-                self.waiting
-                    .retain(|waiting| matches!(waiting, Waiting::Other(_)));
-            }
-        }
-        self.overtaking = true;
-        self.in_control = false;
-        self.link.make_way();
     }
 }
 

@@ -2,19 +2,20 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, sleep_until};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, error::ProtocolError};
 
 use super::{Frame, FrameIo, LinkError};
+use crate::defaults::{ATTENTIVE_PING_INTERVAL, PROBE_PAUSE, PROBE_TIMEOUT, WRITE_TIMEOUT};
 use crate::device::close::CloseReason;
 
 /// Control frames that one poll may swallow before it lets others run: a flood of pings must not hold the thread.
@@ -34,12 +35,80 @@ pub struct WebSocketLink<S> {
     ping_due: bool,
     /// Something handed over still has to be written out.
     flush_due: bool,
-    /// Something was heard since the last tick.
+    /// Something was received since the last tick.
     heard: bool,
-    /// A tick came with nothing heard: unless this very poll finds something to read, the peer is gone.
+    /// A tick came with nothing received: unless this very poll finds something to read, the peer is gone.
     overdue: bool,
+    last_heard: Instant,
+    attention: Option<Attention>,
+    probes: Option<Probes>,
+    /// Since when the socket has taken nothing.
+    refused: Option<Pin<Box<Sleep>>>,
     close_reason: Option<CloseReason>,
     closing: Closing,
+}
+
+/// Pings and a look at the silence between the usual ones.
+struct Attention {
+    pings: Interval,
+    silence: Pin<Box<Sleep>>,
+}
+
+/// Pings that travel with the frames: their pongs prove that the frames before them were received.
+#[derive(Default)]
+struct Probes {
+    sent: u16,
+    /// The one that is not answered yet, and since when.
+    unanswered: Option<(u16, Instant)>,
+    last: Option<Instant>,
+    /// The peer answers pings. Until it does, nothing is concluded from one that is not answered.
+    answers: bool,
+    waker: Option<Waker>,
+}
+
+impl Probes {
+    /// The payload of a probe, if one is due.
+    fn next(&mut self) -> Option<Bytes> {
+        let now = Instant::now();
+        let pause = self.last.is_none_or(|last| now - last >= PROBE_PAUSE);
+        (self.unanswered.is_none() && pause).then(|| {
+            self.sent = self.sent.wrapping_add(1);
+            self.last = Some(now);
+            self.unanswered = Some((self.sent, now));
+            Bytes::copy_from_slice(&self.sent.to_be_bytes())
+        })
+    }
+
+    /// A pong. Pongs come in order, so that one proves what an older one did not; some peers answer without the payload.
+    fn answered(&mut self, payload: &[u8]) {
+        let is_older = <[u8; 2]>::try_from(payload).is_ok_and(|number| {
+            self.unanswered
+                .is_some_and(|(waits, _)| u16::from_be_bytes(number) != waits)
+        });
+        if is_older {
+            return;
+        }
+        self.answers = true;
+        self.unanswered = None;
+        self.wake();
+    }
+
+    /// The peer lives, and has not answered for so long that it may never do.
+    fn give_up(&mut self) {
+        self.answers = false;
+        self.unanswered = None;
+        self.wake();
+    }
+
+    fn is_through(&self) -> bool {
+        !self.answers || (self.unanswered).is_none_or(|(_, since)| since.elapsed() < PROBE_TIMEOUT)
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
 }
 
 enum Closing {
@@ -60,9 +129,47 @@ impl<S> WebSocketLink<S> {
             flush_due: false,
             heard: true,
             overdue: false,
+            last_heard: Instant::now(),
+            attention: None,
+            probes: None,
+            refused: None,
             close_reason: None,
             closing: Closing::Open,
         }
+    }
+
+    /// The same, with pings among the frames that tell what the peer has received; see [`FrameIo::poll_through`].
+    #[must_use]
+    pub fn with_probes(mut self) -> Self {
+        self.probes = Some(Probes::default());
+        self
+    }
+
+    /// Pings the peer more often from now on, or as usual again. Does nothing if that is so already.
+    pub fn attend(&mut self, closely: bool) {
+        if closely && self.attention.is_none() {
+            let mut pings =
+                tokio::time::interval_at(Instant::now() + ATTENTIVE_PING_INTERVAL, ATTENTIVE_PING_INTERVAL);
+            pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            self.attention = Some(Attention {
+                pings,
+                silence: Box::pin(sleep_until(Instant::now())),
+            });
+        } else if !closely {
+            self.attention = None;
+        }
+    }
+
+    /// Ready if nothing was received for `limit` while the peer is attended closely. Pending wakes the task then.
+    pub fn poll_silence(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
+        let Some(attention) = &mut self.attention else {
+            return Poll::Pending;
+        };
+        let until = self.last_heard + limit;
+        if attention.silence.deadline() != until {
+            attention.silence.as_mut().reset(until);
+        }
+        attention.silence.as_mut().poll(cx)
     }
 }
 
@@ -70,9 +177,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketLink<S> {
     fn poll_pings(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
         if self.pings.poll_tick(cx).is_ready() {
             self.overdue = !self.heard;
+            if self.heard
+                && let Some(probes) = &mut self.probes
+                && (probes.unanswered).is_some_and(|(_, since)| since.elapsed() > self.pings.period())
+            {
+                probes.give_up();
+            }
             self.heard = false;
             self.ping_due = true;
             // The interval must be polled once more to be woken by its next tick.
+            cx.waker().wake_by_ref();
+        }
+        if let Some(attention) = &mut self.attention
+            && attention.pings.poll_tick(cx).is_ready()
+        {
+            self.ping_due = true;
             cx.waker().wake_by_ref();
         }
         if self.ping_due
@@ -96,6 +215,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketLink<S> {
             self.flush_due = false;
         }
         Ok(())
+    }
+
+    /// Bounds the time for which the socket takes nothing.
+    fn bounded(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<Result<(), WsError>>,
+    ) -> Poll<Result<(), LinkError>> {
+        if polled.is_ready() {
+            self.refused = None;
+            return polled.map_err(link_error);
+        }
+        let refused = self
+            .refused
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_TIMEOUT)));
+        ready!(refused.as_mut().poll(cx));
+        Poll::Ready(Err(LinkError::NotTaken(WRITE_TIMEOUT)))
     }
 }
 
@@ -123,6 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocketLink<S> {
             };
             this.heard = true;
             this.overdue = false;
+            this.last_heard = Instant::now();
             match message {
                 Message::Binary(bytes) => return Poll::Ready(Some(Ok(Frame(bytes)))),
                 Message::Text(text) => return Poll::Ready(Some(Ok(Frame(text.into())))),
@@ -133,7 +270,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocketLink<S> {
                     };
                     return Poll::Ready(Some(Err(LinkError::Closed { code, reason })));
                 }
-                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+                Message::Pong(payload) => {
+                    if let Some(probes) = &mut this.probes {
+                        probes.answered(&payload);
+                    }
+                }
+                Message::Ping(_) | Message::Frame(_) => {}
             }
         }
         cx.waker().wake_by_ref();
@@ -145,17 +287,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Frame> for WebSocketLink<S> {
     type Error = LinkError;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        Pin::new(&mut self.ws).poll_ready(cx).map_err(link_error)
+        let ready = Pin::new(&mut self.ws).poll_ready(cx);
+        self.bounded(cx, ready)
     }
 
     fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), LinkError> {
-        Pin::new(&mut self.ws)
-            .start_send(Message::Binary(frame.0))
-            .map_err(link_error)
+        let probe = self.probes.as_mut().and_then(Probes::next);
+        let messages = [Some(Message::Binary(frame.0)), probe.map(Message::Ping)];
+        for message in messages.into_iter().flatten() {
+            Pin::new(&mut self.ws).start_send(message).map_err(link_error)?;
+        }
+        Ok(())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        ready!(Pin::new(&mut self.ws).poll_flush(cx)).map_err(link_error)?;
+        let flushed = Pin::new(&mut self.ws).poll_flush(cx);
+        ready!(self.bounded(cx, flushed))?;
         self.flush_due = false;
         Poll::Ready(Ok(()))
     }
@@ -204,6 +351,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Frame> for WebSocketLink<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> FrameIo for WebSocketLink<S> {
     fn set_close_reason(&mut self, reason: CloseReason) {
         self.close_reason = Some(reason);
+    }
+
+    fn poll_through(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.probes {
+            Some(probes) if !probes.is_through() => {
+                probes.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            _ => Poll::Ready(()),
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! The two ends that a session joins, beside the link the upstream half, and why it ended.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{Sink, Stream};
@@ -9,7 +8,7 @@ use tracing::{info, warn};
 
 use super::registry::SessionHandle;
 use crate::device::close::{self, CloseReason};
-use crate::device::frame::Frame;
+use crate::device::frame::{Frame, Outgoing};
 use crate::link::LinkError;
 
 /// Where sessions feed. One for all of them.
@@ -18,13 +17,23 @@ pub trait Upstream: Send + Sync {
     fn open(self: Arc<Self>, session: &Arc<SessionHandle>, can_stop: bool) -> Box<dyn UpstreamIo>;
 }
 
+/// What upstream has for a device.
+#[derive(Debug)]
+pub enum FromUpstream {
+    /// A frame; its receipt is used as soon as the frame is written, or may be superseded by newer ones.
+    Frame(Outgoing),
+    /// Upstream lost control: the device is to be stopped.
+    Stop,
+}
+
 /// The upstream half of a session.
 ///
-/// Asking for the next frame says that the previous one was written to the device: an upstream that reports
-/// writes as done does so then. Sending never waits for long: what upstream cannot take is dropped there, the
-/// oldest first, and counted.
+/// Sending never waits for long: what upstream cannot take is dropped there, the oldest first, and counted.
+///
+/// A half that holds something back, in either direction, registers the waker of the poll in which it did: a session
+/// that is not woken does not look.
 pub trait UpstreamIo:
-    Stream<Item = Result<Frame, UpstreamError>> + Sink<Frame, Error = UpstreamError> + Send + Unpin
+    Stream<Item = Result<FromUpstream, UpstreamError>> + Sink<Frame, Error = UpstreamError> + Send + Unpin
 {
     /// Lets go of upstream, and is done when upstream has forgotten the device (or a second has passed). When the
     /// gateway stops, nobody has to see a device leave a server that stops with it.
@@ -102,9 +111,6 @@ pub enum Disconnect {
     /// The device went.
     #[error("{0}")]
     Link(#[from] LinkError),
-    /// The device's link took nothing for this long.
-    #[error("a write was not taken within {} ms", .0.as_millis())]
-    WriteTimeout(Duration),
     /// Upstream went.
     #[error("{0}")]
     Upstream(#[from] UpstreamError),
@@ -126,7 +132,7 @@ impl Disconnect {
             Self::Link(LinkError::TooLarge(_)) => close::TOO_LARGE,
             Self::Link(LinkError::NotUtf8(_)) => close::INVALID_HANDSHAKE,
             Self::Link(LinkError::Protocol(_)) => 1002,
-            Self::Link(LinkError::Silent(_) | LinkError::Lost(_)) | Self::WriteTimeout(_) => close::TIMEOUT,
+            Self::Link(LinkError::Silent(_) | LinkError::Lost(_) | LinkError::NotTaken(_)) => close::TIMEOUT,
             Self::Replaced => close::REPLACED,
             Self::Stopping => close::GOING_AWAY,
         };
@@ -139,15 +145,35 @@ impl Disconnect {
             Self::Link(LinkError::Closed { .. }) | Self::Replaced | Self::Stopping => {
                 info!("device gone: {self}")
             }
-            Self::Link(_) | Self::WriteTimeout(_) => warn!("device gone: {self}"),
+            Self::Link(_) => warn!("device gone: {self}"),
         }
     }
 
-    /// The link took everything so far and is not known to be broken, so that it may take the stop bytes too.
+    /// The link may still take the stop: if a Close frame is tried, the stop goes the same way before it.
     pub(super) fn leaves_link_usable(&self) -> bool {
         match self {
             Self::Upstream(_) | Self::Replaced | Self::Stopping => true,
-            Self::Link(_) | Self::WriteTimeout(_) => false,
+            Self::Link(e) => match e {
+                LinkError::Silent(_)
+                | LinkError::NotTaken(_)
+                | LinkError::TooLarge(_)
+                | LinkError::NotUtf8(_)
+                | LinkError::Protocol(_) => true,
+                LinkError::Closed { .. } | LinkError::Lost(_) => false,
+            },
+        }
+    }
+
+    /// The device is known to have received what was last written to it.
+    pub(super) fn proves_receipt(&self) -> bool {
+        match self {
+            Self::Upstream(_) | Self::Stopping => true,
+            Self::Link(e) => matches!(
+                e,
+                LinkError::TooLarge(_) | LinkError::NotUtf8(_) | LinkError::Protocol(_)
+            ),
+            // A link that is being replaced may hang and take bytes that never arrive.
+            Self::Replaced => false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which sessions exist. The only shared state: sessions register here, and whoever displays or stops reads it.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -10,9 +10,10 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::defaults::{INJECT_QUEUE, OWED_STOPS_MAX, TAKEOVER_LIMIT, TAKEOVER_WINDOW};
-use crate::device::frame::Frame;
+use crate::defaults::{INJECT_QUEUE, PENDING_STOPS_MAX, TAKEOVER_LIMIT, TAKEOVER_WINDOW};
+use crate::device::frame::{Frame, Outgoing, Receipt};
 use crate::device::handshake::{Address, Handshake};
+use crate::device::language::{Actuators, Command};
 use crate::device::peer::{ConnectionId, Peer};
 use crate::device::refusal::Refusal;
 use crate::session::ends::Disconnect;
@@ -45,22 +46,24 @@ pub struct SessionHandle {
     waker: AtomicWaker,
     /// The device is gone; what is left is to tell upstream.
     ending: AtomicBool,
+    /// An output of the device may be on.
+    pub(crate) outputs_on: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Orders {
-    stops: Vec<oneshot::Sender<()>>,
+    stops: VecDeque<Receipt>,
     end: Option<Disconnect>,
     injected: VecDeque<Injected>,
     /// Nobody looks at orders any more.
     over: bool,
 }
 
-/// A frame for the device that did not come from upstream. Whoever wants it written is told when the link took it.
+/// A frame for the device that did not come from upstream, and the receipt for it.
 #[derive(Debug)]
-pub(crate) struct Injected {
-    pub(crate) frame: Frame,
-    pub(crate) written: oneshot::Sender<()>,
+struct Injected {
+    frame: Frame,
+    receipt: Receipt,
 }
 
 /// Why a frame was not written to a device.
@@ -76,8 +79,10 @@ pub enum InjectError {
 
 /// What a session was asked to do.
 pub(crate) enum Order {
-    /// Write the stop bytes now, and tell all of these when the link took them.
-    Stop(Vec<oneshot::Sender<()>>),
+    /// Write the stop now.
+    Stop(Receipt),
+    /// Write this frame.
+    Inject(Outgoing),
     /// End, and say why.
     End(Disconnect),
 }
@@ -89,8 +94,8 @@ impl SessionHandle {
         self.waker.wake();
     }
 
-    /// Has the session write the device's stop bytes ahead of all else; done when the link took them or the
-    /// session is over. Dropping the future does not take the order back.
+    /// Has the session write the device's stop ahead of all else; done when it is written or the session is over.
+    /// Dropping the future does not take the order back.
     pub async fn stop_outputs(&self) {
         let (done, written) = oneshot::channel();
         self.push_stop(done);
@@ -104,16 +109,16 @@ impl SessionHandle {
         self.push_stop(done);
     }
 
-    fn push_stop(&self, done: oneshot::Sender<()>) {
+    fn push_stop(&self, done: Receipt) {
         let mut orders = lock(&self.orders);
         if !orders.over {
-            orders.stops.push(done);
+            orders.stops.push_back(done);
         }
         drop(orders);
         self.waker.wake();
     }
 
-    /// Has the session write one frame to the device, like one from upstream; done when the link took it. Dropping
+    /// Has the session write one frame to the device, like one from upstream; done when it is written. Dropping
     /// the future takes the frame back, unless it is being written: a stop that is ordered then comes after it.
     ///
     /// # Errors
@@ -125,11 +130,14 @@ impl SessionHandle {
             if orders.over {
                 return Err(InjectError::Gone);
             }
-            orders.injected.retain(|injected| !injected.written.is_closed());
+            orders.injected.retain(|injected| !injected.receipt.is_closed());
             if orders.injected.len() >= INJECT_QUEUE {
                 return Err(InjectError::Busy);
             }
-            orders.injected.push_back(Injected { frame, written });
+            orders.injected.push_back(Injected {
+                frame,
+                receipt: written,
+            });
         }
         self.waker.wake();
         taken.await.map_err(|_| InjectError::Gone)
@@ -140,17 +148,27 @@ impl SessionHandle {
         Watcher::new(self.clone())
     }
 
-    /// The next order. Only the session itself polls this.
-    pub(crate) fn poll_order(&self, cx: &mut Context<'_>) -> Poll<Order> {
-        self.waker.register(cx.waker());
-        let mut orders = lock(&self.orders);
-        if !orders.stops.is_empty() {
-            return Poll::Ready(Order::Stop(std::mem::take(&mut orders.stops)));
-        }
-        match orders.end.take() {
-            Some(why) => Poll::Ready(Order::End(why)),
-            None => Poll::Pending,
-        }
+    /// The next order: stops before the end, the end before frames. Only the session itself asks. Cancel safe.
+    pub(crate) async fn next_order(&self) -> Order {
+        std::future::poll_fn(|cx| {
+            self.waker.register(cx.waker());
+            let mut orders = lock(&self.orders);
+            if let Some(receipt) = orders.stops.pop_front() {
+                return Poll::Ready(Order::Stop(receipt));
+            }
+            if let Some(why) = orders.end.take() {
+                return Poll::Ready(Order::End(why));
+            }
+            match orders.take_injected() {
+                Some(Injected { frame, receipt }) => Poll::Ready(Order::Inject(Outgoing {
+                    frame,
+                    receipt: Some(receipt),
+                    is_answered_early: false,
+                })),
+                None => Poll::Pending,
+            }
+        })
+        .await
     }
 
     /// Whether the session was asked to end; for while it waits for something that an end need not wait for. Only
@@ -168,18 +186,6 @@ impl SessionHandle {
         self.ending.store(true, Ordering::Relaxed);
     }
 
-    /// The next injected frame. Only the session itself asks, after [`SessionHandle::poll_order`], which has it
-    /// woken for the next one.
-    pub(crate) fn take_injected(&self) -> Option<Injected> {
-        let injected = &mut lock(&self.orders).injected;
-        loop {
-            let next = injected.pop_front()?;
-            if !next.written.is_closed() {
-                return Some(next);
-            }
-        }
-    }
-
     /// Lets go of everybody who waits for the session or watches it: it is over.
     pub(crate) fn release_waiters(&self) {
         let mut orders = lock(&self.orders);
@@ -188,6 +194,18 @@ impl SessionHandle {
         orders.injected.clear();
         drop(orders);
         self.tap.end(None);
+    }
+}
+
+impl Orders {
+    /// The next frame that its sender still waits for.
+    fn take_injected(&mut self) -> Option<Injected> {
+        loop {
+            let next = self.injected.pop_front()?;
+            if !next.receipt.is_closed() {
+                return Some(next);
+            }
+        }
     }
 }
 
@@ -204,8 +222,7 @@ struct Inner {
     sessions: HashMap<Address, Slot>,
     /// When an address changed hands lately; only for addresses that did.
     takeovers: HashMap<Address, VecDeque<Instant>>,
-    /// Devices that went while they could not be told to stop.
-    owed_stops: HashSet<Address>,
+    pending_stops: PendingStops,
 }
 
 #[derive(Debug)]
@@ -215,14 +232,47 @@ struct Slot {
     released: CancellationToken,
 }
 
-/// A session's place in the registry. Dropping it, in a panic too, frees the address.
+/// A session's place in the registry. Dropping it, in a panic too, frees the address and remembers whether the device
+/// still has to be stopped.
 #[derive(Debug)]
 pub struct Entry {
     registry: Arc<Registry>,
     handle: Arc<SessionHandle>,
     released: CancellationToken,
-    /// The last session of this device ended without its stop bytes: they are due first.
-    pub owes_stop: bool,
+    /// What was seen set on the device, and so what stops it.
+    pub actuators: Actuators,
+    /// The device may be running from before: what stops it, empty if nothing was seen set.
+    pending_stop: Option<Vec<Frame>>,
+    /// The device is known to have been stopped since.
+    is_stopped: bool,
+}
+
+/// Devices that went while they could not be stopped, with what stops them. They are stopped when they come back.
+#[derive(Debug, Default)]
+struct PendingStops {
+    stops: HashMap<Address, (u64, Vec<Frame>)>,
+    added: u64,
+}
+
+impl PendingStops {
+    /// Past the bound the one that went longest ago is forgotten, of those that were never commanded first: strangers
+    /// who come and go cannot push out a device that may be running.
+    fn add(&mut self, address: Address, frames: Vec<Frame>) {
+        if self.stops.len() >= PENDING_STOPS_MAX
+            && !self.stops.contains_key(&address)
+            && let Some(oldest) =
+                (self.stops.iter()).min_by_key(|(_, (added, frames))| (!frames.is_empty(), *added))
+        {
+            let oldest = oldest.0.clone();
+            self.stops.remove(&oldest);
+        }
+        self.added += 1;
+        self.stops.insert(address, (self.added, frames));
+    }
+
+    fn take(&mut self, address: &Address) -> Option<Vec<Frame>> {
+        self.stops.remove(address).map(|(_, frames)| frames)
+    }
 }
 
 impl Registry {
@@ -284,9 +334,10 @@ impl Registry {
             orders: Mutex::default(),
             waker: AtomicWaker::new(),
             ending: AtomicBool::new(false),
+            outputs_on: AtomicBool::new(false),
         });
         let released = CancellationToken::new();
-        let owes_stop = inner.owed_stops.remove(&address);
+        let pending_stop = inner.pending_stops.take(&address);
         inner.sessions.insert(
             address,
             Slot {
@@ -299,7 +350,9 @@ impl Registry {
             registry: self.clone(),
             handle,
             released,
-            owes_stop,
+            actuators: Actuators::default(),
+            pending_stop,
+            is_stopped: false,
         }
     }
 
@@ -345,14 +398,29 @@ impl Entry {
         &self.handle
     }
 
-    /// Remembers that this device's outputs may still be on: the next session stops them first.
-    pub fn owe_stop(&self) {
-        let mut inner = lock(&self.registry.inner);
-        // Past the bound the devices that went longest ago are anybody's guess: all of them are forgotten.
-        if inner.owed_stops.len() >= OWED_STOPS_MAX {
-            inner.owed_stops.clear();
-        }
-        inner.owed_stops.insert(self.handle.handshake.address.clone());
+    /// The device may be running from before: its session stops it first.
+    pub fn may_be_running(&mut self) {
+        self.pending_stop.get_or_insert_default();
+    }
+
+    /// What stops the device, if it may be running from before; empty if nothing was seen set on it.
+    pub fn pending_stop(&self) -> Option<&[Frame]> {
+        self.pending_stop.as_deref()
+    }
+
+    /// A command is on its way to the device.
+    pub(crate) fn observe(&mut self, command: &Command) {
+        self.actuators.observe(command);
+        let is_on = self.actuators.is_on();
+        // Not known to be stopped until it is stopped again.
+        self.is_stopped &= !is_on;
+        self.handle.outputs_on.store(is_on, Ordering::Relaxed);
+    }
+
+    /// The device is known to be stopped: nothing is pending, unless it is commanded again.
+    pub(crate) fn set_stopped(&mut self) {
+        self.pending_stop = None;
+        self.is_stopped = true;
     }
 }
 
@@ -360,6 +428,15 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let mut inner = lock(&self.registry.inner);
         let address = &self.handle.handshake.address;
+        // Also after a panic: unless it is known that the device was stopped, it is stopped when it comes back.
+        if !self.is_stopped {
+            let frames = if self.actuators.was_commanded() {
+                self.actuators.stop_frames()
+            } else {
+                self.pending_stop.take().unwrap_or_default()
+            };
+            inner.pending_stops.add(address.clone(), frames);
+        }
         if inner
             .sessions
             .get(address)

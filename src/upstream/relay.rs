@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
+use crate::config::UpstreamSettings;
 use crate::defaults::CLOSE_TIMEOUT;
 use crate::device::close::{self, CloseReason};
 use crate::device::frame::Frame;
@@ -20,9 +22,7 @@ use crate::link::websocket::WebSocketLink;
 use crate::link::{FrameIo, LinkError};
 use crate::net::dial::{DialError, dial};
 use crate::net::stream::Stream as Dialled;
-use crate::net::target::Target;
-use crate::net::tls::Tls;
-use crate::session::ends::{Upstream, UpstreamError, UpstreamIo};
+use crate::session::ends::{FromUpstream, Upstream, UpstreamError, UpstreamIo};
 use crate::session::registry::{Counters, SessionHandle};
 
 /// The first pause before upstream is dialled again.
@@ -35,26 +35,21 @@ const ACCEPTED_AFTER: Duration = Duration::from_secs(2);
 const REFUSAL_TRIES: u32 = 4;
 /// Between those tries.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(250);
-/// Frames of a device that wait for its first connection to upstream.
-const EARLY_FRAMES_MAX: usize = 16;
+/// Frames of a device that wait for upstream: for its first connection, or because it takes them slowly.
+const WAITING_MAX: usize = 64;
 
 /// The server that devices are relayed to.
 pub struct Relay {
-    target: Target,
-    tls: Tls,
+    settings: UpstreamSettings,
     ping_interval: Duration,
-    grace: Duration,
 }
 
 impl Relay {
-    /// Relays to `target`, which is pinged; `tls` says whom to trust there. While it is away a device is kept for
-    /// `grace`.
-    pub fn new(target: Target, tls: Tls, ping_interval: Duration, grace: Duration) -> Arc<Self> {
+    /// Relays as configured, and pings upstream at this interval.
+    pub fn new(settings: UpstreamSettings, ping_interval: Duration) -> Arc<Self> {
         Arc::new(Self {
-            target,
-            tls,
+            settings,
             ping_interval,
-            grace,
         })
     }
 }
@@ -71,7 +66,7 @@ impl Upstream for Relay {
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, ACCEPTED_AFTER),
             refusals: 0,
             flush_due: false,
-            early: VecDeque::new(),
+            waiting: VecDeque::new(),
         })
     }
 }
@@ -81,7 +76,7 @@ type Dialling = BoxFuture<'static, Result<Link, DialError>>;
 
 fn connect(relay: Arc<Relay>, session: Arc<SessionHandle>) -> Dialling {
     async move {
-        let socket = dial(&relay.target, &session.handshake, &relay.tls).await?;
+        let socket = dial(&relay.settings.relay, &session.handshake, &relay.settings.tls).await?;
         Ok(WebSocketLink::new(socket, relay.ping_interval))
     }
     .boxed()
@@ -108,47 +103,49 @@ struct RelayIo {
     backoff: Backoff,
     refusals: u32,
     flush_due: bool,
-    /// What the device said before upstream was there for the first time.
-    early: VecDeque<Frame>,
+    /// Frames of the device that wait for upstream.
+    waiting: VecDeque<Frame>,
 }
 
 impl RelayIo {
-    /// Upstream is away: the device is stopped, and kept for a while.
-    fn lost(&mut self, why: &str) -> Result<(), UpstreamError> {
-        let lost_at = match self.lost_at {
-            Some(lost_at) => lost_at,
+    /// Upstream is away: the device is stopped, once, and kept for a while.
+    fn lost(&mut self, why: &str) -> Result<Option<FromUpstream>, UpstreamError> {
+        let (lost_at, stop) = match self.lost_at {
+            Some(lost_at) => (lost_at, None),
             None => {
-                // Without stop bytes a device that nobody controls can only be stopped by its own watchdog, which
+                // Without a known stop a device that nobody controls can only be stopped by its own watchdog, which
                 // waits for the end of the connection.
                 if !self.can_stop {
                     return Err(UpstreamError::Away(why.to_owned()));
                 }
                 warn!(
                     "upstream is away: {why}; the device is stopped and kept for {} s",
-                    self.relay.grace.as_secs()
+                    self.relay.settings.grace.as_secs()
                 );
-                self.session.order_stop();
-                *self.lost_at.insert(Instant::now())
+                (*self.lost_at.insert(Instant::now()), Some(FromUpstream::Stop))
             }
         };
-        let given_up = lost_at + self.relay.grace;
+        // What the device sends while upstream is away is worth nothing when it is back.
+        self.drop_waiting();
+        let given_up = lost_at + self.relay.settings.grace;
         if Instant::now() >= given_up {
             return Err(UpstreamError::Away(why.to_owned()));
         }
         let next = Instant::now() + self.backoff.next_delay();
         self.state = State::Waiting(Box::pin(sleep_until(next.min(given_up))));
-        Ok(())
+        Ok(stop)
     }
 
     /// Upstream closed the connection, or broke it.
-    fn ended(&mut self, error: LinkError) -> Result<(), UpstreamError> {
+    fn ended(&mut self, error: LinkError) -> Result<Option<FromUpstream>, UpstreamError> {
         let State::Open { since, spoke, .. } = &self.state else {
-            return Ok(());
+            return Ok(None);
         };
         let accepted = *spoke || since.elapsed() >= ACCEPTED_AFTER;
         self.backoff.connected_for(since.elapsed());
         if accepted {
             self.lost_at = None;
+            self.refusals = 0;
         }
         let LinkError::Closed { code, reason } = error else {
             return self.lost(&error.to_string());
@@ -171,25 +168,50 @@ impl RelayIo {
         }
         debug!(?code, "upstream closed before it said anything; trying again");
         self.state = State::Waiting(Box::pin(sleep(REFUSAL_PAUSE)));
-        Ok(())
+        Ok(None)
     }
 
-    fn hand_over(&mut self, frame: Frame) {
-        let waker = futures::task::noop_waker();
-        let mut cx = Context::from_waker(&waker);
-        if let State::Open { link, .. } = &mut self.state
-            && matches!(link.poll_ready_unpin(&mut cx), Poll::Ready(Ok(())))
-            && link.start_send_unpin(frame).is_ok()
-        {
-            self.flush_due = true;
-        } else {
+    fn drop_waiting(&mut self) {
+        for _ in self.waiting.drain(..) {
             Counters::count(&self.session.counters.dropped);
         }
     }
 
-    fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, UpstreamError>> {
+    /// Passes on what upstream takes. What it does not take is passed on when it does: that wakes the task.
+    fn poll_forward(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
+        let State::Open { link, .. } = &mut self.state else {
+            return Ok(());
+        };
+        while !self.waiting.is_empty()
+            && link.poll_ready_unpin(cx)?.is_ready()
+            && let Some(frame) = self.waiting.pop_front()
+        {
+            link.start_send_unpin(frame)?;
+            self.flush_due = true;
+        }
+        if self.flush_due && link.poll_flush_unpin(cx)?.is_ready() {
+            self.flush_due = false;
+        }
+        Ok(())
+    }
+
+    /// Upstream drives an output and is silent: it may be frozen, and its last command must not outlive it.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let State::Open { link, .. } = &mut self.state else {
+            return Poll::Pending;
+        };
+        link.attend(self.session.outputs_on.load(Ordering::Relaxed));
+        link.poll_silence(cx, self.relay.settings.stop_after)
+    }
+
+    fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Result<FromUpstream, UpstreamError>> {
         loop {
-            match &mut self.state {
+            if let Err(e) = self.poll_forward(cx)
+                && let Some(stop) = self.ended(e)?
+            {
+                return Poll::Ready(Ok(stop));
+            }
+            let next = match &mut self.state {
                 State::Dialling(dialling) => match std::task::ready!(dialling.poll_unpin(cx)) {
                     Ok(link) => {
                         self.state = State::Open {
@@ -197,9 +219,7 @@ impl RelayIo {
                             since: Instant::now(),
                             spoke: false,
                         };
-                        for frame in std::mem::take(&mut self.early) {
-                            self.hand_over(frame);
-                        }
+                        None
                     }
                     Err(e) if e.is_denial() => {
                         return Poll::Ready(Err(UpstreamError::Refused {
@@ -208,57 +228,62 @@ impl RelayIo {
                         }));
                     }
                     Err(e) => {
-                        // A certificate does not get better by waiting: whoever reads the log has to do something.
+                        // A certificate does not get better by waiting: somebody has to do something.
                         if self.lost_at.is_none() && matches!(e, DialError::Tls { .. }) {
                             warn!("{e}; {}", e.hint());
                         }
-                        self.lost(&e.to_string())?;
+                        self.lost(&e.to_string())?
                     }
                 },
                 State::Waiting(pause) => {
                     std::task::ready!(pause.poll_unpin(cx));
                     if self
                         .lost_at
-                        .is_some_and(|lost_at| lost_at.elapsed() >= self.relay.grace)
+                        .is_some_and(|lost_at| lost_at.elapsed() >= self.relay.settings.grace)
                     {
                         return Poll::Ready(Err(UpstreamError::Away("it did not come back".to_owned())));
                     }
                     self.state = State::Dialling(connect(self.relay.clone(), self.session.clone()));
+                    None
                 }
-                State::Open { link, spoke, .. } => {
-                    if self.flush_due && link.poll_flush_unpin(cx).is_ready() {
-                        self.flush_due = false;
-                    }
-                    match std::task::ready!(link.poll_next_unpin(cx)) {
-                        Some(Ok(frame)) => {
-                            *spoke = true;
-                            self.refusals = 0;
-                            if self.lost_at.take().is_some() {
-                                info!("upstream is back");
-                            }
-                            return Poll::Ready(Ok(frame));
+                State::Open { link, spoke, .. } => match link.poll_next_unpin(cx) {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        *spoke = true;
+                        self.refusals = 0;
+                        if self.lost_at.take().is_some() {
+                            info!("upstream is back");
                         }
-                        Some(Err(e)) => self.ended(e)?,
-                        None => self.ended(LinkError::Closed {
-                            code: None,
-                            reason: String::new(),
-                        })?,
+                        Some(FromUpstream::Frame(frame.into()))
                     }
-                }
+                    Poll::Ready(Some(Err(e))) => self.ended(e)?,
+                    Poll::Ready(None) => self.ended(LinkError::closed())?,
+                    Poll::Pending => {
+                        std::task::ready!(self.poll_silence(cx));
+                        warn!(
+                            "upstream drives the device and was silent for {} ms: the device is stopped",
+                            self.relay.settings.stop_after.as_millis()
+                        );
+                        Some(FromUpstream::Stop)
+                    }
+                },
+            };
+            if let Some(next) = next {
+                return Poll::Ready(Ok(next));
             }
         }
     }
 }
 
 impl Stream for RelayIo {
-    type Item = Result<Frame, UpstreamError>;
+    type Item = Result<FromUpstream, UpstreamError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll_state(cx).map(Some)
     }
 }
 
-/// What upstream does not take is dropped, and counted: a device must not wait, and its old words are worth nothing.
+/// What upstream does not take in time is dropped, the oldest first, and counted: a device must not wait, and its newest
+/// frame is worth most.
 impl Sink<Frame> for RelayIo {
     type Error = UpstreamError;
 
@@ -267,29 +292,22 @@ impl Sink<Frame> for RelayIo {
     }
 
     fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), UpstreamError> {
-        if matches!(self.state, State::Open { .. }) {
-            self.hand_over(frame);
+        if self.lost_at.is_some() && !matches!(self.state, State::Open { .. }) {
+            Counters::count(&self.session.counters.dropped);
             return Ok(());
         }
-        // What a device said while upstream was away is worth nothing when it is back.
-        if self.lost_at.is_none() {
-            self.early.push_back(frame);
-        }
-        if self.lost_at.is_some() || self.early.len() > EARLY_FRAMES_MAX {
-            self.early.pop_front();
+        if self.waiting.len() >= WAITING_MAX {
+            self.waiting.pop_front();
             Counters::count(&self.session.counters.dropped);
         }
+        self.waiting.push_back(frame);
         Ok(())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
-        let this = &mut *self;
-        // What is not written now is written while the next frame is waited for; an error shows there too.
-        if this.flush_due
-            && let State::Open { link, .. } = &mut this.state
-            && link.poll_flush_unpin(cx).is_ready()
-        {
-            this.flush_due = false;
+        if self.poll_forward(cx).is_err() {
+            // The stream reports it.
+            cx.waker().wake_by_ref();
         }
         Poll::Ready(Ok(()))
     }

@@ -59,6 +59,7 @@ pub fn settings() -> Settings {
             max_ping_time: None,
             handshake_timeout: Duration::from_secs(5),
             ping_interval: Duration::from_millis(2_500),
+            stop_after: Duration::from_millis(1_500),
         },
         upstream: None,
         serial: Vec::new(),
@@ -77,6 +78,7 @@ pub fn relaying(upstream: &str) -> Settings {
             relay: Target::parse(upstream).expect("a URL"),
             tls: Tls::system(),
             grace: Duration::from_secs(30),
+            stop_after: Duration::from_millis(1_500),
         }),
         ..settings()
     }

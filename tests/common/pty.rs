@@ -93,6 +93,16 @@ impl Board {
         }
     }
 
+    /// The next bytes, as many as this, whatever they are.
+    pub async fn bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.seen.len() < count {
+            let what = format!("{count} bytes after {:02x?}", self.seen);
+            let more = within(&what, self.read()).await;
+            self.seen.extend(more);
+        }
+        self.seen.drain(..count).collect()
+    }
+
     /// Answers the first question of the lovense protocol.
     pub async fn be_lovense(&mut self, address: &str) {
         self.expect("DeviceType;").await;

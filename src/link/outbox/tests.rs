@@ -1,16 +1,33 @@
 use std::sync::{Arc, Mutex};
 
-use futures::SinkExt;
-use futures::task::noop_waker;
+use futures::Sink;
+use tokio::sync::oneshot;
 
 use super::*;
+use crate::device::language::COALESCE;
+
+/// The language of this name; none if there is none.
+fn by_name(name: &str) -> Option<&'static dyn Language> {
+    COALESCE.iter().find(|(known, _)| *known == name)?.1
+}
 
 /// A line that takes as many frames as it is given leave to.
+#[derive(Clone, Default)]
+struct Line(Arc<Mutex<State>>);
+
 #[derive(Default)]
-struct Line {
-    leave: Arc<Mutex<usize>>,
-    written: Arc<Mutex<Vec<String>>>,
-    said: Option<Hello>,
+struct State {
+    leave: usize,
+    /// Nothing tells that the far end received what was written.
+    owes_proof: bool,
+    written: Vec<String>,
+    hello: Option<Hello>,
+}
+
+impl Line {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
 }
 
 impl Stream for Line {
@@ -23,16 +40,17 @@ impl Stream for Line {
 impl Sink<Frame> for Line {
     type Error = LinkError;
     fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        if *self.leave.lock().unwrap() > 0 {
+        if self.state().leave > 0 {
             Poll::Ready(Ok(()))
         } else {
             Poll::Pending
         }
     }
     fn start_send(self: Pin<&mut Self>, frame: Frame) -> Result<(), LinkError> {
-        *self.leave.lock().unwrap() -= 1;
+        let mut state = self.state();
+        state.leave -= 1;
         let text = String::from_utf8(frame.0.to_vec()).unwrap();
-        self.written.lock().unwrap().push(text);
+        state.written.push(text);
         Ok(())
     }
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
@@ -45,59 +63,79 @@ impl Sink<Frame> for Line {
 
 impl FrameIo for Line {
     fn take_hello(&mut self) -> Option<Hello> {
-        self.said.take()
+        self.state().hello.take()
+    }
+    fn poll_through(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        if self.state().owes_proof {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
     }
 }
 
 struct Rig {
-    outbox: Outbox<Line>,
-    leave: Arc<Mutex<usize>>,
-    written: Arc<Mutex<Vec<String>>>,
+    outbox: Outbox,
+    line: Line,
 }
 
 impl Rig {
-    fn new(by: Coalesce) -> Self {
+    fn new(language: &str) -> Self {
+        Self::of(language, Known::default())
+    }
+
+    fn of(language: &str, known: Known) -> Self {
         let line = Line::default();
-        let (leave, written) = (line.leave.clone(), line.written.clone());
-        Self {
-            outbox: Outbox::new(line, by, Known::default()),
-            leave,
-            written,
-        }
+        let outbox = Outbox::new(Box::new(line.clone()), by_name(language), known, |_| {});
+        Self { outbox, line }
     }
 
     fn frame(text: &str) -> Frame {
         Frame(Bytes::copy_from_slice(text.as_bytes()))
     }
 
+    fn push(&mut self, text: &str, receipt: Option<Receipt>) {
+        let frame = Self::frame(text);
+        let command = Command::read(self.outbox.language, &frame);
+        let outgoing = Outgoing {
+            receipt,
+            ..frame.into()
+        };
+        self.outbox.push(outgoing, command);
+    }
+
     /// Hands frames over while the line takes none.
-    async fn send(&mut self, frames: &[&str]) {
+    fn send(&mut self, frames: &[&str]) {
         for text in frames {
-            self.outbox.send(Self::frame(text)).await.unwrap();
+            self.push(text, None);
         }
+    }
+
+    fn preempt(&mut self, frames: &[&str]) {
+        let frames = frames.iter().map(|text| Self::frame(text)).collect();
+        self.outbox.preempt(frames, None);
     }
 
     /// What the line carries in so much time, while nobody sends anything.
     async fn silence(&mut self, time: Duration) -> Vec<String> {
-        *self.leave.lock().unwrap() = 1_000;
+        self.line.state().leave = 1_000;
         let _ = tokio::time::timeout(time, self.outbox.next()).await;
-        std::mem::take(&mut *self.written.lock().unwrap())
+        std::mem::take(&mut self.line.state().written)
     }
 
     /// What the line carries when it takes that many frames more.
     fn carries(&mut self, frames: usize) -> Vec<String> {
-        *self.leave.lock().unwrap() += frames;
-        let waker = noop_waker();
-        let mut cx = Context::from_waker(&waker);
+        self.line.state().leave += frames;
+        let mut cx = Context::from_waker(std::task::Waker::noop());
         assert!(self.outbox.poll_next_unpin(&mut cx).is_pending());
-        *self.leave.lock().unwrap() = 0;
-        std::mem::take(&mut self.written.lock().unwrap())
+        self.line.state().leave = 0;
+        std::mem::take(&mut self.line.state().written)
     }
 }
 
 #[tokio::test]
 async fn the_newest_command_of_each_name_waits_and_queries_keep_their_turn() {
-    let mut rig = Rig::new(Coalesce::Lovense);
+    let mut rig = Rig::new("lovense");
     rig.send(&[
         "Vibrate:1;",
         "Battery;",
@@ -106,8 +144,7 @@ async fn the_newest_command_of_each_name_waits_and_queries_keep_their_turn() {
         "RotateChange;",
         "Vibrate:3;",
         "Battery;",
-    ])
-    .await;
+    ]);
     assert_eq!(
         rig.carries(9),
         ["Vibrate:3;", "Battery;", "Rotate:1;", "RotateChange;", "Battery;"]
@@ -116,90 +153,196 @@ async fn the_newest_command_of_each_name_waits_and_queries_keep_their_turn() {
 
 #[tokio::test]
 async fn a_value_of_nothing_goes_first() {
-    let mut rig = Rig::new(Coalesce::Lovense);
+    let mut rig = Rig::new("lovense");
     rig.send(&[
         "Battery;",
         "Rotate:5;",
         "Vibrate1:4;",
         "Vibrate1:0;",
         "Vibrate2:0;",
-    ])
-    .await;
+    ]);
     assert_eq!(rig.carries(2), ["Vibrate1:0;", "Vibrate2:0;"]);
     assert_eq!(rig.carries(9), ["Battery;", "Rotate:5;"]);
 }
 
 #[tokio::test]
+async fn a_stop_is_not_overtaken_by_what_it_stops_and_removes_what_it_covers() {
+    let mut rig = Rig::new("lovense");
+    rig.send(&[
+        "Battery;",
+        "Vibrate1:15;",
+        "Mply:20:20;",
+        "Air:Level:3;",
+        "Vibrate:0;",
+        "Rotate:0;",
+        "Air:Level:0;",
+    ]);
+    assert_eq!(
+        rig.carries(9),
+        [
+            "Air:Level:0;",
+            "Battery;",
+            "Mply:20:20;",
+            "Vibrate:0;",
+            "Rotate:0;"
+        ]
+    );
+    rig.send(&[
+        "Vibrate1:15;",
+        "Vibrate2:15;",
+        "Air:In:1;",
+        "Vibrate:0;",
+        "Air:Level:0;",
+    ]);
+    assert_eq!(rig.carries(9), ["Vibrate:0;", "Air:Level:0;"]);
+}
+
+#[tokio::test]
+async fn what_a_command_leaves_as_it_is_keeps_its_older_value() {
+    let mut rig = Rig::new("lovense");
+    rig.send(&["Mply:5:6:7;", "Battery;", "Mply:-1:9;"]);
+    assert_eq!(rig.carries(9), ["Mply:5:9:7;", "Battery;"]);
+}
+
+#[tokio::test]
 async fn tcode_axes_are_merged_into_one_line() {
-    let mut rig = Rig::new(Coalesce::Tcode);
-    rig.send(&["L0100\n", "L0200I50 R0300\n", "D1\n", "l0999\n", "V050\n"])
-        .await;
+    let mut rig = Rig::new("tcode");
+    rig.send(&["L0100\n", "L0200I50 R0300\n", "D1\n", "l0999\n", "V050\n"]);
     assert_eq!(rig.carries(9), ["l0999 R0300 V050\n", "D1\n"]);
-    rig.send(&["D0\n", "L0100\n", "V000\n"]).await;
-    assert_eq!(rig.carries(9), ["L0100 V000\n", "D0\n"]);
+    rig.send(&["D0\n", "L0100\n", "V000\n"]);
+    assert_eq!(rig.carries(9), ["V000 L0100\n", "D0\n"]);
 }
 
 #[tokio::test]
 async fn a_stop_of_upstream_drops_the_motion_before_it() {
-    let mut rig = Rig::new(Coalesce::Tcode);
-    rig.send(&["L0100\n", "D1\n", "DSTOP\n", "L0200\n"]).await;
-    assert_eq!(rig.carries(9), ["DSTOP\n", "D1\n", "L0200\n"]);
+    let mut rig = Rig::new("tcode");
+    rig.send(&["L0100\n", "D1\n", "DSTOP\n", "L0200\n", "V000\n", "L0300\n"]);
+    assert_eq!(rig.carries(9), ["DSTOP\n", "V000 L0300\n", "D1\n"]);
 }
 
 #[tokio::test]
-async fn stop_bytes_overtake_everything_and_a_flush_waits_for_them() {
-    for by in [Coalesce::None, Coalesce::Lovense] {
-        let mut rig = Rig::new(by);
-        rig.send(&["Vibrate:9;"]).await;
-        rig.outbox.make_way();
-        rig.outbox.feed(Rig::frame("Vibrate:0;")).await.unwrap();
-        rig.outbox.feed(Rig::frame("Rotate:0;")).await.unwrap();
-        {
-            let mut flush = std::pin::pin!(rig.outbox.flush());
-            assert!(futures::poll!(flush.as_mut()).is_pending());
-            *rig.leave.lock().unwrap() = 2;
-            flush.await.unwrap();
+async fn a_stop_comes_behind_the_stops_that_wait_and_before_everything_else() {
+    let mut rig = Rig::new("lovense");
+    rig.send(&["Battery;", "Vibrate:9;", "Air:Level:0;", "Vibrate:0;"]);
+    rig.preempt(&["Vibrate:0;", "Rotate:0;"]);
+    rig.send(&["Vibrate:3;"]);
+    rig.preempt(&["Vibrate:0;", "Rotate:0;"]);
+    assert_eq!(
+        rig.carries(9),
+        [
+            "Air:Level:0;",
+            "Vibrate:0;",
+            "Vibrate:0;",
+            "Rotate:0;",
+            "Battery;"
+        ]
+    );
+    // From then on it is an ordinary link again.
+    rig.send(&["Vibrate:3;"]);
+    assert_eq!(rig.carries(9), ["Vibrate:3;"]);
+}
+
+#[tokio::test]
+async fn in_an_unknown_language_a_stop_drops_what_waits() {
+    let mut rig = Rig::new("none");
+    rig.send(&["one", "two"]);
+    rig.preempt(&["off"]);
+    assert_eq!(rig.carries(9), ["off"]);
+    // Without any, what waits may be the stop.
+    rig.send(&["one", "two"]);
+    rig.preempt(&[]);
+    assert_eq!(rig.carries(9), ["one", "two"]);
+}
+
+#[tokio::test]
+async fn a_receipt_comes_when_the_frame_is_written_or_superseded_and_is_dropped_with_it() {
+    let mut rig = Rig::new("lovense");
+    let send = |text: &str, rig: &mut Rig| {
+        let (receipt, written) = oneshot::channel();
+        rig.push(text, Some(receipt));
+        written
+    };
+    let mut older = send("Vibrate:1;", &mut rig);
+    let mut newer = send("Vibrate:2;Rotate:2;", &mut rig);
+    let mut query = send("Battery;", &mut rig);
+    assert!(older.try_recv().is_err() && newer.try_recv().is_err());
+    assert_eq!(rig.carries(1), ["Vibrate:2;"]);
+    assert_eq!(
+        older.try_recv(),
+        Ok(()),
+        "a newer one took its place and is written"
+    );
+    assert!(newer.try_recv().is_err(), "half of it is written");
+    assert_eq!(rig.carries(1), ["Rotate:2;"]);
+    assert_eq!(newer.try_recv(), Ok(()));
+    let mut motion = send("Vibrate:3;", &mut rig);
+    let (receipt, mut stopped) = oneshot::channel();
+    rig.outbox.preempt(vec![Rig::frame("Vibrate:0;")], Some(receipt));
+    assert_eq!(
+        motion.try_recv(),
+        Err(oneshot::error::TryRecvError::Closed),
+        "it is dropped"
+    );
+    assert_eq!(rig.carries(1), ["Vibrate:0;"]);
+    assert_eq!(stopped.try_recv(), Ok(()));
+    assert!(query.try_recv().is_err(), "it still waits");
+    assert_eq!(rig.carries(1), ["Battery;"]);
+    assert_eq!(query.try_recv(), Ok(()));
+}
+
+#[tokio::test]
+async fn while_the_far_end_owes_a_proof_only_stops_are_written() {
+    let mut rig = Rig::new("lovense");
+    rig.line.state().owes_proof = true;
+    rig.send(&["Vibrate:1;", "Rotate:1;", "Vibrate:2;", "Rotate:0;"]);
+    assert_eq!(rig.carries(9), ["Rotate:0;"]);
+    rig.line.state().owes_proof = false;
+    assert_eq!(rig.carries(9), ["Vibrate:2;"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_too_long_is_dropped_and_what_came_last_is_kept() {
+    let later = STALE_AFTER + Duration::from_millis(1);
+    let mut rig = Rig::new("none");
+    rig.send(&["one"]);
+    tokio::time::advance(2 * BURST).await;
+    rig.send(&["two", "three"]);
+    tokio::time::advance(later).await;
+    assert_eq!(rig.carries(9), ["two", "three"], "they may be the stop");
+    assert_eq!(rig.outbox.dropped(), 1);
+
+    let mut rig = Rig::new("lovense");
+    rig.send(&["Vibrate:1;", "Air:In:1;", "Battery;"]);
+    tokio::time::advance(later).await;
+    assert_eq!(rig.carries(9), ["Vibrate:1;", "Battery;"]);
+}
+
+#[tokio::test]
+async fn what_waits_is_bounded_and_the_oldest_goes() {
+    for language in ["tcode", "none"] {
+        let mut rig = Rig::new(language);
+        let queries: Vec<String> = (0..OUTBOX_MAX + 3).map(|n| format!("D1{n}\n")).collect();
+        for query in &queries {
+            rig.send(&[query]);
         }
-        assert_eq!(rig.carries(9), ["Vibrate:0;", "Rotate:0;"]);
-        // From then on it is an ordinary link again.
-        rig.send(&["Vibrate:3;"]).await;
-        assert_eq!(rig.carries(9), ["Vibrate:3;"]);
+        assert_eq!(rig.carries(2 * OUTBOX_MAX), queries[3..]);
+        assert_eq!(rig.outbox.dropped(), 3);
     }
-}
-
-#[tokio::test]
-async fn where_no_protocol_is_known_the_sender_waits_for_the_line() {
-    let mut rig = Rig::new(Coalesce::None);
-    rig.send(&["one"]).await;
-    let send = rig.outbox.send(Rig::frame("two"));
-    assert!(futures::poll!(std::pin::pin!(send)).is_pending());
-    assert_eq!(rig.carries(1), ["one"]);
-    rig.send(&["two"]).await;
-    assert_eq!(rig.carries(1), ["two"]);
-}
-
-#[tokio::test]
-async fn queries_are_bounded_by_waiting_not_by_loss() {
-    let mut rig = Rig::new(Coalesce::Tcode);
-    for _ in 0..OUTBOX_MAX {
-        rig.send(&["D0\n"]).await;
-    }
-    let send = rig.outbox.send(Rig::frame("D1\n"));
-    assert!(futures::poll!(std::pin::pin!(send)).is_pending());
-    assert_eq!(rig.carries(2 * OUTBOX_MAX).len(), OUTBOX_MAX);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_watchdog_is_fed_in_silence_while_somebody_has_control() {
     let every = Duration::from_millis(200);
-    let mut rig = Rig::new(Coalesce::Lovense);
-    rig.outbox.known.keepalive = Some(every);
+    let known = Known {
+        keepalive: Some(every),
+        ..Known::default()
+    };
+    let mut rig = Rig::of("lovense", known);
     assert!(rig.silence(5 * every).await.is_empty(), "nobody has control yet");
-    rig.send(&["Vibrate:1;"]).await;
+    rig.send(&["Vibrate:1;"]);
     let seen = rig.silence(every * 7 / 2).await;
     assert_eq!(seen, ["Vibrate:1;", "\n", "\n", "\n"]);
-    rig.outbox.make_way();
-    rig.outbox.flush().await.unwrap();
+    rig.preempt(&[]);
     assert!(rig.silence(5 * every).await.is_empty(), "control was lost");
 }
 
@@ -212,8 +355,8 @@ fn hello(keepalive_ms: u64) -> Option<Hello> {
 async fn a_hello_line_that_comes_later_begins_the_feeding_where_somebody_has_control_and_changes_no_keepalive()
  {
     let every = Duration::from_millis(200);
-    let mut rig = Rig::new(Coalesce::Lovense);
-    rig.send(&["Vibrate:1;"]).await;
+    let mut rig = Rig::new("lovense");
+    rig.send(&["Vibrate:1;"]);
     assert_eq!(
         rig.silence(5 * every).await,
         ["Vibrate:1;"],
@@ -221,11 +364,13 @@ async fn a_hello_line_that_comes_later_begins_the_feeding_where_somebody_has_con
     );
     // From half a pause to half a pause.
     for (asked, time) in [(200, every * 5 / 2), (20, every * 2)] {
-        rig.outbox.link.said = hello(asked);
+        rig.line.state().hello = hello(asked);
         assert_eq!(rig.silence(time).await, ["\n", "\n"], "{asked}");
     }
 
-    let mut rig = Rig::new(Coalesce::Lovense);
-    rig.outbox.link.said = hello(200);
+    let mut rig = Rig::new("lovense");
+    rig.line.state().hello = hello(200);
     assert!(rig.silence(5 * every).await.is_empty(), "nobody has control");
 }
+
+mod at_rest;

@@ -1,6 +1,24 @@
 use std::future::{Future, poll_fn};
 
 use super::*;
+
+#[test]
+fn strangers_cannot_push_out_a_device_that_may_be_running() {
+    let address = |n: usize| Address::new(n.to_string()).unwrap();
+    let stop = vec![Frame::from(&b"Vibrate:0;"[..])];
+    let mut pending = PendingStops::default();
+    pending.add(address(0), stop.clone());
+    for n in 1..2 * PENDING_STOPS_MAX {
+        pending.add(address(n), Vec::new());
+    }
+    assert_eq!(pending.stops.len(), PENDING_STOPS_MAX);
+    assert_eq!(pending.take(&address(0)), Some(stop));
+    assert_eq!(pending.take(&address(1)), None, "the oldest stranger");
+    assert_eq!(
+        pending.take(&address(2 * PENDING_STOPS_MAX - 1)),
+        Some(Vec::new())
+    );
+}
 use crate::device::handshake::Identifier;
 
 #[tokio::test]
@@ -24,9 +42,12 @@ async fn a_frame_whose_sender_gave_up_is_not_written_and_the_queue_is_bounded() 
     }
     assert_eq!(handle.inject(Frame::from(vec![99])).await, Err(InjectError::Busy));
     drop(waiting.remove(0));
-    let first = handle.take_injected().expect("one that is still wanted");
+    let Order::Inject(first) = handle.next_order().await else {
+        panic!("one that is still wanted");
+    };
     assert_eq!(first.frame, Frame::from(vec![1]));
-    first.written.send(()).expect("somebody waits");
+    let receipt = first.receipt.expect("somebody waits");
+    receipt.send(()).expect("somebody waits");
     assert_eq!(waiting.remove(0).await, Ok(()));
     drop(entry);
     assert_eq!(waiting.remove(0).await, Err(InjectError::Gone));

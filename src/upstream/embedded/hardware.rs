@@ -29,8 +29,8 @@ use tokio::time::{Sleep, sleep, timeout};
 use tracing::warn;
 
 use super::{Engine, Listing};
-use crate::device::frame::Frame;
-use crate::session::ends::{Disconnect, UpstreamError, UpstreamIo};
+use crate::device::frame::{Frame, Outgoing};
+use crate::session::ends::{Disconnect, FromUpstream, UpstreamError, UpstreamIo};
 use crate::session::registry::{Counters, SessionHandle};
 
 /// Slots of a device's event channel. The library ends a device whose events overflow, so it is never let run
@@ -45,7 +45,7 @@ const WRITE_QUEUE: usize = 4;
 /// How long a session waits for the library to unlist its device. Some protocols keep their hardware for ever.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A frame for the device, and whom to tell when the device's link took it.
+/// A frame for the device, and the receipt for it.
 struct Write {
     bytes: Bytes,
     done: oneshot::Sender<()>,
@@ -87,7 +87,6 @@ pub(super) fn pair(
         engine,
         session: session.clone(),
         writes: written,
-        unconfirmed: None,
         events: events.clone(),
         backlog: VecDeque::new(),
         retry: None,
@@ -114,8 +113,6 @@ pub(super) struct EmbeddedIo {
     engine: Arc<Engine>,
     session: Arc<SessionHandle>,
     writes: mpsc::Receiver<Write>,
-    /// The write that the session has in hand; being asked for the next one says that it is done.
-    unconfirmed: Option<oneshot::Sender<()>>,
     events: broadcast::Sender<HardwareEvent>,
     backlog: VecDeque<Bytes>,
     retry: Option<Pin<Box<Sleep>>>,
@@ -161,19 +158,19 @@ impl EmbeddedIo {
 }
 
 impl Stream for EmbeddedIo {
-    type Item = Result<Frame, UpstreamError>;
+    type Item = Result<FromUpstream, UpstreamError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        if let Some(done) = this.unconfirmed.take() {
-            // The library may have given up waiting.
-            let _ = done.send(());
-        }
         this.poll_backlog(cx);
         match std::task::ready!(this.writes.poll_recv(cx)) {
             Some(Write { bytes, done }) => {
-                this.unconfirmed = Some(done);
-                Poll::Ready(Some(Ok(Frame(bytes))))
+                // The library waits for each write before it comes to the next command.
+                Poll::Ready(Some(Ok(FromUpstream::Frame(Outgoing {
+                    frame: Frame(bytes),
+                    receipt: Some(done),
+                    is_answered_early: true,
+                }))))
             }
             None if this.listing.was_listed() => Poll::Ready(Some(Err(UpstreamError::Released))),
             None if this.taken.load(Ordering::Acquire) => Poll::Ready(Some(Err(UpstreamError::InitFailed))),
@@ -209,7 +206,9 @@ impl Sink<Frame> for EmbeddedIo {
         Ok(())
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
+    /// Ready at once. What waits is passed on later: its retry wakes the task.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
+        self.poll_backlog(cx);
         Poll::Ready(Ok(()))
     }
 
@@ -224,7 +223,6 @@ impl UpstreamIo for EmbeddedIo {
             if gateway_stops {
                 return;
             }
-            self.unconfirmed = None;
             self.tell_gone();
             let unlisted = async {
                 loop {
@@ -383,7 +381,7 @@ impl HardwareInternal for EmbeddedHardware {
         future::ready(Err(ButtplugDeviceError::UnhandledCommand(why.to_owned()))).boxed()
     }
 
-    /// Done when the device's link took the bytes.
+    /// Done when the bytes are written, or wait where newer motion may take their place.
     fn write_value(&self, msg: &HardwareWriteCmd) -> BoxFuture<'static, Result<(), ButtplugDeviceError>> {
         let writes = self.0.writes.clone();
         let bytes = Bytes::copy_from_slice(msg.data());

@@ -1,0 +1,93 @@
+//! The `[clients]` section.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::layers::Reader;
+use super::read::Keys;
+use super::table::{Key, Kind, Preset, Section};
+use crate::defaults;
+
+pub(super) static SECTION: Section = Section {
+    name: "clients",
+    repeated: false,
+    help: "The port that Buttplug apps connect to. There is none while devices are relayed to an upstream server.",
+    keys: &[
+        Key {
+            name: "listen",
+            kind: Kind::Address,
+            default: Preset::Address(defaults::CLIENT_LISTEN),
+            flag: Some("client-listen"),
+            help: "Listen for Buttplug apps on this address",
+            note: "Everyone who can reach it can command every device.",
+            ..Key::BASE
+        },
+        Key {
+            name: "server_name",
+            kind: Kind::Text,
+            default: Preset::Text(defaults::SERVER_NAME),
+            flag: Some("server-name"),
+            help: "Show this name in apps",
+            ..Key::BASE
+        },
+        Key {
+            name: "max_ping_time_ms",
+            kind: Kind::milliseconds(defaults::MAX_PING_RANGE_MS),
+            default: Preset::Number(0),
+            flag: Some("max-ping-time"),
+            help: "Stop and disconnect an app that sends no Buttplug Ping for this long; 0 is off",
+            ..Key::BASE
+        },
+        Key {
+            name: "handshake_timeout_ms",
+            kind: Kind::milliseconds(defaults::TIMEOUT_RANGE_MS),
+            default: Preset::Time(defaults::HANDSHAKE_TIMEOUT),
+            help: "Disconnect an app that has not completed its websocket handshake after this time",
+            ..Key::BASE
+        },
+        Key {
+            name: "ping_interval_ms",
+            kind: Kind::milliseconds(defaults::TIMEOUT_RANGE_MS),
+            default: Preset::Time(defaults::PING_INTERVAL),
+            help: "Ping each app this often, and disconnect one that is silent for two intervals",
+            ..Key::BASE
+        },
+        Key {
+            name: "stop_after_ms",
+            kind: Kind::milliseconds(defaults::STOP_AFTER_RANGE_MS),
+            default: Preset::Time(defaults::STOP_AFTER),
+            help: "Stop a device that has an output on if nothing was received from its app for this long",
+            note: "The app stays connected, and its next command counts again.",
+            ..Key::BASE
+        },
+    ],
+};
+
+/// The `[clients]` section.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    /// Where to listen; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// What clients show for this server.
+    pub server_name: String,
+    /// Buttplug's own ping: a client that sends no `Ping` for this long is disconnected. `None` if it is off.
+    pub max_ping_time: Option<Duration>,
+    /// From the TCP accept to the end of the websocket upgrade.
+    pub handshake_timeout: Duration,
+    /// Between two websocket pings.
+    pub ping_interval: Duration,
+    /// The silence of a client after which its devices are stopped, if one of their outputs is on.
+    pub stop_after: Duration,
+}
+
+pub(super) fn read(reader: &mut Reader) -> ClientSettings {
+    let mut keys = Keys::new(reader, &SECTION);
+    ClientSettings {
+        listen: keys.address("listen"),
+        server_name: keys.name("server_name").unwrap_or_default(),
+        max_ping_time: Some(keys.time("max_ping_time_ms")).filter(|time| !time.is_zero()),
+        handshake_timeout: keys.time("handshake_timeout_ms"),
+        ping_interval: keys.time("ping_interval_ms"),
+        stop_after: keys.time("stop_after_ms"),
+    }
+}

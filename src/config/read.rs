@@ -1,0 +1,326 @@
+//! The typed reading of a section's keys, with defaults and ranges of its table.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ::bytes::Bytes;
+
+use super::layers::{Given, Reader};
+use super::table::{Key, Kind, Preset, Section, Unit};
+use super::{Secret, bytes};
+
+/// The keys of a section, or of one of the sections that may be repeated.
+pub(super) struct Keys<'a> {
+    pub(super) reader: &'a mut Reader,
+    section: &'static Section,
+    /// Which of the repeated ones.
+    n: Option<usize>,
+}
+
+impl<'a> Keys<'a> {
+    pub(super) fn new(reader: &'a mut Reader, section: &'static Section) -> Self {
+        Self {
+            reader,
+            section,
+            n: None,
+        }
+    }
+
+    /// Reads each of the sections that may be repeated.
+    pub(super) fn entries<T>(
+        reader: &mut Reader,
+        section: &'static Section,
+        read: impl Fn(&mut Keys<'_>) -> T,
+    ) -> Vec<T> {
+        let mut entries = Vec::new();
+        while reader.is_given(&format!("{}.{}", section.name, entries.len())) {
+            entries.push(read(&mut Keys {
+                reader: &mut *reader,
+                section,
+                n: Some(entries.len()),
+            }));
+        }
+        entries
+    }
+
+    fn key(&self, name: &str) -> &'static Key {
+        let mut keys = self.section.keys.iter();
+        keys.find(|key| key.name == name)
+            .expect("what is read is in the section's table")
+    }
+
+    /// `devices.listen`, `serial.0.port`; the section itself without a name.
+    fn full(&self, name: &str) -> String {
+        let mut full = self.section.name.to_owned();
+        if let Some(n) = self.n {
+            full += &format!(".{n}");
+        }
+        if !name.is_empty() {
+            full += &format!(".{name}");
+        }
+        full
+    }
+
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.reader.is_given(&self.full(name))
+    }
+
+    /// Whether any key of a table within this section is given.
+    pub(super) fn is_any_given(&self, table: &str) -> bool {
+        let mut keys = self.section.keys.iter();
+        keys.any(|key| key.name.starts_with(table) && self.is_given(key.name))
+    }
+
+    /// Notes something wrong with a key, or without a name with the whole section.
+    pub(super) fn problem(&mut self, name: &str, problem: impl Into<String>) {
+        let full = self.full(name);
+        self.reader.problem(&full, problem.into());
+    }
+
+    /// Notes something about a key that still holds.
+    pub(super) fn warning(&mut self, name: &str, warning: impl Into<String>) {
+        let full = self.full(name);
+        self.reader.warning(&full, warning.into());
+    }
+
+    /// Reads a key, or else its default.
+    pub(super) fn read<T>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(&Given) -> Result<T, String>,
+        show: impl Fn(&T) -> String,
+    ) -> Option<T> {
+        let full = self.full(name);
+        self.reader.read(&full, self.key(name), parse, show)
+    }
+
+    pub(super) fn address(&mut self, name: &str) -> SocketAddr {
+        let Preset::Address(default) = self.key(name).default else {
+            unreachable!("{name} has an address for a default");
+        };
+        let parse = |given: &Given| parse_address(text(given)?, default.ip());
+        self.read(name, parse, ToString::to_string).unwrap_or(default)
+    }
+
+    pub(super) fn switch(&mut self, name: &str) -> Option<bool> {
+        self.read(name, switch, ToString::to_string)
+    }
+
+    pub(super) fn number(&mut self, name: &str) -> Option<i64> {
+        let key = self.key(name);
+        let Kind::Number(unit, range) = &key.kind else {
+            unreachable!("{name} is a number");
+        };
+        let parse = |given: &Given| whole_number(given, range, *unit, key.example);
+        self.read(name, parse, |number| format!("{number} {}", unit.short()))
+    }
+
+    /// A number of milliseconds or seconds that has a default.
+    pub(super) fn time(&mut self, name: &str) -> Duration {
+        let number = self.number(name).unwrap_or_default().unsigned_abs();
+        match self.key(name).kind {
+            Kind::Number(Unit::Seconds, _) => Duration::from_secs(number),
+            _ => Duration::from_millis(number),
+        }
+    }
+
+    pub(super) fn choice<T: Copy + PartialEq>(
+        &mut self,
+        name: &str,
+        choices: &[(&'static str, T)],
+    ) -> Option<T> {
+        let show = |value: &T| {
+            let mut choices = choices.iter();
+            let choice = choices.find(|(_, choice)| choice == value);
+            choice.map_or("", |(word, _)| word).to_owned()
+        };
+        self.read(name, |given| pick(given, choices), show)
+    }
+
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        let parse = |given: &Given| text(given).map(str::to_owned);
+        self.read(name, parse, |text| format!("{text:?}"))
+    }
+
+    /// A number of 16 bits that people write in hexadecimal.
+    pub(super) fn id(&mut self, name: &str, what: &str) -> Option<u16> {
+        let example = self.key(name).example;
+        let parse = |given: &Given| {
+            let id = match given {
+                Given::Text(text) => u16::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok(),
+                Given::Integer(n) => u16::try_from(*n).ok(),
+                _ => None,
+            };
+            id.ok_or_else(|| format!("is not {what}: four hexadecimal digits, such as {example}"))
+        };
+        self.read(name, parse, |id| format!("{id:04x}"))
+    }
+
+    /// A name that people see.
+    pub(super) fn name(&mut self, name: &str) -> Option<String> {
+        let parse = |given: &Given| {
+            let name = text(given)?;
+            if name.trim().is_empty() || name.len() > 256 || name.chars().any(char::is_control) {
+                return Err("is not a name of at most 256 bytes, without control characters".to_owned());
+            }
+            Ok(name.to_owned())
+        };
+        self.read(name, parse, |name| format!("{name:?}"))
+    }
+
+    pub(super) fn secret(&mut self, name: &str) -> Option<Secret> {
+        let parse = |given: &Given| {
+            let token = text(given)?;
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+            if token.len() < 8 || !token.bytes().all(plain) {
+                return Err(
+                    "is not a token: at least 8 of A-Z a-z 0-9 - . _ ~, which a URL takes as they are"
+                        .to_owned(),
+                );
+            }
+            Ok(Secret(token.to_owned()))
+        };
+        self.read(name, parse, |token| format!("{token:?}"))
+    }
+
+    pub(super) fn origins(&mut self, name: &str) -> Vec<String> {
+        let origins = self.read(name, origins, |origins| origins.join(", "));
+        origins.unwrap_or_default()
+    }
+
+    /// A path; one in a file is relative to that file's folder.
+    pub(super) fn path(&mut self, name: &str) -> Option<PathBuf> {
+        let folder = self.reader.folder_of(&self.full(name));
+        let parse = |given: &Given| {
+            let path = PathBuf::from(text(given)?);
+            Ok(folder.as_ref().map_or(path.clone(), |folder| folder.join(path)))
+        };
+        self.read(name, parse, |path| path.display().to_string())
+    }
+
+    pub(super) fn bytes(&mut self, name: &str) -> Option<Bytes> {
+        let bytes = self.read(name, bytes::parse, |bytes| bytes::show(bytes))?;
+        if let Some(warning) = self.reader.given(&self.full(name)).and_then(bytes::doubt) {
+            self.warning(name, warning);
+        }
+        Some(bytes)
+    }
+}
+
+/// The text of a value.
+pub(super) fn text(given: &Given) -> Result<&str, String> {
+    match given {
+        Given::Text(text) => Ok(text),
+        Given::Integer(_) => Err("is a number; put it in quotes".to_owned()),
+        Given::List(_) => Err("is a list, not one text".to_owned()),
+        Given::Boolean(_) | Given::Hex(_) | Given::Entry => Err("is not a text; put it in quotes".to_owned()),
+    }
+}
+
+fn origins(given: &Given) -> Result<Vec<String>, String> {
+    let origins = match given {
+        Given::List(list) => list.clone(),
+        Given::Text(list) => list.split(',').map(|o| o.trim().to_owned()).collect(),
+        _ => return Err("is not a list of origins".to_owned()),
+    };
+    for origin in &origins {
+        let host = origin
+            .strip_prefix("http://")
+            .or_else(|| origin.strip_prefix("https://"));
+        if origin != "null" && !host.is_some_and(|h| !h.is_empty() && !h.contains('/')) {
+            return Err(format!(
+                "{origin:?} is not an origin such as \"https://example.org\", without a path"
+            ));
+        }
+    }
+    Ok(origins)
+}
+
+fn switch(given: &Given) -> Result<bool, String> {
+    match given {
+        Given::Boolean(switch) => Ok(*switch),
+        Given::Text(text) if text == "true" => Ok(true),
+        Given::Text(text) if text == "false" => Ok(false),
+        _ => Err("is neither true nor false".to_owned()),
+    }
+}
+
+fn whole_number(
+    given: &Given,
+    range: &RangeInclusive<i64>,
+    unit: Unit,
+    example: &str,
+) -> Result<i64, String> {
+    let number = match given {
+        Given::Integer(number) => Some(*number),
+        Given::Text(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    number.filter(|number| range.contains(number)).ok_or_else(|| {
+        let (unit, low, high) = (unit.words(), range.start(), range.end());
+        let example = match example {
+            "" => String::new(),
+            example => format!(", such as {example}"),
+        };
+        format!("is not a whole number of {unit} from {low} to {high}{example}")
+    })
+}
+
+fn pick<T: Copy>(given: &Given, choices: &[(&str, T)]) -> Result<T, String> {
+    let given = match given {
+        Given::Text(text) => text.clone(),
+        Given::Integer(number) => number.to_string(),
+        _ => String::new(),
+    };
+    let choice = choices.iter().find(|(word, _)| *word == given);
+    choice.map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+        format!("is none of {}", words.join(", "))
+    })
+}
+
+/// `127.0.0.1:54817`, `[::1]:54817`, `localhost:54817`, or just `:54817` or `54817` on the default's host.
+fn parse_address(text: &str, host: IpAddr) -> Result<SocketAddr, String> {
+    let text = text.trim();
+    if let Ok(addr) = text.parse() {
+        return Ok(addr);
+    }
+    let port = text
+        .strip_prefix(':')
+        .or_else(|| text.strip_prefix("localhost:"))
+        .unwrap_or(text);
+    match port.parse() {
+        Ok(port) => Ok(SocketAddr::new(host, port)),
+        Err(_) if text.starts_with("ws://") => Err(format!("{text:?} is a URL; leave the ws:// out")),
+        Err(_) if text.parse::<IpAddr>().is_ok() => {
+            Err(format!("{text:?} has no port, as in \"{text}:54817\""))
+        }
+        Err(_) => Err(format!(
+            "{text:?} is not an address and a port, as in \"127.0.0.1:54817\""
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_as_people_write_them() {
+        let local = IpAddr::from([127, 0, 0, 1]);
+        for (text, wanted) in [
+            ("0.0.0.0:1", "0.0.0.0:1"),
+            ("[::1]:2", "[::1]:2"),
+            ("localhost:3", "127.0.0.1:3"),
+            (":4", "127.0.0.1:4"),
+            ("5", "127.0.0.1:5"),
+        ] {
+            assert_eq!(parse_address(text, local).unwrap().to_string(), wanted);
+        }
+        for text in ["", "host:1", "1.2.3.4", "70000", "ws://127.0.0.1:1"] {
+            assert!(parse_address(text, local).is_err(), "{text}");
+        }
+    }
+}

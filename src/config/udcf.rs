@@ -1,0 +1,67 @@
+//! The `[udcf]` and `[state]` sections: what the user says of devices, and what the gateway learned of them.
+
+use std::path::PathBuf;
+
+use super::layers::Reader;
+use super::read::Keys;
+use super::table::{Key, Kind, Preset, Section};
+
+pub(super) static UDCF: Section = Section {
+    name: "udcf",
+    repeated: false,
+    help: "The user device configuration file (UDCF): which identifiers exist, and which protocol each speaks.",
+    keys: &[Key {
+        name: "path",
+        kind: Kind::Path,
+        default: Preset::Unset("built in, with LVSDevice (lovense) and TCodeDevice (tcode-v03)"),
+        flag: Some("udcf"),
+        example: "\"my-devices.json\"",
+        help: "Read this user device configuration file, of any version from 2 to 5",
+        note: "Relative to gateway.toml.",
+        ..Key::BASE
+    }],
+};
+
+pub(super) static STATE: Section = Section {
+    name: "state",
+    repeated: false,
+    help: "What the gateway remembers.",
+    keys: &[Key {
+        name: "path",
+        kind: Kind::Path,
+        default: Preset::Unset("state.json in the user's state directory"),
+        flag: Some("state"),
+        example: "\"state.json\"",
+        help: "Remember device indexes in this file",
+        note: "Relative to gateway.toml. The state directory on Linux is ~/.local/state/wsdm-gateway.",
+        ..Key::BASE
+    }],
+};
+
+pub(super) fn read(reader: &mut Reader) -> Option<PathBuf> {
+    Keys::new(reader, &UDCF).path("path")
+}
+
+pub(super) fn read_state(reader: &mut Reader) -> Option<PathBuf> {
+    let path = Keys::new(reader, &STATE).path("path");
+    if path.is_some() {
+        return path;
+    }
+    let path = state_folder().map(|folder| folder.join("state.json"));
+    let shown = path
+        .as_ref()
+        .map_or("nothing is remembered: no home directory".to_owned(), |path| {
+            path.display().to_string()
+        });
+    if !reader.is_given("state.path") {
+        reader.show("state.path", shown, "default".to_owned());
+    }
+    path
+}
+
+/// The XDG state directory, or what stands for it on systems without.
+fn state_folder() -> Option<PathBuf> {
+    dirs::state_dir()
+        .or_else(dirs::data_local_dir)
+        .map(|d| d.join("wsdm-gateway"))
+}

@@ -1,0 +1,372 @@
+//! All that is known of what a protocol's frames mean: what a command sets, which older command it covers, and what
+//! sets everything to nothing. One file a language; nobody else looks into a frame.
+
+mod lovense;
+mod tcode;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::device::frame::Frame;
+
+/// The languages that are known. A new one is a file and a line here.
+static LANGUAGES: [&dyn Language; 2] = [&lovense::Lovense, &tcode::Tcode];
+
+/// What the frames of some protocols mean.
+pub trait Language: Sync {
+    /// How configuration and log call it.
+    fn name(&self) -> &'static str;
+
+    /// The protocols that speak it, by their names in the UDCF.
+    fn protocols(&self) -> &'static [&'static str];
+
+    /// What ends a frame on a stream of bytes.
+    fn delimiter(&self) -> &'static [u8];
+
+    /// What a frame does.
+    fn read(&self, frame: &str) -> Command;
+
+    /// How `newer` relates to `older`, both settings of this language.
+    fn relate(&self, newer: &Setting, older: &Setting) -> Relation;
+
+    /// Whether settings may travel together in one frame.
+    fn joins(&self) -> bool;
+
+    /// One frame for all of these settings; for one of them if [`Language::joins`] says no.
+    fn write(&self, settings: &[Setting]) -> Frame;
+
+    /// The frames that stop a device of which nothing was seen set.
+    fn stop_anything(&self) -> &'static [&'static [u8]];
+
+    /// The frame that stops all of a device's motion at once, whether anything was seen set or not.
+    fn stop_all(&self) -> Option<&'static [u8]>;
+}
+
+impl fmt::Debug for dyn Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl PartialEq for dyn Language {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for dyn Language {}
+
+/// The language that a protocol speaks, if it is known.
+pub fn of_protocol(protocol: &str) -> Option<&'static dyn Language> {
+    LANGUAGES
+        .into_iter()
+        .find(|language| language.protocols().contains(&protocol))
+}
+
+/// The language in which newer commands take the place of older ones that wait; `None` keeps all of them, in order.
+pub type Coalesce = Option<&'static dyn Language>;
+
+/// What can be configured as such, by name.
+pub const COALESCE: [(&str, Coalesce); 3] = [
+    ("lovense", Some(&lovense::Lovense)),
+    ("tcode", Some(&tcode::Tcode)),
+    ("none", None),
+];
+
+/// What a frame does to a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Sets actuators to values. A newer value for an actuator makes the older one worthless.
+    Set(Vec<Setting>),
+    /// Moves an actuator from where it is. None may be lost while it is fresh.
+    Step(Setting),
+    /// Stops all motion.
+    StopAll,
+    /// Moves nothing: a query, a toggle, anything else. If the language is unknown, every frame is this.
+    Other,
+}
+
+impl Command {
+    /// Reads a frame of a device that speaks `language`.
+    pub fn read(language: Option<&dyn Language>, frame: &Frame) -> Self {
+        match (language, std::str::from_utf8(&frame.0)) {
+            (Some(language), Ok(text)) => language.read(text),
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether it sets everything that it is about to nothing.
+    pub fn is_stop(&self) -> bool {
+        match self {
+            Self::StopAll => true,
+            Self::Set(settings) => settings.iter().all(|setting| setting.is_nothing),
+            Self::Step(_) | Self::Other => false,
+        }
+    }
+
+    /// Whether a newer command may take its place while it waits.
+    pub fn is_superseded_by_newer(&self) -> bool {
+        matches!(self, Self::Set(_)) && !self.is_stop()
+    }
+}
+
+/// One actuator set to a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The actuator, as the language names it.
+    pub actuator: String,
+    /// The command as it came, without what separates it from the next in one frame.
+    pub text: String,
+    /// The command that sets this actuator to nothing; `None` if none does: a position is a place.
+    pub nothing: Option<String>,
+    /// This command is that.
+    pub is_nothing: bool,
+}
+
+/// How a newer setting relates to an older one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// They concern different actuators.
+    Apart,
+    /// The newer one sets all that the older one did.
+    Covers,
+    /// Together they are this one.
+    Merges(Setting),
+    /// They share an actuator, and the older one sets more: it has to be written before the newer one.
+    Touches,
+}
+
+/// What was seen set on a device, and so has to be set to nothing to stop it.
+///
+/// An actuator that was seen set stays in here until the session ends, also if it was set to nothing since: that command
+/// may have been lost.
+#[derive(Clone, Debug, Default)]
+pub struct Actuators {
+    language: Option<&'static dyn Language>,
+    /// What the owner of the device configured in place of what is known.
+    on_close: Option<Bytes>,
+    /// By actuator, the command that sets it to nothing.
+    seen: BTreeMap<String, Setting>,
+    /// Actuators that were last set to something. In an unknown language, one entry without a name.
+    on: std::collections::BTreeSet<String>,
+    commanded: bool,
+}
+
+impl Actuators {
+    /// A device that speaks `language`, of which nothing was seen set; `on_close` is what stops it, if its owner says so.
+    pub fn new(language: Option<&'static dyn Language>, on_close: Option<Bytes>) -> Self {
+        Self {
+            language,
+            on_close,
+            ..Self::default()
+        }
+    }
+
+    /// The device's language, if it is known.
+    pub fn language(&self) -> Option<&'static dyn Language> {
+        self.language
+    }
+
+    /// Whether the gateway knows frames that stop this device.
+    pub fn can_stop(&self) -> bool {
+        self.on_close.is_some() || self.language.is_some()
+    }
+
+    /// A command is on its way to the device.
+    pub fn observe(&mut self, command: &Command) {
+        match command {
+            Command::Set(settings) => settings.iter().for_each(|setting| self.observe_setting(setting)),
+            Command::Step(setting) => self.observe_setting(setting),
+            Command::StopAll => self.on.clear(),
+            // Nothing tells whether it moves: it may.
+            Command::Other if self.language.is_none() => {
+                self.commanded = true;
+                self.on.insert(String::new());
+            }
+            Command::Other => {}
+        }
+    }
+
+    fn observe_setting(&mut self, setting: &Setting) {
+        if setting.is_nothing {
+            // A command that sets several actuators at once sets them all to nothing.
+            if let Some(language) = self.language {
+                let seen = &self.seen;
+                self.on.retain(|actuator| {
+                    seen.get(actuator)
+                        .is_some_and(|older| !matches!(language.relate(setting, older), Relation::Covers))
+                });
+            }
+            return;
+        }
+        self.commanded = true;
+        self.on.insert(setting.actuator.clone());
+        match self.seen.get(&setting.actuator) {
+            // Two arities of one command: the longer one sets more.
+            Some(seen) if seen.text.len() >= setting.text.len() && seen.nothing == setting.nothing => {}
+            Some(seen)
+                if seen.nothing.as_ref().map(String::len) > setting.nothing.as_ref().map(String::len) => {}
+            _ => {
+                self.seen.insert(setting.actuator.clone(), setting.clone());
+            }
+        }
+    }
+
+    /// The device was stopped.
+    pub fn stopped(&mut self) {
+        self.on.clear();
+    }
+
+    /// Whether an output may be on.
+    pub fn is_on(&self) -> bool {
+        !self.on.is_empty()
+    }
+
+    /// Whether anything that moves was ever sent to the device.
+    pub fn was_commanded(&self) -> bool {
+        self.commanded
+    }
+
+    /// The frames that stop the device: each actuator that was seen set is set to nothing, by the name and in the arity
+    /// that were seen. Empty if none are known.
+    pub fn stop_frames(&self) -> Vec<Frame> {
+        if let Some(on_close) = &self.on_close {
+            return vec![Frame(on_close.clone())];
+        }
+        let Some(language) = self.language else {
+            return Vec::new();
+        };
+        let nothing: Vec<Setting> = (self.seen.values())
+            .filter_map(|seen| {
+                let text = seen.nothing.clone()?;
+                Some(Setting {
+                    text,
+                    is_nothing: true,
+                    ..seen.clone()
+                })
+            })
+            .collect();
+        let all = language.stop_all().map(Frame::from);
+        if nothing.is_empty() {
+            return match all {
+                Some(all) => vec![all],
+                None => language.stop_anything().iter().map(|b| Frame::from(*b)).collect(),
+            };
+        }
+        let settings: Vec<Frame> = if language.joins() {
+            vec![language.write(&nothing)]
+        } else {
+            nothing
+                .iter()
+                .map(|setting| language.write(std::slice::from_ref(setting)))
+                .collect()
+        };
+        all.into_iter().chain(settings).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(protocol: &str, commands: &[&str]) -> Actuators {
+        let mut actuators = Actuators::new(of_protocol(protocol), None);
+        for text in commands {
+            let frame = Frame::from(Bytes::copy_from_slice(text.as_bytes()));
+            actuators.observe(&Command::read(actuators.language(), &frame));
+        }
+        actuators
+    }
+
+    fn stop(protocol: &str, commands: &[&str]) -> Vec<String> {
+        let frames = after(protocol, commands).stop_frames();
+        frames
+            .into_iter()
+            .map(|frame| String::from_utf8(frame.0.to_vec()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_device_is_stopped_by_what_was_seen_set_on_it() {
+        for (commands, wanted) in [
+            (&[][..], &["Vibrate:0;", "Rotate:0;"][..]),
+            (&["Battery;", "DeviceType;"], &["Vibrate:0;", "Rotate:0;"]),
+            (&["Vibrate:5;"], &["Vibrate:0;"]),
+            (&["Vibrate:5;", "Vibrate:0;"], &["Vibrate:0;"]),
+            (&["Air:Level:3;", "Vibrate:20;"], &["Air:Level:0;", "Vibrate:0;"]),
+            (&["Air:In:1;"], &["Air:Level:0;"]),
+            (&["Mply:20:0:3;"], &["Mply:0:0:0;"]),
+            (&["Mply:20:0:3;", "Mply:5:-1;"], &["Mply:0:0:0;"]),
+            (&["Mply:5:5;", "Mply:20:0:3;"], &["Mply:0:0:0;"]),
+            (&["Rotate:True:7;"], &["Rotate:True:0;"]),
+            (&["Thrusting:4;Depth:2;"], &["Depth:0;", "Thrusting:0;"]),
+            (&["FSetSite:50;"], &["Vibrate:0;", "Rotate:0;"]),
+        ] {
+            assert_eq!(stop("lovense", commands), wanted, "{commands:?}");
+        }
+        for (commands, wanted) in [
+            (&[][..], &["DSTOP\n"][..]),
+            (&["L0999I3000\n"], &["DSTOP\n"]),
+            (
+                &["V099\n", "V15 A2500S20 L0500\n"],
+                &["DSTOP\n", "A2000 V000 V10\n"],
+            ),
+        ] {
+            assert_eq!(stop("tcode-v03", commands), wanted, "{commands:?}");
+        }
+        assert!(stop("vorze-sa", &["x"]).is_empty());
+    }
+
+    #[test]
+    fn it_is_known_whether_an_output_is_on() {
+        for (protocol, commands, on) in [
+            ("lovense", &[][..], false),
+            ("lovense", &["Battery;"], false),
+            ("lovense", &["Vibrate:5;"], true),
+            ("lovense", &["Vibrate:5;", "Vibrate:0;"], false),
+            ("lovense", &["Vibrate1:5;", "Vibrate2:5;", "Vibrate:0;"], false),
+            ("lovense", &["Vibrate:5;", "Vibrate1:0;"], true),
+            ("lovense", &["Mply:5:5;", "Mply:0:0;"], false),
+            ("lovense", &["Mply:5:5;", "Mply:0:5;"], true),
+            ("lovense", &["Vibrate:5;", "Rotate:0;"], true),
+            ("tcode-v03", &["L0500\n"], true),
+            ("tcode-v03", &["V050 L0500\n", "V000\n"], true),
+            ("tcode-v03", &["V050 L0500\n", "DSTOP\n"], false),
+            ("vorze-sa", &["x"], true),
+        ] {
+            assert_eq!(after(protocol, commands).is_on(), on, "{protocol} {commands:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_owner_configured_comes_before_what_is_known() {
+        let bytes = Bytes::from_static(b"\x05\x80\x80");
+        let actuators = Actuators::new(of_protocol("lovense"), Some(bytes.clone()));
+        assert_eq!(actuators.stop_frames(), [Frame(bytes)]);
+        assert!(!Actuators::new(None, None).can_stop());
+    }
+
+    #[test]
+    fn a_language_is_found_by_each_of_its_protocols_and_by_its_name() {
+        for language in LANGUAGES {
+            let coalesce = COALESCE.iter().find(|(name, _)| *name == language.name());
+            assert_eq!(coalesce.map(|(_, coalesce)| *coalesce), Some(Some(language)));
+            for protocol in language.protocols() {
+                assert_eq!(of_protocol(protocol), Some(language), "{protocol}");
+            }
+        }
+        assert_eq!(of_protocol("ossm"), None);
+    }
+
+    #[test]
+    fn nothing_is_known_of_an_unknown_protocol() {
+        assert_eq!(
+            Command::read(None, &Frame::from(&b"Vibrate:5;"[..])),
+            Command::Other
+        );
+        let bytes = Frame::from(&[0xff_u8, 0xfe][..]);
+        assert_eq!(Command::read(of_protocol("lovense"), &bytes), Command::Other);
+    }
+}
