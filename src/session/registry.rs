@@ -222,8 +222,13 @@ struct Inner {
     sessions: HashMap<Address, Slot>,
     /// When an address changed hands lately; only for addresses that did.
     takeovers: HashMap<Address, VecDeque<Instant>>,
+    /// How many of them were left when the old ones were forgotten last.
+    recent_takeovers: usize,
     pending_stops: PendingStops,
 }
+
+/// So many are kept, old or not.
+const FEW_TAKEOVERS: usize = 64;
 
 #[derive(Debug)]
 struct Slot {
@@ -300,11 +305,9 @@ impl Registry {
                     return Err(Refusal::Replaced(address));
                 }
                 if !slot.handle.ending.load(Ordering::Relaxed) {
-                    inner.takeovers.retain(|_, times| {
-                        times.retain(|t| t.elapsed() < TAKEOVER_WINDOW);
-                        !times.is_empty()
-                    });
+                    inner.forget_old_takeovers();
                     let times = inner.takeovers.entry(address.clone()).or_default();
+                    times.retain(|t| t.elapsed() < TAKEOVER_WINDOW);
                     if times.len() >= TAKEOVER_LIMIT {
                         return Err(Refusal::Clash(address));
                     }
@@ -447,6 +450,21 @@ impl Drop for Entry {
         drop(inner);
         self.handle.release_waiters();
         self.released.cancel();
+    }
+}
+
+impl Inner {
+    /// Forgets takeovers that no longer count, each time that they have doubled: after a Wi-Fi router's restart every
+    /// device takes its own place over, and a look at all of them for each would take the square of their number.
+    fn forget_old_takeovers(&mut self) {
+        if self.takeovers.len() <= 2 * self.recent_takeovers + FEW_TAKEOVERS {
+            return;
+        }
+        self.takeovers.retain(|_, times| {
+            times.retain(|t| t.elapsed() < TAKEOVER_WINDOW);
+            !times.is_empty()
+        });
+        self.recent_takeovers = self.takeovers.len();
     }
 }
 

@@ -89,9 +89,9 @@ impl Shard {
         self.manager.device_configuration_manager()
     }
 
-    /// Whether one more device fits in.
+    /// Whether one more device fits in, and the library's loop did not end by a fault of its own.
     pub(super) fn has_room(&self) -> bool {
-        self.members.load(Ordering::Relaxed) < DEVICES && !self.is_used_up()
+        self.members.load(Ordering::Relaxed) < DEVICES && !self.is_used_up() && !self.found.is_closed()
     }
 
     /// Whether it had as many devices as it may have.
