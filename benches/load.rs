@@ -152,7 +152,7 @@ async fn latencies(client: &mut Client, devices: &Devices, by_index: &[(u32, usi
 async fn growth(count: usize) {
     println!("growth (devices, {CONCURRENT} connect at once)");
     println!(
-        "  devices   listed after   lists to a client         memory a device   command to device frame"
+        "  devices   listed after   gone after    lists to a client         memory a device   command to device frame"
     );
     for count in [count, 2 * count, 4 * count, 10 * count] {
         grown(count).await;
@@ -214,15 +214,21 @@ async fn grown(count: usize) {
         let arrived = frames.recv().await.expect("the command arrives");
         nanos.push((arrived - sent).as_nanos() as u64);
     }
+    let (lists, bytes) = (&client.lists.count, &client.lists.bytes);
+    let (lists, bytes) = (lists.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed));
+    let started = Instant::now();
+    devices.iter().for_each(JoinHandle::abort);
+    listed.wait_for(Vec::is_empty).await.expect("a client");
+    let gone = started.elapsed();
     println!(
-        "  {count:>7}   {:>8.2} s     {:>4} lists, {:>6.1} MB      {:>6.1} KiB         {}",
+        "  {count:>7}   {:>8.2} s    {:>8.2} s     {:>4} lists, {:>6.1} MB      {:>6.1} KiB         {}",
         took.as_secs_f64(),
-        client.lists.count.load(Ordering::Relaxed),
-        client.lists.bytes.load(Ordering::Relaxed) as f64 / 1e6,
+        gone.as_secs_f64(),
+        lists,
+        bytes as f64 / 1e6,
         (after.saturating_sub(before)) as f64 / count as f64,
         percentiles(nanos),
     );
-    devices.iter().for_each(JoinHandle::abort);
 }
 
 async fn bench(count: usize) {
