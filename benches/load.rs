@@ -4,7 +4,8 @@
 //! machine would break any bound. Both servers run as processes of their own, so that memory is theirs alone:
 //! the gateway is this package's own binary, the echo is this program started again.
 //!
-//! `cargo bench --bench load -- --devices 200` for a quick look; the default is 1,000.
+//! `cargo bench --bench load -- --devices 200` for a quick look; the default is 1,000. The last table shows how things
+//! grow, up to ten times that number: what doubles when the devices double is fine.
 
 mod harness;
 
@@ -19,7 +20,8 @@ use futures::{SinkExt, StreamExt};
 use harness::client::Client;
 use harness::{Server, Ws, connect, cores, handshake, percentiles};
 use serde_json::json;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 
 /// Devices that connect at the same moment, where the figure is a rate.
@@ -146,7 +148,98 @@ async fn latencies(client: &mut Client, devices: &Devices, by_index: &[(u32, usi
     );
 }
 
+/// What more and more devices come to.
+async fn growth(count: usize) {
+    println!("growth (devices, {CONCURRENT} connect at once)");
+    println!(
+        "  devices   listed after   gone after    lists to a client         memory a device   command to device frame"
+    );
+    for count in [count, 2 * count, 4 * count, 10 * count] {
+        grown(count).await;
+    }
+}
+
+async fn grown(count: usize) {
+    let state = tempfile::tempdir().expect("a directory");
+    let gateway = Server::gateway(&state, &[]);
+    let mut client = Client::connect(gateway.url("clients")).await;
+    let mut listed = client.listed.clone();
+    let before = gateway.settled().await;
+    let (frame, mut frames) = mpsc::unbounded_channel();
+    let connecting = Arc::new(Semaphore::new(CONCURRENT));
+    let started = Instant::now();
+    let devices: Vec<_> = (0..count)
+        .map(|i| {
+            let url = gateway.url("devices").to_owned();
+            let (connecting, frame) = (connecting.clone(), frame.clone());
+            tokio::spawn(async move {
+                let turn = connecting.acquire().await.expect("never closed");
+                let mut ws = connect(&url).await;
+                ws.send(Message::text(handshake(i)))
+                    .await
+                    .expect("an open socket");
+                let mut turn = Some(turn);
+                while let Some(Ok(message)) = ws.next().await {
+                    let Message::Binary(command) = message else {
+                        continue;
+                    };
+                    if command != &b"DeviceType;"[..] {
+                        let _ = frame.send(Instant::now());
+                        continue;
+                    }
+                    turn = None;
+                    let answer = format!("S:11:{i:012X};");
+                    if ws.send(Message::binary(answer)).await.is_err() {
+                        return;
+                    }
+                }
+                drop(turn);
+            })
+        })
+        .collect();
+    listed.wait_for(|l| l.len() == count).await.expect("a client");
+    let took = started.elapsed();
+    let after = gateway.settled().await;
+    let indexes = listed.borrow().clone();
+    let mut nanos = Vec::with_capacity(ROUND_TRIPS);
+    for n in 0..ROUND_TRIPS {
+        // Far from the last one, and never the same value twice in a row for one device.
+        let index = indexes[n * 7_919 % indexes.len()];
+        let value = 1 + n / indexes.len() % 20;
+        let sent = Instant::now();
+        let command =
+            json!({"DeviceIndex": index, "FeatureIndex": 0, "Command": {"Vibrate": {"Value": value}}});
+        let reply = client.call("OutputCmd", command).await;
+        assert!(reply.get("Ok").is_some(), "{reply}");
+        let arrived = frames.recv().await.expect("the command arrives");
+        nanos.push((arrived - sent).as_nanos() as u64);
+    }
+    let (lists, bytes) = (&client.lists.count, &client.lists.bytes);
+    let (lists, bytes) = (lists.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed));
+    let started = Instant::now();
+    devices.iter().for_each(JoinHandle::abort);
+    listed.wait_for(Vec::is_empty).await.expect("a client");
+    let gone = started.elapsed();
+    println!(
+        "  {count:>7}   {:>8.2} s    {:>8.2} s     {:>4} lists, {:>6.1} MB      {:>6.1} KiB         {}",
+        took.as_secs_f64(),
+        gone.as_secs_f64(),
+        lists,
+        bytes as f64 / 1e6,
+        (after.saturating_sub(before)) as f64 / count as f64,
+        percentiles(nanos),
+    );
+}
+
 async fn bench(count: usize) {
+    if std::env::args().any(|arg| arg == "--growth") {
+        return growth(count).await;
+    }
+    all(count).await;
+    growth(count).await;
+}
+
+async fn all(count: usize) {
     let state = tempfile::tempdir().expect("a directory");
     println!(
         "load: {count} devices, {} cores, client, devices and server on this machine",

@@ -5,11 +5,13 @@
 //! - `wire`: Buttplug's JSON, of every message version.
 //! - `commands`: into the library, checked, in order, and where a panic is an Error.
 //! - `devices`: what a client was told of the devices, and has to be told when they change.
+//! - `lists`: how often it is told.
 //! - `ownership`, `stopping`: who commanded which device last, and what stops when a client goes.
 
 mod commands;
 mod devices;
 mod greeting;
+mod lists;
 mod ownership;
 mod session;
 mod socket;
@@ -72,7 +74,7 @@ impl Shared {
         while devices.changed().await.is_ok() {
             let table = devices.borrow_and_update().clone();
             self.ownership
-                .forget_departed(|index| table.get(&index).map(|device| device.connection));
+                .forget_departed(table.len(), |index| table.get(&index).map(|d| d.connection));
         }
     }
 }

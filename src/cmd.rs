@@ -10,12 +10,14 @@ pub mod simulate;
 pub mod udcf;
 
 use std::io::Write;
+use std::thread::available_parallelism;
 
 use clap::CommandFactory;
 
 use crate::cli::{Cli, Command};
 use crate::cmd::error::Error;
 use crate::config;
+use crate::thread;
 
 /// Carries out a command line.
 ///
@@ -40,6 +42,7 @@ pub fn execute(cli: Cli) -> Result<(), Error> {
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Error> {
+    thread::available(available_parallelism().map_or(1, usize::from)).map_err(Error::Runtime)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -36,6 +36,11 @@ pub const CLIENT_QUEUE: usize = 64;
 pub const CLIENT_COMMANDS_MAX: usize = 1024;
 /// Between two device lists to one client. A thousand devices that come at once are not a thousand lists.
 pub const CLIENT_LIST_PAUSE: Duration = Duration::from_millis(50);
+/// Device lists to one client take at most one part in so many of the time, making and writing them together: a client
+/// reads, and whoever else is served by the same thread has his turn.
+pub const CLIENT_LIST_SHARE: u32 = 10;
+/// The longest pause between two lists, unless one takes longer to write.
+pub const CLIENT_LIST_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Time for a device to answer a sensor query. A lovense answers in 50 ms, or not at all.
 pub const INPUT_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// Time for the library's own stop of a device, before the stop bytes follow. A wedged device holds it for 1 s.

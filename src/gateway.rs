@@ -149,7 +149,6 @@ impl Inside {
         for warning in warnings {
             warn!("{warning}");
         }
-        store.preload(&dcm);
         let store = Arc::new(store);
 
         let (client_port, bound) = listen("clients", settings.listen).await?;
@@ -158,8 +157,7 @@ impl Inside {
             addr: bound,
             source,
         })?;
-        let learning = store.clone();
-        let engine = Engine::start(dcm, move |identifier, index| learning.remember(identifier, index))?;
+        let engine = Engine::start(dcm, store.clone())?;
         let (no_commands, no_clients) = (CancellationToken::new(), CancellationToken::new());
         let clients = Clients::new(engine.clone(), settings, no_commands.clone(), no_clients.clone());
         Ok((

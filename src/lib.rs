@@ -24,7 +24,7 @@
 //! - [`link`]: how bytes travel: a duplex pipe of whole frames.
 //! - [`net`]: sockets both ways: accept, dial, TLS.
 //! - [`device`]: words without I/O: handshake, hello line, close codes, refusals, and all that is known of a protocol.
-//! - [`backoff`], [`defaults`], [`logging`], [`text`]: used by all.
+//! - [`backoff`], [`defaults`], [`logging`], [`text`], [`thread`]: used by all.
 //!
 //! One rule stands above the others: **outputs never outlive control.**
 
@@ -43,6 +43,7 @@ pub mod net;
 pub mod session;
 pub mod simulate;
 pub mod text;
+pub mod thread;
 pub mod udcf;
 pub mod upstream;
 pub mod web;

@@ -7,6 +7,7 @@ pub mod check;
 pub mod edit;
 mod findings;
 mod ids;
+mod indexes;
 pub mod intiface;
 mod migrate;
 pub mod position;

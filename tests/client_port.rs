@@ -3,6 +3,7 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::json_client::JsonClient;
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use wsdm_gateway::clients::Clients;
 use wsdm_gateway::config::Settings;
 use wsdm_gateway::udcf::Udcf;
+use wsdm_gateway::udcf::store::IndexStore;
 use wsdm_gateway::upstream::embedded::Engine;
 
 type Ws = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -451,7 +453,8 @@ async fn a_client_that_does_not_read_delays_nobody_and_is_dropped() {
 #[tokio::test]
 async fn while_the_gateway_stops_commands_are_refused_and_then_sockets_close() {
     let dcm = Udcf::builtin().device_configuration().expect("the built-in UDCF");
-    let engine = Engine::start(dcm, |_, _| {}).expect("an engine");
+    let (indexes, _) = IndexStore::open(None);
+    let engine = Engine::start(dcm, Arc::new(indexes)).expect("an engine");
     let (refuse, close) = (CancellationToken::new(), CancellationToken::new());
     let clients = Clients::new(engine.clone(), settings().clients, refuse.clone(), close.clone());
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

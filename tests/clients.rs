@@ -376,3 +376,120 @@ async fn a_hundred_devices_at_once_get_a_hundred_indexes() {
     wait_until("all are listed", || client.devices().len() == devices.len()).await;
     gateway.stop().await;
 }
+
+/// More than one of the library's device managers has room for: each device is reached under the index that clients
+/// know it by, whatever index the library has for it, and answers under that one.
+#[tokio::test]
+async fn each_of_many_devices_is_reached_under_its_own_index() {
+    const COUNT: usize = 300;
+    let gateway = Running::start(settings()).await;
+    let mut newest = JsonClient::connect(&gateway.clients(), 4).await;
+    let mut older = JsonClient::connect(&gateway.clients(), 3).await;
+    let mut oldest = JsonClient::connect(&gateway.clients(), 2).await;
+    let (frame, mut frames) = tokio::sync::mpsc::unbounded_channel();
+    let devices = join_all((0..COUNT).map(|i| {
+        let url = gateway.devices();
+        let frame = frame.clone();
+        async move {
+            let mut device = RawDevice::lovense(&url, &format!("{i:012X}")).await;
+            tokio::spawn(async move {
+                loop {
+                    let said = device.frame().await;
+                    if said == "Battery;" {
+                        device.binary(format!("{};", i % 100).as_bytes()).await;
+                    } else if frame.send((i, said)).is_err() {
+                        return;
+                    }
+                }
+            })
+        }
+    }))
+    .await;
+    while newest.device_indexes().await.len() < COUNT {
+        newest.event("DeviceList").await;
+    }
+    let indexes = newest.device_indexes().await;
+    let mut reached = std::collections::HashSet::new();
+    for (n, index) in indexes.iter().enumerate() {
+        let ok = match n % 3 {
+            0 => {
+                let command =
+                    json!({"DeviceIndex": index, "FeatureIndex": 0, "Command": {"Vibrate": {"Value": 7}}});
+                newest.call("OutputCmd", command).await
+            }
+            1 => {
+                let scalar = json!({"Index": 0, "Scalar": 0.35, "ActuatorType": "Vibrate"});
+                let command = json!({"DeviceIndex": index, "Scalars": [scalar]});
+                older.call("ScalarCmd", command).await
+            }
+            _ => {
+                let command = json!({"DeviceIndex": index, "Speeds": [{"Index": 0, "Speed": 0.35}]});
+                oldest.call("VibrateCmd", command).await
+            }
+        };
+        assert!(ok.get("Ok").is_some(), "{ok}");
+        let (device, said) = within("the command arrives", frames.recv())
+            .await
+            .expect("a device");
+        assert_eq!(said, "Vibrate:7;");
+        assert!(
+            reached.insert(device),
+            "{index} is device {device}, as another one was"
+        );
+
+        let battery = device % 100;
+        match n % 3 {
+            0 => {
+                let query =
+                    json!({"DeviceIndex": index, "FeatureIndex": 1, "Type": "Battery", "Command": "Read"});
+                let reading = newest.call("InputCmd", query).await["InputReading"].clone();
+                assert_eq!(reading["DeviceIndex"], *index);
+                assert_eq!(reading["Reading"]["Battery"]["Value"], battery);
+            }
+            1 => {
+                let query = json!({"DeviceIndex": index, "SensorIndex": 0, "SensorType": "Battery"});
+                let reading = older.call("SensorReadCmd", query).await["SensorReading"].clone();
+                assert_eq!(reading["DeviceIndex"], *index);
+                assert_eq!(reading["Data"], json!([battery]));
+            }
+            _ => {
+                let reading = oldest
+                    .call("BatteryLevelCmd", json!({"DeviceIndex": index}))
+                    .await;
+                let reading = reading["BatteryLevelReading"].clone();
+                assert_eq!(reading["DeviceIndex"], *index);
+                assert_eq!(reading["BatteryLevel"], battery as f64 / 100.0);
+            }
+        }
+    }
+    // The stop of one is the stop of that one alone, and the stop of all reaches every manager.
+    let stop = json!({"DeviceIndex": indexes[0]});
+    assert!(newest.call("StopCmd", stop).await.get("Ok").is_some());
+    let (stopped, said) = within("the stop arrives", frames.recv()).await.expect("a device");
+    assert_eq!(said, "Vibrate:0;");
+    assert!(older.call("StopAllDevices", json!({})).await.get("Ok").is_some());
+    let mut still_on = reached;
+    still_on.remove(&stopped);
+    while !still_on.is_empty() {
+        let (device, said) = within("all stop", frames.recv()).await.expect("a device");
+        assert_eq!(said, "Vibrate:0;");
+        assert!(still_on.remove(&device), "{device} was stopped twice");
+    }
+    for (client, name, command) in [
+        (
+            &mut newest,
+            "OutputCmd",
+            json!({"DeviceIndex": 999, "FeatureIndex": 0, "Command": {"Vibrate": {"Value": 7}}}),
+        ),
+        (
+            &mut oldest,
+            "VibrateCmd",
+            json!({"DeviceIndex": 999, "Speeds": [{"Index": 0, "Speed": 0.35}]}),
+        ),
+    ] {
+        let error = client.call(name, command).await["Error"].clone();
+        assert!(error["ErrorMessage"].to_string().contains("999"), "{error}");
+    }
+    devices.iter().for_each(tokio::task::JoinHandle::abort);
+    gateway.stop().await;
+}

@@ -353,3 +353,60 @@ async fn a_lost_client_stops_its_device_soon() {
     }
     println!("a lost client's device was stopped within {worst:?}, the worst of 10");
 }
+
+/// A user may have so many threads: wherever in the start the last one is used up, it is an error in a sentence.
+#[tokio::test]
+async fn too_few_threads_are_an_error_and_no_panic() {
+    // Root may have any number, and whoever runs this may have some already: it takes a user who has none.
+    if !is_root() {
+        return;
+    }
+    let home = TempDir::new().unwrap();
+    let program = program_for_everybody(home.path());
+    let user = (30_000 + std::process::id() % 30_000).to_string();
+    let mut refused = std::collections::BTreeSet::new();
+    for threads in 1..200 {
+        let mut command = tokio::process::Command::new("setpriv");
+        command
+            .args(["--reuid", &user, "--regid", &user, "--clear-groups", "prlimit"])
+            .arg(format!("--nproc={threads}"))
+            .arg(&program)
+            .args([
+                "run",
+                "--device-listen",
+                "127.0.0.1:0",
+                "--client-listen",
+                "127.0.0.1:0",
+            ])
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().expect("setpriv");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let mut ready = String::new();
+        within("a line or the end", stdout.read_line(&mut ready))
+            .await
+            .unwrap();
+        if ready.starts_with("ready") {
+            // The stops at the end need no thread.
+            let pid = child.id().expect("it runs").to_string();
+            let signalled = std::process::Command::new("kill").args(["-TERM", &pid]).status();
+            assert!(signalled.expect("kill").success());
+        }
+        let output = within("the end", child.wait_with_output()).await.unwrap();
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!log.contains("panicked"), "with {threads} threads: {log}");
+        if ready.starts_with("ready") {
+            assert_eq!(output.status.code(), Some(0), "with {threads} threads: {log}");
+            assert!(refused.len() >= 3, "{refused:?}");
+            return;
+        }
+        assert_eq!(output.status.code(), Some(1), "with {threads} threads: {log}");
+        let error = log.lines().find(|line| line.starts_with("error: "));
+        let error = error.unwrap_or_else(|| panic!("with {threads} threads: {log}"));
+        refused.insert(error.split(": ").nth(1).unwrap_or_default().to_owned());
+    }
+    panic!("it never started: {refused:?}");
+}

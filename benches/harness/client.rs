@@ -1,5 +1,8 @@
 //! A Buttplug client in bare JSON, so that its own cost is small.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -14,7 +17,15 @@ pub struct Client {
     replies: mpsc::UnboundedReceiver<Value>,
     /// The indexes of the devices that are listed; kept by the reader.
     pub listed: watch::Receiver<Vec<u32>>,
+    pub lists: Arc<Lists>,
     id: u32,
+}
+
+/// The device lists that it got.
+#[derive(Default)]
+pub struct Lists {
+    pub count: AtomicU64,
+    pub bytes: AtomicU64,
 }
 
 impl Client {
@@ -22,11 +33,13 @@ impl Client {
         let (sink, stream) = connect(url).await.split();
         let (reply, replies) = mpsc::unbounded_channel();
         let (list, listed) = watch::channel(Vec::new());
-        tokio::spawn(read_client(stream, reply, list));
+        let lists = Arc::new(Lists::default());
+        tokio::spawn(read_client(stream, reply, list, lists.clone()));
         let mut client = Self {
             sink,
             replies,
             listed,
+            lists,
             id: 0,
         };
         let hello = json!({"ClientName": "bench", "ProtocolVersionMajor": 4, "ProtocolVersionMinor": 0});
@@ -59,12 +72,15 @@ async fn read_client(
     mut stream: SplitStream<Ws>,
     reply: mpsc::UnboundedSender<Value>,
     list: watch::Sender<Vec<u32>>,
+    lists: Arc<Lists>,
 ) {
     while let Some(Ok(message)) = stream.next().await {
         let Message::Text(text) = message else { continue };
         let messages: Vec<Value> = serde_json::from_str(&text).expect("Buttplug messages");
         for message in messages {
             if let Some(devices) = message["DeviceList"]["Devices"].as_object() {
+                lists.count.fetch_add(1, Ordering::Relaxed);
+                lists.bytes.fetch_add(text.len() as u64, Ordering::Relaxed);
                 list.send_replace(devices.keys().map(|k| k.parse().expect("an index")).collect());
             }
             let _ = reply.send(message);

@@ -23,6 +23,8 @@ pub fn run<F: Future<Output = ()>>(
     bench: impl FnOnce(usize) -> F,
 ) {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    #[cfg(unix)]
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -45,6 +47,18 @@ pub fn run<F: Future<Output = ()>>(
             n.parse().unwrap_or_else(|_| panic!("{option} takes a number"))
         });
     runtime.block_on(bench(number));
+}
+
+/// Every device is a socket here too.
+#[cfg(unix)]
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    setrlimit(Resource::Nofile, raised).expect("the soft limit may be raised");
 }
 
 /// The baseline: what a websocket costs with nothing behind it. Library defaults, one task a connection.
@@ -154,9 +168,11 @@ impl Drop for Server {
     }
 }
 
-/// This package's own program, on ports that the system chooses.
+/// This package's own program, on ports that the system chooses; or another build of it, which `WSDM_GATEWAY` names.
 pub fn gateway(state: &tempfile::TempDir) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wsdm-gateway"));
+    let program = std::env::var_os("WSDM_GATEWAY");
+    let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_wsdm-gateway").into());
+    let mut command = Command::new(program);
     command
         .args([
             "run",

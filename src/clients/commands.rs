@@ -26,6 +26,7 @@ use tracing::error;
 
 use super::wire;
 use crate::defaults::INPUT_TIMEOUT;
+use crate::upstream::embedded::{Engine, ListedDevice, Reply};
 
 /// What the library made of a command.
 #[derive(Debug)]
@@ -73,34 +74,55 @@ impl Future for Command {
 }
 
 impl Command {
-    /// A message that needs nothing from the library but that it carries it out.
+    /// A message that concerns no device, which the library carries out as it is.
     pub(super) fn checked(
         server: &ButtplugServer,
         version: ButtplugMessageSpecVersion,
         message: ButtplugCheckedClientMessageV4,
     ) -> Self {
-        use ButtplugCheckedClientMessageV4 as M;
-        let id = message.id();
-        let (device, effect) = match &message {
-            M::OutputCmd(m) => (Some(m.device_index()), Effect::Output),
-            M::InputCmd(m) => (Some(m.device_index()), Effect::Input),
-            M::StopCmd(m) => (m.device_index(), Effect::Other),
-            _ => (None, Effect::Other),
+        let effect = effect_of_checked(&message);
+        Self::new(message.id(), None, effect, version, || {
+            server.parse_checked_message(message)
+        })
+    }
+
+    /// A device's command that has been checked.
+    pub(super) fn on_device(
+        device: &ListedDevice,
+        version: ButtplugMessageSpecVersion,
+        message: ButtplugCheckedClientMessageV4,
+    ) -> Self {
+        let effect = effect_of_checked(&message);
+        Self::new(message.id(), Some(device.index), effect, version, || {
+            device.carry_out(message)
+        })
+    }
+
+    /// A stop of all devices.
+    pub(super) fn on_all(engine: &Engine, version: ButtplugMessageSpecVersion, stop: &StopCmdV4) -> Self {
+        Self::new(stop.id(), None, Effect::Other, version, || {
+            engine.carry_out_on_all(stop)
+        })
+    }
+
+    fn new<F>(
+        id: u32,
+        device: Option<u32>,
+        effect: Effect,
+        version: ButtplugMessageSpecVersion,
+        call: impl FnOnce() -> F,
+    ) -> Self
+    where
+        F: Future<Output = Reply> + Send + 'static,
+    {
+        let answer = move |reply: Reply| Answer {
+            failed: reply.is_err(),
+            text: match reply {
+                Ok(reply) => wire::encode_v4(reply, version),
+                Err(error) => wire::encode_error(error),
+            },
         };
-        let future = guarded(id, || {
-            server
-                .parse_checked_message(message)
-                .map(move |reply| match reply {
-                    Ok(reply) => Answer {
-                        failed: false,
-                        text: wire::encode_v4(reply, version),
-                    },
-                    Err(error) => Answer {
-                        failed: true,
-                        text: wire::encode_error(error),
-                    },
-                })
-        });
+        let future = guarded(id, || call().map(answer));
         Self {
             id,
             device,
@@ -109,13 +131,12 @@ impl Command {
         }
     }
 
-    /// A device command of versions 0 to 3, which the library converts, checks and answers.
-    pub(super) fn legacy(server: &ButtplugServer, message: ButtplugClientMessageVariant) -> Self {
+    /// A command of versions 0 to 3 of this device, which the library converts, checks and answers.
+    pub(super) fn legacy(device: &ListedDevice, message: ButtplugClientMessageVariant) -> Self {
         let id = message.id();
-        let device = message.device_index();
         let effect = effect_of(&message);
         let future = guarded(id, || {
-            server.parse_message(message).map(|reply| {
+            device.convert_and_carry_out(message).map(|reply| {
                 let failed = reply.is_err();
                 let reply: ButtplugServerMessageVariant = reply.unwrap_or_else(|error| error);
                 Answer {
@@ -126,7 +147,7 @@ impl Command {
         });
         Self {
             id,
-            device,
+            device: Some(device.index),
             effect,
             future: limited(id, effect, future),
         }
@@ -144,6 +165,14 @@ impl Command {
             self.id,
             ButtplugDeviceError::DeviceCommunicationError(why.to_owned()),
         )
+    }
+}
+
+fn effect_of_checked(message: &ButtplugCheckedClientMessageV4) -> Effect {
+    match message {
+        ButtplugCheckedClientMessageV4::OutputCmd(_) => Effect::Output,
+        ButtplugCheckedClientMessageV4::InputCmd(_) => Effect::Input,
+        _ => Effect::Other,
     }
 }
 

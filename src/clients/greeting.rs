@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Span, info};
 
 use super::devices::{Told, view};
+use super::lists::Lists;
 use super::session::{Session, from_binary};
 use super::socket::{End, Turn};
 use super::wire;
-use crate::upstream::embedded::{DeviceTable, EngineEvent};
+use crate::upstream::embedded::{DeviceTable, EngineEvent, ListedDevice};
 
 /// How much of a client's name is logged.
 const NAME_MAX_CHARS: usize = 64;
@@ -27,13 +28,20 @@ pub(super) struct Greeted {
     pub(super) told: Told,
     /// The table has changed since the client was told of it.
     pub(super) outdated: bool,
-    pub(super) next_list: Instant,
+    pub(super) lists: Lists,
     pub(super) events: broadcast::Receiver<EngineEvent>,
     /// Until when a `Ping` has to come.
     pub(super) ping_until: Option<Instant>,
     pub(super) said_reading_dropped: bool,
     /// The gateway stops.
     pub(super) refusing: bool,
+}
+
+impl Greeted {
+    /// The device that is listed under this index now.
+    pub(super) fn device(&self, index: u32) -> Option<Arc<ListedDevice>> {
+        self.devices.borrow().get(&index).cloned()
+    }
 }
 
 impl Session {
@@ -107,7 +115,7 @@ impl Session {
             devices,
             told,
             outdated: false,
-            next_list: Instant::now(),
+            lists: Lists::default(),
             events: self.shared.engine.events(),
             ping_until: max_ping_time.map(|limit| Instant::now() + limit),
             said_reading_dropped: false,

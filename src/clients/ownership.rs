@@ -5,6 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::device::peer::ConnectionId;
 
+/// Records of devices that are gone which are kept in any case.
+const DEPARTED: usize = 64;
+
 /// A client, from its connection to its end. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ClientId(pub(super) u64);
@@ -97,11 +100,13 @@ impl Ownership {
         self.mark(index, connection) == mark
     }
 
-    /// Forgets devices that are gone.
-    pub(super) fn forget_departed(&self, connection_of: impl Fn(u32) -> Option<ConnectionId>) {
-        self.lock()
-            .devices
-            .retain(|&index, device| connection_of(index) == Some(device.connection));
+    /// Forgets devices that are gone, once they may be more than those that are `listed`: to look at all of them at
+    /// each departure would take long where there are many.
+    pub(super) fn forget_departed(&self, listed: usize, connection_of: impl Fn(u32) -> Option<ConnectionId>) {
+        let devices = &mut self.lock().devices;
+        if devices.len() > 2 * listed + DEPARTED {
+            devices.retain(|&index, device| connection_of(index) == Some(device.connection));
+        }
     }
 
     /// What the lock guards is whole between any two statements.
@@ -152,11 +157,22 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_came_back_belongs_to_nobody() {
+    fn devices_that_are_gone_are_forgotten_in_time() {
         let ownership = both();
-        ownership.commanded(A, 0, FIRST);
-        ownership.forget_departed(|_| Some(SECOND));
-        assert_eq!(ownership.leave(A), Left::These(Vec::new()));
+        for index in 0..10_000 {
+            ownership.commanded(A, index, FIRST);
+            // Device 0 stays, 1 left and came back, and all others leave at once.
+            ownership.forget_departed(2, |index| match index {
+                0 => Some(FIRST),
+                1 => Some(SECOND),
+                _ => None,
+            });
+            assert!(ownership.lock().devices.len() <= 4 + DEPARTED);
+        }
+        let Left::These(left) = ownership.leave(A) else {
+            panic!("another client is there")
+        };
+        assert!(left.contains(&(0, FIRST)));
     }
 
     #[test]

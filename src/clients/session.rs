@@ -5,7 +5,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use buttplug_core::errors::{ButtplugDeviceError, ButtplugError, ButtplugPingError, ButtplugUnknownError};
+use buttplug_core::errors::{
+    ButtplugDeviceError, ButtplugError, ButtplugMessageError, ButtplugPingError, ButtplugUnknownError,
+};
 use buttplug_core::message::{
     ButtplugDeviceMessage, ButtplugMessage, ButtplugMessageSpecVersion, ButtplugServerMessageV4, ErrorV0,
     OkV0, ScanningFinishedV0, StopCmdV4,
@@ -28,8 +30,8 @@ use super::ownership::ClientId;
 use super::socket::{End, Socket, Turn};
 use super::stopping::{self, Target};
 use super::wire::{self, Request};
-use crate::defaults::{CLIENT_COMMANDS_MAX, CLIENT_LIST_PAUSE, STOP_TIMEOUT};
-use crate::upstream::embedded::EngineEvent;
+use crate::defaults::{CLIENT_COMMANDS_MAX, STOP_TIMEOUT};
+use crate::upstream::embedded::{EngineEvent, ListedDevice, legacy_device};
 
 /// Messages of one batch that are handled before other clients have their turn: all run on one thread.
 const BATCH: usize = 32;
@@ -117,6 +119,9 @@ impl Session {
             if let Some(end) = self.work_off(&mut greeted) {
                 return end;
             }
+            if self.socket.is_idle() {
+                greeted.lists.written();
+            }
             let working = self.may_work();
             if working {
                 tokio::task::yield_now().await;
@@ -146,7 +151,7 @@ impl Session {
                     Ok(()) => greeted.outdated = true,
                     Err(_) => return End::Stopping,
                 },
-                () = sleep_until(greeted.next_list), if greeted.outdated && self.socket.is_idle() => {
+                () = sleep_until(greeted.lists.next()), if greeted.outdated && self.socket.is_idle() => {
                     self.tell_devices(&mut greeted);
                 }
                 turn = self.socket.turn(reading) => match turn {
@@ -233,20 +238,32 @@ impl Session {
             }
             Request::Stop(stop) => self.stop(greeted, stop),
             // The library's own answers: that it is done already, that there is no ping timer.
-            Request::Handshake(m) => self.command(greeted, Command::checked(&self.server, version, m.into())),
-            Request::Ping(m) => self.command(greeted, Command::checked(&self.server, version, m)),
-            Request::Scan(m) => self.command(greeted, Command::checked(&self.server, version, m)),
+            Request::Handshake(m) => self.command(Command::checked(&self.server, version, m.into())),
+            Request::Ping(m) => self.command(Command::checked(&self.server, version, m)),
+            Request::Scan(m) => self.command(Command::checked(&self.server, version, m)),
             Request::Output(m) => {
-                let table = greeted.devices.borrow().clone();
-                let device = table.get(&m.device_index()).map(|d| d.definition.as_ref());
-                self.checked(greeted, id, check_output(&m, device));
+                let device = greeted.device(m.device_index());
+                let checked = check_output(&m, device.as_deref().map(|d| d.definition.as_ref()));
+                self.checked(greeted, id, device, checked);
             }
             Request::Input(m) => {
-                let table = greeted.devices.borrow().clone();
-                let device = table.get(&m.device_index()).map(|d| d.definition.as_ref());
-                self.checked(greeted, id, check_input(&m, device));
+                let device = greeted.device(m.device_index());
+                let checked = check_input(&m, device.as_deref().map(|d| d.definition.as_ref()));
+                self.checked(greeted, id, device, checked);
             }
-            Request::Legacy(m) => self.command(greeted, Command::legacy(&self.server, m)),
+            Request::Legacy(mut m) => match legacy_device(&mut m).map(|index| (index, greeted.device(index)))
+            {
+                Some((_, Some(device))) => self.device_command(&device, Command::legacy(&device, m)),
+                Some((index, None)) => {
+                    let why = ButtplugDeviceError::DeviceNotAvailable(index);
+                    self.socket.push(wire::encode_error(*wire::error(id, why)));
+                }
+                // Each of them has a device; what would have none is no device command.
+                None => {
+                    let why = ButtplugMessageError::UnexpectedMessageType("a device command".to_owned());
+                    self.socket.push(wire::encode_error(*wire::error(id, why)));
+                }
+            },
         }
         None
     }
@@ -275,23 +292,39 @@ impl Session {
         &mut self,
         greeted: &Greeted,
         id: u32,
+        device: Option<Arc<ListedDevice>>,
         checked: Result<ButtplugCheckedClientMessageV4, ButtplugError>,
     ) {
-        match checked {
-            Ok(message) => self.command(greeted, Command::checked(&self.server, greeted.version, message)),
-            Err(e) => self.socket.push(wire::encode_error(*wire::error(id, e))),
+        match (checked, device) {
+            (Ok(message), Some(device)) => {
+                let command = Command::on_device(&device, greeted.version, message);
+                self.device_command(&device, command);
+            }
+            (Err(e), _) => self.socket.push(wire::encode_error(*wire::error(id, e))),
+            (Ok(_), None) => {
+                let why =
+                    ButtplugUnknownError::UntypedDeserializedError("checked without a device".to_owned());
+                self.socket.push(wire::encode_error(*wire::error(id, why)));
+            }
         }
     }
 
     /// Has the library carry out a command, up to where it has to wait.
-    fn command(&mut self, greeted: &Greeted, mut command: Command) {
+    fn command(&mut self, mut command: Command) {
+        match command.start() {
+            Some(answer) => self.socket.push(answer.text),
+            None => self.parked.push(command),
+        }
+    }
+
+    /// A device's command, which makes the device this client's if it moves something.
+    fn device_command(&mut self, device: &ListedDevice, mut command: Command) {
         let answer = command.start();
-        if !answer.as_ref().is_some_and(|a| a.failed)
-            && command.effect == Effect::Output
-            && let Some(index) = command.device
-            && let Some(device) = greeted.devices.borrow().get(&index)
-        {
-            self.shared.ownership.commanded(self.id, index, device.connection);
+        if !answer.as_ref().is_some_and(|a| a.failed) && command.effect == Effect::Output {
+            self.shared
+                .ownership
+                .commanded(self.id, device.index, device.connection);
+            self.shared.engine.commanded(device);
             self.socket.attend(Some(self.shared.settings.stop_after));
         }
         match answer {
@@ -304,10 +337,8 @@ impl Session {
     fn stop(&mut self, greeted: &Greeted, stop: StopCmdV4) {
         let table = greeted.devices.borrow().clone();
         let wanted = stop.device_index();
-        let device = wanted
-            .and_then(|index| table.get(&index))
-            .map(|d| d.definition.as_ref());
-        if let Err(e) = check_stop(&stop, device) {
+        let device = wanted.and_then(|index| table.get(&index));
+        if let Err(e) = check_stop(&stop, device.map(|d| d.definition.as_ref())) {
             return self.socket.push(wire::encode_error(*wire::error(stop.id(), e)));
         }
         if stop.outputs() {
@@ -317,7 +348,10 @@ impl Session {
             });
         }
         let positions = Target::positions(&self.shared, &table, &stop);
-        let mut command = Command::checked(&self.server, greeted.version, stop.into());
+        let mut command = match device {
+            Some(device) => Command::on_device(device, greeted.version, stop.into()),
+            None => Command::on_all(&self.shared.engine, greeted.version, &stop),
+        };
         let answer = command.start();
         if positions.is_empty() {
             match answer {
@@ -374,7 +408,7 @@ impl Session {
 
     fn tell_devices(&mut self, greeted: &mut Greeted) {
         greeted.outdated = false;
-        greeted.next_list = Instant::now() + CLIENT_LIST_PAUSE;
+        greeted.lists.begin();
         let table = greeted.devices.borrow_and_update().clone();
         for text in greeted.told.update(&view(&table)) {
             self.socket.push(text);

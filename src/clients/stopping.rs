@@ -49,26 +49,39 @@ impl Target {
             .collect()
     }
 
+    /// Whether it is still the device that is listed under this index.
+    fn is_listed(&self, shared: &Shared) -> bool {
+        let listed = shared.devices().get(&self.index).map(|d| d.connection);
+        listed == Some(self.device.connection)
+    }
+
     /// Somebody commanded the device since then, or it is another one by now: it is not ours to stop.
     fn is_overtaken(&self, shared: &Shared) -> bool {
-        let connection = self.device.connection;
-        let listed = shared.devices().get(&self.index).map(|d| d.connection);
-        listed != Some(connection) || !shared.ownership.is_last(self.index, connection, self.mark)
+        let is_last = || {
+            shared
+                .ownership
+                .is_last(self.index, self.device.connection, self.mark)
+        };
+        !self.is_listed(shared) || !is_last()
     }
 
     /// The library's stop. It flushes what it holds back, unless it takes the stop for a repetition.
     async fn stop_outputs(&self, shared: &Shared) {
+        if !self.is_listed(shared) {
+            return;
+        }
         let stop = StopCmdV4::new(Some(self.index), None, false, true);
-        let manager = shared.engine.device_manager();
-        let stopped = guarded_silently(|| manager.parse_message(stop.into()));
+        let stopped = guarded_silently(|| self.device.carry_out(stop.into()));
         // Past the limit it stays queued: it is the library's to finish.
         let _ = timeout(STOP_TIMEOUT, stopped).await;
     }
 
     async fn unsubscribe_inputs(self, shared: Arc<Shared>) {
+        if !self.is_listed(&shared) {
+            return;
+        }
         let stop = StopCmdV4::new(Some(self.index), None, true, false);
-        let manager = shared.engine.device_manager();
-        let stopped = guarded_silently(|| manager.parse_message(stop.into()));
+        let stopped = guarded_silently(|| self.device.carry_out(stop.into()));
         let _ = timeout(INPUT_TIMEOUT, stopped).await;
     }
 

@@ -221,8 +221,38 @@ struct Inner {
     connections: u64,
     sessions: HashMap<Address, Slot>,
     /// When an address changed hands lately; only for addresses that did.
-    takeovers: HashMap<Address, VecDeque<Instant>>,
+    takeovers: Takeovers,
     pending_stops: PendingStops,
+}
+
+/// Addresses whose takeovers are kept, old or not.
+const FEW_TAKEOVERS: usize = 64;
+
+#[derive(Debug, Default)]
+struct Takeovers {
+    times: HashMap<Address, VecDeque<Instant>>,
+    /// How many were left when the old ones were forgotten last.
+    kept: usize,
+}
+
+impl Takeovers {
+    /// When this address changed hands lately.
+    ///
+    /// The old times of other addresses are forgotten each time that they have doubled: after a Wi-Fi router's
+    /// restart every device takes its own address over, and to look at all of them for each would take the square of
+    /// their number.
+    fn of(&mut self, address: &Address) -> &mut VecDeque<Instant> {
+        if self.times.len() > 2 * self.kept + FEW_TAKEOVERS {
+            self.times.retain(|_, times| {
+                times.retain(|t| t.elapsed() < TAKEOVER_WINDOW);
+                !times.is_empty()
+            });
+            self.kept = self.times.len();
+        }
+        let times = self.times.entry(address.clone()).or_default();
+        times.retain(|t| t.elapsed() < TAKEOVER_WINDOW);
+        times
+    }
 }
 
 #[derive(Debug)]
@@ -300,11 +330,7 @@ impl Registry {
                     return Err(Refusal::Replaced(address));
                 }
                 if !slot.handle.ending.load(Ordering::Relaxed) {
-                    inner.takeovers.retain(|_, times| {
-                        times.retain(|t| t.elapsed() < TAKEOVER_WINDOW);
-                        !times.is_empty()
-                    });
-                    let times = inner.takeovers.entry(address.clone()).or_default();
+                    let times = inner.takeovers.of(&address);
                     if times.len() >= TAKEOVER_LIMIT {
                         return Err(Refusal::Clash(address));
                     }

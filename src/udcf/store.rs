@@ -4,28 +4,25 @@
 //! second one on the same file reads it and says that it will not remember. What is there and cannot be read is never
 //! replaced; a file that is not ours is moved aside first.
 
-use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use buttplug_server_device_config::{
-    BaseDeviceIdentifier, DeviceConfigurationManager, ServerDeviceDefinitionBuilder, UserDeviceIdentifier,
-};
+use buttplug_server_device_config::{DeviceConfigurationManager, UserDeviceIdentifier};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
-use uuid::Uuid;
 
 use super::edit::{back_up, replace};
+use super::indexes::{Indexes, Remembered};
 use crate::text::shell_word;
 
-/// Devices that are remembered. Past that, those that were seen longest ago are forgotten.
-const MAX_DEVICES: usize = 4_096;
 /// After a change, others are waited for this long: a thousand devices that come at once are one file.
 const GATHER: Duration = Duration::from_millis(200);
+/// Writing takes at most one part in so many of the time, however long the file.
+const WRITE_SHARE: u32 = 10;
 /// The version of our own file.
 const VERSION: u32 = 1;
 
@@ -35,28 +32,9 @@ struct StateFile {
     devices: Vec<Remembered>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Remembered {
-    protocol: String,
-    /// A lovense that never said its model has none.
-    identifier: Option<String>,
-    address: String,
-    index: u32,
-    /// Seconds since 1970.
-    last_seen: u64,
-}
-
-impl Remembered {
-    fn id(&self) -> UserDeviceIdentifier {
-        UserDeviceIdentifier::new(&self.address, &self.protocol, &self.identifier)
-    }
-}
-
-type Devices = HashMap<UserDeviceIdentifier, Remembered>;
-
 /// Device indexes, and the file that they lie in.
 pub struct IndexStore {
-    devices: Arc<Mutex<Devices>>,
+    indexes: Arc<Mutex<Indexes>>,
     writer: Option<Writer>,
 }
 
@@ -90,7 +68,7 @@ impl IndexStore {
     /// path, or if the file cannot be read or written, indexes last as long as this process.
     pub fn open(path: Option<&Path>) -> (Self, Vec<String>) {
         let forgetful = || Self {
-            devices: Arc::default(),
+            indexes: Arc::default(),
             writer: None,
         };
         let Some(path) = path else {
@@ -120,15 +98,15 @@ impl IndexStore {
                     warnings.push(e.left_alone(path));
                 }
             }
-            Devices::new()
+            Vec::new()
         });
-        let devices = Arc::new(Mutex::new(devices));
+        let indexes = Arc::new(Mutex::new(Indexes::new(devices)));
         let writer = lock.and_then(|lock| {
             let due = Arc::new(Due::default());
-            let (devices, path, waiting) = (devices.clone(), path.to_owned(), due.clone());
+            let (indexes, path, waiting) = (indexes.clone(), path.to_owned(), due.clone());
             let thread = std::thread::Builder::new()
                 .name("state".to_owned())
-                .spawn(move || write_changes(&path, &devices, &waiting, lock))
+                .spawn(move || write_changes(&path, &indexes, &waiting, lock))
                 .map_err(|e| warnings.push(format!("device indexes are not remembered: {e}")))
                 .ok()?;
             Some(Writer {
@@ -136,58 +114,35 @@ impl IndexStore {
                 thread: Mutex::new(Some(thread)),
             })
         });
-        (Self { devices, writer }, warnings)
+        (Self { indexes, writer }, warnings)
     }
 
-    /// Gives the server the indexes that are remembered. An index that the UDCF gives wins, and no two devices get
-    /// the same one.
-    pub fn preload(&self, dcm: &DeviceConfigurationManager) {
-        let mut taken: HashSet<u32> = dcm.user_device_definitions().iter().map(|d| d.index()).collect();
-        let mut remembered: Vec<Remembered> = lock(&self.devices).values().cloned().collect();
-        // Who was here last keeps a contested index.
-        remembered.sort_by(|a, b| b.last_seen.cmp(&a.last_seen).then(a.index.cmp(&b.index)));
-        let bases = dcm.base_device_definitions();
-        for device in remembered {
-            let id = device.id();
-            if dcm.user_device_definitions().contains_key(&id) || !taken.insert(device.index) {
-                continue;
-            }
-            let base = bases
-                .get(&BaseDeviceIdentifier::from(&id))
-                .or_else(|| bases.get(&BaseDeviceIdentifier::new_default(&device.protocol)));
-            // A protocol or a custom device that is not in this UDCF: remembered for the next one that has it.
-            let Some(base) = base else {
-                taken.remove(&device.index);
-                continue;
-            };
-            let mut definition = ServerDeviceDefinitionBuilder::from_base(base, Uuid::new_v4(), true);
-            definition.index(device.index);
-            dcm.add_user_device_definition(&id, &definition.finish());
+    /// Reserves the indexes that the UDCF gives, and those that are remembered. An index that the UDCF gives wins.
+    pub fn reserve(&self, dcm: &DeviceConfigurationManager) {
+        lock(&self.indexes).reserve(dcm);
+    }
+
+    /// A device is listed: its index, which no other device has, and which it keeps. Cheap, and callable from any
+    /// thread, like the other two.
+    pub fn connected(&self, id: &UserDeviceIdentifier) -> u32 {
+        let index = lock(&self.indexes).connected(id);
+        self.write();
+        index
+    }
+
+    /// The device is listed no longer: one [`IndexStore::connected`] is over.
+    pub fn departed(&self, id: &UserDeviceIdentifier) {
+        lock(&self.indexes).departed(id);
+    }
+
+    /// A client commanded an output of the device.
+    pub fn commanded(&self, id: &UserDeviceIdentifier) {
+        if lock(&self.indexes).commanded(id) {
+            self.write();
         }
     }
 
-    /// Remembers a device's index. Cheap, and callable from any thread.
-    pub fn remember(&self, id: &UserDeviceIdentifier, index: u32) {
-        let last_seen = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |t| t.as_secs());
-        let device = Remembered {
-            protocol: id.protocol().clone(),
-            identifier: id.identifier().clone(),
-            address: id.address().clone(),
-            index,
-            last_seen,
-        };
-        let mut devices = lock(&self.devices);
-        devices.insert(id.clone(), device);
-        if devices.len() > MAX_DEVICES {
-            let oldest = devices
-                .iter()
-                .min_by_key(|(_, d)| d.last_seen)
-                .map(|(id, _)| id.clone());
-            oldest.and_then(|oldest| devices.remove(&oldest));
-        }
-        drop(devices);
+    fn write(&self) {
         if let Some(writer) = &self.writer {
             writer.due.set(|due| due.write = true);
         }
@@ -214,19 +169,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The writing thread. Holds the lock on the file for as long as it may write.
-fn write_changes(path: &Path, devices: &Mutex<Devices>, due: &Due, _lock: File) {
+fn write_changes(path: &Path, indexes: &Mutex<Indexes>, due: &Due, _lock: File) {
     let mut said = false;
+    let mut gather = GATHER;
     loop {
         let waiting = lock(&due.state);
         let waiting = due.changed.wait_while(waiting, |due| !due.write && !due.end);
         let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
         // More changes are on their way, most likely; but an end waits for nothing.
-        let gathered = due.changed.wait_timeout_while(waiting, GATHER, |due| !due.end);
+        let gathered = due.changed.wait_timeout_while(waiting, gather, |due| !due.end);
         let (mut state, _) = gathered.unwrap_or_else(PoisonError::into_inner);
         let (write_now, end) = (std::mem::take(&mut state.write), state.end);
         drop(state);
         if write_now {
-            write(path, devices, &mut said);
+            let started = Instant::now();
+            write(path, indexes, &mut said);
+            gather = GATHER.max(WRITE_SHARE * started.elapsed());
         }
         if end {
             return;
@@ -234,12 +192,11 @@ fn write_changes(path: &Path, devices: &Mutex<Devices>, due: &Due, _lock: File) 
     }
 }
 
-fn write(path: &Path, devices: &Mutex<Devices>, said: &mut bool) {
-    let mut list: Vec<Remembered> = lock(devices).values().cloned().collect();
-    list.sort_by(|a, b| (a.index, &a.address).cmp(&(b.index, &b.address)));
+fn write(path: &Path, indexes: &Mutex<Indexes>, said: &mut bool) {
+    let devices = lock(indexes).remembered();
     let file = StateFile {
         version: VERSION,
-        devices: list,
+        devices,
     };
     let text = serde_json::to_string_pretty(&file).expect("strings and numbers are always JSON");
     match replace(path, &(text + "\n")) {
@@ -343,10 +300,10 @@ fn what_to_do(path: &Path, error: &io::Error) -> String {
 }
 
 /// Reads the file; one that is not there yet has no devices.
-fn read(path: &Path) -> Result<Devices, StateError> {
+fn read(path: &Path) -> Result<Vec<Remembered>, StateError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Devices::new()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) if e.kind() == io::ErrorKind::InvalidData => {
             return Err(StateError::NotOurs("it is not UTF-8".to_owned()));
         }
@@ -357,8 +314,7 @@ fn read(path: &Path) -> Result<Devices, StateError> {
         let problem = format!("its version is {}, not {VERSION}", file.version);
         return Err(StateError::NotOurs(problem));
     }
-    let devices = file.devices.into_iter();
-    Ok(devices.map(|device| (device.id(), device)).collect())
+    Ok(file.devices)
 }
 
 /// Keeps a file under another name.
@@ -383,29 +339,21 @@ mod tests {
         let path = folder.path().join("deep").join("state.json");
         let (store, warnings) = IndexStore::open(Some(&path));
         assert!(warnings.is_empty(), "{warnings:?}");
-        store.remember(&id("mute"), 7);
-        store.remember(
-            &UserDeviceIdentifier::new("hush", "lovense", &Some("Z".to_owned())),
-            3,
-        );
+        let hush = UserDeviceIdentifier::new("hush", "lovense", &Some("Z".to_owned()));
+        assert_eq!(store.connected(&id("first")), 0);
+        assert_eq!(store.connected(&hush), 1);
+        assert_eq!(store.connected(&id("mute")), 2);
         store.flush();
         drop(store);
 
         let (store, _) = IndexStore::open(Some(&path));
         let dcm = Udcf::builtin().device_configuration().unwrap();
-        store.preload(&dcm);
-        let index = |id: &UserDeviceIdentifier| dcm.device_definition(id).unwrap().index();
-        assert_eq!(index(&id("mute")), 7);
-        assert_eq!(
-            index(&UserDeviceIdentifier::new(
-                "hush",
-                "lovense",
-                &Some("Z".to_owned())
-            )),
-            3
-        );
-        // A new device gets one that nobody has.
-        assert_eq!(index(&id("new")), 0);
+        store.reserve(&dcm);
+        // A new device gets one that nobody has, and may come before those that are remembered.
+        assert_eq!(store.connected(&id("new")), 3);
+        assert_eq!(store.connected(&id("mute")), 2);
+        assert_eq!(store.connected(&hush), 1);
+        assert_eq!(store.connected(&id("first")), 0);
     }
 
     #[test]
@@ -413,7 +361,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
         let (first, _) = IndexStore::open(Some(&path));
-        first.remember(&id("a"), 5);
+        first.connected(&id("a"));
         let (_second, warnings) = IndexStore::open(Some(&path));
         assert!(
             warnings.iter().any(|w| w.contains("another gateway")),
@@ -432,7 +380,7 @@ mod tests {
             "{warnings:?}"
         );
         assert!(folder.path().join("state.json.bak").exists());
-        store.remember(&id("a"), 1);
+        store.connected(&id("a"));
         store.flush();
         assert!(std::fs::read_to_string(&path).unwrap().contains("\"a\""));
     }
@@ -473,7 +421,7 @@ mod tests {
                     .any(|w| w.contains("left as it is") && w.contains("--state FILE")),
                 "{name}: {warnings:?}"
             );
-            store.remember(&id("a"), 1);
+            store.connected(&id("a"));
             store.flush();
             assert_eq!(
                 std::fs::symlink_metadata(path(name)).unwrap().file_type(),
@@ -504,17 +452,20 @@ mod tests {
     fn no_two_devices_get_one_index() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
-        let (store, _) = IndexStore::open(Some(&path));
-        for address in ["a", "b", "c"] {
-            store.remember(&id(address), 0);
-        }
+        let device = |address, seen| {
+            serde_json::json!({
+                "protocol": "lovense", "identifier": null, "address": address, "index": 0, "last_seen": seen
+            })
+        };
+        let file =
+            serde_json::json!({"version": 1, "devices": [device("a", 1), device("b", 3), device("c", 2)]});
+        std::fs::write(&path, file.to_string()).unwrap();
+        let (store, warnings) = IndexStore::open(Some(&path));
+        assert!(warnings.is_empty(), "{warnings:?}");
         let dcm = Udcf::builtin().device_configuration().unwrap();
-        store.preload(&dcm);
-        let mut indexes: Vec<u32> = ["a", "b", "c"]
-            .iter()
-            .map(|a| dcm.device_definition(&id(a)).unwrap().index())
-            .collect();
-        indexes.sort_unstable();
-        assert_eq!(indexes, [0, 1, 2]);
+        store.reserve(&dcm);
+        // The one that was here last keeps it.
+        let indexes = ["a", "b", "c"].map(|address| store.connected(&id(address)));
+        assert_eq!(indexes, [1, 0, 2]);
     }
 }

@@ -3,36 +3,44 @@
 //! The library picks a device index and stores it in two steps, so that devices which arrive at once on two
 //! threads get the same one and throw each other out. Therefore all of the library runs on one thread, the
 //! engine's, with a current-thread runtime of its own.
+//!
+//! - `shard`: the library's device managers, each with its share of the devices.
+//! - `listed`: a device that clients see, and its way into the library.
+//! - `hardware`: a session's upstream half, and the library's hardware.
 
 mod hardware;
+mod listed;
+mod shard;
 
-use std::collections::{BTreeMap, HashMap};
-use std::fmt;
+use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use buttplug_core::message::{
-    ButtplugServerMessageV4, DeviceListV4, DeviceMessageInfoV4, InputReadingV4, StopCmdV4,
+    ButtplugDeviceMessage, ButtplugServerMessageV4, DeviceListV4, DeviceMessageInfoV4, InputReadingV4,
+    StopCmdV4,
 };
 use buttplug_server::ButtplugServerError;
+use buttplug_server::device::ServerDeviceManager;
 use buttplug_server::device::hardware::communication::HardwareCommunicationManagerEvent;
-use buttplug_server::device::{ServerDeviceManager, ServerDeviceManagerBuilder};
-use buttplug_server::message::spec_enums::ButtplugCheckedClientMessageV4;
-use buttplug_server_device_config::{
-    DeviceConfigurationManager, ServerDeviceDefinition, UserDeviceIdentifier,
-};
-use futures::{Stream, StreamExt};
-use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use buttplug_server_device_config::{DeviceConfigurationManager, UserDeviceIdentifier};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, info};
+use tracing::{Instrument, debug, error, info};
 
 use crate::device::handshake::Address;
-use crate::device::peer::ConnectionId;
 use crate::session::ends::{Upstream, UpstreamIo};
 use crate::session::registry::SessionHandle;
-use hardware::{CommunicationManagerBuilder, Connector};
+use crate::thread;
+use crate::udcf::store::IndexStore;
+use hardware::Connector;
+pub use listed::{DeviceTable, ListedDevice, Reply, legacy_device};
+use listed::{Listing, Place};
+use shard::{Front, ManagerEvents, Shard};
 
 /// Events for all clients that one of them may have waiting; past that it loses the oldest.
 const EVENT_QUEUE: usize = 256;
@@ -41,81 +49,64 @@ const ANNOUNCE_FOR: Duration = Duration::from_secs(1);
 /// Between two announcements.
 const ANNOUNCE_PAUSE: Duration = Duration::from_millis(20);
 
-/// The library's device manager, and the one thread (a current-thread runtime) on which all of it runs.
+/// The library's device managers, and the one thread (a current-thread runtime) on which all of them run.
 pub struct Engine {
     runtime: tokio::runtime::Handle,
-    device_manager: Arc<ServerDeviceManager>,
-    found: mpsc::Sender<HardwareCommunicationManagerEvent>,
-    /// Sessions that feed the engine, by address.
-    live: Mutex<HashMap<Address, Live>>,
+    front: Front,
+    /// What the UDCF says. No device is ever added to it.
+    given: Arc<DeviceConfigurationManager>,
+    /// The devices that it names, by address.
+    named: HashMap<String, Vec<UserDeviceIdentifier>>,
+    indexes: Arc<IndexStore>,
+    places: Mutex<Places>,
     devices: watch::Sender<Arc<DeviceTable>>,
     events: broadcast::Sender<EngineEvent>,
     stop: CancellationToken,
 }
 
+/// Which address belongs to which manager.
+#[derive(Default)]
+struct Places {
+    shards: Vec<Arc<Shard>>,
+    homes: HashMap<Address, Home>,
+}
+
+/// An address that a session has, or that the library still lists.
+#[derive(Default)]
+struct Home {
+    live: Option<Live>,
+    /// An address stays where the library knows it: a second manager would list it twice.
+    shard: Option<Arc<Shard>>,
+    /// How many devices the table has of it.
+    listed: usize,
+}
+
+/// A session that feeds the engine.
 struct Live {
     session: Arc<SessionHandle>,
     listing: Arc<Listing>,
 }
 
-/// Whether the library lists a device: not yet, now, or no longer.
-#[derive(Default)]
-struct Listing {
-    stage: AtomicU8,
-    unlisted: Notify,
-}
-
-impl Listing {
-    const LISTED: u8 = 1;
-    const UNLISTED: u8 = 2;
-
-    fn set_listed(&self) {
-        self.stage.store(Self::LISTED, Ordering::Release);
+impl Places {
+    fn is_live(&self, session: &SessionHandle) -> bool {
+        self.homes
+            .get(&session.handshake.address)
+            .and_then(|home| home.live.as_ref())
+            .is_some_and(|live| live.session.connection == session.connection)
     }
 
-    fn set_unlisted(&self) {
-        self.stage.store(Self::UNLISTED, Ordering::Release);
-        // Only the device's own session waits; a permit is kept where it does not wait yet.
-        self.unlisted.notify_one();
-    }
-
-    fn was_listed(&self) -> bool {
-        self.stage.load(Ordering::Acquire) != 0
-    }
-
-    async fn unlisted(&self) {
-        while self.stage.load(Ordering::Acquire) != Self::UNLISTED {
-            self.unlisted.notified().await;
+    /// Gives an address up that no session has and nothing lists any more.
+    fn clear(&mut self, address: &Address) {
+        let is_empty = |home: &Home| home.live.is_none() && home.listed == 0;
+        if !self.homes.get(address).is_some_and(is_empty) {
+            return;
         }
-    }
-}
-
-/// The devices that the server lists, by device index.
-pub type DeviceTable = BTreeMap<u32, Arc<ListedDevice>>;
-
-/// A device that the server lists.
-#[derive(Debug)]
-pub struct ListedDevice {
-    /// Which connection this is: the same index with another connection is a device that left and came back.
-    pub connection: ConnectionId,
-    /// What clients are told of it.
-    pub info: DeviceMessageInfoV4,
-    /// Its features and limits.
-    pub definition: Arc<ServerDeviceDefinition>,
-    session: Arc<SessionHandle>,
-    listing: Arc<Listing>,
-}
-
-impl ListedDevice {
-    /// Whether an output of the device may be on.
-    pub fn outputs_on(&self) -> bool {
-        self.session.outputs_on.load(Ordering::Relaxed)
-    }
-}
-
-impl fmt::Debug for Listing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Listing({})", self.stage.load(Ordering::Relaxed))
+        if let Some(shard) = self.homes.remove(address).and_then(|home| home.shard) {
+            shard.remove_member(address.as_str());
+            if shard.is_over() {
+                self.shards.retain(|other| !Arc::ptr_eq(other, &shard));
+            }
+        }
     }
 }
 
@@ -140,53 +131,45 @@ pub enum EngineError {
 }
 
 impl Engine {
-    /// Starts the thread and the device manager on it. `learned` is told of each device that is listed, and its
-    /// index; it runs on the engine's thread and must not block.
+    /// Starts the thread, and the library on it. Each device gets its index from `indexes`.
     ///
     /// # Errors
     /// When the system or the library refuses.
     pub fn start(
-        dcm: Arc<DeviceConfigurationManager>,
-        learned: impl Fn(&UserDeviceIdentifier, u32) + Send + 'static,
+        given: Arc<DeviceConfigurationManager>,
+        indexes: Arc<IndexStore>,
     ) -> Result<Arc<Self>, EngineError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let handle = runtime.handle().clone();
         let stop = CancellationToken::new();
-
-        let (manager_builder, found) = CommunicationManagerBuilder::new();
-        let device_manager = {
+        let over = stop.clone();
+        let runtime = thread::start("buttplug".to_owned(), async move || over.cancelled().await)?;
+        // A library that does not start leaves nothing for the thread to do.
+        let guard = stop.clone().drop_guard();
+        let (front, events) = {
             // The library spawns its event loop where it is built.
             let _entered = runtime.enter();
-            Arc::new(
-                ServerDeviceManagerBuilder::new_with_arc(dcm)
-                    .comm_manager(manager_builder)
-                    .finish()?,
-            )
+            Front::start()?
         };
-        let found = found.take();
+        guard.disarm();
+        let mut named: HashMap<_, Vec<_>> = HashMap::new();
+        for device in given.user_device_definitions() {
+            let id = device.key();
+            named.entry(id.address().clone()).or_default().push(id.clone());
+        }
+        indexes.reserve(&given);
         let engine = Arc::new(Self {
-            runtime: handle,
-            found,
-            live: Mutex::default(),
+            runtime,
+            front,
+            given,
+            named,
+            indexes,
+            places: Mutex::default(),
             devices: watch::Sender::default(),
             events: broadcast::Sender::new(EVENT_QUEUE),
-            stop: stop.clone(),
-            device_manager,
+            stop,
         });
-        engine.runtime.spawn(watch_library(
-            Arc::downgrade(&engine),
-            engine.device_manager.event_stream().boxed(),
-            learned,
-        ));
-        std::thread::Builder::new()
-            .name("buttplug".to_owned())
-            .spawn(move || {
-                runtime.block_on(stop.cancelled());
-                // What the library still runs at the end has nobody left to serve.
-                runtime.shutdown_background();
-            })?;
+        engine
+            .runtime
+            .spawn(watch_library(Arc::downgrade(&engine), Weak::new(), events));
         Ok(engine)
     }
 
@@ -195,9 +178,9 @@ impl Engine {
         &self.runtime
     }
 
-    /// The library's device manager, one for all clients.
+    /// A device manager for what concerns no device: handshakes, pings and scans.
     pub fn device_manager(&self) -> Arc<ServerDeviceManager> {
-        self.device_manager.clone()
+        self.front.manager.clone()
     }
 
     /// The devices as they are listed now; a watcher sees the newest table, not each one.
@@ -223,13 +206,27 @@ impl Engine {
         }
     }
 
+    /// Has the library stop all devices, as a client's stop that names none does: an order like
+    /// [`ListedDevice::carry_out`].
+    pub fn carry_out_on_all(&self, stop: &StopCmdV4) -> BoxFuture<'static, Reply> {
+        let shards = lock(&self.places).shards.clone();
+        listed::stop_all(&shards, stop)
+    }
+
     /// Has the library stop every device. A wedged one holds this for a second: bound it.
     pub async fn stop_all(&self) {
-        let stop = self
-            .device_manager
-            .parse_message(ButtplugCheckedClientMessageV4::StopCmd(StopCmdV4::default()));
-        let done = self.runtime.spawn(stop).await;
+        let done = self
+            .runtime
+            .spawn(self.carry_out_on_all(&StopCmdV4::default()))
+            .await;
         debug!(?done, "the server stopped all devices");
+    }
+
+    /// A client commanded an output of the device: its index is remembered rather than a stranger's.
+    pub fn commanded(&self, device: &ListedDevice) {
+        if !device.commanded.swap(true, Ordering::Relaxed) {
+            self.indexes.commanded(&device.identifier);
+        }
     }
 
     /// Ends the engine's thread. What ran on it is dropped where it stands.
@@ -239,77 +236,159 @@ impl Engine {
 
     /// Forgets a session, unless a newer one has its address by now.
     fn forget(&self, session: &SessionHandle) {
-        let mut live = lock(&self.live);
+        let mut places = lock(&self.places);
         let address = &session.handshake.address;
-        if live
-            .get(address)
-            .is_some_and(|l| l.session.connection == session.connection)
+        if places.is_live(session)
+            && let Some(home) = places.homes.get_mut(address)
         {
-            live.remove(address);
+            home.live = None;
+            places.clear(address);
         }
     }
 
-    /// Takes the library's newest list into the table.
-    fn relist(&self, list: &DeviceListV4, learned: &impl Fn(&UserDeviceIdentifier, u32)) {
-        let old = self.devices.borrow().clone();
-        let mut table = DeviceTable::new();
+    /// Finds a manager for a device that is about to be announced: the first with room. `None` if its session has
+    /// ended, or the library does not start one more.
+    fn place(self: &Arc<Self>, session: &SessionHandle) -> Option<Arc<Shard>> {
+        let address = &session.handshake.address;
+        let mut places = lock(&self.places);
+        if !places.is_live(session) || !self.given.address_allowed(address.as_str()) {
+            return None;
+        }
+        let at_home = places.homes.get(address).and_then(|home| home.shard.clone());
+        let shard = match at_home {
+            Some(shard) => shard,
+            None => {
+                let with_room = places.shards.iter().find(|shard| shard.has_room());
+                let shard = match with_room {
+                    Some(shard) => shard.clone(),
+                    None => self.start_shard(&mut places)?,
+                };
+                shard.add_member();
+                if let Some(home) = places.homes.get_mut(address) {
+                    home.shard = Some(shard.clone());
+                }
+                shard
+            }
+        };
+        let is_member = |address: &str| {
+            Address::new(address)
+                .ok()
+                .and_then(|address| places.homes.get(&address)?.shard.as_ref())
+                .is_some_and(|home| Arc::ptr_eq(home, &shard))
+        };
+        let named = self.named.get(address.as_str()).map_or(&[][..], Vec::as_slice);
+        shard.prepare(named, &self.given, is_member);
+        Some(shard)
+    }
+
+    fn start_shard(self: &Arc<Self>, places: &mut Places) -> Option<Arc<Shard>> {
+        match Shard::start(&self.given) {
+            Ok((shard, events)) => {
+                let shard = Arc::new(shard);
+                let watched = watch_library(Arc::downgrade(self), Arc::downgrade(&shard), events);
+                self.runtime.spawn(watched);
+                places.shards.push(shard.clone());
+                Some(shard)
+            }
+            Err(e) => {
+                error!("the Buttplug server did not start another device manager: {e}");
+                None
+            }
+        }
+    }
+
+    /// Takes a manager's newest list into the table. `listed` is what it listed so far, by its own indexes.
+    fn relist(&self, shard: &Arc<Shard>, listed: &mut HashMap<u32, Arc<ListedDevice>>, list: &DeviceListV4) {
+        let (mut came, mut gone) = (Vec::new(), Vec::new());
+        let mut places = lock(&self.places);
         for (&index, info) in list.devices() {
-            let known = old.get(&index);
-            if let Some(known) = known
-                && self.is_live(&known.session)
+            // One that is on its way out stays what it was until the next list says that it is gone.
+            if listed
+                .get(&index)
+                .is_none_or(|known| !places.is_live(&known.session))
+                && let Some(device) = self.describe(&places, shard, index, info)
             {
-                table.insert(index, known.clone());
-                continue;
-            }
-            match self.describe(index, info, learned) {
-                Some(device) => table.insert(index, Arc::new(device)),
-                // On its way out, and the next list says so; until then it is what it was.
-                None => known.and_then(|known| table.insert(index, known.clone())),
-            };
-        }
-        for (index, device) in old.iter() {
-            if table.get(index).is_none_or(|d| d.connection != device.connection) {
-                device.listing.set_unlisted();
+                let device = Arc::new(device);
+                gone.extend(listed.insert(index, device.clone()));
+                came.push(device);
             }
         }
-        self.devices.send_replace(Arc::new(table));
+        let unlisted = listed.extract_if(|index, _| !list.devices().contains_key(index));
+        gone.extend(unlisted.map(|(_, device)| device));
+        if came.is_empty() && gone.is_empty() {
+            return;
+        }
+        for device in &came {
+            if let Some(home) = places.homes.get_mut(&device.session.handshake.address) {
+                home.listed += 1;
+            }
+        }
+        self.devices.send_modify(|table| {
+            // In place, unless somebody looks at the table at this very moment.
+            let table = Arc::make_mut(table);
+            for device in &gone {
+                if table
+                    .get(&device.index)
+                    .is_some_and(|d| d.connection == device.connection)
+                {
+                    table.remove(&device.index);
+                }
+            }
+            table.extend(came.into_iter().map(|device| (device.index, device)));
+        });
+        for device in gone {
+            device.listing.set_unlisted();
+            self.indexes.departed(&device.identifier);
+            let address = &device.session.handshake.address;
+            if let Some(home) = places.homes.get_mut(address) {
+                home.listed = home.listed.saturating_sub(1);
+            }
+            places.clear(address);
+        }
     }
 
-    fn is_live(&self, session: &SessionHandle) -> bool {
-        lock(&self.live)
-            .get(&session.handshake.address)
-            .is_some_and(|l| l.session.connection == session.connection)
-    }
-
+    /// The device that a manager lists under this index, if a session has its address.
     fn describe(
         &self,
+        places: &Places,
+        shard: &Arc<Shard>,
         index: u32,
         info: &DeviceMessageInfoV4,
-        learned: &impl Fn(&UserDeviceIdentifier, u32),
     ) -> Option<ListedDevice> {
-        let identifier = self.device_manager.device_info(index)?.identifier().clone();
-        let definition = self
-            .device_manager
-            .device_configuration_manager()
-            .device_definition(&identifier)?;
+        let identifier = shard.manager.device_info(index)?.identifier().clone();
         let address = Address::new(identifier.address().as_str()).ok()?;
-        let (session, listing) = {
-            let live = lock(&self.live);
-            let live = live.get(&address)?;
-            (live.session.clone(), live.listing.clone())
+        let home = places.homes.get(&address)?;
+        let live = home.live.as_ref()?;
+        if !home.shard.as_ref().is_some_and(|home| Arc::ptr_eq(home, shard)) {
+            return None;
+        }
+        let definition = shard.definition(&identifier)?;
+        let place = Place {
+            shard: shard.clone(),
+            index,
         };
-        listing.set_listed();
-        learned(&identifier, index);
+        let index = self.indexes.connected(&identifier);
+        live.listing.set_listed();
         info!(
-            conn = session.connection.0, index, address = %session.handshake.address,
+            conn = live.session.connection.0, index, address = %address,
             "device listed: {}", info.device_name()
         );
         Some(ListedDevice {
-            connection: session.connection,
-            info: info.clone(),
+            index,
+            connection: live.session.connection,
+            info: DeviceMessageInfoV4::new(
+                index,
+                info.device_name(),
+                info.device_display_name(),
+                info.device_message_timing_gap(),
+                info.device_features(),
+            ),
             definition: Arc::new(definition),
-            session,
-            listing,
+            identifier,
+            session: live.session.clone(),
+            listing: live.listing.clone(),
+            place,
+            commanded: AtomicBool::new(false),
         })
     }
 }
@@ -324,30 +403,46 @@ impl Upstream for Engine {
             session: session.clone(),
             listing,
         };
-        lock(&self.live).insert(session.handshake.address.clone(), live);
-        self.runtime
-            .spawn(announce(self.found.clone(), connector).in_current_span());
+        lock(&self.places)
+            .homes
+            .entry(session.handshake.address.clone())
+            .or_default()
+            .live = Some(live);
+        let session = session.clone();
+        self.runtime.clone().spawn(
+            async move {
+                if let Some(shard) = self.place(&session) {
+                    drop(self);
+                    announce(&shard.found, connector).await;
+                }
+            }
+            .in_current_span(),
+        );
         Box::new(io)
     }
 }
 
-/// Turns what the library broadcasts into the table and the events. One receiver for all clients: the library
-/// clones every list, which holds every device, for each of its own.
-async fn watch_library(
-    engine: std::sync::Weak<Engine>,
-    mut messages: impl Stream<Item = ButtplugServerMessageV4> + Unpin,
-    learned: impl Fn(&UserDeviceIdentifier, u32),
-) {
+/// Turns what a manager broadcasts into the table and the events. One receiver for all clients: the library clones
+/// every list, which holds every device, for each of its own.
+async fn watch_library(engine: Weak<Engine>, shard: Weak<Shard>, mut messages: ManagerEvents) {
+    let mut listed = HashMap::new();
     while let Some(message) = messages.next().await {
         let Some(engine) = engine.upgrade() else { return };
         // Nobody listening is no error: there may be no client.
         match message {
-            ButtplugServerMessageV4::DeviceList(list) => engine.relist(&list, &learned),
+            ButtplugServerMessageV4::DeviceList(list) => {
+                if let Some(shard) = shard.upgrade() {
+                    engine.relist(&shard, &mut listed, &list);
+                }
+            }
             ButtplugServerMessageV4::ScanningFinished(_) => {
                 let _ = engine.events.send(EngineEvent::ScanningFinished);
             }
-            ButtplugServerMessageV4::InputReading(reading) => {
-                let _ = engine.events.send(EngineEvent::InputReading(Arc::new(reading)));
+            ButtplugServerMessageV4::InputReading(mut reading) => {
+                if let Some(device) = listed.get(&reading.device_index()) {
+                    reading.set_device_index(device.index);
+                    let _ = engine.events.send(EngineEvent::InputReading(Arc::new(reading)));
+                }
             }
             other => debug!(?other, "an event that no client is told"),
         }
@@ -356,7 +451,7 @@ async fn watch_library(
 
 /// Announces a device until the library takes it. It drops the announcement without a word while it still has
 /// a device with this address.
-async fn announce(found: mpsc::Sender<HardwareCommunicationManagerEvent>, parts: hardware::ConnectorParts) {
+async fn announce(found: &mpsc::Sender<HardwareCommunicationManagerEvent>, parts: hardware::ConnectorParts) {
     let deadline = tokio::time::Instant::now() + ANNOUNCE_FOR;
     loop {
         let (taken, was_taken) = oneshot::channel();
@@ -380,3 +475,6 @@ async fn announce(found: mpsc::Sender<HardwareCommunicationManagerEvent>, parts:
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,13 +3,15 @@
 //! A session mostly waits for its own two sockets, and gains nothing from moving between threads: on a runtime that
 //! shares its tasks among threads, `cargo bench --bench bridge` carries about a tenth fewer frames with 50 devices.
 
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::{io, thread};
+use std::thread::available_parallelism;
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::session::linger::linger;
+use crate::thread;
 
 /// Threads that take sessions in turn. Dropping this ends them, and what still runs there.
 pub struct Workers {
@@ -26,16 +28,14 @@ impl Workers {
     pub fn start() -> io::Result<Self> {
         let over = CancellationToken::new();
         let running = over.clone().drop_guard();
-        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let cores = available_parallelism().map_or(1, usize::from);
         let handles = (0..cores)
             .map(|n| {
-                let runtime = Builder::new_current_thread().enable_all().build()?;
-                let handle = runtime.handle().clone();
                 let over = over.clone();
-                thread::Builder::new()
-                    .name(format!("devices-{n}"))
-                    .spawn(move || runtime.block_on(over.run_until_cancelled(linger())))?;
-                Ok(handle)
+                let run = async move || {
+                    over.run_until_cancelled(linger()).await;
+                };
+                thread::start(format!("devices-{n}"), run)
             })
             .collect::<io::Result<_>>()?;
         Ok(Self {

@@ -1,0 +1,270 @@
+//! Which device has which index: given once, kept while the device is away, and given up for strangers only.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use buttplug_server_device_config::{BaseDeviceIdentifier, DeviceConfigurationManager, UserDeviceIdentifier};
+use serde::{Deserialize, Serialize};
+
+/// Devices that are remembered while they are away. On an open port strangers may come under any number of addresses.
+pub(super) const MAX_DEVICES: usize = 16_384;
+/// How far past that they may grow: to sort out whom to forget takes a look at all of them.
+const SLACK: usize = MAX_DEVICES / 8;
+
+/// A device as the file has it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Remembered {
+    protocol: String,
+    /// A lovense that never said its model has none.
+    identifier: Option<String>,
+    address: String,
+    pub(super) index: u32,
+    /// Seconds since 1970.
+    last_seen: u64,
+    /// A client made it move: it is somebody's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    commanded: bool,
+}
+
+impl Remembered {
+    pub(super) fn id(&self) -> UserDeviceIdentifier {
+        UserDeviceIdentifier::new(&self.address, &self.protocol, &self.identifier)
+    }
+}
+
+/// A device that came at least once.
+#[derive(Debug)]
+struct Known {
+    index: u32,
+    /// Whether no other device has the index. One that lost it to another gets a new one when it comes.
+    owns_index: bool,
+    last_seen: u64,
+    commanded: bool,
+    /// How often it is listed: twice for a moment when it came back before it was gone.
+    listed: usize,
+}
+
+/// All devices that came, and all indexes.
+#[derive(Debug, Default)]
+pub(super) struct Indexes {
+    known: HashMap<UserDeviceIdentifier, Known>,
+    /// What the UDCF gives, whether the device ever came or not.
+    given: HashMap<UserDeviceIdentifier, u32>,
+    taken: HashSet<u32>,
+    /// From here on nothing was given in turn; some of it may be taken.
+    next: u32,
+    /// What came free again below.
+    holes: BTreeSet<u32>,
+}
+
+impl Indexes {
+    pub(super) fn new(remembered: Vec<Remembered>) -> Self {
+        let known = remembered.into_iter().map(|device| {
+            let known = Known {
+                index: device.index,
+                owns_index: false,
+                last_seen: device.last_seen,
+                commanded: device.commanded,
+                listed: 0,
+            };
+            (device.id(), known)
+        });
+        Self {
+            known: known.collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Reserves the indexes that the UDCF gives, then those that are remembered: no two devices get the same one.
+    pub(super) fn reserve(&mut self, dcm: &DeviceConfigurationManager) {
+        let mut given: Vec<_> = dcm
+            .user_device_definitions()
+            .iter()
+            .map(|device| (device.index(), device.key().clone()))
+            .collect();
+        given.sort_by(|(a, x), (b, y)| (a, x.address()).cmp(&(b, y.address())));
+        for (index, id) in given {
+            if self.taken.insert(index) {
+                self.given.insert(id, index);
+            }
+        }
+        let bases = dcm.base_device_definitions();
+        // A protocol or a custom device that is not in this UDCF is remembered for the next one that has it.
+        let can_come = |id: &UserDeviceIdentifier| {
+            bases.contains_key(&BaseDeviceIdentifier::from(id))
+                || bases.contains_key(&BaseDeviceIdentifier::new_default(id.protocol()))
+        };
+        let mut remembered: Vec<_> = self.known.iter_mut().collect();
+        // Who was here last keeps a contested index.
+        remembered.sort_by(|(_, a), (_, b)| b.last_seen.cmp(&a.last_seen).then(a.index.cmp(&b.index)));
+        for (id, device) in remembered {
+            if !self.given.contains_key(id) && can_come(id) && !device.owns_index {
+                device.owns_index = self.taken.insert(device.index);
+            }
+        }
+    }
+
+    /// A device is listed now: its index.
+    pub(super) fn connected(&mut self, id: &UserDeviceIdentifier) -> u32 {
+        let given = self.given.get(id).copied();
+        let known = self.known.get(id);
+        let index = match (given, known) {
+            (Some(given), _) => given,
+            (None, Some(known)) if known.owns_index || self.taken.insert(known.index) => known.index,
+            (None, _) => self.take_free(),
+        };
+        let last_seen = now();
+        let known = self.known.entry(id.clone()).or_insert(Known {
+            index,
+            owns_index: true,
+            last_seen,
+            commanded: false,
+            listed: 0,
+        });
+        known.index = index;
+        known.owns_index = true;
+        known.last_seen = last_seen;
+        known.listed += 1;
+        if self.known.len() > MAX_DEVICES + SLACK {
+            self.forget_strangers();
+        }
+        index
+    }
+
+    /// A device is listed no longer.
+    pub(super) fn departed(&mut self, id: &UserDeviceIdentifier) {
+        if let Some(known) = self.known.get_mut(id) {
+            known.listed = known.listed.saturating_sub(1);
+            known.last_seen = now();
+        }
+    }
+
+    /// A client commanded an output of the device: whether that is news.
+    pub(super) fn commanded(&mut self, id: &UserDeviceIdentifier) -> bool {
+        let known = self.known.get_mut(id);
+        known.is_some_and(|known| !std::mem::replace(&mut known.commanded, true))
+    }
+
+    /// What is to be written down, by index.
+    pub(super) fn remembered(&self) -> Vec<Remembered> {
+        let mut list: Vec<_> = self
+            .known
+            .iter()
+            .map(|(id, known)| Remembered {
+                protocol: id.protocol().clone(),
+                identifier: id.identifier().clone(),
+                address: id.address().clone(),
+                index: known.index,
+                last_seen: known.last_seen,
+                commanded: known.commanded,
+            })
+            .collect();
+        list.sort_by(|a, b| (a.index, &a.address).cmp(&(b.index, &b.address)));
+        list
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    fn take_free(&mut self) -> u32 {
+        if let Some(hole) = self.holes.pop_first() {
+            self.taken.insert(hole);
+            return hole;
+        }
+        while !self.taken.insert(self.next) {
+            self.next = self.next.wrapping_add(1);
+        }
+        self.next
+    }
+
+    /// Forgets devices that are away and that the UDCF does not name: those first that no client ever commanded, and
+    /// of these the ones that were seen longest ago. What a stranger gets is forgotten before what somebody uses.
+    fn forget_strangers(&mut self) {
+        let mut away: Vec<_> = self
+            .known
+            .iter()
+            .filter(|(id, known)| known.listed == 0 && !self.given.contains_key(id))
+            .map(|(id, known)| (known.commanded, known.last_seen, id.clone()))
+            .collect();
+        away.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+        let too_many = self.known.len() - MAX_DEVICES;
+        for (_, _, id) in away.into_iter().take(too_many) {
+            if let Some(known) = self.known.remove(&id)
+                && known.owns_index
+                && self.taken.remove(&known.index)
+                && known.index < self.next
+            {
+                self.holes.insert(known.index);
+            }
+        }
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |t| t.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::udcf::Udcf;
+
+    fn id(address: &str) -> UserDeviceIdentifier {
+        UserDeviceIdentifier::new(address, "lovense", &None)
+    }
+
+    /// Somebody connects under one address after another, while a device is there, another one is away that a client
+    /// once commanded, and a third is away that the UDCF names.
+    #[test]
+    fn strangers_are_forgotten_before_devices_that_somebody_uses() {
+        let dcm = Udcf::builtin().device_configuration().expect("the built-in UDCF");
+        let mut named = dcm.device_definition(&id("named")).expect("a lovense");
+        named = buttplug_server_device_config::ServerDeviceDefinitionBuilder::from_user(&named)
+            .index(3)
+            .finish();
+        dcm.add_user_device_definition(&id("named"), &named);
+        let mut indexes = Indexes::default();
+        indexes.reserve(&dcm);
+        let here = indexes.connected(&id("here"));
+        let used = indexes.connected(&id("used"));
+        assert!(indexes.commanded(&id("used")));
+        assert!(!indexes.commanded(&id("used")));
+        indexes.departed(&id("used"));
+        assert_eq!(indexes.connected(&id("named")), 3);
+        indexes.departed(&id("named"));
+
+        let mut highest = 0;
+        for n in 0..3 * MAX_DEVICES {
+            let stranger = id(&format!("stranger {n}"));
+            let index = indexes.connected(&stranger);
+            assert!(
+                ![here, used, 3].contains(&index),
+                "stranger {n} got index {index}"
+            );
+            highest = highest.max(index);
+            indexes.departed(&stranger);
+            assert!(indexes.len() <= MAX_DEVICES + SLACK, "after {n} strangers");
+        }
+        // What they had is given again: indexes stay small.
+        assert!(highest as usize <= MAX_DEVICES + SLACK + 4, "{highest}");
+        assert_eq!(indexes.connected(&id("used")), used);
+        assert_eq!(indexes.connected(&id("here")), here);
+        assert_eq!(indexes.connected(&id("named")), 3);
+        let all: Vec<u32> = indexes.remembered().iter().map(|d| d.index).collect();
+        assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
+    }
+
+    #[test]
+    fn devices_that_are_there_are_never_forgotten() {
+        let mut indexes = Indexes::default();
+        let count = MAX_DEVICES + 2 * SLACK;
+        for n in 0..count {
+            assert_eq!(indexes.connected(&id(&n.to_string())), n as u32);
+        }
+        assert_eq!(indexes.len(), count);
+    }
+}

@@ -1,0 +1,271 @@
+//! A device that clients see, and its way into the library.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use buttplug_core::errors::{ButtplugDeviceError, ButtplugError};
+use buttplug_core::message::{
+    ButtplugDeviceMessage, ButtplugMessage, ButtplugServerMessageV4, DeviceMessageInfoV4, ErrorV0, OkV0,
+    StopCmdV4,
+};
+use buttplug_server::message::spec_enums::ButtplugCheckedClientMessageV4;
+use buttplug_server::message::{
+    ButtplugClientMessageV0, ButtplugClientMessageV1, ButtplugClientMessageV2, ButtplugClientMessageV3,
+    ButtplugClientMessageVariant, ButtplugServerMessageV2, ButtplugServerMessageV3,
+    ButtplugServerMessageVariant,
+};
+use buttplug_server_device_config::{ServerDeviceDefinition, UserDeviceIdentifier};
+use futures::FutureExt;
+use futures::future::{self, BoxFuture, join_all};
+use tokio::sync::Notify;
+
+use super::shard::Shard;
+use crate::device::peer::ConnectionId;
+use crate::session::registry::SessionHandle;
+
+/// The devices that the server lists, by device index.
+pub type DeviceTable = BTreeMap<u32, Arc<ListedDevice>>;
+
+/// A device that the server lists.
+pub struct ListedDevice {
+    /// The index that clients know it by.
+    pub index: u32,
+    /// Which connection this is: the same index with another connection is a device that left and came back.
+    pub connection: ConnectionId,
+    /// What clients are told of it.
+    pub info: DeviceMessageInfoV4,
+    /// Its features and limits.
+    pub definition: Arc<ServerDeviceDefinition>,
+    pub(super) identifier: UserDeviceIdentifier,
+    pub(super) session: Arc<SessionHandle>,
+    pub(super) listing: Arc<Listing>,
+    pub(super) place: Place,
+    pub(super) commanded: AtomicBool,
+}
+
+/// Where the library has a device.
+pub(super) struct Place {
+    pub(super) shard: Arc<Shard>,
+    /// Its index there.
+    pub(super) index: u32,
+}
+
+/// Whether the library lists a device: not yet, now, or no longer.
+#[derive(Default)]
+pub(super) struct Listing {
+    stage: AtomicU8,
+    unlisted: Notify,
+}
+
+impl Listing {
+    const LISTED: u8 = 1;
+    const UNLISTED: u8 = 2;
+
+    pub(super) fn set_listed(&self) {
+        self.stage.store(Self::LISTED, Ordering::Release);
+    }
+
+    pub(super) fn set_unlisted(&self) {
+        self.stage.store(Self::UNLISTED, Ordering::Release);
+        // Only the device's own session waits; a permit is kept if it does not wait yet.
+        self.unlisted.notify_one();
+    }
+
+    pub(super) fn was_listed(&self) -> bool {
+        self.stage.load(Ordering::Acquire) != 0
+    }
+
+    pub(super) async fn unlisted(&self) {
+        while self.stage.load(Ordering::Acquire) != Self::UNLISTED {
+            self.unlisted.notified().await;
+        }
+    }
+}
+
+impl fmt::Debug for ListedDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListedDevice")
+            .field("index", &self.index)
+            .field("connection", &self.connection)
+            .field("identifier", &self.identifier)
+            .field("stage", &self.listing.stage.load(Ordering::Relaxed))
+            .finish_non_exhaustive()
+    }
+}
+
+/// The library's answer to a message of version 4.
+pub type Reply = Result<ButtplugServerMessageV4, ErrorV0>;
+
+impl ListedDevice {
+    /// Whether an output of the device may be on.
+    pub fn outputs_on(&self) -> bool {
+        self.session.outputs_on.load(Ordering::Relaxed)
+    }
+
+    /// Has the library carry out a checked command of this device. As with the library itself the call takes note of
+    /// the command, and the first poll puts it into the device's queue. May panic, in the call and in a poll.
+    pub fn carry_out(&self, mut command: ButtplugCheckedClientMessageV4) -> BoxFuture<'static, Reply> {
+        use ButtplugCheckedClientMessageV4 as M;
+        let id = command.id();
+        match &mut command {
+            M::OutputCmd(m) => m.set_device_index(self.place.index),
+            M::OutputVecCmd(m) => m.set_device_index(self.place.index),
+            M::InputCmd(m) => m.set_device_index(self.place.index),
+            M::StopCmd(m) => {
+                *m = StopCmdV4::new(Some(self.place.index), m.feature_index(), m.inputs(), m.outputs());
+            }
+            _ => {}
+        }
+        let index = self.index;
+        self.place
+            .shard
+            .manager
+            .parse_message(command)
+            .map(move |reply| match reply {
+                Ok(mut reply) => {
+                    reply.set_id(id);
+                    if let ButtplugServerMessageV4::InputReading(reading) = &mut reply {
+                        reading.set_device_index(index);
+                    }
+                    Ok(reply)
+                }
+                Err(error) => Err(as_seen_by_clients(id, index, error)),
+            })
+            .boxed()
+    }
+
+    /// Has the library convert, check, carry out and answer a device command of versions 0 to 3. May panic, like
+    /// [`ListedDevice::carry_out`].
+    ///
+    /// # Errors
+    /// The answer, if it is an Error.
+    pub fn convert_and_carry_out(
+        &self,
+        mut command: ButtplugClientMessageVariant,
+    ) -> BoxFuture<'static, Result<ButtplugServerMessageVariant, ButtplugServerMessageVariant>> {
+        let (id, index) = (command.id(), self.index);
+        let shard = &self.place.shard;
+        // On the one thread of the library nothing leaves between this look and the call.
+        let is_there = shard.manager.device_info(self.place.index).is_some();
+        let Some(converter) = shard.converter(command.version()).filter(|_| is_there) else {
+            let error = ButtplugDeviceError::DeviceNotAvailable(index).into();
+            let error = as_seen_by_clients(id, index, error);
+            return future::ready(Err(ButtplugServerMessageV4::Error(error).into())).boxed();
+        };
+        set_legacy_device(&mut command, Some(self.place.index));
+        converter
+            .parse_message(command)
+            .map(move |reply| {
+                reply.map(|mut reply| {
+                    match &mut reply {
+                        ButtplugServerMessageVariant::V2(ButtplugServerMessageV2::BatteryLevelReading(m)) => {
+                            m.set_device_index(index);
+                        }
+                        ButtplugServerMessageVariant::V3(ButtplugServerMessageV3::SensorReading(m)) => {
+                            m.set_device_index(index);
+                        }
+                        _ => {}
+                    }
+                    reply
+                })
+            })
+            .boxed()
+    }
+}
+
+/// Has these shards carry out a stop of all their devices; an order like [`ListedDevice::carry_out`].
+pub(super) fn stop_all(shards: &[Arc<Shard>], stop: &StopCmdV4) -> BoxFuture<'static, Reply> {
+    let id = stop.id();
+    let stops: Vec<_> = shards
+        .iter()
+        .map(|shard| shard.manager.parse_message(stop.clone().into()))
+        .collect();
+    join_all(stops)
+        .map(move |done| {
+            for stopped in done {
+                stopped.map_err(|error| {
+                    let mut error = ErrorV0::from(error);
+                    error.set_id(id);
+                    error
+                })?;
+            }
+            Ok(OkV0::new(id).into())
+        })
+        .boxed()
+}
+
+fn as_seen_by_clients(id: u32, index: u32, error: ButtplugError) -> ErrorV0 {
+    let error = match error {
+        ButtplugError::ButtplugDeviceError(ButtplugDeviceError::DeviceNotAvailable(_)) => {
+            ButtplugDeviceError::DeviceNotAvailable(index).into()
+        }
+        other => other,
+    };
+    let mut error = ErrorV0::from(error);
+    error.set_id(id);
+    error
+}
+
+/// The device of a command of versions 0 to 3.
+pub fn legacy_device(command: &mut ButtplugClientMessageVariant) -> Option<u32> {
+    set_legacy_device(command, None)
+}
+
+/// The device of a command of versions 0 to 3, which is from now on `to`. The library's own function knows no device
+/// for some commands of version 1.
+fn set_legacy_device(command: &mut ButtplugClientMessageVariant, to: Option<u32>) -> Option<u32> {
+    fn set(command: &mut impl ButtplugDeviceMessage, to: Option<u32>) -> Option<u32> {
+        let index = command.device_index();
+        command.set_device_index(to.unwrap_or(index));
+        Some(index)
+    }
+    macro_rules! each {
+        ($kind:ident, $command:expr, [$($name:ident),*]) => {
+            match $command {
+                $($kind::$name(m) => set(m, to),)*
+                _ => None,
+            }
+        };
+    }
+    use ButtplugClientMessageVariant as M;
+    match command {
+        M::V0(m) => each!(
+            ButtplugClientMessageV0,
+            m,
+            [SingleMotorVibrateCmd, FleshlightLaunchFW12Cmd, VorzeA10CycloneCmd]
+        ),
+        M::V1(m) => each!(
+            ButtplugClientMessageV1,
+            m,
+            [
+                VibrateCmd,
+                LinearCmd,
+                RotateCmd,
+                SingleMotorVibrateCmd,
+                FleshlightLaunchFW12Cmd,
+                VorzeA10CycloneCmd
+            ]
+        ),
+        M::V2(m) => each!(
+            ButtplugClientMessageV2,
+            m,
+            [VibrateCmd, LinearCmd, RotateCmd, BatteryLevelCmd]
+        ),
+        M::V3(m) => each!(
+            ButtplugClientMessageV3,
+            m,
+            [
+                VibrateCmd,
+                LinearCmd,
+                RotateCmd,
+                ScalarCmd,
+                SensorReadCmd,
+                SensorSubscribeCmd,
+                SensorUnsubscribeCmd
+            ]
+        ),
+        M::V4(_) => None,
+    }
+}

@@ -1,0 +1,197 @@
+//! One of the library's device managers, and its share of the devices.
+//!
+//! The library walks all devices of a manager at each arrival and departure: it writes the whole list, looks for the
+//! address, and searches for a free index. So a manager gets few devices, and there are as many managers as it takes.
+//! All of them run on the engine's one thread, where the library's two steps of choosing an index and storing it are
+//! one. An index of the library is therefore distinct inside its shard only; clients see those of the
+//! [`IndexStore`](crate::udcf::store::IndexStore).
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use buttplug_core::message::{ButtplugMessageSpecVersion, ButtplugServerMessageV4, RequestServerInfoV4};
+use buttplug_server::device::hardware::communication::HardwareCommunicationManagerEvent;
+use buttplug_server::device::{ServerDeviceManager, ServerDeviceManagerBuilder};
+use buttplug_server::{ButtplugServer, ButtplugServerBuilder, ButtplugServerError};
+use buttplug_server_device_config::{
+    DeviceConfigurationManager, ProtocolCommunicationSpecifier, ServerDeviceDefinition,
+    ServerDeviceDefinitionBuilder, UserDeviceIdentifier,
+};
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use tokio::sync::mpsc;
+
+use super::hardware::CommunicationManagerBuilder;
+
+/// Devices of one manager. Listing them takes the square of this many steps, and each manager 100 to 200 KiB.
+pub(super) const DEVICES: usize = 128;
+/// Devices that one manager has had in its life. The library keeps a few kilobytes of each that ever came until the
+/// manager goes, so that past this it gets no more, and goes with its last device.
+pub(super) const ARRIVALS: usize = 8 * DEVICES;
+/// Definitions of devices that came and went before they were listed, beside those of devices that are there.
+const LEFT_OVER_DEFINITIONS: usize = 16;
+
+pub(super) type ManagerEvents = BoxStream<'static, ButtplugServerMessageV4>;
+
+/// A device manager with room for [`DEVICES`].
+pub(super) struct Shard {
+    pub(super) manager: Arc<ServerDeviceManager>,
+    pub(super) found: mpsc::Sender<HardwareCommunicationManagerEvent>,
+    /// Addresses that have their place here.
+    members: AtomicUsize,
+    arrivals: AtomicUsize,
+    /// What converts the messages of older clients, by message version.
+    converters: [OnceLock<Option<ButtplugServer>>; 4],
+}
+
+impl Shard {
+    /// Starts a manager that knows what `given` knows, the devices that it names apart: they come with
+    /// [`Shard::prepare`]. Must be called on the engine's runtime.
+    pub(super) fn start(
+        given: &DeviceConfigurationManager,
+    ) -> Result<(Self, ManagerEvents), ButtplugServerError> {
+        // Devices are announced by their websocket specifier, whatever carries them.
+        let websocket = |specifiers: &Vec<ProtocolCommunicationSpecifier>| {
+            let mut specifiers = specifiers.clone();
+            specifiers.retain(|s| matches!(s, ProtocolCommunicationSpecifier::Websocket(_)));
+            (!specifiers.is_empty()).then_some(specifiers)
+        };
+        let base = given
+            .base_communication_specifiers()
+            .iter()
+            .filter_map(|(protocol, all)| Some((protocol.clone(), websocket(all)?)))
+            .collect();
+        let config = DeviceConfigurationManager::new(base, given.base_device_definitions().clone());
+        for entry in given.user_communication_specifiers() {
+            if let Some(specifiers) = websocket(entry.value()) {
+                config
+                    .user_communication_specifiers()
+                    .insert(entry.key().clone(), specifiers);
+            }
+        }
+        let (manager_builder, found) = CommunicationManagerBuilder::new();
+        let manager = ServerDeviceManagerBuilder::new(config)
+            .comm_manager(manager_builder)
+            .finish()?;
+        let events = manager.event_stream().boxed();
+        let shard = Self {
+            manager: Arc::new(manager),
+            found: found.take(),
+            members: AtomicUsize::new(0),
+            arrivals: AtomicUsize::new(0),
+            converters: Default::default(),
+        };
+        Ok((shard, events))
+    }
+
+    fn config(&self) -> &DeviceConfigurationManager {
+        self.manager.device_configuration_manager()
+    }
+
+    /// Whether one more device fits in, and the library's loop did not end by a fault of its own.
+    pub(super) fn has_room(&self) -> bool {
+        self.members.load(Ordering::Relaxed) < DEVICES && !self.is_used_up() && !self.found.is_closed()
+    }
+
+    /// Whether it had as many devices as it may have.
+    fn is_used_up(&self) -> bool {
+        self.arrivals.load(Ordering::Relaxed) >= ARRIVALS
+    }
+
+    /// Whether nothing is here, and nothing will ever be.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_used_up() && self.members.load(Ordering::Relaxed) == 0
+    }
+
+    pub(super) fn add_member(&self) {
+        self.members.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Makes the definitions of a device known that is about to be announced: those that the configuration has for
+    /// its address, each with an index that is free here. `is_member` tells which addresses have their place here.
+    /// Must be called on the engine's thread, like everything that chooses an index.
+    pub(super) fn prepare(
+        &self,
+        ids: &[UserDeviceIdentifier],
+        given: &DeviceConfigurationManager,
+        is_member: impl Fn(&str) -> bool,
+    ) {
+        self.arrivals.fetch_add(1, Ordering::Relaxed);
+        let definitions = self.config().user_device_definitions();
+        if definitions.len() > 2 * self.members.load(Ordering::Relaxed) + LEFT_OVER_DEFINITIONS {
+            definitions.retain(|id, _| is_member(id.address()));
+        }
+        for id in ids {
+            if definitions.contains_key(id) {
+                continue;
+            }
+            let Some(definition) = given.user_device_definitions().get(id).map(|d| d.clone()) else {
+                continue;
+            };
+            let taken: HashSet<u32> = definitions.iter().map(|d| d.index()).collect();
+            let mut definition = ServerDeviceDefinitionBuilder::from_user(&definition);
+            definition.index((0..).find(|index| !taken.contains(index)).unwrap_or(u32::MAX));
+            self.config().add_user_device_definition(id, &definition.finish());
+        }
+    }
+
+    /// What the library takes a device for.
+    pub(super) fn definition(&self, id: &UserDeviceIdentifier) -> Option<ServerDeviceDefinition> {
+        let definitions = self.config().user_device_definitions();
+        definitions.get(id).map(|definition| definition.clone())
+    }
+
+    /// Forgets a device that is gone: what the library learned of it would stay for good, and strangers may come
+    /// under any number of addresses.
+    pub(super) fn remove_member(&self, address: &str) {
+        self.members.fetch_sub(1, Ordering::Relaxed);
+        self.config()
+            .user_device_definitions()
+            .retain(|id, _| id.address() != address);
+    }
+
+    /// How many definitions the library holds.
+    #[cfg(test)]
+    pub(super) fn definitions(&self) -> usize {
+        self.config().user_device_definitions().len()
+    }
+
+    /// The library's own conversion of messages of versions 0 to 3, one for all clients. `None` if it does not work.
+    pub(super) fn converter(&self, version: ButtplugMessageSpecVersion) -> Option<&ButtplugServer> {
+        let converter = self.converters.get(version as usize)?;
+        let start = || {
+            let server = ButtplugServerBuilder::with_shared_device_manager(self.manager.clone())
+                .finish()
+                .ok()?;
+            let hello = RequestServerInfoV4::new("wsdm-gateway", version, 0);
+            let greeted = server.parse_checked_message(hello.into()).now_or_never()?;
+            greeted.is_ok().then_some(server)
+        };
+        converter.get_or_init(start).as_ref()
+    }
+}
+
+/// A manager without devices, for what concerns none: handshakes, pings and scans.
+pub(super) struct Front {
+    pub(super) manager: Arc<ServerDeviceManager>,
+    /// The library ends a manager that nothing can announce devices to.
+    _found: mpsc::Sender<HardwareCommunicationManagerEvent>,
+}
+
+impl Front {
+    /// Starts it. Must be called on the engine's runtime.
+    pub(super) fn start() -> Result<(Self, ManagerEvents), ButtplugServerError> {
+        let config = DeviceConfigurationManager::new(HashMap::new(), HashMap::new());
+        let (manager_builder, found) = CommunicationManagerBuilder::new();
+        let manager = ServerDeviceManagerBuilder::new(config)
+            .comm_manager(manager_builder)
+            .finish()?;
+        let events = manager.event_stream().boxed();
+        let front = Self {
+            manager: Arc::new(manager),
+            _found: found.take(),
+        };
+        Ok((front, events))
+    }
+}
