@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod ends;
 pub mod linger;
+pub mod ownership;
 pub mod registry;
 pub mod tap;
 
@@ -27,6 +28,7 @@ use crate::device::language::{Command, Language};
 use crate::link::outbox::Outbox;
 use crate::link::{FrameIo, LinkError};
 use crate::session::ends::{Disconnect, FromUpstream, UpstreamError, UpstreamIo};
+use crate::session::ownership::Controller;
 use crate::session::registry::{Counters, Entry, Order};
 use crate::session::tap::Direction;
 
@@ -84,17 +86,20 @@ impl Session {
             tokio::select! {
                 biased;
                 order = handle.next_order() => match order {
-                    Order::Stop(receipt) => {
+                    Order::Stop { receipt, tell_upstream } => {
                         self.preempt(Some(receipt));
+                        if tell_upstream {
+                            self.upstream.stopped();
+                        }
                         self.outbox.drain_now().await?;
                     }
-                    Order::Inject(injected) => self.command(injected).await?,
+                    Order::Inject(injected, by) => self.command(injected, by).await?,
                     Order::End(why) => return Err(why),
                 },
                 next = self.upstream.next(), if in_a_row < UPSTREAM_BURST => {
                     in_a_row += 1;
                     match next.ok_or(UpstreamError::Released)?? {
-                        FromUpstream::Frame(outgoing) => self.command(outgoing).await?,
+                        FromUpstream::Frame(outgoing) => self.command(outgoing, Controller::UPSTREAM).await?,
                         FromUpstream::Stop => {
                             self.outbox.discard();
                             self.preempt(None);
@@ -116,10 +121,10 @@ impl Session {
         }
     }
 
-    /// A command for the device, from upstream or from somebody who watches.
-    async fn command(&mut self, mut outgoing: Outgoing) -> Result<(), Disconnect> {
+    /// A command for the device.
+    async fn command(&mut self, mut outgoing: Outgoing, by: Controller) -> Result<(), Disconnect> {
         let command = Command::read(self.entry.actuators.language(), &outgoing.frame);
-        self.entry.observe(&command);
+        self.entry.observe(&command, by);
         // Upstream must not wait for motion to be written: what it has next may be newer. For all else the receipt is used
         // when the frame is written.
         if (command.is_superseded_by_newer() || self.entry.actuators.language().is_none())

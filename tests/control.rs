@@ -7,10 +7,12 @@ mod common;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use common::json_client::JsonClient;
 use common::{RawDevice, Running, client, settings, wait_until, within};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
@@ -239,6 +241,48 @@ async fn one_who_only_watches_stops_nothing() {
     assert_eq!(hush.frame().await, "Vibrate:6;");
     drop(sender);
     assert_eq!(hush.frame().await, "Vibrate:0;");
+    running.gateway.stop().await;
+}
+
+/// The app that took the device over keeps it.
+#[tokio::test]
+async fn a_sender_that_leaves_stops_only_what_nobody_else_has_by_now() {
+    let running = Controlled::start().await;
+    let mut hush = running.hush().await;
+    let mut app = JsonClient::connect(&running.gateway.clients(), 4).await;
+    let index = app.first_device().await;
+    let command = |value: u32| json!({ "DeviceIndex": index, "FeatureIndex": 0, "Command": { "Vibrate": { "Value": value } } });
+    let mut sender = running.client().await;
+    within("a frame", sender.send(HUSH, Bytes::from("Vibrate:5;")))
+        .await
+        .unwrap();
+    hush.expect("Vibrate:5;").await;
+    app.call("OutputCmd", command(9)).await;
+    assert_eq!(hush.frame().await, "Vibrate:9;");
+    drop(sender);
+    // A stop that the one who left had ordered would come before this.
+    app.call("OutputCmd", command(10)).await;
+    assert_eq!(hush.frame().await, "Vibrate:10;");
+
+    // The other way round: what the app set is stopped with what the sender set, and the app's next command counts,
+    // though it equals its last one.
+    let mut sender = running.client().await;
+    within("a frame", sender.send(HUSH, Bytes::from("Vibrate:7;")))
+        .await
+        .unwrap();
+    assert_eq!(hush.frame().await, "Vibrate:7;");
+    drop(sender);
+    assert_eq!(hush.frame().await, "Vibrate:0;");
+    within("the app drives it again", async {
+        loop {
+            app.call("OutputCmd", command(10)).await;
+            let frame = tokio::time::timeout(Duration::from_millis(50), hush.frame()).await;
+            if frame.is_ok_and(|frame| frame == "Vibrate:10;") {
+                return;
+            }
+        }
+    })
+    .await;
     running.gateway.stop().await;
 }
 

@@ -35,6 +35,9 @@ pub enum FromUpstream {
 pub trait UpstreamIo:
     Stream<Item = Result<FromUpstream, UpstreamError>> + Sink<Frame, Error = UpstreamError> + Send + Unpin
 {
+    /// The device was stopped on behalf of somebody else: what upstream believes to be on is off.
+    fn stopped(&mut self) {}
+
     /// Lets go of upstream, and is done when upstream has forgotten the device (or a second has passed). When the
     /// gateway stops, nobody has to see a device leave a server that stops with it.
     fn release(self: Box<Self>, gateway_stops: bool) -> BoxFuture<'static, ()>;

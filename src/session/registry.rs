@@ -17,6 +17,7 @@ use crate::device::language::{Actuators, Command};
 use crate::device::peer::{ConnectionId, Peer};
 use crate::device::refusal::Refusal;
 use crate::session::ends::Disconnect;
+use crate::session::ownership::{Controller, Ownership};
 use crate::session::tap::{Tap, Watcher};
 
 /// Frames that a session passed on, and those it could not.
@@ -46,13 +47,16 @@ pub struct SessionHandle {
     waker: AtomicWaker,
     /// The device is gone; what is left is to tell upstream.
     ending: AtomicBool,
+    ownership: Ownership,
     /// An output of the device may be on.
     pub(crate) outputs_on: AtomicBool,
+    /// The device may have been running when it came.
+    pub(crate) came_running: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Orders {
-    stops: VecDeque<Receipt>,
+    stops: VecDeque<(Receipt, bool)>,
     end: Option<Disconnect>,
     injected: VecDeque<Injected>,
     /// Nobody looks at orders any more.
@@ -64,6 +68,7 @@ struct Orders {
 struct Injected {
     frame: Frame,
     receipt: Receipt,
+    by: Controller,
 }
 
 /// Why a frame was not written to a device.
@@ -80,9 +85,13 @@ pub enum InjectError {
 /// What a session was asked to do.
 pub(crate) enum Order {
     /// Write the stop now.
-    Stop(Receipt),
-    /// Write this frame.
-    Inject(Outgoing),
+    Stop {
+        receipt: Receipt,
+        /// Upstream does not know of it.
+        tell_upstream: bool,
+    },
+    /// Write this frame, which came from this controller.
+    Inject(Outgoing, Controller),
     /// End, and say why.
     End(Disconnect),
 }
@@ -98,21 +107,23 @@ impl SessionHandle {
     /// Dropping the future does not take the order back.
     pub async fn stop_outputs(&self) {
         let (done, written) = oneshot::channel();
-        self.push_stop(done);
+        self.push_stop(done, false);
         // An error means that the session dropped the sender: it is over, and wrote its stop bytes at the end.
         let _ = written.await;
     }
 
-    /// Has the session write the device's stop bytes ahead of all else, without waiting for it.
-    pub fn order_stop(&self) {
-        let (done, _) = oneshot::channel();
-        self.push_stop(done);
+    /// A controller leaves: if nobody else commanded the device since, it is stopped.
+    pub fn release(&self, controller: Controller) {
+        if self.ownership.is_of(controller) {
+            let (done, _) = oneshot::channel();
+            self.push_stop(done, true);
+        }
     }
 
-    fn push_stop(&self, done: Receipt) {
+    fn push_stop(&self, done: Receipt, tell_upstream: bool) {
         let mut orders = lock(&self.orders);
         if !orders.over {
-            orders.stops.push_back(done);
+            orders.stops.push_back((done, tell_upstream));
         }
         drop(orders);
         self.waker.wake();
@@ -123,7 +134,7 @@ impl SessionHandle {
     ///
     /// # Errors
     /// [`InjectError::Busy`] when [`INJECT_QUEUE`] frames wait, [`InjectError::Gone`] when the session is over.
-    pub async fn inject(&self, frame: Frame) -> Result<(), InjectError> {
+    pub async fn inject(&self, frame: Frame, by: Controller) -> Result<(), InjectError> {
         let (written, taken) = oneshot::channel();
         {
             let mut orders = lock(&self.orders);
@@ -137,6 +148,7 @@ impl SessionHandle {
             orders.injected.push_back(Injected {
                 frame,
                 receipt: written,
+                by,
             });
         }
         self.waker.wake();
@@ -153,18 +165,23 @@ impl SessionHandle {
         std::future::poll_fn(|cx| {
             self.waker.register(cx.waker());
             let mut orders = lock(&self.orders);
-            if let Some(receipt) = orders.stops.pop_front() {
-                return Poll::Ready(Order::Stop(receipt));
+            if let Some((receipt, tell_upstream)) = orders.stops.pop_front() {
+                return Poll::Ready(Order::Stop {
+                    receipt,
+                    tell_upstream,
+                });
             }
             if let Some(why) = orders.end.take() {
                 return Poll::Ready(Order::End(why));
             }
             match orders.take_injected() {
-                Some(Injected { frame, receipt }) => Poll::Ready(Order::Inject(Outgoing {
-                    frame,
-                    receipt: Some(receipt),
-                    is_answered_early: false,
-                })),
+                Some(Injected { frame, receipt, by }) => {
+                    let outgoing = Outgoing {
+                        receipt: Some(receipt),
+                        ..frame.into()
+                    };
+                    Poll::Ready(Order::Inject(outgoing, by))
+                }
                 None => Poll::Pending,
             }
         })
@@ -360,7 +377,9 @@ impl Registry {
             orders: Mutex::default(),
             waker: AtomicWaker::new(),
             ending: AtomicBool::new(false),
+            ownership: Ownership::default(),
             outputs_on: AtomicBool::new(false),
+            came_running: AtomicBool::new(false),
         });
         let released = CancellationToken::new();
         let pending_stop = inner.pending_stops.take(&address);
@@ -372,6 +391,9 @@ impl Registry {
             },
         );
         self.came.notify_waiters();
+        handle
+            .came_running
+            .store(pending_stop.is_some(), Ordering::Relaxed);
         Entry {
             registry: self.clone(),
             handle,
@@ -427,6 +449,7 @@ impl Entry {
     /// The device may be running from before: its session stops it first.
     pub fn may_be_running(&mut self) {
         self.pending_stop.get_or_insert_default();
+        self.handle.came_running.store(true, Ordering::Relaxed);
     }
 
     /// What stops the device, if it may be running from before; empty if nothing was seen set on it.
@@ -435,8 +458,9 @@ impl Entry {
     }
 
     /// A command is on its way to the device.
-    pub(crate) fn observe(&mut self, command: &Command) {
+    pub(crate) fn observe(&mut self, command: &Command, by: Controller) {
         self.actuators.observe(command);
+        self.handle.ownership.commanded(by);
         let is_on = self.actuators.is_on();
         // Not known to be stopped until it is stopped again.
         self.is_stopped &= !is_on;

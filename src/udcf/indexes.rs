@@ -104,6 +104,11 @@ impl Indexes {
         }
     }
 
+    /// Whether a client ever commanded the device.
+    pub(super) fn was_commanded(&self, id: &UserDeviceIdentifier) -> bool {
+        self.known.get(id).is_some_and(|known| known.commanded)
+    }
+
     /// A device is listed now: its index.
     pub(super) fn connected(&mut self, id: &UserDeviceIdentifier) -> u32 {
         let given = self.given.get(id).copied();

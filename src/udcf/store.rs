@@ -142,6 +142,11 @@ impl IndexStore {
         }
     }
 
+    /// Whether a client ever commanded an output of the device, also before this process.
+    pub fn was_commanded(&self, id: &UserDeviceIdentifier) -> bool {
+        lock(&self.indexes).was_commanded(id)
+    }
+
     fn write(&self) {
         if let Some(writer) = &self.writer {
             writer.due.set(|due| due.write = true);

@@ -298,7 +298,12 @@ impl Engine {
     }
 
     /// Takes a manager's newest list into the table. `listed` is what it listed so far, by its own indexes.
-    fn relist(&self, shard: &Arc<Shard>, listed: &mut HashMap<u32, Arc<ListedDevice>>, list: &DeviceListV4) {
+    fn relist(
+        self: &Arc<Self>,
+        shard: &Arc<Shard>,
+        listed: &mut HashMap<u32, Arc<ListedDevice>>,
+        list: &DeviceListV4,
+    ) {
         let (mut came, mut gone) = (Vec::new(), Vec::new());
         let mut places = lock(&self.places);
         for (&index, info) in list.devices() {
@@ -323,6 +328,11 @@ impl Engine {
                 home.listed += 1;
             }
         }
+        let is_running = |device: &Arc<ListedDevice>| {
+            device.session.came_running.load(Ordering::Relaxed)
+                || self.indexes.was_commanded(&device.identifier)
+        };
+        let (running, ready): (Vec<_>, Vec<_>) = came.into_iter().partition(is_running);
         self.devices.send_modify(|table| {
             // In place, unless somebody looks at the table at this very moment.
             let table = Arc::make_mut(table);
@@ -334,8 +344,11 @@ impl Engine {
                     table.remove(&device.index);
                 }
             }
-            table.extend(came.into_iter().map(|device| (device.index, device)));
+            table.extend(ready.into_iter().map(|device| (device.index, device)));
         });
+        for device in running {
+            self.runtime.spawn(self.clone().stop_and_list(device));
+        }
         for device in gone {
             device.listing.set_unlisted();
             self.indexes.departed(&device.identifier);
@@ -344,6 +357,26 @@ impl Engine {
                 home.listed = home.listed.saturating_sub(1);
             }
             places.clear(address);
+        }
+    }
+
+    /// Has the library stop the device of this session, if it is listed.
+    fn stop_session(&self, session: &SessionHandle) {
+        let table = self.devices.borrow().clone();
+        let device = table.values().find(|d| d.connection == session.connection);
+        if let Some(device) = device.cloned() {
+            self.runtime.spawn(async move { device.stop().await });
+        }
+    }
+
+    /// Lists a device that may be running once it is stopped, unless it went meanwhile.
+    async fn stop_and_list(self: Arc<Self>, device: Arc<ListedDevice>) {
+        device.stop().await;
+        // What unlists a device holds this lock too.
+        let _places = lock(&self.places);
+        if !device.listing.is_unlisted() {
+            self.devices
+                .send_modify(|table| drop(Arc::make_mut(table).insert(device.index, device)));
         }
     }
 

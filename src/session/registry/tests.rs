@@ -35,14 +35,17 @@ async fn a_frame_whose_sender_gave_up_is_not_written_and_the_queue_is_bounded() 
     let handle = entry.handle().clone();
     let mut waiting = Vec::new();
     for i in 0..INJECT_QUEUE as u8 {
-        let mut sent = Box::pin(handle.inject(Frame::from(vec![i])));
+        let mut sent = Box::pin(handle.inject(Frame::from(vec![i]), Controller::UPSTREAM));
         let pending = poll_fn(|cx| Poll::Ready(sent.as_mut().poll(cx).is_pending())).await;
         assert!(pending);
         waiting.push(sent);
     }
-    assert_eq!(handle.inject(Frame::from(vec![99])).await, Err(InjectError::Busy));
+    assert_eq!(
+        handle.inject(Frame::from(vec![99]), Controller::UPSTREAM).await,
+        Err(InjectError::Busy)
+    );
     drop(waiting.remove(0));
-    let Order::Inject(first) = handle.next_order().await else {
+    let Order::Inject(first, _) = handle.next_order().await else {
         panic!("one that is still wanted");
     };
     assert_eq!(first.frame, Frame::from(vec![1]));
@@ -51,7 +54,10 @@ async fn a_frame_whose_sender_gave_up_is_not_written_and_the_queue_is_bounded() 
     assert_eq!(waiting.remove(0).await, Ok(()));
     drop(entry);
     assert_eq!(waiting.remove(0).await, Err(InjectError::Gone));
-    assert_eq!(handle.inject(Frame::from(vec![99])).await, Err(InjectError::Gone));
+    assert_eq!(
+        handle.inject(Frame::from(vec![99]), Controller::UPSTREAM).await,
+        Err(InjectError::Gone)
+    );
     // Nor does a stop wait for a session that is over.
     handle.stop_outputs().await;
 }

@@ -218,6 +218,11 @@ impl Sink<Frame> for EmbeddedIo {
 }
 
 impl UpstreamIo for EmbeddedIo {
+    /// The library would take the next command for a repetition if it equals its last one.
+    fn stopped(&mut self) {
+        self.engine.stop_session(&self.session);
+    }
+
     fn release(mut self: Box<Self>, gateway_stops: bool) -> BoxFuture<'static, ()> {
         async move {
             if gateway_stops {

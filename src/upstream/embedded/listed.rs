@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
@@ -20,8 +21,11 @@ use buttplug_server_device_config::{ServerDeviceDefinition, UserDeviceIdentifier
 use futures::FutureExt;
 use futures::future::{self, BoxFuture, join_all};
 use tokio::sync::Notify;
+use tokio::time::timeout;
+use tracing::{debug, warn};
 
 use super::shard::Shard;
+use crate::defaults::LIBRARY_STOP_TIMEOUT;
 use crate::device::peer::ConnectionId;
 use crate::session::registry::SessionHandle;
 
@@ -73,6 +77,10 @@ impl Listing {
         self.unlisted.notify_one();
     }
 
+    pub(super) fn is_unlisted(&self) -> bool {
+        self.stage.load(Ordering::Acquire) == Self::UNLISTED
+    }
+
     pub(super) fn was_listed(&self) -> bool {
         self.stage.load(Ordering::Acquire) != 0
     }
@@ -102,6 +110,24 @@ impl ListedDevice {
     /// Whether an output of the device may be on.
     pub fn outputs_on(&self) -> bool {
         self.session.outputs_on.load(Ordering::Relaxed)
+    }
+
+    /// Stops the device: whatever its protocol is, the library knows how. Takes [`LIBRARY_STOP_TIMEOUT`] at most.
+    pub(super) async fn stop(&self) {
+        let stop = async {
+            let stop = StopCmdV4::new(Some(self.index), None, false, true);
+            self.carry_out(stop.into()).await
+        };
+        let stopped = timeout(LIBRARY_STOP_TIMEOUT, AssertUnwindSafe(stop).catch_unwind()).await;
+        let index = self.index;
+        match stopped {
+            Ok(Ok(Ok(_))) => debug!(index, "the server stopped the device"),
+            Ok(Ok(Err(e))) => {
+                warn!(index, "the server did not stop the device: {}", e.error_message());
+            }
+            Ok(Err(_)) => warn!(index, "the server failed while it stopped the device"),
+            Err(_) => warn!(index, "the device did not take the server's stop in time"),
+        }
     }
 
     /// Has the library carry out a checked command of this device. As with the library itself the call takes note of

@@ -31,6 +31,7 @@ use crate::defaults::FRAME_MAX_BYTES;
 use crate::device::frame::Frame;
 use crate::device::handshake::Address;
 use crate::device::peer::ConnectionId;
+use crate::session::ownership::Controller;
 use crate::session::registry::{InjectError, Registry, SessionHandle};
 use crate::session::tap::{Direction, Watched, Watcher};
 use crate::text::hex;
@@ -206,33 +207,45 @@ async fn send(
         return (StatusCode::BAD_REQUEST, "a frame is not empty\n").into_response();
     }
     hand.on(&session);
-    match session.inject(Frame(body)).await {
+    match session.inject(Frame(body), hand.controller).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(e @ InjectError::Busy) => (StatusCode::TOO_MANY_REQUESTS, format!("{e}\n")).into_response(),
         Err(e @ InjectError::Gone) => (StatusCode::GONE, format!("{e}\n")).into_response(),
     }
 }
 
-/// The devices that one connection sent frames to. They are stopped when it is dropped: their outputs may be on, and
-/// nobody is left who would switch them off.
-#[derive(Debug, Default)]
-pub struct Hand(Mutex<HashMap<Address, Weak<SessionHandle>>>);
+/// The devices that one connection sent frames to. When it is dropped, those that nobody else commanded since are
+/// stopped: their outputs may be on, and nobody is left to switch them off.
+#[derive(Debug)]
+pub struct Hand {
+    controller: Controller,
+    devices: Mutex<HashMap<Address, Weak<SessionHandle>>>,
+}
+
+impl Default for Hand {
+    fn default() -> Self {
+        Self {
+            controller: Controller::new(),
+            devices: Mutex::default(),
+        }
+    }
+}
 
 impl Hand {
     fn on(&self, session: &Arc<SessionHandle>) {
-        let mut devices = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
         devices.insert(session.handshake.address.clone(), Arc::downgrade(session));
     }
 }
 
 impl Drop for Hand {
     fn drop(&mut self) {
-        let devices = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let devices = self.devices.get_mut().unwrap_or_else(PoisonError::into_inner);
         // A session that is over has written its stop bytes.
         devices
             .values()
             .filter_map(Weak::upgrade)
-            .for_each(|session| session.order_stop());
+            .for_each(|session| session.release(self.controller));
     }
 }
 
