@@ -57,8 +57,11 @@ pub const PROBE_PAUSE: Duration = Duration::from_millis(25);
 /// If a ping among the commands is not answered for this long, motion waits where newer motion can take its place. Wi-Fi in
 /// power save answers in 100 ms.
 pub const PROBE_TIMEOUT: Duration = Duration::from_millis(100);
-/// Between two pings of an app or an upstream that drives an output.
-pub const ATTENTIVE_PING_INTERVAL: Duration = Duration::from_millis(500);
+/// Between two pings of an app or an upstream that drives an output, if its silence counts after `stop_after`: three fit in,
+/// so that a lost one does no harm.
+pub fn attentive_pings(stop_after: Duration) -> Duration {
+    (stop_after / 3).min(Duration::from_millis(500))
+}
 /// Frames that wait for somebody who watches a device: a second of a busy one. Past that the oldest are missed.
 pub const WATCH_QUEUE: usize = 1024;
 /// Frames that people sent by hand and a device has not taken. Past that they are told to wait.

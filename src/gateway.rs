@@ -1,5 +1,6 @@
 //! The wiring: build the parts, supervise them, drain on shutdown.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,10 +9,11 @@ use std::sync::Arc;
 use buttplug_server_device_config::DeviceConfigurationManager;
 use futures::future::OptionFuture;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::clients::Clients;
 use crate::config::{ClientSettings, Settings};
@@ -63,6 +65,14 @@ pub enum GatewayError {
     /// The Buttplug server did not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A part of the gateway ended by itself. Everything was stopped.
+    #[error("{part} ended by itself: {why}")]
+    Ended {
+        /// Which part.
+        part: &'static str,
+        /// Why, as far as it is known.
+        why: String,
+    },
     /// The system has no room for the threads that serve devices.
     #[error("cannot start the threads that serve devices: {0}")]
     Workers(#[source] io::Error),
@@ -97,6 +107,9 @@ impl GatewayError {
                 })
             }
             Self::Udcf(e) => e.hint(),
+            Self::Ended { .. } => {
+                Some("a fault of the gateway: the lines before this one may say more".to_owned())
+            }
             Self::Signals(_) | Self::Engine(_) | Self::Workers(_) => None,
         }
     }
@@ -160,16 +173,17 @@ impl Inside {
         ))
     }
 
-    /// Serves clients, on the engine's thread. Once.
-    fn serve(&mut self) -> Option<JoinHandle<()>> {
+    /// What serves clients, and the engine's runtime, on which it must run. Once.
+    fn clients(&mut self) -> Option<(impl Future<Output = ()> + Send + 'static, Handle)> {
         let (port, clients) = (self.client_port.take()?, self.clients.clone());
-        Some(self.engine.runtime().spawn(async move {
+        let serve = async move {
             // The port becomes the engine's: its thread is the one that is woken by clients.
             match TcpListener::from_std(port) {
                 Ok(port) => clients.serve(port).await,
                 Err(e) => warn!("cannot serve clients: {e}"),
             }
-        }))
+        };
+        Some((serve, self.engine.runtime().clone()))
     }
 }
 
@@ -259,36 +273,38 @@ impl Gateway {
 
     /// Serves until `stop` is cancelled; then stops every device and closes every connection, in about a second
     /// at most. Must run on a multi-thread runtime or one that nothing blocks.
-    pub async fn serve(self, stop: CancellationToken) {
+    ///
+    /// # Errors
+    /// [`GatewayError::Ended`] if a part of the gateway ended by itself; everything is stopped then too.
+    pub async fn serve(self, stop: CancellationToken) -> Result<(), GatewayError> {
         let announced = (self.devices.settings.announce)
             .then(|| Announcement::start(self.bound.devices))
             .flatten();
         // In this order: no new devices and no more commands, every device stopped, then the sockets.
         let no_newcomers = CancellationToken::new();
-        let mut devices = tokio::spawn(self.devices.serve(self.device_port, no_newcomers.clone()));
-        let mut serial = self
-            .serial
-            .map(|serial| tokio::spawn(serial.serve(no_newcomers.clone())));
-        let mut ble = self.ble.map(|ble| tokio::spawn(ble.serve(no_newcomers.clone())));
+        let mut rooms = Rooms::default();
+        rooms.spawn(
+            "the device port",
+            self.devices.serve(self.device_port, no_newcomers.clone()),
+        );
+        if let Some(serial) = self.serial {
+            rooms.spawn("serial ports", serial.serve(no_newcomers.clone()));
+        }
+        if let Some(ble) = self.ble {
+            rooms.spawn("Bluetooth", ble.serve(no_newcomers.clone()));
+        }
         let no_control = CancellationToken::new();
         let control = self
             .control
             .map(|control| tokio::spawn(control.serve(self.registry.clone(), no_control.clone())));
         let mut inside = self.inside;
-        let mut clients = inside.as_mut().and_then(Inside::serve);
-        tokio::select! {
-            () = stop.cancelled() => {}
-            ended = &mut devices => warn!("the device port stopped by itself: {ended:?}"),
-            Some(ended) = OptionFuture::from(serial.as_mut()) => {
-                warn!("the serial ports stopped by themselves: {ended:?}");
-            }
-            Some(ended) = OptionFuture::from(ble.as_mut()) => {
-                warn!("Bluetooth stopped by itself: {ended:?}");
-            }
-            Some(ended) = OptionFuture::from(clients.as_mut()) => {
-                warn!("the client port stopped by itself: {ended:?}");
-            }
+        if let Some((clients, runtime)) = inside.as_mut().and_then(Inside::clients) {
+            rooms.spawn_on("the client port", clients, &runtime);
         }
+        let ended = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            ended = rooms.first_end() => Err(ended),
+        };
 
         let sessions = self.registry.sessions();
         info!("stopping {} devices", sessions.len());
@@ -307,28 +323,25 @@ impl Gateway {
                 STOP_FLUSH_TIMEOUT.as_millis()
             );
         }
-        // Each session writes the stop bytes once more before it closes: the library may have had a command left.
+        // Each session writes the stop once more before it closes: the library may have had a command left.
         self.registry.end_all(|| Disconnect::Stopping);
         if let Some(inside) = &inside {
             inside.no_clients.cancel();
         }
         let closed = timeout(SHUTDOWN_GRACE, async {
             let _ = OptionFuture::from(announced.map(Announcement::withdraw)).await;
-            wait_for(Some(&mut devices)).await;
-            wait_for(serial.as_mut()).await;
-            wait_for(ble.as_mut()).await;
-            wait_for(clients.as_mut()).await;
+            rooms.drain().await;
         })
         .await;
         if closed.is_err() {
             for session in self.registry.sessions() {
                 warn!(peer = %session.peer, address = %session.handshake.address, "left behind: it did not close in time");
             }
-            if ble.as_ref().is_some_and(|ble| !ble.is_finished()) {
-                warn!("left behind: Bluetooth did not let go of every peripheral in time");
+            for room in rooms.open() {
+                warn!("left behind: {room} did not close in time");
             }
         }
-        // Last, so that whoever watches sees how it ended; it takes a tenth of a second at most.
+        // Last, so that those who watch see how it ended; it takes a tenth of a second at most.
         no_control.cancel();
         let _ = OptionFuture::from(control).await;
         if let Some(inside) = &inside {
@@ -336,14 +349,66 @@ impl Gateway {
             inside.engine.shutdown();
         }
         info!("stopped");
+        ended
     }
 }
 
-/// Runs a gateway until SIGINT or SIGTERM, or Ctrl-C where there are no signals. `ready` is called once both
-/// ports are open. A second signal ends the process at once, with exit code 130.
+/// The parts of the gateway that run until they are told to stop.
+#[derive(Default)]
+struct Rooms {
+    tasks: JoinSet<()>,
+    names: HashMap<tokio::task::Id, &'static str>,
+}
+
+impl Rooms {
+    fn spawn(&mut self, name: &'static str, room: impl Future<Output = ()> + Send + 'static) {
+        let id = self.tasks.spawn(room).id();
+        self.names.insert(id, name);
+    }
+
+    fn spawn_on(
+        &mut self,
+        name: &'static str,
+        room: impl Future<Output = ()> + Send + 'static,
+        runtime: &Handle,
+    ) {
+        let id = self.tasks.spawn_on(room, runtime).id();
+        self.names.insert(id, name);
+    }
+
+    /// The first room that ends by itself, which none should. Cancel safe.
+    async fn first_end(&mut self) -> GatewayError {
+        let (id, why) = match self.tasks.join_next_with_id().await {
+            Some(Ok((id, ()))) => (id, "it came to its end".to_owned()),
+            Some(Err(e)) => (e.id(), format!("a fault inside the gateway: {e}")),
+            // There is always a device port.
+            None => std::future::pending().await,
+        };
+        let part = self.names.remove(&id).unwrap_or("a part");
+        error!("{part} ended by itself ({why}): stopping");
+        GatewayError::Ended { part, why }
+    }
+
+    /// Waits until all have ended. Cancel safe.
+    async fn drain(&mut self) {
+        while let Some(ended) = self.tasks.join_next_with_id().await {
+            let id = ended.map_or_else(|e| e.id(), |(id, ())| id);
+            self.names.remove(&id);
+        }
+    }
+
+    /// Those that have not ended.
+    fn open(&self) -> impl Iterator<Item = &'static str> {
+        self.names.values().copied()
+    }
+}
+
+/// Runs a gateway until SIGINT, SIGTERM or SIGHUP (on Windows Ctrl-C, Ctrl-Break, or the end of the console, the
+/// session or the system). `ready` is called once both ports are open. A second signal ends the process at once, with
+/// exit code 130.
 ///
 /// # Errors
-/// When it cannot start; see [`GatewayError`].
+/// If it cannot start, or if a part of it ended by itself; see [`GatewayError`].
 pub async fn run(settings: Settings, ready: impl FnOnce(&Bound)) -> Result<(), GatewayError> {
     // Before anything else: a signal that comes during start-up is not lost.
     let mut signals = Signals::new().map_err(GatewayError::Signals)?;
@@ -359,14 +424,15 @@ pub async fn run(settings: Settings, ready: impl FnOnce(&Bound)) -> Result<(), G
         warn!("{name} again: exiting now");
         std::process::exit(crate::cmd::error::EXIT_INTERRUPTED);
     });
-    gateway.serve(stop).await;
-    Ok(())
+    gateway.serve(stop).await
 }
 
+/// SIGHUP is what a terminal sends that is closed, or a lost connection to a remote shell. It never means reload.
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
@@ -376,6 +442,7 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -383,32 +450,42 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
+            _ = self.hangup.recv() => "SIGHUP",
         }
     }
 }
 
-#[cfg(not(unix))]
-struct Signals;
+/// Windows ends the process a few seconds after the last three, whatever it does: time enough to stop devices.
+#[cfg(windows)]
+struct Signals {
+    interrupt: tokio::signal::windows::CtrlC,
+    interrupt_break: tokio::signal::windows::CtrlBreak,
+    close: tokio::signal::windows::CtrlClose,
+    logoff: tokio::signal::windows::CtrlLogoff,
+    shutdown: tokio::signal::windows::CtrlShutdown,
+}
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self)
+        use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
+        Ok(Self {
+            interrupt: ctrl_c()?,
+            interrupt_break: ctrl_break()?,
+            close: ctrl_close()?,
+            logoff: ctrl_logoff()?,
+            shutdown: ctrl_shutdown()?,
+        })
     }
 
     async fn next(&mut self) -> &'static str {
-        // Where Ctrl-C cannot be listened for, nothing ever comes.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+        tokio::select! {
+            _ = self.interrupt.recv() => "Ctrl-C",
+            _ = self.interrupt_break.recv() => "Ctrl-Break",
+            _ = self.close.recv() => "the console was closed",
+            _ = self.logoff.recv() => "the user logs off",
+            _ = self.shutdown.recv() => "the system shuts down",
         }
-        "Ctrl-C"
-    }
-}
-
-/// Waits for a part that may have ended before.
-async fn wait_for<T>(part: Option<&mut JoinHandle<T>>) {
-    if let Some(part) = part.filter(|part| !part.is_finished()) {
-        let _ = part.await;
     }
 }
 
@@ -418,4 +495,21 @@ async fn listen(what: &'static str, addr: SocketAddr) -> Result<(TcpListener, So
     let listener = TcpListener::bind(addr).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_room_that_ends_by_itself_or_panics_is_an_error_that_names_it() {
+        for panics in [false, true] {
+            let mut rooms = Rooms::default();
+            rooms.spawn("the device port", std::future::pending());
+            rooms.spawn("serial ports", async move { assert!(!panics, "oh") });
+            let ended = rooms.first_end().await.to_string();
+            assert!(ended.starts_with("serial ports ended by itself"), "{ended}");
+            assert_eq!(rooms.open().collect::<Vec<_>>(), ["the device port"]);
+        }
+    }
 }

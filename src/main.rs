@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
 use wsdm_gateway::cli::Cli;
 use wsdm_gateway::cmd::{self, error};
 use wsdm_gateway::logging;
@@ -71,18 +71,31 @@ fn main() -> ExitCode {
     }
 }
 
-/// A line that begins with a flag means `run`: lines for intiface-engine, which has no subcommands, work with the
-/// program's name changed.
+/// A line of flags alone means `run`: lines for intiface-engine, which has no subcommands, work with the program's
+/// name changed. The flags of all commands, help among them, may stand in front of either kind of line.
 fn implied_run(mut args: Vec<OsString>) -> Vec<OsString> {
-    let flag = args.get(1).and_then(|a| a.to_str()).is_some_and(|a| {
-        a.starts_with("--")
-            && !matches!(
-                a,
-                "--help" | "--version" | "--verbose" | "--quiet" | "--log-format"
-            )
-    });
-    if flag {
-        args.insert(1, "run".into());
+    let mut command = Cli::command();
+    command.build();
+    let flags: Vec<_> = command.get_arguments().collect();
+    let mut at = 1;
+    while let Some(arg) = args.get(at).and_then(|arg| arg.to_str()) {
+        if let Some(long) = arg.strip_prefix("--").filter(|long| !long.is_empty()) {
+            let (name, value) = long.split_once('=').map_or((long, None), |(n, v)| (n, Some(v)));
+            let Some(flag) = flags.iter().find(|flag| flag.get_long() == Some(name)) else {
+                args.insert(at, "run".into());
+                break;
+            };
+            let value_follows = flag.get_action().takes_values() && value.is_none();
+            at += 1 + usize::from(value_follows);
+        } else if let Some(shorts) = arg.strip_prefix('-').filter(|shorts| !shorts.is_empty())
+            && shorts
+                .chars()
+                .all(|short| flags.iter().any(|flag| flag.get_short() == Some(short)))
+        {
+            at += 1;
+        } else {
+            break;
+        }
     }
     args
 }

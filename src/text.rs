@@ -76,6 +76,29 @@ pub fn safe_json(value: &impl Serialize) -> String {
     out
 }
 
+/// Stands for a word that cannot be pasted.
+const PLACEHOLDER: &str = "NAME";
+
+/// A word of a command line that is printed for copying, quoted for a POSIX shell. The word may be a stranger's
+/// choice: what is not safe to paste becomes the placeholder `NAME`.
+pub fn shell_word(word: &str) -> String {
+    // Not `=` or `~`, which shells expand at the start of a word.
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/+".contains(c);
+    // Controls act on the terminal that they are pasted into, and fish reads a backslash between single quotes.
+    let is_quotable = |c: char| matches!(c, '"' | '\'') || (c != '\\' && c.escape_debug().len() == 1);
+    // The program would take it for a flag.
+    let is_flag = word.starts_with('-');
+    if is_flag {
+        PLACEHOLDER.to_owned()
+    } else if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else if cfg!(unix) && word.chars().all(is_quotable) {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    } else {
+        PLACEHOLDER.to_owned()
+    }
+}
+
 /// The time of day in UTC, of seconds since 1970.
 pub fn clock(at: f64) -> String {
     let ms = (at * 1000.0).round() as u64 % 86_400_000;
@@ -234,6 +257,106 @@ mod tests {
             "\u{9b}".as_bytes(),
         ] {
             assert!(!is_text(bytes), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn plain_words_stay_bare_and_what_cannot_be_pasted_is_a_placeholder() {
+        for plain in ["MyStroker", "8A:3D:9F", "/dev/ttyUSB0", "a-b_c.d"] {
+            assert_eq!(shell_word(plain), plain);
+        }
+        for unsafe_to_paste in [
+            "a\nb",
+            "\x1b[2J",
+            "\u{202e}x",
+            "\u{9b}",
+            "--help",
+            "-v",
+            r"\'; ls #",
+        ] {
+            assert_eq!(shell_word(unsafe_to_paste), "NAME", "{unsafe_to_paste:?}");
+        }
+        #[cfg(unix)]
+        for (word, quoted) in [
+            ("", "''"),
+            ("two words", "'two words'"),
+            ("x$(ls)", "'x$(ls)'"),
+            ("it's", r"'it'\''s'"),
+            ("~", "'~'"),
+            ("=ls", "'=ls'"),
+            ("St\u{f6}\u{df}el", "'St\u{f6}\u{df}el'"),
+        ] {
+            assert_eq!(shell_word(word), quoted);
+        }
+    }
+
+    /// Words with everything in them that a shell acts on.
+    #[cfg(unix)]
+    fn hostile_words() -> impl Strategy<Value = Vec<String>> {
+        let piece = prop_oneof![
+            prop::sample::select(vec![
+                "$(touch ran)",
+                "`touch ran`",
+                "; touch ran",
+                "& touch ran",
+                "| touch ran",
+                "> ran",
+                "\n touch ran",
+                "'",
+                "\"",
+                "\\",
+                "\\'",
+                "'\\''",
+                "$HOME",
+                "${PATH}",
+                "*",
+                "?",
+                "[a]",
+                "{a,b}",
+                "~",
+                "#",
+                "!",
+                "!!",
+                "-n",
+                "%s",
+                "(",
+                ")",
+                "<",
+                " ",
+                "\t",
+                "=",
+                "x",
+            ])
+            .prop_map(str::to_owned),
+            any::<char>().prop_map(String::from),
+            "[ -~]{0,8}",
+        ];
+        let word = prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat());
+        prop::collection::vec(word, 1..12)
+    }
+
+    #[cfg(unix)]
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_shell_gives_each_word_back_and_runs_none(words in hostile_words()) {
+            let folder = tempfile::tempdir().unwrap();
+            let quoted: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
+            let line = format!("printf '%s\\0' {}", quoted.join(" "));
+            let output = std::process::Command::new("sh")
+                .args(["-c", &line])
+                .current_dir(folder.path())
+                .output()
+                .unwrap();
+            let wanted: String = words
+                .iter()
+                .zip(&quoted)
+                .map(|(word, quoted)| if quoted == "NAME" { "NAME" } else { word }.to_owned() + "\0")
+                .collect();
+            prop_assert_eq!(String::from_utf8(output.stdout).unwrap(), wanted, "{}", line);
+            prop_assert!(output.stderr.is_empty(), "{}: {:?}", line, output.stderr);
+            prop_assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{}", line);
         }
     }
 

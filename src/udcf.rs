@@ -6,6 +6,7 @@
 pub mod check;
 pub mod edit;
 mod findings;
+mod ids;
 mod indexes;
 pub mod intiface;
 mod migrate;
@@ -148,20 +149,34 @@ impl Udcf {
             summary: None,
             warnings,
         };
-        if udcf.load_into_library().is_err() {
-            udcf.find_what_the_library_refuses(|pointer, problem| {
-                // An older file keeps what can be kept; in one of version 5 the pointer is a place in the text.
-                match migrated {
-                    true => Ok(format!(
-                        "left out of {pointer}: the server does not take it: {problem}"
-                    )),
-                    false => Err(UdcfError::new(place(pointer), problem, None)),
+        let loaded = udcf.load_into_library().or_else(|problem| {
+            // An older file keeps what can be kept; in one of version 5 a pointer is a place in the text.
+            let most = if migrated { usize::MAX } else { 1 };
+            let refused = udcf.refused_entries(most);
+            match refused.first() {
+                None => return Err(UdcfError::new(name, problem, None)),
+                Some((pointer, problem)) if !migrated => {
+                    return Err(match schema::lack(&udcf.value, pointer) {
+                        Some(fault) => UdcfError::new(place(&fault.pointer), fault.problem, fault.hint),
+                        None => UdcfError::new(place(pointer), problem, None),
+                    });
                 }
-            })?;
-        }
-        let dcm = udcf
-            .load_into_library()
-            .map_err(|problem| UdcfError::new(name, problem, None))?;
+                Some(_) => {}
+            }
+            // From the last to the first, so that the places of those that are still to come stay right.
+            let left_out: Vec<String> = refused
+                .iter()
+                .rev()
+                .map(|(pointer, problem)| {
+                    let (list, entry) = udcf.take_out(pointer);
+                    format!("left out of {list}: {entry}: {problem}")
+                })
+                .collect();
+            udcf.warnings.extend(left_out.into_iter().rev());
+            udcf.load_into_library()
+                .map_err(|problem| UdcfError::new(name, problem, None))
+        });
+        let dcm = loaded?;
         udcf.summary = (major != CURRENT_MAJOR).then(|| {
             let lost = match udcf.warnings.len() {
                 0 => "everything was carried over".to_owned(),
@@ -260,7 +275,12 @@ impl Udcf {
         // The loader has places that panic on what it did not expect.
         std::panic::catch_unwind(AssertUnwindSafe(load))
             .map_err(|_| "the server's loader fails on this file".to_owned())?
-            .map_err(|e| format!("the server's loader refuses this file: {e}"))
+            .map_err(|e| {
+                let problem = e.to_string();
+                // The place is one in a text that nobody has seen.
+                let problem = problem.split(" at line ").next().unwrap_or_default();
+                format!("the server's loader refuses this file: {problem}")
+            })
     }
 }
 

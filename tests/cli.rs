@@ -254,6 +254,66 @@ fn flags_of_intiface_engine_are_taken_or_refused_in_words() {
     }
 }
 
+/// Every way to write the flags of all commands, in front of a command and of a line that has none.
+const GLOBAL_FLAGS: &[&[&str]] = &[
+    &["--log-format=json"],
+    &["--log-format", "json"],
+    &["--verbose"],
+    &["--quiet"],
+    &["-v"],
+    &["-q"],
+    &["-vv"],
+    &["-vqq"],
+    &["-v", "--log-format=text", "--quiet"],
+];
+
+#[test]
+fn flags_of_all_commands_stand_in_front_of_each_command() {
+    let cli = Cli::new();
+    for flags in GLOBAL_FLAGS {
+        for command in [&["check"][..], &["udcf", "protocols"]] {
+            let output = cli.run(&[flags, command].concat());
+            assert!(output.status.success(), "{flags:?} {command:?}: {output:?}");
+        }
+    }
+    for unknown in ["--log-format=yaml", "--verbose=1"] {
+        let output = cli.run(&[unknown, "check"]);
+        assert_eq!(output.status.code(), Some(2), "{unknown}");
+        let flag = unknown.split('=').next().unwrap();
+        assert!(text(&output.stderr).contains(flag), "{unknown}: {output:?}");
+    }
+}
+
+#[test]
+fn a_line_of_flags_alone_means_run_whatever_flags_of_all_commands_it_begins_with() {
+    let cli = Cli::new();
+    let refused = ["--device-listen", "nowhere"];
+    let named = text(&cli.run(&[&["run"], &refused[..]].concat()).stderr);
+    assert!(named.contains("nowhere"), "{named}");
+    for flags in [&[&[][..]], GLOBAL_FLAGS].concat() {
+        let output = cli.run(&[flags, &refused].concat());
+        assert_eq!(
+            (output.status.code(), text(&output.stderr)),
+            (Some(2), named.clone()),
+            "{flags:?}"
+        );
+    }
+    let hinted = cli.run(&["-v", "--use-hid"]);
+    assert!(
+        text(&hinted.stderr).contains("is a flag of intiface-engine"),
+        "{hinted:?}"
+    );
+    for flags in [&["--help"][..], &["-h"], &["-v", "--help"]] {
+        let output = cli.run(flags);
+        assert!(output.status.success(), "{flags:?}");
+        assert!(
+            text(&output.stdout).contains("Usage: wsdm-gateway [OPTIONS] <COMMAND>"),
+            "{flags:?}: {output:?}"
+        );
+    }
+    assert!(text(&cli.run(&["--version"]).stdout).starts_with("wsdm-gateway "));
+}
+
 #[test]
 fn init_prints_the_example() {
     assert_eq!(

@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use common::json_client::JsonClient;
@@ -228,6 +230,64 @@ async fn indexes_are_kept_across_kill_9() {
     }
 }
 
+/// One run as the administrator leaves such a file to everybody else.
+#[tokio::test]
+async fn a_state_file_that_may_not_be_read_is_left_as_it_is() {
+    const NOBODY: u32 = 65_534;
+    let home = TempDir::new().unwrap();
+    let program = program_for_everybody(home.path());
+    let state = home.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    let file = state.join("it's a state.json");
+    let held = r#"{"version": 1, "devices": [{"protocol": "lovense", "identifier": "Z", "address": "A", "index": 7, "last_seen": 1}]}"#;
+    std::fs::write(&file, held).unwrap();
+    let mode = |mode| std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+    let mut run = tokio::process::Command::new(&program);
+    run.args([
+        "run",
+        "--device-listen",
+        "127.0.0.1:0",
+        "--client-listen",
+        "127.0.0.1:0",
+    ])
+    .args(["--state".as_ref(), file.as_os_str()])
+    .env_clear()
+    .env("HOME", home.path())
+    .stdout(std::process::Stdio::piped())
+    .stderr(std::process::Stdio::piped())
+    .kill_on_drop(true);
+    if is_root() {
+        std::os::unix::fs::chown(&state, Some(NOBODY), Some(NOBODY)).unwrap();
+        run.uid(NOBODY).gid(NOBODY);
+        mode(0o600);
+    } else {
+        mode(0o000);
+    }
+    let mut gateway = Process::spawn(run).await;
+    let mut driver = JsonClient::connect(&gateway.clients, 4).await;
+    let _hush = RawDevice::lovense(&gateway.devices, "8A3D9FAC2A45").await;
+    while driver.device_indexes().await.is_empty() {
+        driver.event("DeviceList").await;
+    }
+    // What is still to be written is written before it ends.
+    gateway.signal("-TERM");
+    assert_eq!(gateway.exit_code().await, Some(0));
+    let mut log = String::new();
+    let mut stderr = gateway.child.stderr.take().unwrap();
+    within("the log", stderr.read_to_string(&mut log)).await.unwrap();
+    mode(0o600);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), held, "{log}");
+    let advice = format!("sudo chown $USER '{}/it'\\''s a state.json'", state.display());
+    for part in [
+        "cannot be read",
+        "is left as it is",
+        advice.as_str(),
+        "--state FILE",
+    ] {
+        assert!(log.contains(part), "{part}: {log}");
+    }
+}
+
 #[tokio::test]
 async fn nothing_but_the_ready_line_is_on_stdout_and_no_escapes_are_in_the_log() {
     let home = TempDir::new().unwrap();
@@ -275,9 +335,9 @@ async fn a_lost_client_stops_its_device_soon() {
     let home = TempDir::new().unwrap();
     let gateway = Process::start(home.path(), &[]).await;
     let mut worst = Duration::ZERO;
-    for round in 0..10u32 {
+    let mut hush = RawDevice::lovense(&gateway.devices, "8A3D9FAC2A45").await;
+    for _ in 0..10 {
         let mut driver = JsonClient::connect(&gateway.clients, 4).await;
-        let mut hush = RawDevice::lovense(&gateway.devices, &format!("{round:012X}")).await;
         let index = driver.first_device().await;
         driver
             .call(

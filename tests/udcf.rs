@@ -12,6 +12,7 @@ use common::{RawDevice, Running, client, settings, wait_until};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use wsdm_gateway::udcf::Udcf;
+use wsdm_gateway::udcf::check::report;
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -149,6 +150,106 @@ fn version_4_gets_its_base_ids_looked_up_again() {
     assert!(udcf.to_json().contains("sdl-gamepad"));
 }
 
+/// A range with nothing above 0 is no output that the server could turn on: that is said, and breaks nothing.
+#[test]
+fn a_range_below_0_is_no_panic_and_is_told() {
+    let path = fixture("v4-negative-range.json");
+    let output = udcf(&["check", path.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    let said = text(&output.stdout);
+    for part in [
+        "X  lovense: Rotate without values",
+        "the value of rotate, 0 to 5, was left out: the device has -20 to -5, nothing above 0",
+        "the value of rotate of the configuration \"x\" is -20 to -5, nothing above 0",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    // The same in a file of version 5, up to the ends of what a number may be.
+    for (low, high) in [
+        (-20, -5),
+        (i32::MIN, i32::MIN),
+        (i32::MIN, i32::MAX),
+        (5, 0),
+        (0, 0),
+    ] {
+        let file = json!({"version": {"major": 5, "minor": 0}, "user_configs": {"protocols": {"lovense": {
+            "communication": [{"websocket": {"name": "X"}}],
+            "configurations": [{"identifier": ["X"], "name": "x", "id": "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0001", "features": [
+                {"index": 0, "id": "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0002", "output": {"rotate": {"value": [low, high]}}}]}]}}}});
+        let udcf = Udcf::parse(&file.to_string(), "f").unwrap();
+        let told = udcf.warnings().iter().any(|w| w.contains("nothing above 0"));
+        assert_eq!(told, high <= 0, "{low} to {high}: {:?}", udcf.warnings());
+        let features = report(&udcf).unwrap().websocket[0].features.clone();
+        let wanted = match high {
+            i32::MAX => "Rotate -2147483647-2147483647",
+            _ => "Rotate without values",
+        };
+        assert_eq!(features, [wanted], "{low} to {high}");
+    }
+}
+
+/// The server has one limit for both directions of a rotation, counted from 0.
+#[test]
+fn a_limit_in_both_directions_is_no_loss() {
+    let parse = |limit: Value, base: Value| {
+        let file = json!({"version": {"major": 4, "minor": 0}, "user_configs": {
+            "protocols": {"lovense": {"communication": [{"websocket": {"name": "X"}}], "configurations": [
+                {"identifier": ["X"], "name": "x", "features": [{"output": {"rotate": {"value": base}}}]}]}},
+            "devices": [{"identifier": {"address": "a", "protocol": "lovense", "identifier": "X"}, "config": {
+                "features": [{"output": {"rotate": {"value": limit}}}], "user_config": {"index": 0}}}]}});
+        let udcf = Udcf::parse(&file.to_string(), "f").unwrap();
+        let rotate = device(&udcf, "a", "lovense", Some("X"))["outputs"][0]["Rotate"]["Value"].clone();
+        (rotate, udcf.warnings().join("\n"))
+    };
+    for limit in [json!([-10, 10]), json!([0, 10])] {
+        let (rotate, warnings) = parse(limit, json!([-20, 20]));
+        assert_eq!((rotate, warnings.as_str()), (json!([-10, 10]), ""));
+    }
+    for (limit, base, wanted, warning) in [
+        // Never more than was asked for.
+        (
+            json!([-5, 10]),
+            json!([-20, 20]),
+            json!([-5, 5]),
+            "-5 to 10, became -5 to 5: the server has one limit for both directions",
+        ),
+        (
+            json!([-10, 5]),
+            json!([-20, 20]),
+            json!([-5, 5]),
+            "-10 to 5, became -5 to 5: the server has one limit for both directions",
+        ),
+        (
+            json!([-30, 30]),
+            json!([-20, 20]),
+            json!([-20, 20]),
+            "-30 to 30, became -20 to 20: the device has -20 to 20",
+        ),
+        (
+            json!([i64::MIN, i64::MAX]),
+            json!([-20, 20]),
+            json!([-20, 20]),
+            "became -20 to 20: the device has -20 to 20",
+        ),
+        (
+            json!([-10, -5]),
+            json!([-20, 20]),
+            json!([-20, 20]),
+            "-10 to -5, was left out: the device has -20 to 20",
+        ),
+        (
+            json!([-5, 10]),
+            json!([0, 20]),
+            json!([0, 10]),
+            "-5 to 10, became 0 to 10: the device has 0 to 20",
+        ),
+    ] {
+        let (rotate, warnings) = parse(limit.clone(), base);
+        assert_eq!(rotate, wanted, "{limit}: {warnings}");
+        assert!(warnings.contains(warning), "{limit}: {warnings}");
+    }
+}
+
 #[test]
 fn a_version_3_header_on_a_version_2_body_is_read_by_its_body() {
     let file = r#"{"$comment": ["a", "b"], "version": {"major": 3, "minor": 0}, "user-configs": {"specifiers":
@@ -257,6 +358,144 @@ fn an_entry_that_the_loader_refuses_costs_only_itself() {
     assert_eq!(
         older.websocket_names(),
         [("Good".to_owned(), "lovense".to_owned())]
+    );
+}
+
+/// A configuration with a device on it, and a device on one of the server's own.
+fn with_every_id() -> Value {
+    let uuid = |n: u8| format!("0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c00{n:02x}");
+    let user = json!({"allow": false, "deny": false, "index": 0});
+    json!({"version": {"major": 5, "minor": 0}, "user_configs": {
+        "protocols": {"lovense": {"communication": [{"websocket": {"name": "X"}}], "configurations": [
+            {"identifier": ["X"], "name": "x", "id": uuid(1), "features": [
+                {"index": 0, "id": uuid(2), "output": {"vibrate": {"value": [0, 9]}}},
+                {"index": 1, "id": uuid(3), "output": {"rotate": {"value": [0, 9]}}}]}]}},
+        "devices": [
+            {"identifier": {"address": "own", "protocol": "lovense", "identifier": "X"}, "config": {
+                "id": uuid(4), "base_id": uuid(1), "user_config": user, "features": [
+                    {"id": uuid(5), "base_id": uuid(3)}, {"id": uuid(6), "base_id": uuid(2)}]}},
+            {"identifier": {"address": "known", "protocol": "tcode-v03"}, "config": {
+                "id": uuid(7), "base_id": "5c1195a5-a2e4-4643-bd47-8cb3a1e067f4", "features": [
+                    {"id": uuid(8), "base_id": "afa1e63e-b6c7-4519-8faa-68cefe197a31"}],
+                "user_config": {"allow": false, "deny": false, "index": 1}}}]}})
+}
+
+#[test]
+fn an_id_that_is_missing_is_told_with_one_to_write() {
+    let whole = with_every_id();
+    assert_eq!(Udcf::parse(&whole.to_string(), "f").unwrap().warnings(), [""; 0]);
+    let own = "/user_configs/protocols/lovense/configurations/0";
+    for (object, key, begins) in [
+        (own, "id", "{"),
+        (&format!("{own}/features/0"), "id", "{"),
+        (&format!("{own}/features/1"), "id", "{"),
+        ("/user_configs/devices/0/config", "id", "\"config\""),
+        ("/user_configs/devices/0/config", "base_id", "\"config\""),
+        ("/user_configs/devices/0/config/features/0", "id", "{"),
+        ("/user_configs/devices/0/config/features/0", "base_id", "{"),
+        ("/user_configs/devices/0/config/features/1", "base_id", "{"),
+        ("/user_configs/devices/1/config", "base_id", "\"config\""),
+        ("/user_configs/devices/1/config/features/0", "base_id", "{"),
+    ] {
+        for wrong in [
+            None,
+            Some("no-uuid"),
+            Some("0D4E3A10-6F1E-4C0B-9A52-7A1F0D1C0009"),
+        ] {
+            // Capital letters are no matter for the loader, and in a configuration no schema is asked.
+            if wrong.is_some_and(|id| id.starts_with("0D")) && (object.starts_with(own) || key == "base_id") {
+                continue;
+            }
+            let mut file = whole.clone();
+            let members = file.pointer_mut(object).unwrap().as_object_mut().unwrap();
+            match wrong {
+                Some(id) => members.insert(key.to_owned(), id.into()),
+                None => members.shift_remove(key),
+            };
+            let text = format!("{file:#}");
+            let e = Udcf::parse(&text, "f").unwrap_err();
+            if wrong.is_none() {
+                assert!(
+                    e.problem().starts_with(&format!("{key:?} is missing in {{")),
+                    "{object}: {e}"
+                );
+                let mut place = e
+                    .at()
+                    .strip_prefix("f:")
+                    .unwrap()
+                    .split(':')
+                    .map(|n| n.parse::<usize>().unwrap());
+                let (line, column) = (place.next().unwrap(), place.next().unwrap());
+                let there = &text.lines().nth(line - 1).unwrap()[column - 1..];
+                assert!(there.starts_with(begins), "{object}: {e}: {there}");
+            }
+            // What the hint says is done.
+            let hint = e.hint().unwrap_or_default();
+            let id = hint
+                .split(&format!("write {key:?}: \""))
+                .nth(1)
+                .and_then(|rest| rest.split('"').next());
+            let id = id.unwrap_or_else(|| panic!("{object}: {key}: {e}: {hint}"));
+            let fresh = key == "id" && !wrong.is_some_and(|id| id.starts_with("0D"));
+            assert!(!fresh || !text.contains(id), "{object}: {hint}");
+            file.pointer_mut(object).unwrap()[key] = id.into();
+            match Udcf::parse(&file.to_string(), "f") {
+                Ok(udcf) => {
+                    // A configuration with another id is another one for its devices.
+                    let of_devices = !object.starts_with(own);
+                    assert!(
+                        !of_devices || udcf.warnings().is_empty(),
+                        "{object}: {:?}",
+                        udcf.warnings()
+                    );
+                }
+                Err(e) => panic!("{object}: {hint}: {e}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_device_that_nothing_is_known_of_is_told_what_it_lacks() {
+    let mut file = with_every_id();
+    let device = &mut file["user_configs"]["devices"][1];
+    device["identifier"]["protocol"] = "no-such-protocol".into();
+    device["config"].as_object_mut().unwrap().shift_remove("base_id");
+    let hint = Udcf::parse(&file.to_string(), "f").unwrap_err().hint().unwrap();
+    assert!(hint.contains("the \"id\" of the configuration"), "{hint}");
+}
+
+/// `udcf migrate` leaves a file of version 5 as it is, and is not advised for one.
+#[test]
+fn a_device_that_is_passed_over_is_told_with_the_ids_that_it_should_have() {
+    let mut file = with_every_id();
+    file["user_configs"]["devices"][0]["config"]["base_id"] = "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0099".into();
+    file["user_configs"]["devices"][1]["identifier"]["protocol"] = "no-such-protocol".into();
+    file["user_configs"]["devices"][1]["config"]["base_id"] = "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0098".into();
+    let warnings = Udcf::parse(&file.to_string(), "f").unwrap().warnings().join("\n");
+    for part in [
+        "the device \"own\" (lovense)",
+        "builds on the id \"0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0001\"",
+        "[\"0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0002\",\"0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0003\"]",
+        "the device \"known\" (no-such-protocol): the server has nothing that it could build on",
+    ] {
+        assert!(warnings.contains(part), "{part}: {warnings}");
+    }
+    assert!(!warnings.contains("udcf migrate"), "{warnings}");
+}
+
+#[test]
+fn an_entry_that_is_no_device_is_not_called_one_without_an_address() {
+    let file = json!({"version": {"major": 2, "minor": 6}, "user-configs": {
+        "devices": [["not", "an object"], {"identifier": {"address": "a"}}]}});
+    let warnings = Udcf::parse(&file.to_string(), "f").unwrap().warnings().join("\n");
+    assert!(
+        warnings.contains("\"devices\" is not an object: left out: [\"not\",\"an object\"]"),
+        "{warnings}"
+    );
+    assert!(
+        warnings.contains("no address or no protocol: left out: {\"identifier\""),
+        "{warnings}"
     );
 }
 
@@ -440,6 +679,29 @@ fn a_link_is_followed_and_the_mode_is_kept() {
     );
 }
 
+/// Not to be looked into is not the same as not there: the link may lead to a file in somebody else's folder.
+#[cfg(unix)]
+#[test]
+fn a_link_that_cannot_be_followed_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("link.json");
+    std::os::unix::fs::symlink("link.json", &link).unwrap();
+    let (source, path) = (fixture("v5-commented.json"), link.to_str().unwrap());
+    for args in [
+        &["add", "--protocol", "lovense", "--websocket", "a", path][..],
+        &["migrate", source.to_str().unwrap(), "-o", path],
+    ] {
+        let output = udcf(args);
+        assert!(!output.status.success(), "{args:?}: {output:?}");
+        assert!(
+            text(&output.stderr).contains("symbolic link"),
+            "{args:?}: {output:?}"
+        );
+        assert!(link.is_symlink(), "{args:?}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{args:?}");
+    }
+}
+
 #[test]
 fn migrate_writes_the_same_to_stdout_and_to_a_file_and_keeps_what_was_there() {
     let folder = tempfile::tempdir().unwrap();
@@ -616,6 +878,118 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Numbers as people write them, and those at which arithmetic ends.
+fn any_number() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        4 => (0i64..=1_000).prop_map(Value::from),
+        2 => (-1_000i64..0).prop_map(Value::from),
+        2 => prop::sample::select(vec![
+            i64::MIN, i64::from(i32::MIN) - 1, i64::from(i32::MIN), i64::from(i32::MIN) + 1, -1, 0, 1, 99, 100, 999, 1_000,
+            i64::from(i32::MAX), i64::from(i32::MAX) + 1, i64::from(u32::MAX), i64::from(u32::MAX) + 1, i64::MAX,
+        ])
+        .prop_map(Value::from),
+        1 => prop::sample::select(vec![json!(u64::MAX), json!(0.5), json!(-1e300), json!("1"), Value::Null]),
+    ]
+}
+
+fn any_range() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        8 => (any_number(), any_number()).prop_map(|(low, high)| json!([low, high])),
+        1 => prop::collection::vec(any_number(), 0..4).prop_map(Value::from),
+        1 => any_number(),
+    ]
+}
+
+/// What a file has of numbers and of words that lead to another kind of output.
+#[derive(Clone, Debug)]
+struct Numbers {
+    ranges: Vec<Value>,
+    index: Value,
+    gap: Value,
+    output: &'static str,
+    kind: &'static str,
+    message: &'static str,
+    protocol: &'static str,
+}
+
+fn any_numbers() -> impl Strategy<Value = Numbers> {
+    (
+        prop::collection::vec(any_range(), 6),
+        any_number(),
+        any_number(),
+        prop::sample::select(vec!["vibrate", "rotate", "position", "hw_position_with_duration"]),
+        prop::sample::select(vec!["Vibrate", "Rotate", "Position", "Battery"]),
+        prop::sample::select(vec!["ScalarCmd", "VibrateCmd", "RotateCmd", "LinearCmd"]),
+        prop::sample::select(vec!["lovense", "tcode-v03"]),
+    )
+        .prop_map(|(ranges, index, gap, output, kind, message, protocol)| Numbers {
+            ranges,
+            index,
+            gap,
+            output,
+            kind,
+            message,
+            protocol,
+        })
+}
+
+impl Numbers {
+    /// A file of this version with all of them where the version has them: a configuration of the user's own, a device
+    /// on it, and a device on one of the server's.
+    fn file(&self, major: u64) -> Value {
+        let Self {
+            ranges: r,
+            index,
+            gap,
+            output,
+            kind,
+            message,
+            protocol,
+        } = self;
+        let id = |n: u8| format!("0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c00{n:02x}");
+        let new_output = |range: &Value| json!({*output: {"value": range, "duration": r[4]}});
+        let old_feature = |range: &Value, limit: &Value| {
+            json!({"feature-type": kind, "description": "", "actuator": {"step-range": range, "step-limit": limit,
+                "messages": [message]}, "sensor": {"value-range": [range], "messages": ["SensorReadCmd"]}})
+        };
+        let identifier = |model: &str| json!({"address": model, "protocol": protocol, "identifier": model});
+        let mut file = match major {
+            2 => json!({"user-configs": {
+                "specifiers": {*protocol: {"websocket": {"names": ["Own"]}}},
+                "configurations": {*protocol: [{"identifier": ["Own"], "name": "o",
+                    "messages": {*message: [{"StepRange": r[0], "ActuatorType": kind}]}}]},
+                "devices": [
+                    {"identifier": identifier("Own"), "config": {"index": index, "messages": {*message: [{"StepRange": r[1]}]}}},
+                    {"identifier": identifier("Z"), "config": {"index": 1, "messages": {*message: [{"StepRange": r[2]}]}}}]}}),
+            3 => json!({"user-configs": {
+                "protocols": {*protocol: {"communication": [{"websocket": {"name": "Own"}}], "configurations": [
+                    {"identifier": ["Own"], "name": "o", "features": [old_feature(&r[0], &r[0])]}]}},
+                "devices": [
+                    {"identifier": identifier("Own"), "config": {"features": [old_feature(&r[0], &r[1])],
+                        "user-config": {"index": index, "message-gap-ms": gap}}},
+                    {"identifier": identifier("Z"), "config": {"features": [old_feature(&r[2], &r[3])],
+                        "user-config": {"index": 1}}}]}}),
+            4 => json!({"user_configs": {
+                "protocols": {*protocol: {"communication": [{"websocket": {"name": "Own"}}], "configurations": [
+                    {"identifier": ["Own"], "name": "o", "features": [{"output": new_output(&r[0])}]}]}},
+                "devices": [
+                    {"identifier": identifier("Own"), "config": {"features": [{"output": new_output(&r[1])}],
+                        "user_config": {"index": index, "message_gap_ms": gap}}},
+                    {"identifier": identifier("Z"), "config": {"features": [{"output": new_output(&r[2])}],
+                        "user_config": {"index": 1}}}]}}),
+            _ => json!({"user_configs": {
+                "protocols": {*protocol: {"communication": [{"websocket": {"name": "Own"}}], "configurations": [
+                    {"identifier": ["Own"], "name": "o", "id": id(1), "features": [
+                        {"index": 0, "id": id(2), "output": new_output(&r[0])}]}]}},
+                "devices": [{"identifier": identifier("Own"), "config": {"id": id(3), "base_id": id(1),
+                    "features": [{"id": id(4), "base_id": id(2), "output": {*output: {"value": r[1]}}}],
+                    "user_config": {"index": index, "message_gap_ms": gap}}}]}}),
+        };
+        file["version"] = json!({"major": major, "minor": 0});
+        file
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
@@ -638,6 +1012,25 @@ proptest! {
             let schema: Value = serde_json::from_str(include_str!("../src/udcf/schema-v5.json")).unwrap();
             let value: Value = serde_json::from_str(&udcf.to_json()).unwrap();
             prop_assert!(jsonschema::is_valid(&schema, &value), "{}", udcf.to_json());
+        }
+    }
+
+    /// Neither reading such a file nor reporting on it panics; each version makes something of it, or says why not.
+    #[test]
+    fn no_number_in_a_file_of_any_version_is_a_panic(major in 2u64..=5, numbers in any_numbers()) {
+        let file = numbers.file(major);
+        match Udcf::parse(&file.to_string(), "f") {
+            Ok(udcf) => {
+                let schema: Value = serde_json::from_str(include_str!("../src/udcf/schema-v5.json")).unwrap();
+                let value: Value = serde_json::from_str(&udcf.to_json()).unwrap();
+                prop_assert!(jsonschema::is_valid(&schema, &value), "{}", udcf.to_json());
+                let said = report(&udcf).unwrap().to_text("f");
+                prop_assert!(said.contains("Own") || major == 2, "{}", said);
+            }
+            Err(e) => {
+                prop_assert_eq!(major, 5, "{}", e);
+                prop_assert!(e.to_string().starts_with("f:"), "{}", e);
+            }
         }
     }
 }

@@ -64,7 +64,7 @@ impl Session {
                 turn = self.socket.turn(reading) => match turn {
                     Turn::Text(text) => self.inbox.extend(wire::take_apart(&text)),
                     Turn::Binary(bytes) => self.inbox.extend(from_binary(&bytes)),
-                    Turn::Drained => {}
+                    Turn::Drained | Turn::Attended { .. } => {}
                     Turn::Ended(end) => return Err(end),
                 },
             }

@@ -67,17 +67,25 @@ impl Ownership {
 
     /// A client has gone: what is to be stopped. One that never joined leaves nothing.
     pub(super) fn leave(&self, client: ClientId) -> Left {
-        let mut inner = self.lock();
-        let joined = inner.clients.remove(&client);
-        if joined && inner.clients.is_empty() {
-            return Left::All;
+        let none_remains = {
+            let mut inner = self.lock();
+            let joined = inner.clients.remove(&client);
+            joined && inner.clients.is_empty()
+        };
+        if none_remains {
+            Left::All
+        } else {
+            Left::These(self.of(client))
         }
+    }
+
+    /// The devices that a client commanded last.
+    pub(super) fn of(&self, client: ClientId) -> Vec<(u32, ConnectionId)> {
+        let inner = self.lock();
         let devices = inner.devices.iter().filter(|(_, device)| device.by == client);
-        Left::These(
-            devices
-                .map(|(&index, device)| (index, device.connection))
-                .collect(),
-        )
+        devices
+            .map(|(&index, device)| (index, device.connection))
+            .collect()
     }
 
     /// The device's last command; see [`Ownership::is_last`].

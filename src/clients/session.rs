@@ -158,6 +158,7 @@ impl Session {
                     Turn::Text(text) => self.inbox.extend(wire::take_apart(&text)),
                     Turn::Binary(bytes) => self.inbox.extend(from_binary(&bytes)),
                     Turn::Drained => {}
+                    Turn::Attended { is_silent } => self.attended(is_silent).await,
                     Turn::Ended(end) => return end,
                 },
                 event = greeted.events.recv(), if self.socket.has_room() => match event {
@@ -324,6 +325,7 @@ impl Session {
                 .ownership
                 .commanded(self.id, device.index, device.connection);
             self.shared.engine.commanded(device);
+            self.socket.attend(Some(self.shared.settings.stop_after));
         }
         match answer {
             Some(answer) => self.socket.push(answer.text),
@@ -373,6 +375,24 @@ impl Session {
             }
             .boxed(),
         );
+    }
+
+    /// Looks after what the client drives. If it is silent, perhaps frozen, its devices are stopped; it stays connected,
+    /// and its next command counts.
+    async fn attended(&mut self, is_silent: bool) {
+        if is_silent {
+            self.drop_parked("the app is silent, and its devices are stopped", |_| true);
+            let stopped = stopping::stop_silent(&self.shared, self.id).await;
+            if stopped > 0 {
+                warn!(
+                    "nothing received for {} ms while {stopped} devices are driven: they are stopped",
+                    self.shared.settings.stop_after.as_millis()
+                );
+            }
+        }
+        if !stopping::drives(&self.shared, self.id) {
+            self.socket.attend(None);
+        }
     }
 
     /// Takes output commands back that the library has not passed on, and says so.

@@ -23,6 +23,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 
 use crate::defaults::{
     CLIENT_MESSAGE_MAX_BYTES, CLIENT_QUEUE, CLIENT_READ_BUFFER_BYTES, CLOSE_TIMEOUT, WRITE_TIMEOUT,
+    attentive_pings,
 };
 use crate::device::close::{self, CloseReason};
 
@@ -130,7 +131,18 @@ pub(super) enum Turn {
     Binary(Bytes),
     /// All that was queued is written.
     Drained,
+    /// The client is attended closely, and there is time to look whether it still has to be. If nothing was received
+    /// from it for as long as was allowed, it is silent.
+    Attended {
+        is_silent: bool,
+    },
     Ended(End),
+}
+
+/// Pings between the usual ones, while the client drives an output.
+struct Attention {
+    pings: Interval,
+    silence_limit: Duration,
 }
 
 pub(super) struct Socket {
@@ -143,6 +155,7 @@ pub(super) struct Socket {
     pings: Interval,
     ping_due: bool,
     last_heard: Instant,
+    attention: Option<Attention>,
     /// Two ping intervals; fires no earlier than that after anything was heard.
     silence: Pin<Box<Sleep>>,
     silence_limit: Duration,
@@ -163,9 +176,37 @@ impl Socket {
             pings,
             ping_due: false,
             last_heard: now,
+            attention: None,
             silence: Box::pin(sleep_until(now + silence_limit)),
             silence_limit,
         }
+    }
+
+    /// Pings the client more often from now on and reports a silence of `limit`, or does as usual again.
+    pub(super) fn attend(&mut self, limit: Option<Duration>) {
+        let Some(silence_limit) = limit else {
+            self.attention = None;
+            return;
+        };
+        if self.attention.is_none() {
+            let pause = attentive_pings(silence_limit);
+            let mut pings = tokio::time::interval_at(Instant::now() + pause, pause);
+            pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            self.attention = Some(Attention { pings, silence_limit });
+        }
+    }
+
+    fn poll_attention(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Turn> {
+        let Some(attention) = &mut self.attention else {
+            return Poll::Pending;
+        };
+        std::task::ready!(attention.pings.poll_tick(cx));
+        self.ping_due = true;
+        // Rather a quarter of a pause early than three late. While nothing is read nothing can be received.
+        let silent = self.last_heard.elapsed() + attention.pings.period() / 4;
+        Poll::Ready(Turn::Attended {
+            is_silent: read && silent >= attention.silence_limit,
+        })
     }
 
     /// Queues a text. It is written while [`Socket::turn`] is polled.
@@ -198,6 +239,9 @@ impl Socket {
             return Poll::Ready(Turn::Ended(end));
         }
         if read && let Poll::Ready(turn) = self.poll_read(cx) {
+            return Poll::Ready(turn);
+        }
+        if let Poll::Ready(turn) = self.poll_attention(cx, read) {
             return Poll::Ready(turn);
         }
         if self.silence.poll_unpin(cx).is_ready() {

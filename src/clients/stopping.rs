@@ -13,6 +13,7 @@ use super::Shared;
 use super::commands::{guarded_silently, has_position};
 use super::ownership::{ClientId, Left, Mark};
 use crate::defaults::{INPUT_TIMEOUT, STOP_TIMEOUT};
+use crate::device::peer::ConnectionId;
 use crate::upstream::embedded::{DeviceTable, ListedDevice};
 
 /// After the message gap of a device, until what the library held back has surely been handed on.
@@ -115,26 +116,14 @@ pub(super) async fn send_stop_bytes(shared: Arc<Shared>, targets: Vec<Target>) {
 /// Stops what a client that has gone leaves running: how many devices that was.
 pub(super) async fn stop_left(shared: &Arc<Shared>, client: ClientId) -> usize {
     let left = shared.ownership.leave(client);
-    let table = shared.devices();
     let targets: Vec<Target> = match &left {
-        Left::All => table
-            .iter()
+        Left::All => (shared.devices().iter())
             .map(|(&index, device)| Target::new(shared, index, device))
             .collect(),
-        Left::These(devices) => devices
-            .iter()
-            .filter_map(|(index, connection)| {
-                let device = table.get(index).filter(|d| d.connection == *connection)?;
-                Some(Target::new(shared, *index, device))
-            })
-            .collect(),
+        Left::These(devices) => those(shared, devices),
     };
     let stopped = targets.len();
-    join_all(targets.iter().map(|target| async {
-        target.stop_outputs(shared).await;
-        target.send_stop_bytes(shared).await;
-    }))
-    .await;
+    stop_all(shared, &targets).await;
     for target in targets {
         // Other clients may still want what a sensor says; without any nobody does.
         let reads = |t: &Target| t.device.definition.features().values().any(|f| f.can_subscribe());
@@ -145,6 +134,42 @@ pub(super) async fn stop_left(shared: &Arc<Shared>, client: ClientId) -> usize {
         again(shared, target);
     }
     stopped
+}
+
+/// Stops what a client drives that is silent: how many devices that is. They stay its own.
+pub(super) async fn stop_silent(shared: &Arc<Shared>, client: ClientId) -> usize {
+    let mut targets = those(shared, &shared.ownership.of(client));
+    targets.retain(|target| target.device.outputs_on());
+    let stopped = targets.len();
+    stop_all(shared, &targets).await;
+    for target in targets {
+        again(shared, target);
+    }
+    stopped
+}
+
+/// Whether an output may be on of a device that this client commanded last.
+pub(super) fn drives(shared: &Arc<Shared>, client: ClientId) -> bool {
+    let devices = those(shared, &shared.ownership.of(client));
+    devices.iter().any(|target| target.device.outputs_on())
+}
+
+/// Those of the devices that are still listed.
+fn those(shared: &Shared, devices: &[(u32, ConnectionId)]) -> Vec<Target> {
+    let table = shared.devices();
+    let target = |(index, connection): &(u32, ConnectionId)| {
+        let device = table.get(index).filter(|d| d.connection == *connection)?;
+        Some(Target::new(shared, *index, device))
+    };
+    devices.iter().filter_map(target).collect()
+}
+
+async fn stop_all(shared: &Arc<Shared>, targets: &[Target]) {
+    join_all(targets.iter().map(|target| async {
+        target.stop_outputs(shared).await;
+        target.send_stop_bytes(shared).await;
+    }))
+    .await;
 }
 
 fn again(shared: &Arc<Shared>, target: Target) {

@@ -17,7 +17,7 @@ use clap::builder::NonEmptyStringValueParser;
 use crate::cmd::error::Error;
 use crate::defaults::FRAME_MAX_BYTES;
 use crate::link::serial::ports::Ports;
-use crate::text::{printable, unescape};
+use crate::text::{printable, shell_word, unescape};
 use crate::web::control::api::SessionInfo;
 
 /// What `monitor` takes.
@@ -111,7 +111,7 @@ impl MonitorError {
                     .to_owned()
             }
             Self::NoDevice { there, .. } => match there.first() {
-                Some(nearest) => format!("--device {}", quoted(&nearest.address)),
+                Some(nearest) => format!("--device {}", shell_word(&nearest.address)),
                 None => "connect it first; the gateway's log says why it refuses a device".to_owned(),
             },
             Self::Port { path, source } => Ports::system().open_hint(path, source),
@@ -127,16 +127,6 @@ fn paths(paths: &[PathBuf]) -> String {
         .map(|path| path.display().to_string())
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-/// A name that a stranger chose, as a shell takes it where it is a plain one.
-fn quoted(address: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-    if address.chars().all(plain) {
-        address.to_owned()
-    } else {
-        format!("'{}'", printable(address.as_bytes()))
-    }
 }
 
 /// More than these would bury what the error says.
@@ -213,5 +203,37 @@ pub(super) async fn monitor(args: MonitorArgs) -> Result<(), Error> {
     {
         drop(sends);
         Err(MonitorError::NotHere.into())
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_a_stranger_is_quoted_in_the_hint() {
+        let hint = |address: &str| {
+            let there = SessionInfo {
+                address: address.to_owned(),
+                identifier: "LVSDevice".to_owned(),
+                connection: 1,
+                peer: "ws 10.0.0.7:51022".to_owned(),
+                to_device: 0,
+                from_device: 0,
+                dropped: 0,
+            };
+            MonitorError::NoDevice {
+                address: "a".to_owned(),
+                there: vec![there],
+            }
+            .hint()
+        };
+        for (address, word) in [
+            ("8A3D9FAC2A45", "8A3D9FAC2A45"),
+            ("it's; reboot", r"'it'\''s; reboot'"),
+            ("x\u{1b}", "NAME"),
+        ] {
+            assert_eq!(hint(address), Some(format!("--device {word}")));
+        }
     }
 }

@@ -81,7 +81,7 @@ fn migrate(file: &Path, output: Option<&Path>) -> Result<(), Error> {
         return print(&udcf.to_json());
     };
     // The file itself may be named as output; then the old one is kept.
-    if output.exists() {
+    if output.try_exists().map_err(Error::Output)? {
         let copy = back_up(output).map_err(Error::Output)?;
         eprintln!("{} was there: it is kept as {}", output.display(), copy.display());
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::defaults::{HANDSHAKE_MAX_BYTES, TAKEOVER_LIMIT, TAKEOVER_WINDOW};
 use crate::device::close::{self, CloseReason};
 use crate::device::handshake::{Address, HandshakeError, Identifier};
+use crate::text::shell_word;
 
 /// A first message, or a device, that is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -123,9 +124,9 @@ impl Refusal {
                     .unwrap_or_default()
             ),
             Self::UnknownIdentifier { identifier, .. } => format!(
-                "to accept it: wsdm-gateway udcf add --protocol PROTOCOL --websocket {:?} FILE, then run with \
+                "to accept it: wsdm-gateway udcf add --protocol PROTOCOL --websocket {} FILE, then run with \
                  --udcf FILE",
-                identifier.as_str()
+                shell_word(identifier.as_str())
             ),
             Self::Denied(_) => "remove \"deny\" from this device's entry in the UDCF to let it in".to_owned(),
             Self::NotAllowed(_) => {
@@ -157,5 +158,28 @@ mod tests {
             model_letter: false,
         };
         assert!(refusal.close_reason().text().contains("LVSDevice"));
+    }
+
+    #[test]
+    fn a_strangers_name_is_quoted_in_the_line_that_is_there_to_be_copied() {
+        let hint = |identifier: &str| {
+            Refusal::UnknownIdentifier {
+                identifier: Identifier::new(identifier).unwrap(),
+                nearest: None,
+                model_letter: false,
+            }
+            .hint()
+        };
+        let line = "wsdm-gateway udcf add --protocol PROTOCOL --websocket";
+        for (identifier, word) in [
+            ("MyStroker", "MyStroker"),
+            ("--intiface-central", "NAME"),
+            ("x\u{1b}[2J", "NAME"),
+            #[cfg(unix)]
+            ("x$(reboot)`reboot`", "'x$(reboot)`reboot`'"),
+        ] {
+            let hint = hint(identifier);
+            assert!(hint.contains(&format!("{line} {word} FILE,")), "{hint}");
+        }
     }
 }

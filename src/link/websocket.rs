@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, error::ProtocolError};
 
 use super::{Frame, FrameIo, LinkError};
-use crate::defaults::{ATTENTIVE_PING_INTERVAL, PROBE_PAUSE, PROBE_TIMEOUT, WRITE_TIMEOUT};
+use crate::defaults::{PROBE_PAUSE, PROBE_TIMEOUT, WRITE_TIMEOUT, attentive_pings};
 use crate::device::close::CloseReason;
 
 /// Control frames that one poll may swallow before it lets others run: a flood of pings must not hold the thread.
@@ -51,7 +51,8 @@ pub struct WebSocketLink<S> {
 /// Pings and a look at the silence between the usual ones.
 struct Attention {
     pings: Interval,
-    silence: Pin<Box<Sleep>>,
+    limit: Duration,
+    over: Pin<Box<Sleep>>,
 }
 
 /// Pings that travel with the frames: their pongs prove that the frames before them were received.
@@ -145,31 +146,35 @@ impl<S> WebSocketLink<S> {
         self
     }
 
-    /// Pings the peer more often from now on, or as usual again. Does nothing if that is so already.
-    pub fn attend(&mut self, closely: bool) {
-        if closely && self.attention.is_none() {
-            let mut pings =
-                tokio::time::interval_at(Instant::now() + ATTENTIVE_PING_INTERVAL, ATTENTIVE_PING_INTERVAL);
+    /// Pings the peer more often from now on, so that a silence of this length means something; or as usual again. Does
+    /// nothing if that is so already.
+    pub fn attend(&mut self, silence: Option<Duration>) {
+        let Some(silence) = silence else {
+            self.attention = None;
+            return;
+        };
+        if self.attention.is_none() {
+            let pause = attentive_pings(silence);
+            let mut pings = tokio::time::interval_at(Instant::now() + pause, pause);
             pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
             self.attention = Some(Attention {
                 pings,
-                silence: Box::pin(sleep_until(Instant::now())),
+                limit: silence,
+                over: Box::pin(sleep_until(Instant::now() + silence)),
             });
-        } else if !closely {
-            self.attention = None;
         }
     }
 
-    /// Ready if nothing was received for `limit` while the peer is attended closely. Pending wakes the task then.
-    pub fn poll_silence(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
+    /// Ready if the peer is attended closely and nothing was received from it for that long. Pending wakes the task then.
+    pub fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(attention) = &mut self.attention else {
             return Poll::Pending;
         };
-        let until = self.last_heard + limit;
-        if attention.silence.deadline() != until {
-            attention.silence.as_mut().reset(until);
+        let until = self.last_heard + attention.limit;
+        if attention.over.deadline() != until {
+            attention.over.as_mut().reset(until);
         }
-        attention.silence.as_mut().poll(cx)
+        attention.over.as_mut().poll(cx)
     }
 }
 

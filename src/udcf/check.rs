@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use buttplug_server_device_config::{BaseDeviceIdentifier, ServerDeviceDefinition};
+use buttplug_server_device_config::{
+    BaseDeviceIdentifier, RangeWithLimit, ServerDeviceDefinition, ServerDeviceFeatureOutput as Output,
+};
 use serde::Serialize;
 
 use super::{Udcf, UdcfError};
@@ -61,7 +63,14 @@ pub struct Device {
 /// # Errors
 /// Where it cannot be used at all.
 pub fn check(path: &Path) -> Result<Report, UdcfError> {
-    let udcf = Udcf::load(path)?;
+    report(&Udcf::load(path)?)
+}
+
+/// Looks at a file that was read.
+///
+/// # Errors
+/// As [`check`].
+pub fn report(udcf: &Udcf) -> Result<Report, UdcfError> {
     let dcm = udcf.device_configuration()?;
     let definitions = dcm.base_device_definitions();
     let websocket = udcf
@@ -108,28 +117,37 @@ pub fn check(path: &Path) -> Result<Report, UdcfError> {
     })
 }
 
-/// Each output with its range and each input, such as `Vibrate 0-20`, `Battery`.
+/// Each output with its range and each input, such as `Vibrate 0-20`, `Battery`: as clients receive it, limits applied,
+/// disabled outputs left out.
 fn features(definition: &ServerDeviceDefinition) -> Vec<String> {
     let mut all = Vec::new();
     for feature in definition.features().values() {
-        let Ok(told) = feature.as_device_feature() else {
-            continue;
-        };
-        // As clients are told it: limits applied, disabled outputs left out.
-        let told = serde_json::to_value(told).unwrap_or_default();
-        for (kind, properties) in told["Output"].as_object().into_iter().flatten() {
-            let range = &properties["Value"];
-            all.push(format!("{kind} {}-{}", range[0], range[1]));
-        }
-        all.extend(
-            told["Input"]
-                .as_object()
-                .into_iter()
-                .flatten()
-                .map(|(kind, _)| kind.clone()),
-        );
+        let outputs = feature.output.iter().filter(|output| !output.is_disabled());
+        all.extend(outputs.map(|output| {
+            let value = match output {
+                Output::Position(position) => Some(&position.value),
+                Output::HwPositionWithDuration(position) => Some(&position.value),
+                other => other.as_value_properties().map(|properties| &properties.value),
+            };
+            let kind = output.output_type();
+            match value.and_then(steps) {
+                Some((low, high)) => format!("{kind} {low}-{high}"),
+                None => format!("{kind} without values"),
+            }
+        }));
+        all.extend(feature.input.iter().map(|input| input.input_type().to_string()));
     }
     all
+}
+
+/// The range that clients receive; `None` if nothing is in it. The library's own arithmetic panics on some of these.
+fn steps(range: &RangeWithLimit) -> Option<(i32, i32)> {
+    let count = match &range.user {
+        Some(user) => i32::try_from(user.end().checked_sub(user.start())?).ok()?,
+        None => range.base.end(),
+    };
+    let both_ways = range.base.start() < 0;
+    (count > 0).then(|| (if both_ways { -count } else { 0 }, count))
 }
 
 impl Report {

@@ -59,7 +59,7 @@ pub fn add_after(
             "it is what the device sends as identifier".to_owned(),
         ));
     }
-    if !path.exists() {
+    if path.try_exists().is_ok_and(|there| !there) {
         let value = json!({
             "version": { "major": super::CURRENT_MAJOR, "minor": 0 },
             "user_configs": { "protocols": { protocol: { "communication": [{ "websocket": { "name": name } }] } } },
@@ -185,6 +185,7 @@ fn readable_by_default(_: &std::fs::File) -> io::Result<()> {
 /// # Errors
 /// When the copy cannot be made.
 pub(crate) fn back_up(path: &Path) -> io::Result<PathBuf> {
+    let bytes = std::fs::read(path)?;
     let mut number = 0;
     loop {
         let mut name = path.as_os_str().to_owned();
@@ -200,7 +201,7 @@ pub(crate) fn back_up(path: &Path) -> io::Result<PathBuf> {
             .open(&copy)
         {
             Ok(mut file) => {
-                file.write_all(&std::fs::read(path)?)?;
+                file.write_all(&bytes)?;
                 file.sync_all()?;
                 return Ok(copy);
             }

@@ -3,7 +3,7 @@
 use buttplug_server_device_config::{DeviceConfigurationManager, UserDeviceIdentifier};
 use serde_json::{Value, json};
 
-use super::{Udcf, UdcfError, protocols};
+use super::{Udcf, migrate, protocols};
 
 /// The kinds of `communication` that the server's loader knows; it passes over others without a word.
 const COMMUNICATION_KINDS: &[&str] = &[
@@ -17,49 +17,169 @@ const COMMUNICATION_KINDS: &[&str] = &[
     "simulated",
 ];
 
+fn array(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// One element of a list of the user's part.
+struct Entry<'a> {
+    protocol: Option<&'a str>,
+    list: &'static str,
+    index: usize,
+    element: &'a Value,
+}
+
+impl Entry<'_> {
+    fn pointer(&self) -> String {
+        let Self { list, index, .. } = self;
+        match self.protocol {
+            Some(protocol) => {
+                let protocol = protocol.replace('~', "~0").replace('/', "~1");
+                format!("/user_configs/protocols/{protocol}/{list}/{index}")
+            }
+            None => format!("/user_configs/{list}/{index}"),
+        }
+    }
+
+    /// The list that holds this entry in a user's part that is being made.
+    fn list_in<'v>(&self, user: &'v mut Value) -> &'v mut Value {
+        match self.protocol {
+            Some(protocol) => &mut user["protocols"][protocol][self.list],
+            None => &mut user[self.list],
+        }
+    }
+}
+
+/// The lists of a protocol whose elements the loader reads.
+const PROTOCOL_LISTS: [&str; 2] = ["communication", "configurations"];
+/// The lists of the user's part whose elements the loader reads.
+const USER_LISTS: [&str; 2] = ["devices", "simulated_devices"];
+
+fn elements<'a>(
+    protocol: Option<&'a str>,
+    list: &'static str,
+    elements: &'a Value,
+) -> impl Iterator<Item = Entry<'a>> {
+    let elements = array(elements).enumerate();
+    elements.map(move |(index, element)| Entry {
+        protocol,
+        list,
+        index,
+        element,
+    })
+}
+
+fn entries(user: &Value) -> Vec<Entry<'_>> {
+    let mut all = Vec::new();
+    for (protocol, entry) in user["protocols"].as_object().into_iter().flatten() {
+        for list in PROTOCOL_LISTS {
+            all.extend(elements(Some(protocol.as_str()), list, &entry[list]));
+        }
+    }
+    for list in USER_LISTS {
+        all.extend(elements(None, list, &user[list]));
+    }
+    all
+}
+
+/// Groups of this many entries are not halved again, since a load of each entry costs about the same then.
+const LOOKED_AT_EACH: usize = 4;
+
+/// Which of `entries` are refused by themselves, at most `most` of them, the first ones, each with what `load` says.
+/// A load takes as long for one entry as for all of them, so that halving finds one bad entry among a thousand.
+fn refused<T>(
+    entries: &[T],
+    most: usize,
+    load: &impl Fn(&[T]) -> Result<(), String>,
+) -> Vec<(usize, String)> {
+    // Groups that are still to be looked at, the first one on top, and whether they are known to be refused.
+    let mut groups = vec![(0..entries.len(), true)];
+    let mut found = Vec::new();
+    while let Some((group, known)) = groups.pop()
+        && found.len() < most
+    {
+        if group.len() <= LOOKED_AT_EACH {
+            if known || load(&entries[group.clone()]).is_err() {
+                let each = group.filter_map(|i| Some((i, load(&entries[i..=i]).err()?)));
+                found.extend(each.take(most - found.len()));
+            }
+            continue;
+        }
+        if !known && load(&entries[group.clone()]).is_ok() {
+            continue;
+        }
+        let middle = group.start + group.len() / 2;
+        let (first, second) = (group.start..middle, middle..group.end);
+        if load(&entries[first.clone()]).is_ok() {
+            groups.push((second, true));
+        } else {
+            groups.push((second, false));
+            groups.push((first, true));
+        }
+    }
+    found
+}
+
 impl Udcf {
-    /// Loads each entry by itself, where the file as a whole is refused, and takes out those that are the reason;
-    /// `found` gives the warning for each, or the error that ends it.
-    pub(super) fn find_what_the_library_refuses(
-        &mut self,
-        found: impl Fn(&str, &str) -> Result<String, UdcfError>,
-    ) -> Result<(), UdcfError> {
-        let user = self.value["user_configs"].clone();
-        let alone = |part: Value| Self {
-            value: json!({ "version": self.value["version"], "user_configs": part }),
-            ..Self::builtin()
+    /// The entries that the loader refuses by themselves, at most `most`: the place and the problem of each, in the
+    /// order of the loader's lists.
+    pub(super) fn refused_entries(&self, most: usize) -> Vec<(String, String)> {
+        let entries = entries(&self.value["user_configs"]);
+        let load = |entries: &[Entry<'_>]| {
+            let mut user = json!({});
+            for entry in entries {
+                let list = entry.list_in(&mut user);
+                match list {
+                    Value::Array(elements) => elements.push(entry.element.clone()),
+                    _ => *list = json!([entry.element]),
+                }
+            }
+            let part = Self {
+                value: json!({ "version": self.value["version"], "user_configs": user }),
+                ..Self::builtin()
+            };
+            part.load_into_library().map(drop)
         };
-        let mut refused: Vec<(String, String)> = Vec::new();
-        for (protocol, entry) in user["protocols"].as_object().into_iter().flatten() {
-            for list in ["communication", "configurations"] {
-                for (i, element) in entry[list].as_array().into_iter().flatten().enumerate() {
-                    let part = json!({ "protocols": { protocol: { list: [element] } } });
-                    if let Err(problem) = alone(part).load_into_library() {
-                        let protocol = protocol.replace('~', "~0").replace('/', "~1");
-                        refused.push((format!("/user_configs/protocols/{protocol}/{list}/{i}"), problem));
+        let refused = refused(&entries, most, &load);
+        refused
+            .into_iter()
+            .map(|(i, problem)| (entries[i].pointer(), problem))
+            .collect()
+    }
+
+    /// Takes the element at a place out of its list: the list's place, and the element.
+    pub(super) fn take_out<'p>(&mut self, pointer: &'p str) -> (&'p str, Value) {
+        let (parent, index) = pointer.rsplit_once('/').unwrap_or_default();
+        let removed = match (self.value.pointer_mut(parent), index.parse::<usize>()) {
+            (Some(Value::Array(list)), Ok(index)) if index < list.len() => list.remove(index),
+            _ => Value::Null,
+        };
+        (parent, removed)
+    }
+
+    /// Ranges of the user's own outputs that end before they begin to count.
+    fn ranges_without_values(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let configurations = self
+            .protocols()
+            .flat_map(|(_, entry)| array(&entry["configurations"]));
+        for configuration in configurations {
+            let outputs = array(&configuration["features"])
+                .flat_map(|feature| feature["output"].as_object().into_iter().flatten());
+            for (kind, properties) in outputs {
+                for name in ["value", "duration"] {
+                    let range = &properties[name];
+                    if range[1].as_i64().is_some_and(|end| end <= 0) {
+                        warnings.push(format!(
+                            "the {name} of {kind} of the configuration {} is {} to {}, nothing above 0: no client can \
+                             use it; write a range such as [0, 20], or [-20, 20] for both directions",
+                            configuration["name"], range[0], range[1]
+                        ));
                     }
                 }
             }
         }
-        for list in ["devices", "simulated_devices"] {
-            for (i, element) in user[list].as_array().into_iter().flatten().enumerate() {
-                if let Err(problem) = alone(json!({ list: [element] })).load_into_library() {
-                    refused.push((format!("/user_configs/{list}/{i}"), problem));
-                }
-            }
-        }
-        // From the last to the first, so that the places of those that are still to come stay right.
-        for (pointer, problem) in refused.iter().rev() {
-            let warning = found(pointer, problem)?;
-            let (parent, index) = pointer.rsplit_once('/').unwrap_or_default();
-            if let (Some(Value::Array(list)), Ok(index)) =
-                (self.value.pointer_mut(parent), index.parse::<usize>())
-            {
-                list.remove(index);
-                self.warnings.push(warning);
-            }
-        }
-        Ok(())
+        warnings
     }
 
     /// The loader passes over some entries and only logs it, or says nothing at all.
@@ -131,6 +251,7 @@ impl Udcf {
                 }
             }
         }
+        warnings.extend(self.ranges_without_values());
         let names = self.websocket_names();
         for (i, (name, protocol)) in names.iter().enumerate() {
             if let Some((_, first)) = names[..i].iter().find(|(n, _)| n == name) {
@@ -152,10 +273,21 @@ impl Udcf {
             };
             let id = UserDeviceIdentifier::new(&address, &protocol, &text("identifier"));
             match dcm.user_device_definitions().get(&id) {
-                None => warnings.push(format!(
-                    "the server passes over the device {address:?} ({protocol}): its base_id or its features do not \
-                     match what the server knows; leave the entry out, or let `udcf migrate` look it up again"
-                )),
+                None => {
+                    let why = match migrate::base_ids(&self.value["user_configs"], device) {
+                        Some((id, features)) => format!(
+                            "it builds on the id {id}, its features on the ids {}; each base_id must be one of these, and \
+                             a limit inside of what the feature has",
+                            Value::from(features)
+                        ),
+                        None => {
+                            "the server has nothing that it could build on; leave the entry out".to_owned()
+                        }
+                    };
+                    warnings.push(format!(
+                        "the server passes over the device {address:?} ({protocol}): {why}"
+                    ));
+                }
                 Some(definition) => {
                     if let Some(other) = indexes.insert(definition.index(), address.clone()) {
                         warnings.push(format!(
@@ -168,5 +300,59 @@ impl Udcf {
             }
         }
         warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What is refused among so many entries if these are bad, and how often they were loaded.
+    fn refused_of(entries: usize, bad: &[usize], most: usize) -> (Vec<usize>, usize) {
+        let all: Vec<usize> = (0..entries).collect();
+        let loads = Cell::new(0);
+        let load = |part: &[usize]| {
+            loads.set(loads.get() + 1);
+            match part.iter().find(|i| bad.contains(i)) {
+                Some(i) => Err(i.to_string()),
+                None => Ok(()),
+            }
+        };
+        let found = refused(&all, most, &load);
+        assert!(found.iter().all(|(i, problem)| *problem == i.to_string()));
+        (found.into_iter().map(|(i, _)| i).collect(), loads.get())
+    }
+
+    #[test]
+    fn one_bad_entry_among_a_thousand_costs_a_dozen_loads() {
+        for bad in [0, 1, 499, 500, 998, 999] {
+            let (found, loads) = refused_of(1_000, &[bad], usize::MAX);
+            assert_eq!(found, [bad]);
+            assert!(loads <= 24, "{bad}: {loads}");
+        }
+        // The first one is enough for a file that is refused as a whole.
+        let all: Vec<usize> = (0..1_000).collect();
+        let (found, loads) = refused_of(1_000, &all, 1);
+        assert_eq!(found, [0]);
+        assert!(loads <= 24, "{loads}");
+        // Many bad ones cost little more than a load of each.
+        let (found, loads) = refused_of(1_000, &all, usize::MAX);
+        assert_eq!(found, all);
+        assert!(loads <= 1_600, "{loads}");
+    }
+
+    proptest! {
+        #[test]
+        fn the_bad_entries_are_found_and_no_others(
+            entries in 0usize..70, bad in prop::collection::btree_set(0usize..70, 0..10), most in 1usize..12
+        ) {
+            let bad: Vec<usize> = bad.into_iter().filter(|i| *i < entries).collect();
+            let (found, _) = refused_of(entries, &bad, most);
+            prop_assert_eq!(&found[..], &bad[..bad.len().min(most)]);
+        }
     }
 }

@@ -10,6 +10,8 @@ mod features;
 
 use serde_json::{Map, Value, json};
 
+pub(super) use devices::base_ids;
+
 use super::{CURRENT_MAJOR, is_comment, schema};
 
 /// Faults that are taken out before the rest is given up; each costs the entry that it stands in.

@@ -2,8 +2,11 @@
 
 use std::sync::LazyLock;
 
+use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use super::ids;
 
 /// The published schema of version 5: `buttplug_server_device_config` 12.0.1, (c) Nonpolynomial Labs LLC,
 /// BSD-3-Clause.
@@ -87,6 +90,35 @@ const WORD_MIN_SIMILARITY: f64 = 0.8;
 /// The first fault by the published schema.
 pub(super) fn fault(value: &Value) -> Option<Fault> {
     let error = VALIDATOR.iter_errors(value).next()?;
+    Some(describe(&error, value))
+}
+
+/// What a configuration lacks, or which of its ids is none, if the loader refused it: the loader looks for
+/// configurations at another place than the schema, and gives no place in them.
+pub(super) fn lack(value: &Value, configuration: &str) -> Option<Fault> {
+    if !configuration.contains("/configurations/") {
+        return None;
+    }
+    let as_the_schema_has_it = json!({
+        "version": { "major": 5, "minor": 0 },
+        "user_configs": { "protocols": { "any": { "devices": { "configurations": [value.pointer(configuration)?] } } } },
+    });
+    let error = VALIDATOR.iter_errors(&as_the_schema_has_it).find(|error| {
+        matches!(error.kind(), ValidationErrorKind::Required { .. }) || is_no_uuid(error.kind())
+    })?;
+    let mut fault = describe(&error, &as_the_schema_has_it);
+    let inside = fault
+        .pointer
+        .strip_prefix("/user_configs/protocols/any/devices/configurations/0")?;
+    fault.pointer = format!("{configuration}{inside}");
+    Some(fault)
+}
+
+fn is_no_uuid(kind: &ValidationErrorKind) -> bool {
+    matches!(kind, ValidationErrorKind::Pattern { pattern } if pattern.contains("{12}"))
+}
+
+fn describe(error: &ValidationError<'_>, value: &Value) -> Fault {
     let pointer = error.instance_path().to_string();
     let found = error.instance();
     let short = |value: &Value| {
@@ -96,7 +128,7 @@ pub(super) fn fault(value: &Value) -> Option<Fault> {
             None => text,
         }
     };
-    Some(match error.kind() {
+    match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
             let name = unexpected.first().map(String::as_str).unwrap_or_default();
             let hint = match name {
@@ -115,11 +147,14 @@ pub(super) fn fault(value: &Value) -> Option<Fault> {
         }
         ValidationErrorKind::Required { property } => Fault {
             problem: format!("{} is missing in {}", property, short(found)),
-            hint: Some("add it".to_owned()),
+            hint: property
+                .as_str()
+                .and_then(|key| ids::hint(value, &pointer, key))
+                .or_else(|| Some("add it".to_owned())),
             pointer,
         },
         ValidationErrorKind::Type { .. } => {
-            let wanted = match wanted_type(&error) {
+            let wanted = match wanted_type(error) {
                 Some(wanted) => format!("{} is not {wanted}", short(found)),
                 None => format!("{} is of the wrong type", short(found)),
             };
@@ -129,9 +164,11 @@ pub(super) fn fault(value: &Value) -> Option<Fault> {
                 hint: None,
             }
         }
-        ValidationErrorKind::Pattern { pattern } if pattern.contains("{12}") => Fault {
+        kind if is_no_uuid(kind) => Fault {
             problem: format!("{} is not a UUID in small letters", short(found)),
-            hint: Some("any UUID that no other entry has will do; `uuidgen` makes one".to_owned()),
+            hint: pointer
+                .rsplit_once('/')
+                .and_then(|(object, key)| ids::hint(value, object, key)),
             pointer,
         },
         ValidationErrorKind::Pattern { pattern } => Fault {
@@ -157,7 +194,7 @@ pub(super) fn fault(value: &Value) -> Option<Fault> {
                 hint: None,
             }
         }
-    })
+    }
 }
 
 fn nearest_word(name: &str) -> Option<&'static str> {
@@ -170,7 +207,7 @@ fn nearest_word(name: &str) -> Option<&'static str> {
 }
 
 /// The library's text ends with the type that belongs there.
-fn wanted_type(error: &jsonschema::ValidationError<'_>) -> Option<&'static str> {
+fn wanted_type(error: &ValidationError<'_>) -> Option<&'static str> {
     let text = error.to_string();
     let of = [
         ("object", "an object"),

@@ -1,9 +1,11 @@
 //! What the gateway learned: which device has which index, so that it keeps it.
 //!
 //! The file is replaced whole, so that it is whole at any moment, `kill -9` included. One gateway writes it; a
-//! second one on the same file reads it and says that it will not remember.
+//! second one on the same file reads it and says that it will not remember. What is there and cannot be read is never
+//! replaced; a file that is not ours is moved aside first.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -15,6 +17,7 @@ use tracing::warn;
 
 use super::edit::{back_up, replace};
 use super::indexes::{Indexes, Remembered};
+use crate::text::shell_word;
 
 /// After a change, others are waited for this long: a thousand devices that come at once are one file.
 const GATHER: Duration = Duration::from_millis(200);
@@ -62,21 +65,42 @@ impl Due {
 
 impl IndexStore {
     /// Reads the file, and begins to write what is learned to it; also what went wrong, in sentences. Without a
-    /// path, or where the file cannot be written, indexes last as long as this process.
+    /// path, or if the file cannot be read or written, indexes last as long as this process.
     pub fn open(path: Option<&Path>) -> (Self, Vec<String>) {
-        let Some(path) = path else {
-            return (
-                Self {
-                    indexes: Arc::default(),
-                    writer: None,
-                },
-                Vec::new(),
-            );
+        let forgetful = || Self {
+            indexes: Arc::default(),
+            writer: None,
         };
+        let Some(path) = path else {
+            return (forgetful(), Vec::new());
+        };
+        // Before a lock is put beside it: `/dev/null` is named by people who want nothing remembered.
+        if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+            return (forgetful(), vec![StateError::NotAFile.left_alone(path)]);
+        }
         let mut warnings = Vec::new();
-        let lock = lock_file(path, &mut warnings);
-        let indexes = Indexes::new(read(path, lock.is_some(), &mut warnings));
-        let indexes = Arc::new(Mutex::new(indexes));
+        let mut lock = lock_file(path, &mut warnings);
+        let devices = read(path).unwrap_or_else(|e| {
+            match (&e, &lock) {
+                (StateError::NotOurs(_), None) => warnings.push(e.about(path)),
+                (StateError::NotOurs(_), Some(_)) => match move_aside(path) {
+                    Ok(copy) => warnings.push(format!("{}; it is kept as {}", e.about(path), copy.display())),
+                    Err(cause) => {
+                        lock = None;
+                        warnings.push(format!(
+                            "{}; it cannot be moved aside: {cause}",
+                            e.left_alone(path)
+                        ));
+                    }
+                },
+                (StateError::Unreadable(_) | StateError::NotAFile, _) => {
+                    lock = None;
+                    warnings.push(e.left_alone(path));
+                }
+            }
+            Vec::new()
+        });
+        let indexes = Arc::new(Mutex::new(Indexes::new(devices)));
         let writer = lock.and_then(|lock| {
             let due = Arc::new(Due::default());
             let (indexes, path, waiting) = (indexes.clone(), path.to_owned(), due.clone());
@@ -193,16 +217,22 @@ fn lock_file(path: &Path, warnings: &mut Vec<String>) -> Option<File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);
-    let opened = path
-        .parent()
-        .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| File::options().create(true).append(true).open(&name));
-    let file = match opened {
+    if let Some(folder) = path.parent()
+        && let Err(e) = std::fs::create_dir_all(folder)
+    {
+        warnings.push(format!(
+            "device indexes are not remembered: {} cannot be made: {e}; --state FILE names another place",
+            folder.display()
+        ));
+        return None;
+    }
+    let file = match File::options().create(true).append(true).open(&name) {
         Ok(file) => file,
         Err(e) => {
-            let folder = path.parent().unwrap_or(path).display();
             warnings.push(format!(
-                "device indexes are not remembered: {folder} cannot be written: {e}"
+                "device indexes are not remembered: {} cannot be opened: {e}; {}",
+                name.display(),
+                what_to_do(&name, &e)
             ));
             return None;
         }
@@ -227,39 +257,71 @@ fn lock_file(path: &Path, warnings: &mut Vec<String>) -> Option<File> {
     }
 }
 
-/// Reads the file. One that is not ours, or damaged, is moved aside by who may write, and never deleted.
-fn read(path: &Path, may_write: bool, warnings: &mut Vec<String>) -> Vec<Remembered> {
+/// Why nothing is known from the file.
+#[derive(Debug, thiserror::Error)]
+enum StateError {
+    #[error("cannot be read: {0}")]
+    Unreadable(#[source] io::Error),
+    #[error("is not a file")]
+    NotAFile,
+    /// Damaged, or written by another program or version.
+    #[error("is not ours: {0}")]
+    NotOurs(String),
+}
+
+impl StateError {
+    fn about(&self, path: &Path) -> String {
+        format!("device indexes are not known: {} {self}", path.display())
+    }
+
+    /// What is not replaced, and what to do about it.
+    fn left_alone(&self, path: &Path) -> String {
+        let what_to_do = match self {
+            Self::Unreadable(e) => what_to_do(path, e),
+            Self::NotAFile | Self::NotOurs(_) => ANOTHER_FILE.to_owned(),
+        };
+        format!(
+            "{}; it is left as it is, and nothing new is remembered: {what_to_do}",
+            self.about(path)
+        )
+    }
+}
+
+const ANOTHER_FILE: &str = "--state FILE names another file";
+
+fn what_to_do(path: &Path, error: &io::Error) -> String {
+    if cfg!(unix) && error.kind() == io::ErrorKind::PermissionDenied {
+        // One run as the administrator leaves files like this.
+        let path = shell_word(&path.to_string_lossy());
+        format!("if it is another user's, sudo chown $USER {path} takes it over; {ANOTHER_FILE}")
+    } else {
+        ANOTHER_FILE.to_owned()
+    }
+}
+
+/// Reads the file; one that is not there yet has no devices.
+fn read(path: &Path) -> Result<Vec<Remembered>, StateError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
-        Err(e) if e.kind() == std::io::ErrorKind::InvalidData => String::new(),
-        Err(e) => {
-            warnings.push(format!(
-                "device indexes are not known: {} cannot be read: {e}",
-                path.display()
-            ));
-            return Vec::new();
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+            return Err(StateError::NotOurs("it is not UTF-8".to_owned()));
         }
+        Err(e) => return Err(StateError::Unreadable(e)),
     };
-    let problem = match serde_json::from_str::<StateFile>(&text) {
-        Ok(file) if file.version == VERSION => {
-            return file.devices;
-        }
-        Ok(file) => format!("its version is {}, not {VERSION}", file.version),
-        Err(e) => e.to_string(),
-    };
-    let mut warning = format!(
-        "device indexes are not known: {} is not ours: {problem}",
-        path.display()
-    );
-    if may_write {
-        match back_up(path).and_then(|copy| std::fs::remove_file(path).map(|()| copy)) {
-            Ok(copy) => warning += &format!("; it is kept as {}", copy.display()),
-            Err(e) => warning += &format!("; it could not be moved aside: {e}"),
-        }
+    let file: StateFile = serde_json::from_str(&text).map_err(|e| StateError::NotOurs(e.to_string()))?;
+    if file.version != VERSION {
+        let problem = format!("its version is {}, not {VERSION}", file.version);
+        return Err(StateError::NotOurs(problem));
     }
-    warnings.push(warning);
-    Vec::new()
+    Ok(file.devices)
+}
+
+/// Keeps a file under another name.
+fn move_aside(path: &Path) -> io::Result<PathBuf> {
+    let copy = back_up(path)?;
+    std::fs::remove_file(path)?;
+    Ok(copy)
 }
 
 #[cfg(test)]
@@ -321,6 +383,69 @@ mod tests {
         store.connected(&id("a"));
         store.flush();
         assert!(std::fs::read_to_string(&path).unwrap().contains("\"a\""));
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_moved_aside_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        std::fs::write(&path, b"\xff\xfe").unwrap();
+        let (_store, warnings) = IndexStore::open(Some(&path));
+        assert!(
+            warnings
+                .iter()
+                .any(|w| w.contains("not UTF-8") && w.contains("state.json.bak")),
+            "{warnings:?}"
+        );
+        assert_eq!(
+            std::fs::read(folder.path().join("state.json.bak")).unwrap(),
+            b"\xff\xfe"
+        );
+    }
+
+    /// A folder, a device: nothing of that is replaced by a file of ours.
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("folder")).unwrap();
+        std::os::unix::fs::symlink("/dev/null", path("null")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        for name in ["folder", "null", "socket"] {
+            let kind = std::fs::symlink_metadata(path(name)).unwrap().file_type();
+            let (store, warnings) = IndexStore::open(Some(&path(name)));
+            assert!(
+                warnings
+                    .iter()
+                    .any(|w| w.contains("left as it is") && w.contains("--state FILE")),
+                "{name}: {warnings:?}"
+            );
+            store.connected(&id("a"));
+            store.flush();
+            assert_eq!(
+                std::fs::symlink_metadata(path(name)).unwrap().file_type(),
+                kind,
+                "{name}"
+            );
+            assert!(!path(&format!("{name}.bak")).exists());
+        }
+    }
+
+    /// A lock that another user left is not taken for a folder that cannot be written.
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_that_cannot_be_opened_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        std::fs::create_dir(folder.path().join("state.json.lock")).unwrap();
+        let (_store, warnings) = IndexStore::open(Some(&path));
+        assert!(
+            warnings
+                .iter()
+                .any(|w| w.contains("state.json.lock cannot be opened")),
+            "{warnings:?}"
+        );
     }
 
     #[test]

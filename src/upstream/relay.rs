@@ -200,8 +200,9 @@ impl RelayIo {
         let State::Open { link, .. } = &mut self.state else {
             return Poll::Pending;
         };
-        link.attend(self.session.outputs_on.load(Ordering::Relaxed));
-        link.poll_silence(cx, self.relay.settings.stop_after)
+        let drives = self.session.outputs_on.load(Ordering::Relaxed);
+        link.attend(drives.then_some(self.relay.settings.stop_after));
+        link.poll_silence(cx)
     }
 
     fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Result<FromUpstream, UpstreamError>> {

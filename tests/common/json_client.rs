@@ -137,9 +137,19 @@ impl JsonClient {
 
     /// Goes without a word, as a crashed app does.
     pub fn reset(self) {
-        let MaybeTlsStream::Plain(stream) = self.ws.into_inner() else {
-            unreachable!("no TLS here")
-        };
-        stream.set_zero_linger().expect("a socket");
+        reset(self.ws);
     }
+
+    /// The bare websocket.
+    pub fn into_inner(self) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
+        self.ws
+    }
+}
+
+/// Drops a connection so that the far end gets a reset.
+pub fn reset(ws: WebSocketStream<MaybeTlsStream<TcpStream>>) {
+    let MaybeTlsStream::Plain(stream) = ws.into_inner() else {
+        unreachable!("no TLS here")
+    };
+    stream.set_zero_linger().expect("a socket");
 }

@@ -6,6 +6,7 @@ pub mod bluetooth;
 #[cfg(target_os = "linux")]
 pub mod bluez;
 pub mod json_client;
+pub mod model_board;
 #[cfg(unix)]
 pub mod process;
 #[cfg(unix)]
@@ -31,7 +32,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 use wsdm_gateway::config::{ClientSettings, DeviceSettings, Settings, UpstreamSettings};
-use wsdm_gateway::gateway::{Bound, Gateway};
+use wsdm_gateway::gateway::{Bound, Gateway, GatewayError};
 use wsdm_gateway::link::serial::ports::Ports;
 use wsdm_gateway::net::target::Target;
 use wsdm_gateway::net::tls::Tls;
@@ -88,7 +89,7 @@ pub fn relaying(upstream: &str) -> Settings {
 pub struct Running {
     pub bound: Bound,
     stop: CancellationToken,
-    task: tokio::task::JoinHandle<()>,
+    task: tokio::task::JoinHandle<Result<(), GatewayError>>,
 }
 
 impl Running {
@@ -113,7 +114,8 @@ impl Running {
         self.stop.cancel();
         within("the gateway stops", self.task)
             .await
-            .expect("without a panic");
+            .expect("without a panic")
+            .expect("it was told to stop");
     }
 }
 

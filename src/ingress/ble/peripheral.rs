@@ -20,6 +20,7 @@ use super::{Arrival, Trouble, Verdict};
 use crate::config::BleSettings;
 use crate::defaults::{BLE_CONNECT_TIMEOUT, BLE_DISCONNECT_TIMEOUT, BLE_STEP_TIMEOUT};
 use crate::link::ble::{Gone, Write, pipe};
+use crate::text::shell_word;
 
 /// The smallest MTU there is (Bluetooth Core, Vol 3, Part F, 5.2.1).
 const MTU_MIN: u16 = 23;
@@ -142,7 +143,7 @@ impl Visit {
                 what: e.to_string(),
                 hint: format!(
                     "wsdm-gateway scan --connect {} shows what it has",
-                    self.seen.address
+                    shell_word(&self.seen.address)
                 ),
             })
         })?;

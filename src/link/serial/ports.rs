@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::text::shell_word;
+
 /// A serial port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PortInfo {
@@ -105,7 +107,8 @@ impl Access {
             Self::Free => None,
             Self::Held { by } => Some(format!("{} has it open; close it there", names(by))),
             Self::Forbidden { group: Some(group) } if group != "root" => Some(format!(
-                "this user may not open it: sudo usermod -aG {group} $USER, then log in again"
+                "this user may not open it: sudo usermod -aG {} $USER, then log in again",
+                shell_word(group)
             )),
             Self::Forbidden { .. } => {
                 Some("only the administrator may open it; give it to a group with udev".to_owned())

@@ -27,6 +27,12 @@ impl Migration<'_> {
     }
 
     fn device(&mut self, device: Value, taken: &mut Vec<u64>) -> Option<Value> {
+        if !device.is_object() {
+            self.warn(format!(
+                "an entry of \"devices\" is not an object: left out: {device}"
+            ));
+            return None;
+        }
         let text = |field: &str| device["identifier"][field].as_str();
         let (Some(address), Some(protocol)) = (text("address"), text("protocol")) else {
             self.warn(format!(
@@ -119,18 +125,7 @@ impl Migration<'_> {
     }
 
     fn custom_base(&self, protocol: &str, identifier: Option<&str>) -> Option<Base> {
-        let identifier = identifier?;
-        let configurations = self.protocols.get(protocol)?["configurations"].as_array()?;
-        let has = |c: &&Value| {
-            c["identifier"]
-                .as_array()
-                .is_some_and(|ids| ids.iter().any(|i| i == identifier))
-        };
-        let found = configurations.iter().find(has)?;
-        Some(Base {
-            id: found["id"].clone(),
-            features: found["features"].as_array().cloned().unwrap_or_default(),
-        })
+        custom_base(self.protocols.get(protocol)?, identifier)
     }
 
     /// Puts one limit of the old entry on the feature that it belongs to.
@@ -163,33 +158,49 @@ impl Migration<'_> {
         features[at]["output"][&limit.kind] = properties;
     }
 
-    /// The server passes over a device whose limits are wider than what the device has.
+    /// The server passes over a device whose limits are wider than what the device has. It counts limits from 0, and
+    /// applies them to both directions if the device's own range begins below 0.
     fn clamp(&mut self, called: &str, kind: &str, name: &str, properties: &mut Value, base: &Value) {
         let Some(object) = properties.as_object_mut() else {
             return;
         };
         let Some(given) = object.get(name) else { return };
-        let most = base[name][1].as_i64().unwrap_or(0);
+        let bound = |i: usize| base[name][i].as_i64().unwrap_or(0);
+        let (least, most) = (bound(0).min(0), bound(1));
         let (Some(low), Some(high)) = (given[0].as_i64(), given[1].as_i64()) else {
             let given = object.remove(name).unwrap_or_default();
             return self.warn(format!(
                 "{called}: the {name} of {kind} is no range: left out: {given}"
             ));
         };
-        let clamped = (low.clamp(0, most), high.clamp(0, most));
-        if clamped.0 >= clamped.1 {
+        let both_ways = least < 0 && low < 0 && high > 0;
+        // The smaller of two is never more than was asked for.
+        let wanted = if both_ways {
+            (0, high.min(low.saturating_neg()))
+        } else {
+            (low, high)
+        };
+        let limit = (wanted.0.max(0), wanted.1.min(most));
+        if limit.0 >= limit.1 {
             object.remove(name);
+            let nothing = if most <= 0 { ", nothing above 0" } else { "" };
             return self.warn(format!(
-                "{called}: the {name} of {kind}, {low} to {high}, is no part of 0 to {most}: left out"
+                "{called}: the {name} of {kind}, {low} to {high}, was left out: the device has {least} to {most}{nothing}"
             ));
         }
-        if clamped != (low, high) {
+        let became = if both_ways { (-limit.1, limit.1) } else { limit };
+        if became != (low, high) {
+            let why = if both_ways && limit == wanted {
+                "the server has one limit for both directions".to_owned()
+            } else {
+                format!("the device has {least} to {most}")
+            };
             self.warn(format!(
-                "{called}: the {name} of {kind}, {low} to {high}, became {} to {}: the device has 0 to {most}",
-                clamped.0, clamped.1
+                "{called}: the {name} of {kind}, {low} to {high}, became {} to {}: {why}",
+                became.0, became.1
             ));
         }
-        object.insert(name.to_owned(), json!([clamped.0, clamped.1]));
+        object.insert(name.to_owned(), json!([limit.0, limit.1]));
     }
 }
 
@@ -265,6 +276,31 @@ fn limits(config: &Value, custom: &Value) -> Vec<Limit> {
 /// Where an entry has its index and its flags: in a part of its own from version 3 on.
 fn customization(config: &Value) -> &Value {
     either(config, "user_config").unwrap_or(config)
+}
+
+fn custom_base(protocol: &Value, identifier: Option<&str>) -> Option<Base> {
+    let identifier = identifier?;
+    let configurations = protocol["configurations"].as_array()?;
+    let has = |c: &&Value| {
+        c["identifier"]
+            .as_array()
+            .is_some_and(|ids| ids.iter().any(|i| i == identifier))
+    };
+    let found = configurations.iter().find(has)?;
+    Some(Base {
+        id: found["id"].clone(),
+        features: found["features"].as_array().cloned().unwrap_or_default(),
+    })
+}
+
+/// The `base_id` that belongs into the config of a device of version 5, and those of its features.
+pub(in crate::udcf) fn base_ids(user_configs: &Value, device: &Value) -> Option<(Value, Vec<Value>)> {
+    let protocol = device["identifier"]["protocol"].as_str()?;
+    let identifier = device["identifier"]["identifier"].as_str();
+    let base = custom_base(&user_configs["protocols"][protocol], identifier)
+        .or_else(|| server_base(protocol, identifier))?;
+    let features = base.features.iter().map(|feature| feature["id"].clone());
+    Some((base.id, features.collect()))
 }
 
 fn server_base(protocol: &str, identifier: Option<&str>) -> Option<Base> {

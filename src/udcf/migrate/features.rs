@@ -135,7 +135,9 @@ impl Migration<'_> {
         let key = output_key(kind, &messages).ok_or_else(|| format!("its type {kind:?} is unknown"))?;
         let value = match key {
             // A rotation with a direction counts from minus to plus.
-            "rotate" if messages.iter().any(|m| m == "RotateCmd") => json!([-range[1], range[1]]),
+            "rotate" if messages.iter().any(|m| m == "RotateCmd") => {
+                json!([range[1].saturating_neg(), range[1]])
+            }
             _ => json!(range),
         };
         let mut output = json!({ key: { "value": value } });

@@ -107,6 +107,11 @@ pub struct LegacyReply {
 }
 
 impl ListedDevice {
+    /// Whether an output of the device may be on.
+    pub fn outputs_on(&self) -> bool {
+        self.session.outputs_on.load(Ordering::Relaxed)
+    }
+
     /// Has the library carry out a checked command of this device. As with the library itself the call takes note of
     /// the command, and the first poll puts it into the device's queue. May panic, in the call and in a poll.
     pub fn carry_out(&self, mut command: ButtplugCheckedClientMessageV4) -> BoxFuture<'static, Reply> {

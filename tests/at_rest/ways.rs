@@ -1,0 +1,207 @@
+//! The columns and the rows: links, and ways to lose control.
+
+use std::fmt;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::common::model_board::Kind;
+use super::websocket::Fault;
+
+/// A slow line: a command takes a tenth of a second.
+pub const SLOW_BAUD: u32 = 1_200;
+const FAST_BAUD: u32 = 115_200;
+
+/// How boards are connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Link {
+    Websocket,
+    SerialFast,
+    SerialSlow,
+    Ble,
+    /// On a websocket, by way of a gateway that relays to another.
+    Relay,
+    /// On a slow line, by way of a gateway that relays to another.
+    RelaySlow,
+}
+
+impl Link {
+    pub const ALL: [Self; 6] = [
+        Self::Websocket,
+        Self::SerialFast,
+        Self::SerialSlow,
+        Self::Ble,
+        Self::Relay,
+        Self::RelaySlow,
+    ];
+
+    pub fn is_relay(self) -> bool {
+        matches!(self, Self::Relay | Self::RelaySlow)
+    }
+
+    pub fn is_websocket(self) -> bool {
+        matches!(self, Self::Websocket | Self::Relay)
+    }
+
+    pub fn baud(self) -> Option<u32> {
+        match self {
+            Self::SerialFast => Some(FAST_BAUD),
+            Self::SerialSlow | Self::RelaySlow => Some(SLOW_BAUD),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Websocket => "websocket",
+            Self::SerialFast => "serial 115200",
+            Self::SerialSlow => "serial 1200",
+            Self::Ble => "BLE",
+            Self::Relay => "relay, websocket",
+            Self::RelaySlow => "relay, serial 1200",
+        })
+    }
+}
+
+/// How control is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    StopCmd,
+    AppCloses,
+    AppDies,
+    AppFreezes,
+    Sigterm,
+    Sigint,
+    Sighup,
+    MonitorLeaves,
+    UpstreamCloses,
+    UpstreamRefuses,
+    UpstreamSigterm,
+    UpstreamSigkill,
+    UpstreamFreezes,
+    BadFrame,
+    BadText,
+    LargeMessage,
+    NoPong,
+    Replaced,
+    Returns,
+    Settling,
+}
+
+impl Way {
+    pub const ALL: [Self; 20] = [
+        Self::StopCmd,
+        Self::AppCloses,
+        Self::AppDies,
+        Self::AppFreezes,
+        Self::Sigterm,
+        Self::Sigint,
+        Self::Sighup,
+        Self::MonitorLeaves,
+        Self::UpstreamCloses,
+        Self::UpstreamRefuses,
+        Self::UpstreamSigterm,
+        Self::UpstreamSigkill,
+        Self::UpstreamFreezes,
+        Self::BadFrame,
+        Self::BadText,
+        Self::LargeMessage,
+        Self::NoPong,
+        Self::Replaced,
+        Self::Returns,
+        Self::Settling,
+    ];
+
+    /// Why there is no such cell.
+    pub fn missing(self, link: Link, streaming: bool) -> Option<&'static str> {
+        match self {
+            Self::UpstreamCloses
+            | Self::UpstreamRefuses
+            | Self::UpstreamSigterm
+            | Self::UpstreamSigkill
+            | Self::UpstreamFreezes
+                if !link.is_relay() =>
+            {
+                Some("there is no upstream")
+            }
+            Self::BadFrame | Self::BadText | Self::LargeMessage | Self::NoPong if !link.is_websocket() => {
+                Some("the link has no websocket messages and no pings")
+            }
+            Self::Replaced if !link.is_websocket() => Some("a port has one board at a time"),
+            Self::Settling if link.baud().is_none() => Some("only a board on a wire is given time to start"),
+            Self::Returns if streaming => Some("what an app sends to a device that is back counts"),
+            Self::Settling if streaming => Some("nobody can command a board that is not yet connected"),
+            _ => None,
+        }
+    }
+
+    /// The boards that it concerns.
+    pub fn boards(self) -> &'static [Kind] {
+        match self {
+            // A gateway that has seen nothing of a board stops what its language stops in one word, and no more.
+            Self::Settling => &[Kind::Hush, Kind::Edge, Kind::Nora, Kind::Stroker],
+            _ => &Kind::ALL,
+        }
+    }
+
+    /// When a board that is not at rest has failed. Generous: machines are slow. The figures are what counts.
+    pub fn limit(self) -> Duration {
+        match self {
+            Self::AppFreezes | Self::UpstreamFreezes => Duration::from_millis(3_000),
+            // Some links look for what went twice a second, and what is back introduces itself first.
+            Self::Returns => Duration::from_millis(5_000),
+            _ => Duration::from_millis(2_500),
+        }
+    }
+
+    pub fn fault(self) -> Option<Fault> {
+        match self {
+            Self::BadFrame => Some(Fault::Protocol),
+            Self::BadText => Some(Fault::NotUtf8),
+            Self::LargeMessage => Some(Fault::TooLarge),
+            Self::NoPong => Some(Fault::Mute),
+            Self::Returns => Some(Fault::Vanish),
+            _ => None,
+        }
+    }
+
+    pub fn signal(self) -> Option<Signal> {
+        match self {
+            Self::Sigterm | Self::Settling | Self::UpstreamSigterm => Some(Signal::TERM),
+            Self::Sigint => Some(Signal::INT),
+            Self::Sighup => Some(Signal::HUP),
+            Self::UpstreamSigkill => Some(Signal::KILL),
+            Self::UpstreamFreezes => Some(Signal::STOP),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::StopCmd => "`StopCmd`",
+            Self::AppCloses => "app closes",
+            Self::AppDies => "app dies",
+            Self::AppFreezes => "app freezes",
+            Self::Sigterm => "SIGTERM",
+            Self::Sigint => "SIGINT",
+            Self::Sighup => "SIGHUP",
+            Self::MonitorLeaves => "`monitor` leaves",
+            Self::UpstreamCloses => "upstream closes",
+            Self::UpstreamRefuses => "upstream refuses the device (4007)",
+            Self::UpstreamSigterm => "upstream gets SIGTERM",
+            Self::UpstreamSigkill => "upstream is killed",
+            Self::UpstreamFreezes => "upstream freezes",
+            Self::BadFrame => "device breaks the websocket protocol (1002)",
+            Self::BadText => "device sends text that is not UTF-8 (1007)",
+            Self::LargeMessage => "device sends over 64 KiB (1009)",
+            Self::NoPong => "device answers no ping (4003)",
+            Self::Replaced => "device is replaced (4004)",
+            Self::Returns => "device is cut off and comes back",
+            Self::Settling => "SIGTERM during `settle_ms`",
+        })
+    }
+}
