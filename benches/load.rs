@@ -183,7 +183,7 @@ async fn grown(count: usize) {
                     let Message::Binary(command) = message else {
                         continue;
                     };
-                    if command != &b"DeviceType;"[..] {
+                    if command != b"DeviceType;"[..] {
                         let _ = frame.send(Instant::now());
                         continue;
                     }

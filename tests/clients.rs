@@ -8,8 +8,10 @@ use buttplug_client::device::ClientDeviceOutputCommand;
 use buttplug_core::message::InputType;
 use common::json_client::JsonClient;
 use common::{RawDevice, Running, client, settings, wait_until, within};
+use futures::StreamExt;
 use futures::future::join_all;
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 
 /// A client of version 4, and one lovense that it was told of, with its index.
 async fn driver_and_lovense(gateway: &Running, address: &str) -> (JsonClient, RawDevice, u64) {
@@ -170,6 +172,26 @@ async fn when_a_client_vanishes_its_devices_stop_and_those_of_others_run_on() {
     stays.reset();
     one.expect("Vibrate:0;").await;
     two.expect("Vibrate:0;").await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_old_client_moved_stops_when_it_vanishes() {
+    let gateway = Running::start(settings()).await;
+    let mut stroker = RawDevice::hello(&gateway.devices(), "TCodeDevice", "stroker").await;
+    let mut stays = JsonClient::connect(&gateway.clients(), 4).await;
+    let index = stays.first_device().await;
+    for version in 1..=3 {
+        let mut goes = JsonClient::connect(&gateway.clients(), version).await;
+        let position = f64::from(version) / 4.0;
+        let stroke = json!({"DeviceIndex": index,
+            "Vectors": [{"Index": 0, "Duration": 20_000, "Position": position}]});
+        let reply = goes.call("LinearCmd", stroke).await;
+        assert!(reply.get("Ok").is_some(), "version {version}: {reply}");
+        while !stroker.frame().await.starts_with("L0") {}
+        goes.reset();
+        stroker.expect("DSTOP\n").await;
+    }
     gateway.stop().await;
 }
 
@@ -387,24 +409,25 @@ async fn each_of_many_devices_is_reached_under_its_own_index() {
     let mut older = JsonClient::connect(&gateway.clients(), 3).await;
     let mut oldest = JsonClient::connect(&gateway.clients(), 2).await;
     let (frame, mut frames) = tokio::sync::mpsc::unbounded_channel();
-    let devices = join_all((0..COUNT).map(|i| {
-        let url = gateway.devices();
-        let frame = frame.clone();
-        async move {
+    let mut devices = tokio::task::JoinSet::new();
+    for i in 0..COUNT {
+        let (url, frame) = (gateway.devices(), frame.clone());
+        devices.spawn(async move {
             let mut device = RawDevice::lovense(&url, &format!("{i:012X}")).await;
-            tokio::spawn(async move {
-                loop {
-                    let said = device.frame().await;
-                    if said == "Battery;" {
-                        device.binary(format!("{};", i % 100).as_bytes()).await;
-                    } else if frame.send((i, said)).is_err() {
-                        return;
-                    }
+            // For as long as it takes: most of them wait for their turn.
+            while let Some(Ok(message)) = device.ws.next().await {
+                let said = match message {
+                    Message::Binary(bytes) => String::from_utf8(bytes.into()).expect("text"),
+                    _ => continue,
+                };
+                if said == "Battery;" {
+                    device.binary(format!("{};", i % 100).as_bytes()).await;
+                } else if frame.send((i, said)).is_err() {
+                    return;
                 }
-            })
-        }
-    }))
-    .await;
+            }
+        });
+    }
     while newest.device_indexes().await.len() < COUNT {
         newest.event("DeviceList").await;
     }
@@ -490,6 +513,6 @@ async fn each_of_many_devices_is_reached_under_its_own_index() {
         let error = client.call(name, command).await["Error"].clone();
         assert!(error["ErrorMessage"].to_string().contains("999"), "{error}");
     }
-    devices.iter().for_each(tokio::task::JoinHandle::abort);
+    devices.abort_all();
     gateway.stop().await;
 }

@@ -16,7 +16,6 @@ use buttplug_server::message::checked_output_cmd::CheckedOutputCmdV4;
 use buttplug_server::message::spec_enums::ButtplugCheckedClientMessageV4;
 use buttplug_server::message::{
     ButtplugClientMessageV2, ButtplugClientMessageV3, ButtplugClientMessageVariant,
-    ButtplugServerMessageVariant,
 };
 use buttplug_server_device_config::ServerDeviceDefinition;
 use futures::FutureExt;
@@ -136,13 +135,9 @@ impl Command {
         let id = message.id();
         let effect = effect_of(&message);
         let future = guarded(id, || {
-            device.convert_and_carry_out(message).map(|reply| {
-                let failed = reply.is_err();
-                let reply: ButtplugServerMessageVariant = reply.unwrap_or_else(|error| error);
-                Answer {
-                    failed,
-                    text: wire::encode(&[reply]),
-                }
+            device.convert_and_carry_out(message).map(|reply| Answer {
+                failed: reply.failed,
+                text: wire::encode(&[reply.message]),
             })
         });
         Self {

@@ -193,7 +193,7 @@ impl Indexes {
             .filter(|(id, known)| known.listed == 0 && !self.given.contains_key(id))
             .map(|(id, known)| (known.commanded, known.last_seen, id.clone()))
             .collect();
-        away.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+        away.sort_by_key(|(commanded, last_seen, _)| (*commanded, *last_seen));
         let too_many = self.known.len() - MAX_DEVICES;
         for (_, _, id) in away.into_iter().take(too_many) {
             if let Some(known) = self.known.remove(&id)

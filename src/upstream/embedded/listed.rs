@@ -106,6 +106,14 @@ impl fmt::Debug for ListedDevice {
 /// The library's answer to a message of version 4.
 pub type Reply = Result<ButtplugServerMessageV4, ErrorV0>;
 
+/// The library's answer to a message of versions 0 to 3.
+pub struct LegacyReply {
+    /// It is an Error.
+    pub failed: bool,
+    /// In the message's own version.
+    pub message: ButtplugServerMessageVariant,
+}
+
 impl ListedDevice {
     /// Whether an output of the device may be on.
     pub fn outputs_on(&self) -> bool {
@@ -164,13 +172,10 @@ impl ListedDevice {
 
     /// Has the library convert, check, carry out and answer a device command of versions 0 to 3. May panic, like
     /// [`ListedDevice::carry_out`].
-    ///
-    /// # Errors
-    /// The answer, if it is an Error.
     pub fn convert_and_carry_out(
         &self,
         mut command: ButtplugClientMessageVariant,
-    ) -> BoxFuture<'static, Result<ButtplugServerMessageVariant, ButtplugServerMessageVariant>> {
+    ) -> BoxFuture<'static, LegacyReply> {
         let (id, index) = (command.id(), self.index);
         let shard = &self.place.shard;
         // On the one thread of the library nothing leaves between this look and the call.
@@ -178,24 +183,28 @@ impl ListedDevice {
         let Some(converter) = shard.converter(command.version()).filter(|_| is_there) else {
             let error = ButtplugDeviceError::DeviceNotAvailable(index).into();
             let error = as_seen_by_clients(id, index, error);
-            return future::ready(Err(ButtplugServerMessageV4::Error(error).into())).boxed();
+            return future::ready(LegacyReply {
+                failed: true,
+                message: ButtplugServerMessageV4::Error(error).into(),
+            })
+            .boxed();
         };
         set_legacy_device(&mut command, Some(self.place.index));
         converter
             .parse_message(command)
             .map(move |reply| {
-                reply.map(|mut reply| {
-                    match &mut reply {
-                        ButtplugServerMessageVariant::V2(ButtplugServerMessageV2::BatteryLevelReading(m)) => {
-                            m.set_device_index(index);
-                        }
-                        ButtplugServerMessageVariant::V3(ButtplugServerMessageV3::SensorReading(m)) => {
-                            m.set_device_index(index);
-                        }
-                        _ => {}
+                let failed = reply.is_err();
+                let mut message = reply.unwrap_or_else(|error| error);
+                match &mut message {
+                    ButtplugServerMessageVariant::V2(ButtplugServerMessageV2::BatteryLevelReading(m)) => {
+                        m.set_device_index(index);
                     }
-                    reply
-                })
+                    ButtplugServerMessageVariant::V3(ButtplugServerMessageV3::SensorReading(m)) => {
+                        m.set_device_index(index);
+                    }
+                    _ => {}
+                }
+                LegacyReply { failed, message }
             })
             .boxed()
     }

@@ -24,9 +24,9 @@ use tokio::sync::mpsc;
 
 use super::hardware::CommunicationManagerBuilder;
 
-/// Devices of one manager. Listing them takes the square of this many steps, and each manager 100 to 200 KiB.
+/// Devices of one manager. Listing them takes the square of this many steps; fewer would share the manager's own tables.
 pub(super) const DEVICES: usize = 128;
-/// Devices that one manager has had in its life. The library keeps a few kilobytes of each that ever came until the
+/// Devices that one manager has had in its life. The library keeps the finished task of each that ever came until the
 /// manager goes, so that past this it gets no more, and goes with its last device.
 pub(super) const ARRIVALS: usize = 8 * DEVICES;
 /// Definitions of devices that came and went before they were listed, beside those of devices that are there.
