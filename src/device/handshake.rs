@@ -102,7 +102,7 @@ pub enum HandshakeError {
     #[error("{0}")]
     Field(#[from] FieldError),
     /// This gateway does not support the protocol version.
-    #[error("protocol version {0} is not spoken here, only version 0")]
+    #[error("protocol version {0} is not supported, only version 0")]
     Version(u64),
 }
 

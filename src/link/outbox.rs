@@ -294,7 +294,7 @@ impl Outbox {
 
     fn count_dropped(&mut self) {
         if self.dropped == 0 {
-            warn!("the device takes commands more slowly than they come: its oldest are dropped");
+            warn!("the device takes commands more slowly than they arrive: the oldest are dropped");
         }
         self.dropped += 1;
     }
