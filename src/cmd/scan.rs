@@ -11,7 +11,7 @@ use clap::Args;
 use super::print;
 use crate::cmd::error::Error;
 use crate::config::{BleSettings, Layers, Loaded};
-use crate::ingress::ble::scan::{ScanError, Scanner};
+use crate::ingress::ble::scan::Scanner;
 use crate::ingress::ble::seen::Seen;
 use crate::ingress::ble::wanted::PeripheralAddress;
 
@@ -66,9 +66,11 @@ pub(super) async fn scan(args: ScanArgs) -> Result<(), Error> {
         }
     };
     let wanted = args.connect.as_deref().map(|address| {
-        PeripheralAddress::parse(address).map_err(|problem| Error::Usage {
-            message: format!("--connect {address:?} {problem}"),
-            hint: "wsdm-gateway scan lists what is near".to_owned(),
+        PeripheralAddress::parse(address).map_err(|problem| {
+            Error::usage(
+                format!("--connect {address:?} {problem}"),
+                "wsdm-gateway scan lists what is near",
+            )
         })
     });
     let wanted = wanted.transpose()?;
@@ -98,12 +100,6 @@ async fn over(time: Option<Duration>) {
 fn entry(entries: &[BleSettings], seen: &Seen) -> Option<String> {
     let entry = entries.iter().position(|entry| entry.wanted.takes(seen));
     entry.map(|n| format!("ble.{n}"))
-}
-
-impl From<ScanError> for Error {
-    fn from(error: ScanError) -> Self {
-        Self::Scan(error)
-    }
 }
 
 #[cfg(test)]

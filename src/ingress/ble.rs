@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use crate::advice::Advice;
 use crate::config::BleSettings;
 use crate::device::peer::Peer;
 use crate::ingress::hello::HelloError;
@@ -148,7 +149,7 @@ impl BlePeripherals {
             Err(e) => {
                 let trouble = Trouble {
                     what: e.to_string(),
-                    hint: e.hint(&peer).to_owned(),
+                    hint: e.hint_for(&peer).to_owned(),
                 };
                 return match e {
                     HelloError::Io(_) => Verdict::Failed(trouble),
@@ -174,7 +175,7 @@ impl BlePeripherals {
             Ok(_) => Verdict::Over,
             Err(refused) => Verdict::Refused(Trouble {
                 what: refused.refusal.to_string(),
-                hint: refused.refusal.hint(),
+                hint: refused.refusal.hint().unwrap_or_default().into_owned(),
             }),
         }
     }

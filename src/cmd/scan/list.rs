@@ -289,7 +289,7 @@ impl Painter {
             term.clear_last_lines(self.lines)?;
             term.write_line(&lines.join("\n"))
         };
-        paint(&self.term).map_err(Error::Output)?;
+        paint(&self.term).map_err(Error::output)?;
         self.lines = lines.len();
         Ok(())
     }

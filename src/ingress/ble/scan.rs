@@ -1,5 +1,6 @@
 //! Looking at what is near, and into one peripheral, for people; the gateway itself does not use this.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::radio::first_adapter;
 use super::seen::Seen;
 use super::system::{Change, System, Unavailable, is_busy};
 use super::wanted::{PeripheralAddress, Wanted};
+use crate::advice::Advice;
 use crate::defaults::{BLE_CONNECT_TIMEOUT, BLE_DISCONNECT_TIMEOUT, BLE_STEP_TIMEOUT, BLE_SWEEP};
 
 /// Time for a peripheral to answer what one of its characteristics holds.
@@ -55,9 +57,8 @@ pub enum ScanError {
     Disconnected(String),
 }
 
-impl ScanError {
-    /// One line on what to do.
-    pub fn hint(&self) -> Option<String> {
+impl Advice for ScanError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = match self {
             Self::Unavailable(unavailable) => unavailable.hint,
             Self::Gone(_) => "try again once it is back",
@@ -69,7 +70,7 @@ impl ScanError {
             }
             Self::Disconnected(_) => "is it near enough, and its battery full?",
         };
-        Some(hint.to_owned())
+        Some(hint.into())
     }
 }
 
