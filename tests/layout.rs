@@ -42,21 +42,6 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "one room: executing a command line begins with which subcommand it names",
     ),
     (
-        "config",
-        "ingress::ble",
-        "to be split: the types that [[ble]] reads belong to device",
-    ),
-    (
-        "cmd",
-        "btleplug",
-        "to be split: what a peripheral has should be shown from plain data",
-    ),
-    (
-        "ingress",
-        "buttplug_server_device_config",
-        "to be split: the device base's layouts should be plain data of udcf",
-    ),
-    (
         "session",
         "buttplug_server_device_config",
         "to be split: admission needs names and addresses, not the library's manager",

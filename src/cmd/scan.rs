@@ -11,9 +11,8 @@ use clap::Args;
 use super::print;
 use crate::cmd::error::Error;
 use crate::config::{BleSettings, Layers, Loaded};
+use crate::device::peripheral::{PeripheralAddress, Seen};
 use crate::ingress::ble::scan::Scanner;
-use crate::ingress::ble::seen::Seen;
-use crate::ingress::ble::wanted::PeripheralAddress;
 
 /// How long `--connect` looks for its peripheral, where `--for` does not say it.
 const FIND_TIMEOUT: Duration = Duration::from_secs(30);

@@ -10,9 +10,8 @@ mod peripheral;
 pub mod profile;
 mod radio;
 pub mod scan;
-pub mod seen;
+mod seen;
 mod system;
-pub mod wanted;
 
 use std::sync::Arc;
 
@@ -25,12 +24,12 @@ use tracing::{error, info};
 use crate::advice::Advice;
 use crate::config::BleSettings;
 use crate::device::peer::Peer;
+use crate::device::peripheral::Seen;
 use crate::ingress::hello::HelloError;
 use crate::ingress::introduction::Introduction;
 use crate::ingress::{Intake, Newcomer};
 use crate::link::ble::{BleLink, Pipe};
 use crate::session::ends::Disconnect;
-use seen::Seen;
 
 /// Peripherals that wait to be taken by the gateway. It takes each at once.
 const ARRIVALS: usize = 8;

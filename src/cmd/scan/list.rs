@@ -13,9 +13,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{ScanArgs, entry, over, print};
 use crate::cmd::error::Error;
 use crate::config::BleSettings;
-use crate::ingress::ble::profile::{fitting, service_name, short};
+use crate::device::peripheral::{Seen, short};
+use crate::ingress::ble::profile::{fitting, service_name};
 use crate::ingress::ble::scan::Scanner;
-use crate::ingress::ble::seen::Seen;
 use crate::text::{clock, hex, printable, safe_json};
 use crate::web::control::api::seconds;
 

@@ -16,11 +16,11 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::radio::first_adapter;
-use super::seen::Seen;
+use super::seen::look;
 use super::system::{Change, System, Unavailable, is_busy};
-use super::wanted::{PeripheralAddress, Wanted};
 use crate::advice::Advice;
 use crate::defaults::{BLE_CONNECT_TIMEOUT, BLE_DISCONNECT_TIMEOUT, BLE_STEP_TIMEOUT, BLE_SWEEP};
+use crate::device::peripheral::{PeripheralAddress, Seen, Wanted};
 
 /// Time for a peripheral to answer what one of its characteristics holds.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
@@ -137,7 +137,7 @@ impl Scanner {
                     None => continue,
                 },
             };
-            if let Some((_, seen)) = Seen::look(&self.adapter, &id).await {
+            if let Some((_, seen)) = look(&self.adapter, &id).await {
                 if seen.name.is_none() {
                     self.nameless.insert(id);
                 } else {
@@ -169,7 +169,7 @@ impl Scanner {
                     Some(None) => continue,
                     Some(Some(id)) => id,
                 };
-                if let Some((peripheral, seen)) = Seen::look(&self.adapter, &id).await
+                if let Some((peripheral, seen)) = look(&self.adapter, &id).await
                     && one.takes(&seen)
                     && (seen.connected || seen.rssi.is_some())
                 {
