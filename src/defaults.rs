@@ -76,7 +76,7 @@ pub const CONTROL_CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
 pub const CONTROL_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// How long a thread that serves websocket devices waits awake for the frame after a frame: a server on the same host
 /// answers within it. A device that gets 50 commands a second keeps a core awake for 0.5 % of the time at most.
-pub const LINGER: Duration = Duration::from_micros(50);
+pub const SPIN: Duration = Duration::from_micros(50);
 /// Frames from upstream that a session writes before the device has its turn.
 pub const UPSTREAM_BURST: usize = 32;
 
