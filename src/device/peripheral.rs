@@ -231,7 +231,7 @@ impl fmt::Display for Profile {
 
 /// The UUID that a number of 16 or 32 bits stands for.
 pub const fn base_uuid(number: u32) -> Uuid {
-    Uuid::from_u128(0x0000_1000_8000_00805f9b34fb | (number as u128) << 96)
+    Uuid::from_u128(0x0000_1000_8000_0080_5f9b_34fb | (number as u128) << 96)
 }
 
 /// A UUID as it is written most shortly.
