@@ -59,6 +59,8 @@ pub const PROBE_PAUSE: Duration = Duration::from_millis(25);
 /// If a ping among the commands is not answered for this long, motion waits where newer motion can take its place. Wi-Fi in
 /// power save answers in 100 ms.
 pub const PROBE_TIMEOUT: Duration = Duration::from_millis(100);
+/// The same for a peer that has always answered at once: some turns of a busy board's loop.
+pub const PROBE_TIMEOUT_MIN: Duration = Duration::from_millis(30);
 /// Between two pings of an app or an upstream that drives an output, if its silence counts after `stop_after`: three fit in,
 /// so that a lost one does no harm.
 pub fn attentive_pings(stop_after: Duration) -> Duration {

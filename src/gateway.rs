@@ -1,5 +1,6 @@
 //! The wiring: build the parts, supervise them, drain on shutdown.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::advice::{Advice, EXIT_FAILED, EXIT_INTERRUPTED};
 use crate::clients::Clients;
 use crate::config::{ClientSettings, Settings};
 use crate::defaults::{SHUTDOWN_GRACE, STOP_FLUSH_TIMEOUT};
@@ -78,9 +80,8 @@ pub enum GatewayError {
     Workers(#[source] io::Error),
 }
 
-impl GatewayError {
-    /// One line on what to do.
-    pub fn hint(&self) -> Option<String> {
+impl Advice for GatewayError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Bind { what, addr, source } => {
                 let flag = if *what == "devices" {
@@ -88,7 +89,7 @@ impl GatewayError {
                 } else {
                     "--client-listen"
                 };
-                Some(match source.kind() {
+                let hint = match source.kind() {
                     io::ErrorKind::AddrInUse => format!(
                         "another program has port {}, perhaps Intiface or another gateway; stop it, or choose a \
                          port with {flag}",
@@ -104,13 +105,21 @@ impl GatewayError {
                         format!("ports below 1024 are for the administrator; choose one with {flag}")
                     }
                     _ => format!("choose another address with {flag}"),
-                })
+                };
+                Some(hint.into())
             }
             Self::Udcf(e) => e.hint(),
             Self::Ended { .. } => {
-                Some("a fault of the gateway: the lines before this one may say more".to_owned())
+                Some("a fault of the gateway: the lines before this one may say more".into())
             }
             Self::Signals(_) | Self::Engine(_) | Self::Workers(_) => None,
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Udcf(e) => e.exit_code(),
+            _ => EXIT_FAILED,
         }
     }
 }
@@ -422,7 +431,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce(&Bound)) -> Result<(), G
         first.cancel();
         let name = signals.next().await;
         warn!("{name} again: exiting now");
-        std::process::exit(crate::cmd::error::EXIT_INTERRUPTED);
+        std::process::exit(i32::from(EXIT_INTERRUPTED));
     });
     gateway.serve(stop).await
 }

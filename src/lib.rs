@@ -24,10 +24,11 @@
 //! - [`link`]: how bytes travel: a duplex pipe of whole frames.
 //! - [`net`]: sockets both ways: accept, dial, TLS.
 //! - [`device`]: words without I/O: handshake, hello line, close codes, refusals, and all that is known of a protocol.
-//! - [`backoff`], [`defaults`], [`logging`], [`text`], [`thread`]: used by all.
+//! - [`advice`], [`backoff`], [`defaults`], [`logging`], [`text`], [`thread`]: used by all.
 //!
 //! One rule stands above the others: **outputs never outlive control.**
 
+pub mod advice;
 pub mod backoff;
 pub mod cli;
 pub mod clients;

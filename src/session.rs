@@ -218,6 +218,10 @@ impl Session {
         } else {
             STOP_FLUSH_TIMEOUT
         };
+        match why {
+            Disconnect::Stopping => self.outbox.discard_but_newest(),
+            _ => self.outbox.discard(),
+        }
         if why.leaves_link_usable() {
             let (receipt, written) = oneshot::channel();
             self.preempt(Some(receipt));

@@ -1,10 +1,12 @@
 //! A server that is dialled: a URL as people write them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use tokio_tungstenite::tungstenite::http::Uri;
 
+use crate::advice::Advice;
 use crate::defaults::DEVICE_LISTEN;
 
 /// The port of `wss://` where the URL names none. What has a certificate stands behind a web server's port, not
@@ -37,10 +39,10 @@ pub enum TargetError {
     },
 }
 
-impl TargetError {
-    /// What to write instead.
-    pub fn hint(&self) -> String {
-        format!("write it like ws://{DEVICE_LISTEN}, or wss://HOST for a server behind TLS")
+impl Advice for TargetError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = format!("write it like ws://{DEVICE_LISTEN}, or wss://HOST for a server behind TLS");
+        Some(hint.into())
     }
 }
 
@@ -232,9 +234,9 @@ mod tests {
         let scheme = Target::parse("tcp://host").unwrap_err();
         assert_eq!(scheme, TargetError::Scheme("tcp://host".into()));
         assert!(
-            scheme.hint().contains("ws://127.0.0.1:54817"),
+            scheme.with_hint().contains("ws://127.0.0.1:54817"),
             "{}",
-            scheme.hint()
+            scheme.with_hint()
         );
         for text in [
             "",

@@ -1,5 +1,6 @@
 //! The two ends that a session joins, link and upstream half, and why a session ended.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -7,6 +8,7 @@ use futures::{Sink, Stream};
 use tracing::{info, warn};
 
 use super::registry::SessionHandle;
+use crate::advice::Advice;
 use crate::device::close::{self, CloseReason};
 use crate::device::frame::{Frame, Outgoing};
 use crate::link::LinkError;
@@ -88,10 +90,11 @@ impl UpstreamError {
         };
         CloseReason::new(code, self.to_string())
     }
+}
 
-    /// One line on what to do.
-    pub fn hint(&self) -> &'static str {
-        match self {
+impl Advice for UpstreamError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
             Self::InitFailed => {
                 "the device's answers to the protocol's first commands were not what the protocol expects \
                  (lovense: answer DeviceType; with text such as Z:11:AABBCCDDEEFF;)"
@@ -104,7 +107,8 @@ impl UpstreamError {
             Self::Refused { .. } => "the reason is upstream's: look there",
             Self::Away(_) => "is it running, and does it listen there? The device may connect again",
             Self::Released => "a fault inside the Buttplug server; the lines before this one may say more",
-        }
+        };
+        Some(hint.into())
     }
 }
 
@@ -144,7 +148,7 @@ impl Disconnect {
 
     pub(super) fn log(&self) {
         match self {
-            Self::Upstream(e) => warn!("device gone: {self}; {}", e.hint()),
+            Self::Upstream(e) => warn!("device gone: {}", e.with_hint()),
             Self::Link(LinkError::Closed { .. }) | Self::Replaced | Self::Stopping => {
                 info!("device gone: {self}")
             }

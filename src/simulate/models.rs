@@ -1,6 +1,9 @@
 //! The lovense models that can be simulated: what each calls itself, and what it has.
 
+use std::borrow::Cow;
+
 use super::Output::{self, Constrict, Oscillate, Position, Rotate, Vibrate};
+use crate::advice::Advice;
 
 /// A lovense model.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,9 +69,9 @@ pub static MODELS: &[Model] = &[
 #[error("no lovense model is called \"{}\"", .0.escape_debug())]
 pub struct UnknownModel(pub String);
 
-impl UnknownModel {
-    /// What to do: the name that was perhaps meant, and all that there are.
-    pub fn hint(&self) -> String {
+impl Advice for UnknownModel {
+    /// The name that was perhaps meant, and all that there are.
+    fn hint(&self) -> Option<Cow<'_, str>> {
         let wanted = fold(&self.0);
         let near = MODELS
             .iter()
@@ -80,7 +83,7 @@ impl UnknownModel {
             .map(|m| format!("{} ({})", m.name, m.letter))
             .collect();
         let near = near.map_or(String::new(), |(_, name)| format!("did you mean {name}? "));
-        format!("{near}known models: {}", known.join(", "))
+        Some(format!("{near}known models: {}", known.join(", ")).into())
     }
 }
 
@@ -124,10 +127,11 @@ mod tests {
 
     #[test]
     fn an_unknown_model_gets_the_nearest_and_the_whole_list() {
-        let hint = find("hsuh").unwrap_err().hint();
+        let hint = find("hsuh").unwrap_err().hint().unwrap().into_owned();
         assert!(hint.starts_with("did you mean hush?"), "{hint}");
         assert!(hint.contains("max (B)"), "{hint}");
-        assert!(find("toaster").unwrap_err().hint().starts_with("known models"));
+        let hint = find("toaster").unwrap_err().hint().unwrap().into_owned();
+        assert!(hint.starts_with("known models"));
         assert!(find("").is_err());
     }
 }

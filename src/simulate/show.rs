@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::connection::Happening;
 use super::{DeviceOptions, Event};
+use crate::advice::Advice;
 use crate::text::printable;
 
 /// One line for people; `None` for what is not worth one.

@@ -12,6 +12,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::BASE;
+use crate::device::peripheral::Layout;
 
 /// Names less similar than this are not suggested as corrections.
 const NEAREST_MIN_SIMILARITY: f64 = 0.75;
@@ -107,9 +108,18 @@ pub fn has_configuration(protocol: &str, identifier: &str) -> bool {
     BASE.base_device_definitions().contains_key(&id)
 }
 
-/// The Bluetooth services of a protocol's devices, each with its characteristics, ordered by service.
-pub fn btle_services(protocol: &str) -> BTreeMap<Uuid, HashMap<Endpoint, Uuid>> {
-    btle(protocol).flat_map(|btle| btle.services().clone()).collect()
+/// The writable Bluetooth services of a protocol's devices, ordered by service.
+pub fn btle_layouts(protocol: &str) -> Vec<Layout> {
+    let services: BTreeMap<_, _> = btle(protocol).flat_map(|btle| btle.services()).collect();
+    let layout = |(service, endpoints): (&Uuid, &HashMap<Endpoint, Uuid>)| {
+        Some(Layout {
+            service: *service,
+            write: *endpoints.get(&Endpoint::Tx)?,
+            notify: endpoints.get(&Endpoint::Rx).copied(),
+            mode: endpoints.get(&Endpoint::TxMode).copied(),
+        })
+    };
+    services.into_iter().filter_map(layout).collect()
 }
 
 /// The names that devices of a protocol advertise; a name may end with `*`.

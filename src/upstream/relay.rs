@@ -13,6 +13,7 @@ use futures::{FutureExt, Sink, SinkExt, Stream, StreamExt};
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
+use crate::advice::Advice;
 use crate::backoff::Backoff;
 use crate::config::UpstreamSettings;
 use crate::defaults::CLOSE_TIMEOUT;
@@ -235,7 +236,7 @@ impl RelayIo {
                     Err(e) => {
                         // Retrying does not mend a certificate: someone has to act.
                         if self.lost_at.is_none() && matches!(e, DialError::Tls { .. }) {
-                            warn!("{e}; {}", e.hint());
+                            warn!("{}", e.with_hint());
                         }
                         self.lost(&e.to_string())?
                     }
