@@ -4,6 +4,7 @@
 //! but by the `udcf` subcommands when somebody asks for it.
 
 pub mod check;
+pub mod directory;
 pub mod edit;
 mod findings;
 mod ids;
