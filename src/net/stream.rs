@@ -1,4 +1,4 @@
-//! The bytes under a websocket that was dialled: TCP as it is, or TLS over it.
+//! The byte stream under a dialled websocket: plain TCP, or TLS over TCP.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 pub enum Stream {
     /// `ws://`
     Plain(TcpStream),
-    /// `wss://`; boxed, for it is a kilobyte that those without TLS need not carry.
+    /// `wss://`. Boxed, so that plain connections do not carry its kilobyte.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
