@@ -315,7 +315,7 @@ mod tests {
         fs::set_permissions(&own, Permissions::from_mode(0o755)).unwrap();
         make_private(&own).unwrap();
         assert_eq!(fs::metadata(&own).unwrap().mode() & 0o777, 0o700);
-        // A symlink can be redirected, whoever owns its target.
+        // The owner of a symlink can redirect it, so a private target is not enough.
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&own, &link).unwrap();
         make_private(&link).unwrap_err();
