@@ -103,7 +103,7 @@ impl Clients {
         }
     }
 
-    /// Accepts and serves until `close` is cancelled; completes when every socket is closed, at the latest after a second.
+    /// Accepts and serves until `close` is cancelled; completes when every socket is closed, or after a second.
     ///
     /// Must run on the engine's runtime. Not cancel safe: dropping the future drops every connection.
     pub async fn serve(self, listener: TcpListener) {

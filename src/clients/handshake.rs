@@ -18,7 +18,7 @@ use super::socket::{End, SocketEvent};
 use super::wire;
 use crate::upstream::embedded::{DeviceTable, EngineEvent, ListedDevice};
 
-/// How much of a client's name is logged.
+/// The longest part of a client's name that is logged.
 const NAME_MAX_CHARS: usize = 64;
 
 /// The state of a client after its handshake.

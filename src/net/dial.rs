@@ -25,15 +25,15 @@ pub enum DialError {
     /// The TCP connection failed.
     #[error("cannot connect to {target}: {source}")]
     Tcp {
-        /// Where to.
+        /// The target.
         target: Target,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
     /// The TLS handshake failed: the certificate is not trusted, or the server does not speak TLS.
     #[error("no TLS with {target}: {source}")]
     Tls {
-        /// Where to.
+        /// The target.
         target: Target,
         /// The cause; contains a [`rustls::Error`] if the certificate is the problem.
         source: std::io::Error,
@@ -41,9 +41,9 @@ pub enum DialError {
     /// There are no CA certificates to check the server's with.
     #[error("cannot connect to {target}: {source}")]
     NoRoots {
-        /// Where to.
+        /// The target.
         target: Target,
-        /// Why not.
+        /// The cause.
         source: NoRoots,
     },
     /// The server did not answer in time.
@@ -52,7 +52,7 @@ pub enum DialError {
     /// The server answered with HTTP, but without the upgrade.
     #[error("{target} answered \"{status}\"")]
     Http {
-        /// Where to.
+        /// The target.
         target: Target,
         /// The answer's status.
         status: StatusCode,
@@ -60,7 +60,7 @@ pub enum DialError {
     /// The server does not speak websocket, or broke off the connection.
     #[error("{target} does not answer like a websocket server: {source}")]
     NotWebsocket {
-        /// Where to.
+        /// The target.
         target: Target,
         /// The cause.
         source: Box<tungstenite::Error>,

@@ -10,7 +10,7 @@ use tokio_rustls::client::TlsStream;
 
 /// A connection to a server.
 ///
-/// An enum rather than a boxed trait object: without TLS each read and write is one branch away from the socket.
+/// An enum rather than a boxed trait object, so that plain reads and writes cost only a branch.
 pub enum Stream {
     /// `ws://`
     Plain(TcpStream),
@@ -19,7 +19,7 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// The TCP connection underneath.
+    /// The underlying TCP connection.
     pub fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp,

@@ -24,7 +24,7 @@ impl Control {
         None
     }
 
-    /// Never called.
+    /// Cannot be called, since there are no values of this type.
     pub async fn serve(
         self,
         _: std::sync::Arc<crate::session::registry::Registry>,

@@ -33,9 +33,9 @@ pub enum ControlError {
     /// The directory cannot be created or is not private to this user.
     #[error("{}: {source}", path.display())]
     Directory {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The path exists and is not a socket.
@@ -47,9 +47,9 @@ pub enum ControlError {
     /// The system cannot create the socket.
     #[error("{}: {source}", path.display())]
     Bind {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
