@@ -1,4 +1,4 @@
-//! TLS towards a server that this program dials: which certificates are trusted, read once.
+//! TLS to dialled servers. The trusted certificates are read once.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,21 +14,21 @@ use tokio_rustls::TlsConnector;
 
 use crate::advice::Advice;
 
-/// A CA file that cannot be used.
+/// Why a CA file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CaError {
-    /// It is not there, or may not be read.
+    /// The file does not exist or cannot be read.
     #[error("{} cannot be read: {source}", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// It is read, and holds no certificate.
+    /// The file contains no certificate.
     #[error("{} holds no certificate", .0.display())]
     Empty(PathBuf),
-    /// A PEM block of it is broken.
+    /// A PEM block in the file is broken.
     #[error("{} is not a PEM file: {source}", .path.display())]
     NotPem {
         /// The file.
@@ -36,7 +36,7 @@ pub enum CaError {
         /// What is wrong with it.
         source: pem::Error,
     },
-    /// A certificate of it cannot be trusted in: it is broken, or of another kind.
+    /// A certificate in the file cannot be used as a CA: it is broken or of another kind.
     #[error("{} holds a certificate that cannot be used: {source}", .path.display())]
     Unusable {
         /// The file.
@@ -59,7 +59,7 @@ impl Advice for CaError {
     }
 }
 
-/// The system has no CA certificates.
+/// The system has no CA certificates, with the reason if one is known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this system has no CA certificates to check a wss:// server with{}", .0)]
 pub struct NoRoots(String);
@@ -72,18 +72,17 @@ impl Advice for NoRoots {
     }
 }
 
-/// Whom to trust. Copies share what was read; a program that never dials `wss://` reads nothing.
+/// The trusted certificates. They are read at the first `wss://` connection, and clones share them.
 #[derive(Clone)]
 pub struct Tls(Arc<OnceLock<Result<TlsConnector, NoRoots>>>);
 
 impl Tls {
-    /// Trusts those whom the system trusts; its certificates are read when they are first asked for. Where the
-    /// environment names others with `SSL_CERT_FILE` or `SSL_CERT_DIR`, those.
+    /// Trusts the system's CAs, or those that `SSL_CERT_FILE` or `SSL_CERT_DIR` name. Reads them at the first use.
     pub fn system() -> Self {
         Self(Arc::default())
     }
 
-    /// Trusts the CAs of this PEM file, and nobody else.
+    /// Trusts only the CAs in this PEM file.
     ///
     /// # Errors
     /// [`CaError`], which has a hint.
@@ -112,7 +111,7 @@ impl Tls {
         Ok(tls)
     }
 
-    /// What TLS is spoken with. Reads files at the first call, and only then.
+    /// The TLS connector. The first call reads the system's certificates.
     ///
     /// # Errors
     /// [`NoRoots`].
@@ -130,7 +129,7 @@ impl fmt::Debug for Tls {
 fn system_roots() -> Result<TlsConnector, NoRoots> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // Systems carry some that are too old to be parsed; the others serve all the same.
+    // Systems may contain certificates that are too old to parse; skip those.
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         let why = found.errors.first().map(|e| format!(": {e}"));
@@ -140,7 +139,7 @@ fn system_roots() -> Result<TlsConnector, NoRoots> {
 }
 
 fn connector(roots: RootCertStore) -> TlsConnector {
-    // Named here: a dependency that brings another provider along must not make rustls ask which one is meant.
+    // Explicit, since rustls cannot choose a default provider if a dependency enables a second one.
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring knows the default versions")
@@ -188,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ca_file_that_cannot_be_used_says_so_with_its_path() {
+    fn the_error_for_an_unusable_ca_file_names_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         let refused = |text: Option<&str>| {
