@@ -1,78 +1,77 @@
-//! How long to wait before the next try: twice as long each time, with chance in it, up to a cap.
+//! Exponential backoff with jitter and a cap.
 //!
-//! No clock and no I/O: the caller sleeps, and says how long a connection lasted.
+//! It has no clock and does no I/O: the caller sleeps, and reports how long each connection lasted.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use crate::defaults::{GOOD_AFTER, REFUSED_FIRST_PAUSE, REFUSED_LONGEST_PAUSE};
 
-/// The delays between tries to reach one thing.
+/// The delays between attempts to connect to one peer.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     first: Duration,
     cap: Duration,
     lasted: Duration,
     failures: u32,
-    chance: u64,
+    random_state: u64,
 }
 
 impl Backoff {
-    /// Delays of about `first`, twice `first` and so on, never over `cap`. A connection that lasted for
-    /// `lasted` was a good one: after it the count begins anew.
+    /// Delays start at about `first` and double up to `cap`. A connection that lasted for `lasted` resets them.
     pub fn new(first: Duration, cap: Duration, lasted: Duration) -> Self {
-        // Seeds of the standard hasher differ from one to the next, so a thousand of these do not march in step.
+        // The standard hasher has a random seed, so that a thousand clients do not retry in lockstep.
         Self::with_seed(first, cap, lasted, RandomState::new().build_hasher().finish())
     }
 
-    /// For a device that is not welcome, since upstream does not take it or another one has its address: that changes
-    /// when somebody changes something.
+    /// The backoff for a refused device: upstream does not accept it, or another device has its address. Long delays,
+    /// since this rarely changes without the user.
     pub fn after_refusals() -> Self {
         Self::new(REFUSED_FIRST_PAUSE, REFUSED_LONGEST_PAUSE, GOOD_AFTER)
     }
 
-    /// The same, with the same delays each time.
+    /// Like [`Backoff::new`], with reproducible delays.
     pub fn with_seed(first: Duration, cap: Duration, lasted: Duration, seed: u64) -> Self {
         Self {
             first,
             cap,
             lasted,
             failures: 0,
-            chance: seed,
+            random_state: seed,
         }
     }
 
-    /// How many tries failed since the last good connection.
+    /// The number of failed attempts since the last good connection.
     pub fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// A connection that was up for that long has ended. A short one is as bad as none: what accepts and
-    /// hangs up at once must not be dialled in a tight loop.
+    /// Reports how long a connection was up. A short one counts as a failure: a peer that accepts and hangs up at once
+    /// must not be dialled in a tight loop.
     pub fn connected_for(&mut self, up: Duration) {
         if up >= self.lasted {
             self.failures = 0;
         }
     }
 
-    /// The wait before the next try: between half of the doubled delay and all of it.
+    /// The delay before the next attempt: between half of the doubled delay and all of it.
     pub fn next_delay(&mut self) -> Duration {
         let doubled = 2_u32
             .checked_pow(self.failures)
             .and_then(|factor| self.first.checked_mul(factor))
             .map_or(self.cap, |delay| delay.min(self.cap));
         self.failures = self.failures.saturating_add(1);
-        doubled.mul_f64(0.5 + self.roll() / 2.0)
+        doubled.mul_f64(0.5 + self.random() / 2.0)
     }
 
-    /// From 0 up to, not including, 1. SplitMix64: jitter needs no better.
-    fn roll(&mut self) -> f64 {
-        self.chance = self.chance.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.chance;
+    /// A number in 0..1 from SplitMix64, which is good enough for jitter.
+    fn random(&mut self) -> f64 {
+        self.random_state = self.random_state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.random_state;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^= z >> 31;
-        // 53 bits fit a double exactly.
+        // A double holds 53 bits exactly.
         (z >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_connection_that_lasted_begins_the_count_anew() {
+    fn only_a_connection_that_lasted_resets_the_count() {
         let mut backoff = Backoff::with_seed(FIRST, CAP, LASTED, 1);
         for _ in 0..4 {
             backoff.next_delay();
@@ -112,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn two_of_them_do_not_march_in_step() {
+    fn two_backoffs_have_different_delays() {
         let delays = |mut b: Backoff| (0..4).map(|_| b.next_delay()).collect::<Vec<_>>();
         let new = || Backoff::new(FIRST, CAP, LASTED);
         assert_ne!(delays(new()), delays(new()));

@@ -98,13 +98,13 @@ pub enum Command {
     },
 }
 
-/// What `run` takes; `check` takes the same, to say what it would come to.
+/// The arguments of `run` and `check`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct RunArgs {
     /// Read this gateway.toml [default: wsdm-gateway/gateway.toml in the user's configuration directory, if there]
     #[arg(long, value_name = "FILE", env = "WSDM_GATEWAY_CONFIG")]
     pub config: Option<String>,
-    /// What the flags and the environment say of the configuration's keys.
+    /// Configuration keys that are set by flags or the environment.
     #[command(flatten)]
     pub keys: KeyArgs,
     /// Print JSON on stdout
@@ -131,7 +131,7 @@ pub struct RunArgs {
     pub use_device_websocket_server: bool,
 }
 
-/// The flags of the configuration's keys, and their environment variables, as the tables of the configuration have them.
+/// The values of configuration keys that were given as flags or environment variables.
 #[derive(Clone, Debug, Default)]
 pub struct KeyArgs(Vec<KeyArg>);
 
@@ -140,20 +140,20 @@ pub struct KeyArgs(Vec<KeyArg>);
 pub struct KeyArg {
     /// The key, such as `devices.listen`.
     pub key: String,
-    /// What it is set to.
+    /// The value.
     pub value: String,
-    /// Where: a flag, or a variable.
+    /// Where it was set: a flag or a variable.
     pub source: Source,
 }
 
 impl KeyArgs {
-    /// What was given.
+    /// The given values.
     pub fn iter(&self) -> impl Iterator<Item = &KeyArg> {
         self.0.iter()
     }
 }
 
-/// The keys that have flags, each with its full name.
+/// All keys with a flag, with their full names.
 fn flagged() -> impl Iterator<Item = (String, &'static Key, &'static str)> {
     SECTIONS.into_iter().flat_map(|section| {
         section.keys.iter().filter_map(|key| {

@@ -1,16 +1,16 @@
 //! The port that Buttplug clients connect to: several at once, all on one device manager.
 //!
-//! - `greeting`, `session`: one client's loop, before and after it has shaken hands.
-//! - `socket`: its websocket; pings, silence, and a queue for what it does not take at once.
+//! - `handshake`, `session`: one client's loop, before and after its handshake.
+//! - `socket`: its websocket: pings, silence, and a bounded write queue.
 //! - `wire`: Buttplug's JSON, of every message version.
-//! - `commands`: into the library, checked, in order, and where a panic is an Error.
-//! - `devices`: what a client was told of the devices, and has to be told when they change.
-//! - `lists`: how often it is told.
-//! - `ownership`, `stopping`: who commanded which device last, and what stops when a client goes.
+//! - `commands`: checks commands and passes them to the library in order; a panic becomes an Error.
+//! - `devices`: the devices that were announced to a client, and the messages that update it.
+//! - `lists`: how often device lists are sent.
+//! - `ownership`, `stopping`: which client commanded which device last, and what stops when a client leaves.
 
 mod commands;
 mod devices;
-mod greeting;
+mod handshake;
 mod lists;
 mod ownership;
 mod session;
@@ -39,7 +39,7 @@ use session::Session;
 use socket::Socket;
 use wire::Schema;
 
-/// Once told to close: every session ends within its own limit, and a little.
+/// Every session closes within [`CLOSE_TIMEOUT`]; this leaves room for scheduling.
 const ALL_CLOSED_TIMEOUT: Duration = Duration::from_millis(2 * CLOSE_TIMEOUT.as_millis() as u64);
 
 /// The client port.
@@ -48,18 +48,18 @@ pub struct Clients {
     shared: Arc<Shared>,
 }
 
-/// What all clients share.
+/// State shared by all clients.
 struct Shared {
     engine: Arc<Engine>,
     settings: ClientSettings,
     ownership: Ownership,
     schema: Schema,
-    /// What outlives the client that it was started for: stops, once more after the message gap.
+    /// Stops that outlive their client: they are repeated after the device's message gap.
     tasks: TaskTracker,
     clients: AtomicU64,
-    /// Cancelled when commands are no longer carried out.
+    /// When cancelled, commands are answered with an Error.
     refuse: CancellationToken,
-    /// Cancelled when sockets close.
+    /// When cancelled, all sockets close.
     close: CancellationToken,
 }
 
@@ -68,7 +68,7 @@ impl Shared {
         self.engine.devices().borrow().clone()
     }
 
-    /// Keeps no record of devices that are gone.
+    /// Removes ownership records of devices that have disconnected. Completes when the engine stops.
     async fn forget_departed(&self) {
         let mut devices = self.engine.devices();
         while devices.changed().await.is_ok() {
@@ -80,9 +80,9 @@ impl Shared {
 }
 
 impl Clients {
-    /// The port for this engine's devices. Once `refuse` is cancelled, commands get a Buttplug Error (the gateway is
-    /// stopping, and stops the devices itself) while the sockets stay open; once `close` is, every socket gets a
-    /// Close frame with 1001.
+    /// Creates the port for this engine's devices. When `refuse` is cancelled, commands get a Buttplug Error and the
+    /// sockets stay open: the gateway is stopping the devices itself. When `close` is cancelled, every socket gets a
+    /// Close frame with code 1001.
     pub fn new(
         engine: Arc<Engine>,
         settings: ClientSettings,
@@ -103,9 +103,9 @@ impl Clients {
         }
     }
 
-    /// Accepts and serves until `close` is cancelled; done when every socket is closed, or after a second.
+    /// Accepts and serves until `close` is cancelled; completes when every socket is closed, or after a second.
     ///
-    /// Must run on the engine's runtime. Not cancel safe: dropped, it drops every connection as it is.
+    /// Must run on the engine's runtime. Not cancel safe: dropping the future drops every connection.
     pub async fn serve(self, listener: TcpListener) {
         let mut sessions = JoinSet::new();
         let connection = |stream, from| {
@@ -116,7 +116,7 @@ impl Clients {
         };
         tokio::select! {
             () = accept::accept_until(&listener, "client", &self.shared.close, &mut sessions, Handle::current, connection) => {}
-            // Ends with the engine, and nothing is left to serve then.
+            // Completes when the engine stops.
             () = self.shared.forget_departed() => {}
         }
         drop(listener);
@@ -135,10 +135,10 @@ impl Clients {
     }
 }
 
-/// One connection, from the accept to the end, in a task of its own: a silent peer costs itself alone.
+/// Serves one connection in its own task, so that a silent peer affects only itself.
 async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream) {
     let limit = shared.settings.handshake_timeout;
-    // Web pages are Buttplug clients too, from any origin.
+    // Web pages of any origin may be Buttplug clients.
     let upgrade = accept::upgrade(stream, socket::config(), |_| Ok(()));
     let upgraded = tokio::select! {
         biased;
@@ -156,6 +156,6 @@ async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream) 
         }
     };
     let socket = Socket::new(ws, shared.settings.ping_interval);
-    // Boxed, so that a connection that is still upgrading does not carry a session's room.
+    // Boxed, so that the task of a connection that is still upgrading stays small.
     Box::pin(Session::serve(shared, id, socket)).await;
 }

@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use buttplug_server_device_config::DeviceConfigurationManager;
 use futures::future::OptionFuture;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -152,7 +151,7 @@ impl Inside {
     async fn bind(
         settings: ClientSettings,
         state_file: Option<&Path>,
-        dcm: Arc<DeviceConfigurationManager>,
+        start: impl FnOnce(Arc<IndexStore>) -> Result<Arc<Engine>, EngineError>,
     ) -> Result<(Self, SocketAddr), GatewayError> {
         let (store, warnings) = IndexStore::open(state_file);
         for warning in warnings {
@@ -166,7 +165,7 @@ impl Inside {
             addr: bound,
             source,
         })?;
-        let engine = Engine::start(dcm, store.clone())?;
+        let engine = start(store.clone())?;
         let (no_commands, no_clients) = (CancellationToken::new(), CancellationToken::new());
         let clients = Clients::new(engine.clone(), settings, no_commands.clone(), no_clients.clone());
         Ok((
@@ -212,9 +211,9 @@ impl Gateway {
         for warning in udcf.warnings() {
             warn!("{warning}");
         }
-        let dcm = udcf.device_configuration()?;
+        let loaded = udcf.device_configuration()?;
         let (device_port, bound) = listen("devices", settings.devices.listen).await?;
-        let admission = Admission::new(&settings.devices, udcf.websocket_names(), dcm.clone());
+        let admission = Admission::new(&settings.devices, udcf.directory(&loaded));
         let (upstream, admission, inside, clients) = match settings.upstream {
             Some(upstream) => {
                 let relay = Relay::new(upstream, settings.devices.ping_interval);
@@ -222,7 +221,10 @@ impl Gateway {
             }
             None => {
                 let (inside, bound) =
-                    Inside::bind(settings.clients, settings.state_file.as_deref(), dcm).await?;
+                    Inside::bind(settings.clients, settings.state_file.as_deref(), |store| {
+                        Engine::start(loaded, store)
+                    })
+                    .await?;
                 (
                     inside.engine.clone() as Arc<dyn Upstream>,
                     admission,

@@ -1,27 +1,27 @@
-//! Logs: on stderr, readable by a newcomer, JSON for a machine.
+//! Logging to stderr, as text for people or as JSON.
 
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// The variable that sets the filter in full, such as `wsdm_gateway=debug,buttplug_server=info`.
+/// The environment variable with a complete filter, such as `wsdm_gateway=debug,buttplug_server=info`.
 pub const FILTER_VARIABLE: &str = "WSDM_GATEWAY_LOG";
 
-/// Starts logging. `verbosity` is the number of `-v` less the number of `-q`; the variable, where set, wins.
+/// Starts logging. `verbosity` is the number of `-v` minus the number of `-q`. [`FILTER_VARIABLE`] overrides it.
 ///
-/// The Buttplug library reports as an error what is normal here, such as a device that goes while it is being
-/// set up; this program says the same in its own words. So the library is heard from `-v` on.
+/// The Buttplug library logs normal events as errors, such as a device that disconnects while it is being set up. The
+/// gateway logs these itself, so the library's log is off below `-v`.
 pub fn start(verbosity: i32, format: LogFormat) {
     let (ours, library) = match verbosity {
         i32::MIN..=-2 => ("error", "off"),
@@ -42,7 +42,7 @@ pub fn start(verbosity: i32, format: LogFormat) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false);
-    // Only a second start in one process fails, and then the first one's settings stay.
+    // Only a second call in one process fails, and then the first settings stay.
     let _ = match format {
         LogFormat::Text => builder.with_ansi(colours).compact().try_init(),
         LogFormat::Json => builder.json().try_init(),

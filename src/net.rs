@@ -1,4 +1,4 @@
-//! Sockets, both ways: accepting connections, and dialling servers.
+//! Sockets in both directions: accepting connections and dialling servers.
 
 pub mod accept;
 pub mod dial;

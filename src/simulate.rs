@@ -1,12 +1,12 @@
-//! Devices in software, for any Websocket Device Manager server: what `wsdm-gateway simulate` runs, and what the
-//! tests and the benchmark use.
+//! Simulated devices for any Websocket Device Manager server, used by `wsdm-gateway simulate`, the tests and the
+//! benchmarks.
 //!
-//! - [`lovense`], [`tcode`]: what a device makes of its bytes. No I/O and no clock of their own.
-//! - [`connection`]: one connection, from the handshake to its end.
-//! - [`runner`]: connections one after the other, with a pause that grows.
-//! - [`handle`]: a connected device as a value that a test holds in its hand.
-//! - [`address`]: who to be.
-//! - [`show`]: the text of a command line; [`live`]: the moving picture of a terminal.
+//! - [`lovense`], [`tcode`]: the firmware of a device, without I/O or a clock.
+//! - [`connection`]: one connection, from the handshake to the close.
+//! - [`runner`]: connects and reconnects with backoff.
+//! - [`handle`]: a handle to a connected device, for tests.
+//! - [`address`]: the default addresses.
+//! - [`show`]: events as lines of text or JSON; [`live`]: live bars on a terminal.
 
 pub mod actuator;
 pub mod address;
@@ -26,58 +26,58 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use actuator::{Actuator, Output};
-pub use connection::{Ended, Happening};
-pub use handle::{Arrival, SimulatedDevice};
+pub use connection::{Ended, EventKind};
+pub use handle::{ReceivedFrame, SimulatedDevice};
 pub use options::{DeviceOptions, Kind, Replies};
 pub use runner::{Event, run};
 
-/// What a device does about some bytes.
+/// How a device reacts to received bytes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reaction {
-    /// What it answers, one frame each.
+    /// The replies, one frame each.
     pub replies: Vec<Bytes>,
     /// The actuators that were commanded, in the order of the commands.
     pub changes: Vec<Change>,
     /// The commands that these bytes completed.
     pub commands: Vec<Command>,
-    /// The device was told to turn itself off.
+    /// The device was commanded to turn itself off.
     pub power_off: bool,
 }
 
-/// An actuator was commanded.
+/// A command to an actuator.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Change {
-    /// Its place in the device's list of actuators.
+    /// The actuator's index in the device's list.
     pub index: usize,
-    /// What it does from now on.
+    /// The actuator's new state.
     pub actuator: Actuator,
 }
 
-/// One command as a device understood it.
+/// One command as the device understood it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
-    /// The bytes as text; what would move a terminal's cursor is escaped.
+    /// The bytes as text that is safe for a terminal.
     pub text: String,
-    /// What it means, for people: `vibrate 10/20`.
+    /// The meaning for people: `vibrate 10/20`.
     pub meaning: String,
-    /// Whether the device knows it. A wrong value counts as not known.
+    /// Whether the device knows the command. A command with an invalid value counts as unknown.
     pub known: bool,
 }
 
-/// What turns bytes into outputs and answers: one of the protocols.
+/// The firmware of a device: turns received bytes into outputs and replies.
 ///
-/// Times are measured from any moment that the caller chose and keeps to. The same bytes at the same times give
-/// the same states, however the bytes were cut.
+/// Times are measured from an epoch that the caller chooses. The same bytes at the same times give the same states,
+/// however the bytes were split.
 #[derive(Clone, Debug)]
-pub enum Brain {
+pub enum Firmware {
     /// See [`lovense`].
     Lovense(lovense::Lovense),
     /// See [`tcode`].
     Tcode(tcode::Tcode),
 }
 
-impl Brain {
-    /// A device that was just switched on.
+impl Firmware {
+    /// The firmware of a device that was just switched on.
     pub fn new(options: &DeviceOptions) -> Self {
         match options.kind {
             Kind::Lovense { model } => {
@@ -88,27 +88,27 @@ impl Brain {
         }
     }
 
-    /// Takes bytes as they came; what is not yet a whole command waits, at most 256 bytes of it.
+    /// Handles received bytes. Buffers up to 256 bytes of an incomplete command.
     pub fn receive(&mut self, bytes: &[u8], now: Duration) -> Reaction {
         match self {
-            Self::Lovense(brain) => brain.receive(bytes, now),
-            Self::Tcode(brain) => brain.receive(bytes, now),
+            Self::Lovense(firmware) => firmware.receive(bytes, now),
+            Self::Tcode(firmware) => firmware.receive(bytes, now),
         }
     }
 
-    /// Everything that can move. The list only ever grows, at its end, to a bound of the protocol.
+    /// All actuators. The list only grows, at its end, up to a limit of the protocol.
     pub fn actuators(&self) -> &[Actuator] {
         match self {
-            Self::Lovense(brain) => brain.actuators(),
-            Self::Tcode(brain) => brain.actuators(),
+            Self::Lovense(firmware) => firmware.actuators(),
+            Self::Tcode(firmware) => firmware.actuators(),
         }
     }
 
-    /// Control was lost: outputs stop, and half a command is forgotten. Gives the actuators that were on.
+    /// Handles a loss of control: stops the outputs and discards an incomplete command. Returns the stopped actuators.
     pub fn lose_control(&mut self, now: Duration) -> Vec<Change> {
         match self {
-            Self::Lovense(brain) => brain.lose_control(now),
-            Self::Tcode(brain) => brain.lose_control(now),
+            Self::Lovense(firmware) => firmware.lose_control(now),
+            Self::Tcode(firmware) => firmware.lose_control(now),
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Bytes as text that a terminal can show, and back.
+//! Converts bytes to text that is safe for a terminal, and back.
 
 use std::fmt::Write;
 
 use serde::Serialize;
 
-/// Bytes as text that a terminal can show: controls and what is not UTF-8 are escaped. [`unescape`] reads it back.
+/// Converts bytes to text and escapes control characters and invalid UTF-8. [`unescape`] is the inverse.
 pub fn printable(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -22,7 +22,7 @@ pub fn printable(bytes: &[u8]) -> String {
     out
 }
 
-/// Bytes as ASCII text that shows each of them: what is not printable is escaped byte by byte. [`unescape`] reads it back.
+/// Converts bytes to ASCII and escapes each byte that is not printable. [`unescape`] is the inverse.
 pub fn escaped(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for byte in bytes {
@@ -34,13 +34,13 @@ pub fn escaped(bytes: &[u8]) -> String {
     out
 }
 
-/// Whether bytes are text as people write it: nothing in them is shown as a code, line ends and tabs apart.
+/// Whether bytes are plain text: nothing in them needs escaping except newlines and tabs.
 pub fn is_text(bytes: &[u8]) -> bool {
     let plain = |c: char| matches!(c, '\n' | '\r' | '\t' | '\\' | '"' | '\'') || c.escape_debug().len() == 1;
     std::str::from_utf8(bytes).is_ok_and(|text| text.chars().all(plain))
 }
 
-/// Bytes as two hexadecimal digits each.
+/// Converts bytes to hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut out, byte| {
         let _ = write!(out, "{byte:02x}");
@@ -48,7 +48,7 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The bytes of [`hex`]; `None` where that is not what it is.
+/// Converts hexadecimal digits to bytes; `None` if they are not valid.
 pub fn unhex(text: &str) -> Option<Vec<u8>> {
     let digit = |b: u8| char::from(b).to_digit(16);
     let pairs = text.as_bytes().chunks(2);
@@ -60,7 +60,7 @@ pub fn unhex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// One line of JSON that is safe to look at: beyond what JSON itself escapes there are controls and marks that turn text around.
+/// One line of JSON that is safe for a terminal: also escapes C1 controls and bidirectional marks, which JSON does not.
 pub fn safe_json(value: &impl Serialize) -> String {
     let json = serde_json::to_string(value).expect("strings and finite numbers");
     let mut out = String::with_capacity(json.len());
@@ -76,17 +76,17 @@ pub fn safe_json(value: &impl Serialize) -> String {
     out
 }
 
-/// Stands for a word that cannot be pasted.
+/// Replaces a word that is not safe to paste.
 const PLACEHOLDER: &str = "NAME";
 
-/// A word of a command line that is printed for copying, quoted for a POSIX shell. The word may be a stranger's
-/// choice: what is not safe to paste becomes the placeholder `NAME`.
+/// Quotes a word for a POSIX shell, for command lines that are printed for copying. The word may come from an untrusted
+/// peer: one that is not safe to paste becomes the placeholder `NAME`.
 pub fn shell_word(word: &str) -> String {
-    // Not `=` or `~`, which shells expand at the start of a word.
+    // Without `=` and `~`, which shells expand at the start of a word.
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/+".contains(c);
-    // Controls act on the terminal that they are pasted into, and fish reads a backslash between single quotes.
+    // Control characters affect the terminal, and fish interprets a backslash between single quotes.
     let is_quotable = |c: char| matches!(c, '"' | '\'') || (c != '\\' && c.escape_debug().len() == 1);
-    // The program would take it for a flag.
+    // The program would parse it as a flag.
     let is_flag = word.starts_with('-');
     if is_flag {
         PLACEHOLDER.to_owned()
@@ -99,7 +99,7 @@ pub fn shell_word(word: &str) -> String {
     }
 }
 
-/// The time of day in UTC, of seconds since 1970.
+/// The time of day in UTC, from seconds since 1970.
 pub fn clock(at: f64) -> String {
     let ms = (at * 1000.0).round() as u64 % 86_400_000;
     let (seconds, ms) = (ms / 1000, ms % 1000);
@@ -111,30 +111,30 @@ pub fn clock(at: f64) -> String {
     )
 }
 
-/// An escape that means nothing.
+/// An invalid escape.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} at character {at} is no escape; there are \\n \\r \\t \\0 \\xNN \\u{{NNNN}} and \\\\", printable(escape.as_bytes()).replace("\\\\", "\\"))]
+#[error("{} at character {at} is not an escape; use \\n \\r \\t \\0 \\xNN \\u{{NNNN}} and \\\\", printable(escape.as_bytes()).replace("\\\\", "\\"))]
 pub struct EscapeError {
-    /// Its first characters, from the backslash on.
+    /// The first characters of the escape, starting with the backslash.
     pub escape: String,
-    /// Which character of the text the backslash is, the first being 1.
+    /// The position of the backslash in characters, counted from 1.
     pub at: usize,
 }
 
-/// Text as people type it to bytes: `\n`, `\r`, `\t`, `\0`, `\xNN` (one byte), `\u{NNNN}` (a character) and `\\`.
+/// Converts typed text to bytes. Escapes: `\n`, `\r`, `\t`, `\0`, `\xNN` (one byte), `\u{NNNN}` (a character) and `\\`.
 ///
 /// # Errors
-/// The first escape that is none of these.
+/// The first invalid escape.
 pub fn unescape(text: &str) -> Result<Vec<u8>, EscapeError> {
     unescape_with(text, |c, out| {
         out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     })
 }
 
-/// The same, with `character` to write those characters that are not escapes of a byte.
+/// Like [`unescape`], with `character` to encode all characters that are not byte escapes.
 ///
 /// # Errors
-/// The first escape that means nothing.
+/// The first invalid escape, as in [`unescape`].
 pub fn unescape_with(
     text: &str,
     mut character: impl FnMut(char, &mut Vec<u8>),
@@ -171,7 +171,7 @@ enum Escape {
     Character(char),
 }
 
-/// The escape that `text` begins with, and its length in bytes.
+/// The escape at the start of `text`, and its length in bytes.
 fn escape_at(text: &str) -> Option<(Escape, usize)> {
     let simple = match text.as_bytes().get(1)? {
         b'n' => b'\n',
@@ -185,7 +185,7 @@ fn escape_at(text: &str) -> Option<(Escape, usize)> {
         }
         b'u' => {
             let (digits, _) = text.get(2..)?.strip_prefix('{')?.split_once('}')?;
-            // The parser of integers would take a sign.
+            // The integer parser would accept a sign.
             let code = digits
                 .bytes()
                 .all(|b| b.is_ascii_hexdigit())
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_printable_moves_a_cursor() {
+    fn printable_text_never_moves_the_cursor() {
         assert_eq!(
             printable(b"a\x1b[2J\n\"q\" \xff\xc3\xbc"),
             "a\\u{1b}[2J\\n\"q\" \\xff\u{fc}"
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_escape_is_told_with_its_place() {
+    fn an_invalid_escape_is_reported_with_its_position() {
         for (text, escape, at) in [
             (r"äb\q", r"\q", 3),
             (r"\", r"\", 1),
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_what_needs_no_codes() {
+    fn only_text_without_escapes_counts_as_text() {
         assert!(is_text("Vibrate:20;\r\n\t\"ä\\".as_bytes()));
         for bytes in [
             &b"\x1b[2J"[..],
@@ -290,7 +290,7 @@ mod tests {
         }
     }
 
-    /// Words with everything in them that a shell acts on.
+    /// Words that contain everything that a shell interprets.
     #[cfg(unix)]
     fn hostile_words() -> impl Strategy<Value = Vec<String>> {
         let piece = prop_oneof![

@@ -1,41 +1,39 @@
-//! Threads with a runtime of their own.
+//! Threads that run their own tokio runtime.
 
 use std::sync::{Arc, Mutex, mpsc};
 use std::{io, thread};
 
 use tokio::runtime::{Builder, Handle};
 
-/// Checks that the system has room for this many more threads. A runtime of several threads panics if it does not get
-/// all of them.
+/// Checks that the system can spawn this many more threads, since a multi-threaded runtime panics if it cannot.
 ///
 /// # Errors
-/// The system has no threads left.
+/// The system cannot spawn that many threads.
 pub fn available(count: usize) -> io::Result<()> {
     let (over, wait) = mpsc::channel::<()>();
     let wait = Arc::new(Mutex::new(wait));
     let started: io::Result<Vec<_>> = (0..count)
         .map(|_| {
             let wait = wait.clone();
-            // All of them are there at once: each waits for the end of the last one's start.
+            // Each thread waits until the last one has started, so that all exist at once.
             thread::Builder::new().spawn(move || drop(wait.lock().map(|wait| wait.recv())))
         })
         .collect();
     drop(over);
     for thread in started? {
-        // Nothing in it panics.
+        // The threads cannot panic.
         let _ = thread.join();
     }
     Ok(())
 }
 
-/// Starts a thread with a current-thread runtime that lasts until `run` is done; what is still spawned there then is
-/// dropped.
+/// Starts a thread with a current-thread runtime, which runs until `run` completes and then drops its other tasks.
 ///
-/// The runtime is built and dropped on its own thread: a thread that runs async code must not drop one, as it would if
-/// the system refused the thread for a runtime that was there already.
+/// The thread builds the runtime itself. If the caller built it and the system then refused the thread, the caller
+/// would have to drop the runtime, which panics in async code.
 ///
 /// # Errors
-/// The system has no threads or no file descriptors left.
+/// The system has no more threads or file descriptors.
 pub fn start<F>(name: String, run: impl FnOnce() -> F + Send + 'static) -> io::Result<Handle>
 where
     F: Future<Output = ()>,
@@ -44,7 +42,7 @@ where
     thread::Builder::new().name(name).spawn(move || {
         let runtime = match Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
-            // The other end waits for it.
+            // The caller is waiting for the result.
             Err(e) => return drop(built.send(Err(e))),
         };
         if built.send(Ok(runtime.handle().clone())).is_ok() {

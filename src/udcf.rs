@@ -4,6 +4,7 @@
 //! subcommands, on request.
 
 pub mod check;
+pub mod directory;
 pub mod edit;
 mod findings;
 mod ids;

@@ -1,3 +1,3 @@
-//! Views of a gateway that runs.
+//! Views of a running gateway.
 
 pub mod control;

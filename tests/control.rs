@@ -217,7 +217,7 @@ async fn what_is_sent_reaches_the_device_in_order_and_is_stopped_at_the_end() {
     let mut stderr = monitor.child.stderr.take().unwrap();
     within("stderr", stderr.read_to_string(&mut said)).await.unwrap();
     assert!(
-        said.starts_with(r"not sent: line 2: \q at character 1 is no escape"),
+        said.starts_with(r"not sent: line 2: \q at character 1 is not an escape"),
         "{said}"
     );
     running.gateway.stop().await;
@@ -462,7 +462,7 @@ async fn a_wrong_escape_is_told_with_its_place() {
     .await;
     assert_eq!(code, Some(2));
     assert!(
-        said.starts_with(r"error: --send: \q at character 9 is no escape"),
+        said.starts_with(r"error: --send: \q at character 9 is not an escape"),
         "{said}"
     );
 }

@@ -41,16 +41,6 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "cli",
         "one room: executing a command line begins with which subcommand it names",
     ),
-    (
-        "session",
-        "buttplug_server_device_config",
-        "to be split: admission needs names and addresses, not the library's manager",
-    ),
-    (
-        "gateway",
-        "buttplug_server_device_config",
-        "to be split: it only hands the library's manager from udcf to others",
-    ),
 ];
 
 /// Which files may use which dependencies; a name that ends in `*` stands for all that begin like it.

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wsdm_gateway::net::target::Target;
-use wsdm_gateway::simulate::{DeviceOptions, Ended, Happening, Replies, SimulatedDevice, run};
+use wsdm_gateway::simulate::{DeviceOptions, Ended, EventKind, Replies, SimulatedDevice, run};
 
 fn target(gateway: &Running) -> Target {
     Target::from(gateway.bound.devices)
@@ -86,29 +86,29 @@ async fn the_runner_connects_again_when_the_server_comes_back_and_gives_up_where
         events,
         cancel.clone(),
     ));
-    let mut until = async |wanted: fn(&Happening) -> bool| {
+    let mut until = async |wanted: fn(&EventKind) -> bool| {
         within("it happens", async {
             loop {
                 let event = happened.recv().await.expect("a running device");
-                if wanted(&event.what) {
-                    return event.what;
+                if wanted(&event.kind) {
+                    return event.kind;
                 }
             }
         })
         .await
     };
-    until(|h| matches!(h, Happening::Connected)).await;
+    until(|h| matches!(h, EventKind::Connected)).await;
     gateway.stop().await;
-    let ended = until(|h| matches!(h, Happening::Ended(_))).await;
+    let ended = until(|h| matches!(h, EventKind::Ended(_))).await;
     assert!(
-        matches!(ended, Happening::Ended(Ended::Closed { code: Some(1001), .. })),
+        matches!(ended, EventKind::Ended(Ended::Closed { code: Some(1001), .. })),
         "{ended:?}"
     );
-    until(|h| matches!(h, Happening::Unreachable { .. })).await;
+    until(|h| matches!(h, EventKind::Unreachable { .. })).await;
     let mut again = settings();
     again.devices.listen = addr;
     let gateway = Running::start(again).await;
-    until(|h| matches!(h, Happening::Connected)).await;
+    until(|h| matches!(h, EventKind::Connected)).await;
     cancel.cancel();
     assert_eq!(within("it ends", running).await.unwrap(), Ended::Stopped);
 

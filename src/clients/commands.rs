@@ -1,4 +1,4 @@
-//! A client's commands on their way into the library: checked, and run where a panic is an Error.
+//! Checks a client's commands and runs them in the library; a panic there becomes a Buttplug Error.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,10 +27,10 @@ use super::wire;
 use crate::defaults::INPUT_TIMEOUT;
 use crate::upstream::embedded::{Engine, ListedDevice, Reply};
 
-/// What the library made of a command.
+/// The library's answer to a command.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// It is an Error: nothing was sent to a device.
+    /// The answer is an Error: nothing was sent to a device.
     pub(super) failed: bool,
     /// The reply on the wire.
     pub(super) text: String,
@@ -56,7 +56,7 @@ pub(super) enum Effect {
     Other,
 }
 
-/// A command in the library. It takes effect in the order of first polls.
+/// A command in the library. Commands take effect in the order in which they are first polled.
 pub(super) struct Command {
     pub(super) id: u32,
     pub(super) device: Option<u32>,
@@ -73,7 +73,7 @@ impl Future for Command {
 }
 
 impl Command {
-    /// A message that concerns no device, which the library carries out as it is.
+    /// A message that concerns no device.
     pub(super) fn checked(
         server: &ButtplugServer,
         version: ButtplugMessageSpecVersion,
@@ -85,7 +85,7 @@ impl Command {
         })
     }
 
-    /// A device's command that has been checked.
+    /// A checked command to one device.
     pub(super) fn on_device(
         device: &ListedDevice,
         version: ButtplugMessageSpecVersion,
@@ -130,7 +130,7 @@ impl Command {
         }
     }
 
-    /// A command of versions 0 to 3 of this device, which the library converts, checks and answers.
+    /// A command of message versions 0 to 3, which the library converts and checks.
     pub(super) fn legacy(device: &ListedDevice, message: ButtplugClientMessageVariant) -> Self {
         let id = message.id();
         let effect = effect_of(&message);
@@ -148,13 +148,13 @@ impl Command {
         }
     }
 
-    /// Polls for the first time, which is when a command takes its place in the device's queue. Nothing may keep
-    /// it from that, tokio's budget for a task least of all: the next command would overtake it.
+    /// Polls the command for the first time, which puts it in the device's queue. Runs outside tokio's task budget:
+    /// if the budget delayed this poll, the next command would overtake this one.
     pub(super) fn start(&mut self) -> Option<Answer> {
         tokio::task::unconstrained(&mut self.future).now_or_never()
     }
 
-    /// The Error of a command that is dropped before it was done.
+    /// The Error for a command that is dropped before it completed.
     pub(super) fn dropped(&self, why: &str) -> Answer {
         Answer::error(
             self.id,
@@ -183,7 +183,7 @@ fn effect_of(message: &ButtplugClientMessageVariant) -> Effect {
     }
 }
 
-/// Runs the library where its panic is the message's Error, in the call and in every poll.
+/// Turns a panic of the library, in the call or in any poll, into an Error for the message.
 fn guarded<F>(id: u32, call: impl FnOnce() -> F) -> BoxFuture<'static, Answer>
 where
     F: Future<Output = Answer> + Send + 'static,
@@ -197,22 +197,24 @@ where
     }
 }
 
-/// What the library sends where its panic must not spread, and nobody waits for an answer.
+/// Runs a library call whose answer is not needed, and contains its panic.
 pub(super) async fn guarded_silently<F: Future>(call: impl FnOnce() -> F) {
     if let Ok(future) = catch_unwind(AssertUnwindSafe(call)) {
-        // The panic itself was printed; here is nobody to tell.
+        // The panic hook has printed the panic, and no client waits for an answer.
         let _ = AssertUnwindSafe(future).catch_unwind().await;
     }
 }
 
 fn panicked(id: u32, panic: &(dyn Any + Send)) -> Answer {
     let text = panic_text(panic);
-    error!("the Buttplug server panicked on a client's message, which gets an Error: {text}");
+    error!(
+        "the Buttplug server panicked while handling a client's message; the client gets an Error: {text}"
+    );
     let why = format!("the server failed on this message: {text}");
     Answer::error(id, ButtplugUnknownError::UntypedDeserializedError(why))
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
@@ -221,7 +223,8 @@ pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("a panic")
 }
 
-/// The library restarts its wait for a sensor at each frame of the device, so that a chatty one would hang it.
+/// Adds a timeout to a sensor query. The library restarts its own timeout at each frame of the device, so a chatty
+/// device would hang the query.
 fn limited(id: u32, effect: Effect, future: BoxFuture<'static, Answer>) -> BoxFuture<'static, Answer> {
     if effect != Effect::Input {
         return future;
@@ -238,8 +241,8 @@ fn limited(id: u32, effect: Effect, future: BoxFuture<'static, Answer>) -> BoxFu
     .boxed()
 }
 
-/// Checks an output command against the device's features, with the library's own errors: the library would
-/// copy the features of every device for it.
+/// Checks an output command against the device's features and returns the library's own errors. The library's check
+/// would copy the features of every device.
 pub(super) fn check_output(
     command: &OutputCmdV4,
     device: Option<&ServerDeviceDefinition>,
@@ -261,7 +264,7 @@ pub(super) fn check_output(
         return Err(ButtplugDeviceError::MessageNotSupported(what).into());
     }
     let value = output_command.value();
-    // The library adds the range's start without a look at overflow.
+    // The library adds the start of the range without checking for overflow.
     let checked = catch_unwind(AssertUnwindSafe(|| output.calculate_from_value(value)));
     let Ok(Ok(checked)) = checked else {
         return Err(ButtplugDeviceError::DeviceStepRangeError(0, value).into());
@@ -303,7 +306,7 @@ pub(super) fn check_input(
     .into())
 }
 
-/// Checks a stop, as [`check_output`] does. `device` is the one that the command names, if it is listed.
+/// Checks a stop, as [`check_output`] does. `device` is the device that the command names, if it is listed.
 pub(super) fn check_stop(
     command: &StopCmdV4,
     device: Option<&ServerDeviceDefinition>,
@@ -328,8 +331,7 @@ pub(super) fn check_stop(
     }
 }
 
-/// Whether a stop of this device, or of one of its features, concerns a position: the library has no stop for
-/// those.
+/// Whether a stop of this device, or of one of its features, affects a position. The library does not stop positions.
 pub(super) fn has_position(device: &ServerDeviceDefinition, feature: Option<u32>) -> bool {
     device
         .features()

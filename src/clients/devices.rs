@@ -1,4 +1,4 @@
-//! What a client knows of the devices, and what it has to be told when they change.
+//! The devices that were announced to a client, and the messages that bring it up to date.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::wire;
 use crate::device::peer::ConnectionId;
 use crate::upstream::embedded::{DeviceTable, ListedDevice};
 
-/// A device as far as clients are concerned.
+/// A device as clients see it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Device<'a> {
     pub(super) connection: ConnectionId,
@@ -24,7 +24,7 @@ pub(super) struct Device<'a> {
 /// The devices that are listed, by index.
 pub(super) type Devices<'a> = BTreeMap<u32, Device<'a>>;
 
-/// The table, seen as a client sees it.
+/// The device table as clients see it.
 pub(super) fn view<'a>(table: &'a DeviceTable) -> Devices<'a> {
     let device = |device: &'a Arc<ListedDevice>| Device {
         connection: device.connection,
@@ -33,34 +33,34 @@ pub(super) fn view<'a>(table: &'a DeviceTable) -> Devices<'a> {
     table.iter().map(|(&index, d)| (index, device(d))).collect()
 }
 
-/// What one client was told so far.
+/// The devices that were announced to one client.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Announced {
     version: ButtplugMessageSpecVersion,
     devices: BTreeMap<u32, ConnectionId>,
 }
 
-impl Told {
-    /// A client that has just shaken hands. It asks for the devices that are there; as with the library itself it
-    /// is told of changes from now on.
+impl Announced {
+    /// Starts with the devices present at the handshake. As with the library itself, the client has to request
+    /// these, and is notified only of later changes.
     pub(super) fn new(version: ButtplugMessageSpecVersion, now: &Devices) -> Self {
-        let mut told = Self {
+        let mut announced = Self {
             version,
             devices: BTreeMap::new(),
         };
-        told.remember(now);
-        told
+        announced.record(now);
+        announced
     }
 
-    /// The websocket messages that bring the client up to date: none where nothing changed for it.
+    /// The websocket messages that bring the client up to date; none if nothing changed.
     pub(super) fn update(&mut self, now: &Devices) -> Vec<String> {
-        let gone = self.gone(now);
+        let departed = self.departed(now);
         let new: Vec<u32> = now
             .iter()
             .filter(|(index, device)| self.devices.get(index) != Some(&device.connection))
             .map(|(&index, _)| index)
             .collect();
-        if gone.is_empty() && new.is_empty() {
+        if departed.is_empty() && new.is_empty() {
             return Vec::new();
         }
         let messages = if self.version == ButtplugMessageSpecVersion::Version4 {
@@ -68,28 +68,28 @@ impl Told {
             lists.push(list(0, now.iter()));
             lists
         } else {
-            let removed = gone.into_iter().map(removed);
+            let removed = departed.into_iter().map(removed);
             let added = new
                 .into_iter()
                 .map(|index| DeviceAddedV3::from(now[&index].info.clone()).into());
             vec![self.events(removed.chain(added))]
         };
-        self.remember(now);
+        self.record(now);
         messages
     }
 
-    /// The answer to `RequestDeviceList`, after whatever has to be said before it: a device that left and came
-    /// back, or one that is gone, cannot be told from a list by every client.
+    /// The answer to `RequestDeviceList`. Removals come before it, since not every client can detect from a list that
+    /// a device left, or left and came back.
     pub(super) fn reply(&mut self, id: u32, now: &Devices) -> Vec<String> {
         let mut messages;
         if self.version == ButtplugMessageSpecVersion::Version4 {
             messages = self.without_replaced(now);
             messages.push(list(id, now.iter()));
         } else {
-            let gone = self.gone(now);
+            let departed = self.departed(now);
             messages = Vec::new();
-            if !gone.is_empty() {
-                messages.push(self.events(gone.into_iter().map(removed)));
+            if !departed.is_empty() {
+                messages.push(self.events(departed.into_iter().map(removed)));
             }
             let mut all = DeviceListV4::new(now.values().map(|d| d.info.clone()).collect());
             all.set_id(id);
@@ -98,16 +98,16 @@ impl Told {
                 self.version,
             ));
         }
-        self.remember(now);
+        self.record(now);
         messages
     }
 
-    fn remember(&mut self, now: &Devices) {
+    fn record(&mut self, now: &Devices) {
         self.devices = now.iter().map(|(&index, d)| (index, d.connection)).collect();
     }
 
-    /// Devices that the client knows and that are there no more, or are others by now.
-    fn gone(&self, now: &Devices) -> Vec<u32> {
+    /// Announced devices that have left, or were replaced under the same index.
+    fn departed(&self, now: &Devices) -> Vec<u32> {
         let still = |index: &u32, connection| now.get(index).is_some_and(|d| d.connection == connection);
         self.devices
             .iter()
@@ -116,12 +116,12 @@ impl Told {
             .collect()
     }
 
-    /// A list without the devices that left and came back meanwhile: the next one shows them as new.
+    /// A list without the devices that left and came back since the last one: the next list shows them as new.
     fn without_replaced(&self, now: &Devices) -> Vec<String> {
         let is_replaced = |index: &u32, device: &Device| {
             self.devices
                 .get(index)
-                .is_some_and(|&told| told != device.connection)
+                .is_some_and(|&announced| announced != device.connection)
         };
         if !now.iter().any(|(index, device)| is_replaced(index, device)) {
             return Vec::new();
@@ -142,7 +142,7 @@ fn removed(index: u32) -> ButtplugServerMessageV3 {
     DeviceRemovedV0::new(index).into()
 }
 
-/// A `DeviceList` of version 4. Written from the table as it is: the library's own type would copy every device.
+/// A `DeviceList` of version 4, serialized from the table. The library's own type would copy every device.
 fn list<'a>(id: u32, devices: impl Iterator<Item = (&'a u32, &'a Device<'a>)>) -> String {
     #[derive(Serialize)]
     enum Message<'a> {
@@ -190,31 +190,31 @@ mod tests {
         now.iter().map(|(&index, &c)| (index, device(index, c))).collect()
     }
 
-    /// A client: which devices it believes in, and how often each of them came.
+    /// A client's device list, and how often each device was announced to it.
     #[derive(Default)]
     struct Client {
-        believes: BTreeMap<u32, usize>,
-        came: BTreeMap<u32, usize>,
+        devices: BTreeMap<u32, usize>,
+        announcements: BTreeMap<u32, usize>,
     }
 
     impl Client {
         fn add(&mut self, index: u32) {
-            let times = self.came.entry(index).or_default();
+            let times = self.announcements.entry(index).or_default();
             *times += 1;
-            let before = self.believes.insert(index, *times);
+            let before = self.devices.insert(index, *times);
             assert_eq!(before, None, "device {index} was announced twice");
         }
 
         fn list(&mut self, listed: &[u32]) {
-            self.believes.retain(|index, _| listed.contains(index));
+            self.devices.retain(|index, _| listed.contains(index));
             for &index in listed {
-                if !self.believes.contains_key(&index) {
+                if !self.devices.contains_key(&index) {
                     self.add(index);
                 }
             }
         }
 
-        fn hear(&mut self, text: &str, ids: &mut Vec<u64>) {
+        fn receive(&mut self, text: &str, ids: &mut Vec<u64>) {
             let index_of = |v: &Value| v["DeviceIndex"].as_u64().expect("an index") as u32;
             for message in serde_json::from_str::<Vec<Value>>(text).expect("an array") {
                 let (name, body) = message.as_object().and_then(|o| o.iter().next()).expect("a name");
@@ -223,7 +223,7 @@ mod tests {
                     ("DeviceAdded", _) => self.add(index_of(body)),
                     ("DeviceRemoved", _) => {
                         let index = index_of(body);
-                        assert!(self.believes.remove(&index).is_some(), "{index} was not there");
+                        assert!(self.devices.remove(&index).is_some(), "{index} was not there");
                     }
                     ("DeviceList", Value::Object(map)) => {
                         let listed: Vec<u32> = map.keys().map(|k| k.parse().expect("an index")).collect();
@@ -245,52 +245,52 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes, goes and comes back between two looks, and whenever the client asks for the list: what
-        /// it believes is what is there, it is told of each device once, and sees each one leave that did.
+        /// However devices come, go and return between two updates, and whenever the client requests the list: its
+        /// list matches the table, each device is announced once, and each departure is reported.
         #[test]
-        fn a_client_of_any_version_believes_what_is_so(
+        fn the_list_of_a_client_of_any_version_matches_the_table(
             steps in prop::collection::vec((table(), any::<bool>()), 1..20)
         ) {
             let infos = infos();
             for version in VERSIONS {
-                let mut told = Told::new(version, &Devices::new());
+                let mut announced = Announced::new(version, &Devices::new());
                 let mut client = Client::default();
                 let mut connections: BTreeMap<u32, (u64, usize)> = BTreeMap::new();
                 for (now, asks) in &steps {
                     let devices = devices(&infos, now);
                     let mut ids = Vec::new();
-                    let texts = if *asks { told.reply(7, &devices) } else { told.update(&devices) };
+                    let texts = if *asks { announced.reply(7, &devices) } else { announced.update(&devices) };
                     for text in &texts {
-                        client.hear(text, &mut ids);
+                        client.receive(text, &mut ids);
                     }
                     if *asks {
                         prop_assert_eq!(ids.pop(), Some(7));
                     }
                     prop_assert!(ids.iter().all(|&id| id == 0));
-                    let listed: Vec<u32> = client.believes.keys().copied().collect();
+                    let listed: Vec<u32> = client.devices.keys().copied().collect();
                     prop_assert_eq!(listed, now.keys().copied().collect::<Vec<_>>());
                     for (index, connection) in now {
-                        let times = client.believes[index];
+                        let times = client.devices[index];
                         if let Some(&(before, then)) = connections.get(index) {
                             prop_assert_eq!(before == *connection, then == times, "device {}", index);
                         }
                     }
-                    connections = now.iter().map(|(&i, &c)| (i, (c, client.believes[&i]))).collect();
-                    prop_assert!(told.update(&devices).is_empty());
+                    connections = now.iter().map(|(&i, &c)| (i, (c, client.devices[&i]))).collect();
+                    prop_assert!(announced.update(&devices).is_empty());
                 }
             }
         }
     }
 
     #[test]
-    fn a_client_that_never_asks_is_told_of_changes_only() {
+    fn a_client_that_never_asks_receives_only_changes() {
         let infos = infos();
         let before = BTreeMap::from([(0, 1), (1, 1)]);
         for version in VERSIONS {
-            let mut told = Told::new(version, &devices(&infos, &before));
-            assert!(told.update(&devices(&infos, &before)).is_empty());
+            let mut announced = Announced::new(version, &devices(&infos, &before));
+            assert!(announced.update(&devices(&infos, &before)).is_empty());
             let after = BTreeMap::from([(1, 1), (2, 1)]);
-            let texts = told.update(&devices(&infos, &after));
+            let texts = announced.update(&devices(&infos, &after));
             assert_eq!(texts.len(), 1);
             let messages: Vec<Value> = serde_json::from_str(&texts[0]).expect("an array");
             let names: Vec<_> = messages
@@ -305,13 +305,13 @@ mod tests {
     }
 
     #[test]
-    fn the_list_is_the_one_that_the_library_writes() {
+    fn the_list_equals_the_one_that_the_library_writes() {
         let infos = infos();
         let mut list = DeviceListV4::new(infos[..3].to_vec());
         list.set_id(5);
         let theirs = wire::encode_v4(ButtplugServerMessageV4::DeviceList(list), Version::Version4);
         let now = devices(&infos, &BTreeMap::from([(0, 1), (1, 1), (2, 1)]));
-        let ours = Told::new(Version::Version4, &Devices::new()).reply(5, &now);
+        let ours = Announced::new(Version::Version4, &Devices::new()).reply(5, &now);
         let json = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
         assert_eq!(json(&ours[0]), json(&theirs));
     }

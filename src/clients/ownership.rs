@@ -1,20 +1,20 @@
-//! Who commanded which device last: what has to stop when a client goes.
+//! Records which client commanded which device last, and so what has to stop when a client leaves.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::device::peer::ConnectionId;
 
-/// Records of devices that are gone which are kept in any case.
+/// Records of disconnected devices that may stay before [`Ownership::forget_departed`] scans for them.
 const DEPARTED: usize = 64;
 
-/// A client, from its connection to its end. Never used twice.
+/// One connection of a client. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ClientId(pub(super) u64);
 
-/// The last command that a device had, to see later whether another one came.
+/// The number of a device's last command, to detect later whether it was superseded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark(u64);
+pub(super) struct CommandNumber(u64);
 
 /// Shared by all clients.
 #[derive(Debug, Default)]
@@ -22,65 +22,65 @@ pub(super) struct Ownership(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Clients that have shaken hands.
+    /// Clients that have completed their handshake.
     clients: HashSet<ClientId>,
     devices: HashMap<u32, Commanded>,
     commands: u64,
 }
 
-/// A device that had a command.
+/// A device that was commanded.
 #[derive(Debug)]
 struct Commanded {
-    /// A device that comes back under the same index was not commanded yet.
+    /// Tells a device from one that reconnects under the same index, which was not commanded yet.
     connection: ConnectionId,
     by: ClientId,
-    mark: u64,
+    number: u64,
 }
 
-/// Which devices a client leaves running.
+/// The devices to stop when a client leaves.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Left {
-    /// No client remains: all that are listed.
+pub(super) enum ToStop {
+    /// No client remains: all listed devices.
     All,
-    /// Those that it commanded last.
+    /// The devices that the client commanded last.
     These(Vec<(u32, ConnectionId)>),
 }
 
 impl Ownership {
-    /// A client has shaken hands.
+    /// Registers a client after its handshake.
     pub(super) fn join(&self, client: ClientId) {
         self.lock().clients.insert(client);
     }
 
-    /// A client commanded an output of a device.
+    /// Records that a client commanded an output of a device.
     pub(super) fn commanded(&self, client: ClientId, index: u32, connection: ConnectionId) {
         let mut inner = self.lock();
         inner.commands += 1;
-        let mark = inner.commands;
+        let number = inner.commands;
         let device = Commanded {
             connection,
             by: client,
-            mark,
+            number,
         };
         inner.devices.insert(index, device);
     }
 
-    /// A client has gone: what is to be stopped. One that never joined leaves nothing.
-    pub(super) fn leave(&self, client: ClientId) -> Left {
+    /// Removes a client and returns what has to stop: nothing if the client never joined.
+    pub(super) fn leave(&self, client: ClientId) -> ToStop {
         let none_remains = {
             let mut inner = self.lock();
             let joined = inner.clients.remove(&client);
             joined && inner.clients.is_empty()
         };
         if none_remains {
-            Left::All
+            ToStop::All
         } else {
-            Left::These(self.of(client))
+            ToStop::These(self.devices_of(client))
         }
     }
 
-    /// The devices that a client commanded last.
-    pub(super) fn of(&self, client: ClientId) -> Vec<(u32, ConnectionId)> {
+    /// The devices whose last command came from this client.
+    pub(super) fn devices_of(&self, client: ClientId) -> Vec<(u32, ConnectionId)> {
         let inner = self.lock();
         let devices = inner.devices.iter().filter(|(_, device)| device.by == client);
         devices
@@ -88,20 +88,20 @@ impl Ownership {
             .collect()
     }
 
-    /// The device's last command; see [`Ownership::is_last`].
-    pub(super) fn mark(&self, index: u32, connection: ConnectionId) -> Mark {
+    /// The device's last command; see [`Ownership::is_still_last`].
+    pub(super) fn last_command(&self, index: u32, connection: ConnectionId) -> CommandNumber {
         let inner = self.lock();
         let device = inner.devices.get(&index).filter(|d| d.connection == connection);
-        Mark(device.map_or(0, |device| device.mark))
+        CommandNumber(device.map_or(0, |device| device.number))
     }
 
-    /// Whether no command came since then.
-    pub(super) fn is_last(&self, index: u32, connection: ConnectionId, mark: Mark) -> bool {
-        self.mark(index, connection) == mark
+    /// Whether no command has superseded this one.
+    pub(super) fn is_still_last(&self, index: u32, connection: ConnectionId, last: CommandNumber) -> bool {
+        self.last_command(index, connection) == last
     }
 
-    /// Forgets devices that are gone, once they may be more than those that are `listed`: to look at all of them at
-    /// each departure would take long where there are many.
+    /// Forgets disconnected devices, but only once they may outnumber the `listed` ones: a scan at every departure
+    /// would be slow with many devices.
     pub(super) fn forget_departed(&self, listed: usize, connection_of: impl Fn(u32) -> Option<ConnectionId>) {
         let devices = &mut self.lock().devices;
         if devices.len() > 2 * listed + DEPARTED {
@@ -109,7 +109,7 @@ impl Ownership {
         }
     }
 
-    /// What the lock guards is whole between any two statements.
+    /// A poisoned lock is safe to use: the data is consistent between any two statements.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -132,28 +132,28 @@ mod tests {
     }
 
     #[test]
-    fn a_client_leaves_what_it_commanded_last() {
+    fn the_devices_that_a_client_commanded_last_stop_when_it_leaves() {
         let ownership = both();
         ownership.commanded(A, 0, FIRST);
         ownership.commanded(A, 1, SECOND);
         ownership.commanded(B, 1, SECOND);
-        assert_eq!(ownership.leave(A), Left::These(vec![(0, FIRST)]));
+        assert_eq!(ownership.leave(A), ToStop::These(vec![(0, FIRST)]));
     }
 
     #[test]
-    fn the_last_client_leaves_everything() {
+    fn everything_stops_when_the_last_client_leaves() {
         let ownership = both();
         ownership.commanded(A, 0, FIRST);
         ownership.leave(A);
-        assert_eq!(ownership.leave(B), Left::All);
+        assert_eq!(ownership.leave(B), ToStop::All);
     }
 
     #[test]
     fn a_connection_that_never_shook_hands_is_no_client() {
         let ownership = Ownership::default();
-        assert_eq!(ownership.leave(A), Left::These(Vec::new()));
+        assert_eq!(ownership.leave(A), ToStop::These(Vec::new()));
         ownership.join(B);
-        assert_eq!(ownership.leave(A), Left::These(Vec::new()));
+        assert_eq!(ownership.leave(A), ToStop::These(Vec::new()));
     }
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
         let ownership = both();
         for index in 0..10_000 {
             ownership.commanded(A, index, FIRST);
-            // Device 0 stays, 1 left and came back, and all others leave at once.
+            // Device 0 stays, 1 reconnected, and all others disconnect at once.
             ownership.forget_departed(2, |index| match index {
                 0 => Some(FIRST),
                 1 => Some(SECOND),
@@ -169,23 +169,23 @@ mod tests {
             });
             assert!(ownership.lock().devices.len() <= 4 + DEPARTED);
         }
-        let Left::These(left) = ownership.leave(A) else {
-            panic!("another client is there")
+        let ToStop::These(left) = ownership.leave(A) else {
+            panic!("another client is connected")
         };
         assert!(left.contains(&(0, FIRST)));
     }
 
     #[test]
-    fn a_mark_tells_whether_another_command_came() {
+    fn a_command_number_shows_whether_another_command_came() {
         let ownership = both();
-        let none = ownership.mark(0, FIRST);
-        assert!(ownership.is_last(0, FIRST, none));
+        let none = ownership.last_command(0, FIRST);
+        assert!(ownership.is_still_last(0, FIRST, none));
         ownership.commanded(A, 0, FIRST);
-        assert!(!ownership.is_last(0, FIRST, none));
-        let mark = ownership.mark(0, FIRST);
+        assert!(!ownership.is_still_last(0, FIRST, none));
+        let last = ownership.last_command(0, FIRST);
         ownership.commanded(B, 1, SECOND);
-        assert!(ownership.is_last(0, FIRST, mark));
+        assert!(ownership.is_still_last(0, FIRST, last));
         ownership.commanded(B, 0, FIRST);
-        assert!(!ownership.is_last(0, FIRST, mark));
+        assert!(!ownership.is_still_last(0, FIRST, last));
     }
 }

@@ -1,4 +1,4 @@
-//! One client: its messages in the order in which it sent them, and whatever it has to be told.
+//! One client's session: handles its messages in order and sends it device changes and events.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -25,43 +25,43 @@ use tracing::{debug, error, info, warn};
 use super::Shared;
 use super::commands::{Answer, Command, Effect, check_input, check_output, check_stop, panic_text};
 use super::devices::view;
-use super::greeting::Greeted;
+use super::handshake::Established;
 use super::ownership::ClientId;
-use super::socket::{End, Socket, Turn};
+use super::socket::{End, Socket, SocketEvent};
 use super::stopping::{self, Target};
 use super::wire::{self, Request};
 use crate::defaults::{CLIENT_COMMANDS_MAX, STOP_TIMEOUT};
 use crate::upstream::embedded::{EngineEvent, ListedDevice, legacy_device};
 
-/// Messages of one batch that are handled before other clients have their turn: all run on one thread.
+/// Messages of one batch that are handled before other clients are polled: all run on one thread.
 const BATCH: usize = 32;
-/// A client that sends all kinds of things, but no `Ping`, is not read past its limit for longer than this.
+/// How long past its `Ping` deadline a busy client is still handled, in case a `Ping` is in the batch.
 const PING_GRACE: Duration = Duration::from_millis(100);
 
-/// One client's connection.
+/// The session of one client.
 pub(super) struct Session {
     pub(super) shared: Arc<Shared>,
     id: ClientId,
     pub(super) socket: Socket,
     pub(super) server: ButtplugServer,
-    /// Messages that came with one that is being handled.
+    /// Messages that are received and not yet handled.
     pub(super) inbox: VecDeque<Result<Value, Box<ErrorV0>>>,
-    /// Commands that the library has taken and not answered.
-    parked: FuturesUnordered<Command>,
-    /// A stop whose bytes are on their way: no later command may reach the device before them.
+    /// Commands that the library has accepted and not yet answered.
+    pending: FuturesUnordered<Command>,
+    /// A stop in progress. Later commands wait, since none may reach the device before the stop bytes.
     stop: Option<BoxFuture<'static, Stopped>>,
 }
 
-/// The library's stop: its answer, or what still waits for it.
+/// The outcome of the library's stop: its answer, or the command that still waits for one.
 enum Stopped {
     Answered(Answer),
     Waiting(Command),
 }
 
 impl Session {
-    /// Serves a client until it goes, by whatever way, and stops the devices that it leaves running.
+    /// Serves a client until it leaves, for any reason, and stops the devices that it leaves running.
     pub(super) async fn serve(shared: Arc<Shared>, id: ClientId, socket: Socket) {
-        // Its own ping timer stops every client's devices; so it has none, and we keep the time.
+        // The library's ping timer would stop every client's devices, so the session keeps its own.
         let server = ButtplugServerBuilder::with_shared_device_manager(shared.engine.device_manager())
             .name(&shared.settings.server_name)
             .finish();
@@ -78,7 +78,7 @@ impl Session {
             socket,
             server,
             inbox: VecDeque::new(),
-            parked: FuturesUnordered::new(),
+            pending: FuturesUnordered::new(),
             stop: None,
         };
         let ran = AssertUnwindSafe(session.run()).catch_unwind().await;
@@ -88,20 +88,23 @@ impl Session {
             End::Fault(text.to_owned())
         });
         let Self {
-            socket, parked, stop, ..
+            socket,
+            pending,
+            stop,
+            ..
         } = session;
-        // What the library has not begun must not come after the stop.
-        drop(parked);
-        // A stop that the client asked for is carried out to the end.
+        // Commands that the library has not started must not run after the stop.
+        drop(pending);
+        // Complete a stop that the client requested.
         if let Some(stop) = stop {
             shared.tasks.spawn(stop.map(drop));
         }
         let stop = async {
-            // Once it refuses commands the gateway stops every device itself.
+            // A gateway that refuses commands is stopping every device itself.
             if shared.refuse.is_cancelled() {
                 0
             } else {
-                stopping::stop_left(&shared, id).await
+                stopping::stop_on_leave(&shared, id).await
             }
         };
         let (stopped, ()) = tokio::join!(stop, socket.close(&end));
@@ -110,19 +113,19 @@ impl Session {
 
     async fn run(&mut self) -> End {
         let (refuse, close) = (self.shared.refuse.clone(), self.shared.close.clone());
-        let mut greeted = match self.greet(&close).await {
-            Ok(greeted) => greeted,
+        let mut client = match self.shake_hands(&close).await {
+            Ok(client) => client,
             Err(end) => return end,
         };
         self.shared.ownership.join(self.id);
         loop {
-            if let Some(end) = self.work_off(&mut greeted) {
+            if let Some(end) = self.handle_batch(&mut client) {
                 return end;
             }
             if self.socket.is_idle() {
-                greeted.lists.written();
+                client.list_throttle.written();
             }
-            let working = self.may_work();
+            let working = self.can_handle();
             if working {
                 tokio::task::yield_now().await;
             }
@@ -131,66 +134,66 @@ impl Session {
             tokio::select! {
                 biased;
                 () = close.cancelled() => return End::Stopping,
-                () = refuse.cancelled(), if !greeted.refusing => {
-                    greeted.refusing = true;
-                    self.drop_parked("the gateway is stopping", |_| true);
+                () = refuse.cancelled(), if !client.refusing => {
+                    client.refusing = true;
+                    self.drop_pending("the gateway is stopping", |_| true);
                 }
-                stopped = async { self.stop.as_mut().expect("only polled where there is one").await }, if self.stop.is_some() => {
+                stopped = async { self.stop.as_mut().expect("only polled if there is a stop").await }, if self.stop.is_some() => {
                     self.stop = None;
-                    // A `Ping` may have waited for as long.
-                    greeted.ping_until = greeted.ping_until.map(|until| until.max(Instant::now() + PING_GRACE));
+                    // A `Ping` may have been waiting behind the stop.
+                    client.ping_until = client.ping_until.map(|until| until.max(Instant::now() + PING_GRACE));
                     match stopped {
                         Stopped::Answered(answer) => self.socket.push(answer.text),
-                        Stopped::Waiting(command) => self.parked.push(command),
+                        Stopped::Waiting(command) => self.pending.push(command),
                     }
                 }
-                // Also where there is no room: one that got its place in a device's queue and is not polled would
-                // hold it against other clients. There is a limit to how many they are.
-                Some(answer) = self.parked.next() => self.socket.push(answer.text),
-                changed = greeted.devices.changed(), if !greeted.outdated => match changed {
-                    Ok(()) => greeted.outdated = true,
+                // Polled even if the write queue is full: an unpolled command would block its device's queue for
+                // other clients. CLIENT_COMMANDS_MAX bounds the number of answers.
+                Some(answer) = self.pending.next() => self.socket.push(answer.text),
+                changed = client.devices.changed(), if !client.outdated => match changed {
+                    Ok(()) => client.outdated = true,
                     Err(_) => return End::Stopping,
                 },
-                () = sleep_until(greeted.lists.next()), if greeted.outdated && self.socket.is_idle() => {
-                    self.tell_devices(&mut greeted);
+                () = sleep_until(client.list_throttle.next()), if client.outdated && self.socket.is_idle() => {
+                    self.send_device_list(&mut client);
                 }
-                turn = self.socket.turn(reading) => match turn {
-                    Turn::Text(text) => self.inbox.extend(wire::take_apart(&text)),
-                    Turn::Binary(bytes) => self.inbox.extend(from_binary(&bytes)),
-                    Turn::Drained => {}
-                    Turn::Attended { is_silent } => self.attended(is_silent).await,
-                    Turn::Ended(end) => return end,
+                event = self.socket.next_event(reading) => match event {
+                    SocketEvent::Text(text) => self.inbox.extend(wire::split(&text)),
+                    SocketEvent::Binary(bytes) => self.inbox.extend(from_binary(&bytes)),
+                    SocketEvent::Drained => {}
+                    SocketEvent::LivenessCheck { is_silent } => self.check_liveness(is_silent).await,
+                    SocketEvent::Ended(end) => return end,
                 },
-                event = greeted.events.recv(), if self.socket.has_room() => match event {
-                    Ok(event) => self.tell_event(&mut greeted, event),
+                event = client.events.recv(), if self.socket.has_room() => match event {
+                    Ok(event) => self.send_event(&mut client, event),
                     Err(RecvError::Lagged(lost)) => warn!("{lost} events were lost: the client reads too slowly"),
                     Err(RecvError::Closed) => return End::Stopping,
                 },
-                () = sleep_until(greeted.ping_until.unwrap_or(far)), if reading && greeted.ping_until.is_some() => {
+                () = sleep_until(client.ping_until.unwrap_or(far)), if reading && client.ping_until.is_some() => {
                     return self.ping_out();
                 }
-                // More of a batch waits, and there is room for its answers.
+                // More messages wait, and there is room for their answers.
                 () = std::future::ready(()), if working => {}
             }
         }
     }
 
-    /// Whether a message waits that may be handled now.
-    fn may_work(&self) -> bool {
+    /// Whether a message is waiting that can be handled now.
+    fn can_handle(&self) -> bool {
         !self.inbox.is_empty() && self.stop.is_none() && self.socket.has_room()
     }
 
-    /// Handles messages of the batch at hand, as many as one turn allows.
-    fn work_off(&mut self, greeted: &mut Greeted) -> Option<End> {
+    /// Handles up to [`BATCH`] waiting messages.
+    fn handle_batch(&mut self, client: &mut Established) -> Option<End> {
         for _ in 0..BATCH {
-            if !self.may_work() {
+            if !self.can_handle() {
                 return None;
             }
             let message = self.inbox.pop_front()?;
-            if let Some(end) = self.handle(greeted, message) {
+            if let Some(end) = self.handle(client, message) {
                 return Some(end);
             }
-            if greeted
+            if client
                 .ping_until
                 .is_some_and(|until| Instant::now() > until + PING_GRACE)
             {
@@ -200,9 +203,9 @@ impl Session {
         None
     }
 
-    fn handle(&mut self, greeted: &mut Greeted, message: Result<Value, Box<ErrorV0>>) -> Option<End> {
+    fn handle(&mut self, client: &mut Established, message: Result<Value, Box<ErrorV0>>) -> Option<End> {
         let mut id = 0;
-        let version = greeted.version;
+        let version = client.version;
         let read = message.and_then(|message| {
             id = wire::id_of(&message);
             wire::read(&self.shared.schema, version, message)
@@ -214,90 +217,91 @@ impl Session {
                 return None;
             }
         };
-        if let Some(why) = self.refusal(greeted, &request) {
+        if let Some(why) = self.refusal(client, &request) {
             self.socket.push(wire::encode_error(*wire::error(id, why)));
             return None;
         }
         match request {
-            Request::Ping(_) if greeted.ping_until.is_some() => {
+            Request::Ping(_) if client.ping_until.is_some() => {
                 let limit = self.shared.settings.max_ping_time;
-                greeted.ping_until = limit.map(|limit| Instant::now() + limit);
+                client.ping_until = limit.map(|limit| Instant::now() + limit);
                 self.socket.push(ok(id, version));
             }
-            // The library's answer to this would stop the devices of every client.
+            // The library would stop the devices of every client, so this is answered here.
             Request::Disconnect => {
                 self.socket.push(ok(id, version));
                 return Some(End::Disconnect);
             }
             Request::ListDevices => {
-                greeted.outdated = false;
-                let table = greeted.devices.borrow_and_update().clone();
-                for text in greeted.told.reply(id, &view(&table)) {
+                client.outdated = false;
+                let table = client.devices.borrow_and_update().clone();
+                for text in client.announced.reply(id, &view(&table)) {
                     self.socket.push(text);
                 }
             }
-            Request::Stop(stop) => self.stop(greeted, stop),
-            // The library's own answers: that it is done already, that there is no ping timer.
+            Request::Stop(stop) => self.stop(client, stop),
+            // The library answers that the handshake is done already, or that there is no ping timer.
             Request::Handshake(m) => self.command(Command::checked(&self.server, version, m.into())),
             Request::Ping(m) => self.command(Command::checked(&self.server, version, m)),
             Request::Scan(m) => self.command(Command::checked(&self.server, version, m)),
             Request::Output(m) => {
-                let device = greeted.device(m.device_index());
+                let device = client.device(m.device_index());
                 let checked = check_output(&m, device.as_deref().map(|d| d.definition.as_ref()));
-                self.checked(greeted, id, device, checked);
+                self.checked(client, id, device, checked);
             }
             Request::Input(m) => {
-                let device = greeted.device(m.device_index());
+                let device = client.device(m.device_index());
                 let checked = check_input(&m, device.as_deref().map(|d| d.definition.as_ref()));
-                self.checked(greeted, id, device, checked);
+                self.checked(client, id, device, checked);
             }
-            Request::Legacy(mut m) => match legacy_device(&mut m).map(|index| (index, greeted.device(index)))
-            {
-                Some((_, Some(device))) => self.device_command(&device, Command::legacy(&device, m)),
-                Some((index, None)) => {
-                    let why = ButtplugDeviceError::DeviceNotAvailable(index);
-                    self.socket.push(wire::encode_error(*wire::error(id, why)));
+            Request::Legacy(mut m) => {
+                match legacy_device(&mut m).map(|index| (index, client.device(index))) {
+                    Some((_, Some(device))) => self.device_command(&device, Command::legacy(&device, m)),
+                    Some((index, None)) => {
+                        let why = ButtplugDeviceError::DeviceNotAvailable(index);
+                        self.socket.push(wire::encode_error(*wire::error(id, why)));
+                    }
+                    // Every device command names a device.
+                    None => {
+                        let why = ButtplugMessageError::UnexpectedMessageType("a device command".to_owned());
+                        self.socket.push(wire::encode_error(*wire::error(id, why)));
+                    }
                 }
-                // Each of them has a device; what would have none is no device command.
-                None => {
-                    let why = ButtplugMessageError::UnexpectedMessageType("a device command".to_owned());
-                    self.socket.push(wire::encode_error(*wire::error(id, why)));
-                }
-            },
+            }
         }
         None
     }
 
-    /// Why a command is not even tried.
-    fn refusal(&self, greeted: &Greeted, request: &Request) -> Option<ButtplugError> {
+    /// Why a request is refused without being passed to the library.
+    fn refusal(&self, client: &Established, request: &Request) -> Option<ButtplugError> {
         let limit = match request {
             Request::Scan(_) | Request::Output(_) | Request::Input(_) | Request::Legacy(_) => {
                 CLIENT_COMMANDS_MAX
             }
-            // Let in for longer than anything else.
+            // Stops are still accepted if other commands no longer are.
             Request::Stop(_) => 2 * CLIENT_COMMANDS_MAX,
             Request::Handshake(_) | Request::Ping(_) | Request::ListDevices | Request::Disconnect => {
                 return None;
             }
         };
-        if greeted.refusing && !matches!(request, Request::Stop(_)) {
+        if client.refusing && !matches!(request, Request::Stop(_)) {
             let why = "the gateway is stopping".to_owned();
             return Some(ButtplugDeviceError::DeviceCommunicationError(why).into());
         }
-        let why = || format!("{limit} commands wait for an answer already");
-        (self.parked.len() >= limit).then(|| ButtplugUnknownError::UntypedDeserializedError(why()).into())
+        let why = || format!("{limit} commands are already waiting for an answer");
+        (self.pending.len() >= limit).then(|| ButtplugUnknownError::UntypedDeserializedError(why()).into())
     }
 
     fn checked(
         &mut self,
-        greeted: &Greeted,
+        client: &Established,
         id: u32,
         device: Option<Arc<ListedDevice>>,
         checked: Result<ButtplugCheckedClientMessageV4, ButtplugError>,
     ) {
         match (checked, device) {
             (Ok(message), Some(device)) => {
-                let command = Command::on_device(&device, greeted.version, message);
+                let command = Command::on_device(&device, client.version, message);
                 self.device_command(&device, command);
             }
             (Err(e), _) => self.socket.push(wire::encode_error(*wire::error(id, e))),
@@ -309,15 +313,15 @@ impl Session {
         }
     }
 
-    /// Has the library carry out a command, up to where it has to wait.
+    /// Starts a command in the library.
     fn command(&mut self, mut command: Command) {
         match command.start() {
             Some(answer) => self.socket.push(answer.text),
-            None => self.parked.push(command),
+            None => self.pending.push(command),
         }
     }
 
-    /// A device's command, which makes the device this client's if it moves something.
+    /// Starts a command to a device. An output command makes this client the device's owner.
     fn device_command(&mut self, device: &ListedDevice, mut command: Command) {
         let answer = command.start();
         if !answer.as_ref().is_some_and(|a| a.failed) && command.effect == Effect::Output {
@@ -325,38 +329,38 @@ impl Session {
                 .ownership
                 .commanded(self.id, device.index, device.connection);
             self.shared.engine.commanded(device);
-            self.socket.attend(Some(self.shared.settings.stop_after));
+            self.socket.watch_liveness(Some(self.shared.settings.stop_after));
         }
         match answer {
             Some(answer) => self.socket.push(answer.text),
-            None => self.parked.push(command),
+            None => self.pending.push(command),
         }
     }
 
-    /// A client's own stop, of positions too.
-    fn stop(&mut self, greeted: &Greeted, stop: StopCmdV4) {
-        let table = greeted.devices.borrow().clone();
+    /// Stops devices at the client's request, positions too.
+    fn stop(&mut self, client: &Established, stop: StopCmdV4) {
+        let table = client.devices.borrow().clone();
         let wanted = stop.device_index();
         let device = wanted.and_then(|index| table.get(&index));
         if let Err(e) = check_stop(&stop, device.map(|d| d.definition.as_ref())) {
             return self.socket.push(wire::encode_error(*wire::error(stop.id(), e)));
         }
         if stop.outputs() {
-            // Whatever still waits for room in the device's queue would come after the stop.
-            self.drop_parked("stopped before it reached the device", |device| {
+            // Commands that still wait for room in the device's queue would run after the stop.
+            self.drop_pending("stopped before it reached the device", |device| {
                 wanted.is_none() || device == wanted
             });
         }
         let positions = Target::positions(&self.shared, &table, &stop);
         let mut command = match device {
-            Some(device) => Command::on_device(device, greeted.version, stop.into()),
-            None => Command::on_all(&self.shared.engine, greeted.version, &stop),
+            Some(device) => Command::on_device(device, client.version, stop.into()),
+            None => Command::on_all(&self.shared.engine, client.version, &stop),
         };
         let answer = command.start();
         if positions.is_empty() {
             match answer {
                 Some(answer) => self.socket.push(answer.text),
-                None => self.parked.push(command),
+                None => self.pending.push(command),
             }
             return;
         }
@@ -377,46 +381,46 @@ impl Session {
         );
     }
 
-    /// Looks after what the client drives. If it is silent, perhaps frozen, its devices are stopped; it stays connected,
-    /// and its next command counts.
-    async fn attended(&mut self, is_silent: bool) {
+    /// Stops the client's devices if the client is silent, perhaps frozen. The client stays connected, and its next
+    /// command takes effect.
+    async fn check_liveness(&mut self, is_silent: bool) {
         if is_silent {
-            self.drop_parked("the app is silent, and its devices are stopped", |_| true);
+            self.drop_pending("the app is silent, and its devices are stopped", |_| true);
             let stopped = stopping::stop_silent(&self.shared, self.id).await;
             if stopped > 0 {
                 warn!(
-                    "nothing received for {} ms while {stopped} devices are driven: they are stopped",
+                    "nothing received for {} ms while {stopped} devices were on: they are stopped",
                     self.shared.settings.stop_after.as_millis()
                 );
             }
         }
         if !stopping::drives(&self.shared, self.id) {
-            self.socket.attend(None);
+            self.socket.watch_liveness(None);
         }
     }
 
-    /// Takes output commands back that the library has not passed on, and says so.
-    fn drop_parked(&mut self, why: &str, concerns: impl Fn(Option<u32>) -> bool) {
-        for command in std::mem::take(&mut self.parked) {
+    /// Drops output commands that the library has not passed on, and answers each with an Error.
+    fn drop_pending(&mut self, why: &str, concerns: impl Fn(Option<u32>) -> bool) {
+        for command in std::mem::take(&mut self.pending) {
             if command.effect == Effect::Output && concerns(command.device) {
                 self.socket.push(command.dropped(why).text);
             } else {
-                self.parked.push(command);
+                self.pending.push(command);
             }
         }
     }
 
-    fn tell_devices(&mut self, greeted: &mut Greeted) {
-        greeted.outdated = false;
-        greeted.lists.begin();
-        let table = greeted.devices.borrow_and_update().clone();
-        for text in greeted.told.update(&view(&table)) {
+    fn send_device_list(&mut self, client: &mut Established) {
+        client.outdated = false;
+        client.list_throttle.begin();
+        let table = client.devices.borrow_and_update().clone();
+        for text in client.announced.update(&view(&table)) {
             self.socket.push(text);
         }
     }
 
-    fn tell_event(&mut self, greeted: &mut Greeted, event: EngineEvent) {
-        let version = greeted.version;
+    fn send_event(&mut self, client: &mut Established, event: EngineEvent) {
+        let version = client.version;
         match event {
             EngineEvent::ScanningFinished => {
                 let finished = ButtplugServerMessageV4::ScanningFinished(ScanningFinishedV0::default());
@@ -426,16 +430,18 @@ impl Session {
                 let reading = ButtplugServerMessageV4::InputReading(reading.as_ref().clone());
                 self.socket.push(wire::encode_v4(reading, version));
             }
-            // The library lets no older client subscribe, so that none expects a reading unasked.
+            // The library does not let older clients subscribe, so they expect no unsolicited readings.
             EngineEvent::InputReading(_) => {
-                if !std::mem::replace(&mut greeted.said_reading_dropped, true) {
-                    debug!("sensor readings that others subscribed to are not passed on: {version} has none");
+                if !std::mem::replace(&mut client.logged_reading_dropped, true) {
+                    debug!(
+                        "sensor readings are not passed on to this client: {version} has no message for them"
+                    );
                 }
             }
         }
     }
 
-    /// The client has not sent its `Ping`.
+    /// Ends the session of a client that missed its `Ping` deadline.
     fn ping_out(&mut self) -> End {
         self.socket
             .push(wire::encode_error(*wire::error(0, ButtplugPingError::PingedOut)));
@@ -447,10 +453,13 @@ fn ok(id: u32, version: ButtplugMessageSpecVersion) -> String {
     wire::encode_v4(ButtplugServerMessageV4::Ok(OkV0::new(id)), version)
 }
 
-/// Buttplug is text; what reads as text is taken for it.
+/// Buttplug uses text messages; a binary message that is valid UTF-8 is accepted as text.
 pub(super) fn from_binary(bytes: &[u8]) -> Vec<Result<Value, Box<ErrorV0>>> {
     match std::str::from_utf8(bytes) {
-        Ok(text) => wire::take_apart(text),
-        Err(_) => vec![Err(wire::malformed(0, "binary, where Buttplug's JSON is text"))],
+        Ok(text) => wire::split(text),
+        Err(_) => vec![Err(wire::malformed(
+            0,
+            "a binary message; Buttplug's JSON is sent as text",
+        ))],
     }
 }

@@ -1,7 +1,6 @@
-//! A client's websocket: texts in, texts out, and the pings that show whether the client is there.
+//! A client's websocket: text messages in both directions, and pings that detect a dead client.
 //!
-//! Writing never stands in the way of reading: what the client does not take waits here, in a queue that its
-//! session keeps short.
+//! Writing never blocks reading: messages that the client is slow to take wait in a queue, which the session bounds.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -27,17 +26,17 @@ use crate::defaults::{
 };
 use crate::device::close::{self, CloseReason};
 
-/// Control frames that one poll may swallow before it lets others run.
+/// Control frames that one poll may consume before it yields to other tasks.
 const CONTROL_FRAMES_PER_POLL: usize = 16;
-/// It said that it goes (RFC 6455: normal closure).
+/// RFC 6455: normal closure.
 const NORMAL: u16 = 1000;
-/// It does not speak websocket (RFC 6455: protocol error).
+/// RFC 6455: protocol error.
 const PROTOCOL: u16 = 1002;
-/// What a client may still be sending while we close is read and thrown away, so that the system does not answer
-/// with a reset, which would destroy the Close frame before the client has read it.
+/// While closing, incoming data is read in chunks of this size and discarded. Unread data would make the system reset
+/// the connection, and the client might lose the Close frame.
 const DRAIN_CHUNK_BYTES: usize = 4096;
 
-/// The settings for a client's websocket. A write goes to the socket at once.
+/// The settings for a client's websocket. Writes are not buffered.
 pub(super) fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(CLIENT_READ_BUFFER_BYTES)
@@ -46,26 +45,28 @@ pub(super) fn config() -> WebSocketConfig {
         .max_frame_size(Some(CLIENT_MESSAGE_MAX_BYTES))
 }
 
-/// Why a client is gone, or has to go.
+/// Why a client's connection ended or has to end.
 #[derive(Debug)]
 pub(super) enum End {
-    /// It closed in good order.
+    /// The client sent a Close frame.
     Closed(Option<u16>),
-    /// It sent `Disconnect`.
+    /// The client sent `Disconnect`.
     Disconnect,
     /// The connection broke.
     Lost(String),
-    /// Nothing was heard for this long.
+    /// Nothing was received for this long.
     Silent(Duration),
-    /// A write was not taken for this long.
+    /// A write did not complete within this time.
     WriteTimeout(Duration),
-    /// No Buttplug `Ping` came for this long.
+    /// No `RequestServerInfo` was received within this time.
+    NoHandshake(Duration),
+    /// No Buttplug `Ping` was received for this long.
     PingedOut(Duration),
     /// A message over the limit.
     TooLarge,
-    /// What it sent is not a websocket's.
+    /// The client violated the websocket protocol.
     Protocol { code: u16, why: String },
-    /// The gateway stops.
+    /// The gateway is stopping.
     Stopping,
     /// A fault inside the gateway.
     Fault(String),
@@ -76,11 +77,14 @@ impl fmt::Display for End {
         match self {
             Self::Closed(None) => write!(f, "it closed the connection"),
             Self::Closed(Some(code)) => write!(f, "it closed the connection (code {code})"),
-            Self::Disconnect => write!(f, "it said Disconnect"),
+            Self::Disconnect => write!(f, "it sent Disconnect"),
             Self::Lost(why) => write!(f, "connection lost: {why}"),
-            Self::Silent(limit) => write!(f, "nothing heard for {} ms", limit.as_millis()),
+            Self::Silent(limit) => write!(f, "nothing received for {} ms", limit.as_millis()),
             Self::WriteTimeout(limit) => {
-                write!(f, "a message was not taken within {} ms", limit.as_millis())
+                write!(f, "a write was not taken within {} ms", limit.as_millis())
+            }
+            Self::NoHandshake(limit) => {
+                write!(f, "no RequestServerInfo within {} ms", limit.as_millis())
             }
             Self::PingedOut(limit) => write!(f, "no Ping within {} ms", limit.as_millis()),
             Self::TooLarge => write!(f, "a message over {CLIENT_MESSAGE_MAX_BYTES} bytes"),
@@ -92,12 +96,14 @@ impl fmt::Display for End {
 }
 
 impl End {
-    /// What the client is told. `None` where it closed first, or is not there to be told.
+    /// The reason for the Close frame. `None` if the client closed first or the connection is lost.
     fn close_reason(&self) -> Option<CloseReason> {
         let code = match self {
             Self::Closed(_) | Self::Lost(_) => return None,
             Self::Disconnect => NORMAL,
-            Self::Silent(_) | Self::WriteTimeout(_) | Self::PingedOut(_) => close::TIMEOUT,
+            Self::Silent(_) | Self::WriteTimeout(_) | Self::NoHandshake(_) | Self::PingedOut(_) => {
+                close::TIMEOUT
+            }
             Self::TooLarge => close::TOO_LARGE,
             Self::Protocol { code, .. } => *code,
             Self::Stopping => close::GOING_AWAY,
@@ -124,23 +130,23 @@ impl End {
     }
 }
 
-/// What a socket has to say.
+/// What happened on a socket.
 #[derive(Debug)]
-pub(super) enum Turn {
+pub(super) enum SocketEvent {
     Text(Utf8Bytes),
     Binary(Bytes),
-    /// All that was queued is written.
+    /// The write queue has been written.
     Drained,
-    /// The client is attended closely, and there is time to look whether it still has to be. If nothing was received
-    /// from it for as long as was allowed, it is silent.
-    Attended {
+    /// Reported at each fast ping while liveness is watched. The client is silent if nothing was received for the
+    /// limit given to [`Socket::watch_liveness`].
+    LivenessCheck {
         is_silent: bool,
     },
     Ended(End),
 }
 
-/// Pings between the usual ones, while the client drives an output.
-struct Attention {
+/// Fast pings while the client has an output on.
+struct Liveness {
     pings: Interval,
     silence_limit: Duration,
 }
@@ -150,13 +156,13 @@ pub(super) struct Socket {
     queue: VecDeque<Utf8Bytes>,
     queued_bytes: usize,
     flush_due: bool,
-    /// Runs while the client takes nothing.
+    /// Runs while a write makes no progress.
     write_limit: Option<Pin<Box<Sleep>>>,
     pings: Interval,
     ping_due: bool,
-    last_heard: Instant,
-    attention: Option<Attention>,
-    /// Two ping intervals; fires no earlier than that after anything was heard.
+    last_received: Instant,
+    liveness: Option<Liveness>,
+    /// Fires two ping intervals after the last data, or later.
     silence: Pin<Box<Sleep>>,
     silence_limit: Duration,
 }
@@ -175,93 +181,95 @@ impl Socket {
             write_limit: None,
             pings,
             ping_due: false,
-            last_heard: now,
-            attention: None,
+            last_received: now,
+            liveness: None,
             silence: Box::pin(sleep_until(now + silence_limit)),
             silence_limit,
         }
     }
 
-    /// Pings the client more often from now on and reports a silence of `limit`, or does as usual again.
-    pub(super) fn attend(&mut self, limit: Option<Duration>) {
+    /// Pings the client more often and reports a silence of `limit`. `None` returns to the usual pings.
+    pub(super) fn watch_liveness(&mut self, limit: Option<Duration>) {
         let Some(silence_limit) = limit else {
-            self.attention = None;
+            self.liveness = None;
             return;
         };
-        if self.attention.is_none() {
+        if self.liveness.is_none() {
             let pause = attentive_pings(silence_limit);
             let mut pings = tokio::time::interval_at(Instant::now() + pause, pause);
             pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            self.attention = Some(Attention { pings, silence_limit });
+            self.liveness = Some(Liveness { pings, silence_limit });
         }
     }
 
-    fn poll_attention(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Turn> {
-        let Some(attention) = &mut self.attention else {
+    fn poll_liveness(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<SocketEvent> {
+        let Some(liveness) = &mut self.liveness else {
             return Poll::Pending;
         };
-        std::task::ready!(attention.pings.poll_tick(cx));
+        std::task::ready!(liveness.pings.poll_tick(cx));
         self.ping_due = true;
-        // Rather a quarter of a pause early than three late. While nothing is read nothing can be received.
-        let silent = self.last_heard.elapsed() + attention.pings.period() / 4;
-        Poll::Ready(Turn::Attended {
-            is_silent: read && silent >= attention.silence_limit,
+        // Report a quarter of an interval early rather than three late. A socket that is not read cannot be silent.
+        let silent = self.last_received.elapsed() + liveness.pings.period() / 4;
+        Poll::Ready(SocketEvent::LivenessCheck {
+            is_silent: read && silent >= liveness.silence_limit,
         })
     }
 
-    /// Queues a text. It is written while [`Socket::turn`] is polled.
+    /// Queues a text. It is written while [`Socket::next_event`] is polled.
     pub(super) fn push(&mut self, text: String) {
         self.queued_bytes += text.len();
         self.queue.push_back(text.into());
     }
 
-    /// Whether the client keeps up, so that there is room for more.
+    /// Whether the write queue has room for more.
     pub(super) fn has_room(&self) -> bool {
         self.queue.len() < CLIENT_QUEUE && self.queued_bytes < CLIENT_MESSAGE_MAX_BYTES
     }
 
-    /// Whether all is written.
+    /// Whether everything has been written.
     pub(super) fn is_idle(&self) -> bool {
         self.queue.is_empty() && !self.flush_due
     }
 
-    /// Writes and pings; reads too where `read` says so. Cancel safe.
-    pub(super) async fn turn(&mut self, read: bool) -> Turn {
-        poll_fn(|cx| self.poll_turn(cx, read)).await
+    /// Writes and pings; reads too if `read` is set. Cancel safe.
+    pub(super) async fn next_event(&mut self, read: bool) -> SocketEvent {
+        poll_fn(|cx| self.poll_event(cx, read)).await
     }
 
-    fn poll_turn(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Turn> {
+    fn poll_event(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<SocketEvent> {
         let was_idle = self.is_idle();
         while self.pings.poll_tick(cx).is_ready() {
             self.ping_due = true;
         }
         if let Poll::Ready(end) = self.poll_write(cx) {
-            return Poll::Ready(Turn::Ended(end));
+            return Poll::Ready(SocketEvent::Ended(end));
         }
         if read && let Poll::Ready(turn) = self.poll_read(cx) {
             return Poll::Ready(turn);
         }
-        if let Poll::Ready(turn) = self.poll_attention(cx, read) {
+        if let Poll::Ready(turn) = self.poll_liveness(cx, read) {
             return Poll::Ready(turn);
         }
         if self.silence.poll_unpin(cx).is_ready() {
-            // While nothing is read nothing can be heard, and a client that takes nothing is found by its writes.
-            if read && self.last_heard.elapsed() >= self.silence_limit {
-                return Poll::Ready(Turn::Ended(End::Silent(self.silence_limit)));
+            // Only a socket that is read can be silent; a client that stops reading is detected by its writes.
+            if read && self.last_received.elapsed() >= self.silence_limit {
+                return Poll::Ready(SocketEvent::Ended(End::Silent(self.silence_limit)));
             }
             if !read {
-                self.last_heard = Instant::now();
+                self.last_received = Instant::now();
             }
-            self.silence.as_mut().reset(self.last_heard + self.silence_limit);
+            self.silence
+                .as_mut()
+                .reset(self.last_received + self.silence_limit);
             cx.waker().wake_by_ref();
         }
         if !was_idle && self.is_idle() {
-            return Poll::Ready(Turn::Drained);
+            return Poll::Ready(SocketEvent::Drained);
         }
         Poll::Pending
     }
 
-    /// Writes until the queue is empty or the socket is full. Ready when the client has to go.
+    /// Writes until the queue is empty or the socket is full. Ready if the connection has to end.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
             if self.queue.is_empty() && !self.ping_due && !self.flush_due {
@@ -311,29 +319,31 @@ impl Socket {
         }
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent> {
         for _ in 0..CONTROL_FRAMES_PER_POLL {
             let Poll::Ready(message) = Pin::new(&mut self.ws).poll_next(cx) else {
                 return Poll::Pending;
             };
-            self.last_heard = Instant::now();
+            self.last_received = Instant::now();
             return Poll::Ready(match message {
-                Some(Ok(Message::Text(text))) => Turn::Text(text),
-                Some(Ok(Message::Binary(bytes))) => Turn::Binary(bytes),
-                Some(Ok(Message::Close(frame))) => Turn::Ended(End::Closed(frame.map(|f| f.code.into()))),
+                Some(Ok(Message::Text(text))) => SocketEvent::Text(text),
+                Some(Ok(Message::Binary(bytes))) => SocketEvent::Binary(bytes),
+                Some(Ok(Message::Close(frame))) => {
+                    SocketEvent::Ended(End::Closed(frame.map(|f| f.code.into())))
+                }
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
-                Some(Err(e)) => Turn::Ended(End::of(e)),
-                None => Turn::Ended(End::Closed(None)),
+                Some(Err(e)) => SocketEvent::Ended(End::of(e)),
+                None => SocketEvent::Ended(End::Closed(None)),
             });
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Ends the connection: what is queued is still written, then the Close frame. Takes [`CLOSE_TIMEOUT`] at most.
+    /// Writes the queued messages and the Close frame. Takes at most [`CLOSE_TIMEOUT`].
     pub(super) async fn close(mut self, end: &End) {
         let Some(reason) = end.close_reason() else {
-            // Answers the client's own Close.
+            // Answers the client's own Close frame.
             let _ = timeout(CLOSE_TIMEOUT, SinkExt::close(&mut self.ws)).await;
             return;
         };
@@ -352,7 +362,7 @@ impl Socket {
             while socket.read(&mut chunk).await? > 0 {}
             Ok::<(), WsError>(())
         };
-        // Past the limit, or where it fails, the socket is dropped as it is: there is nobody left to tell.
+        // On a timeout or an error the socket is dropped: the client cannot be reached.
         let _ = timeout(CLOSE_TIMEOUT, close).await;
     }
 }

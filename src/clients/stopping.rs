@@ -1,5 +1,5 @@
-//! Stopping devices for a client that went, or that asked for it: the library's stop, then the device's own stop
-//! bytes, then those once more for what the library may still have held back.
+//! Stops devices when a client leaves, falls silent or asks for it: the library's stop, then the device's stop bytes,
+//! then these once more after the message gap, to undo commands that the library may have held back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,20 +11,20 @@ use tracing::{Instrument, debug};
 
 use super::Shared;
 use super::commands::{guarded_silently, has_position};
-use super::ownership::{ClientId, Left, Mark};
+use super::ownership::{ClientId, CommandNumber, ToStop};
 use crate::defaults::{INPUT_TIMEOUT, STOP_TIMEOUT};
 use crate::device::peer::ConnectionId;
 use crate::upstream::embedded::{DeviceTable, ListedDevice};
 
-/// After the message gap of a device, until what the library held back has surely been handed on.
+/// Added to a device's message gap, to be sure that the library has passed on what it held back.
 const GAP_MARGIN: Duration = Duration::from_millis(10);
 
-/// A device that is being stopped, and the last command that it had then.
+/// A device to stop, and its last command at that time.
 #[derive(Clone)]
 pub(super) struct Target {
     index: u32,
     device: Arc<ListedDevice>,
-    mark: Mark,
+    last_command: CommandNumber,
 }
 
 impl Target {
@@ -32,11 +32,11 @@ impl Target {
         Self {
             index,
             device: device.clone(),
-            mark: shared.ownership.mark(index, device.connection),
+            last_command: shared.ownership.last_command(index, device.connection),
         }
     }
 
-    /// The devices with a position that a client's own stop concerns.
+    /// The devices with a position that a client's stop affects.
     pub(super) fn positions(shared: &Shared, table: &DeviceTable, stop: &StopCmdV4) -> Vec<Self> {
         if !stop.outputs() {
             return Vec::new();
@@ -49,30 +49,30 @@ impl Target {
             .collect()
     }
 
-    /// Whether it is still the device that is listed under this index.
+    /// Whether this device is still the one listed under its index.
     fn is_listed(&self, shared: &Shared) -> bool {
         let listed = shared.devices().get(&self.index).map(|d| d.connection);
         listed == Some(self.device.connection)
     }
 
-    /// Somebody commanded the device since then, or it is another one by now: it is not ours to stop.
-    fn is_overtaken(&self, shared: &Shared) -> bool {
-        let is_last = || {
+    /// Whether a later command or another device has taken the place, so that this stop no longer applies.
+    fn is_superseded(&self, shared: &Shared) -> bool {
+        let is_still_last = || {
             shared
                 .ownership
-                .is_last(self.index, self.device.connection, self.mark)
+                .is_still_last(self.index, self.device.connection, self.last_command)
         };
-        !self.is_listed(shared) || !is_last()
+        !self.is_listed(shared) || !is_still_last()
     }
 
-    /// The library's stop. It flushes what it holds back, unless it takes the stop for a repetition.
+    /// Runs the library's stop, which flushes what it holds back, unless it ignores the stop as a repetition.
     async fn stop_outputs(&self, shared: &Shared) {
         if !self.is_listed(shared) {
             return;
         }
         let stop = StopCmdV4::new(Some(self.index), None, false, true);
         let stopped = guarded_silently(|| self.device.carry_out(stop.into()));
-        // Past the limit it stays queued: it is the library's to finish.
+        // On a timeout the stop stays queued, and the library finishes it.
         let _ = timeout(STOP_TIMEOUT, stopped).await;
     }
 
@@ -86,10 +86,10 @@ impl Target {
     }
 
     async fn send_stop_bytes(&self, shared: &Shared) {
-        if self.is_overtaken(shared) {
+        if self.is_superseded(shared) {
             return;
         }
-        // Past the limit the order stands: the device's session carries it out as soon as its link takes it.
+        // On a timeout the stop stays pending: the device's session sends it as soon as its link takes it.
         if timeout(STOP_TIMEOUT, shared.engine.send_stop_bytes(self.index))
             .await
             .is_err()
@@ -105,57 +105,57 @@ impl Target {
     }
 }
 
-/// Sends the stop bytes of these devices, and has them sent again after each one's message gap.
+/// Sends the stop bytes of these devices, and sends them again after each device's message gap.
 pub(super) async fn send_stop_bytes(shared: Arc<Shared>, targets: Vec<Target>) {
     join_all(targets.iter().map(|target| target.send_stop_bytes(&shared))).await;
     for target in targets {
-        again(&shared, target);
+        spawn_second_stop(&shared, target);
     }
 }
 
-/// Stops what a client that has gone leaves running: how many devices that was.
-pub(super) async fn stop_left(shared: &Arc<Shared>, client: ClientId) -> usize {
-    let left = shared.ownership.leave(client);
-    let targets: Vec<Target> = match &left {
-        Left::All => (shared.devices().iter())
+/// Stops the devices that a leaving client leaves running. Returns their number.
+pub(super) async fn stop_on_leave(shared: &Arc<Shared>, client: ClientId) -> usize {
+    let to_stop = shared.ownership.leave(client);
+    let targets: Vec<Target> = match &to_stop {
+        ToStop::All => (shared.devices().iter())
             .map(|(&index, device)| Target::new(shared, index, device))
             .collect(),
-        Left::These(devices) => those(shared, devices),
+        ToStop::These(devices) => still_listed(shared, devices),
     };
     let stopped = targets.len();
     stop_all(shared, &targets).await;
     for target in targets {
-        // Other clients may still want what a sensor says; without any nobody does.
+        // Other clients may still use a sensor, so unsubscribe only if none remain.
         let reads = |t: &Target| t.device.definition.features().values().any(|f| f.can_subscribe());
-        if left == Left::All && reads(&target) {
+        if to_stop == ToStop::All && reads(&target) {
             let unsubscribed = target.clone().unsubscribe_inputs(shared.clone());
             shared.tasks.spawn(unsubscribed.in_current_span());
         }
-        again(shared, target);
+        spawn_second_stop(shared, target);
     }
     stopped
 }
 
-/// Stops what a client drives that is silent: how many devices that is. They stay its own.
+/// Stops the devices of a silent client that are on, and returns their number. The client still owns them.
 pub(super) async fn stop_silent(shared: &Arc<Shared>, client: ClientId) -> usize {
-    let mut targets = those(shared, &shared.ownership.of(client));
+    let mut targets = still_listed(shared, &shared.ownership.devices_of(client));
     targets.retain(|target| target.device.outputs_on());
     let stopped = targets.len();
     stop_all(shared, &targets).await;
     for target in targets {
-        again(shared, target);
+        spawn_second_stop(shared, target);
     }
     stopped
 }
 
-/// Whether an output may be on of a device that this client commanded last.
+/// Whether a device that this client commanded last may have an output on.
 pub(super) fn drives(shared: &Arc<Shared>, client: ClientId) -> bool {
-    let devices = those(shared, &shared.ownership.of(client));
+    let devices = still_listed(shared, &shared.ownership.devices_of(client));
     devices.iter().any(|target| target.device.outputs_on())
 }
 
-/// Those of the devices that are still listed.
-fn those(shared: &Shared, devices: &[(u32, ConnectionId)]) -> Vec<Target> {
+/// The given devices, without those that are no longer listed.
+fn still_listed(shared: &Shared, devices: &[(u32, ConnectionId)]) -> Vec<Target> {
     let table = shared.devices();
     let target = |(index, connection): &(u32, ConnectionId)| {
         let device = table.get(index).filter(|d| d.connection == *connection)?;
@@ -172,7 +172,7 @@ async fn stop_all(shared: &Arc<Shared>, targets: &[Target]) {
     .await;
 }
 
-fn again(shared: &Arc<Shared>, target: Target) {
+fn spawn_second_stop(shared: &Arc<Shared>, target: Target) {
     shared
         .tasks
         .spawn(target.stop_again(shared.clone()).in_current_span());

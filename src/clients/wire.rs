@@ -1,7 +1,7 @@
 //! Buttplug messages on the wire: JSON in and out, for every message version.
 //!
-//! The library's serializer takes or refuses a websocket message as a whole, echoes all of it in its error, and
-//! does not know `Disconnect`. Here each Buttplug message stands for itself, so that each gets an answer.
+//! The library's serializer accepts or rejects a websocket message as a whole, echoes all of it in its error, and
+//! does not know `Disconnect`. Here each Buttplug message is read on its own, so that each gets an answer.
 
 use buttplug_core::errors::{ButtplugError, ButtplugHandshakeError, ButtplugMessageError};
 use buttplug_core::message::serializer::ButtplugSerializerError;
@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use serde_json::{Deserializer, Value};
 
-/// How much of a fault's text is passed on: it may quote the message, which may be long.
+/// The longest error text that is passed on. The text may quote the message.
 const FAULT_MAX_CHARS: usize = 300;
 
 /// Buttplug's JSON schema, compiled once for all clients.
@@ -33,7 +33,7 @@ impl Schema {
     }
 }
 
-/// What a client asks for, whatever its message version.
+/// A client's message, of any message version.
 #[derive(Debug)]
 pub(super) enum Request {
     Handshake(RequestServerInfoV4),
@@ -43,15 +43,15 @@ pub(super) enum Request {
     Stop(StopCmdV4),
     Output(OutputCmdV4),
     Input(InputCmdV4),
-    /// Scanning: nothing in it needs checking.
+    /// Starts or stops scanning; needs no checks.
     Scan(ButtplugCheckedClientMessageV4),
     /// A device command of versions 0 to 3, which only the library can convert.
     Legacy(ButtplugClientMessageVariant),
 }
 
-/// Takes a websocket message apart: mostly one array of Buttplug messages. What follows the first fault is not
-/// read, since nobody knows what it was meant to be.
-pub(super) fn take_apart(text: &str) -> Vec<Result<Value, Box<ErrorV0>>> {
+/// Splits a websocket message, usually one array, into Buttplug messages. Everything after the first error is
+/// ignored, since its meaning is unclear.
+pub(super) fn split(text: &str) -> Vec<Result<Value, Box<ErrorV0>>> {
     let mut messages = Vec::new();
     for document in Deserializer::from_str(text).into_iter::<Value>() {
         let fault = match document {
@@ -71,7 +71,7 @@ pub(super) fn take_apart(text: &str) -> Vec<Result<Value, Box<ErrorV0>>> {
     messages
 }
 
-/// The Id of a message, whatever else it is; 0 where there is none to be read.
+/// The Id of a message; 0 if it has no valid one.
 pub(super) fn id_of(message: &Value) -> u32 {
     message
         .as_object()
@@ -96,9 +96,11 @@ pub(super) fn read_handshake(schema: &Schema, message: Value) -> Result<RequestS
         .and_then(Value::as_u64);
     if let Some(wanted) = wanted.filter(|&v| v > newest || (v == newest && !is_new)) {
         let why = if wanted == newest {
-            format!("message version {wanted} is asked for by ProtocolVersionMajor, not by MessageVersion")
+            format!(
+                "message version {wanted} is requested with ProtocolVersionMajor, not with MessageVersion"
+            )
         } else {
-            format!("message version {wanted} is not known here, the newest is {newest}")
+            format!("message version {wanted} is unknown, the newest is {newest}")
         };
         return Err(error(id, ButtplugHandshakeError::UntypedDeserializedError(why)));
     }
@@ -111,7 +113,7 @@ pub(super) fn read_handshake(schema: &Schema, message: Value) -> Result<RequestS
     }
 }
 
-/// Reads a message of a client whose version is known.
+/// Reads a message of a client that has completed its handshake.
 pub(super) fn read(
     schema: &Schema,
     version: ButtplugMessageSpecVersion,
@@ -126,10 +128,10 @@ pub(super) fn read(
         return typed::<DisconnectV4>(id, body.clone()).map(|_| Request::Disconnect);
     }
     let message = checked_by(schema, message)?;
-    parse(version, id, message).map(sort)
+    parse(version, id, message).map(to_request)
 }
 
-/// The schema says no without saying why; what the types say is for people.
+/// Validates a message. The schema gives no reason, so the error text comes from deserializing the message.
 fn checked_by(schema: &Schema, message: Value) -> Result<Value, Box<ErrorV0>> {
     let id = id_of(&message);
     let array = Value::Array(vec![message]);
@@ -165,8 +167,8 @@ fn typed<T: DeserializeOwned>(id: u32, message: Value) -> Result<T, Box<ErrorV0>
     serde_json::from_value(message).map_err(|e| malformed(id, &e.to_string()))
 }
 
-/// The messages that all old versions share, and their counterpart of version 4.
-macro_rules! sort_old {
+/// Converts the messages that versions 0 to 3 share to their counterparts of version 4.
+macro_rules! legacy_request {
     ($kind:ident, $variant:ident, $message:expr) => {
         match $message {
             $kind::RequestServerInfo(m) => Request::Handshake(m.into()),
@@ -181,12 +183,12 @@ macro_rules! sort_old {
     };
 }
 
-fn sort(message: ButtplugClientMessageVariant) -> Request {
+fn to_request(message: ButtplugClientMessageVariant) -> Request {
     match message {
-        ButtplugClientMessageVariant::V0(m) => sort_old!(ButtplugClientMessageV0, V0, m),
-        ButtplugClientMessageVariant::V1(m) => sort_old!(ButtplugClientMessageV1, V1, m),
-        ButtplugClientMessageVariant::V2(m) => sort_old!(ButtplugClientMessageV2, V2, m),
-        ButtplugClientMessageVariant::V3(m) => sort_old!(ButtplugClientMessageV3, V3, m),
+        ButtplugClientMessageVariant::V0(m) => legacy_request!(ButtplugClientMessageV0, V0, m),
+        ButtplugClientMessageVariant::V1(m) => legacy_request!(ButtplugClientMessageV1, V1, m),
+        ButtplugClientMessageVariant::V2(m) => legacy_request!(ButtplugClientMessageV2, V2, m),
+        ButtplugClientMessageVariant::V3(m) => legacy_request!(ButtplugClientMessageV3, V3, m),
         ButtplugClientMessageVariant::V4(m) => match m {
             ButtplugClientMessageV4::RequestServerInfo(m) => Request::Handshake(m),
             ButtplugClientMessageV4::Ping(m) => Request::Ping(m.into()),
@@ -211,7 +213,7 @@ fn with_id(id: u32, mut stop: StopCmdV4) -> StopCmdV4 {
     stop
 }
 
-/// A message of version 4 as a client of another version is told it. `InputReading` has no counterpart.
+/// Converts a message of version 4 to the client's version. `InputReading` has no counterpart in older ones.
 pub(super) fn downgrade(
     message: ButtplugServerMessageV4,
     version: ButtplugMessageSpecVersion,
@@ -222,7 +224,7 @@ pub(super) fn downgrade(
     }
 }
 
-/// A message of version 3 as a client of that version or an older one is told it.
+/// Converts a message of version 3 to the client's version, 3 or older.
 pub(super) fn downgrade_v3(
     message: ButtplugServerMessageV3,
     version: ButtplugMessageSpecVersion,
@@ -256,7 +258,7 @@ pub(super) fn encode_v4(message: ButtplugServerMessageV4, version: ButtplugMessa
     }
 }
 
-/// An Error is the same in every version, and before any is known.
+/// Encodes an Error, which is the same in every version.
 pub(super) fn encode_error(error: ErrorV0) -> String {
     to_json(&[ButtplugServerMessageV4::Error(error)])
 }
@@ -265,7 +267,7 @@ pub(super) fn to_json(messages: &impl Serialize) -> String {
     serde_json::to_string(messages).expect("Buttplug's messages have string keys and nothing that fails")
 }
 
-/// A message without the layer that says which version it is of.
+/// A message without the enum layer of its version.
 struct Bare<'a>(&'a ButtplugServerMessageVariant);
 
 impl Serialize for Bare<'_> {
@@ -287,7 +289,7 @@ pub(super) fn error(id: u32, what: impl Into<ButtplugError>) -> Box<ErrorV0> {
     Box::new(error)
 }
 
-/// Buttplug's Error for what is no message.
+/// Buttplug's Error for text that is not a valid message.
 pub(super) fn malformed(id: u32, why: &str) -> Box<ErrorV0> {
     let why: String = why.chars().take(FAULT_MAX_CHARS).collect();
     error(

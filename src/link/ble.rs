@@ -315,6 +315,17 @@ mod tests {
         }
     }
 
+    /// The task of a session has other things to wait for, so that it is the link that has to wake it.
+    #[tokio::test(start_paused = true)]
+    async fn a_notification_that_only_begins_like_a_hello_line_is_a_frame_after_a_pause() {
+        let (mut link, radio) = link(None);
+        for text in ["{", "{\"address\":\"x", "{\"version\":3}"] {
+            say(&radio, text);
+            let next = tokio::time::timeout(Duration::from_secs(1), next(&mut link));
+            assert_eq!(next.await.expect("it is not held back"), text);
+        }
+    }
+
     #[tokio::test]
     async fn a_framing_puts_together_what_the_mtu_cut() {
         let (mut link, radio) = link(Some(Framing::Delimiter(Bytes::from_static(b";"))));

@@ -1,4 +1,4 @@
-//! Taking connections: the accept loop and the websocket upgrade that devices and clients share.
+//! The accept loop and the websocket upgrade that the device port and the client port share.
 
 use std::future::Future;
 use std::io;
@@ -16,11 +16,11 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-/// Out of file descriptors is the usual reason why accept fails: nothing gets better before somebody leaves.
+/// Accept usually fails for lack of file descriptors, so retrying is pointless until a peer disconnects.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Accepts and spawns, nothing else, until `stop` is cancelled; each connection where `runtime` says. An accept
-/// that fails is said once for each new reason and tried again.
+/// Accepts connections and spawns each on the runtime that `runtime` returns, until `stop` is cancelled. Retries a
+/// failed accept and logs each new reason once.
 pub async fn accept_until<F>(
     listener: &TcpListener,
     what: &str,
@@ -31,7 +31,7 @@ pub async fn accept_until<F>(
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    let mut said: Option<io::ErrorKind> = None;
+    let mut logged: Option<io::ErrorKind> = None;
     loop {
         tokio::select! {
             biased;
@@ -43,17 +43,17 @@ pub async fn accept_until<F>(
             }
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => {
-                    said = None;
-                    // Frames are small and wait for nobody; a socket that refuses this is about to fail anyway.
+                    logged = None;
+                    // Frames are small and must not be delayed; a socket that refuses this is about to fail anyway.
                     let _ = stream.set_nodelay(true);
                     tasks.spawn_on(connection(stream, from), &runtime());
                 }
-                // The peer was gone before we came to it.
+                // The peer disconnected before it was accepted.
                 Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
                 Err(e) => {
-                    if said != Some(e.kind()) {
-                        said = Some(e.kind());
-                        warn!("cannot accept {what} connections: {e}; trying on (raise the limit of open files: ulimit -n)");
+                    if logged != Some(e.kind()) {
+                        logged = Some(e.kind());
+                        warn!("cannot accept {what} connections: {e}; retrying (raise the limit of open files: ulimit -n)");
                     }
                     tokio::select! {
                         () = stop.cancelled() => return,
@@ -65,30 +65,30 @@ pub async fn accept_until<F>(
     }
 }
 
-/// Why a websocket upgrade did not happen.
+/// Why a websocket upgrade failed.
 #[derive(Debug, thiserror::Error)]
 pub enum UpgradeError {
-    /// A request that `check` turned down; the peer was told.
+    /// `check` refused the request, and the peer got an HTTP error.
     #[error("{0}")]
     Refused(&'static str),
-    /// Not a websocket: a browser, a health check, a port scan.
+    /// The peer does not speak websocket: a browser, a health check, a port scan.
     #[error("the websocket upgrade failed: {0}")]
     Failed(#[source] Box<WsError>),
 }
 
-/// What a request that is turned down gets as an answer.
+/// The answer to a refused request.
 pub struct Rejection {
     /// The HTTP status.
     pub status: StatusCode,
-    /// The body, and the log's reason.
+    /// The body, also used as the reason in the log.
     pub reason: &'static str,
 }
 
-/// Upgrades a connection to a websocket. The caller bounds the time. Not cancel safe: a dropped future drops the
+/// Upgrades a connection to a websocket. The caller sets the timeout. Not cancel safe: a dropped future drops the
 /// connection.
 ///
 /// # Errors
-/// Whatever is not a websocket, or was turned down.
+/// The peer does not speak websocket, or `check` refused the request.
 pub async fn upgrade(
     stream: TcpStream,
     config: WebSocketConfig,

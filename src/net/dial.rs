@@ -1,4 +1,4 @@
-//! Connecting to a Websocket Device Manager server, as a device.
+//! Connects to a Websocket Device Manager server as a device.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -18,53 +18,53 @@ use crate::advice::Advice;
 use crate::defaults::DEVICE_LISTEN;
 use crate::device::handshake::Handshake;
 
-/// From the TCP connect to the end of the HTTP upgrade, the TLS handshake included.
+/// Covers the TCP connect, the TLS handshake and the HTTP upgrade.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why there is no connection.
+/// Why dialling failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
-    /// No TCP connection.
+    /// The TCP connection failed.
     #[error("cannot connect to {target}: {source}")]
     Tcp {
-        /// Where to.
+        /// The target.
         target: Target,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// No TLS: its certificate is not trusted, or it does not speak it.
+    /// The TLS handshake failed: the certificate is not trusted, or the server does not speak TLS.
     #[error("no TLS with {target}: {source}")]
     Tls {
-        /// Where to.
+        /// The target.
         target: Target,
-        /// Why not; a [`rustls::Error`] inside where it is about a certificate.
+        /// The cause; contains a [`rustls::Error`] if the certificate is the problem.
         source: std::io::Error,
     },
-    /// There is nothing to check its certificate with.
+    /// There are no CA certificates to check the server's with.
     #[error("cannot connect to {target}: {source}")]
     NoRoots {
-        /// Where to.
+        /// The target.
         target: Target,
-        /// Why not.
+        /// The cause.
         source: NoRoots,
     },
-    /// Connected, or perhaps not, but nobody answered in time.
+    /// The server did not answer in time.
     #[error("no answer from {} within {} s", .0, CONNECT_TIMEOUT.as_secs())]
     TimedOut(Target),
-    /// An HTTP answer other than the upgrade.
+    /// The server answered with HTTP, but without the upgrade.
     #[error("{target} answered \"{status}\"")]
     Http {
-        /// Where to.
+        /// The target.
         target: Target,
-        /// The answer.
+        /// The answer's status.
         status: StatusCode,
     },
-    /// Whatever answered does not speak websocket, or broke off.
+    /// The server does not speak websocket, or broke off the connection.
     #[error("{target} does not answer like a websocket server: {source}")]
     NotWebsocket {
-        /// Where to.
+        /// The target.
         target: Target,
-        /// What it did.
+        /// The cause.
         source: Box<tungstenite::Error>,
     },
 }
@@ -94,7 +94,7 @@ impl Advice for DialError {
 }
 
 impl DialError {
-    /// Whether the server lets nobody in who asks like this: another try fares no better.
+    /// Whether the server refused the credentials, so that retrying is pointless.
     pub fn is_denial(&self) -> bool {
         matches!(self, Self::Http { status, .. } if is_denial(*status))
     }
@@ -104,8 +104,8 @@ fn is_denial(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }
 
-/// Connects and sends the handshake; `tls` says whom to trust where the target is `wss://`. Takes 5 s at most. Not
-/// cancel safe: a dropped future drops the connection.
+/// Connects and sends the handshake. `tls` holds the trusted certificates for `wss://`. Takes at most 5 s. Not cancel
+/// safe: a dropped future drops the connection.
 ///
 /// # Errors
 /// See [`DialError`].
@@ -128,7 +128,7 @@ async fn dial_without_limit(
         source,
     };
     let tcp = TcpStream::connect(target.host_and_port()).await.map_err(no_tcp)?;
-    // Under TLS too: a record is a command, and should not wait for the next one.
+    // Needed under TLS too: each record is a command and must not wait for the next.
     tcp.set_nodelay(true).map_err(no_tcp)?;
     let stream = if target.is_tls() {
         encrypt(target, tcp, tls).await?
@@ -156,7 +156,7 @@ async fn dial_without_limit(
 }
 
 async fn encrypt(target: &Target, tcp: TcpStream, tls: &Tls) -> Result<Stream, DialError> {
-    let connector = tls.connector().map_err(|source| DialError::NoRoots {
+    let connector = tls.loaded().await.map_err(|source| DialError::NoRoots {
         target: target.clone(),
         source,
     })?;

@@ -1,4 +1,4 @@
-//! The bytes under a websocket that was dialled: TCP as it is, or TLS over it.
+//! The byte stream under a dialled websocket: plain TCP, or TLS over TCP.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,16 +10,16 @@ use tokio_rustls::client::TlsStream;
 
 /// A connection to a server.
 ///
-/// An enum rather than a boxed trait object: without TLS each read and write is one branch away from the socket.
+/// An enum rather than a boxed trait object, so that plain reads and writes cost only a branch.
 pub enum Stream {
     /// `ws://`
     Plain(TcpStream),
-    /// `wss://`; boxed, for it is a kilobyte that those without TLS need not carry.
+    /// `wss://`. Boxed, so that plain connections do not carry its kilobyte.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
-    /// The TCP connection underneath.
+    /// The underlying TCP connection.
     pub fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp,

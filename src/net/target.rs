@@ -1,4 +1,4 @@
-//! A server that is dialled: a URL as people write them.
+//! The server to dial, parsed from a URL as people write it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,11 +9,11 @@ use tokio_tungstenite::tungstenite::http::Uri;
 use crate::advice::Advice;
 use crate::defaults::DEVICE_LISTEN;
 
-/// The port of `wss://` where the URL names none. What has a certificate stands behind a web server's port, not
-/// behind the one of the protocol's page.
+/// The port of `wss://` if the URL names none. A server with a certificate usually listens on the port of a web server,
+/// not on the protocol's default port.
 const TLS_PORT: u16 = 443;
 
-/// A websocket server: host, port, path, and whether TLS is spoken.
+/// A websocket server: host, port, path, and whether to use TLS.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
     tls: bool,
@@ -23,18 +23,18 @@ pub struct Target {
     token: Option<String>,
 }
 
-/// Text that is no such place.
+/// Why a text is not a valid target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// Another protocol.
+    /// The scheme is not a websocket's.
     #[error("\"{}\" is not the address of a websocket server", .0.escape_debug())]
     Scheme(String),
-    /// Not a URL; the text is the parser's.
+    /// The text is not a URL.
     #[error("\"{}\" is not a URL: {}", .text.escape_debug(), .why)]
     Malformed {
-        /// What was given.
+        /// The given text.
         text: String,
-        /// What is wrong with it.
+        /// The parser's error.
         why: String,
     },
 }
@@ -47,8 +47,8 @@ impl Advice for TargetError {
 }
 
 impl Target {
-    /// Reads `ws://host:port/path` or `wss://host:port/path` with parts left out: no scheme is `ws`, no port is the
-    /// one of the protocol's page, or 443 for `wss`, a lone number is a port of this machine.
+    /// Parses `ws://host:port/path` or `wss://host:port/path`. The scheme defaults to `ws`, the port to the protocol's
+    /// own or to 443 for `wss`; a lone number is a port on this machine.
     ///
     /// # Errors
     /// [`TargetError`], which has a hint.
@@ -111,19 +111,19 @@ impl Target {
         })
     }
 
-    /// The same place, with a token that the server asks of devices.
+    /// Returns the same target with a token, for servers that require one.
     #[must_use]
     pub fn with_token(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
         self
     }
 
-    /// Whether TLS is spoken there.
+    /// Whether the target uses TLS.
     pub fn is_tls(&self) -> bool {
         self.tls
     }
 
-    /// The port, where the host is this machine and no TLS is spoken: what may be a listener of our own.
+    /// The port if the target is on this machine and without TLS, so that it may be our own listener.
     pub fn local_port(&self) -> Option<u16> {
         if self.tls {
             return None;
@@ -145,7 +145,7 @@ impl Target {
         if self.tls { "wss" } else { "ws" }
     }
 
-    /// The URL with everything, the token too: for the handshake, not for people.
+    /// The full URL including the token: for the upgrade request, never for display.
     pub fn url(&self) -> String {
         let mut url = format!("{}://{}:{}{}", self.scheme(), self.host, self.port, self.path);
         if let Some(token) = &self.token {
@@ -164,7 +164,7 @@ impl Target {
 }
 
 impl fmt::Display for Target {
-    /// For people: what follows a question mark may be secret and is left out.
+    /// Leaves out the query, which may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.split('?').next().unwrap_or_default();
         let path = if path == "/" { "" } else { path };

@@ -1,4 +1,4 @@
-//! TLS towards a server that this program dials: which certificates are trusted, read once.
+//! TLS to dialled servers. The trusted certificates are read once.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,21 +14,21 @@ use tokio_rustls::TlsConnector;
 
 use crate::advice::Advice;
 
-/// A CA file that cannot be used.
+/// Why a CA file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CaError {
-    /// It is not there, or may not be read.
+    /// The file does not exist or cannot be read.
     #[error("{} cannot be read: {source}", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// It is read, and holds no certificate.
+    /// The file contains no certificate.
     #[error("{} holds no certificate", .0.display())]
     Empty(PathBuf),
-    /// A PEM block of it is broken.
+    /// A PEM block in the file is broken.
     #[error("{} is not a PEM file: {source}", .path.display())]
     NotPem {
         /// The file.
@@ -36,7 +36,7 @@ pub enum CaError {
         /// What is wrong with it.
         source: pem::Error,
     },
-    /// A certificate of it cannot be trusted in: it is broken, or of another kind.
+    /// A certificate in the file cannot be used as a CA: it is broken or of another kind.
     #[error("{} holds a certificate that cannot be used: {source}", .path.display())]
     Unusable {
         /// The file.
@@ -59,7 +59,7 @@ impl Advice for CaError {
     }
 }
 
-/// The system has no CA certificates.
+/// The system has no CA certificates, with the reason if one is known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this system has no CA certificates to check a wss:// server with{}", .0)]
 pub struct NoRoots(String);
@@ -72,18 +72,22 @@ impl Advice for NoRoots {
     }
 }
 
-/// Whom to trust. Copies share what was read; a program that never dials `wss://` reads nothing.
+/// The trusted certificates. They are read at the first `wss://` connection, and clones share them.
 #[derive(Clone)]
-pub struct Tls(Arc<OnceLock<Result<TlsConnector, NoRoots>>>);
+pub struct Tls(Arc<Roots>);
+
+struct Roots {
+    read: fn() -> Result<TlsConnector, NoRoots>,
+    connector: OnceLock<Result<TlsConnector, NoRoots>>,
+}
 
 impl Tls {
-    /// Trusts those whom the system trusts; its certificates are read when they are first asked for. Where the
-    /// environment names others with `SSL_CERT_FILE` or `SSL_CERT_DIR`, those.
+    /// Trusts the system's CAs, or those that `SSL_CERT_FILE` or `SSL_CERT_DIR` name. Reads them at the first use.
     pub fn system() -> Self {
-        Self(Arc::default())
+        Self::reading(system_roots)
     }
 
-    /// Trusts the CAs of this PEM file, and nobody else.
+    /// Trusts only the CAs in this PEM file.
     ///
     /// # Errors
     /// [`CaError`], which has a hint.
@@ -108,16 +112,36 @@ impl Tls {
             return Err(CaError::Empty(path_buf()));
         }
         let tls = Self::system();
-        tls.0.get_or_init(|| Ok(connector(roots)));
+        tls.0.connector.get_or_init(|| Ok(connector(roots)));
         Ok(tls)
     }
 
-    /// What TLS is spoken with. Reads files at the first call, and only then.
+    fn reading(read: fn() -> Result<TlsConnector, NoRoots>) -> Self {
+        Self(Arc::new(Roots {
+            read,
+            connector: OnceLock::new(),
+        }))
+    }
+
+    /// The TLS connector. The first call reads the system's certificates, which takes tens of milliseconds: for when
+    /// a program starts.
     ///
     /// # Errors
     /// [`NoRoots`].
     pub fn connector(&self) -> Result<&TlsConnector, NoRoots> {
-        self.0.get_or_init(system_roots).as_ref().map_err(Clone::clone)
+        let connector = self.0.connector.get_or_init(self.0.read);
+        connector.as_ref().map_err(Clone::clone)
+    }
+
+    /// The same while devices are served: the certificates are read on a thread of their own.
+    pub(super) async fn loaded(&self) -> Result<&TlsConnector, NoRoots> {
+        if self.0.connector.get().is_none() {
+            let reading = self.clone();
+            let read = move || reading.connector().map(|_| ());
+            // If the runtime ends meanwhile, so does the caller.
+            let _ = tokio::task::spawn_blocking(read).await;
+        }
+        self.connector()
     }
 }
 
@@ -130,7 +154,7 @@ impl fmt::Debug for Tls {
 fn system_roots() -> Result<TlsConnector, NoRoots> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // Systems carry some that are too old to be parsed; the others serve all the same.
+    // Systems may contain certificates that are too old to parse; skip those.
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         let why = found.errors.first().map(|e| format!(": {e}"));
@@ -140,7 +164,7 @@ fn system_roots() -> Result<TlsConnector, NoRoots> {
 }
 
 fn connector(roots: RootCertStore) -> TlsConnector {
-    // Named here: a dependency that brings another provider along must not make rustls ask which one is meant.
+    // Explicit, since rustls cannot choose a default provider if a dependency enables a second one.
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring knows the default versions")
@@ -185,10 +209,34 @@ fn certificate_hint(why: &CertificateError) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, channel};
+    use std::time::Duration;
+
     use super::*;
 
+    static TICKED: Mutex<Option<Receiver<()>>> = Mutex::new(None);
+
+    /// Reads for as long as nothing else runs.
+    fn read_until_ticked() -> Result<TlsConnector, NoRoots> {
+        let ticked = TICKED.lock().unwrap().take().expect("read once");
+        match ticked.recv_timeout(Duration::from_secs(10)) {
+            Ok(()) => Ok(connector(RootCertStore::empty())),
+            Err(_) => Err(NoRoots(": nothing else ran meanwhile".to_owned())),
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn certificates_are_read_while_devices_are_served() {
+        let (tick, ticked) = channel();
+        *TICKED.lock().unwrap() = Some(ticked);
+        let tls = Tls::reading(read_until_ticked);
+        let (loaded, ()) = tokio::join!(tls.loaded(), async { tick.send(()).unwrap() });
+        assert!(loaded.is_ok());
+    }
+
     #[test]
-    fn a_ca_file_that_cannot_be_used_says_so_with_its_path() {
+    fn the_error_for_an_unusable_ca_file_names_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         let refused = |text: Option<&str>| {

@@ -1,12 +1,11 @@
-//! How websockets of devices are set up, accepted or dialled.
+//! The settings for devices' websockets, accepted or dialled.
 
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::defaults::{DEVICE_READ_BUFFER_BYTES, FRAME_MAX_BYTES};
 
-/// The settings for a device's websocket: buffers that fit frames of tens of bytes.
-///
-/// A write goes to the socket at once: there is nothing to gain from collecting commands.
+/// The settings for a device's websocket. Frames have tens of bytes, so buffers are small, and writes are not buffered:
+/// collecting commands would only delay them.
 pub fn device_config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(DEVICE_READ_BUFFER_BYTES)

@@ -1,24 +1,24 @@
-//! An output of a simulated device, and where it stands at any time.
+//! An output of a simulated device, and its value over time.
 
 use std::time::Duration;
 
-/// What an actuator does.
+/// The kind of output of an actuator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Output {
-    /// A motor that shakes.
+    /// A vibration motor.
     Vibrate,
-    /// A motor that turns, either way round.
+    /// A motor that rotates in either direction.
     Rotate,
     /// An air bladder.
     Constrict,
-    /// A machine that strokes by itself, at a speed.
+    /// A machine that strokes by itself at a given speed.
     Oscillate,
-    /// Something that stands at a place. It is never "on"; it moves or it stands.
+    /// A positioner. It is "on" only while it moves.
     Position,
 }
 
 impl Output {
-    /// The word for it.
+    /// The name as printed.
     pub fn word(self) -> &'static str {
         match self {
             Self::Vibrate => "vibrate",
@@ -30,21 +30,21 @@ impl Output {
     }
 }
 
-/// One output and its present motion. Values run from 0 to 1.
+/// One output and its current motion. Values range from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Actuator {
-    /// Its name on this device: `vibrate 2`, `L0`.
+    /// The name on this device: `vibrate 2`, `L0`.
     pub name: &'static str,
-    /// What it does.
+    /// The kind of output.
     pub output: Output,
-    /// The protocol's highest value, for people: 20 of `10/20`. 0 means that values are decimal fractions.
+    /// The protocol's highest value: 20 in `10/20`. 0 means that values are decimal fractions.
     pub steps: u32,
-    /// It turns the other way round.
+    /// Whether it rotates in reverse.
     pub reversed: bool,
     motion: Motion,
 }
 
-/// A straight line from one value to another.
+/// A linear motion from one value to another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Motion {
     from: f64,
@@ -54,7 +54,7 @@ struct Motion {
 }
 
 impl Actuator {
-    /// An actuator that rests at `value`.
+    /// An actuator at rest at `value`.
     pub fn resting(name: &'static str, output: Output, steps: u32, value: f64) -> Self {
         let motion = Motion {
             from: value,
@@ -71,7 +71,7 @@ impl Actuator {
         }
     }
 
-    /// Where it is at a time: a pure function of its last command.
+    /// The value at a time: a pure function of the last command.
     pub fn value_at(&self, now: Duration) -> f64 {
         let Motion {
             from,
@@ -86,18 +86,18 @@ impl Actuator {
         from + (to - from) * (passed.as_secs_f64() / takes.as_secs_f64())
     }
 
-    /// Where it is going, or has come to rest.
+    /// The value at the end of the current motion.
     pub fn target(&self) -> f64 {
         self.motion.to
     }
 
-    /// The value that it was last commanded to, counted as the protocol counts: 10 of `Vibrate:10;`.
+    /// The last commanded value in the protocol's units: 10 for `Vibrate:10;`.
     pub fn level(&self) -> u32 {
-        // Targets lie within 0 and 1, so this is exact for the protocols' small ranges.
+        // Targets are between 0 and 1, so this is exact for the protocols' small ranges.
         (self.motion.to * f64::from(self.steps)).round() as u32
     }
 
-    /// Whether it does something that must end when control ends: a motor that turns, a move under way.
+    /// Whether it must stop if control is lost: a running motor or a move in progress.
     pub fn is_on_at(&self, now: Duration) -> bool {
         match self.output {
             Output::Position => self.is_moving_at(now),
@@ -105,7 +105,7 @@ impl Actuator {
         }
     }
 
-    /// Whether its value still changes.
+    /// Whether its value is still changing.
     pub fn is_moving_at(&self, now: Duration) -> bool {
         let Motion {
             from,
@@ -116,7 +116,7 @@ impl Actuator {
         from != to && now.saturating_sub(began) < takes
     }
 
-    /// Its value for people: `10/20`, `0.500`.
+    /// The value for people: `10/20`, `0.500`.
     pub fn text_at(&self, now: Duration) -> String {
         let sign = if self.reversed { "-" } else { "" };
         if self.steps == 0 {
@@ -126,7 +126,7 @@ impl Actuator {
         }
     }
 
-    /// Sends it to `to` (0 to 1) from wherever it is, within `takes`.
+    /// Starts a motion from the current value to `to` (0 to 1) that lasts for `takes`.
     pub fn go(&mut self, to: f64, takes: Duration, now: Duration) {
         let from = self.value_at(now);
         self.motion = Motion {
@@ -137,7 +137,7 @@ impl Actuator {
         };
     }
 
-    /// Sends it to a value of the protocol's own range, at once.
+    /// Sets a value in the protocol's units at once.
     pub fn set_level(&mut self, level: u32, now: Duration) {
         self.go(
             f64::from(level) / f64::from(self.steps.max(1)),
@@ -146,7 +146,7 @@ impl Actuator {
         );
     }
 
-    /// Stops it: a position stays where it is, everything else goes to 0.
+    /// Stops it: a position holds its current value, everything else goes to 0.
     pub fn stop(&mut self, now: Duration) {
         let rest = match self.output {
             Output::Position => self.value_at(now),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_move_in_a_move_begins_where_the_first_had_come_to() {
+    fn a_second_move_starts_from_the_current_value() {
         let mut a = Actuator::resting("L0", Output::Position, 0, 0.0);
         a.go(1.0, MS(1_000), MS(0));
         a.go(0.0, MS(1_000), MS(500));

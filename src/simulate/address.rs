@@ -1,13 +1,13 @@
-//! Which device a simulated device is: the same one each time on one machine, without anybody naming it.
+//! Default addresses of simulated devices: stable on one machine, without configuration.
 
 use uuid::Uuid;
 
 use super::Kind;
 use crate::device::handshake::Address;
 
-/// Something that names this machine and survives a restart.
+/// An identity of this machine that survives a restart.
 ///
-/// It is only ever used hashed; nobody can read the machine's own name back from an address.
+/// It is only used hashed, so that an address does not reveal the machine's name.
 pub fn machine_identity() -> String {
     let files = [
         "/etc/machine-id",
@@ -31,9 +31,9 @@ pub fn machine_identity() -> String {
         .unwrap_or_default()
 }
 
-/// The address of the first device of its kind on the machine with that identity.
+/// The address of the first device of this kind on the machine with this identity.
 ///
-/// A lovense device has a MAC, so its address looks like one, with the bit set that says "not from a vendor".
+/// The address of a lovense device is a MAC, with the "locally administered" bit set.
 pub fn default_for(kind: Kind, machine: &str) -> Address {
     let hash = Uuid::new_v5(
         &Uuid::NAMESPACE_OID,
@@ -46,10 +46,10 @@ pub fn default_for(kind: Kind, machine: &str) -> Address {
     Address::new(text).expect("twelve or fourteen characters")
 }
 
-/// The address of the device with that index among several: a MAC counts up, other text gets a number.
+/// The address of the device with this index: a MAC is incremented, other text gets a number appended.
 ///
 /// # Errors
-/// When the number makes it longer than an address may be.
+/// The number makes the address too long.
 pub fn numbered(base: &Address, index: usize) -> Result<Address, crate::device::handshake::HandshakeError> {
     let text = base.as_str();
     if index == 0 {
@@ -70,7 +70,7 @@ pub fn numbered(base: &Address, index: usize) -> Result<Address, crate::device::
     Address::new(written)
 }
 
-/// The MAC that a lovense device with this address reports: the address itself where it is one.
+/// The MAC that a lovense device with this address reports: the address itself if it is a MAC.
 pub fn mac_for(address: &Address) -> String {
     mac_digits(address.as_str())
         .unwrap_or_else(|| mac_of(Uuid::new_v5(&Uuid::NAMESPACE_OID, address.as_str().as_bytes())))
@@ -85,7 +85,7 @@ fn mac_of(hash: Uuid) -> String {
     )
 }
 
-/// Twelve hexadecimal digits, bare or in pairs with colons or dashes between; given bare, in capitals.
+/// Parses twelve hexadecimal digits, optionally in pairs with colons or dashes. Returns bare uppercase digits.
 fn mac_digits(text: &str) -> Option<String> {
     let digits: String = text.chars().filter(|c| !matches!(c, ':' | '-')).collect();
     let separators = text.len() - digits.len();
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_reports_its_address_where_that_is_a_mac() {
+    fn a_device_reports_its_address_if_that_is_a_mac() {
         assert_eq!(mac_for(&address("aa:bb:cc:dd:ee:ff")), "AABBCCDDEEFF");
         assert_eq!(mac_for(&address("8A3D9FAC2A45")), "8A3D9FAC2A45");
         assert_eq!(mac_for(&address("bench;1")).len(), 12);

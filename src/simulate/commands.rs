@@ -1,18 +1,18 @@
-//! A stream of bytes cut into commands at a delimiter, in bounded memory; and bytes as text for a terminal.
+//! Splits a byte stream into commands at a delimiter, in bounded memory.
 
-/// The longest command that is taken; what is left of a longer one is skipped up to its delimiter.
+/// The longest command. The rest of a longer one is skipped up to its delimiter.
 pub const COMMAND_MAX_BYTES: usize = 256;
 
-/// What may end up between two delimiters.
+/// The bytes between two delimiters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
     /// A command, without its delimiter.
     Whole(Vec<u8>),
-    /// The first bytes of a command that is too long.
+    /// The first bytes of an oversized command.
     TooLong(Vec<u8>),
 }
 
-/// Cuts at a delimiter. It never holds more than [`COMMAND_MAX_BYTES`].
+/// Splits at a delimiter. Buffers at most [`COMMAND_MAX_BYTES`].
 #[derive(Clone, Debug)]
 pub struct Splitter {
     delimiter: u8,
@@ -21,7 +21,7 @@ pub struct Splitter {
 }
 
 impl Splitter {
-    /// Nothing was received yet.
+    /// An empty splitter for this delimiter.
     pub fn new(delimiter: u8) -> Self {
         Self {
             delimiter,
@@ -30,7 +30,7 @@ impl Splitter {
         }
     }
 
-    /// The commands that these bytes complete.
+    /// Adds bytes and returns the commands that they complete.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Piece> {
         let mut pieces = Vec::new();
         for &byte in bytes {
@@ -50,12 +50,12 @@ impl Splitter {
         pieces
     }
 
-    /// The bytes that wait for their delimiter.
+    /// The bytes that are waiting for their delimiter.
     pub fn held(&self) -> &[u8] {
         &self.held
     }
 
-    /// Forgets what waits.
+    /// Discards the waiting bytes.
     pub fn clear(&mut self) {
         self.held = Vec::new();
         self.overflowed = false;
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_cut_at_the_delimiter_over_frames() {
+    fn commands_are_split_at_the_delimiter_across_frames() {
         let mut s = Splitter::new(b';');
         assert_eq!(
             s.push(b"a;b;c"),
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_without_end_takes_256_bytes_and_the_next_one_is_whole() {
+    fn an_endless_command_takes_256_bytes_and_the_next_one_is_whole() {
         let mut s = Splitter::new(b';');
         assert_eq!(s.push(&[b'x'; 100_000]), []);
         assert_eq!(s.held().len(), COMMAND_MAX_BYTES);

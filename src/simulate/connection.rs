@@ -1,4 +1,4 @@
-//! One connection of a simulated device, from the TCP connect to its single end.
+//! One connection of a simulated device, from the TCP connect to the close.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_util::sync::CancellationToken;
 
-use super::{Brain, Change, Command, DeviceOptions, Reaction, Replies};
+use super::{Change, Command, DeviceOptions, Firmware, Reaction, Replies};
 use crate::advice::Advice;
 use crate::defaults::{CLOSE_TIMEOUT, WRITE_TIMEOUT};
 use crate::device::handshake::Handshake;
@@ -20,59 +20,59 @@ use crate::net::dial::{DialError, dial};
 use crate::net::stream::Stream;
 use crate::text::printable;
 
-/// What happens to a device, for those who watch it.
+/// What happened to a device.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Happening {
-    /// It is connected, and has said who it is.
+pub enum EventKind {
+    /// The device has connected and sent its handshake.
     Connected,
     /// A frame arrived.
     Frame {
-        /// Its bytes.
+        /// The frame's bytes.
         bytes: Bytes,
-        /// The commands that it completed.
+        /// The commands that the frame completed.
         commands: Vec<Command>,
         /// The actuators that were commanded.
         changes: Vec<Change>,
     },
-    /// Control was lost while these were on, so the board stopped them.
+    /// The device lost control and stopped these actuators, which were on.
     Stopped(Vec<Change>),
-    /// The connection is over.
+    /// The connection has ended.
     Ended(Ended),
-    /// No connection could be made. Told once for each reason, not for each try.
+    /// The device could not connect. Reported once per reason, not for each attempt.
     Unreachable {
-        /// What failed.
+        /// The error.
         error: String,
         /// What to do.
         hint: String,
     },
-    /// The next try comes after this time.
+    /// The device waits for this long before it reconnects.
     Waiting(Duration),
 }
 
-/// Why a connection is over.
+/// Why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ended {
-    /// The device itself closed it, because whoever runs it said so.
+    /// The device was stopped and closed the connection.
     #[error("disconnected")]
     Stopped,
-    /// The device was told to turn itself off.
+    /// The server commanded the device to turn itself off.
     #[error("turned off by the server")]
     PoweredOff,
     /// The server sent a Close frame.
     #[error("closed by the server{}", close_text(.code, .reason))]
     Closed {
-        /// Its code, where it had one.
+        /// The Close frame's code, if it had one.
         code: Option<u16>,
-        /// Its reason; empty where it had none. Not escaped.
+        /// The Close frame's reason, possibly empty. Not escaped.
         reason: String,
     },
-    /// The connection broke without a Close frame.
+    /// The connection was lost without a Close frame.
     #[error("connection lost: {0}")]
     Lost(String),
-    /// The server was not heard for so long.
-    #[error("nothing heard from the server for {} ms", .0.as_millis())]
+    /// Nothing was received from the server for this long.
+    #[error("nothing received from the server for {} ms", .0.as_millis())]
     Silent(Duration),
-    /// The server refused the connection before there was a websocket, and would do so again.
+    /// The server refused the websocket upgrade and would refuse it again.
     #[error("refused by the server: {0}")]
     Refused(String),
 }
@@ -94,11 +94,11 @@ impl Ended {
         }
     }
 
-    /// Whether connecting again would end in the same way, or do harm.
+    /// Whether reconnecting would be pointless or harmful.
     pub fn is_final(&self) -> bool {
         match self {
             Self::Stopped | Self::PoweredOff | Self::Refused(_) => true,
-            // Our own messages or our own name are not to the server's liking, or the name is taken.
+            // The server rejects our messages or our handshake, or another device has the address.
             Self::Closed { code: Some(code), .. } => {
                 matches!(code, 1002 | 1003 | 1007 | 1008 | 1009 | 4000 | 4001 | 4002 | 4004)
             }
@@ -106,7 +106,7 @@ impl Ended {
         }
     }
 
-    /// Whether it is what the person who runs the device wanted.
+    /// Whether the connection ended as the user wanted.
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Stopped | Self::PoweredOff)
     }
@@ -142,28 +142,28 @@ impl Advice for Ended {
     }
 }
 
-/// The same as an end for good, where another try would fare no better.
+/// The final end of the device if a retry is pointless.
 pub(super) fn final_end(error: &DialError) -> Option<Ended> {
     error.is_denial().then(|| Ended::Refused(error.to_string()))
 }
 
-/// What the holder of a connected device can make it do.
+/// What a [`SimulatedDevice`](super::SimulatedDevice) can make the connection do.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// Send this, whatever it is.
+    /// Send this message.
     Send(Message),
-    /// Neither read nor write any more, and keep the TCP connection: what a power cut looks like from afar.
+    /// Stop reading and writing, but keep the TCP connection, as after a power cut.
     Freeze,
     /// Close the TCP connection without a Close frame.
     Abort,
-    /// As `Abort`, with a TCP reset.
+    /// Like `Abort`, with a TCP reset.
     Reset,
 }
 
-/// A device that is connected and has introduced itself.
+/// A connection on which the handshake has been sent.
 pub(super) struct Connection {
     socket: WebSocketStream<Stream>,
-    heard: Instant,
+    last_received: Instant,
 }
 
 impl Connection {
@@ -173,28 +173,28 @@ impl Connection {
         let socket = dial(&options.target, &handshake, &options.tls).await?;
         Ok(Self {
             socket,
-            heard: Instant::now(),
+            last_received: Instant::now(),
         })
     }
 
-    /// Lives the device's life until the connection is over. Every way out leads here to one place, where the
-    /// board loses control.
+    /// Runs the device until the connection ends. Every exit goes through the end of this function, where the device
+    /// loses control.
     pub(super) async fn serve(
         mut self,
         options: &DeviceOptions,
-        brain: &mut Brain,
+        firmware: &mut Firmware,
         mut orders: Option<&mut mpsc::Receiver<Order>>,
         cancel: &CancellationToken,
-        observe: &mut (dyn FnMut(Happening) + Send),
+        observe: &mut (dyn FnMut(EventKind) + Send),
     ) -> Ended {
-        observe(Happening::Connected);
-        let ended = self.pump(options, brain, &mut orders, cancel, observe).await;
+        observe(EventKind::Connected);
+        let ended = self.pump(options, firmware, &mut orders, cancel, observe).await;
         let close_code = match ended {
             Ended::Stopped | Ended::PoweredOff | Ended::Closed { .. } => CloseCode::Normal,
             _ => CloseCode::Away,
         };
-        lose_control(options, brain, observe);
-        // Sends our Close frame, or the answer to the server's; a socket that is broken already says so here.
+        lose_control(options, firmware, observe);
+        // Sends our Close frame or answers the server's. Fails at once if the socket is broken.
         let close = async {
             let frame = CloseFrame {
                 code: close_code,
@@ -205,17 +205,17 @@ impl Connection {
             }
         };
         let _ = timeout(CLOSE_TIMEOUT, close).await;
-        observe(Happening::Ended(ended.clone()));
+        observe(EventKind::Ended(ended.clone()));
         ended
     }
 
     async fn pump(
         &mut self,
         options: &DeviceOptions,
-        brain: &mut Brain,
+        firmware: &mut Firmware,
         orders: &mut Option<&mut mpsc::Receiver<Order>>,
         cancel: &CancellationToken,
-        observe: &mut (dyn FnMut(Happening) + Send),
+        observe: &mut (dyn FnMut(EventKind) + Send),
     ) -> Ended {
         let every = options.ping_interval;
         let mut pings = interval_at(Instant::now() + every, every);
@@ -230,15 +230,15 @@ impl Connection {
                         Err(ended) => return ended,
                     },
                     Order::Freeze => {
-                        lose_control(options, brain, observe);
+                        lose_control(options, firmware, observe);
                         return self.frozen(orders, cancel).await;
                     }
                     Order::Abort => return self.abort(false),
                     Order::Reset => return self.abort(true),
                 },
                 _ = pings.tick() => {
-                    if self.heard.elapsed() >= 2 * every {
-                        return Ended::Silent(self.heard.elapsed());
+                    if self.last_received.elapsed() >= 2 * every {
+                        return Ended::Silent(self.last_received.elapsed());
                     }
                     match self.write(Message::Ping(Bytes::new()), cancel).await {
                         Ok(()) => continue,
@@ -247,7 +247,7 @@ impl Connection {
                 }
                 message = self.socket.next() => message,
             };
-            self.heard = Instant::now();
+            self.last_received = Instant::now();
             let bytes = match message {
                 Some(Ok(Message::Binary(bytes))) => bytes,
                 Some(Ok(Message::Text(text))) => Bytes::from(text),
@@ -256,15 +256,15 @@ impl Connection {
                 Some(Err(error)) => return Ended::Lost(error.to_string()),
                 None => return Ended::Lost("the connection ended without a Close frame".to_owned()),
             };
-            // The bytes are a view of the read buffer; whoever keeps the frame should not keep that.
+            // Copied, so that a kept frame does not keep the whole read buffer alive.
             let bytes = Bytes::copy_from_slice(&bytes);
             let reaction = if bytes.starts_with(b"[{\"") {
                 not_for_devices(&bytes)
             } else {
-                brain.receive(&bytes, options.epoch.elapsed())
+                firmware.receive(&bytes, options.epoch.elapsed())
             };
             let replies = replies(&options.replies, &reaction);
-            observe(Happening::Frame {
+            observe(EventKind::Frame {
                 bytes,
                 commands: reaction.commands,
                 changes: reaction.changes,
@@ -329,11 +329,15 @@ async fn next_order(orders: &mut Option<&mut mpsc::Receiver<Order>>) -> Order {
     }
 }
 
-fn lose_control(options: &DeviceOptions, brain: &mut Brain, observe: &mut (dyn FnMut(Happening) + Send)) {
+fn lose_control(
+    options: &DeviceOptions,
+    firmware: &mut Firmware,
+    observe: &mut (dyn FnMut(EventKind) + Send),
+) {
     if options.stops_when_lost {
-        let stopped = brain.lose_control(options.epoch.elapsed());
+        let stopped = firmware.lose_control(options.epoch.elapsed());
         if !stopped.is_empty() {
-            observe(Happening::Stopped(stopped));
+            observe(EventKind::Stopped(stopped));
         }
     }
 }
@@ -351,12 +355,12 @@ fn closed(frame: Option<CloseFrame>) -> Ended {
     }
 }
 
-/// The beginning of every Buttplug message: whoever sends that takes this connection for another.
+/// The reaction to a Buttplug message: the peer is a client that connected to the wrong port.
 fn not_for_devices(bytes: &[u8]) -> Reaction {
     Reaction {
         commands: vec![Command {
             text: printable(bytes),
-            meaning: "a Buttplug message: this is the port for clients, devices connect to another"
+            meaning: "a Buttplug message: this port is for clients; devices connect to another port"
                 .to_owned(),
             known: false,
         }],
@@ -364,10 +368,10 @@ fn not_for_devices(bytes: &[u8]) -> Reaction {
     }
 }
 
-/// What goes back, by the manner of the board.
-fn replies(manner: &Replies, reaction: &Reaction) -> Vec<Bytes> {
+/// The replies to send in this mode.
+fn replies(mode: &Replies, reaction: &Reaction) -> Vec<Bytes> {
     let is_answer = |reply: &&Bytes| !matches!(reply.as_ref(), b"OK;" | b"ERR;");
-    match manner {
+    match mode {
         Replies::All => reaction.replies.clone(),
         Replies::QuestionsOnly => reaction.replies.iter().filter(is_answer).cloned().collect(),
         Replies::None => Vec::new(),

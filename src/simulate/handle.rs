@@ -1,4 +1,4 @@
-//! A connected device as a value that a test holds in its hand.
+//! A handle to a connected device, for tests.
 
 use std::time::Duration;
 
@@ -8,56 +8,56 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, Ended, Happening, Order};
-use super::{Actuator, Brain, DeviceOptions};
+use super::connection::{Connection, Ended, EventKind, Order};
+use super::{Actuator, DeviceOptions, Firmware};
 use crate::net::dial::DialError;
 
-/// Orders that may wait; each is taken at once.
+/// Capacity of the order queue; each order is handled at once.
 const ORDERS: usize = 8;
 
-/// A frame, and when it came.
+/// A received frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrival {
-    /// By the clock of [`DeviceOptions::epoch`].
+pub struct ReceivedFrame {
+    /// When it was received, since [`DeviceOptions::epoch`].
     pub at: Duration,
-    /// The frame.
+    /// The frame's bytes.
     pub bytes: Bytes,
 }
 
-/// A device that connected once and does not connect again.
+/// A device that connects once and does not reconnect.
 pub struct SimulatedDevice {
-    frames: mpsc::Receiver<Arrival>,
+    frames: mpsc::Receiver<ReceivedFrame>,
     orders: mpsc::Sender<Order>,
     actuators: watch::Receiver<Vec<Actuator>>,
     cancel: CancellationToken,
-    life: JoinHandle<Ended>,
+    task: JoinHandle<Ended>,
 }
 
 impl SimulatedDevice {
     /// Connects and sends the handshake.
     ///
     /// # Errors
-    /// When there is no websocket server at the target.
+    /// The target is not a websocket server.
     pub async fn connect(options: DeviceOptions) -> Result<Self, DialError> {
         let connection = Connection::open(&options).await?;
         let (frame, frames) = mpsc::channel(options.kept_frames.max(1));
         let (orders, mut ordered) = mpsc::channel(ORDERS);
-        let mut brain = Brain::new(&options);
-        let (state, actuators) = watch::channel(brain.actuators().to_vec());
+        let mut firmware = Firmware::new(&options);
+        let (state, actuators) = watch::channel(firmware.actuators().to_vec());
         let cancel = CancellationToken::new();
         let stop = cancel.clone();
-        let life = tokio::spawn(async move {
-            let mut observe = |what: Happening| {
-                let changes = match what {
-                    Happening::Frame { bytes, changes, .. } => {
-                        // A holder that does not look misses frames; the newest states are in the actuators.
-                        let _ = frame.try_send(Arrival {
+        let task = tokio::spawn(async move {
+            let mut observe = |kind: EventKind| {
+                let changes = match kind {
+                    EventKind::Frame { bytes, changes, .. } => {
+                        // Drops the frame if the buffer is full; the actuators still have the newest state.
+                        let _ = frame.try_send(ReceivedFrame {
                             at: options.epoch.elapsed(),
                             bytes,
                         });
                         changes
                     }
-                    Happening::Stopped(changes) => changes,
+                    EventKind::Stopped(changes) => changes,
                     _ => return,
                 };
                 state.send_modify(|actuators| {
@@ -71,7 +71,7 @@ impl SimulatedDevice {
                 });
             };
             connection
-                .serve(&options, &mut brain, Some(&mut ordered), &stop, &mut observe)
+                .serve(&options, &mut firmware, Some(&mut ordered), &stop, &mut observe)
                 .await
         });
         Ok(Self {
@@ -79,31 +79,31 @@ impl SimulatedDevice {
             orders,
             actuators,
             cancel,
-            life,
+            task,
         })
     }
 
-    /// The next frame that arrived; `None` when the connection is over and all were taken. Cancel safe.
-    pub async fn next_frame(&mut self) -> Option<Arrival> {
+    /// Returns the next received frame; `None` after the last one of an ended connection. Cancel safe.
+    pub async fn next_frame(&mut self) -> Option<ReceivedFrame> {
         self.frames.recv().await
     }
 
-    /// Everything that can move, as it was last commanded.
+    /// All actuators, as last commanded.
     pub fn actuators(&self) -> Vec<Actuator> {
         self.actuators.borrow().clone()
     }
 
-    /// Waits until the actuators are so; `false` when the connection ended before. Cancel safe.
+    /// Waits until the actuators meet the condition; `false` if the connection ended first. Cancel safe.
     pub async fn wait_for(&mut self, condition: impl FnMut(&Vec<Actuator>) -> bool) -> bool {
         self.actuators.wait_for(condition).await.is_ok()
     }
 
-    /// Sends a frame that the device would not send by itself.
+    /// Sends a frame to the server.
     pub async fn send(&self, bytes: impl Into<Bytes>) {
         self.order(Order::Send(Message::Binary(bytes.into()))).await;
     }
 
-    /// Neither reads nor writes any more, but keeps the TCP connection: a power cut, as seen from afar.
+    /// Stops reading and writing but keeps the TCP connection, as after a power cut.
     pub async fn freeze(&self) {
         self.order(Order::Freeze).await;
     }
@@ -120,18 +120,18 @@ impl SimulatedDevice {
         self.ended().await
     }
 
-    /// Closes in good order.
+    /// Closes the connection with a Close frame.
     pub async fn close(self) -> Ended {
         self.cancel.cancel();
         self.ended().await
     }
 
-    /// Waits for the end of the connection: its reason.
+    /// Waits for the connection to end and returns the reason.
     pub async fn ended(self) -> Ended {
-        self.life.await.unwrap_or_else(|e| Ended::Lost(e.to_string()))
+        self.task.await.unwrap_or_else(|e| Ended::Lost(e.to_string()))
     }
 
-    /// A device whose connection is over takes no orders, and needs none.
+    /// Gives an order; ignored if the connection has ended.
     async fn order(&self, order: Order) {
         let _ = self.orders.send(order).await;
     }

@@ -1,21 +1,21 @@
-//! The moving picture of a terminal: a bar for each actuator, and above them what happens.
+//! Live view on a terminal: a bar for each actuator, with events above the bars.
 
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
-use super::connection::Happening;
-use super::{Actuator, Brain, DeviceOptions, Event, show};
+use super::connection::EventKind;
+use super::{Actuator, DeviceOptions, Event, Firmware, show};
 
-/// How often bars move. Faster than that nobody sees.
+/// How often bars are redrawn. Faster updates are not visible.
 pub const REFRESH_HZ: u8 = 20;
-/// Steps of a bar; finer than any terminal's columns.
+/// Steps of a bar; finer than the columns of any terminal.
 const BAR_STEPS: u64 = 1_000;
-/// Rows that stay free for what happens.
+/// Rows that stay free for events.
 const FREE_ROWS: usize = 6;
 
-/// The bars of some devices.
+/// The bars of all devices.
 pub struct Live {
     all: MultiProgress,
     devices: Vec<Device>,
@@ -30,7 +30,7 @@ struct Device {
 }
 
 impl Live {
-    /// Bars for these devices, as many as the terminal has room for.
+    /// Creates bars for these devices, as many as the terminal has room for.
     pub fn new(devices: &[DeviceOptions], epoch: Instant) -> Self {
         let target = ProgressDrawTarget::stdout_with_hz(REFRESH_HZ);
         let rows = usize::from(console::Term::stdout().size().0)
@@ -43,7 +43,7 @@ impl Live {
             rows,
         };
         for options in devices {
-            let actuators = Brain::new(options).actuators().to_vec();
+            let actuators = Firmware::new(options).actuators().to_vec();
             let mut device = Device {
                 options: options.clone(),
                 actuators: Vec::new(),
@@ -60,7 +60,7 @@ impl Live {
             .filter(|d| !d.actuators.is_empty() && d.bars.is_empty())
             .count();
         if hidden > 0 {
-            live.say(&format!(
+            live.print(&format!(
                 "{hidden} devices have no bar: the terminal has too few rows"
             ));
         }
@@ -81,16 +81,16 @@ impl Live {
         device.actuators.push(actuator);
     }
 
-    /// Shows what happened.
+    /// Shows an event.
     pub fn event(&mut self, event: &Event) {
         let Some(mut device) = (event.device < self.devices.len()).then(|| self.devices.remove(event.device))
         else {
             return;
         };
         if let Some(line) = show::line(&device.options, event) {
-            self.say(&line);
+            self.print(&line);
         }
-        if let Happening::Frame { changes, .. } | Happening::Stopped(changes) = &event.what {
+        if let EventKind::Frame { changes, .. } | EventKind::Stopped(changes) = &event.kind {
             for change in changes {
                 if change.index < device.actuators.len() {
                     device.actuators[change.index] = change.actuator;
@@ -102,14 +102,14 @@ impl Live {
         self.devices.insert(event.device, device);
     }
 
-    fn say(&self, line: &str) {
+    fn print(&self, line: &str) {
         for line in line.lines() {
-            // A terminal that is gone shows nothing more.
+            // If the terminal is gone there is nothing to print to.
             let _ = self.all.println(line);
         }
     }
 
-    /// Moves the bars to where the actuators are by now.
+    /// Updates the bars to the current values of the actuators.
     pub fn refresh(&self) {
         let now = self.epoch.elapsed();
         for device in &self.devices {
@@ -123,7 +123,7 @@ impl Live {
         }
     }
 
-    /// The pause between two refreshes.
+    /// The interval between refreshes.
     pub fn period() -> Duration {
         Duration::from_millis(1_000 / u64::from(REFRESH_HZ))
     }

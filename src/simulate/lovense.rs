@@ -1,4 +1,4 @@
-//! The lovense protocol, from the device's side: words with arguments between colons, a semicolon at the end.
+//! The lovense protocol, the device's side: words and arguments separated by colons, ended by a semicolon.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use super::models::Model;
 use super::{Actuator, Change, Command, Output, Reaction};
 use crate::text::printable;
 
-/// The firmware that it claims to have; from version 3 on, all models speak as described here.
+/// The reported firmware version. From version 3 on, all models speak the protocol as described here.
 const FIRMWARE: u32 = 11;
-/// The date on which it claims to have been made.
+/// The reported production date.
 const BATCH: &str = "240131";
 
 /// A lovense device.
@@ -24,20 +24,20 @@ pub struct Lovense {
     light: bool,
 }
 
-/// What one command comes to.
+/// The outcome of a command.
 enum Outcome {
-    /// Done; the device says so.
+    /// Done; the device acknowledges it. Holds the meaning.
     Done(String),
-    /// A question, with its answer.
+    /// A query: its meaning and its answer.
     Answer(String, String),
-    /// As [`Outcome::Done`], and it turns itself off.
+    /// Like [`Outcome::Done`], and the device turns itself off.
     Off,
-    /// Not a command of this device, or not a value that it takes.
+    /// Not a command of this device, or an invalid value. Holds the reason.
     Refused(String),
 }
 
 impl Lovense {
-    /// A device at rest. `mac` is what it reports, twelve hexadecimal digits; `battery` is in percent.
+    /// A device at rest. `mac` is the reported MAC in twelve hexadecimal digits; `battery` is in percent.
     pub fn new(model: &Model, mac: &str, battery: u8) -> Self {
         let mut seen = Vec::new();
         let actuators = model
@@ -64,7 +64,7 @@ impl Lovense {
         }
     }
 
-    /// See [`super::Brain::receive`].
+    /// See [`super::Firmware::receive`].
     pub fn receive(&mut self, bytes: &[u8], now: Duration) -> Reaction {
         let mut reaction = Reaction::default();
         for piece in self.splitter.push(bytes) {
@@ -100,12 +100,12 @@ impl Lovense {
         reaction
     }
 
-    /// See [`super::Brain::actuators`].
+    /// See [`super::Firmware::actuators`].
     pub fn actuators(&self) -> &[Actuator] {
         &self.actuators
     }
 
-    /// See [`super::Brain::lose_control`].
+    /// See [`super::Firmware::lose_control`].
     pub fn lose_control(&mut self, now: Duration) -> Vec<Change> {
         self.splitter.clear();
         stop_all(&mut self.actuators, now)
@@ -140,16 +140,16 @@ impl Lovense {
                 changes.extend(stop_all(&mut self.actuators, now));
                 Outcome::Off
             }
-            ("Vibrate", Some(level)) => self.set(|a| shakes(a.output), None, level, now, changes),
+            ("Vibrate", Some(level)) => self.set(|a| is_vibrator(a.output), None, level, now, changes),
             ("Rotate", Some(level)) => self.set(|a| a.output == Output::Rotate, None, level, now, changes),
-            ("RotateChange", None) => self.turn_round(now, changes),
+            ("RotateChange", None) => self.reverse(now, changes),
             ("Air", Some(rest)) => self.air(rest, now, changes),
             ("Mply", Some(rest)) => self.multiply(rest, now, changes),
             ("FSetSite", Some(place)) => {
                 self.set(|a| a.output == Output::Position, None, place, now, changes)
             }
             (word, Some(level)) => match word.strip_prefix("Vibrate").map(str::parse::<usize>) {
-                Some(Ok(nth)) => self.set(|a| shakes(a.output), Some(nth), level, now, changes),
+                Some(Ok(nth)) => self.set(|a| is_vibrator(a.output), Some(nth), level, now, changes),
                 _ => Outcome::Refused("unknown command".into()),
             },
             _ => Outcome::Refused("unknown command".into()),
@@ -161,7 +161,7 @@ impl Lovense {
         Outcome::Done(format!("light {}", if on { "on" } else { "off" }))
     }
 
-    /// Sets the actuators that `wanted` picks, or of those the one with that number, counted from 1.
+    /// Sets the actuators that `wanted` selects, or only the `nth` of them, counted from 1.
     fn set(
         &mut self,
         wanted: impl Fn(&Actuator) -> bool,
@@ -184,26 +184,26 @@ impl Lovense {
             });
         }
         if meanings.is_empty() {
-            return Outcome::Refused("this model has nothing that does that".into());
+            return Outcome::Refused("this model has no such actuator".into());
         }
         Outcome::Done(meanings.join(", "))
     }
 
-    fn turn_round(&mut self, now: Duration, changes: &mut Vec<Change>) -> Outcome {
+    fn reverse(&mut self, now: Duration, changes: &mut Vec<Change>) -> Outcome {
         let Some((index, actuator)) = self
             .actuators
             .iter_mut()
             .enumerate()
             .find(|(_, a)| a.output == Output::Rotate)
         else {
-            return Outcome::Refused("this model has nothing that turns".into());
+            return Outcome::Refused("this model has no rotation".into());
         };
         actuator.reversed = !actuator.reversed;
         changes.push(Change {
             index,
             actuator: *actuator,
         });
-        Outcome::Done(format!("turn the other way round: {}", actuator.text_at(now)))
+        Outcome::Done(format!("reverse the rotation: {}", actuator.text_at(now)))
     }
 
     fn air(&mut self, rest: &str, now: Duration, changes: &mut Vec<Change>) -> Outcome {
@@ -223,8 +223,8 @@ impl Lovense {
         self.set(is_air, None, &level, now, changes)
     }
 
-    /// `Mply`: a value for each actuator, in order; -1 leaves one as it is. A stroking machine takes its
-    /// speed and then the length of its stroke, which no bar shows.
+    /// Handles `Mply`: a value for each actuator, in order; -1 leaves an actuator unchanged. A stroking machine takes
+    /// its speed and then its stroke length, which is not simulated.
     fn multiply(&mut self, rest: &str, now: Duration, changes: &mut Vec<Change>) -> Outcome {
         let values: Vec<&str> = rest.split(':').collect();
         let strokes = self
@@ -234,7 +234,10 @@ impl Lovense {
         let commanded = if strokes { 1 } else { self.actuators.len() };
         let most = if strokes { 2 } else { commanded };
         if values.len() > most {
-            return Outcome::Refused(format!("{} values, this model takes {most}", values.len()));
+            return Outcome::Refused(format!(
+                "{} values; this model takes at most {most}",
+                values.len()
+            ));
         }
         let mut levels = Vec::new();
         for (actuator, value) in self.actuators.iter().take(commanded).zip(&values) {
@@ -258,15 +261,15 @@ impl Lovense {
             });
         }
         Outcome::Done(if meanings.is_empty() {
-            "leave everything as it is".into()
+            "leave everything unchanged".into()
         } else {
             meanings.join(", ")
         })
     }
 }
 
-/// The protocol counts machines that stroke among its vibrators.
-fn shakes(output: Output) -> bool {
+/// Whether `Vibrate` commands the output: the protocol counts stroking machines as vibrators.
+fn is_vibrator(output: Output) -> bool {
     matches!(output, Output::Vibrate | Output::Oscillate)
 }
 
@@ -395,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_told_with_their_meaning() {
+    fn commands_are_reported_with_their_meaning() {
         let mut d = device("edge");
         let r = d.receive(b"Vibrate:10;\x1b;", Duration::ZERO);
         assert_eq!(r.commands[0].text, "Vibrate:10;");
@@ -414,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_control_stops_what_is_on_and_forgets_half_a_command() {
+    fn losing_control_stops_outputs_and_discards_an_incomplete_command() {
         let mut d = device("edge");
         replies(&mut d, b"Vibrate2:20;Vibr");
         let stopped = d.lose_control(Duration::ZERO);

@@ -1,4 +1,4 @@
-//! The lovense models that can be simulated: what each calls itself, and what it has.
+//! The lovense models that can be simulated: their names and outputs.
 
 use std::borrow::Cow;
 
@@ -8,11 +8,11 @@ use crate::advice::Advice;
 /// A lovense model.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Model {
-    /// What it answers to `DeviceType;`.
+    /// The letter in the answer to `DeviceType;`.
     pub letter: &'static str,
-    /// What `--model` calls it.
+    /// The name for `--model`.
     pub name: &'static str,
-    /// Its outputs in the order in which the protocol numbers them.
+    /// The outputs, in the protocol's order.
     pub outputs: &'static [Output],
 }
 
@@ -24,7 +24,7 @@ const fn model(letter: &'static str, name: &'static str, outputs: &'static [Outp
     }
 }
 
-/// All of them, the usual ones first.
+/// All models, the common ones first.
 pub static MODELS: &[Model] = &[
     model("Z", "hush", &[Vibrate]),
     model("S", "lush", &[Vibrate]),
@@ -64,18 +64,18 @@ pub static MODELS: &[Model] = &[
     model("QB", "fizz", &[Vibrate]),
 ];
 
-/// No model is called that.
+/// No model has this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no lovense model is called \"{}\"", .0.escape_debug())]
+#[error("no lovense model is named \"{}\"", .0.escape_debug())]
 pub struct UnknownModel(pub String);
 
 impl Advice for UnknownModel {
-    /// The name that was perhaps meant, and all that there are.
+    /// Suggests the closest name and lists all models.
     fn hint(&self) -> Option<Cow<'_, str>> {
-        let wanted = fold(&self.0);
+        let wanted = normalize(&self.0);
         let near = MODELS
             .iter()
-            .map(|m| (strsim::damerau_levenshtein(&wanted, &fold(m.name)), m.name))
+            .map(|m| (strsim::damerau_levenshtein(&wanted, &normalize(m.name)), m.name))
             .min()
             .filter(|(distance, _)| *distance <= 2);
         let known: Vec<String> = MODELS
@@ -87,26 +87,26 @@ impl Advice for UnknownModel {
     }
 }
 
-fn fold(name: &str) -> String {
+fn normalize(name: &str) -> String {
     name.chars()
         .filter(|c| !matches!(c, '-' | '_' | ' '))
         .flat_map(char::to_lowercase)
         .collect()
 }
 
-/// The model of that name or letter; case, dashes and spaces do not count.
+/// Finds a model by name or letter; ignores case, dashes and spaces.
 ///
 /// # Errors
-/// [`UnknownModel`], whose hint lists those that there are.
+/// [`UnknownModel`], whose hint lists all models.
 pub fn find(name: &str) -> Result<&'static Model, UnknownModel> {
-    let wanted = fold(name);
+    let wanted = normalize(name);
     MODELS
         .iter()
-        .find(|m| fold(m.name) == wanted || fold(m.letter) == wanted)
+        .find(|m| normalize(m.name) == wanted || normalize(m.letter) == wanted)
         .ok_or_else(|| UnknownModel(name.to_owned()))
 }
 
-/// The model of the protocol's own example.
+/// The model in the protocol documentation's example.
 pub fn hush() -> &'static Model {
     &MODELS[0]
 }
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_model_gets_the_nearest_and_the_whole_list() {
+    fn the_hint_for_an_unknown_model_names_the_nearest_and_all() {
         let hint = find("hsuh").unwrap_err().hint().unwrap().into_owned();
         assert!(hint.starts_with("did you mean hush?"), "{hint}");
         assert!(hint.contains("max (B)"), "{hint}");

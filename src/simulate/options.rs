@@ -1,4 +1,4 @@
-//! What a simulated device is, and how it behaves.
+//! The identity and behaviour of a simulated device.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::net::tls::Tls;
 pub enum Kind {
     /// A lovense device.
     Lovense {
-        /// Which one; see [`models::find`].
+        /// The model; see [`models::find`].
         model: &'static Model,
     },
     /// A TCode v0.3 device.
@@ -24,14 +24,14 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The documentation's lovense device.
+    /// The lovense device in the protocol documentation's example.
     pub fn hush() -> Self {
         Self::Lovense {
             model: models::hush(),
         }
     }
 
-    /// The identifier under which the gateway's own UDCF knows this kind.
+    /// The identifier of this kind in the gateway's built-in UDCF.
     pub fn identifier(self) -> Identifier {
         let name = match self {
             Self::Lovense { .. } => "LVSDevice",
@@ -40,7 +40,7 @@ impl Kind {
         Identifier::new(name).expect("a short literal that is not empty")
     }
 
-    /// The subcommand's word for it.
+    /// The name of the subcommand for this kind.
     pub fn word(self) -> &'static str {
         match self {
             Self::Lovense { .. } => "lovense",
@@ -49,52 +49,52 @@ impl Kind {
     }
 }
 
-/// How a device answers.
+/// Which commands a device answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Replies {
-    /// As the real thing: questions get answers, everything else an `OK;` where the protocol has one.
+    /// Like a real device: answers queries, and acknowledges other commands with `OK;` if the protocol has that.
     #[default]
     All,
-    /// Questions only, as many boards do.
+    /// Answers queries only, like many boards.
     QuestionsOnly,
-    /// Never: a board whose author left that out.
+    /// Answers nothing, like a board without replies.
     None,
-    /// The same bytes to each command.
+    /// Answers each command with the same bytes.
     Always(Bytes),
 }
 
 /// A simulated device.
 #[derive(Clone, Debug)]
 pub struct DeviceOptions {
-    /// Which of several this is, from 0; its events carry it.
+    /// The index among several devices, from 0; part of its events.
     pub index: usize,
-    /// Where it connects.
+    /// The server to connect to.
     pub target: Target,
-    /// Whom to trust where that is `wss://`.
+    /// The trusted certificates for `wss://`.
     pub tls: Tls,
-    /// What it says to be.
+    /// The identifier for the handshake.
     pub identifier: Identifier,
-    /// Which device it says to be.
+    /// The address for the handshake.
     pub address: Address,
-    /// What it speaks.
+    /// The protocol.
     pub kind: Kind,
-    /// Its battery, in percent.
+    /// The battery level in percent.
     pub battery: u8,
-    /// How it answers.
+    /// Which commands it answers.
     pub replies: Replies,
-    /// Between two of its own pings; after two of them without a sound, the server counts as gone.
+    /// The interval of its pings. After two intervals without data, the server counts as lost.
     pub ping_interval: Duration,
-    /// Time zero of its motions, so that what shows several devices can ask all of them by one clock.
+    /// Time zero of its motions, shared by several devices so that one clock serves all.
     pub epoch: Instant,
-    /// How many received frames a [`SimulatedDevice`](super::SimulatedDevice) keeps for its holder.
+    /// How many received frames a [`SimulatedDevice`](super::SimulatedDevice) buffers.
     pub kept_frames: usize,
-    /// Outputs stop when the connection ends, as firmware must see to. A test that wants to see what the last
-    /// command left behind turns this off.
+    /// Whether outputs stop when the connection ends, as in correct firmware. Tests turn this off to see the state
+    /// that the last command left.
     pub stops_when_lost: bool,
 }
 
 impl DeviceOptions {
-    /// A well-behaved device on the default port of this machine.
+    /// A well-behaved device for a server on the default port of this machine.
     pub fn new(kind: Kind, address: Address) -> Self {
         Self {
             index: 0,
@@ -112,10 +112,10 @@ impl DeviceOptions {
         }
     }
 
-    /// A hush with this address, for a server that listens there.
+    /// A hush with this address, for this server.
     ///
     /// # Panics
-    /// When `address` is empty or over 256 bytes; it is meant for tests, which know theirs.
+    /// If `address` is empty or longer than 256 bytes. This function is meant for tests, which use valid addresses.
     pub fn hush(target: impl Into<Target>, address: &str) -> Self {
         let address = Address::new(address).expect("an address of 1 to 256 bytes");
         Self {
@@ -124,7 +124,7 @@ impl DeviceOptions {
         }
     }
 
-    /// A TCode device with this address, for a server that listens there.
+    /// A TCode device with this address, for this server.
     ///
     /// # Panics
     /// As [`DeviceOptions::hush`].

@@ -1,4 +1,4 @@
-//! A device that connects, and connects again, until it is told not to.
+//! A device that reconnects until it is stopped.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -7,40 +7,40 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, Ended, Happening, final_end};
-use super::{Brain, DeviceOptions};
+use super::connection::{Connection, Ended, EventKind, final_end};
+use super::{DeviceOptions, Firmware};
 use crate::advice::Advice;
 use crate::backoff::Backoff;
 
-/// The first pause before the next try.
+/// The first pause before reconnecting.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// The longest one: somebody who restarts a gateway does not want to wait.
+/// The longest pause; short, so that a user who restarts a gateway does not have to wait.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A connection that held for this long was a good one.
+/// A connection that lasted this long resets the backoff.
 const LASTED: Duration = Duration::from_secs(5);
 
-/// Something that happened to a device.
+/// An event of a device.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Which one; see [`DeviceOptions::index`].
+    /// The device; see [`DeviceOptions::index`].
     pub device: usize,
-    /// When, by the clock of [`DeviceOptions::epoch`].
+    /// The time since [`DeviceOptions::epoch`].
     pub at: Duration,
-    /// What.
-    pub what: Happening,
+    /// What happened.
+    pub kind: EventKind,
 }
 
-/// Runs a device until `cancel`, or until connecting again would end in the same way. Events that `events` has no
-/// room for are dropped: a terminal that stands still does not stop a device.
+/// Runs a device until `cancel` or until reconnecting is pointless. Drops events if `events` is full, so that a blocked
+/// terminal does not stop the device.
 pub async fn run(options: DeviceOptions, events: mpsc::Sender<Event>, cancel: CancellationToken) -> Ended {
-    let mut brain = Brain::new(&options);
+    let mut firmware = Firmware::new(&options);
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, LASTED);
-    let mut said = HashSet::new();
-    let mut observe = |what: Happening| {
+    let mut reported = HashSet::new();
+    let mut observe = |kind: EventKind| {
         let _ = events.try_send(Event {
             device: options.index,
             at: options.epoch.elapsed(),
-            what,
+            kind,
         });
     };
     loop {
@@ -51,10 +51,10 @@ pub async fn run(options: DeviceOptions, events: mpsc::Sender<Event>, cancel: Ca
         };
         match opened {
             Ok(connection) => {
-                said.clear();
+                reported.clear();
                 let since = Instant::now();
                 let ended = connection
-                    .serve(&options, &mut brain, None, &cancel, &mut observe)
+                    .serve(&options, &mut firmware, None, &cancel, &mut observe)
                     .await;
                 if ended.is_final() {
                     return ended;
@@ -63,11 +63,11 @@ pub async fn run(options: DeviceOptions, events: mpsc::Sender<Event>, cancel: Ca
             }
             Err(e) => {
                 if let Some(ended) = final_end(&e) {
-                    observe(Happening::Ended(ended.clone()));
+                    observe(EventKind::Ended(ended.clone()));
                     return ended;
                 }
-                if said.insert(e.to_string()) {
-                    observe(Happening::Unreachable {
+                if reported.insert(e.to_string()) {
+                    observe(EventKind::Unreachable {
                         error: e.to_string(),
                         hint: e.hint().unwrap_or_default().into_owned(),
                     });
@@ -75,7 +75,7 @@ pub async fn run(options: DeviceOptions, events: mpsc::Sender<Event>, cancel: Ca
             }
         }
         let pause = backoff.next_delay();
-        observe(Happening::Waiting(pause));
+        observe(EventKind::Waiting(pause));
         tokio::select! {
             () = cancel.cancelled() => return Ended::Stopped,
             () = tokio::time::sleep(pause) => {}

@@ -1,57 +1,64 @@
-//! What a person, or a script, sees of simulated devices: one line for each thing that happens.
+//! Events of simulated devices as lines of text, or of JSON for scripts.
 
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::connection::Happening;
+use super::connection::EventKind;
 use super::{DeviceOptions, Event};
 use crate::advice::Advice;
 use crate::text::printable;
 
-/// One line for people; `None` for what is not worth one.
+/// The event as text; `None` if it is not worth a line.
 pub fn line(options: &DeviceOptions, event: &Event) -> Option<String> {
     let prefix = format!("{} {}", clock(event.at), options.address);
-    Some(match &event.what {
-        Happening::Connected => {
+    Some(match &event.kind {
+        EventKind::Connected => {
             let target = options.target.url();
             let target = target.split('?').next().unwrap_or_default();
             format!("{prefix}  connected to {target} as {}", options.identifier)
         }
-        Happening::Frame { bytes, commands, .. } if commands.is_empty() => {
+        EventKind::Frame { bytes, commands, .. } if commands.is_empty() => {
             format!("{prefix}  {}  (not yet a whole command)", printable(bytes))
         }
-        Happening::Frame { commands, .. } => {
-            let mark = |known: bool| if known { "" } else { "? " };
+        EventKind::Frame { commands, .. } => {
+            let unknown_prefix = |known: bool| if known { "" } else { "? " };
             let lines: Vec<String> = commands
                 .iter()
-                .map(|c| format!("{prefix}  {:<20} {}{}", c.text, mark(c.known), c.meaning))
+                .map(|c| {
+                    format!(
+                        "{prefix}  {:<20} {}{}",
+                        c.text,
+                        unknown_prefix(c.known),
+                        c.meaning
+                    )
+                })
                 .collect();
             lines.join("\n")
         }
-        Happening::Stopped(changes) => {
+        EventKind::Stopped(changes) => {
             let names: Vec<&str> = changes.iter().map(|c| c.actuator.name).collect();
-            format!("{prefix}  control is lost: stopped {}", names.join(", "))
+            format!("{prefix}  lost control; stopped {}", names.join(", "))
         }
-        Happening::Ended(ended) => match ended.hint() {
+        EventKind::Ended(ended) => match ended.hint() {
             Some(hint) => format!("{prefix}  {ended}; {hint}"),
             None => format!("{prefix}  {ended}"),
         },
-        Happening::Unreachable { error, hint } => format!("{prefix}  {error}; trying again. {hint}"),
-        Happening::Waiting(_) => return None,
+        EventKind::Unreachable { error, hint } => format!("{prefix}  {error}; trying again. {hint}"),
+        EventKind::Waiting(_) => return None,
     })
 }
 
-/// One JSON object.
+/// The event as one JSON object.
 pub fn json_line(options: &DeviceOptions, event: &Event) -> String {
     let mut object = json!({
         "at_ms": event.at.as_millis() as u64,
         "address": options.address,
         "identifier": options.identifier,
     });
-    match &event.what {
-        Happening::Connected => object["event"] = "connected".into(),
-        Happening::Frame {
+    match &event.kind {
+        EventKind::Connected => object["event"] = "connected".into(),
+        EventKind::Frame {
             bytes,
             commands,
             changes,
@@ -67,24 +74,24 @@ pub fn json_line(options: &DeviceOptions, event: &Event) -> String {
                 .map(|c| json!({ "name": c.actuator.name, "value": c.actuator.target() }))
                 .collect();
         }
-        Happening::Stopped(changes) => {
+        EventKind::Stopped(changes) => {
             object["event"] = "stopped".into();
             object["outputs"] = changes
                 .iter()
                 .map(|c| json!({ "name": c.actuator.name, "value": c.actuator.target() }))
                 .collect();
         }
-        Happening::Ended(ended) => {
+        EventKind::Ended(ended) => {
             object["event"] = "ended".into();
             object["reason"] = ended.to_string().into();
             object["code"] = json!(ended.code());
         }
-        Happening::Unreachable { error, hint } => {
+        EventKind::Unreachable { error, hint } => {
             object["event"] = "unreachable".into();
             object["reason"] = error.as_str().into();
             object["hint"] = hint.as_str().into();
         }
-        Happening::Waiting(pause) => {
+        EventKind::Waiting(pause) => {
             object["event"] = "waiting".into();
             object["pause_ms"] = (pause.as_millis() as u64).into();
         }

@@ -1,7 +1,7 @@
-//! TCode v0.3, from the device's side: channels that go to a place or a strength, a newline that makes it so.
+//! TCode v0.3, the device's side: commands set channels to a position or strength and take effect at the newline.
 //!
-//! A magnitude is the digits of a decimal fraction: `500` and `5` are 0.5, `05` is 0.05. `I` gives the milliseconds
-//! that a move takes, `S` its speed in hundredths of the range a second (`L020S10` covers 0.1 in a second).
+//! A magnitude is the digits of a decimal fraction: `500` and `5` are 0.5, `05` is 0.05. `I` gives the duration of a
+//! move in milliseconds, `S` its speed in hundredths of the range per second (`L020S10` covers 0.1 per second).
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::text::printable;
 
 const DEVICE: &str = concat!("wsdm-gateway-simulator-", env!("CARGO_PKG_VERSION"), "\n");
 const VERSION: &str = "TCode v0.3\n";
-/// The channels that every device reports. Others come into being when they are first commanded.
+/// The channels that every device reports. Others are added when they are first commanded.
 const USUAL: [&str; 10] = ["L0", "L1", "L2", "R0", "R1", "R2", "V0", "V1", "A0", "A1"];
 /// All channels that the protocol can name.
 static CHANNELS: [&str; 40] = [
@@ -23,7 +23,7 @@ static CHANNELS: [&str; 40] = [
     "V0", "V1", "V2", "V3", "V4", "V5", "V6", "V7", "V8", "V9", //
     "A0", "A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8", "A9",
 ];
-/// Digits of a magnitude that count; a servo resolves four.
+/// The number of digits of a magnitude that are used; a servo resolves four.
 const MAGNITUDE_DIGITS: usize = 9;
 
 /// A TCode device.
@@ -31,11 +31,11 @@ const MAGNITUDE_DIGITS: usize = 9;
 pub struct Tcode {
     splitter: Splitter,
     actuators: Vec<Actuator>,
-    /// The user's preferred range of each actuator, for `D2`; the device itself does not heed it.
+    /// The user's preferred range of each actuator, reported by `D2`. It does not limit motion.
     ranges: Vec<(u16, u16)>,
 }
 
-/// A move that waits for the end of its line.
+/// A move that takes effect at the end of its line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Move {
     channel: &'static str,
@@ -47,7 +47,7 @@ struct Move {
 enum Pace {
     AtOnce,
     Within(Duration),
-    /// In parts of the range a second.
+    /// In parts of the range per second.
     Speed(f64),
 }
 
@@ -58,7 +58,7 @@ impl Default for Tcode {
 }
 
 impl Tcode {
-    /// A device that was just switched on: positions in their middle, everything else at 0.
+    /// A device that was just switched on: positions at the middle, everything else at 0.
     pub fn new() -> Self {
         let actuators: Vec<Actuator> = USUAL.into_iter().map(at_rest).collect();
         Self {
@@ -68,7 +68,7 @@ impl Tcode {
         }
     }
 
-    /// See [`super::Brain::receive`].
+    /// See [`super::Firmware::receive`].
     pub fn receive(&mut self, bytes: &[u8], now: Duration) -> Reaction {
         let mut reaction = Reaction::default();
         for piece in self.splitter.push(bytes) {
@@ -84,12 +84,12 @@ impl Tcode {
         reaction
     }
 
-    /// See [`super::Brain::actuators`].
+    /// See [`super::Firmware::actuators`].
     pub fn actuators(&self) -> &[Actuator] {
         &self.actuators
     }
 
-    /// See [`super::Brain::lose_control`].
+    /// See [`super::Firmware::lose_control`].
     pub fn lose_control(&mut self, now: Duration) -> Vec<Change> {
         self.splitter.clear();
         stop_all(&mut self.actuators, now)
@@ -114,18 +114,18 @@ impl Tcode {
                     (self.answer(reaction, axes, "which axes have you?"), true)
                 }
                 b"DSTOP" => {
-                    // What the same line asked for before the stop must not move after it.
+                    // Moves earlier in the same line must not take effect after the stop.
                     moves.clear();
                     reaction.changes.extend(stop_all(&mut self.actuators, now));
                     ("stop".to_owned(), true)
                 }
-                [b'$', rest @ ..] => match self.prefer(rest) {
+                [b'$', rest @ ..] => match self.set_preferred_range(rest) {
                     Some(meaning) => (meaning, true),
                     None => ("unknown command".to_owned(), false),
                 },
                 token => match parse_move(token) {
                     Some(wanted) => {
-                        // The last command to a channel counts.
+                        // The last command to a channel wins.
                         moves.retain(|m| m.channel != wanted.channel);
                         moves.push(wanted);
                         (wanted.meaning(), true)
@@ -153,8 +153,8 @@ impl Tcode {
             .collect()
     }
 
-    /// `$L0-1000-9000`: the range that the user likes.
-    fn prefer(&mut self, rest: &[u8]) -> Option<String> {
+    /// Handles `$L0-1000-9000`, the user's preferred range.
+    fn set_preferred_range(&mut self, rest: &[u8]) -> Option<String> {
         let text = std::str::from_utf8(rest).ok()?;
         let mut parts = text.split('-');
         let (channel, low, high) = (parts.next()?, parts.next()?, parts.next()?);
@@ -165,7 +165,7 @@ impl Tcode {
         }
         let index = self.index_of(CHANNELS.iter().find(|c| **c == channel)?);
         self.ranges[index] = (low, high);
-        Some(format!("{channel} is liked between {low} and {high}"))
+        Some(format!("preferred range of {channel}: {low} to {high}"))
     }
 
     fn index_of(&mut self, channel: &'static str) -> usize {
@@ -201,7 +201,7 @@ impl Move {
         match self.pace {
             Pace::AtOnce => what,
             Pace::Within(takes) => format!("{what} within {} ms", takes.as_millis()),
-            Pace::Speed(speed) => format!("{what} at {speed:.2} of its range a second"),
+            Pace::Speed(speed) => format!("{what} at {speed:.2} of its range per second"),
         }
     }
 }
@@ -231,7 +231,7 @@ fn title(channel: &str) -> &str {
     }
 }
 
-/// `L0500`, `L0500I1000`, `L0500S10`, in capitals.
+/// Parses an uppercase `L0500`, `L0500I1000` or `L0500S10`.
 fn parse_move(token: &[u8]) -> Option<Move> {
     let (name, rest) = token.split_at_checked(2)?;
     let channel = CHANNELS.iter().find(|c| c.as_bytes() == name)?;
@@ -256,14 +256,14 @@ fn parse_move(token: &[u8]) -> Option<Move> {
     })
 }
 
-/// The digits after "0."; at least one.
+/// Parses the digits after "0."; at least one.
 fn fraction(digits: &[u8]) -> Option<f64> {
     let counted = &digits[..digits.len().min(MAGNITUDE_DIGITS)];
     let whole = number(counted)?;
     Some(whole as f64 / 10_f64.powi(counted.len() as i32))
 }
 
-/// Digits only, and no more than a day in milliseconds has.
+/// Parses up to nine digits, which is enough for a day in milliseconds.
 fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || digits.len() > MAGNITUDE_DIGITS || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn moves_take_their_time_and_speed() {
+    fn moves_keep_their_duration_and_speed() {
         let mut d = Tcode::new();
         d.receive(b"L00I1000 R00S10 V099I100\n", MS(1_000));
         assert!(near(value(&d, "L0", MS(1_500)), 0.25));
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_command_to_a_channel_counts() {
+    fn the_last_command_to_a_channel_wins() {
         let mut d = Tcode::new();
         d.receive(b"L00 L0999I1000\n", MS(0));
         assert_eq!(value(&d, "L0", MS(0)), 0.5);
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_tcode_is_told_and_changes_nothing() {
+    fn invalid_tcode_is_reported_and_changes_nothing() {
         for wrong in [
             "L0",
             "L",

@@ -1,7 +1,7 @@
-//! The socket by which the command line sees into a gateway that runs.
+//! The socket through which the command line inspects a running gateway.
 //!
-//! It is HTTP over a Unix socket that belongs to one user ([`socket`]), with one router ([`api`]) and a client for it
-//! ([`client`]). Nothing listens on TCP here. Where there are no Unix sockets there is no control.
+//! It serves HTTP on a Unix socket that only its owner can use ([`socket`]), with one router ([`api`]) and a client
+//! ([`client`]). Nothing listens on TCP. Systems without Unix sockets have no control socket.
 
 pub mod api;
 #[cfg(unix)]
@@ -12,19 +12,19 @@ pub mod socket;
 #[cfg(unix)]
 pub use socket::Control;
 
-/// No control socket, since the system has none.
+/// Stands in for the control socket on systems without Unix sockets.
 #[cfg(not(unix))]
 #[derive(Debug)]
 pub enum Control {}
 
 #[cfg(not(unix))]
 impl Control {
-    /// None.
+    /// Always returns `None`.
     pub async fn open_or_warn(_: &ControlAt, _: u16) -> Option<Self> {
         None
     }
 
-    /// Never called.
+    /// Cannot be called, since there are no values of this type.
     pub async fn serve(
         self,
         _: std::sync::Arc<crate::session::registry::Registry>,

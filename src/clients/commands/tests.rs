@@ -1,4 +1,4 @@
-//! The checks here against the library's own, on every device that it can simulate.
+//! Compares these checks with the library's own, on every device that the library can simulate.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -66,14 +66,14 @@ async fn simulated() -> (ButtplugServer, Kinds) {
     (server, listed(&manager))
 }
 
-/// The library's answer to a message of version 4, as it stands on the wire.
+/// The library's answer to a message of version 4, as sent on the wire.
 async fn library(server: &ButtplugServer, message: impl Into<ButtplugClientMessageV4>) -> String {
     match server.parse_message(message.into().into()).await {
         Ok(reply) | Err(reply) => wire::encode(&[reply]),
     }
 }
 
-/// Ours: the checked message goes the fast way, an error is one.
+/// Our answer to the same message.
 async fn ours(
     server: &ButtplugServer,
     id: u32,
@@ -104,7 +104,7 @@ fn commands(value: i32) -> Vec<OutputCommand> {
     ]
 }
 
-/// Two servers, since the library takes a repetition for done, even of what it refused.
+/// Uses two servers, since the library ignores a repeated command, even if it refused the first one.
 #[tokio::test]
 async fn an_output_is_checked_and_scaled_as_the_library_does_it() {
     let (server, devices) = simulated().await;
@@ -137,8 +137,8 @@ async fn an_output_is_checked_and_scaled_as_the_library_does_it() {
                     let ours = ours(&server, 42, checked).await;
                     let theirs = library(&reference, output(reference_index)).await;
                     assert_eq!(ours, theirs, "{kind:?}, feature {feature}: {command:?}");
-                    // What got through the check: none where it was refused, or is a repetition. Without a
-                    // budget, since this test never waits.
+                    // What reached the device: nothing if the command was refused or is a repetition. Runs
+                    // outside the task budget, since this test never waits.
                     let seen = tokio::task::unconstrained(observed.next())
                         .now_or_never()
                         .flatten();
@@ -197,17 +197,17 @@ async fn a_stop_is_checked_as_the_library_does_it() {
 async fn a_panic_is_the_error_of_its_message() {
     let in_call = guarded(7, || -> futures::future::Ready<Answer> { panic!("in the call") }).await;
     let in_poll = guarded(7, || async { panic!("in a {}", "poll") }).await;
-    for (answer, said) in [(in_call, "in the call"), (in_poll, "in a poll")] {
+    for (answer, text) in [(in_call, "in the call"), (in_poll, "in a poll")] {
         assert!(answer.failed);
         let message: serde_json::Value = serde_json::from_str(&answer.text).expect("JSON");
         assert_eq!(message[0]["Error"]["Id"], 7);
-        assert!(answer.text.contains(said), "{}", answer.text);
+        assert!(answer.text.contains(text), "{}", answer.text);
     }
 }
 
-/// The first poll is the command's place in the queue: tokio's budget must not take it away.
+/// The first poll puts the command in the queue; tokio's task budget must not delay it.
 #[tokio::test]
-async fn a_command_starts_even_where_the_budget_of_its_task_is_spent() {
+async fn a_command_starts_even_if_the_task_budget_is_spent() {
     let (sender, mut receiver) = tokio::sync::mpsc::channel(2_000);
     for n in 0..1_000 {
         let sender = sender.clone();

@@ -1,4 +1,4 @@
-//! Reading messages, against the library's own serializer.
+//! Compares how messages are read with the library's own serializer.
 
 use buttplug_core::message::ButtplugMessageSpecVersion as Version;
 use buttplug_core::message::serializer::{ButtplugMessageSerializer, ButtplugSerializedMessage};
@@ -16,9 +16,9 @@ const VERSIONS: [Version; 5] = [
 ];
 
 #[test]
-fn each_message_of_a_websocket_message_stands_for_itself() {
+fn each_message_of_a_websocket_message_is_read_on_its_own() {
     let ids = |text: &str| -> Vec<Result<u32, u32>> {
-        let messages = take_apart(text).into_iter();
+        let messages = split(text).into_iter();
         messages
             .map(|m| m.map(|m| id_of(&m)).map_err(|e| e.id()))
             .collect()
@@ -37,9 +37,9 @@ fn each_message_of_a_websocket_message_stands_for_itself() {
     assert_eq!(ids(&"[".repeat(100_000)), [Err(0)]);
 }
 
-/// What the library's serializer takes, or does not, is the same here; `Disconnect` apart.
+/// Accepts exactly what the library's serializer accepts, except for `Disconnect`.
 #[test]
-fn a_message_is_taken_when_the_library_takes_it() {
+fn a_message_is_accepted_if_the_library_accepts_it() {
     let schema = Schema::new();
     let one = json!({"Id": 1, "DeviceIndex": 0});
     let vibrate = json!({"Id": 1, "DeviceIndex": 0, "FeatureIndex": 0, "Command": {"Vibrate": {"Value": 1}}});
@@ -76,9 +76,9 @@ fn a_message_is_taken_when_the_library_takes_it() {
         library.force_message_version(&version);
         for message in &messages {
             let text = ButtplugSerializedMessage::Text(json!([message]).to_string());
-            let taken = library.deserialize(&text).is_ok();
+            let accepted = library.deserialize(&text).is_ok();
             let ours = read(&schema, version, message.clone());
-            assert_eq!(ours.is_ok(), taken, "{version}: {message} is {ours:?}");
+            assert_eq!(ours.is_ok(), accepted, "{version}: {message} is {ours:?}");
             if let Err(e) = ours {
                 assert_eq!(e.id(), id_of(message), "{message}");
                 assert!(e.error_message().len() < 2 * FAULT_MAX_CHARS, "{e:?}");
@@ -112,7 +112,7 @@ fn a_stop_of_any_version_keeps_its_id() {
 }
 
 #[test]
-fn only_version_4_says_disconnect() {
+fn only_version_4_has_disconnect() {
     let schema = Schema::new();
     for version in VERSIONS {
         let read = read(&schema, version, json!({"Disconnect": {"Id": 1}}));
@@ -126,7 +126,7 @@ fn only_version_4_says_disconnect() {
 }
 
 #[test]
-fn the_handshake_says_the_version() {
+fn the_handshake_selects_the_version() {
     let schema = Schema::new();
     let version = |body: Value| {
         read_handshake(&schema, json!({ "RequestServerInfo": body })).map(|m| m.protocol_version_major())

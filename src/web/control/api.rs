@@ -1,15 +1,15 @@
-//! What can be asked of a running gateway, and its answers.
+//! The HTTP interface of the control socket.
 //!
 //! | request | answer |
 //! |---|---|
 //! | `GET /sessions` | a JSON list of [`SessionInfo`] |
 //! | `GET /sessions/{address}/frames` | a [`Line`] of JSON for each frame, until the session ends |
-//! | `GET /sessions/{address}/frames?follow` | the same, over all sessions of that device |
-//! | `POST /sessions/{address}/frames` | the body is one frame to the device; answered when the link took it |
+//! | `GET /sessions/{address}/frames?follow` | the same, across all sessions of that device |
+//! | `POST /sessions/{address}/frames` | sends the body to the device as one frame; answers when the link has taken it |
 //!
-//! An address is percent-encoded. One that nobody has is answered with 404 and [`Unknown`].
+//! Addresses are percent-encoded. An address without a session is answered with 404 and [`Unknown`].
 //!
-//! Outputs never outlive control: when a connection ends by which frames were sent, their devices are stopped.
+//! Outputs never outlive control: when a connection ends, the devices that it sent frames to are stopped.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -36,22 +36,22 @@ use crate::session::registry::{InjectError, Registry, SessionHandle};
 use crate::session::tap::{Direction, Watched, Watcher};
 use crate::text::hex;
 
-/// A session, for whoever asks.
+/// A session as the interface reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionInfo {
-    /// Which device.
+    /// The device's address.
     pub address: String,
-    /// What it is.
+    /// The device's identifier.
     pub identifier: String,
-    /// Which connection of it.
+    /// The number of the device's connection.
     pub connection: u64,
-    /// Where it came from.
+    /// Where the device connected from.
     pub peer: String,
-    /// Frames written to it.
+    /// Frames written to the device.
     pub to_device: u64,
-    /// Frames that it sent.
+    /// Frames received from the device.
     pub from_device: u64,
-    /// Frames of it that were dropped, because upstream did not keep up.
+    /// Frames from the device that were dropped because upstream did not keep up.
     pub dropped: u64,
 }
 
@@ -70,44 +70,44 @@ impl From<&SessionHandle> for SessionInfo {
     }
 }
 
-/// The answer where no device has the address.
+/// The answer if no device has the address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unknown {
-    /// In words.
+    /// The error text.
     pub error: String,
-    /// The devices that are there.
+    /// The connected devices.
     pub sessions: Vec<SessionInfo>,
 }
 
-/// One line of a stream of frames.
+/// One line of the frame stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Line {
-    /// A frame passed.
+    /// A frame that passed.
     Frame {
-        /// When, in seconds since 1970, to the millisecond.
+        /// The time in seconds since 1970, to the millisecond.
         at: f64,
-        /// Which way.
+        /// The frame's direction.
         direction: Direction,
-        /// Its bytes, two digits each.
+        /// The bytes as hexadecimal digits.
         hex: String,
-        /// Its bytes as text; what is not UTF-8 is replaced.
+        /// The bytes as text; invalid UTF-8 is replaced.
         text: String,
     },
-    /// This many frames passed faster than they were read.
+    /// Frames that were skipped because the reader was too slow.
     Missed {
-        /// How many.
+        /// The number of frames.
         missed: u64,
     },
-    /// From here on the frames are those of this session.
+    /// The following frames belong to this session.
     Watching {
         /// The session.
         watching: SessionInfo,
     },
-    /// The session is over.
-    // The last one: a field that may be null is taken for one that may be left out.
+    /// The session has ended.
+    // Must be the last variant: serde takes a nullable field for an optional one, so this would match any line.
     Gone {
-        /// Why, unless it ended in a fault of the gateway.
+        /// The reason; `None` after a fault inside the gateway.
         gone: Option<String>,
     },
 }
@@ -129,13 +129,13 @@ impl From<Watched> for Line {
 
 /// Seconds since 1970, to the millisecond.
 pub fn seconds(at: SystemTime) -> f64 {
-    // A clock that stands before 1970 is not worth an error.
+    // A clock before 1970 is reported as 0.
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     since.as_millis() as f64 / 1000.0
 }
 
-/// The router. Streams end when `stop` is cancelled. Each connection has a layer of its own beside it:
-/// `Extension(Arc<Hand>)`.
+/// Creates the router. Streams end when `stop` is cancelled. Each connection must add its own
+/// `Extension(Arc<Injector>)`.
 pub fn router(registry: Arc<Registry>, stop: CancellationToken) -> Router {
     Router::new()
         .route("/sessions", get(sessions))
@@ -197,32 +197,32 @@ async fn frames(State(api): State<Api>, Path(address): Path<String>, uri: Uri) -
 async fn send(
     State(api): State<Api>,
     Path(address): Path<String>,
-    Extension(hand): Extension<Arc<Hand>>,
+    Extension(injector): Extension<Arc<Injector>>,
     body: Bytes,
 ) -> Response {
     let Some(session) = api.find(&address) else {
         return api.unknown(&address);
     };
     if body.is_empty() {
-        return (StatusCode::BAD_REQUEST, "a frame is not empty\n").into_response();
+        return (StatusCode::BAD_REQUEST, "a frame cannot be empty\n").into_response();
     }
-    hand.on(&session);
-    match session.inject(Frame(body), hand.controller).await {
+    injector.record(&session);
+    match session.inject(Frame(body), injector.controller).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(e @ InjectError::Busy) => (StatusCode::TOO_MANY_REQUESTS, format!("{e}\n")).into_response(),
         Err(e @ InjectError::Gone) => (StatusCode::GONE, format!("{e}\n")).into_response(),
     }
 }
 
-/// The devices that one connection sent frames to. When it is dropped, those that nobody else commanded since are
-/// stopped: their outputs may be on, and nobody is left to switch them off.
+/// The devices that one connection sent frames to. Dropping it stops those that no other controller has commanded
+/// since, because their outputs may still be on.
 #[derive(Debug)]
-pub struct Hand {
+pub struct Injector {
     controller: Controller,
     devices: Mutex<HashMap<Address, Weak<SessionHandle>>>,
 }
 
-impl Default for Hand {
+impl Default for Injector {
     fn default() -> Self {
         Self {
             controller: Controller::new(),
@@ -231,17 +231,17 @@ impl Default for Hand {
     }
 }
 
-impl Hand {
-    fn on(&self, session: &Arc<SessionHandle>) {
+impl Injector {
+    fn record(&self, session: &Arc<SessionHandle>) {
         let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
         devices.insert(session.handshake.address.clone(), Arc::downgrade(session));
     }
 }
 
-impl Drop for Hand {
+impl Drop for Injector {
     fn drop(&mut self) {
         let devices = self.devices.get_mut().unwrap_or_else(PoisonError::into_inner);
-        // A session that is over has written its stop bytes.
+        // Sessions that have ended have written their stop bytes.
         devices
             .values()
             .filter_map(Weak::upgrade)
@@ -249,7 +249,7 @@ impl Drop for Hand {
     }
 }
 
-/// Watches a device, over several sessions where that was asked for.
+/// Watches a device, across several sessions if `follow` is set.
 struct Follower {
     api: Api,
     step: Step,
@@ -274,7 +274,7 @@ impl Follower {
                 }
                 Step::Watch(mut watcher) => {
                     let watched = tokio::select! {
-                        // What the session said last, as the gateway stopped, is still told.
+                        // Biased, so that the session's last events are sent even while the gateway is stopping.
                         biased;
                         watched = watcher.next() => watched,
                         () = self.api.stop.cancelled() => return None,
@@ -306,7 +306,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_line_is_read_as_what_it_is() {
+    fn each_line_is_read_as_its_variant() {
         let watching = SessionInfo {
             address: "bench-1".to_owned(),
             identifier: "LVSDevice".to_owned(),

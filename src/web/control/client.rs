@@ -1,4 +1,4 @@
-//! Asks a running gateway over its control socket.
+//! The client side of the control socket.
 
 use std::io;
 use std::path::Path;
@@ -18,27 +18,27 @@ use super::api::{SessionInfo, Unknown};
 use crate::defaults::CONTROL_TIMEOUT;
 use crate::text::printable;
 
-/// Why a request came to nothing.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody listens there, or somebody who does not answer.
+    /// Nothing listens on the socket, or it does not answer.
     #[error("{0}")]
     Connect(#[source] io::Error),
-    /// The gateway went, or does not speak HTTP.
+    /// The connection was lost, or the peer does not speak HTTP.
     #[error("{0}")]
     Lost(#[from] hyper::Error),
-    /// No device has this address; these are there.
+    /// No device has this address. Lists the connected devices.
     #[error("no device with this address is connected")]
     Unknown(Vec<SessionInfo>),
-    /// The gateway does not do it, and says why.
+    /// The gateway refused the request with this text.
     #[error("{}", printable(.0.as_bytes()))]
     Refused(String),
-    /// An answer that is none, as of a gateway of another version.
+    /// The answer cannot be parsed, as from a gateway of another version.
     #[error("an answer that cannot be read: {0}")]
     Unreadable(#[from] serde_json::Error),
 }
 
-/// A connection to a gateway. The gateway stops what was commanded over it when it is dropped.
+/// A connection to a gateway. When it is dropped, the gateway stops the devices that were commanded through it.
 #[derive(Debug)]
 pub struct Client {
     requests: SendRequest<Full<Bytes>>,
@@ -46,7 +46,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects.
+    /// Connects to a gateway's socket.
     ///
     /// # Errors
     /// [`ClientError::Connect`]
@@ -54,7 +54,7 @@ impl Client {
         let stream = timeout(CONTROL_TIMEOUT, UnixStream::connect(socket)).await;
         let stream = stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let (requests, connection) = handshake(TokioIo::new(stream.map_err(ClientError::Connect)?)).await?;
-        // How it ended is what the request in progress says.
+        // The request in progress reports how the connection ended.
         let connection = tokio::spawn(async move { connection.await.unwrap_or_default() });
         Ok(Self {
             requests,
@@ -62,20 +62,20 @@ impl Client {
         })
     }
 
-    /// The sessions, by address.
+    /// Lists the sessions, sorted by address.
     ///
     /// # Errors
-    /// A gateway that does not answer, or not in these words.
+    /// The gateway does not answer, or its answer cannot be parsed.
     pub async fn sessions(&mut self) -> Result<Vec<SessionInfo>, ClientError> {
-        let asked = async { json(self.request(Method::GET, "/sessions", Bytes::new()).await?).await };
-        let answer = timeout(CONTROL_TIMEOUT, asked).await;
+        let request = async { json(self.request(Method::GET, "/sessions", Bytes::new()).await?).await };
+        let answer = timeout(CONTROL_TIMEOUT, request).await;
         answer.unwrap_or_else(|_| Err(ClientError::Connect(io::ErrorKind::TimedOut.into())))
     }
 
-    /// The frames of a device from now on, over all its sessions.
+    /// Streams the frames of a device from now on, across all its sessions.
     ///
     /// # Errors
-    /// [`ClientError::Unknown`], or a gateway that does not answer.
+    /// [`ClientError::Unknown`], or the gateway does not answer.
     pub async fn follow(&mut self, address: &str) -> Result<Lines, ClientError> {
         let path = format!("{}?follow", frames_path(address));
         let answer = self.request(Method::GET, &path, Bytes::new()).await?;
@@ -85,13 +85,13 @@ impl Client {
         })
     }
 
-    /// Sends a frame to a device; done when its link took it. Dropping the future may lose the connection.
+    /// Sends a frame to a device; completes when the link has taken it. Dropping the future may lose the connection.
     ///
     /// # Errors
-    /// [`ClientError::Unknown`], or [`ClientError::Refused`] in words.
+    /// [`ClientError::Unknown`], or [`ClientError::Refused`] with the reason.
     pub async fn send(&mut self, address: &str, frame: Bytes) -> Result<(), ClientError> {
         let answer = self.request(Method::POST, &frames_path(address), frame).await?;
-        // Read to the end, so that the connection can be used again.
+        // Read to the end, so that the connection can be reused.
         answer.collect().await?;
         Ok(())
     }
@@ -129,13 +129,13 @@ async fn json<T: DeserializeOwned>(answer: Response<Incoming>) -> Result<T, Clie
     Ok(serde_json::from_slice(&answer.collect().await?.to_bytes())?)
 }
 
-/// An address may hold anything, `/` and `..` too.
+/// Encodes every byte, since an address may contain anything, even `/` and `..`.
 fn frames_path(address: &str) -> String {
     let encoded: String = address.bytes().map(|b| format!("%{b:02X}")).collect();
     format!("/sessions/{encoded}/frames")
 }
 
-/// Lines as they come.
+/// The lines of a frame stream.
 #[derive(Debug)]
 pub struct Lines {
     body: Incoming,
@@ -143,10 +143,10 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// The next line, without its end; `None` when the gateway ended the stream. Cancel safe.
+    /// Returns the next line without its newline; `None` when the gateway has ended the stream. Cancel safe.
     ///
     /// # Errors
-    /// A connection that broke.
+    /// The connection was lost.
     pub async fn next(&mut self) -> Result<Option<String>, ClientError> {
         loop {
             if let Some(end) = self.read.iter().position(|b| *b == b'\n') {

@@ -1,4 +1,4 @@
-//! The Unix socket itself: where it is, that it is one user's alone, and that it goes with its gateway.
+//! The Unix socket itself: its path, its permissions, and its removal when the gateway stops.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -19,42 +19,42 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::api::{self, Hand};
+use super::api::{self, Injector};
 use crate::config::ControlAt;
 use crate::defaults::{CONTROL_CLOSE_TIMEOUT, CONTROL_TIMEOUT};
 use crate::session::registry::Registry;
 
-/// Out of file descriptors is the usual reason why accept fails: nothing gets better before somebody leaves.
+/// Accept usually fails for lack of file descriptors, so retrying is pointless until a peer disconnects.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// The directory for it cannot be made, or is not this user's alone.
+    /// The directory cannot be created or is not private to this user.
     #[error("{}: {source}", path.display())]
     Directory {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Something else has its place.
-    #[error("{} is there already, and is not a socket", .0.display())]
+    /// The path exists and is not a socket.
+    #[error("{} exists already and is not a socket", .0.display())]
     NotASocket(PathBuf),
-    /// Another gateway answers there.
-    #[error("another gateway has {}", .0.display())]
+    /// Another gateway is serving this socket.
+    #[error("another gateway is using {}", .0.display())]
     InUse(PathBuf),
-    /// The system does not make it.
+    /// The system cannot create the socket.
     #[error("{}: {source}", path.display())]
     Bind {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// A control socket that is open. Dropping it removes it.
+/// An open control socket. Dropping it removes the socket file.
 #[derive(Debug)]
 pub struct Control {
     listener: UnixListener,
@@ -62,10 +62,10 @@ pub struct Control {
 }
 
 impl Control {
-    /// Opens the socket of a gateway whose devices connect to that port.
+    /// Opens the socket of the gateway that listens for devices on this port.
     ///
     /// # Errors
-    /// A directory that is not private, a path that is taken by something that is alive.
+    /// The directory is not private, or the path is in use.
     pub async fn open(at: &ControlAt, device_port: u16) -> Result<Self, ControlError> {
         let path = match at {
             ControlAt::Path(path) => path.clone(),
@@ -82,12 +82,12 @@ impl Control {
             path: path.clone(),
             identity: (made.dev(), made.ino()),
         };
-        // Until here the mode was the umask's; whoever came meanwhile is turned away by `is_ours`.
+        // The umask decided the mode until here; `is_ours` rejects other users that connected meanwhile.
         fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(failed)?;
         Ok(Self { listener, file })
     }
 
-    /// Opens it, or says once that `monitor` will not find this gateway, which runs all the same.
+    /// Opens the socket, or logs that `monitor` will not find this gateway. The gateway runs without it.
     pub async fn open_or_warn(at: &ControlAt, device_port: u16) -> Option<Self> {
         match Self::open(at, device_port).await {
             Ok(control) => {
@@ -95,13 +95,13 @@ impl Control {
                 Some(control)
             }
             Err(e) => {
-                warn!("no control socket, so that monitor does not find this gateway: {e}");
+                warn!("no control socket, so monitor will not find this gateway: {e}");
                 None
             }
         }
     }
 
-    /// Serves until `stop` is cancelled, and a tenth of a second longer at most; then removes the socket.
+    /// Serves until `stop` is cancelled, then removes the socket and closes the connections within a tenth of a second.
     pub async fn serve(self, registry: Arc<Registry>, stop: CancellationToken) {
         let Self { listener, file } = self;
         let router = api::router(registry, stop.clone());
@@ -115,7 +115,7 @@ impl Control {
                     Ok((stream, _)) if is_ours(&stream) => {
                         connections.spawn(connection(stream, router.clone(), stop.clone()));
                     }
-                    Ok(_) => warn!("control socket: another user was turned away"),
+                    Ok(_) => warn!("control socket: refused a connection of another user"),
                     Err(e) => {
                         debug!("control socket: {e}");
                         tokio::select! {
@@ -128,7 +128,7 @@ impl Control {
         }
         drop(listener);
         drop(file);
-        // Streams end by themselves; what is not read by then never is.
+        // Streams end by themselves; a client that has not read them by the timeout is cut off.
         let _ = timeout(CONTROL_CLOSE_TIMEOUT, async {
             while connections.join_next().await.is_some() {}
         })
@@ -138,8 +138,8 @@ impl Control {
 }
 
 async fn connection(stream: UnixStream, router: Router, stop: CancellationToken) {
-    let hand = Arc::new(Hand::default());
-    let service = TowerToHyperService::new(router.layer(Extension(hand)));
+    let injector = Arc::new(Injector::default());
+    let service = TowerToHyperService::new(router.layer(Extension(injector)));
     let mut connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -153,7 +153,7 @@ async fn connection(stream: UnixStream, router: Router, stop: CancellationToken)
     }
 }
 
-/// Whether the far end is this user, or the administrator, whom nothing keeps out.
+/// Whether the peer is this user or root, whom permissions cannot keep out.
 fn is_ours(stream: &UnixStream) -> bool {
     stream
         .peer_cred()
@@ -164,7 +164,7 @@ fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// The socket's name in the file system. Dropping it removes that, unless somebody else has put another there.
+/// The socket's file. Dropping it removes the file, unless another process has replaced it.
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,
@@ -174,18 +174,18 @@ struct SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if fs::symlink_metadata(&self.path).is_ok_and(|now| (now.dev(), now.ino()) == self.identity) {
-            // One that stays is found stale by the next gateway.
+            // If this fails, the next gateway detects the stale socket.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Removes a socket that a gateway left behind when it was killed.
+/// Removes the stale socket of a gateway that was killed.
 async fn clear(path: &Path) -> Result<(), ControlError> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => return Err(ControlError::NotASocket(path.to_owned())),
         Ok(_) => {}
-        // Whatever else is wrong with the path, the bind says it.
+        // Binding reports any other problem with the path.
         Err(_) => return Ok(()),
     }
     match timeout(CONTROL_TIMEOUT, UnixStream::connect(path)).await {
@@ -195,7 +195,7 @@ async fn clear(path: &Path) -> Result<(), ControlError> {
                 source,
             })
         }
-        // Gone since we looked.
+        // Removed since the check.
         Ok(Err(e)) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         Ok(Err(source)) => Err(ControlError::Bind {
             path: path.to_owned(),
@@ -205,15 +205,15 @@ async fn clear(path: &Path) -> Result<(), ControlError> {
     }
 }
 
-/// Where control sockets are, the first choice first. A gateway that was started without `XDG_RUNTIME_DIR`, as from a
-/// service manager of the system, is in the second.
+/// The directories for control sockets, in order of preference. A gateway without `XDG_RUNTIME_DIR`, for example a
+/// system service, uses the second.
 pub fn directories() -> Vec<PathBuf> {
     let runtime = dirs::runtime_dir().map(|directory| directory.join("wsdm-gateway"));
     let temporary = std::env::temp_dir().join(format!("wsdm-gateway-{}", own_user()));
     runtime.into_iter().chain([temporary]).collect()
 }
 
-/// The first of [`directories`] that is there, or can be made, for this user alone.
+/// The first of [`directories`] that is private to this user, or can be created so.
 fn private_directory() -> Result<PathBuf, ControlError> {
     let mut failed = None;
     for path in directories() {
@@ -232,11 +232,11 @@ fn make_private(path: &Path) -> io::Result<()> {
     }
 }
 
-/// In a temporary directory anybody may have been there first.
+/// Checks the owner and the mode, since in a temporary directory another user may have created the path first.
 fn check_private(path: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(path)?;
     if !found.is_dir() || found.uid() != own_user() {
-        return Err(io::Error::other("is not a directory of this user's"));
+        return Err(io::Error::other("is not a directory owned by this user"));
     }
     if found.mode() & 0o077 != 0 {
         fs::set_permissions(path, Permissions::from_mode(0o700))?;
@@ -244,14 +244,14 @@ fn check_private(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The sockets of this user's gateways that answer.
+/// The sockets of this user's gateways that accept a connection.
 pub async fn running() -> Vec<PathBuf> {
     let mut found = Vec::new();
     for directory in directories() {
         if check_private(&directory).is_err() {
             continue;
         }
-        // A directory that cannot be read holds nothing for us.
+        // A directory that cannot be read contains no usable sockets.
         let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
         found.extend(
             entries
@@ -279,7 +279,7 @@ mod tests {
     use crate::web::control::client::Client;
 
     #[tokio::test]
-    async fn one_who_leaves_a_device_that_says_nothing_is_missed_at_once() {
+    async fn a_watcher_of_a_silent_device_is_removed_when_it_disconnects() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control.sock");
         let control = Control::open(&ControlAt::Path(path.clone()), 0).await.unwrap();
@@ -302,20 +302,20 @@ mod tests {
             }
         })
         .await
-        .expect("nobody watches");
+        .expect("the watcher is removed");
         stop.cancel();
         serving.await.unwrap();
     }
 
     #[test]
-    fn a_directory_of_others_is_not_used_and_ones_own_is_made_private() {
+    fn a_directory_is_made_private_and_a_symlink_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let own = folder.path().join("own");
         fs::create_dir(&own).unwrap();
         fs::set_permissions(&own, Permissions::from_mode(0o755)).unwrap();
         make_private(&own).unwrap();
         assert_eq!(fs::metadata(&own).unwrap().mode() & 0o777, 0o700);
-        // Whoever owns what a link leads to, the link may be moved.
+        // The owner of a symlink can redirect it, so a private target is not enough.
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&own, &link).unwrap();
         make_private(&link).unwrap_err();

@@ -1,4 +1,4 @@
-//! From an open websocket to a client that has shaken hands.
+//! The Buttplug handshake of a client.
 
 use std::sync::Arc;
 
@@ -7,46 +7,49 @@ use buttplug_core::message::{
 };
 use buttplug_server::message::spec_enums::ButtplugCheckedClientMessageV4;
 use tokio::sync::{broadcast, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, info};
 
-use super::devices::{Told, view};
-use super::lists::Lists;
+use super::devices::{Announced, view};
+use super::lists::ListThrottle;
 use super::session::{Session, from_binary};
-use super::socket::{End, Turn};
+use super::socket::{End, SocketEvent};
 use super::wire;
 use crate::upstream::embedded::{DeviceTable, EngineEvent, ListedDevice};
 
-/// How much of a client's name is logged.
+/// The longest part of a client's name that is logged.
 const NAME_MAX_CHARS: usize = 64;
 
-/// A client that has shaken hands.
-pub(super) struct Greeted {
+/// The state of a client after its handshake.
+pub(super) struct Established {
     pub(super) version: ButtplugMessageSpecVersion,
     pub(super) devices: watch::Receiver<Arc<DeviceTable>>,
-    pub(super) told: Told,
-    /// The table has changed since the client was told of it.
+    pub(super) announced: Announced,
+    /// The table has changed since it was last sent to the client.
     pub(super) outdated: bool,
-    pub(super) lists: Lists,
+    pub(super) list_throttle: ListThrottle,
     pub(super) events: broadcast::Receiver<EngineEvent>,
-    /// Until when a `Ping` has to come.
+    /// Deadline for the next `Ping`.
     pub(super) ping_until: Option<Instant>,
-    pub(super) said_reading_dropped: bool,
-    /// The gateway stops.
+    pub(super) logged_reading_dropped: bool,
+    /// The gateway is stopping.
     pub(super) refusing: bool,
 }
 
-impl Greeted {
-    /// The device that is listed under this index now.
+impl Established {
+    /// The device currently listed under this index.
     pub(super) fn device(&self, index: u32) -> Option<Arc<ListedDevice>> {
         self.devices.borrow().get(&index).cloned()
     }
 }
 
 impl Session {
-    /// Until the client has shaken hands: nothing else is answered but with an Error, and it is told nothing.
-    pub(super) async fn greet(&mut self, close: &CancellationToken) -> Result<Greeted, End> {
+    /// Waits for the client's handshake, for a limited time. Any other message is answered with an Error, and no events
+    /// are sent.
+    pub(super) async fn shake_hands(&mut self, close: &CancellationToken) -> Result<Established, End> {
+        let limit = self.shared.settings.handshake_timeout;
+        let until = Instant::now() + limit;
         loop {
             while self.socket.has_room()
                 && let Some(message) = self.inbox.pop_front()
@@ -61,17 +64,18 @@ impl Session {
             tokio::select! {
                 biased;
                 () = close.cancelled() => return Err(End::Stopping),
-                turn = self.socket.turn(reading) => match turn {
-                    Turn::Text(text) => self.inbox.extend(wire::take_apart(&text)),
-                    Turn::Binary(bytes) => self.inbox.extend(from_binary(&bytes)),
-                    Turn::Drained | Turn::Attended { .. } => {}
-                    Turn::Ended(end) => return Err(end),
+                () = sleep_until(until) => return Err(End::NoHandshake(limit)),
+                event = self.socket.next_event(reading) => match event {
+                    SocketEvent::Text(text) => self.inbox.extend(wire::split(&text)),
+                    SocketEvent::Binary(bytes) => self.inbox.extend(from_binary(&bytes)),
+                    SocketEvent::Drained | SocketEvent::LivenessCheck { .. } => {}
+                    SocketEvent::Ended(end) => return Err(end),
                 },
             }
         }
     }
 
-    async fn answer_handshake(&mut self, request: RequestServerInfoV4) -> Result<Greeted, End> {
+    async fn answer_handshake(&mut self, request: RequestServerInfoV4) -> Result<Established, End> {
         let id = request.id();
         let version = request.protocol_version_major();
         let name: String = request
@@ -85,7 +89,11 @@ impl Session {
             .await;
         let reply = match reply {
             Ok(ButtplugServerMessageV4::ServerInfo(info)) => info,
-            Ok(other) => return Err(End::Fault(format!("the handshake was answered by {other:?}"))),
+            Ok(other) => {
+                return Err(End::Fault(format!(
+                    "unexpected answer to the handshake: {other:?}"
+                )));
+            }
             Err(error) => {
                 return Err(End::Fault(format!(
                     "the handshake failed: {}",
@@ -109,16 +117,16 @@ impl Session {
         info!("client connected: message version {}", version as i32);
 
         let mut devices = self.shared.engine.devices();
-        let told = Told::new(version, &view(&devices.borrow_and_update()));
-        Ok(Greeted {
+        let announced = Announced::new(version, &view(&devices.borrow_and_update()));
+        Ok(Established {
             version,
             devices,
-            told,
+            announced,
             outdated: false,
-            lists: Lists::default(),
+            list_throttle: ListThrottle::default(),
             events: self.shared.engine.events(),
             ping_until: max_ping_time.map(|limit| Instant::now() + limit),
-            said_reading_dropped: false,
+            logged_reading_dropped: false,
             refusing: false,
         })
     }
