@@ -2,15 +2,15 @@
 
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use crate::defaults::{DEVICE_READ_BUFFER_BYTES, FRAME_MAX_BYTES};
+use crate::defaults::{DEVICE_READ_BUFFER_BYTES, DEVICE_WRITE_BUFFER_BYTES, FRAME_MAX_BYTES};
 
 /// The settings for a device's websocket: buffers that fit frames of tens of bytes.
 ///
-/// A write goes to the socket at once: there is nothing to gain from collecting commands.
+/// What is written is flushed at once. Until then a frame waits for the ping that travels with it: both are one segment.
 pub fn device_config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(DEVICE_READ_BUFFER_BYTES)
-        .write_buffer_size(0)
+        .write_buffer_size(DEVICE_WRITE_BUFFER_BYTES)
         .max_write_buffer_size(2 * FRAME_MAX_BYTES)
         .max_message_size(Some(FRAME_MAX_BYTES))
         .max_frame_size(Some(FRAME_MAX_BYTES))
