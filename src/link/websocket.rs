@@ -404,7 +404,51 @@ fn link_error(error: WsError) -> LinkError {
 
 #[cfg(test)]
 mod tests {
+    use futures::SinkExt;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
     use super::*;
+    use crate::net::websocket::device_config;
+
+    /// A socket that keeps what is written to it, each write apart.
+    #[derive(Default)]
+    struct Writes(Vec<Vec<u8>>);
+
+    impl AsyncRead for Writes {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Writes {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            self.0.push(buf.to_vec());
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_frame_and_the_ping_that_travels_with_it_are_one_write() {
+        let ws =
+            WebSocketStream::from_raw_socket(Writes::default(), Role::Server, Some(device_config())).await;
+        let mut link = WebSocketLink::new(ws, Duration::from_secs(1)).with_probes();
+        link.send(Frame::from(&b"Vibrate:5;"[..])).await.unwrap();
+        link.send(Frame::from(&b"Vibrate:6;"[..])).await.unwrap();
+        let written = &link.ws.get_ref().0;
+        let frames = [
+            b"\x82\x0aVibrate:5;\x89\x02\x00\x01".to_vec(),
+            b"\x82\x0aVibrate:6;".to_vec(),
+        ];
+        assert_eq!(*written, frames);
+    }
 
     /// Sends a probe that is answered after this long.
     async fn round_trip(probes: &mut Probes, takes: Duration) {
