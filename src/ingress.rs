@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error_span, info, warn};
 
 use crate::device::handshake::{Address, Handshake, Identifier};
-use crate::device::hello::Known;
+use crate::device::hello::BoardFacts;
 use crate::device::language::{self, Actuators, Coalesce, Language};
 use crate::device::peer::Peer;
 use crate::device::refusal::Refusal;
@@ -42,7 +42,7 @@ pub struct Board {
     /// Where it is.
     pub peer: Peer,
     /// What it is, if that is configured, and the keepalive of its watchdog.
-    pub known: Known,
+    pub known: BoardFacts,
     /// Which one it is; if the entry is for several, what stands before `own_name`.
     pub address: Option<Address>,
     /// The entry is for one board.
@@ -72,7 +72,7 @@ impl Board {
     pub fn at(peer: Peer) -> Self {
         Self {
             peer,
-            known: Known::default(),
+            known: BoardFacts::default(),
             address: None,
             is_one: true,
             own_name: String::new(),

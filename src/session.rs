@@ -24,7 +24,7 @@ use crate::defaults::{
     CLOSE_TIMEOUT, REPLACED_STOP_TIMEOUT, STOP_ANSWER_TIMEOUT, STOP_FLUSH_TIMEOUT, UPSTREAM_BURST,
 };
 use crate::device::frame::{Outgoing, Receipt};
-use crate::device::hello::Known;
+use crate::device::hello::BoardFacts;
 use crate::device::language::{Command, Language};
 use crate::link::outbox::Outbox;
 use crate::link::{FrameIo, LinkError};
@@ -51,7 +51,7 @@ impl Session {
         entry: Entry,
         link: Box<dyn FrameIo>,
         coalesce: Option<&'static dyn Language>,
-        known: Known,
+        known: BoardFacts,
         upstream: Box<dyn UpstreamIo>,
     ) -> Self {
         let handle = entry.handle().clone();

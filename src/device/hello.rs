@@ -65,19 +65,19 @@ impl Hello {
 /// What is known of a board beside its handshake. A hello line may come at any time and add to it, also where the
 /// configuration says who the board is: it has started again, or stopped because nothing fed its watchdog.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct BoardFacts {
     /// The board stops its outputs when it hears nothing for long: a lone newline is due after this much silence.
     pub keepalive: Option<Duration>,
     /// What its entry says that it is, for as long as the board has not said something else.
     pub configured: Option<Identifier>,
 }
 
-impl Known {
+impl BoardFacts {
     /// Takes over the keepalive of a hello line where none is known.
     ///
     /// # Errors
     /// The board says that it is something else than its entry does. That is told once.
-    pub fn hear(&mut self, said: &Hello) -> Result<(), OtherIdentifier> {
+    pub fn learn(&mut self, said: &Hello) -> Result<(), OtherIdentifier> {
         self.keepalive = self.keepalive.or(said.keepalive);
         let said = &said.handshake.identifier;
         match self.configured.take_if(|configured| configured != said) {

@@ -22,7 +22,7 @@ use tracing::error;
 
 use crate::config::BleSettings;
 use crate::defaults::BLE_HELLO_PATIENCE;
-use crate::device::hello::Known;
+use crate::device::hello::BoardFacts;
 use crate::device::peer::Peer;
 use crate::device::peripheral::Seen;
 use crate::ingress::{After, Board, Intake, TroubleLog};
@@ -105,7 +105,7 @@ impl BlePeripherals {
 /// A peripheral, and what its entry says of it.
 fn board(settings: &BleSettings, seen: Seen, log: TroubleLog) -> Board {
     Board {
-        known: Known {
+        known: BoardFacts {
             keepalive: settings.keepalive,
             configured: settings.identifier.clone(),
         },

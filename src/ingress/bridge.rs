@@ -125,7 +125,7 @@ impl Board {
             }
         };
         if let Some(said) = said
-            && let Err(other) = self.known.hear(&said)
+            && let Err(other) = self.known.learn(&said)
         {
             warn!("{}: {other}", self.peer);
         }

@@ -12,7 +12,7 @@ use tracing::{debug, error, warn};
 
 use crate::config::{PortSource, SerialSettings};
 use crate::defaults::PORT_POLL;
-use crate::device::hello::Known;
+use crate::device::hello::BoardFacts;
 use crate::device::peer::Peer;
 use crate::ingress::{After, Board, Intake, Retry, Trouble, TroubleLog};
 use crate::link::serial::ports::{PortInfo, Ports};
@@ -164,7 +164,7 @@ impl SerialPorts {
             }
         };
         let board = Board {
-            known: Known {
+            known: BoardFacts {
                 keepalive: settings.keepalive,
                 configured: settings.identifier.clone(),
             },

@@ -19,7 +19,7 @@ use super::{FrameIo, LinkError};
 use crate::defaults::{BURST, OUTBOX_MAX, STALE_AFTER};
 use crate::device::close::CloseReason;
 use crate::device::frame::{Frame, Outgoing, Receipt};
-use crate::device::hello::{Hello, Known};
+use crate::device::hello::{BoardFacts, Hello};
 use crate::device::language::{Command, Language, Relation, Setting};
 
 /// A link and the frames that wait for it.
@@ -39,8 +39,8 @@ pub struct Outbox {
     flush_due: bool,
     /// Frames that were dropped because they were stale or too many.
     dropped: u64,
-    /// Known facts of the board: its watchdog's keepalive, which a hello line may still announce.
-    known: Known,
+    /// Facts about the board: its watchdog's keepalive, which a hello line may still announce.
+    known: BoardFacts,
     /// Whether a command arrived since control was last lost: without control the watchdog must not be fed.
     in_control: bool,
     /// Elapses when a keepalive is due, if the board has a watchdog.
@@ -86,7 +86,7 @@ impl Outbox {
     pub fn new(
         link: Box<dyn FrameIo>,
         language: Option<&'static dyn Language>,
-        known: Known,
+        known: BoardFacts,
         on_write: impl Fn(&Frame) + Send + 'static,
     ) -> Self {
         Self {
@@ -426,7 +426,7 @@ impl Outbox {
     /// Handles a hello line that arrived between frames.
     fn handle_hello(&mut self, hello: &Hello, cx: &Context<'_>) {
         let had_no_keepalive = self.known.keepalive.is_none();
-        if let Err(other) = self.known.hear(hello) {
+        if let Err(other) = self.known.learn(hello) {
             warn!("{other}");
         }
         if let Some(keepalive) = self.known.keepalive

@@ -139,7 +139,7 @@ async fn a_newcomer_does_not_wait_for_a_socket_that_hangs_in_a_write() {
     let registry = Arc::new(Registry::default());
     let entry = admit(&registry).await;
     let upstream = Box::new(Commands::always("Vibrate:1;"));
-    let session = Session::new(entry, Box::new(Hanging), None, Known::default(), upstream);
+    let session = Session::new(entry, Box::new(Hanging), None, BoardFacts::default(), upstream);
     tokio::spawn(session.run());
     // It is in the middle of its first write.
     tokio::task::yield_now().await;
@@ -164,7 +164,7 @@ async fn the_device_of_a_session_that_panics_is_stopped_when_it_comes_back() {
         let link = Box::new(Taking(written.clone()));
         let entry = admit(&registry).await;
         let handle = entry.handle().clone();
-        let session = Session::new(entry, link, None, Known::default(), Box::new(upstream));
+        let session = Session::new(entry, link, None, BoardFacts::default(), Box::new(upstream));
         (tokio::spawn(session.run()), handle, written)
     };
     let text = |written: &Mutex<Vec<Frame>>| {

@@ -13,9 +13,9 @@ use tracing::{debug, info, warn};
 
 use super::Arrival;
 use super::board::Board;
-use super::peripheral::Visit;
+use super::peripheral::Connection;
 use super::radio::Ended;
-use super::seen::look;
+use super::seen::query;
 use super::system::{Calls, Event, Events, News, is_busy};
 use crate::config::BleSettings;
 use crate::defaults::{BLE_ADAPTER_RETRY, BLE_DISCONNECT_TIMEOUT, BLE_SWEEP, BLE_UNSEEN_HINT};
@@ -37,9 +37,9 @@ pub(super) struct Central {
     calls: Calls,
     /// Those that an entry takes, whether they are there or not.
     boards: HashMap<PeripheralId, Board>,
-    visits: JoinMap<PeripheralId, After>,
+    connections: JoinMap<PeripheralId, After>,
     /// When something of each entry was last seen.
-    looks: Vec<Look>,
+    sightings: Vec<Sighting>,
     /// Those that no entry takes, by what is known of them.
     others: HashSet<PeripheralId>,
     /// What was passed over, and told once.
@@ -51,7 +51,7 @@ pub(super) struct Central {
     gone: Gone,
 }
 
-struct Look {
+struct Sighting {
     last: Instant,
     hinted: bool,
 }
@@ -64,18 +64,18 @@ impl Central {
         calls: Calls,
         gone: Gone,
     ) -> Self {
-        let look = || Look {
+        let never = || Sighting {
             last: Instant::now(),
             hinted: false,
         };
         Self {
-            looks: entries.iter().map(|_| look()).collect(),
+            sightings: entries.iter().map(|_| never()).collect(),
             adapter,
             entries,
             arrivals,
             calls,
             boards: HashMap::new(),
-            visits: JoinMap::new(),
+            connections: JoinMap::new(),
             others: HashSet::new(),
             passed_over: HashSet::new(),
             scanning: false,
@@ -92,11 +92,11 @@ impl Central {
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What a gateway that was killed left connected.
         for peripheral in self.adapter.peripherals().await.unwrap_or_default() {
-            self.look(&peripheral.id(), stop).await;
+            self.consider(&peripheral.id(), stop).await;
         }
         loop {
             let stopping = stop.is_cancelled();
-            if stopping && self.visits.is_empty() {
+            if stopping && self.connections.is_empty() {
                 self.stop_scan().await;
                 return Ended::Stopped;
             }
@@ -111,8 +111,8 @@ impl Central {
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if !stopping => {}
-                Some((id, visited)) = self.visits.join_next() => {
-                    let after = visited.unwrap_or_else(|e| After::Failed(Trouble::fault(&e)));
+                Some((id, ended)) = self.connections.join_next() => {
+                    let after = ended.unwrap_or_else(|e| After::Failed(Trouble::fault(&e)));
                     self.over(&id, &after);
                 }
                 event = events.next() => match event {
@@ -138,11 +138,11 @@ impl Central {
                     board.link.send_replace(up);
                 }
                 if up {
-                    self.look(&id, stop).await;
+                    self.consider(&id, stop).await;
                 }
             }
             Event::Heard(id, news) => {
-                let look = match self.boards.get_mut(&id) {
+                let is_news = match self.boards.get_mut(&id) {
                     Some(board) => {
                         if news.heard {
                             board.heard = Instant::now();
@@ -151,8 +151,8 @@ impl Central {
                     }
                     None => !self.others.contains(&id) || self.may_matter(&news),
                 };
-                if look {
-                    self.look(&id, stop).await;
+                if is_news {
+                    self.consider(&id, stop).await;
                 }
             }
             Event::Off => {}
@@ -179,7 +179,7 @@ impl Central {
         };
         board.next = None;
         if board.heard > board.left {
-            self.look(id, stop).await;
+            self.consider(id, stop).await;
         }
     }
 
@@ -194,11 +194,11 @@ impl Central {
         if !self.scanning {
             return;
         }
-        for n in 0..self.looks.len() {
+        for n in 0..self.sightings.len() {
             let busy = self.is_busy(n);
-            let look = &mut self.looks[n];
-            if !busy && !look.hinted && look.last.elapsed() >= BLE_UNSEEN_HINT {
-                look.hinted = true;
+            let sighting = &mut self.sightings[n];
+            if !busy && !sighting.hinted && sighting.last.elapsed() >= BLE_UNSEEN_HINT {
+                sighting.hinted = true;
                 warn!(
                     "ble.{n} ({}): not seen for {} s; is it on, and near? A board that another central holds, such as \
                      a phone or an app on another machine, does not advertise",
@@ -215,13 +215,13 @@ impl Central {
     }
 
     /// Looks at one peripheral, and connects to it where an entry takes it and it is there.
-    async fn look(&mut self, id: &PeripheralId, stop: &CancellationToken) {
+    async fn consider(&mut self, id: &PeripheralId, stop: &CancellationToken) {
         let now = Instant::now();
         let left_alone = |board: &Board| board.busy || board.next.is_some_and(|next| next > now);
         if stop.is_cancelled() || self.boards.get(id).is_some_and(left_alone) {
             return;
         }
-        let Some((peripheral, seen)) = look(&self.adapter, id).await else {
+        let Some((peripheral, seen)) = query(&self.adapter, id).await else {
             return;
         };
         let takes = |n: &usize| self.entries[*n].wanted.takes(&seen);
@@ -239,13 +239,13 @@ impl Central {
             return;
         }
         for n in &taking {
-            self.looks[*n].last = now;
-            self.looks[*n].hinted = false;
+            self.sightings[*n].last = now;
+            self.sightings[*n].hinted = false;
         }
         // An entry that means one peripheral and has it leaves others to the entries behind it.
         let is_free = |n: &usize| !self.entries[*n].wanted.is_one() || !self.is_busy(*n);
         match taking.iter().copied().find(is_free) {
-            Some(n) => self.visit(id, peripheral, seen, n, stop),
+            Some(n) => self.connect(id, peripheral, seen, n, stop),
             None => {
                 let wanted = &self.entries[first].wanted;
                 let why =
@@ -265,7 +265,7 @@ impl Central {
         }
     }
 
-    fn visit(
+    fn connect(
         &mut self,
         id: &PeripheralId,
         peripheral: Peripheral,
@@ -289,7 +289,7 @@ impl Central {
         board.is_taken(n, &entry, peripheral, &seen);
         debug!("{seen}: {} dBm, taken by ble.{n}", seen.rssi.unwrap_or(0));
         // Several may be connected to at once: BlueZ waits for each to advertise, and connects one after the other.
-        let visit = Visit {
+        let connection = Connection {
             peripheral: board.peripheral.clone(),
             notifications: board.notifications.clone(),
             seen,
@@ -302,7 +302,7 @@ impl Central {
             gone: self.gone.clone(),
             stop: stop.clone(),
         };
-        self.visits.spawn(id.clone(), visit.run());
+        self.connections.spawn(id.clone(), connection.run());
     }
 
     /// Forgets the one that has been away for longest.
@@ -322,7 +322,7 @@ impl Central {
         let lets_go = !matches!(after, After::Failed(_));
         board.is_over(after);
         if lets_go {
-            self.looks[board.entry].last = board.left;
+            self.sightings[board.entry].last = board.left;
         }
     }
 
@@ -359,8 +359,8 @@ impl Central {
                 self.scanning = true;
                 self.scan_trouble.clear();
                 // Nobody looked before.
-                for look in &mut self.looks {
-                    look.last = Instant::now();
+                for sighting in &mut self.sightings {
+                    sighting.last = Instant::now();
                 }
             }
         }

@@ -27,7 +27,7 @@ use crate::text::shell_word;
 const MTU_MIN: u16 = 23;
 /// What of an MTU is no value: the operation and the handle.
 const ATT_HEADER: u16 = 3;
-/// Between two looks whether a peripheral is still connected, where no event says that it is not.
+/// Between two checks whether a peripheral is still connected, where no event says that it is not.
 const LINK_POLL: Duration = Duration::from_secs(2);
 /// Between two tries where another operation is under way, and how often.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
@@ -42,7 +42,7 @@ impl From<Trouble> for After {
 }
 
 /// One connection to a peripheral.
-pub(super) struct Visit {
+pub(super) struct Connection {
     pub(super) peripheral: Peripheral,
     pub(super) notifications: Arc<Mutex<Notifications>>,
     pub(super) seen: Seen,
@@ -78,7 +78,7 @@ impl Notifications {
     }
 }
 
-impl Visit {
+impl Connection {
     /// Connects, hands the peripheral to a session, and lets go of it when that is over.
     pub(super) async fn run(self) -> After {
         let stop = self.stop.clone();

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::radio::first_adapter;
-use super::seen::look;
+use super::seen::query;
 use super::system::{Change, System, Unavailable, is_busy};
 use crate::advice::Advice;
 use crate::defaults::{BLE_CONNECT_TIMEOUT, BLE_DISCONNECT_TIMEOUT, BLE_STEP_TIMEOUT, BLE_SWEEP};
@@ -137,7 +137,7 @@ impl Scanner {
                     None => continue,
                 },
             };
-            if let Some((_, seen)) = look(&self.adapter, &id).await {
+            if let Some((_, seen)) = query(&self.adapter, &id).await {
                 if seen.name.is_none() {
                     self.nameless.insert(id);
                 } else {
@@ -169,7 +169,7 @@ impl Scanner {
                     Some(None) => continue,
                     Some(Some(id)) => id,
                 };
-                if let Some((peripheral, seen)) = look(&self.adapter, &id).await
+                if let Some((peripheral, seen)) = query(&self.adapter, &id).await
                     && one.takes(&seen)
                     && (seen.connected || seen.rssi.is_some())
                 {

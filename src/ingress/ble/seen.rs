@@ -6,7 +6,7 @@ use btleplug::platform::{Adapter, Peripheral, PeripheralId};
 use crate::device::peripheral::Seen;
 
 /// Asks the system; `None` where it has forgotten it. A handle that was made here knows no services yet.
-pub(super) async fn look(adapter: &Adapter, id: &PeripheralId) -> Option<(Peripheral, Seen)> {
+pub(super) async fn query(adapter: &Adapter, id: &PeripheralId) -> Option<(Peripheral, Seen)> {
     let peripheral = adapter.peripheral(id).await.ok()?;
     let properties = peripheral.properties().await.ok()??;
     let connected = peripheral.is_connected().await.ok()?;

@@ -81,10 +81,10 @@ struct Rig {
 
 impl Rig {
     fn new(language: &str) -> Self {
-        Self::of(language, Known::default())
+        Self::of(language, BoardFacts::default())
     }
 
-    fn of(language: &str, known: Known) -> Self {
+    fn of(language: &str, known: BoardFacts) -> Self {
         let line = Line::default();
         let outbox = Outbox::new(Box::new(line.clone()), by_name(language), known, |_| {});
         Self { outbox, line }
@@ -354,9 +354,9 @@ async fn what_waits_is_bounded_and_the_oldest_goes() {
 #[tokio::test(start_paused = true)]
 async fn the_watchdog_is_fed_in_silence_while_a_controller_has_control() {
     let every = Duration::from_millis(200);
-    let known = Known {
+    let known = BoardFacts {
         keepalive: Some(every),
-        ..Known::default()
+        ..BoardFacts::default()
     };
     let mut rig = Rig::of("lovense", known);
     assert!(rig.silence(5 * every).await.is_empty(), "nothing has control yet");
