@@ -42,11 +42,11 @@ pub fn execute(cli: Cli) -> Result<(), Error> {
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Error> {
-    thread::available(available_parallelism().map_or(1, usize::from)).map_err(Error::Runtime)?;
+    thread::available(available_parallelism().map_or(1, usize::from)).map_err(Error::runtime)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(Error::Runtime)?;
+        .map_err(Error::runtime)?;
     let result = runtime.block_on(future);
     // What still runs has nobody left to serve, and may hang in a system call.
     runtime.shutdown_background();
@@ -58,7 +58,7 @@ fn block_on_one_thread<T>(future: impl Future<Output = T>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(Error::Runtime)?;
+        .map_err(Error::runtime)?;
     Ok(runtime.block_on(future))
 }
 
@@ -66,7 +66,7 @@ fn block_on_one_thread<T>(future: impl Future<Output = T>) -> Result<T, Error> {
 pub(crate) fn print(text: &str) -> Result<(), Error> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::Output(e)),
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::output(e)),
         _ => Ok(()),
     }
 }

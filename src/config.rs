@@ -16,10 +16,12 @@ pub(crate) mod table;
 mod udcf;
 mod upstream;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::advice::{Advice, EXIT_USAGE};
 use crate::link::serial::ports::Ports;
 pub use ble::BleSettings;
 pub use clients::ClientSettings;
@@ -108,6 +110,16 @@ impl std::fmt::Display for Problem {
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct ConfigError(pub Vec<Problem>);
+
+impl Advice for ConfigError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some("wsdm-gateway check lists what the configuration comes to".into())
+    }
+
+    fn exit_code(&self) -> u8 {
+        EXIT_USAGE
+    }
+}
 
 /// One key of a configuration: what it comes to, and where that was said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -59,6 +59,8 @@ pub const PROBE_PAUSE: Duration = Duration::from_millis(25);
 /// If a ping among the commands is not answered for this long, motion waits where newer motion can take its place. Wi-Fi in
 /// power save answers in 100 ms.
 pub const PROBE_TIMEOUT: Duration = Duration::from_millis(100);
+/// The same for a peer that has always answered at once: some turns of a busy board's loop.
+pub const PROBE_TIMEOUT_MIN: Duration = Duration::from_millis(30);
 /// Between two pings of an app or an upstream that drives an output, if its silence counts after `stop_after`: three fit in,
 /// so that a lost one does no harm.
 pub fn attentive_pings(stop_after: Duration) -> Duration {
@@ -74,7 +76,7 @@ pub const CONTROL_CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
 pub const CONTROL_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// How long a thread that serves websocket devices waits awake for the frame after a frame: a server on the same host
 /// answers within it. A device that gets 50 commands a second keeps a core awake for 0.5 % of the time at most.
-pub const LINGER: Duration = Duration::from_micros(50);
+pub const SPIN: Duration = Duration::from_micros(50);
 /// Frames from upstream that a session writes before the device has its turn.
 pub const UPSTREAM_BURST: usize = 32;
 

@@ -6,4 +6,5 @@ pub mod handshake;
 pub mod hello;
 pub mod language;
 pub mod peer;
+pub mod peripheral;
 pub mod refusal;

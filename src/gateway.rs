@@ -1,12 +1,12 @@
 //! The wiring: build the parts, supervise them, drain on shutdown.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use buttplug_server_device_config::DeviceConfigurationManager;
 use futures::future::OptionFuture;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::advice::{Advice, EXIT_FAILED, EXIT_INTERRUPTED};
 use crate::clients::Clients;
 use crate::config::{ClientSettings, Settings};
 use crate::defaults::{SHUTDOWN_GRACE, STOP_FLUSH_TIMEOUT};
@@ -78,9 +79,8 @@ pub enum GatewayError {
     Workers(#[source] io::Error),
 }
 
-impl GatewayError {
-    /// One line on what to do.
-    pub fn hint(&self) -> Option<String> {
+impl Advice for GatewayError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Bind { what, addr, source } => {
                 let flag = if *what == "devices" {
@@ -88,7 +88,7 @@ impl GatewayError {
                 } else {
                     "--client-listen"
                 };
-                Some(match source.kind() {
+                let hint = match source.kind() {
                     io::ErrorKind::AddrInUse => format!(
                         "another program has port {}, perhaps Intiface or another gateway; stop it, or choose a \
                          port with {flag}",
@@ -104,13 +104,21 @@ impl GatewayError {
                         format!("ports below 1024 are for the administrator; choose one with {flag}")
                     }
                     _ => format!("choose another address with {flag}"),
-                })
+                };
+                Some(hint.into())
             }
             Self::Udcf(e) => e.hint(),
             Self::Ended { .. } => {
-                Some("a fault of the gateway: the lines before this one may say more".to_owned())
+                Some("a fault of the gateway: the lines before this one may say more".into())
             }
             Self::Signals(_) | Self::Engine(_) | Self::Workers(_) => None,
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Udcf(e) => e.exit_code(),
+            _ => EXIT_FAILED,
         }
     }
 }
@@ -143,7 +151,7 @@ impl Inside {
     async fn bind(
         settings: ClientSettings,
         state_file: Option<&Path>,
-        dcm: Arc<DeviceConfigurationManager>,
+        start: impl FnOnce(Arc<IndexStore>) -> Result<Arc<Engine>, EngineError>,
     ) -> Result<(Self, SocketAddr), GatewayError> {
         let (store, warnings) = IndexStore::open(state_file);
         for warning in warnings {
@@ -157,7 +165,7 @@ impl Inside {
             addr: bound,
             source,
         })?;
-        let engine = Engine::start(dcm, store.clone())?;
+        let engine = start(store.clone())?;
         let (no_commands, no_clients) = (CancellationToken::new(), CancellationToken::new());
         let clients = Clients::new(engine.clone(), settings, no_commands.clone(), no_clients.clone());
         Ok((
@@ -203,9 +211,9 @@ impl Gateway {
         for warning in udcf.warnings() {
             warn!("{warning}");
         }
-        let dcm = udcf.device_configuration()?;
+        let loaded = udcf.device_configuration()?;
         let (device_port, bound) = listen("devices", settings.devices.listen).await?;
-        let admission = Admission::new(&settings.devices, udcf.websocket_names(), dcm.clone());
+        let admission = Admission::new(&settings.devices, udcf.directory(&loaded));
         let (upstream, admission, inside, clients) = match settings.upstream {
             Some(upstream) => {
                 let relay = Relay::new(upstream, settings.devices.ping_interval);
@@ -213,7 +221,10 @@ impl Gateway {
             }
             None => {
                 let (inside, bound) =
-                    Inside::bind(settings.clients, settings.state_file.as_deref(), dcm).await?;
+                    Inside::bind(settings.clients, settings.state_file.as_deref(), |store| {
+                        Engine::start(loaded, store)
+                    })
+                    .await?;
                 (
                     inside.engine.clone() as Arc<dyn Upstream>,
                     admission,
@@ -422,7 +433,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce(&Bound)) -> Result<(), G
         first.cancel();
         let name = signals.next().await;
         warn!("{name} again: exiting now");
-        std::process::exit(crate::cmd::error::EXIT_INTERRUPTED);
+        std::process::exit(i32::from(EXIT_INTERRUPTED));
     });
     gateway.serve(stop).await
 }

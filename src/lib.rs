@@ -8,7 +8,8 @@
 //!                                                       registry ─> web: what the command line sees
 //! ```
 //!
-//! The tree is that picture. From the top floor down; a module imports only floors below its own:
+//! The tree is that picture. From the top floor down; a module imports only floors below its own, which
+//! `tests/layout.rs` checks, with which of them may use which dependency:
 //!
 //! - [`cli`], [`cmd`]: the command line; one file a subcommand.
 //! - [`gateway`]: the wiring. It builds the rooms below, supervises them, and drains them at the end.
@@ -23,11 +24,13 @@
 //!   configuration files of every version, and what the gateway learned.
 //! - [`link`]: how bytes travel: a duplex pipe of whole frames.
 //! - [`net`]: sockets both ways: accept, dial, TLS.
-//! - [`device`]: words without I/O: handshake, hello line, close codes, refusals, and all that is known of a protocol.
-//! - [`backoff`], [`defaults`], [`logging`], [`text`], [`thread`]: used by all.
+//! - [`device`]: words without I/O: handshake, hello line, close codes, refusals, peripherals, and all that is known of a protocol.
+//! - [`advice`], what an error says to a person; [`backoff`], [`defaults`], [`logging`], [`text`], [`thread`]: used by
+//!   all.
 //!
 //! One rule stands above the others: **outputs never outlive control.**
 
+pub mod advice;
 pub mod backoff;
 pub mod cli;
 pub mod clients;

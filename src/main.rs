@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
+use wsdm_gateway::advice::EXIT_OK;
 use wsdm_gateway::cli::Cli;
-use wsdm_gateway::cmd::{self, error};
-use wsdm_gateway::logging;
+use wsdm_gateway::{cmd, logging};
 
 /// Flags of intiface-engine for what this program does not do, or does in another way.
 const INTIFACE_ONLY: &[(&str, &str)] = &[
@@ -60,13 +60,13 @@ fn main() -> ExitCode {
     };
     logging::start(i32::from(cli.verbose) - i32::from(cli.quiet), cli.log_format);
     match cmd::execute(cli) {
-        Ok(()) => ExitCode::from(error::EXIT_OK as u8),
+        Ok(()) => ExitCode::from(EXIT_OK),
         Err(e) => {
             eprintln!("error: {e}");
             if let Some(hint) = e.hint() {
                 eprintln!("hint: {hint}");
             }
-            ExitCode::from(e.exit_code() as u8)
+            ExitCode::from(e.exit_code())
         }
     }
 }

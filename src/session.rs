@@ -1,10 +1,11 @@
-//! A session: one task that owns one link and its upstream half, and joins them until either ends.
+//! A session: one task that owns a device's link and its upstream half, and passes frames between them until either
+//! ends.
 
 pub mod admission;
 pub mod ends;
-pub mod linger;
 pub mod ownership;
 pub mod registry;
+pub mod spin;
 pub mod tap;
 
 use std::future::poll_fn;
@@ -32,10 +33,11 @@ use crate::session::ownership::Controller;
 use crate::session::registry::{Counters, Entry, Order};
 use crate::session::tap::Direction;
 
-/// A device's link, its upstream half, and its place in the registry.
+/// An actor that joins a device's link and its upstream half.
 ///
-/// Reads from: orders and injected frames (registry), upstream, the device. Writes to: the device, through its outbox;
-/// upstream; whoever waits for a receipt.
+/// Reads: orders and injected frames (from the registry), frames and stops from upstream, frames from the device.
+/// Writes: frames and stops to the device, through its outbox; the device's frames to upstream; receipts to the
+/// callers that await them.
 pub struct Session {
     entry: Entry,
     outbox: Outbox,
@@ -43,8 +45,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session of the device at `link`, of which `known` is known; its frames go to `upstream`. `coalesce` is the
-    /// language in which newer commands take the place of older ones.
+    /// Creates the session of the device at `link`. If `coalesce` is set, newer commands in that language supersede
+    /// older ones in the outbox.
     pub fn new(
         entry: Entry,
         link: Box<dyn FrameIo>,
@@ -55,8 +57,8 @@ impl Session {
         let handle = entry.handle().clone();
         let outbox = Outbox::new(link, coalesce, known, move |frame| {
             Counters::count(&handle.counters.to_device);
-            handle.tap.saw(Direction::ToDevice, frame);
-            linger::frame_passed(handle.connection);
+            handle.tap.record(Direction::ToDevice, frame);
+            spin::frame_passed(handle.connection);
         });
         Self {
             entry,
@@ -65,7 +67,7 @@ impl Session {
         }
     }
 
-    /// Pumps frames until either half ends or the session is asked to; then closes both, once. Says why.
+    /// Pumps frames until either half ends or the session is asked to end, then closes both and returns the reason.
     pub async fn run(mut self) -> Disconnect {
         let why = match self.pump().await {
             Ok(never) => match never {},
@@ -75,9 +77,11 @@ impl Session {
         why
     }
 
-    /// One biased choice: an order first, then upstream (a noisy sensor must never delay a stop), then the device. After
-    /// [`UPSTREAM_BURST`] frames from upstream the device has its turn, so that a flood of commands does not hide that it
-    /// is gone.
+    /// The session's loop; it returns only with the reason to end.
+    ///
+    /// Orders come first, then upstream, so that a noisy sensor cannot delay a stop, then the device. After
+    /// [`UPSTREAM_BURST`] frames in a row from upstream the device is polled, so that a flood of commands cannot hide
+    /// a disconnect.
     async fn pump(&mut self) -> Result<std::convert::Infallible, Disconnect> {
         self.stop_first().await?;
         let handle = self.entry.handle().clone();
@@ -86,9 +90,9 @@ impl Session {
             tokio::select! {
                 biased;
                 order = handle.next_order() => match order {
-                    Order::Stop { receipt, tell_upstream } => {
+                    Order::Stop { receipt, notify_upstream } => {
                         self.preempt(Some(receipt));
-                        if tell_upstream {
+                        if notify_upstream {
                             self.upstream.stopped();
                         }
                         self.outbox.drain_now().await?;
@@ -111,22 +115,22 @@ impl Session {
                     in_a_row = 0;
                     let frame = frame.unwrap_or_else(|| Err(LinkError::closed()))?;
                     Counters::count(&handle.counters.from_device);
-                    handle.tap.saw(Direction::FromDevice, &frame);
+                    handle.tap.record(Direction::FromDevice, &frame);
                     self.upstream.send(frame).await?;
-                    linger::frame_passed(handle.connection);
+                    spin::frame_passed(handle.connection);
                 }
-                // The device had its turn, and had nothing. Other sessions have theirs.
+                // The device was polled and had nothing: let other sessions run.
                 () = yield_now(), if in_a_row >= UPSTREAM_BURST => in_a_row = 0,
             }
         }
     }
 
-    /// A command for the device.
+    /// Queues a command for the device, and writes as much as the link accepts now.
     async fn command(&mut self, mut outgoing: Outgoing, by: Controller) -> Result<(), Disconnect> {
         let command = Command::read(self.entry.actuators.language(), &outgoing.frame);
         self.entry.observe(&command, by);
-        // Upstream must not wait for motion to be written: what it has next may be newer. For all else the receipt is used
-        // when the frame is written.
+        // If a newer command may supersede this one, upstream must not wait for the write. Otherwise the receipt is
+        // sent after the write.
         if (command.is_superseded_by_newer() || self.entry.actuators.language().is_none())
             && outgoing.is_answered_early
             && let Some(receipt) = outgoing.receipt.take()
@@ -137,14 +141,14 @@ impl Session {
         Ok(self.outbox.drain_now().await?)
     }
 
-    /// Has the stop written ahead of everything else.
+    /// Queues the stop ahead of everything else.
     fn preempt(&mut self, receipt: Option<Receipt>) {
         self.outbox.preempt(self.entry.actuators.stop_frames(), receipt);
         self.entry.actuators.stopped();
         self.entry.handle().outputs_on.store(false, Ordering::Relaxed);
     }
 
-    /// A device that may still be running from before is stopped before upstream says anything to it.
+    /// Stops a device that may still be running from an earlier session, before upstream sends it anything.
     async fn stop_first(&mut self) -> Result<(), Disconnect> {
         let frames = match self.entry.pending_stop() {
             None => return Ok(()),
@@ -154,7 +158,7 @@ impl Session {
         if frames.is_empty() {
             return Ok(());
         }
-        info!("it may still be running from before: stopping it first");
+        info!("the device may still be running from before: stopping it first");
         let answers = frames.len();
         let (receipt, written) = oneshot::channel();
         self.outbox.preempt(frames, Some(receipt));
@@ -163,8 +167,8 @@ impl Session {
         self.skip_answers(answers).await
     }
 
-    /// Waits for a stop to be written, for at most as long as `limit` if there is one: then it is not known to be
-    /// written. An end that is ordered meanwhile comes first.
+    /// Waits until a stop is written, for at most `limit`; returns whether it was. Without a limit, an order to end
+    /// interrupts the wait.
     async fn until_written(
         &mut self,
         mut written: oneshot::Receiver<()>,
@@ -188,32 +192,36 @@ impl Session {
         .await
     }
 
-    /// Takes the device's answers to the stop out of the way: upstream, which has not said anything yet, would take an
-    /// `OK;` for the answer to its first question.
+    /// Discards the device's replies to the stop: upstream has not sent anything yet, and would take an `OK;` for the
+    /// reply to its first query.
     async fn skip_answers(&mut self, number: usize) -> Result<(), Disconnect> {
         let answers = async {
             for _ in 0..number {
                 let frame = self.outbox.next().await;
                 let frame = frame.unwrap_or_else(|| Err(LinkError::closed()))?;
-                self.entry.handle().tap.saw(Direction::FromDevice, &frame);
+                self.entry.handle().tap.record(Direction::FromDevice, &frame);
             }
             Ok(())
         };
-        // Most boards answer nothing.
+        // Most boards do not reply to a stop.
         timeout(STOP_ANSWER_TIMEOUT, answers).await.unwrap_or(Ok(()))
     }
 
-    /// The one way out. The device is stopped, upstream is told, the address is free, the far end is told: in
-    /// this order, because whoever waits for the address must not wait for a socket that hangs.
+    /// The only exit. Stops the device, releases upstream, frees the address, then closes the link with its reason.
+    /// The link comes last because a newcomer that waits for the address must not wait for a hung socket.
     async fn close(mut self, why: &Disconnect) {
         why.log();
         self.entry.handle().set_ending();
-        // Somebody waits for the address of a link that is being replaced, and that link most likely hangs.
+        // A newcomer waits for the address, and a link that is replaced has most likely hung.
         let limit = if matches!(why, Disconnect::Replaced) {
             REPLACED_STOP_TIMEOUT
         } else {
             STOP_FLUSH_TIMEOUT
         };
+        match why {
+            Disconnect::Stopping => self.outbox.discard_but_newest(),
+            _ => self.outbox.discard(),
+        }
         if why.leaves_link_usable() {
             let (receipt, written) = oneshot::channel();
             self.preempt(Some(receipt));
@@ -243,7 +251,7 @@ impl Session {
         debug!(?counters, "session over");
         drop(entry);
         outbox.set_close_reason(why.close_reason());
-        // Past the limit the socket is dropped as it is; there is nobody left to tell.
+        // After the timeout the socket is dropped without a Close frame.
         let _ = timeout(CLOSE_TIMEOUT, outbox.close()).await;
     }
 }
@@ -343,7 +351,7 @@ mod tests {
             Box::new(Commands),
         );
         tokio::spawn(session.run());
-        // It is in the middle of its first write.
+        // The session is in the middle of its first write.
         tokio::task::yield_now().await;
         let waited = tokio::time::Instant::now();
         let newcomer = registry.admit(handshake(), peer()).await.unwrap();

@@ -4,6 +4,7 @@
 //! but by the `udcf` subcommands when somebody asks for it.
 
 pub mod check;
+pub mod directory;
 pub mod edit;
 mod findings;
 mod ids;
@@ -16,6 +17,7 @@ mod read;
 mod schema;
 pub mod store;
 
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -23,6 +25,7 @@ use std::sync::{Arc, LazyLock};
 use buttplug_server_device_config::{DeviceConfigurationManager, load_protocol_configs};
 use serde_json::{Value, json};
 
+use crate::advice::{Advice, EXIT_USAGE};
 use position::Position;
 use read::{parse_json, read, version};
 
@@ -67,11 +70,6 @@ impl UdcfError {
         }
     }
 
-    /// One line on what to do.
-    pub fn hint(&self) -> Option<String> {
-        self.hint.clone()
-    }
-
     /// Where: `file:line:column`, or the file's name.
     pub fn at(&self) -> &str {
         &self.at
@@ -80,6 +78,16 @@ impl UdcfError {
     /// What is wrong, without the place.
     pub fn problem(&self) -> &str {
         &self.problem
+    }
+}
+
+impl Advice for UdcfError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        self.hint.as_deref().map(Cow::Borrowed)
+    }
+
+    fn exit_code(&self) -> u8 {
+        EXIT_USAGE
     }
 }
 

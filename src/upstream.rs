@@ -1,4 +1,5 @@
-//! Where sessions feed: a Buttplug server inside the gateway, or somebody else's Websocket Device Manager server.
+//! Where sessions send their frames: the Buttplug server inside the gateway, or a remote Websocket Device Manager
+//! server.
 //!
 //! Both implement [`Upstream`](crate::session::ends::Upstream); the gateway picks one at start.
 

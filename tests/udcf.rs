@@ -11,6 +11,7 @@ use buttplug_server_device_config::{UserDeviceIdentifier, load_protocol_configs}
 use common::{RawDevice, Running, client, settings, wait_until};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use wsdm_gateway::advice::Advice;
 use wsdm_gateway::udcf::Udcf;
 use wsdm_gateway::udcf::check::report;
 
@@ -461,7 +462,8 @@ fn a_device_that_nothing_is_known_of_is_told_what_it_lacks() {
     let device = &mut file["user_configs"]["devices"][1];
     device["identifier"]["protocol"] = "no-such-protocol".into();
     device["config"].as_object_mut().unwrap().shift_remove("base_id");
-    let hint = Udcf::parse(&file.to_string(), "f").unwrap_err().hint().unwrap();
+    let refused = Udcf::parse(&file.to_string(), "f").unwrap_err();
+    let hint = refused.hint().unwrap();
     assert!(hint.contains("the \"id\" of the configuration"), "{hint}");
 }
 

@@ -5,18 +5,21 @@ use serde_json::json;
 use super::{print, run};
 use crate::cli::RunArgs;
 use crate::cmd::error::Error;
+use crate::config::Loaded;
 use crate::udcf::Udcf;
 
 /// Says what `run` with the same arguments would come to.
 pub(super) fn check(args: RunArgs) -> Result<(), Error> {
     let as_json = args.json;
-    let loaded = match run::load(args) {
+    let (file, layers) = run::layers(args)?;
+    let loaded = match Loaded::load(file.as_deref(), layers) {
         Ok(loaded) => loaded,
-        Err(Error::Config(e)) if as_json => {
-            print(&format!("{:#}\n", json!({ "ok": false, "problems": e.0 })))?;
+        Err(e) => {
+            if as_json {
+                print(&format!("{:#}\n", json!({ "ok": false, "problems": e.0 })))?;
+            }
             return Err(e.into());
         }
-        Err(e) => return Err(e),
     };
     let udcf = match &loaded.settings.udcf {
         Some(path) => Udcf::load(path),

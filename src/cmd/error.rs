@@ -1,55 +1,71 @@
 //! The top error: what failed, on what, then one line on what to do, and the exit code.
 
-use std::io;
+use std::borrow::Cow;
+use std::{fmt, io};
 
-use crate::cmd::monitor::MonitorError;
-use crate::cmd::simulate::SimulateError;
-use crate::config::ConfigError;
-use crate::gateway::GatewayError;
-use crate::ingress::ble::scan::ScanError;
-use crate::udcf::UdcfError;
+use crate::advice::{Advice, EXIT_FAILED, EXIT_USAGE};
 
-/// Done; a SIGINT or SIGTERM that was carried out included.
-pub const EXIT_OK: i32 = 0;
-/// Failed while running.
-pub const EXIT_FAILED: i32 = 1;
-/// Bad command line, configuration or UDCF.
-pub const EXIT_USAGE: i32 = 2;
-/// Cut short by a second signal.
-pub const EXIT_INTERRUPTED: i32 = 130;
+/// Why a command failed: any error that has advice for a person.
+#[derive(Debug)]
+pub struct Error(Box<dyn Advice + Send + Sync>);
 
-/// Why a command failed.
+impl Error {
+    pub(super) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        let (message, hint) = (message.into(), Some(hint.into()));
+        CommandError::Usage { message, hint }.into()
+    }
+
+    /// What was given for `flag` cannot be used, for the reason that reading it gave.
+    pub(super) fn flag(flag: &str, problem: &impl Advice) -> Self {
+        let message = format!("{flag}: {problem}");
+        let hint = problem.hint().map(Cow::into_owned);
+        CommandError::Usage { message, hint }.into()
+    }
+
+    pub(super) fn ports(source: io::Error) -> Self {
+        CommandError::Ports(source).into()
+    }
+
+    pub(super) fn output(source: io::Error) -> Self {
+        CommandError::Output(source).into()
+    }
+
+    pub(super) fn runtime(source: io::Error) -> Self {
+        CommandError::Runtime(source).into()
+    }
+
+    /// One line on what to do.
+    pub fn hint(&self) -> Option<Cow<'_, str>> {
+        self.0.hint()
+    }
+
+    /// What the process exits with.
+    pub fn exit_code(&self) -> u8 {
+        self.0.exit_code()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<E: Advice + Send + Sync + 'static> From<E> for Error {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+/// What only a command line fails with.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+enum CommandError {
     /// The command line asks for something that is not there, or not in this way.
     #[error("{message}")]
-    Usage {
-        /// What is wrong.
-        message: String,
-        /// What to do.
-        hint: String,
-    },
-    /// The configuration does not hold.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A UDCF cannot be used.
-    #[error(transparent)]
-    Udcf(#[from] UdcfError),
-    /// The gateway did not start.
-    #[error(transparent)]
-    Gateway(#[from] GatewayError),
-    /// There is nothing to watch.
-    #[error(transparent)]
-    Monitor(#[from] MonitorError),
-    /// A simulated device ended.
-    #[error(transparent)]
-    Simulate(#[from] SimulateError),
+    Usage { message: String, hint: Option<String> },
     /// The system does not list its serial ports.
     #[error("cannot list the serial ports: {0}")]
     Ports(#[source] io::Error),
-    /// There is no Bluetooth to look at, or not what was looked for.
-    #[error(transparent)]
-    Scan(ScanError),
     /// Output could not be written.
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
@@ -58,34 +74,45 @@ pub enum Error {
     Runtime(#[source] io::Error),
 }
 
-impl Error {
-    /// One line on what to do, where there is something.
-    pub fn hint(&self) -> Option<String> {
+impl Advice for CommandError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Usage { hint, .. } => Some(hint.clone()),
-            Self::Config(_) => Some("wsdm-gateway check lists what the configuration comes to".to_owned()),
-            Self::Udcf(e) | Self::Gateway(GatewayError::Udcf(e)) => e.hint(),
-            Self::Gateway(e) => e.hint(),
-            Self::Monitor(e) => e.hint(),
-            Self::Simulate(e) => e.hint(),
-            Self::Scan(e) => e.hint(),
+            Self::Usage { hint, .. } => hint.as_deref().map(Cow::Borrowed),
             Self::Ports(_) | Self::Output(_) | Self::Runtime(_) => None,
         }
     }
 
-    /// What the process exits with.
-    pub fn exit_code(&self) -> i32 {
+    fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage { .. } | Self::Config(_) | Self::Udcf(_) | Self::Gateway(GatewayError::Udcf(_)) => {
-                EXIT_USAGE
-            }
-            Self::Gateway(_)
-            | Self::Monitor(_)
-            | Self::Simulate(_)
-            | Self::Ports(_)
-            | Self::Scan(_)
-            | Self::Output(_)
-            | Self::Runtime(_) => EXIT_FAILED,
+            Self::Usage { .. } => EXIT_USAGE,
+            Self::Ports(_) | Self::Output(_) | Self::Runtime(_) => EXIT_FAILED,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::GatewayError;
+    use crate::udcf::Udcf;
+
+    #[test]
+    fn an_error_keeps_its_text_hint_and_exit_code() {
+        let broken = || Udcf::parse(r#"{ "version": 6 }"#, "f").expect_err("a version to come");
+        for (error, code) in [
+            (Error::from(broken()), 2),
+            (GatewayError::Udcf(broken()).into(), 2),
+            (GatewayError::Signals(io::Error::other("x")).into(), 1),
+            (Error::usage("x", "leave it out"), 2),
+            (Error::flag("--model", &broken()), 2),
+            (Error::output(io::Error::other("x")), 1),
+        ] {
+            assert_eq!(error.exit_code(), code, "{error}");
+        }
+        let (error, flag) = (Error::from(broken()), Error::flag("--model", &broken()));
+        assert_eq!(error.to_string(), broken().to_string());
+        assert!(error.hint().is_some());
+        assert_eq!(error.hint(), flag.hint());
+        assert_eq!(flag.to_string(), format!("--model: {error}"));
     }
 }

@@ -7,6 +7,7 @@ mod show;
 #[cfg(unix)]
 mod watch;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
+use crate::advice::Advice;
 use crate::cmd::error::Error;
 use crate::defaults::FRAME_MAX_BYTES;
 use crate::link::serial::ports::Ports;
@@ -98,10 +100,9 @@ pub enum MonitorError {
     NotHere,
 }
 
-impl MonitorError {
-    /// One line on what to do.
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
+impl Advice for MonitorError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
             Self::NoGateway(_) | Self::NoAnswer { .. } => {
                 "is wsdm-gateway run running, on this machine and as this user?".to_owned()
             }
@@ -117,7 +118,8 @@ impl MonitorError {
             Self::Port { path, source } => Ports::system().open_hint(path, source),
             Self::GatewayGone => "start it again: wsdm-gateway run".to_owned(),
             Self::NotHere => return None,
-        })
+        };
+        Some(hint.into())
     }
 }
 
@@ -167,9 +169,9 @@ impl Sends {
             if text == "-" {
                 sends.stdin = true;
             } else {
-                sends.frames.push(frame(text).map_err(|e| Error::Usage {
-                    message: format!("--send: {e}"),
-                    hint: r"for example --send 'DSTOP\n'; a backslash itself is \\".to_owned(),
+                sends.frames.push(frame(text).map_err(|e| {
+                    let hint = r"for example --send 'DSTOP\n'; a backslash itself is \\";
+                    Error::usage(format!("--send: {e}"), hint)
                 })?);
             }
         }
@@ -227,6 +229,7 @@ mod tests {
                 there: vec![there],
             }
             .hint()
+            .map(Cow::into_owned)
         };
         for (address, word) in [
             ("8A3D9FAC2A45", "8A3D9FAC2A45"),

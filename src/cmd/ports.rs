@@ -130,7 +130,7 @@ pub(super) async fn ports(args: PortsArgs) -> Result<(), Error> {
 
 /// The system's ports, and those of entries that are no hardware: pseudo-terminals.
 fn look(ports: &Ports, entries: &[SerialSettings]) -> Result<Vec<Row>, Error> {
-    let mut listed = ports.list().map_err(Error::Ports)?;
+    let mut listed = ports.list().map_err(Error::ports)?;
     for entry in entries {
         if let PortSource::Path(path) = &entry.source
             && path.exists()

@@ -1,7 +1,7 @@
 //! `run`
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
+use std::path::PathBuf;
 
 use tracing::{info, warn};
 
@@ -83,7 +83,13 @@ fn say_who_can_reach(bound: &Bound, token: bool) {
 }
 
 /// The command line over the environment over the file.
-pub(super) fn load(args: RunArgs) -> Result<Loaded, Error> {
+fn load(args: RunArgs) -> Result<Loaded, Error> {
+    let (file, layers) = layers(args)?;
+    Ok(Loaded::load(file.as_deref(), layers)?)
+}
+
+/// The file that is named, and what stands over it.
+pub(super) fn layers(args: RunArgs) -> Result<(Option<PathBuf>, Layers), Error> {
     let mut layers = Layers::default();
     // The flags of intiface-engine come first: they can only stand on the command line.
     for (key, theirs, value) in intiface_flags(&args) {
@@ -96,10 +102,10 @@ pub(super) fn load(args: RunArgs) -> Result<Loaded, Error> {
             .filter(|arg| arg.key == key)
             .map(|arg| &arg.source);
         if let Some(Source::Flag(ours)) = ours.next() {
-            return Err(Error::Usage {
-                message: format!("{ours} and {theirs} say the same thing twice"),
-                hint: format!("leave {theirs} out"),
-            });
+            return Err(Error::usage(
+                format!("{ours} and {theirs} say the same thing twice"),
+                format!("leave {theirs} out"),
+            ));
         }
         layers.give(key, Given::Text(value), Source::Flag(theirs.to_owned()));
     }
@@ -107,7 +113,7 @@ pub(super) fn load(args: RunArgs) -> Result<Loaded, Error> {
         layers.give(&arg.key, Given::Text(arg.value.clone()), arg.source.clone());
     }
     let file = args.config.filter(|path| !path.is_empty());
-    Ok(Loaded::load(file.as_deref().map(Path::new), layers)?)
+    Ok((file.map(PathBuf::from), layers))
 }
 
 /// What those flags of intiface-engine come to that mean the same as a key.

@@ -11,9 +11,8 @@ use clap::Args;
 use super::print;
 use crate::cmd::error::Error;
 use crate::config::{BleSettings, Layers, Loaded};
-use crate::ingress::ble::scan::{ScanError, Scanner};
-use crate::ingress::ble::seen::Seen;
-use crate::ingress::ble::wanted::PeripheralAddress;
+use crate::device::peripheral::{PeripheralAddress, Seen};
+use crate::ingress::ble::scan::Scanner;
 
 /// How long `--connect` looks for its peripheral, where `--for` does not say it.
 const FIND_TIMEOUT: Duration = Duration::from_secs(30);
@@ -66,9 +65,11 @@ pub(super) async fn scan(args: ScanArgs) -> Result<(), Error> {
         }
     };
     let wanted = args.connect.as_deref().map(|address| {
-        PeripheralAddress::parse(address).map_err(|problem| Error::Usage {
-            message: format!("--connect {address:?} {problem}"),
-            hint: "wsdm-gateway scan lists what is near".to_owned(),
+        PeripheralAddress::parse(address).map_err(|problem| {
+            Error::usage(
+                format!("--connect {address:?} {problem}"),
+                "wsdm-gateway scan lists what is near",
+            )
         })
     });
     let wanted = wanted.transpose()?;
@@ -98,12 +99,6 @@ async fn over(time: Option<Duration>) {
 fn entry(entries: &[BleSettings], seen: &Seen) -> Option<String> {
     let entry = entries.iter().position(|entry| entry.wanted.takes(seen));
     entry.map(|n| format!("ble.{n}"))
-}
-
-impl From<ScanError> for Error {
-    fn from(error: ScanError) -> Self {
-        Self::Scan(error)
-    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::device::handshake::{Address, HandshakeError, Identifier};
 use crate::net::target::Target;
 use crate::net::tls::Tls;
 use crate::simulate::live::Live;
-use crate::simulate::{DeviceOptions, Ended, Event, Kind, address, models, run, show};
+use crate::simulate::{DeviceOptions, Event, Kind, address, models, run, show};
 
 /// Events that may wait for the terminal.
 const EVENT_QUEUE: usize = 4_096;
@@ -75,18 +75,6 @@ pub struct SimulateArgs {
     pub plain: bool,
 }
 
-/// A simulated device that ended otherwise than by its owner's wish.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct SimulateError(Ended);
-
-impl SimulateError {
-    /// One line on what to do.
-    pub fn hint(&self) -> Option<String> {
-        self.0.hint().map(str::to_owned)
-    }
-}
-
 /// Runs the devices until Ctrl-C, or until none of them may connect again.
 pub(super) async fn simulate(args: SimulateArgs) -> Result<(), Error> {
     let epoch = Instant::now();
@@ -129,7 +117,7 @@ pub(super) async fn simulate(args: SimulateArgs) -> Result<(), Error> {
             failed.get_or_insert(ended);
         }
     }
-    failed.map_or(Ok(()), |ended| Err(SimulateError(ended).into()))
+    failed.map_or(Ok(()), |ended| Err(ended.into()))
 }
 
 enum Screen {
@@ -164,21 +152,16 @@ impl Screen {
 
 /// Whom to trust, where TLS is spoken; what is missing for it is said before anything is dialled.
 fn tls(target: &Target, ca: Option<&Path>) -> Result<Tls, Error> {
-    let usage = |message: String, hint: &str| Error::Usage {
-        message,
-        hint: hint.to_owned(),
-    };
     match ca {
-        Some(_) if !target.is_tls() => Err(usage(
+        Some(_) if !target.is_tls() => Err(Error::usage(
             format!("--ca is for wss:// only, and {target} is not encrypted"),
             "write wss:// in --url, or leave --ca out",
         )),
-        Some(ca) => Tls::with_ca(ca).map_err(|e| usage(format!("--ca: {e}"), e.hint())),
+        Some(ca) => Tls::with_ca(ca).map_err(|e| Error::flag("--ca", &e)),
         None => {
             let tls = Tls::system();
             if target.is_tls() {
-                tls.connector()
-                    .map_err(|e| usage(format!("--url: {e}"), e.hint()))?;
+                tls.connector().map_err(|e| Error::flag("--url", &e))?;
             }
             Ok(tls)
         }
@@ -187,8 +170,7 @@ fn tls(target: &Target, ca: Option<&Path>) -> Result<Tls, Error> {
 
 /// What the arguments come to, one entry for each device.
 fn devices(args: &SimulateArgs, epoch: Instant) -> Result<Vec<DeviceOptions>, Error> {
-    let usage = |message: String, hint: String| Error::Usage { message, hint };
-    let mut target = Target::parse(&args.url).map_err(|e| usage(format!("--url: {e}"), e.hint()))?;
+    let mut target = Target::parse(&args.url).map_err(|e| Error::flag("--url", &e))?;
     if let Some(token) = &args.token {
         target = target.with_token(token);
     }
@@ -196,19 +178,15 @@ fn devices(args: &SimulateArgs, epoch: Instant) -> Result<Vec<DeviceOptions>, Er
     let kind = match (args.protocol, &args.model) {
         (Protocol::Lovense, None) => Kind::hush(),
         (Protocol::Lovense, Some(model)) => {
-            let model = models::find(model).map_err(|e| usage(format!("--model: {e}"), e.hint()))?;
+            let model = models::find(model).map_err(|e| Error::flag("--model", &e))?;
             Kind::Lovense { model }
         }
         (Protocol::Tcode, None) => Kind::Tcode,
         (Protocol::Tcode, Some(_)) => {
-            return Err(usage(
-                "--model is for lovense only".to_owned(),
-                "leave it out".to_owned(),
-            ));
+            return Err(Error::usage("--model is for lovense only", "leave it out"));
         }
     };
-    let bad =
-        |flag: &str, e: HandshakeError| usage(format!("{flag}: {e}"), "give it 1 to 256 bytes".to_owned());
+    let bad = |flag: &str, e: HandshakeError| Error::usage(format!("{flag}: {e}"), "give it 1 to 256 bytes");
     let identifier = match &args.identifier {
         Some(name) => Identifier::new(name).map_err(|e| bad("--identifier", e))?,
         None => kind.identifier(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::print;
+use crate::advice::Advice;
 use crate::cli::UdcfCommand;
 use crate::cmd::error::Error;
 use crate::udcf::check::check;
@@ -81,11 +82,11 @@ fn migrate(file: &Path, output: Option<&Path>) -> Result<(), Error> {
         return print(&udcf.to_json());
     };
     // The file itself may be named as output; then the old one is kept.
-    if output.try_exists().map_err(Error::Output)? {
-        let copy = back_up(output).map_err(Error::Output)?;
+    if output.try_exists().map_err(Error::output)? {
+        let copy = back_up(output).map_err(Error::output)?;
         eprintln!("{} was there: it is kept as {}", output.display(), copy.display());
     }
-    replace(output, &udcf.to_json()).map_err(Error::Output)
+    replace(output, &udcf.to_json()).map_err(Error::output)
 }
 
 fn list_protocols(as_json: bool) -> Result<(), Error> {

@@ -12,8 +12,9 @@ use super::{board, bytes};
 use crate::defaults;
 use crate::device::handshake::{Address, Identifier};
 use crate::device::language::Coalesce;
-use crate::ingress::ble::profile::{Layout, NAMED, Profile, parse_uuid, short};
-use crate::ingress::ble::wanted::{ManufacturerData, NamePattern, PeripheralAddress, Wanted};
+use crate::device::peripheral::{
+    Layout, ManufacturerData, NAMED, NamePattern, PeripheralAddress, Profile, Wanted, parse_uuid, short,
+};
 use crate::link::framing::Framing;
 use crate::text::hex;
 

@@ -7,6 +7,7 @@ use super::DeviceSettings;
 use super::layers::Reader;
 use super::read::{Keys, text};
 use super::table::{Key, Kind, Preset, Section};
+use crate::advice::Advice;
 use crate::defaults;
 use crate::net::target::Target;
 use crate::net::tls::Tls;
@@ -71,7 +72,7 @@ pub struct UpstreamSettings {
 
 pub(super) fn read(reader: &mut Reader) -> Option<UpstreamSettings> {
     let mut keys = Keys::new(reader, &SECTION);
-    let parse = |given: &_| Target::parse(text(given)?).map_err(|e| format!("{e}; {}", e.hint()));
+    let parse = |given: &_| Target::parse(text(given)?).map_err(|e| e.with_hint());
     let relay = keys.read("relay", parse, ToString::to_string);
     let ca = keys.path("ca");
     let grace = keys.time("grace_s");
@@ -95,11 +96,11 @@ fn tls(keys: &mut Keys<'_>, relay: &Target, ca: Option<&Path>) -> Tls {
         ),
         Some(ca) => match Tls::with_ca(ca) {
             Ok(tls) => return tls,
-            Err(e) => keys.problem("ca", format!("{e}; {}", e.hint())),
+            Err(e) => keys.problem("ca", e.with_hint()),
         },
         None if relay.is_tls() => {
             if let Err(e) = tls.connector() {
-                keys.problem("relay", format!("{e}; {}", e.hint()));
+                keys.problem("relay", e.with_hint());
             }
         }
         None => {}

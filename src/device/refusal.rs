@@ -1,7 +1,9 @@
 //! Why a device is not let in: the code and the reason that it is told, and the hint that its owner reads.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::advice::Advice;
 use crate::defaults::{HANDSHAKE_MAX_BYTES, TAKEOVER_LIMIT, TAKEOVER_WINDOW};
 use crate::device::close::{self, CloseReason};
 use crate::device::handshake::{Address, HandshakeError, Identifier};
@@ -96,10 +98,11 @@ impl Refusal {
         };
         CloseReason::new(code, text)
     }
+}
 
-    /// One line on what to do, for the log.
-    pub fn hint(&self) -> String {
-        match self {
+impl Advice for Refusal {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
             Self::Binary => {
                 "send the handshake as a text message first, everything after it as binary".to_owned()
             }
@@ -142,7 +145,8 @@ impl Refusal {
                 TAKEOVER_WINDOW.as_secs()
             ),
             Self::Stopping => "it may connect again when the gateway is back".to_owned(),
-        }
+        };
+        Some(hint.into())
     }
 }
 
@@ -169,6 +173,8 @@ mod tests {
                 model_letter: false,
             }
             .hint()
+            .unwrap()
+            .into_owned()
         };
         let line = "wsdm-gateway udcf add --protocol PROTOCOL --websocket";
         for (identifier, word) in [

@@ -10,9 +10,8 @@ mod peripheral;
 pub mod profile;
 mod radio;
 pub mod scan;
-pub mod seen;
+mod seen;
 mod system;
-pub mod wanted;
 
 use std::sync::Arc;
 
@@ -22,14 +21,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use crate::advice::Advice;
 use crate::config::BleSettings;
 use crate::device::peer::Peer;
+use crate::device::peripheral::Seen;
 use crate::ingress::hello::HelloError;
 use crate::ingress::introduction::Introduction;
 use crate::ingress::{Intake, Newcomer};
 use crate::link::ble::{BleLink, Pipe};
 use crate::session::ends::Disconnect;
-use seen::Seen;
 
 /// Peripherals that wait to be taken by the gateway. It takes each at once.
 const ARRIVALS: usize = 8;
@@ -148,7 +148,7 @@ impl BlePeripherals {
             Err(e) => {
                 let trouble = Trouble {
                     what: e.to_string(),
-                    hint: e.hint(&peer).to_owned(),
+                    hint: e.hint_for(&peer).to_owned(),
                 };
                 return match e {
                     HelloError::Io(_) => Verdict::Failed(trouble),
@@ -174,7 +174,7 @@ impl BlePeripherals {
             Ok(_) => Verdict::Over,
             Err(refused) => Verdict::Refused(Trouble {
                 what: refused.refusal.to_string(),
-                hint: refused.refusal.hint(),
+                hint: refused.refusal.hint().unwrap_or_default().into_owned(),
             }),
         }
     }

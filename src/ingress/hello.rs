@@ -25,7 +25,7 @@ pub enum HelloError {
 
 impl HelloError {
     /// One line on what to do about a board at `peer`.
-    pub fn hint(&self, peer: &Peer) -> &'static str {
+    pub fn hint_for(&self, peer: &Peer) -> &'static str {
         let on_bluetooth = matches!(peer, Peer::Ble(..));
         match self {
             Self::Silent(heard) if heard.is_empty() && on_bluetooth => {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::JoinMap;
 use tracing::{debug, error, info, warn};
 
+use crate::advice::Advice;
 use crate::backoff::Backoff;
 use crate::config::{PortSource, SerialSettings};
 use crate::defaults::{GOOD_AFTER, PORT_POLL};
@@ -224,8 +225,8 @@ impl SerialPorts {
     fn hint(&self, error: &BoardError, path: &Path) -> String {
         match error {
             BoardError::Open(e) => self.ports.open_hint(path, e),
-            BoardError::Hello(e) => e.hint(&Peer::Serial(path.to_owned())).to_owned(),
-            BoardError::Refused(refusal) => refusal.hint(),
+            BoardError::Hello(e) => e.hint_for(&Peer::Serial(path.to_owned())).to_owned(),
+            BoardError::Refused(refusal) => refusal.hint().unwrap_or_default().into_owned(),
             BoardError::Stopping => String::new(),
         }
     }

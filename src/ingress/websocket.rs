@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::{self, Error as WsError, Message};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::advice::Advice;
 use crate::config::DeviceSettings;
 use crate::defaults::{CLOSE_TIMEOUT, HANDSHAKE_MAX_BYTES};
 use crate::device::handshake::{Handshake, HandshakeError};
@@ -119,9 +120,9 @@ impl Devices {
         let TurnedAway { refusal, mut link } = refused;
         let (reason, peer) = (refusal.close_reason(), Peer::Websocket(from));
         match self.refusals.due(from.ip(), &refusal) {
-            Some(0) => warn!(%peer, code = reason.code, "device refused: {refusal}; {}", refusal.hint()),
+            Some(0) => warn!(%peer, code = reason.code, "device refused: {}", refusal.with_hint()),
             Some(more) => {
-                warn!(%peer, code = reason.code, "device refused, {more} times more since: {refusal}; {}", refusal.hint());
+                warn!(%peer, code = reason.code, "device refused, {more} times more since: {}", refusal.with_hint());
             }
             None => debug!(%peer, code = reason.code, "device refused again: {refusal}"),
         }

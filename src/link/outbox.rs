@@ -153,7 +153,9 @@ impl Outbox {
         self.in_control = false;
         if self.language.is_some() {
             self.drop_motion();
-        } else if !stops.is_empty() {
+        } else if stops.is_empty() {
+            self.discard_but_newest();
+        } else {
             // Nothing tells which of them are motion.
             self.discard();
         }
@@ -161,7 +163,12 @@ impl Outbox {
             self.put_stop(stop, Vec::new());
         }
         let Some(receipt) = receipt else { return };
-        match self.waiting.iter_mut().rfind(|entry| entry.is_stop()) {
+        let is_known = self.language.is_some();
+        match self
+            .waiting
+            .iter_mut()
+            .rfind(|entry| entry.is_stop() || !is_known)
+        {
             Some(entry) => entry.receipts.push(receipt),
             None => {
                 self.unwritten.push(receipt);
@@ -173,6 +180,15 @@ impl Outbox {
     /// Drops all that waits and is no stop.
     pub fn discard(&mut self) {
         self.waiting.retain(Entry::is_stop);
+    }
+
+    /// The same, but in a language that is not known what came last is kept: the server has stopped the device, and this
+    /// may be its stop.
+    pub fn discard_but_newest(&mut self) {
+        let (is_known, newest) = (self.language.is_some(), self.newest);
+        let is_new = |entry: &Entry| newest.duration_since(entry.since) <= BURST;
+        self.waiting
+            .retain(|entry| entry.is_stop() || (!is_known && is_new(entry)));
     }
 
     fn drop_motion(&mut self) {
@@ -425,12 +441,11 @@ impl Outbox {
         }
     }
 
-    /// Writes the stops that wait, drops the rest, and closes the link. The caller bounds the time.
+    /// Writes what waits and closes the link. The caller bounds the time, and has discarded what is not to be written.
     ///
     /// # Errors
     /// The link broke.
     pub async fn close(&mut self) -> Result<(), LinkError> {
-        self.discard();
         poll_fn(|cx| self.poll_drain(cx)).await?;
         self.link.close().await
     }

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, error::ProtocolError};
 
 use super::{Frame, FrameIo, LinkError};
-use crate::defaults::{PROBE_PAUSE, PROBE_TIMEOUT, WRITE_TIMEOUT, attentive_pings};
+use crate::defaults::{PROBE_PAUSE, PROBE_TIMEOUT, PROBE_TIMEOUT_MIN, WRITE_TIMEOUT, attentive_pings};
 use crate::device::close::CloseReason;
 
 /// Control frames that one poll may swallow before it lets others run: a flood of pings must not hold the thread.
@@ -64,6 +64,8 @@ struct Probes {
     last: Option<Instant>,
     /// The peer answers pings. Until it does, nothing is concluded from one that is not answered.
     answers: bool,
+    /// How long the slowest of the last answers took.
+    round_trip: Option<Duration>,
     waker: Option<Waker>,
 }
 
@@ -90,7 +92,12 @@ impl Probes {
             return;
         }
         self.answers = true;
-        self.unanswered = None;
+        if let Some((_, since)) = self.unanswered.take() {
+            let took = since.elapsed().min(PROBE_TIMEOUT);
+            // A slow answer is forgotten after some faster ones: a board in power save is slow every now and then.
+            let faded = self.round_trip.map_or(took, |slowest| slowest * 7 / 8);
+            self.round_trip = Some(took.max(faded));
+        }
         self.wake();
     }
 
@@ -102,7 +109,13 @@ impl Probes {
     }
 
     fn is_through(&self) -> bool {
-        !self.answers || (self.unanswered).is_none_or(|(_, since)| since.elapsed() < PROBE_TIMEOUT)
+        !self.answers || (self.unanswered).is_none_or(|(_, since)| since.elapsed() < self.patience())
+    }
+
+    /// How long a probe may be unanswered. On a fast line little should be under way that a stall makes stale.
+    fn patience(&self) -> Duration {
+        let usual = self.round_trip.unwrap_or(PROBE_TIMEOUT);
+        (4 * usual + PROBE_TIMEOUT_MIN).min(PROBE_TIMEOUT)
     }
 
     fn wake(&mut self) {
@@ -384,5 +397,56 @@ fn link_error(error: WsError) -> LinkError {
         WsError::Capacity(e) => LinkError::TooLarge(e.to_string()),
         WsError::Utf8(e) => LinkError::NotUtf8(e),
         other => LinkError::Protocol(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends a probe, and has it answered after so long.
+    async fn round_trip(probes: &mut Probes, takes: Duration) {
+        tokio::time::advance(PROBE_PAUSE).await;
+        let probe = probes.next().unwrap();
+        tokio::time::advance(takes).await;
+        probes.answered(&probe);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_faster_a_peer_answers_the_sooner_motion_waits_for_it() {
+        let mut probes = Probes::default();
+        assert_eq!(probes.patience(), PROBE_TIMEOUT, "nothing is known of it");
+        round_trip(&mut probes, Duration::from_millis(2)).await;
+        let fast = PROBE_TIMEOUT_MIN + Duration::from_millis(8);
+        assert_eq!(probes.patience(), fast);
+        // One slow answer, as of a board in power save, and after a stall.
+        round_trip(&mut probes, Duration::from_secs(2)).await;
+        assert_eq!(probes.patience(), PROBE_TIMEOUT);
+        for _ in 0..40 {
+            round_trip(&mut probes, Duration::from_millis(2)).await;
+        }
+        assert_eq!(probes.patience(), fast);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pong_of_an_older_probe_proves_nothing_of_a_newer_one() {
+        let mut probes = Probes::default();
+        round_trip(&mut probes, Duration::ZERO).await;
+        tokio::time::advance(PROBE_PAUSE).await;
+        let older = probes.next().unwrap();
+        assert!(probes.next().is_none(), "one at a time");
+        probes.give_up();
+        tokio::time::advance(PROBE_PAUSE).await;
+        let newer = probes.next().unwrap();
+        tokio::time::advance(PROBE_TIMEOUT).await;
+        assert!(probes.is_through(), "it does not answer any more");
+        probes.answered(&older);
+        assert!(probes.unanswered.is_some());
+        probes.answered(&newer);
+        assert!(probes.is_through() && probes.answers);
+        tokio::time::advance(PROBE_PAUSE).await;
+        let _ = probes.next();
+        tokio::time::advance(PROBE_TIMEOUT).await;
+        assert!(!probes.is_through());
     }
 }

@@ -1,5 +1,6 @@
 //! Connects to a Websocket Device Manager server as a device.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use futures::SinkExt;
@@ -13,6 +14,7 @@ use super::stream::Stream;
 use super::target::Target;
 use super::tls::{self, NoRoots, Tls};
 use super::websocket;
+use crate::advice::Advice;
 use crate::defaults::DEVICE_LISTEN;
 use crate::device::handshake::Handshake;
 
@@ -67,16 +69,15 @@ pub enum DialError {
     },
 }
 
-impl DialError {
-    /// What to do about it.
-    pub fn hint(&self) -> String {
-        match self {
+impl Advice for DialError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
             Self::Tcp { .. } | Self::TimedOut(_) => format!(
                 "is the gateway running, and does it listen there? `wsdm-gateway run` listens on {DEVICE_LISTEN} \
                  unless told otherwise"
             ),
-            Self::Tls { source, .. } => tls::hint(source).to_owned(),
-            Self::NoRoots { source, .. } => source.hint().to_owned(),
+            Self::Tls { source, .. } => return Some(tls::hint(source).into()),
+            Self::NoRoots { source, .. } => return source.hint(),
             Self::Http { status, .. } if is_denial(*status) => {
                 "where the server asks for a token, give it with --token".to_owned()
             }
@@ -87,9 +88,12 @@ impl DialError {
                     DEVICE_LISTEN.port()
                 )
             }
-        }
+        };
+        Some(hint.into())
     }
+}
 
+impl DialError {
     /// Whether the server refused the credentials, so that retrying is pointless.
     pub fn is_denial(&self) -> bool {
         matches!(self, Self::Http { status, .. } if is_denial(*status))

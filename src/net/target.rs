@@ -1,10 +1,12 @@
 //! The server to dial, parsed from a URL as people write it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use tokio_tungstenite::tungstenite::http::Uri;
 
+use crate::advice::Advice;
 use crate::defaults::DEVICE_LISTEN;
 
 /// The port of `wss://` if the URL names none. A server with a certificate usually listens on the port of a web server,
@@ -37,10 +39,10 @@ pub enum TargetError {
     },
 }
 
-impl TargetError {
-    /// What to write instead.
-    pub fn hint(&self) -> String {
-        format!("write it like ws://{DEVICE_LISTEN}, or wss://HOST for a server behind TLS")
+impl Advice for TargetError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = format!("write it like ws://{DEVICE_LISTEN}, or wss://HOST for a server behind TLS");
+        Some(hint.into())
     }
 }
 
@@ -232,9 +234,9 @@ mod tests {
         let scheme = Target::parse("tcp://host").unwrap_err();
         assert_eq!(scheme, TargetError::Scheme("tcp://host".into()));
         assert!(
-            scheme.hint().contains("ws://127.0.0.1:54817"),
+            scheme.with_hint().contains("ws://127.0.0.1:54817"),
             "{}",
-            scheme.hint()
+            scheme.with_hint()
         );
         for text in [
             "",

@@ -1,5 +1,6 @@
 //! TLS to dialled servers. The trusted certificates are read once.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, pem};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
+
+use crate::advice::Advice;
 
 /// Why a CA file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,16 +46,16 @@ pub enum CaError {
     },
 }
 
-impl CaError {
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
+impl Advice for CaError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
             Self::Unreadable { .. } => "give the path of the file with the CA's certificate",
             _ => {
                 "give the CA's certificate as PEM, the text that begins with -----BEGIN CERTIFICATE-----; \
                  openssl x509 -inform der -in FILE -out ca.pem makes it from DER"
             }
-        }
+        };
+        Some(hint.into())
     }
 }
 
@@ -61,11 +64,11 @@ impl CaError {
 #[error("this system has no CA certificates to check a wss:// server with{}", .0)]
 pub struct NoRoots(String);
 
-impl NoRoots {
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
-        "install the system's CA certificates (on Debian the package ca-certificates), or give a CA of your own \
-         with --upstream-ca FILE (simulate: --ca FILE)"
+impl Advice for NoRoots {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = "install the system's CA certificates (on Debian the package ca-certificates), or give a CA of \
+                    your own with --upstream-ca FILE (simulate: --ca FILE)";
+        Some(hint.into())
     }
 }
 
@@ -193,7 +196,7 @@ mod tests {
             }
             let refused = Tls::with_ca(&path).unwrap_err();
             assert!(refused.to_string().contains("ca.pem"), "{refused}");
-            assert!(!refused.hint().is_empty());
+            assert!(refused.hint().is_some_and(|hint| !hint.is_empty()));
             refused
         };
         assert!(matches!(refused(None), CaError::Unreadable { .. }));

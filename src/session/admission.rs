@@ -1,8 +1,5 @@
 //! Who may come in: token and origin of the request, identifier and address of the handshake.
 
-use std::sync::Arc;
-
-use buttplug_server_device_config::DeviceConfigurationManager;
 use tokio_tungstenite::tungstenite::handshake::server::Request;
 use tokio_tungstenite::tungstenite::http::{StatusCode, header};
 
@@ -10,33 +7,24 @@ use crate::config::{DeviceSettings, Secret};
 use crate::device::handshake::{Handshake, Identifier};
 use crate::device::refusal::Refusal;
 use crate::net::accept::Rejection;
-
-/// An identifier this unlike every known name is no typing error.
-const NEAREST_MIN_SIMILARITY: f64 = 0.5;
+use crate::udcf::directory::{Directory, Standing};
 
 /// The rules, from the configuration and the UDCF.
 pub struct Admission {
     token: Option<Secret>,
     origins: Vec<String>,
-    /// Every `websocket` name with its protocol.
-    names: Vec<(String, String)>,
-    dcm: Arc<DeviceConfigurationManager>,
+    directory: Directory,
     /// Any identifier is welcome: it is upstream's to know.
     any_name: bool,
 }
 
 impl Admission {
-    /// The rules of this configuration; `names` are the UDCF's `websocket` names with their protocols.
-    pub fn new(
-        settings: &DeviceSettings,
-        names: Vec<(String, String)>,
-        dcm: Arc<DeviceConfigurationManager>,
-    ) -> Self {
+    /// The rules of this configuration and of the UDCF that `directory` is of.
+    pub fn new(settings: &DeviceSettings, directory: Directory) -> Self {
         Self {
             token: settings.token.clone(),
             origins: settings.origins.clone(),
-            names,
-            dcm,
+            directory,
             any_name: false,
         }
     }
@@ -92,28 +80,16 @@ impl Admission {
         if !self.any_name && self.protocol(&handshake.identifier).is_none() {
             return Err(self.unknown(handshake.identifier));
         }
-        let address = handshake.address.as_str();
-        if !self.dcm.address_allowed(address) {
-            let denied = self
-                .dcm
-                .user_device_definitions()
-                .iter()
-                .any(|d| d.key().address() == address && d.value().deny());
-            return Err(if denied {
-                Refusal::Denied(handshake.address)
-            } else {
-                Refusal::NotAllowed(handshake.address)
-            });
+        match self.directory.standing(handshake.address.as_str()) {
+            Standing::Welcome => Ok(handshake),
+            Standing::Denied => Err(Refusal::Denied(handshake.address)),
+            Standing::NotAllowed => Err(Refusal::NotAllowed(handshake.address)),
         }
-        Ok(handshake)
     }
 
     /// The protocol that the UDCF gives an identifier.
     pub fn protocol(&self, identifier: &Identifier) -> Option<&str> {
-        self.names
-            .iter()
-            .find(|(name, _)| name == identifier.as_str())
-            .map(|(_, protocol)| protocol.as_str())
+        self.directory.protocol(identifier.as_str())
     }
 
     fn unknown(&self, identifier: Identifier) -> Refusal {
@@ -121,19 +97,12 @@ impl Admission {
         // The documentation says in one place that the identifier is the model letter, such as Z for a Hush.
         let model_letter = said.len() <= 2 && said.bytes().all(|b| b.is_ascii_uppercase());
         let nearest = if model_letter {
-            self.names
-                .iter()
-                .find(|(_, protocol)| protocol == "lovense")
-                .or(self.names.first())
+            self.directory.name_of("lovense")
         } else {
-            let likeness = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &said.to_lowercase());
-            self.names
-                .iter()
-                .max_by(|a, b| likeness(&a.0).total_cmp(&likeness(&b.0)))
-                .filter(|(name, _)| likeness(name) >= NEAREST_MIN_SIMILARITY)
+            self.directory.nearest(said)
         };
         Refusal::UnknownIdentifier {
-            nearest: nearest.map(|(name, _)| name.clone()),
+            nearest: nearest.map(str::to_owned),
             model_letter,
             identifier,
         }

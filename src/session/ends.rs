@@ -1,5 +1,6 @@
-//! The two ends that a session joins, beside the link the upstream half, and why it ended.
+//! The two ends that a session joins, link and upstream half, and why a session ended.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -7,63 +8,64 @@ use futures::{Sink, Stream};
 use tracing::{info, warn};
 
 use super::registry::SessionHandle;
+use crate::advice::Advice;
 use crate::device::close::{self, CloseReason};
 use crate::device::frame::{Frame, Outgoing};
 use crate::link::LinkError;
 
-/// Where sessions feed. One for all of them.
+/// Where sessions send their frames; shared by all of them.
 pub trait Upstream: Send + Sync {
-    /// The upstream half for a device that was admitted; `can_stop` says whether stop bytes for it are known.
+    /// Opens the upstream half for an admitted device; `can_stop` is whether the gateway knows stop bytes for it.
     fn open(self: Arc<Self>, session: &Arc<SessionHandle>, can_stop: bool) -> Box<dyn UpstreamIo>;
 }
 
-/// What upstream has for a device.
+/// What upstream sends to a device.
 #[derive(Debug)]
 pub enum FromUpstream {
-    /// A frame; its receipt is used as soon as the frame is written, or may be superseded by newer ones.
+    /// A frame; its receipt is sent as soon as the frame is written, or may be superseded by a newer one.
     Frame(Outgoing),
-    /// Upstream lost control: the device is to be stopped.
+    /// Upstream lost control: stop the device.
     Stop,
 }
 
 /// The upstream half of a session.
 ///
-/// Sending never waits for long: what upstream cannot take is dropped there, the oldest first, and counted.
+/// Sending never blocks for long: upstream drops what it cannot take, the oldest first, and counts it.
 ///
-/// A half that holds something back, in either direction, registers the waker of the poll in which it did: a session
-/// that is not woken does not look.
+/// A half that holds back a frame, in either direction, registers the waker of that poll: a session polls only when
+/// it is woken.
 pub trait UpstreamIo:
     Stream<Item = Result<FromUpstream, UpstreamError>> + Sink<Frame, Error = UpstreamError> + Send + Unpin
 {
-    /// The device was stopped on behalf of somebody else: what upstream believes to be on is off.
+    /// Reports that the gateway stopped the device itself, so that upstream does not believe an output to be on.
     fn stopped(&mut self) {}
 
-    /// Lets go of upstream, and is done when upstream has forgotten the device (or a second has passed). When the
-    /// gateway stops, nobody has to see a device leave a server that stops with it.
+    /// Releases upstream; completes when upstream has forgotten the device, or after a second. If the gateway stops,
+    /// the server stops with it, so no client needs to see the device leave.
     fn release(self: Box<Self>, gateway_stops: bool) -> BoxFuture<'static, ()>;
 }
 
 /// Why an upstream half ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
-    /// The server let the hardware go before the device was listed.
+    /// The server dropped the hardware before it listed the device.
     #[error("the protocol's initialisation failed")]
     InitFailed,
-    /// The server never took the device.
+    /// The server never accepted the device.
     #[error("the Buttplug server did not take the device")]
     NotTaken,
-    /// The server let go of a device that was listed.
+    /// The server dropped a device that it had listed.
     #[error("the Buttplug server let go of the device")]
     Released,
-    /// The server elsewhere does not take the device.
+    /// The remote server refused the device.
     #[error("upstream refused the device{}", refusal_text(.code, .reason))]
     Refused {
-        /// Its close code, where it gave one.
+        /// Its close code, if it sent one.
         code: Option<u16>,
-        /// Its reason; empty where it gave none.
+        /// Its reason; empty if it sent none.
         reason: String,
     },
-    /// The server elsewhere is away, for longer than the device is kept.
+    /// The remote server was unreachable for longer than the gateway keeps a device.
     #[error("upstream is away: {0}")]
     Away(String),
 }
@@ -78,7 +80,7 @@ fn refusal_text(code: &Option<u16>, reason: &str) -> String {
 }
 
 impl UpstreamError {
-    /// What the device is told.
+    /// The close reason that is sent to the device.
     pub fn close_reason(&self) -> CloseReason {
         let code = match self {
             Self::InitFailed => close::INIT_FAILED,
@@ -88,10 +90,11 @@ impl UpstreamError {
         };
         CloseReason::new(code, self.to_string())
     }
+}
 
-    /// One line on what to do.
-    pub fn hint(&self) -> &'static str {
-        match self {
+impl Advice for UpstreamError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
             Self::InitFailed => {
                 "the device's answers to the protocol's first commands were not what the protocol expects \
                  (lovense: answer DeviceType; with text such as Z:11:AABBCCDDEEFF;)"
@@ -104,17 +107,18 @@ impl UpstreamError {
             Self::Refused { .. } => "the reason is upstream's: look there",
             Self::Away(_) => "is it running, and does it listen there? The device may connect again",
             Self::Released => "a fault inside the Buttplug server; the lines before this one may say more",
-        }
+        };
+        Some(hint.into())
     }
 }
 
-/// Why a session ended. Drives the log, and what the device is told.
+/// Why a session ended. Decides the log level and the close reason.
 #[derive(Debug, thiserror::Error)]
 pub enum Disconnect {
-    /// The device went.
+    /// The link ended.
     #[error("{0}")]
     Link(#[from] LinkError),
-    /// Upstream went.
+    /// The upstream half ended.
     #[error("{0}")]
     Upstream(#[from] UpstreamError),
     /// A newer connection has the address.
@@ -126,11 +130,11 @@ pub enum Disconnect {
 }
 
 impl Disconnect {
-    /// What the device is told, if it still listens.
+    /// The close reason that is sent to the device, if it is still connected.
     pub fn close_reason(&self) -> CloseReason {
         let code = match self {
             Self::Upstream(e) => return e.close_reason(),
-            // Answers the device's own Close with the code it gave.
+            // Echoes the code of the device's own Close frame.
             Self::Link(LinkError::Closed { code, .. }) => code.unwrap_or(1000),
             Self::Link(LinkError::TooLarge(_)) => close::TOO_LARGE,
             Self::Link(LinkError::NotUtf8(_)) => close::INVALID_HANDSHAKE,
@@ -144,7 +148,7 @@ impl Disconnect {
 
     pub(super) fn log(&self) {
         match self {
-            Self::Upstream(e) => warn!("device gone: {self}; {}", e.hint()),
+            Self::Upstream(e) => warn!("device gone: {}", e.with_hint()),
             Self::Link(LinkError::Closed { .. }) | Self::Replaced | Self::Stopping => {
                 info!("device gone: {self}")
             }
@@ -152,7 +156,7 @@ impl Disconnect {
         }
     }
 
-    /// The link may still take the stop: if a Close frame is tried, the stop goes the same way before it.
+    /// Whether the link may still carry the stop. If a Close frame can be tried, so can a stop before it.
     pub(super) fn leaves_link_usable(&self) -> bool {
         match self {
             Self::Upstream(_) | Self::Replaced | Self::Stopping => true,
@@ -167,7 +171,7 @@ impl Disconnect {
         }
     }
 
-    /// The device is known to have received what was last written to it.
+    /// Whether the device is known to have received the last write.
     pub(super) fn proves_receipt(&self) -> bool {
         match self {
             Self::Upstream(_) | Self::Stopping => true,
@@ -175,7 +179,7 @@ impl Disconnect {
                 e,
                 LinkError::TooLarge(_) | LinkError::NotUtf8(_) | LinkError::Protocol(_)
             ),
-            // A link that is being replaced may hang and take bytes that never arrive.
+            // A link that is being replaced may have hung, and accept bytes that never arrive.
             Self::Replaced => false,
         }
     }

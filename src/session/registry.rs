@@ -1,4 +1,4 @@
-//! Which sessions exist. The only shared state: sessions register here, and whoever displays or stops reads it.
+//! Which sessions exist. The only shared state: sessions register here; pages, commands and shutdown read it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,37 +20,37 @@ use crate::session::ends::Disconnect;
 use crate::session::ownership::{Controller, Ownership};
 use crate::session::tap::{Tap, Watcher};
 
-/// Frames that a session passed on, and those it could not.
+/// Counts a session's frames, passed on and dropped.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Frames written to the device.
     pub to_device: AtomicU64,
     /// Frames that the device sent.
     pub from_device: AtomicU64,
-    /// Frames of the device that were dropped, the oldest first, because upstream did not keep up.
+    /// Frames of the device that were dropped, the oldest first, because upstream was too slow.
     pub dropped: AtomicU64,
 }
 
-/// A session as others see it: who it is, its counters, and what they may ask of it.
+/// A session as others see it: its identity, its counters, and the orders that they can give it.
 #[derive(Debug)]
 pub struct SessionHandle {
-    /// Which connection.
+    /// The connection.
     pub connection: ConnectionId,
-    /// Which device.
+    /// The device.
     pub handshake: Handshake,
-    /// Where it came from.
+    /// Where it connected from.
     pub peer: Peer,
-    /// Its frames.
+    /// Its frame counters.
     pub counters: Counters,
     pub(crate) tap: Tap,
     orders: Mutex<Orders>,
     waker: AtomicWaker,
-    /// The device is gone; what is left is to tell upstream.
+    /// The session is closing: a newcomer takes nothing over.
     ending: AtomicBool,
     ownership: Ownership,
-    /// An output of the device may be on.
+    /// Whether an output of the device may be on.
     pub(crate) outputs_on: AtomicBool,
-    /// The device may have been running when it came.
+    /// Whether the device may have been running when it connected.
     pub(crate) came_running: AtomicBool,
 }
 
@@ -59,11 +59,11 @@ struct Orders {
     stops: VecDeque<(Receipt, bool)>,
     end: Option<Disconnect>,
     injected: VecDeque<Injected>,
-    /// Nobody looks at orders any more.
+    /// The session ended and takes no more orders.
     over: bool,
 }
 
-/// A frame for the device that did not come from upstream, and the receipt for it.
+/// A frame for the device that did not come from upstream, with its receipt.
 #[derive(Debug)]
 struct Injected {
     frame: Frame,
@@ -74,45 +74,45 @@ struct Injected {
 /// Why a frame was not written to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InjectError {
-    /// The device takes them more slowly than they come.
+    /// The device takes frames more slowly than they are sent.
     #[error("{INJECT_QUEUE} frames wait for the device already")]
     Busy,
-    /// The session ended first.
+    /// The session ended before it wrote the frame.
     #[error("the device went before it took the frame")]
     Gone,
 }
 
-/// What a session was asked to do.
+/// An order to a session.
 pub(crate) enum Order {
     /// Write the stop now.
     Stop {
         receipt: Receipt,
-        /// Upstream does not know of it.
-        tell_upstream: bool,
+        /// Whether upstream has to learn of the stop.
+        notify_upstream: bool,
     },
-    /// Write this frame, which came from this controller.
+    /// Write this frame of this controller.
     Inject(Outgoing, Controller),
-    /// End, and say why.
+    /// End, for this reason.
     End(Disconnect),
 }
 
 impl SessionHandle {
-    /// Asks the session to end. The first reason given wins.
+    /// Asks the session to end. The first reason wins.
     pub fn end(&self, why: Disconnect) {
         lock(&self.orders).end.get_or_insert(why);
         self.waker.wake();
     }
 
-    /// Has the session write the device's stop ahead of all else; done when it is written or the session is over.
-    /// Dropping the future does not take the order back.
+    /// Makes the session write the device's stop ahead of everything else; completes when it is written or the
+    /// session has ended. Dropping the future does not cancel the order.
     pub async fn stop_outputs(&self) {
         let (done, written) = oneshot::channel();
         self.push_stop(done, false);
-        // An error means that the session dropped the sender: it is over, and wrote its stop bytes at the end.
+        // The sender is dropped if the session ends, and a session that ends writes the stop itself.
         let _ = written.await;
     }
 
-    /// A controller leaves: if nobody else commanded the device since, it is stopped.
+    /// Stops the device for a controller that leaves, unless another one has commanded it since.
     pub fn release(&self, controller: Controller) {
         if self.ownership.is_of(controller) {
             let (done, _) = oneshot::channel();
@@ -120,20 +120,20 @@ impl SessionHandle {
         }
     }
 
-    fn push_stop(&self, done: Receipt, tell_upstream: bool) {
+    fn push_stop(&self, done: Receipt, notify_upstream: bool) {
         let mut orders = lock(&self.orders);
         if !orders.over {
-            orders.stops.push_back((done, tell_upstream));
+            orders.stops.push_back((done, notify_upstream));
         }
         drop(orders);
         self.waker.wake();
     }
 
-    /// Has the session write one frame to the device, like one from upstream; done when it is written. Dropping
-    /// the future takes the frame back, unless it is being written: a stop that is ordered then comes after it.
+    /// Makes the session write one frame, as if it came from upstream; completes when it is written. Dropping the
+    /// future cancels the frame, unless its write has begun: a stop that is ordered later is then written after it.
     ///
     /// # Errors
-    /// [`InjectError::Busy`] when [`INJECT_QUEUE`] frames wait, [`InjectError::Gone`] when the session is over.
+    /// [`InjectError::Busy`] if [`INJECT_QUEUE`] frames wait, [`InjectError::Gone`] if the session has ended.
     pub async fn inject(&self, frame: Frame, by: Controller) -> Result<(), InjectError> {
         let (written, taken) = oneshot::channel();
         {
@@ -160,15 +160,15 @@ impl SessionHandle {
         Watcher::new(self.clone())
     }
 
-    /// The next order: stops before the end, the end before frames. Only the session itself asks. Cancel safe.
+    /// The next order: stops first, then the end, then frames. Only the session itself calls this. Cancel safe.
     pub(crate) async fn next_order(&self) -> Order {
         std::future::poll_fn(|cx| {
             self.waker.register(cx.waker());
             let mut orders = lock(&self.orders);
-            if let Some((receipt, tell_upstream)) = orders.stops.pop_front() {
+            if let Some((receipt, notify_upstream)) = orders.stops.pop_front() {
                 return Poll::Ready(Order::Stop {
                     receipt,
-                    tell_upstream,
+                    notify_upstream,
                 });
             }
             if let Some(why) = orders.end.take() {
@@ -188,8 +188,8 @@ impl SessionHandle {
         .await
     }
 
-    /// Whether the session was asked to end; for while it waits for something that an end need not wait for. Only
-    /// the session itself polls this.
+    /// Ready if the session was asked to end. The session itself polls this while it awaits something that shutdown
+    /// may interrupt.
     pub(crate) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<Disconnect> {
         self.waker.register(cx.waker());
         match lock(&self.orders).end.take() {
@@ -198,12 +198,12 @@ impl SessionHandle {
         }
     }
 
-    /// Whoever comes now takes nothing over: the device is gone. Only the session itself says so.
+    /// Marks the session as closing, so that a newcomer does not count as a takeover. Only the session itself calls this.
     pub(crate) fn set_ending(&self) {
         self.ending.store(true, Ordering::Relaxed);
     }
 
-    /// Lets go of everybody who waits for the session or watches it: it is over.
+    /// Releases everyone who awaits the session or watches it: it has ended.
     pub(crate) fn release_waiters(&self) {
         let mut orders = lock(&self.orders);
         orders.over = true;
@@ -215,7 +215,7 @@ impl SessionHandle {
 }
 
 impl Orders {
-    /// The next frame that its sender still waits for.
+    /// The next frame whose sender still waits.
     fn take_injected(&mut self) -> Option<Injected> {
         loop {
             let next = self.injected.pop_front()?;
@@ -230,34 +230,33 @@ impl Orders {
 #[derive(Debug, Default)]
 pub struct Registry {
     inner: Mutex<Inner>,
-    came: Notify,
+    added: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     connections: u64,
     sessions: HashMap<Address, Slot>,
-    /// When an address changed hands lately; only for addresses that did.
+    /// Recent takeovers, by address.
     takeovers: Takeovers,
     pending_stops: PendingStops,
 }
 
-/// Addresses whose takeovers are kept, old or not.
+/// Below this many addresses, stale takeovers are not pruned.
 const FEW_TAKEOVERS: usize = 64;
 
 #[derive(Debug, Default)]
 struct Takeovers {
     times: HashMap<Address, VecDeque<Instant>>,
-    /// How many were left when the old ones were forgotten last.
+    /// How many addresses the last pruning kept.
     kept: usize,
 }
 
 impl Takeovers {
-    /// When this address changed hands lately.
+    /// The recent takeovers of this address.
     ///
-    /// The old times of other addresses are forgotten each time that they have doubled: after a Wi-Fi router's
-    /// restart every device takes its own address over, and to look at all of them for each would take the square of
-    /// their number.
+    /// Stale entries of other addresses are pruned only when the table has doubled. After a Wi-Fi router restarts,
+    /// every device takes over its own address, and pruning on each call would be quadratic.
     fn of(&mut self, address: &Address) -> &mut VecDeque<Instant> {
         if self.times.len() > 2 * self.kept + FEW_TAKEOVERS {
             self.times.retain(|_, times| {
@@ -275,26 +274,26 @@ impl Takeovers {
 #[derive(Debug)]
 struct Slot {
     handle: Arc<SessionHandle>,
-    /// Cancelled when the session has let go of the address, its upstream half included.
+    /// Cancelled when the session, its upstream half included, has released the address.
     released: CancellationToken,
 }
 
-/// A session's place in the registry. Dropping it, in a panic too, frees the address and remembers whether the device
+/// A session's place in the registry. Dropping it, also in a panic, frees the address and records whether the device
 /// still has to be stopped.
 #[derive(Debug)]
 pub struct Entry {
     registry: Arc<Registry>,
     handle: Arc<SessionHandle>,
     released: CancellationToken,
-    /// What was seen set on the device, and so what stops it.
+    /// What was set on the device, and so what stops it.
     pub actuators: Actuators,
-    /// The device may be running from before: what stops it, empty if nothing was seen set.
+    /// The stop of a device that may be running from an earlier session; empty if nothing is known to be set.
     pending_stop: Option<Vec<Frame>>,
-    /// The device is known to have been stopped since.
+    /// Whether the device is known to have been stopped since.
     is_stopped: bool,
 }
 
-/// Devices that went while they could not be stopped, with what stops them. They are stopped when they come back.
+/// Pending stops of devices that left while they could not be stopped; written when the devices come back.
 #[derive(Debug, Default)]
 struct PendingStops {
     stops: HashMap<Address, (u64, Vec<Frame>)>,
@@ -302,8 +301,8 @@ struct PendingStops {
 }
 
 impl PendingStops {
-    /// Past the bound the one that went longest ago is forgotten, of those that were never commanded first: strangers
-    /// who come and go cannot push out a device that may be running.
+    /// At the bound, the oldest entry is evicted, never-commanded devices first: strangers cannot push out a device
+    /// that may be running.
     fn add(&mut self, address: Address, frames: Vec<Frame>) {
         if self.stops.len() >= PENDING_STOPS_MAX
             && !self.stops.contains_key(&address)
@@ -323,12 +322,12 @@ impl PendingStops {
 }
 
 impl Registry {
-    /// Finds a place for a device. The newer of two connections with one address wins: the older one is asked
-    /// to end, and this waits until its upstream half is gone.
+    /// Admits a device. Of two connections with one address the newer wins: this asks the older one to end, and waits
+    /// until its upstream half is gone.
     ///
     /// # Errors
-    /// [`Refusal::Clash`] when the address changed hands [`TAKEOVER_LIMIT`] times within [`TAKEOVER_WINDOW`],
-    /// [`Refusal::Replaced`] when a still newer connection came meanwhile.
+    /// [`Refusal::Clash`] if the address changed hands [`TAKEOVER_LIMIT`] times within [`TAKEOVER_WINDOW`],
+    /// [`Refusal::Replaced`] if a still newer connection arrived meanwhile.
     pub async fn admit(self: &Arc<Self>, handshake: Handshake, peer: Peer) -> Result<Entry, Refusal> {
         let connection = {
             let mut inner = lock(&self.inner);
@@ -390,7 +389,7 @@ impl Registry {
                 released: released.clone(),
             },
         );
-        self.came.notify_waiters();
+        self.added.notify_waiters();
         handle
             .came_running
             .store(pending_stop.is_some(), Ordering::Relaxed);
@@ -404,7 +403,7 @@ impl Registry {
         }
     }
 
-    /// Every session, as it is now.
+    /// All current sessions.
     pub fn sessions(&self) -> Vec<Arc<SessionHandle>> {
         lock(&self.inner)
             .sessions
@@ -413,21 +412,21 @@ impl Registry {
             .collect()
     }
 
-    /// The session of that device, where there is one.
+    /// The session of this device, if there is one.
     pub fn find(&self, address: &Address) -> Option<Arc<SessionHandle>> {
         let inner = lock(&self.inner);
         inner.sessions.get(address).map(|slot| slot.handle.clone())
     }
 
-    /// Waits for a session of that device that is newer than `after`. Cancel safe.
+    /// Waits for a session of this device that is newer than `after`. Cancel safe.
     pub async fn next_session(&self, address: &Address, after: ConnectionId) -> Arc<SessionHandle> {
         loop {
-            let mut came = std::pin::pin!(self.came.notified());
-            // From here on a newcomer is noticed, so that none slips in between the look and the wait.
-            came.as_mut().enable();
+            let mut added = std::pin::pin!(self.added.notified());
+            // Enabled before the lookup, so that no newcomer slips in between lookup and wait.
+            added.as_mut().enable();
             match self.find(address) {
                 Some(session) if session.connection > after => return session,
-                _ => came.await,
+                _ => added.await,
             }
         }
     }
@@ -446,28 +445,28 @@ impl Entry {
         &self.handle
     }
 
-    /// The device may be running from before: its session stops it first.
+    /// Marks the device as perhaps running from before, so that its session stops it first.
     pub fn may_be_running(&mut self) {
         self.pending_stop.get_or_insert_default();
         self.handle.came_running.store(true, Ordering::Relaxed);
     }
 
-    /// What stops the device, if it may be running from before; empty if nothing was seen set on it.
+    /// The stop of a device that may be running from before; empty if nothing is known to be set.
     pub fn pending_stop(&self) -> Option<&[Frame]> {
         self.pending_stop.as_deref()
     }
 
-    /// A command is on its way to the device.
+    /// Records a command that is about to be sent to the device.
     pub(crate) fn observe(&mut self, command: &Command, by: Controller) {
         self.actuators.observe(command);
         self.handle.ownership.commanded(by);
         let is_on = self.actuators.is_on();
-        // Not known to be stopped until it is stopped again.
+        // After a command that turns an output on, only another stop counts.
         self.is_stopped &= !is_on;
         self.handle.outputs_on.store(is_on, Ordering::Relaxed);
     }
 
-    /// The device is known to be stopped: nothing is pending, unless it is commanded again.
+    /// Records that the device is stopped: no stop is pending until the next command.
     pub(crate) fn set_stopped(&mut self) {
         self.pending_stop = None;
         self.is_stopped = true;
@@ -478,7 +477,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let mut inner = lock(&self.registry.inner);
         let address = &self.handle.handshake.address;
-        // Also after a panic: unless it is known that the device was stopped, it is stopped when it comes back.
+        // Unless the device is known to be stopped, its stop is pending; this holds after a panic too.
         if !self.is_stopped {
             let frames = if self.actuators.was_commanded() {
                 self.actuators.stop_frames()
@@ -500,13 +499,13 @@ impl Drop for Entry {
     }
 }
 
-/// No code here panics while it holds a lock, and what the locks guard is whole between any two statements.
+/// No code here panics while it holds a lock, and the guarded state is consistent between any two statements.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Counters {
-    /// One more.
+    /// Adds one.
     pub(crate) fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
     }

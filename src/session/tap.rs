@@ -1,7 +1,7 @@
-//! A look at a session's frames, both ways, as they pass.
+//! Taps a session's frames, both ways.
 //!
-//! A session that nobody watches pays one relaxed load for each frame. One that is watched never waits: a watcher
-//! that does not keep up misses the oldest frames, and is told how many.
+//! Without watchers a session pays one relaxed load per frame. With watchers it never blocks: a slow watcher misses
+//! the oldest frames, and receives their number.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,39 +14,39 @@ use crate::defaults::WATCH_QUEUE;
 use crate::device::frame::Frame;
 use crate::session::registry::SessionHandle;
 
-/// Which way a frame went.
+/// The direction of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// Written to the device, whoever it came from: upstream, the gateway's own stop, somebody who watches.
+    /// Written to the device, by any controller or by the gateway's own stop.
     ToDevice,
     /// Sent by the device.
     FromDevice,
 }
 
-/// A frame that passed.
+/// A frame as a watcher sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// When: after the link took it, or when it came.
+    /// When the link accepted it, or when it arrived.
     pub at: SystemTime,
-    /// Which way.
+    /// Its direction.
     pub direction: Direction,
     /// The frame.
     pub frame: Frame,
 }
 
-/// What a watcher is told.
+/// What a watcher receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Watched {
     /// A frame passed.
     Frame(Seen),
-    /// This many frames passed that the watcher was too slow for.
+    /// The watcher was too slow and missed this many frames.
     Missed(u64),
-    /// The session is over; why, unless it ended in a fault.
+    /// The session ended; with the reason, unless it panicked.
     Gone(Option<String>),
 }
 
-/// The place in a session that is watched.
+/// The point in a session where watchers attach.
 #[derive(Debug, Default)]
 pub(crate) struct Tap {
     watchers: AtomicUsize,
@@ -55,26 +55,26 @@ pub(crate) struct Tap {
 
 #[derive(Debug, Default)]
 struct State {
-    /// There while somebody watches: the queue is not small.
+    /// `None` without watchers, because the queue is not small.
     frames: Option<broadcast::Sender<Seen>>,
     over: bool,
     why: Option<String>,
 }
 
 impl Tap {
-    /// Whether a frame has to be kept for [`Tap::saw`].
+    /// Whether frames have to be kept for [`Tap::record`].
     pub(crate) fn is_watched(&self) -> bool {
-        // A watcher that comes at this moment may miss a frame of this moment.
+        // A watcher that arrives at this moment may miss a frame of this moment.
         self.watchers.load(Ordering::Relaxed) > 0
     }
 
-    /// A frame passed.
-    pub(crate) fn saw(&self, direction: Direction, frame: &Frame) {
+    /// Passes a frame to the watchers.
+    pub(crate) fn record(&self, direction: Direction, frame: &Frame) {
         if !self.is_watched() {
             return;
         }
         if let Some(frames) = &self.state().frames {
-            // Without receivers the last watcher is just leaving.
+            // Fails if the last watcher is just leaving.
             let _ = frames.send(Seen {
                 at: SystemTime::now(),
                 direction,
@@ -83,7 +83,7 @@ impl Tap {
         }
     }
 
-    /// The session is over. The first reason given stays.
+    /// Ends the tap. The first reason is kept.
     pub(crate) fn end(&self, why: Option<String>) {
         let mut state = self.state();
         if !state.over {
@@ -93,17 +93,17 @@ impl Tap {
         }
     }
 
-    /// Nothing in here panics while it holds the lock, and the state is whole between any two statements.
+    /// No code here panics while it holds the lock, and the state is consistent between any two statements.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Somebody who watches a session. Dropping it ends that.
+/// Watches a session until it is dropped.
 #[derive(Debug)]
 pub struct Watcher {
     session: Arc<SessionHandle>,
-    /// `None`: the session was over before.
+    /// `None` if the session had ended before.
     frames: Option<broadcast::Receiver<Seen>>,
 }
 
@@ -122,12 +122,12 @@ impl Watcher {
         Self { session, frames }
     }
 
-    /// The session that is watched.
+    /// The watched session.
     pub fn session(&self) -> &Arc<SessionHandle> {
         &self.session
     }
 
-    /// What comes next; after [`Watched::Gone`] only that, again. Cancel safe: nothing is lost when it is dropped.
+    /// The next event; after [`Watched::Gone`], that one for ever. Cancel safe: dropping the future loses nothing.
     pub async fn next(&mut self) -> Watched {
         if let Some(frames) = &mut self.frames {
             match frames.recv().await {
@@ -174,10 +174,10 @@ mod tests {
         let entry = session().await;
         let tap = &entry.handle().tap;
         let frame = |i: usize| Frame::from(i.to_string().into_bytes());
-        tap.saw(Direction::ToDevice, &frame(0));
+        tap.record(Direction::ToDevice, &frame(0));
         let mut watcher = entry.handle().watch();
         for i in 0..WATCH_QUEUE + 10 {
-            tap.saw(Direction::FromDevice, &frame(i));
+            tap.record(Direction::FromDevice, &frame(i));
         }
         assert_eq!(watcher.next().await, Watched::Missed(10));
         let Watched::Frame(seen) = watcher.next().await else {
@@ -191,7 +191,9 @@ mod tests {
         let entry = session().await;
         let handle = entry.handle().clone();
         let mut watcher = handle.watch();
-        handle.tap.saw(Direction::ToDevice, &Frame::from(&b"DSTOP\n"[..]));
+        handle
+            .tap
+            .record(Direction::ToDevice, &Frame::from(&b"DSTOP\n"[..]));
         handle.tap.end(Some("the gateway is stopping".to_owned()));
         drop(entry);
         assert!(matches!(watcher.next().await, Watched::Frame(_)));

@@ -1,5 +1,6 @@
 //! One connection of a simulated device, from the TCP connect to the close.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_util::sync::CancellationToken;
 
 use super::{Change, Command, DeviceOptions, Firmware, Reaction, Replies};
+use crate::advice::Advice;
 use crate::defaults::{CLOSE_TIMEOUT, WRITE_TIMEOUT};
 use crate::device::handshake::Handshake;
 use crate::net::dial::{DialError, dial};
@@ -108,14 +110,15 @@ impl Ended {
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Stopped | Self::PoweredOff)
     }
+}
 
-    /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Stopped | Self::PoweredOff => None,
-            Self::Refused(_) => Some("where the server asks for a token, give it with --token"),
-            Self::Lost(_) | Self::Silent(_) => Some("connecting again"),
-            Self::Closed { code, .. } => Some(match code {
+impl Advice for Ended {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
+            Self::Stopped | Self::PoweredOff => return None,
+            Self::Refused(_) => "where the server asks for a token, give it with --token",
+            Self::Lost(_) | Self::Silent(_) => "connecting again",
+            Self::Closed { code, .. } => match code {
                 None => {
                     "connecting again; servers that give no code do this to an identifier that they do not know"
                 }
@@ -133,8 +136,9 @@ impl Ended {
                 Some(4004) => "another device has this address now; give this one its own with --address",
                 Some(4005) => "the protocol's first questions got no good answer; connecting again",
                 Some(_) => "connecting again",
-            }),
-        }
+            },
+        };
+        Some(hint.into())
     }
 }
 

@@ -1,6 +1,9 @@
 //! The lovense models that can be simulated: their names and outputs.
 
+use std::borrow::Cow;
+
 use super::Output::{self, Constrict, Oscillate, Position, Rotate, Vibrate};
+use crate::advice::Advice;
 
 /// A lovense model.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,9 +69,9 @@ pub static MODELS: &[Model] = &[
 #[error("no lovense model is named \"{}\"", .0.escape_debug())]
 pub struct UnknownModel(pub String);
 
-impl UnknownModel {
+impl Advice for UnknownModel {
     /// Suggests the closest name and lists all models.
-    pub fn hint(&self) -> String {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         let wanted = normalize(&self.0);
         let near = MODELS
             .iter()
@@ -80,7 +83,7 @@ impl UnknownModel {
             .map(|m| format!("{} ({})", m.name, m.letter))
             .collect();
         let near = near.map_or(String::new(), |(_, name)| format!("did you mean {name}? "));
-        format!("{near}known models: {}", known.join(", "))
+        Some(format!("{near}known models: {}", known.join(", ")).into())
     }
 }
 
@@ -124,10 +127,11 @@ mod tests {
 
     #[test]
     fn the_hint_for_an_unknown_model_names_the_nearest_and_all() {
-        let hint = find("hsuh").unwrap_err().hint();
+        let hint = find("hsuh").unwrap_err().hint().unwrap().into_owned();
         assert!(hint.starts_with("did you mean hush?"), "{hint}");
         assert!(hint.contains("max (B)"), "{hint}");
-        assert!(find("toaster").unwrap_err().hint().starts_with("known models"));
+        let hint = find("toaster").unwrap_err().hint().unwrap().into_owned();
+        assert!(hint.starts_with("known models"));
         assert!(find("").is_err());
     }
 }

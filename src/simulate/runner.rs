@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, Ended, EventKind, final_end};
 use super::{DeviceOptions, Firmware};
+use crate::advice::Advice;
 use crate::backoff::Backoff;
 
 /// The first pause before reconnecting.
@@ -68,7 +69,7 @@ pub async fn run(options: DeviceOptions, events: mpsc::Sender<Event>, cancel: Ca
                 if reported.insert(e.to_string()) {
                     observe(EventKind::Unreachable {
                         error: e.to_string(),
-                        hint: e.hint(),
+                        hint: e.hint().unwrap_or_default().into_owned(),
                     });
                 }
             }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::connection::EventKind;
 use super::{DeviceOptions, Event};
+use crate::advice::Advice;
 use crate::text::printable;
 
 /// The event as text; `None` if it is not worth a line.

@@ -12,6 +12,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::BASE;
+use crate::device::peripheral::Layout;
 
 /// Names less alike than this are not taken for typing errors.
 const NEAREST_MIN_SIMILARITY: f64 = 0.75;
@@ -107,9 +108,18 @@ pub fn has_configuration(protocol: &str, identifier: &str) -> bool {
     BASE.base_device_definitions().contains_key(&id)
 }
 
-/// The Bluetooth services that devices of a protocol may have, each with its characteristics, ordered by service.
-pub fn btle_services(protocol: &str) -> BTreeMap<Uuid, HashMap<Endpoint, Uuid>> {
-    btle(protocol).flat_map(|btle| btle.services().clone()).collect()
+/// The Bluetooth services that devices of a protocol may have, those that can be written to, ordered by service.
+pub fn btle_layouts(protocol: &str) -> Vec<Layout> {
+    let services: BTreeMap<_, _> = btle(protocol).flat_map(|btle| btle.services()).collect();
+    let layout = |(service, endpoints): (&Uuid, &HashMap<Endpoint, Uuid>)| {
+        Some(Layout {
+            service: *service,
+            write: *endpoints.get(&Endpoint::Tx)?,
+            notify: endpoints.get(&Endpoint::Rx).copied(),
+            mode: endpoints.get(&Endpoint::TxMode).copied(),
+        })
+    };
+    services.into_iter().filter_map(layout).collect()
 }
 
 /// The names by which devices of a protocol advertise themselves; one may end with `*`.

@@ -1,11 +1,11 @@
-//! A Buttplug server inside the gateway: the engine, and its thread.
+//! A Buttplug server inside the gateway: the engine and its thread.
 //!
-//! The library picks a device index and stores it in two steps, so that devices which arrive at once on two
-//! threads get the same one and throw each other out. Therefore all of the library runs on one thread, the
-//! engine's, with a current-thread runtime of its own.
+//! The library picks a device index and stores it in two steps. Devices that arrive at once on two threads get the
+//! same index and evict each other, so the whole library runs on one thread, with a current-thread runtime of its
+//! own.
 //!
 //! - `shard`: the library's device managers, each with its share of the devices.
-//! - `listed`: a device that clients see, and its way into the library.
+//! - `listed`: a device that clients see, and the path of its commands into the library.
 //! - `hardware`: a session's upstream half, and the library's hardware.
 
 mod hardware;
@@ -42,20 +42,20 @@ pub use listed::{DeviceTable, ListedDevice, Reply, legacy_device};
 use listed::{Listing, Place};
 use shard::{Front, ManagerEvents, Shard};
 
-/// Events for all clients that one of them may have waiting; past that it loses the oldest.
+/// Capacity of the event queue of all clients; a client that lags further behind loses the oldest events.
 const EVENT_QUEUE: usize = 256;
-/// A device whose predecessor is still being let go by the library is announced again for this long.
+/// While the library is still releasing a device's predecessor, the device is announced again for this long.
 const ANNOUNCE_FOR: Duration = Duration::from_secs(1);
-/// Between two announcements.
+/// The pause between two announcements.
 const ANNOUNCE_PAUSE: Duration = Duration::from_millis(20);
 
-/// The library's device managers, and the one thread (a current-thread runtime) on which all of them run.
+/// The library's device managers, and the one thread (a current-thread runtime) that runs all of them.
 pub struct Engine {
     runtime: tokio::runtime::Handle,
     front: Front,
-    /// What the UDCF says. No device is ever added to it.
+    /// The UDCF as loaded. Devices are never added to it.
     given: Arc<DeviceConfigurationManager>,
-    /// The devices that it names, by address.
+    /// The devices that the UDCF names, by address.
     named: HashMap<String, Vec<UserDeviceIdentifier>>,
     indexes: Arc<IndexStore>,
     places: Mutex<Places>,
@@ -64,24 +64,24 @@ pub struct Engine {
     stop: CancellationToken,
 }
 
-/// Which address belongs to which manager.
+/// Which manager has which address.
 #[derive(Default)]
 struct Places {
     shards: Vec<Arc<Shard>>,
     homes: HashMap<Address, Home>,
 }
 
-/// An address that a session has, or that the library still lists.
+/// An address that a session holds, or that the library still lists.
 #[derive(Default)]
 struct Home {
     live: Option<Live>,
-    /// An address stays where the library knows it: a second manager would list it twice.
+    /// An address stays with the manager that knows it: a second manager would list it twice.
     shard: Option<Arc<Shard>>,
-    /// How many devices the table has of it.
+    /// How many devices the table has under this address.
     listed: usize,
 }
 
-/// A session that feeds the engine.
+/// A session that is connected to the engine.
 struct Live {
     session: Arc<SessionHandle>,
     listing: Arc<Listing>,
@@ -95,7 +95,7 @@ impl Places {
             .is_some_and(|live| live.session.connection == session.connection)
     }
 
-    /// Gives an address up that no session has and nothing lists any more.
+    /// Removes an address that no session holds and no manager lists.
     fn clear(&mut self, address: &Address) {
         let is_empty = |home: &Home| home.live.is_none() && home.listed == 0;
         if !self.homes.get(address).is_some_and(is_empty) {
@@ -110,31 +110,31 @@ impl Places {
     }
 }
 
-/// What the library tells all clients, device lists apart.
+/// What the library broadcasts to all clients, apart from device lists.
 #[derive(Clone, Debug)]
 pub enum EngineEvent {
-    /// A scan is over.
+    /// A scan finished.
     ScanningFinished,
-    /// A sensor that a client subscribed to.
+    /// A reading of a sensor that a client subscribed to.
     InputReading(Arc<InputReadingV4>),
 }
 
 /// Why the engine did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The system gave no thread, or no event queue.
+    /// The system could not start the thread, or its event queue.
     #[error("the Buttplug server's thread did not start: {0}")]
     Thread(#[from] io::Error),
-    /// The library did not build its device manager.
+    /// The library could not build its device manager.
     #[error("the Buttplug server did not start: {0}")]
     Library(#[from] ButtplugServerError),
 }
 
 impl Engine {
-    /// Starts the thread, and the library on it. Each device gets its index from `indexes`.
+    /// Starts the thread and the library on it. Devices get their indexes from `indexes`.
     ///
     /// # Errors
-    /// When the system or the library refuses.
+    /// If the system or the library fails.
     pub fn start(
         given: Arc<DeviceConfigurationManager>,
         indexes: Arc<IndexStore>,
@@ -142,10 +142,10 @@ impl Engine {
         let stop = CancellationToken::new();
         let over = stop.clone();
         let runtime = thread::start("buttplug".to_owned(), async move || over.cancelled().await)?;
-        // A library that does not start leaves nothing for the thread to do.
+        // If the library does not start, the thread has nothing to do.
         let guard = stop.clone().drop_guard();
         let (front, events) = {
-            // The library spawns its event loop where it is built.
+            // The library spawns its event loop on the current runtime.
             let _entered = runtime.enter();
             Front::start()?
         };
@@ -173,7 +173,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// The engine's runtime: whatever polls the library's futures is spawned here.
+    /// The engine's runtime: tasks that poll the library's futures are spawned here.
     pub fn runtime(&self) -> &tokio::runtime::Handle {
         &self.runtime
     }
@@ -183,18 +183,18 @@ impl Engine {
         self.front.manager.clone()
     }
 
-    /// The devices as they are listed now; a watcher sees the newest table, not each one.
+    /// The listed devices. A watcher sees the newest table, not every version of it.
     pub fn devices(&self) -> watch::Receiver<Arc<DeviceTable>> {
         self.devices.subscribe()
     }
 
-    /// Events for all clients. Lagging loses the oldest of them.
+    /// Events for all clients. A receiver that lags loses the oldest.
     pub fn events(&self) -> broadcast::Receiver<EngineEvent> {
         self.events.subscribe()
     }
 
-    /// Writes the device's own stop bytes ahead of everything that waits for it; done when its socket took them.
-    /// Does nothing where the device is gone or has no stop bytes.
+    /// Writes the device's stop bytes ahead of everything that waits; completes when its link has written them. Does
+    /// nothing if the device is gone or has no stop bytes.
     pub async fn send_stop_bytes(&self, device_index: u32) {
         let session = self
             .devices
@@ -206,14 +206,14 @@ impl Engine {
         }
     }
 
-    /// Has the library stop all devices, as a client's stop that names none does: an order like
-    /// [`ListedDevice::carry_out`].
+    /// Makes the library stop all devices, as a client's stop without a device does. The call gives the order, as
+    /// [`ListedDevice::carry_out`] does.
     pub fn carry_out_on_all(&self, stop: &StopCmdV4) -> BoxFuture<'static, Reply> {
         let shards = lock(&self.places).shards.clone();
         listed::stop_all(&shards, stop)
     }
 
-    /// Has the library stop every device. A wedged one holds this for a second: bound it.
+    /// Makes the library stop every device. A stuck device can block this for 1 s; use a timeout.
     pub async fn stop_all(&self) {
         let done = self
             .runtime
@@ -222,19 +222,19 @@ impl Engine {
         debug!(?done, "the server stopped all devices");
     }
 
-    /// A client commanded an output of the device: its index is remembered rather than a stranger's.
+    /// Records that a client commanded an output, so that the device's index is kept in preference to a stranger's.
     pub fn commanded(&self, device: &ListedDevice) {
         if !device.commanded.swap(true, Ordering::Relaxed) {
             self.indexes.commanded(&device.identifier);
         }
     }
 
-    /// Ends the engine's thread. What ran on it is dropped where it stands.
+    /// Stops the engine's thread and drops all its tasks.
     pub fn shutdown(&self) {
         self.stop.cancel();
     }
 
-    /// Forgets a session, unless a newer one has its address by now.
+    /// Forgets a session, unless a newer one holds its address.
     fn forget(&self, session: &SessionHandle) {
         let mut places = lock(&self.places);
         let address = &session.handshake.address;
@@ -247,7 +247,7 @@ impl Engine {
     }
 
     /// Finds a manager for a device that is about to be announced: the first with room. `None` if its session has
-    /// ended, or the library does not start one more.
+    /// ended, or the library cannot start another manager.
     fn place(self: &Arc<Self>, session: &SessionHandle) -> Option<Arc<Shard>> {
         let address = &session.handshake.address;
         let mut places = lock(&self.places);
@@ -297,7 +297,8 @@ impl Engine {
         }
     }
 
-    /// Takes a manager's newest list into the table. `listed` is what it listed so far, by its own indexes.
+    /// Merges a manager's newest list into the table. `listed` is what the manager has listed so far, by its own
+    /// indexes.
     fn relist(
         self: &Arc<Self>,
         shard: &Arc<Shard>,
@@ -307,7 +308,7 @@ impl Engine {
         let (mut came, mut gone) = (Vec::new(), Vec::new());
         let mut places = lock(&self.places);
         for (&index, info) in list.devices() {
-            // One that is on its way out stays what it was until the next list says that it is gone.
+            // A device that is about to leave keeps its entry until a list no longer contains it.
             if listed
                 .get(&index)
                 .is_none_or(|known| !places.is_live(&known.session))
@@ -334,7 +335,7 @@ impl Engine {
         };
         let (running, ready): (Vec<_>, Vec<_>) = came.into_iter().partition(is_running);
         self.devices.send_modify(|table| {
-            // In place, unless somebody looks at the table at this very moment.
+            // Modifies the table in place, unless a reader holds it right now.
             let table = Arc::make_mut(table);
             for device in &gone {
                 if table
@@ -360,7 +361,7 @@ impl Engine {
         }
     }
 
-    /// Has the library stop the device of this session, if it is listed.
+    /// Makes the library stop this session's device, if it is listed.
     fn stop_session(&self, session: &SessionHandle) {
         let table = self.devices.borrow().clone();
         let device = table.values().find(|d| d.connection == session.connection);
@@ -369,10 +370,10 @@ impl Engine {
         }
     }
 
-    /// Lists a device that may be running once it is stopped, unless it went meanwhile.
+    /// Stops a device that may be running, then lists it, unless it left meanwhile.
     async fn stop_and_list(self: Arc<Self>, device: Arc<ListedDevice>) {
         device.stop().await;
-        // What unlists a device holds this lock too.
+        // Unlisting a device takes this lock too.
         let _places = lock(&self.places);
         if !device.listing.is_unlisted() {
             self.devices
@@ -380,7 +381,7 @@ impl Engine {
         }
     }
 
-    /// The device that a manager lists under this index, if a session has its address.
+    /// The device that a manager lists under this index, if a session holds its address.
     fn describe(
         &self,
         places: &Places,
@@ -427,8 +428,8 @@ impl Engine {
 }
 
 impl Upstream for Engine {
-    /// Announces a device to the library, and gives the session its upstream half at once: the protocol's
-    /// initialisation already talks to the device through it.
+    /// Announces the device to the library and returns its upstream half at once: the protocol's initialisation
+    /// already needs it.
     fn open(self: Arc<Self>, session: &Arc<SessionHandle>, _: bool) -> Box<dyn UpstreamIo> {
         let listing = Arc::new(Listing::default());
         let (connector, io) = hardware::pair(self.clone(), session.clone(), listing.clone());
@@ -455,13 +456,13 @@ impl Upstream for Engine {
     }
 }
 
-/// Turns what a manager broadcasts into the table and the events. One receiver for all clients: the library clones
-/// every list, which holds every device, for each of its own.
+/// Turns a manager's broadcasts into the table and the events. One receiver serves all clients: the library clones
+/// each list, with every device in it, for each receiver.
 async fn watch_library(engine: Weak<Engine>, shard: Weak<Shard>, mut messages: ManagerEvents) {
     let mut listed = HashMap::new();
     while let Some(message) = messages.next().await {
         let Some(engine) = engine.upgrade() else { return };
-        // Nobody listening is no error: there may be no client.
+        // A send without receivers is no error: there may be no client.
         match message {
             ButtplugServerMessageV4::DeviceList(list) => {
                 if let Some(shard) = shard.upgrade() {
@@ -477,13 +478,13 @@ async fn watch_library(engine: Weak<Engine>, shard: Weak<Shard>, mut messages: M
                     let _ = engine.events.send(EngineEvent::InputReading(Arc::new(reading)));
                 }
             }
-            other => debug!(?other, "an event that no client is told"),
+            other => debug!(?other, "an event that no client receives"),
         }
     }
 }
 
-/// Announces a device until the library takes it. It drops the announcement without a word while it still has
-/// a device with this address.
+/// Announces a device until the library accepts it. The library silently drops an announcement while it still has a
+/// device with this address.
 async fn announce(found: &mpsc::Sender<HardwareCommunicationManagerEvent>, parts: hardware::ConnectorParts) {
     let deadline = tokio::time::Instant::now() + ANNOUNCE_FOR;
     loop {
@@ -504,7 +505,7 @@ async fn announce(found: &mpsc::Sender<HardwareCommunicationManagerEvent>, parts
     }
 }
 
-/// See [`crate::session::registry`]: what these locks guard is whole between any two statements.
+/// See [`crate::session::registry`]: the guarded state is consistent between any two statements.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! Somebody else's Websocket Device Manager server: each device gets a connection of its own to it, with its own
-//! handshake, and frames pass both ways as they are.
+//! A remote Websocket Device Manager server: each device gets a connection of its own, with its own handshake, and
+//! frames pass unchanged both ways.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -13,6 +13,7 @@ use futures::{FutureExt, Sink, SinkExt, Stream, StreamExt};
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
+use crate::advice::Advice;
 use crate::backoff::Backoff;
 use crate::config::UpstreamSettings;
 use crate::defaults::CLOSE_TIMEOUT;
@@ -27,15 +28,15 @@ use crate::session::registry::{Counters, SessionHandle};
 
 /// The first pause before upstream is dialled again.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// The longest one: a device waits.
+/// The longest pause: a device waits meanwhile.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A connection that lasted this long, or on which upstream spoke, was accepted.
+/// A connection counts as accepted once it lasted this long or upstream sent something.
 const ACCEPTED_AFTER: Duration = Duration::from_secs(2);
-/// The reference holds an address for a while after its device went: a refusal without a reason is tried again.
+/// The reference server holds an address for a while after its device left, so a refusal without a reason is retried.
 const REFUSAL_TRIES: u32 = 4;
-/// Between those tries.
+/// The pause between those retries.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(250);
-/// Frames of a device that wait for upstream: for its first connection, or because it takes them slowly.
+/// Frames of a device that may wait for upstream, while it connects or if it is slow.
 const WAITING_MAX: usize = 64;
 
 /// The server that devices are relayed to.
@@ -45,7 +46,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Relays as configured, and pings upstream at this interval.
+    /// Creates the relay; it pings upstream at this interval.
     pub fn new(settings: UpstreamSettings, ping_interval: Duration) -> Arc<Self> {
         Arc::new(Self {
             settings,
@@ -55,7 +56,7 @@ impl Relay {
 }
 
 impl Upstream for Relay {
-    /// The upstream half for a device; `can_stop` says whether stop bytes for it are known.
+    /// Opens the upstream half of a device; `can_stop` is whether the gateway knows stop bytes for it.
     fn open(self: Arc<Self>, session: &Arc<SessionHandle>, can_stop: bool) -> Box<dyn UpstreamIo> {
         Box::new(RelayIo {
             state: State::Dialling(connect(self.clone(), session.clone())),
@@ -87,18 +88,18 @@ enum State {
     Open {
         link: Box<Link>,
         since: Instant,
-        spoke: bool,
+        received: bool,
     },
     Waiting(Pin<Box<Sleep>>),
 }
 
-/// A session's connection to the server, dialled again while the device is kept.
+/// A session's connection to the server, redialled as long as the device is kept.
 struct RelayIo {
     relay: Arc<Relay>,
     session: Arc<SessionHandle>,
     can_stop: bool,
     state: State,
-    /// Since when upstream is away; the device was stopped then.
+    /// When upstream was lost and the device stopped.
     lost_at: Option<Instant>,
     backoff: Backoff,
     refusals: u32,
@@ -108,13 +109,13 @@ struct RelayIo {
 }
 
 impl RelayIo {
-    /// Upstream is away: the device is stopped, once, and kept for a while.
+    /// Upstream is lost: stops the device, once, and keeps it for the grace period.
     fn lost(&mut self, why: &str) -> Result<Option<FromUpstream>, UpstreamError> {
         let (lost_at, stop) = match self.lost_at {
             Some(lost_at) => (lost_at, None),
             None => {
-                // Without a known stop a device that nobody controls can only be stopped by its own watchdog, which
-                // waits for the end of the connection.
+                // Without known stop bytes only the device's own watchdog can stop it, which waits for the connection
+                // to end.
                 if !self.can_stop {
                     return Err(UpstreamError::Away(why.to_owned()));
                 }
@@ -125,7 +126,7 @@ impl RelayIo {
                 (*self.lost_at.insert(Instant::now()), Some(FromUpstream::Stop))
             }
         };
-        // What the device sends while upstream is away is worth nothing when it is back.
+        // Frames from the time without upstream are worthless when it is back.
         self.drop_waiting();
         let given_up = lost_at + self.relay.settings.grace;
         if Instant::now() >= given_up {
@@ -136,12 +137,12 @@ impl RelayIo {
         Ok(stop)
     }
 
-    /// Upstream closed the connection, or broke it.
+    /// Upstream closed or broke the connection.
     fn ended(&mut self, error: LinkError) -> Result<Option<FromUpstream>, UpstreamError> {
-        let State::Open { since, spoke, .. } = &self.state else {
+        let State::Open { since, received, .. } = &self.state else {
             return Ok(None);
         };
-        let accepted = *spoke || since.elapsed() >= ACCEPTED_AFTER;
+        let accepted = *received || since.elapsed() >= ACCEPTED_AFTER;
         self.backoff.connected_for(since.elapsed());
         if accepted {
             self.lost_at = None;
@@ -152,7 +153,7 @@ impl RelayIo {
         };
         match code {
             Some(close::GOING_AWAY) => return self.lost("upstream stops"),
-            // These say that the same handshake gets the same answer.
+            // With these codes, the same handshake would get the same reply.
             Some(code @ (close::UNSUPPORTED_DATA | close::INVALID_HANDSHAKE | close::TOO_LARGE | 4000..)) => {
                 return Err(UpstreamError::Refused {
                     code: Some(code),
@@ -166,7 +167,10 @@ impl RelayIo {
         if self.refusals >= REFUSAL_TRIES {
             return Err(UpstreamError::Refused { code, reason });
         }
-        debug!(?code, "upstream closed before it said anything; trying again");
+        debug!(
+            ?code,
+            "upstream closed the connection before it sent anything; trying again"
+        );
         self.state = State::Waiting(Box::pin(sleep(REFUSAL_PAUSE)));
         Ok(None)
     }
@@ -177,7 +181,7 @@ impl RelayIo {
         }
     }
 
-    /// Passes on what upstream takes. What it does not take is passed on when it does: that wakes the task.
+    /// Forwards what upstream accepts. The rest follows when upstream wakes the task.
     fn poll_forward(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
         let State::Open { link, .. } = &mut self.state else {
             return Ok(());
@@ -195,13 +199,14 @@ impl RelayIo {
         Ok(())
     }
 
-    /// Upstream drives an output and is silent: it may be frozen, and its last command must not outlive it.
+    /// Ready if upstream has an output on and is silent: it may have frozen, and its last command must not outlive
+    /// it.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let State::Open { link, .. } = &mut self.state else {
             return Poll::Pending;
         };
-        let drives = self.session.outputs_on.load(Ordering::Relaxed);
-        link.attend(drives.then_some(self.relay.settings.stop_after));
+        let output_is_on = self.session.outputs_on.load(Ordering::Relaxed);
+        link.attend(output_is_on.then_some(self.relay.settings.stop_after));
         link.poll_silence(cx)
     }
 
@@ -218,7 +223,7 @@ impl RelayIo {
                         self.state = State::Open {
                             link: Box::new(link),
                             since: Instant::now(),
-                            spoke: false,
+                            received: false,
                         };
                         None
                     }
@@ -229,9 +234,9 @@ impl RelayIo {
                         }));
                     }
                     Err(e) => {
-                        // A certificate does not get better by waiting: somebody has to do something.
+                        // Retrying does not mend a certificate: someone has to act.
                         if self.lost_at.is_none() && matches!(e, DialError::Tls { .. }) {
-                            warn!("{e}; {}", e.hint());
+                            warn!("{}", e.with_hint());
                         }
                         self.lost(&e.to_string())?
                     }
@@ -247,9 +252,9 @@ impl RelayIo {
                     self.state = State::Dialling(connect(self.relay.clone(), self.session.clone()));
                     None
                 }
-                State::Open { link, spoke, .. } => match link.poll_next_unpin(cx) {
+                State::Open { link, received, .. } => match link.poll_next_unpin(cx) {
                     Poll::Ready(Some(Ok(frame))) => {
-                        *spoke = true;
+                        *received = true;
                         self.refusals = 0;
                         if self.lost_at.take().is_some() {
                             info!("upstream is back");
@@ -283,8 +288,8 @@ impl Stream for RelayIo {
     }
 }
 
-/// What upstream does not take in time is dropped, the oldest first, and counted: a device must not wait, and its newest
-/// frame is worth most.
+/// Upstream that is too slow loses the oldest frames, counted: a device must not wait, and its newest frame is worth
+/// most.
 impl Sink<Frame> for RelayIo {
     type Error = UpstreamError;
 
@@ -307,7 +312,7 @@ impl Sink<Frame> for RelayIo {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
         if self.poll_forward(cx).is_err() {
-            // The stream reports it.
+            // The stream half reports the error.
             cx.waker().wake_by_ref();
         }
         Poll::Ready(Ok(()))
@@ -319,7 +324,7 @@ impl Sink<Frame> for RelayIo {
 }
 
 impl UpstreamIo for RelayIo {
-    /// The reference keeps a device for ever that goes without a Close frame.
+    /// The reference server keeps a device for ever if it leaves without a Close frame.
     fn release(self: Box<Self>, _: bool) -> BoxFuture<'static, ()> {
         async move {
             if let State::Open { mut link, .. } = self.state {

@@ -1,6 +1,7 @@
 //! What the integration tests share: a gateway in this process, devices that speak raw websocket, and a clock.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod bare_device;
 #[cfg(target_os = "linux")]
 pub mod bluetooth;
 #[cfg(target_os = "linux")]

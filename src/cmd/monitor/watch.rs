@@ -25,7 +25,7 @@ pub(super) async fn until_interrupted(device: String, args: MonitorArgs, sends: 
     tokio::select! {
         // Where Ctrl-C cannot be listened for, the process is ended by it.
         Ok(()) = tokio::signal::ctrl_c() => Ok(()),
-        ended = &mut watching => ended.unwrap_or_else(|e| Err(Error::Output(io::Error::other(e)))),
+        ended = &mut watching => ended.unwrap_or_else(|e| Err(Error::output(io::Error::other(e)))),
     }
 }
 
@@ -171,6 +171,6 @@ pub(super) fn print(line: &str) -> Result<bool, Error> {
     match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(e) => Err(Error::Output(e)),
+        Err(e) => Err(Error::output(e)),
     }
 }

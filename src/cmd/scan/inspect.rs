@@ -2,29 +2,17 @@
 
 use std::time::SystemTime;
 
-use btleplug::api::{CharPropFlags, Characteristic};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{FIND_TIMEOUT, ScanArgs, over, print};
 use crate::cmd::error::Error;
-use crate::ingress::ble::profile::{fitting_service, service_name, short};
+use crate::device::peripheral::{PeripheralAddress, short};
+use crate::ingress::ble::characteristics::properties;
+use crate::ingress::ble::profile::{fitting_service, service_name};
 use crate::ingress::ble::scan::{Inspected, Scanner};
-use crate::ingress::ble::wanted::PeripheralAddress;
 use crate::text::{clock, hex, is_text, printable, safe_json};
 use crate::web::control::api::seconds;
-
-/// What a characteristic can do, as makers call it.
-const PROPERTIES: &[(CharPropFlags, &str)] = &[
-    (CharPropFlags::BROADCAST, "broadcast"),
-    (CharPropFlags::READ, "read"),
-    (CharPropFlags::WRITE, "write"),
-    (CharPropFlags::WRITE_WITHOUT_RESPONSE, "write without response"),
-    (CharPropFlags::NOTIFY, "notify"),
-    (CharPropFlags::INDICATE, "indicate"),
-    (CharPropFlags::AUTHENTICATED_SIGNED_WRITES, "signed write"),
-    (CharPropFlags::EXTENDED_PROPERTIES, "extended"),
-];
 
 /// Connects, shows everything, and listens until it is told to stop.
 pub(super) async fn inspect(
@@ -106,12 +94,6 @@ fn value_text(value: &[u8]) -> String {
 fn spaced(value: &[u8]) -> String {
     let bytes: Vec<String> = value.iter().map(|byte| format!("{byte:02x}")).collect();
     bytes.join(" ")
-}
-
-fn properties(characteristic: &Characteristic) -> Vec<&'static str> {
-    let has = |flag| characteristic.properties.contains(flag);
-    let named = PROPERTIES.iter().filter(|(flag, _)| has(*flag));
-    named.map(|(_, name)| *name).collect()
 }
 
 async fn tree(inspected: &Inspected) -> Result<(), Error> {

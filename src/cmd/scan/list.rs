@@ -13,9 +13,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{ScanArgs, entry, over, print};
 use crate::cmd::error::Error;
 use crate::config::BleSettings;
-use crate::ingress::ble::profile::{fitting, service_name, short};
+use crate::device::peripheral::{Seen, short};
+use crate::ingress::ble::profile::{fitting, service_name};
 use crate::ingress::ble::scan::Scanner;
-use crate::ingress::ble::seen::Seen;
 use crate::text::{clock, hex, printable, safe_json};
 use crate::web::control::api::seconds;
 
@@ -289,7 +289,7 @@ impl Painter {
             term.clear_last_lines(self.lines)?;
             term.write_line(&lines.join("\n"))
         };
-        paint(&self.term).map_err(Error::Output)?;
+        paint(&self.term).map_err(Error::output)?;
         self.lines = lines.len();
         Ok(())
     }

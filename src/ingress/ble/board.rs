@@ -9,11 +9,11 @@ use tracing::{debug, warn};
 
 use super::Trouble;
 use super::peripheral::{Notifications, Over};
-use super::seen::Seen;
 use super::system::HANDLES_LAST;
 use crate::backoff::Backoff;
 use crate::config::BleSettings;
 use crate::defaults::GOOD_AFTER;
+use crate::device::peripheral::Seen;
 
 /// A peripheral that an entry takes.
 pub(super) struct Board {

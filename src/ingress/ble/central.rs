@@ -14,11 +14,12 @@ use tracing::{debug, info, warn};
 use super::board::Board;
 use super::peripheral::{Over, Visit};
 use super::radio::Ended;
-use super::seen::Seen;
+use super::seen::look;
 use super::system::{Calls, Event, Events, News, is_busy};
 use super::{Arrival, Trouble};
 use crate::config::BleSettings;
 use crate::defaults::{BLE_ADAPTER_RETRY, BLE_DISCONNECT_TIMEOUT, BLE_SWEEP, BLE_UNSEEN_HINT};
+use crate::device::peripheral::Seen;
 use crate::link::ble::Gone;
 
 /// Peripherals that an entry takes and that are remembered while they are away: one whose address changes every few
@@ -219,7 +220,7 @@ impl Central {
         if stop.is_cancelled() || self.boards.get(id).is_some_and(left_alone) {
             return;
         }
-        let Some((peripheral, seen)) = Seen::look(&self.adapter, id).await else {
+        let Some((peripheral, seen)) = look(&self.adapter, id).await else {
             return;
         };
         let takes = |n: &usize| self.entries[*n].wanted.takes(&seen);

@@ -5,7 +5,20 @@ use std::collections::BTreeSet;
 use btleplug::api::{CharPropFlags, Characteristic, Service, WriteType};
 use uuid::Uuid;
 
-use super::profile::{OSSM_MODE, Profile, service_name, short};
+use super::profile::{OSSM_MODE, layouts, service_name};
+use crate::device::peripheral::{Profile, short};
+
+/// What a characteristic can do, as makers call it.
+const PROPERTIES: &[(CharPropFlags, &str)] = &[
+    (CharPropFlags::BROADCAST, "broadcast"),
+    (CharPropFlags::READ, "read"),
+    (CharPropFlags::WRITE, "write"),
+    (CharPropFlags::WRITE_WITHOUT_RESPONSE, "write without response"),
+    (CharPropFlags::NOTIFY, "notify"),
+    (CharPropFlags::INDICATE, "indicate"),
+    (CharPropFlags::AUTHENTICATED_SIGNED_WRITES, "signed write"),
+    (CharPropFlags::EXTENDED_PROPERTIES, "extended"),
+];
 
 /// The characteristics of one peripheral.
 #[derive(Clone, Debug)]
@@ -71,7 +84,7 @@ impl Characteristics {
         services: &BTreeSet<Service>,
         without_response: Option<bool>,
     ) -> Result<Self, ProfileError> {
-        let layouts = profile.layouts();
+        let layouts = layouts(profile);
         let found = layouts.iter().find_map(|layout| {
             let service = services.iter().find(|service| service.uuid == layout.service)?;
             Some((layout, service))
@@ -151,6 +164,13 @@ fn write_type(
     })
 }
 
+/// What a characteristic can do.
+pub fn properties(characteristic: &Characteristic) -> Vec<&'static str> {
+    let has = |flag| characteristic.properties.contains(flag);
+    let named = PROPERTIES.iter().filter(|(flag, _)| has(*flag));
+    named.map(|(_, name)| *name).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use btleplug::api::bleuuid::uuid_from_u16;
@@ -174,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_frame_false_goes_to_the_second_characteristic_of_an_ossm_and_of_nothing_else() {
-        let layout = Profile::Ossm.layouts().remove(0);
+        let layout = layouts(&Profile::Ossm).remove(0);
         let write = CharPropFlags::WRITE;
         let services = BTreeSet::from([service(
             layout.service,

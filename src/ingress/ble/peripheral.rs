@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::characteristics::Characteristics;
-use super::seen::Seen;
 use super::system::{Calls, is_busy};
 use super::{Arrival, Trouble, Verdict};
 use crate::config::BleSettings;
 use crate::defaults::{BLE_CONNECT_TIMEOUT, BLE_DISCONNECT_TIMEOUT, BLE_STEP_TIMEOUT};
+use crate::device::peripheral::Seen;
 use crate::link::ble::{Gone, Write, pipe};
 use crate::text::shell_word;
 

@@ -1,5 +1,6 @@
 //! Looking at what is near, and into one peripheral, for people; the gateway itself does not use this.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -15,10 +16,11 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::radio::first_adapter;
-use super::seen::Seen;
+use super::seen::look;
 use super::system::{Change, System, Unavailable, is_busy};
-use super::wanted::{PeripheralAddress, Wanted};
+use crate::advice::Advice;
 use crate::defaults::{BLE_CONNECT_TIMEOUT, BLE_DISCONNECT_TIMEOUT, BLE_STEP_TIMEOUT, BLE_SWEEP};
+use crate::device::peripheral::{PeripheralAddress, Seen, Wanted};
 
 /// Time for a peripheral to answer what one of its characteristics holds.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
@@ -55,9 +57,8 @@ pub enum ScanError {
     Disconnected(String),
 }
 
-impl ScanError {
-    /// One line on what to do.
-    pub fn hint(&self) -> Option<String> {
+impl Advice for ScanError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = match self {
             Self::Unavailable(unavailable) => unavailable.hint,
             Self::Gone(_) => "try again once it is back",
@@ -69,7 +70,7 @@ impl ScanError {
             }
             Self::Disconnected(_) => "is it near enough, and its battery full?",
         };
-        Some(hint.to_owned())
+        Some(hint.into())
     }
 }
 
@@ -136,7 +137,7 @@ impl Scanner {
                     None => continue,
                 },
             };
-            if let Some((_, seen)) = Seen::look(&self.adapter, &id).await {
+            if let Some((_, seen)) = look(&self.adapter, &id).await {
                 if seen.name.is_none() {
                     self.nameless.insert(id);
                 } else {
@@ -168,7 +169,7 @@ impl Scanner {
                     Some(None) => continue,
                     Some(Some(id)) => id,
                 };
-                if let Some((peripheral, seen)) = Seen::look(&self.adapter, &id).await
+                if let Some((peripheral, seen)) = look(&self.adapter, &id).await
                     && one.takes(&seen)
                     && (seen.connected || seen.rssi.is_some())
                 {

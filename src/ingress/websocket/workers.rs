@@ -10,7 +10,7 @@ use std::thread::available_parallelism;
 use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::session::linger::linger;
+use crate::session::spin::spin;
 use crate::thread;
 
 /// Threads that take sessions in turn. Dropping this ends them, and what still runs there.
@@ -33,7 +33,7 @@ impl Workers {
             .map(|n| {
                 let over = over.clone();
                 let run = async move || {
-                    over.run_until_cancelled(linger()).await;
+                    over.run_until_cancelled(spin()).await;
                 };
                 thread::start(format!("devices-{n}"), run)
             })

@@ -317,6 +317,27 @@ async fn what_waited_too_long_is_dropped_and_what_came_last_is_kept() {
     assert_eq!(rig.carries(9), ["Vibrate:1;", "Battery;"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn at_the_end_only_what_may_be_the_servers_stop_is_kept() {
+    for (language, kept) in [("none", &["off", "off too"][..]), ("lovense", &[])] {
+        let mut rig = Rig::new(language);
+        rig.send(&["one"]);
+        tokio::time::advance(2 * BURST).await;
+        rig.send(&["off", "off too"]);
+        rig.outbox.discard_but_newest();
+        let (receipt, mut written) = oneshot::channel();
+        rig.outbox.preempt(Vec::new(), Some(receipt));
+        let cut = kept.len().saturating_sub(1);
+        let mut carried = rig.carries(cut);
+        if cut > 0 {
+            assert!(written.try_recv().is_err(), "the last is not yet written");
+        }
+        carried.extend(rig.carries(9));
+        assert_eq!(carried, kept);
+        assert_eq!(written.try_recv(), Ok(()));
+    }
+}
+
 #[tokio::test]
 async fn what_waits_is_bounded_and_the_oldest_goes() {
     for language in ["tcode", "none"] {

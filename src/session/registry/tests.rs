@@ -46,11 +46,11 @@ async fn a_frame_whose_sender_gave_up_is_not_written_and_the_queue_is_bounded() 
     );
     drop(waiting.remove(0));
     let Order::Inject(first, _) = handle.next_order().await else {
-        panic!("one that is still wanted");
+        panic!("the frame whose sender still waits");
     };
     assert_eq!(first.frame, Frame::from(vec![1]));
-    let receipt = first.receipt.expect("somebody waits");
-    receipt.send(()).expect("somebody waits");
+    let receipt = first.receipt.expect("the sender waits");
+    receipt.send(()).expect("the sender waits");
     assert_eq!(waiting.remove(0).await, Ok(()));
     drop(entry);
     assert_eq!(waiting.remove(0).await, Err(InjectError::Gone));
@@ -58,6 +58,6 @@ async fn a_frame_whose_sender_gave_up_is_not_written_and_the_queue_is_bounded() 
         handle.inject(Frame::from(vec![99]), Controller::UPSTREAM).await,
         Err(InjectError::Gone)
     );
-    // Nor does a stop wait for a session that is over.
+    // Nor does a stop wait for a session that has ended.
     handle.stop_outputs().await;
 }

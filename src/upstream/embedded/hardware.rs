@@ -1,5 +1,4 @@
-//! Our own hardware communication manager: a session's upstream half on one side, the library's hardware on the
-//! other.
+//! Our hardware communication manager: a session's upstream half on one side, the library's hardware on the other.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -33,25 +32,26 @@ use crate::device::frame::{Frame, Outgoing};
 use crate::session::ends::{Disconnect, FromUpstream, UpstreamError, UpstreamIo};
 use crate::session::registry::{Counters, SessionHandle};
 
-/// Slots of a device's event channel. The library ends a device whose events overflow, so it is never let run
-/// full; all slots are allocated at once, for every device.
+/// Slots of a device's event channel. The library ends a device whose events overflow, so the channel is never filled
+/// beyond them. All slots are allocated at once, for every device.
 const EVENT_SLOTS: usize = 16;
-/// A device's frames that wait for a slot. Past that the oldest goes: a sensor's newest value is worth most.
+/// Frames of a device that wait for a slot. At the bound the oldest is dropped: a sensor's newest value is worth
+/// most.
 const BACKLOG: usize = 32;
-/// How soon waiting frames try again: nothing tells when a slot gets free.
+/// The retry interval of waiting frames: a free slot wakes nothing.
 const BACKLOG_RETRY: Duration = Duration::from_millis(2);
-/// Writes that the library may have handed over. It waits for each, so that there is hardly ever a second one.
+/// Writes that the library may have queued. It awaits each one, so there is hardly ever a second.
 const WRITE_QUEUE: usize = 4;
 /// How long a session waits for the library to unlist its device. Some protocols keep their hardware for ever.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A frame for the device, and the receipt for it.
+/// A frame for the device, with its receipt.
 struct Write {
     bytes: Bytes,
     done: oneshot::Sender<()>,
 }
 
-/// What an announcement carries. Cloned for each try, since the library may drop one unseen.
+/// The content of an announcement. Cloned for each try, since the library may drop one unseen.
 #[derive(Clone)]
 pub(super) struct ConnectorParts {
     session: Arc<SessionHandle>,
@@ -59,7 +59,7 @@ pub(super) struct ConnectorParts {
     events: broadcast::Sender<HardwareEvent>,
     subscribed: Arc<AtomicBool>,
     taken: Arc<AtomicBool>,
-    gone: Arc<AtomicBool>,
+    disconnected: Arc<AtomicBool>,
 }
 
 impl ConnectorParts {
@@ -72,7 +72,7 @@ impl ConnectorParts {
     }
 }
 
-/// The two ends of a device: what is announced, and the session's upstream half.
+/// Creates the two ends of a device: its announcement, and the session's upstream half.
 pub(super) fn pair(
     engine: Arc<Engine>,
     session: Arc<SessionHandle>,
@@ -82,7 +82,7 @@ pub(super) fn pair(
     let events = broadcast::Sender::new(EVENT_SLOTS);
     let subscribed = Arc::new(AtomicBool::new(false));
     let taken = Arc::new(AtomicBool::new(false));
-    let gone = Arc::new(AtomicBool::new(false));
+    let disconnected = Arc::new(AtomicBool::new(false));
     let io = EmbeddedIo {
         engine,
         session: session.clone(),
@@ -92,7 +92,7 @@ pub(super) fn pair(
         retry: None,
         subscribed: subscribed.clone(),
         taken: taken.clone(),
-        gone: gone.clone(),
+        disconnected: disconnected.clone(),
         listing,
     };
     (
@@ -102,13 +102,13 @@ pub(super) fn pair(
             events,
             subscribed,
             taken,
-            gone,
+            disconnected,
         },
         io,
     )
 }
 
-/// A session's half of a device in the library.
+/// A session's upstream half, connected to the library.
 pub(super) struct EmbeddedIo {
     engine: Arc<Engine>,
     session: Arc<SessionHandle>,
@@ -118,30 +118,30 @@ pub(super) struct EmbeddedIo {
     retry: Option<Pin<Box<Sleep>>>,
     subscribed: Arc<AtomicBool>,
     taken: Arc<AtomicBool>,
-    gone: Arc<AtomicBool>,
+    disconnected: Arc<AtomicBool>,
     listing: Arc<Listing>,
 }
 
 impl EmbeddedIo {
     /// Moves waiting frames into free slots.
-    fn pass_on(&mut self) {
+    fn fill_slots(&mut self) {
         while self.events.len() < EVENT_SLOTS
             && let Some(bytes) = self.backlog.pop_front()
         {
             let address = self.session.handshake.address.as_str().to_owned();
-            // No receiver: the protocol does not listen.
+            // Fails without a receiver: the protocol does not subscribe.
             let _ = self
                 .events
                 .send(HardwareEvent::Notification(address, Endpoint::Rx, bytes.into()));
         }
     }
 
-    /// Tells the library that the device is gone: whoever listens now by the event, whoever comes to listen later
-    /// by the mark. A device that leaves while it is being set up would else be listed after it left.
-    fn tell_gone(&self) {
-        self.gone.store(true, Ordering::SeqCst);
+    /// Reports the disconnect to the library: the event reaches current receivers, the flag later ones. Without the
+    /// flag, a device that leaves during its initialisation would be listed after it left.
+    fn report_disconnect(&self) {
+        self.disconnected.store(true, Ordering::SeqCst);
         let address = self.session.handshake.address.as_str().to_owned();
-        // No receiver: the library has let go of it already.
+        // Fails without a receiver: the library has already dropped the hardware.
         let _ = self.events.send(HardwareEvent::Disconnected(address));
     }
 
@@ -152,7 +152,7 @@ impl EmbeddedIo {
                 return;
             }
             self.retry = None;
-            self.pass_on();
+            self.fill_slots();
         }
     }
 }
@@ -165,7 +165,7 @@ impl Stream for EmbeddedIo {
         this.poll_backlog(cx);
         match std::task::ready!(this.writes.poll_recv(cx)) {
             Some(Write { bytes, done }) => {
-                // The library waits for each write before it comes to the next command.
+                // The library awaits each write before it handles the next command.
                 Poll::Ready(Some(Ok(FromUpstream::Frame(Outgoing {
                     frame: Frame(bytes),
                     receipt: Some(done),
@@ -187,12 +187,12 @@ impl Sink<Frame> for EmbeddedIo {
     }
 
     fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), UpstreamError> {
-        // An empty frame says nothing, and the library panics on some. Before the protocol subscribes nobody
-        // asked for anything: a greeting would be taken for the answer to the first question.
+        // The library panics on some empty frames, and they carry nothing. Before the protocol subscribes it has
+        // asked for nothing, and would take a greeting for the reply to its first query.
         if frame.0.is_empty() || !self.subscribed.load(Ordering::Acquire) {
             return Ok(());
         }
-        self.pass_on();
+        self.fill_slots();
         if self.backlog.len() >= BACKLOG {
             self.backlog.pop_front();
             let dropped = &self.session.counters.dropped;
@@ -202,11 +202,11 @@ impl Sink<Frame> for EmbeddedIo {
             Counters::count(dropped);
         }
         self.backlog.push_back(frame.0);
-        self.pass_on();
+        self.fill_slots();
         Ok(())
     }
 
-    /// Ready at once. What waits is passed on later: its retry wakes the task.
+    /// Ready at once. Waiting frames follow on the retry, which wakes the task.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
         self.poll_backlog(cx);
         Poll::Ready(Ok(()))
@@ -218,7 +218,7 @@ impl Sink<Frame> for EmbeddedIo {
 }
 
 impl UpstreamIo for EmbeddedIo {
-    /// The library would take the next command for a repetition if it equals its last one.
+    /// Without this, the library would skip the next command if it equals its last one.
     fn stopped(&mut self) {
         self.engine.stop_session(&self.session);
     }
@@ -228,12 +228,12 @@ impl UpstreamIo for EmbeddedIo {
             if gateway_stops {
                 return;
             }
-            self.tell_gone();
+            self.report_disconnect();
             let unlisted = async {
                 loop {
                     tokio::select! {
-                        // Writes are dropped, which tells the library that they failed: its device task comes
-                        // to the event only after the write that it waits for.
+                        // Dropping a write makes it fail in the library, whose device task handles the event only
+                        // after the write it awaits.
                         write = self.writes.recv() => if write.is_none() { break },
                         () = self.listing.unlisted() => break,
                     }
@@ -247,10 +247,10 @@ impl UpstreamIo for EmbeddedIo {
     }
 }
 
-/// However a session ends, a panic included, the library is told.
+/// Reports the disconnect however a session ends, a panic included.
 impl Drop for EmbeddedIo {
     fn drop(&mut self) {
-        self.tell_gone();
+        self.report_disconnect();
         self.engine.forget(&self.session);
     }
 }
@@ -260,11 +260,11 @@ pub(super) struct CommunicationManagerBuilder {
     found: Arc<OnceLock<mpsc::Sender<HardwareCommunicationManagerEvent>>>,
 }
 
-/// Where the library's sender is found once it was built.
+/// Holds the library's sender once the manager is built.
 pub(super) struct FoundSender(Arc<OnceLock<mpsc::Sender<HardwareCommunicationManagerEvent>>>);
 
 impl FoundSender {
-    /// The sender; call it after the device manager was built.
+    /// Returns the sender; call it after the device manager was built.
     pub(super) fn take(self) -> mpsc::Sender<HardwareCommunicationManagerEvent> {
         self.0
             .get()
@@ -290,7 +290,7 @@ impl HardwareCommunicationManagerBuilder for CommunicationManagerBuilder {
     }
 }
 
-/// Devices come when they like, so there is nothing to scan for.
+/// Devices connect on their own, so there is nothing to scan for.
 struct CommunicationManager;
 
 impl HardwareCommunicationManager for CommunicationManager {
@@ -311,7 +311,7 @@ impl HardwareCommunicationManager for CommunicationManager {
     }
 }
 
-/// One announcement of a device. The library connects it, or drops it.
+/// One announcement of a device. The library connects it or drops it.
 pub(super) struct Connector {
     parts: ConnectorParts,
     taken: Option<oneshot::Sender<()>>,
@@ -345,7 +345,7 @@ impl HardwareConnector for Connector {
         if let Some(taken) = self.taken.take() {
             let _ = taken.send(());
         }
-        // For generic protocols the name is what custom `configurations` are found by.
+        // Generic protocols look up custom `configurations` by this name.
         let hardware = Hardware::new(
             self.parts.identifier(),
             self.parts.address(),
@@ -369,7 +369,7 @@ impl HardwareInternal for EmbeddedHardware {
 
     fn event_stream(&self) -> broadcast::Receiver<HardwareEvent> {
         let events = self.0.events.subscribe();
-        if self.0.gone.load(Ordering::SeqCst) {
+        if self.0.disconnected.load(Ordering::SeqCst) {
             let _ = self
                 .0
                 .events
@@ -386,7 +386,7 @@ impl HardwareInternal for EmbeddedHardware {
         future::ready(Err(ButtplugDeviceError::UnhandledCommand(why.to_owned()))).boxed()
     }
 
-    /// Done when the bytes are written, or wait where newer motion may take their place.
+    /// Completes when the bytes are written; if newer motion may supersede them, before that.
     fn write_value(&self, msg: &HardwareWriteCmd) -> BoxFuture<'static, Result<(), ButtplugDeviceError>> {
         let writes = self.0.writes.clone();
         let bytes = Bytes::copy_from_slice(msg.data());

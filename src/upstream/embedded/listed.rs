@@ -1,4 +1,4 @@
-//! A device that clients see, and its way into the library.
+//! A device that clients see, and the path of its commands into the library.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,16 +29,16 @@ use crate::defaults::LIBRARY_STOP_TIMEOUT;
 use crate::device::peer::ConnectionId;
 use crate::session::registry::SessionHandle;
 
-/// The devices that the server lists, by device index.
+/// The listed devices, by device index.
 pub type DeviceTable = BTreeMap<u32, Arc<ListedDevice>>;
 
 /// A device that the server lists.
 pub struct ListedDevice {
-    /// The index that clients know it by.
+    /// The index that clients see.
     pub index: u32,
-    /// Which connection this is: the same index with another connection is a device that left and came back.
+    /// The connection. The same index with another connection is a device that left and came back.
     pub connection: ConnectionId,
-    /// What clients are told of it.
+    /// Its entry in the clients' device list.
     pub info: DeviceMessageInfoV4,
     /// Its features and limits.
     pub definition: Arc<ServerDeviceDefinition>,
@@ -49,10 +49,10 @@ pub struct ListedDevice {
     pub(super) commanded: AtomicBool,
 }
 
-/// Where the library has a device.
+/// A device's place in the library.
 pub(super) struct Place {
     pub(super) shard: Arc<Shard>,
-    /// Its index there.
+    /// Its index in that shard.
     pub(super) index: u32,
 }
 
@@ -73,7 +73,7 @@ impl Listing {
 
     pub(super) fn set_unlisted(&self) {
         self.stage.store(Self::UNLISTED, Ordering::Release);
-        // Only the device's own session waits; a permit is kept if it does not wait yet.
+        // Only the device's own session waits; the permit is kept if it does not wait yet.
         self.unlisted.notify_one();
     }
 
@@ -103,14 +103,14 @@ impl fmt::Debug for ListedDevice {
     }
 }
 
-/// The library's answer to a message of version 4.
+/// The library's reply to a message of version 4.
 pub type Reply = Result<ButtplugServerMessageV4, ErrorV0>;
 
-/// The library's answer to a message of versions 0 to 3.
+/// The library's reply to a message of versions 0 to 3.
 pub struct LegacyReply {
-    /// It is an Error.
+    /// Whether it is an Error.
     pub failed: bool,
-    /// In the message's own version.
+    /// The reply, in the version of the message.
     pub message: ButtplugServerMessageVariant,
 }
 
@@ -120,7 +120,7 @@ impl ListedDevice {
         self.session.outputs_on.load(Ordering::Relaxed)
     }
 
-    /// Stops the device: whatever its protocol is, the library knows how. Takes [`LIBRARY_STOP_TIMEOUT`] at most.
+    /// Stops the device through the library, which can stop every protocol. Takes [`LIBRARY_STOP_TIMEOUT`] at most.
     pub(super) async fn stop(&self) {
         let stop = async {
             let stop = StopCmdV4::new(Some(self.index), None, false, true);
@@ -138,8 +138,8 @@ impl ListedDevice {
         }
     }
 
-    /// Has the library carry out a checked command of this device. As with the library itself the call takes note of
-    /// the command, and the first poll puts it into the device's queue. May panic, in the call and in a poll.
+    /// Makes the library carry out a checked command of this device. As in the library itself, the call records the
+    /// command and the first poll queues it. Both the call and a poll may panic.
     pub fn carry_out(&self, mut command: ButtplugCheckedClientMessageV4) -> BoxFuture<'static, Reply> {
         use ButtplugCheckedClientMessageV4 as M;
         let id = command.id();
@@ -170,15 +170,15 @@ impl ListedDevice {
             .boxed()
     }
 
-    /// Has the library convert, check, carry out and answer a device command of versions 0 to 3. May panic, like
-    /// [`ListedDevice::carry_out`].
+    /// Makes the library convert, check, carry out and answer a device command of versions 0 to 3. May panic, as
+    /// [`ListedDevice::carry_out`] may.
     pub fn convert_and_carry_out(
         &self,
         mut command: ButtplugClientMessageVariant,
     ) -> BoxFuture<'static, LegacyReply> {
         let (id, index) = (command.id(), self.index);
         let shard = &self.place.shard;
-        // On the one thread of the library nothing leaves between this look and the call.
+        // On the library's one thread no device can leave between this check and the call.
         let is_there = shard.manager.device_info(self.place.index).is_some();
         let Some(converter) = shard.converter(command.version()).filter(|_| is_there) else {
             let error = ButtplugDeviceError::DeviceNotAvailable(index).into();
@@ -210,7 +210,7 @@ impl ListedDevice {
     }
 }
 
-/// Has these shards carry out a stop of all their devices; an order like [`ListedDevice::carry_out`].
+/// Makes these shards stop all their devices. The call gives the order, as [`ListedDevice::carry_out`] does.
 pub(super) fn stop_all(shards: &[Arc<Shard>], stop: &StopCmdV4) -> BoxFuture<'static, Reply> {
     let id = stop.id();
     let stops: Vec<_> = shards
@@ -248,7 +248,7 @@ pub fn legacy_device(command: &mut ButtplugClientMessageVariant) -> Option<u32> 
     set_legacy_device(command, None)
 }
 
-/// The device of a command of versions 0 to 3, which is from now on `to`. The library's own function knows no device
+/// The device of a command of versions 0 to 3, which is replaced by `to`. The library's own function knows no device
 /// for some commands of version 1.
 fn set_legacy_device(command: &mut ButtplugClientMessageVariant, to: Option<u32>) -> Option<u32> {
     fn set(command: &mut impl ButtplugDeviceMessage, to: Option<u32>) -> Option<u32> {

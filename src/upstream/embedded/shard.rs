@@ -1,9 +1,9 @@
-//! One of the library's device managers, and its share of the devices.
+//! One of the library's device managers, with its share of the devices.
 //!
-//! The library walks all devices of a manager at each arrival and departure: it writes the whole list, looks for the
-//! address, and searches for a free index. So a manager gets few devices, and there are as many managers as it takes.
-//! All of them run on the engine's one thread, where the library's two steps of choosing an index and storing it are
-//! one. An index of the library is therefore distinct inside its shard only; clients see those of the
+//! On each arrival and departure the library walks all devices of a manager: it builds the whole list, looks for the
+//! address, and searches for a free index. So each manager gets few devices, and the engine starts as many managers
+//! as it needs. All run on the engine's one thread, where choosing an index and storing it cannot be interleaved. An
+//! index of the library is unique only within its shard; clients see those of the
 //! [`IndexStore`](crate::udcf::store::IndexStore).
 
 use std::collections::{HashMap, HashSet};
@@ -24,12 +24,13 @@ use tokio::sync::mpsc;
 
 use super::hardware::CommunicationManagerBuilder;
 
-/// Devices of one manager. Listing them takes the square of this many steps; fewer would share the manager's own tables.
+/// Devices per manager. Listing them takes the square of this many steps; a smaller number would multiply the
+/// managers' own tables.
 pub(super) const DEVICES: usize = 128;
-/// Devices that one manager has had in its life. The library keeps the finished task of each that ever came until the
-/// manager goes, so that past this it gets no more, and goes with its last device.
+/// Devices that a manager may serve in its life. The library keeps the finished task of every device until the
+/// manager is dropped, so after this many the manager gets no more, and is dropped with its last device.
 pub(super) const ARRIVALS: usize = 8 * DEVICES;
-/// Definitions of devices that came and went before they were listed, beside those of devices that are there.
+/// Definitions of devices that left before they were listed, beyond those of the present devices.
 const LEFT_OVER_DEFINITIONS: usize = 16;
 
 pub(super) type ManagerEvents = BoxStream<'static, ButtplugServerMessageV4>;
@@ -38,20 +39,20 @@ pub(super) type ManagerEvents = BoxStream<'static, ButtplugServerMessageV4>;
 pub(super) struct Shard {
     pub(super) manager: Arc<ServerDeviceManager>,
     pub(super) found: mpsc::Sender<HardwareCommunicationManagerEvent>,
-    /// Addresses that have their place here.
+    /// Addresses that are placed here.
     members: AtomicUsize,
     arrivals: AtomicUsize,
-    /// What converts the messages of older clients, by message version.
+    /// Converts the messages of older clients, by message version.
     converters: [OnceLock<Option<ButtplugServer>>; 4],
 }
 
 impl Shard {
-    /// Starts a manager that knows what `given` knows, the devices that it names apart: they come with
+    /// Starts a manager with the configuration in `given`, except for the devices that it names: those are added by
     /// [`Shard::prepare`]. Must be called on the engine's runtime.
     pub(super) fn start(
         given: &DeviceConfigurationManager,
     ) -> Result<(Self, ManagerEvents), ButtplugServerError> {
-        // Devices are announced by their websocket specifier, whatever carries them.
+        // Devices are announced by their websocket specifier on every kind of link.
         let websocket = |specifiers: &Vec<ProtocolCommunicationSpecifier>| {
             let mut specifiers = specifiers.clone();
             specifiers.retain(|s| matches!(s, ProtocolCommunicationSpecifier::Websocket(_)));
@@ -89,17 +90,17 @@ impl Shard {
         self.manager.device_configuration_manager()
     }
 
-    /// Whether one more device fits in, and the library's loop did not end by a fault of its own.
+    /// Whether another device fits, and the library's loop has not ended by a fault of its own.
     pub(super) fn has_room(&self) -> bool {
         self.members.load(Ordering::Relaxed) < DEVICES && !self.is_used_up() && !self.found.is_closed()
     }
 
-    /// Whether it had as many devices as it may have.
+    /// Whether the manager has served as many devices as it may.
     fn is_used_up(&self) -> bool {
         self.arrivals.load(Ordering::Relaxed) >= ARRIVALS
     }
 
-    /// Whether nothing is here, and nothing will ever be.
+    /// Whether the manager is empty and will stay so.
     pub(super) fn is_over(&self) -> bool {
         self.is_used_up() && self.members.load(Ordering::Relaxed) == 0
     }
@@ -108,9 +109,9 @@ impl Shard {
         self.members.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Makes the definitions of a device known that is about to be announced: those that the configuration has for
-    /// its address, each with an index that is free here. `is_member` tells which addresses have their place here.
-    /// Must be called on the engine's thread, like everything that chooses an index.
+    /// Adds the definitions that the configuration has for a device that is about to be announced, each with an index
+    /// that is free here. `is_member` is whether an address is placed here. Must be called on the engine's thread,
+    /// like everything that chooses an index.
     pub(super) fn prepare(
         &self,
         ids: &[UserDeviceIdentifier],
@@ -136,14 +137,14 @@ impl Shard {
         }
     }
 
-    /// What the library takes a device for.
+    /// The library's definition of a device.
     pub(super) fn definition(&self, id: &UserDeviceIdentifier) -> Option<ServerDeviceDefinition> {
         let definitions = self.config().user_device_definitions();
         definitions.get(id).map(|definition| definition.clone())
     }
 
-    /// Forgets a device that is gone: what the library learned of it would stay for good, and strangers may come
-    /// under any number of addresses.
+    /// Forgets a device that left. Otherwise the library would keep its definition for ever, and strangers may
+    /// connect under any number of addresses.
     pub(super) fn remove_member(&self, address: &str) {
         self.members.fetch_sub(1, Ordering::Relaxed);
         self.config()
@@ -157,7 +158,8 @@ impl Shard {
         self.config().user_device_definitions().len()
     }
 
-    /// The library's own conversion of messages of versions 0 to 3, one for all clients. `None` if it does not work.
+    /// The library's own converter for messages of versions 0 to 3, shared by all clients. `None` if it does not
+    /// work.
     pub(super) fn converter(&self, version: ButtplugMessageSpecVersion) -> Option<&ButtplugServer> {
         let converter = self.converters.get(version as usize)?;
         let start = || {
@@ -175,12 +177,12 @@ impl Shard {
 /// A manager without devices, for what concerns none: handshakes, pings and scans.
 pub(super) struct Front {
     pub(super) manager: Arc<ServerDeviceManager>,
-    /// The library ends a manager that nothing can announce devices to.
+    /// The library ends a manager that has no sender for found devices.
     _found: mpsc::Sender<HardwareCommunicationManagerEvent>,
 }
 
 impl Front {
-    /// Starts it. Must be called on the engine's runtime.
+    /// Starts the manager. Must be called on the engine's runtime.
     pub(super) fn start() -> Result<(Self, ManagerEvents), ButtplugServerError> {
         let config = DeviceConfigurationManager::new(HashMap::new(), HashMap::new());
         let (manager_builder, found) = CommunicationManagerBuilder::new();

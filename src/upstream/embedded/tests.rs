@@ -8,7 +8,7 @@ use crate::device::peer::Peer;
 use crate::session::registry::{Entry, Registry};
 use crate::udcf::Udcf;
 
-/// A device that says nothing, of a protocol that asks for nothing.
+/// A device that sends nothing, of a protocol that asks for nothing.
 struct Device {
     entry: Entry,
     io: Box<dyn UpstreamIo>,
@@ -104,7 +104,7 @@ async fn devices_of_several_managers_have_distinct_indexes_that_they_keep() {
         if let Some(before) = before.replace(indexes.clone()) {
             assert_eq!(before, indexes, "after they left and came back");
         }
-        // Backwards, so that they come back to other places.
+        // In reverse, so that they come back to other places.
         while let Some(device) = devices.pop() {
             device.leave().await;
         }
@@ -112,8 +112,8 @@ async fn devices_of_several_managers_have_distinct_indexes_that_they_keep() {
     }
 }
 
-/// Somebody connects under one address after another, while a device is there: the library keeps something of each
-/// that ever came, in its table and in its list of tasks.
+/// Strangers connect under one address after another while a device is connected: the library keeps something of each
+/// of them, in its table and in its list of tasks.
 #[tokio::test]
 async fn what_the_library_keeps_of_strangers_is_bounded() {
     let bench = Bench::new();
@@ -123,7 +123,7 @@ async fn what_the_library_keeps_of_strangers_is_bounded() {
     let manager = Arc::downgrade(&bench.shards()[0].manager);
     for n in 0..shard::ARRIVALS + 50 {
         let stranger = bench.open(&format!("stranger {n}")).await;
-        // Some are gone before they were listed.
+        // Some leave before they are listed.
         if n % 3 != 0 {
             bench.listed(|table| stranger.is_in(table)).await;
         }
@@ -139,7 +139,7 @@ async fn what_the_library_keeps_of_strangers_is_bounded() {
     assert_eq!(lock(&bench.engine.places).homes.len(), 1);
     assert_eq!(bench.shards().len(), 2, "the first manager gets no more devices");
     assert!(first.upgrade().is_some_and(|shard| !shard.has_room()));
-    // Its last device leaves.
+    // The manager's last device leaves.
     stays.leave().await;
     bench.listed(DeviceTable::is_empty).await;
     let gone = async {

@@ -1,11 +1,36 @@
-//! Which peripherals an entry means.
+//! A peripheral on Bluetooth LE: what is known of one, which are meant, and what is written where.
 
+use std::collections::HashMap;
 use std::fmt;
 
-use btleplug::api::BDAddr;
 use uuid::Uuid;
 
-use super::seen::Seen;
+/// A peripheral as the system knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Its address, or what stands for it where the system keeps addresses to itself (macOS).
+    pub address: String,
+    /// Its name, once it has said it.
+    pub name: Option<String>,
+    /// How strong it was received, in dBm; `None` where it was not lately.
+    pub rssi: Option<i16>,
+    /// The services that it advertises, or that are known since it was connected.
+    pub services: Vec<Uuid>,
+    /// Its maker's data, by company.
+    pub manufacturer_data: HashMap<u16, Vec<u8>>,
+    /// Whether this machine has a connection to it, this program's or another's.
+    pub connected: bool,
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            // Anybody near may have sent it.
+            Some(name) => write!(f, "ble {} {name:?}", self.address),
+            None => write!(f, "ble {}", self.address),
+        }
+    }
+}
 
 /// Which peripherals are meant: all that is given must fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,7 +76,7 @@ impl fmt::Display for Wanted {
         let name = self.name.as_ref().map(ToString::to_string);
         let service = self
             .advertised_service
-            .map(|service| format!("service {}", super::profile::short(service)));
+            .map(|service| format!("service {}", short(service)));
         let company = self
             .manufacturer_data
             .as_ref()
@@ -72,14 +97,14 @@ impl PeripheralAddress {
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let mac = text.replace('-', ":").parse::<BDAddr>().ok();
+        let mac = mac(text);
         let id = Uuid::parse_str(text).ok();
         match (mac, id) {
             (Some(_), _) if cfg!(target_vendor = "apple") => Err(format!(
                 "is the address {text}, and macOS keeps addresses to itself; take the id that wsdm-gateway scan \
                  shows, which is this machine's own"
             )),
-            (Some(mac), _) => Ok(Self(mac.to_string())),
+            (Some(mac), _) => Ok(Self(mac)),
             (None, Some(id)) if cfg!(target_vendor = "apple") => Ok(Self(id.to_string())),
             (None, Some(_)) => Err(
                 "is an id of macOS; here a peripheral is known by its address, such as AA:BB:CC:DD:EE:FF"
@@ -90,6 +115,27 @@ impl PeripheralAddress {
             }
         }
     }
+}
+
+/// A MAC address as the systems write it; people leave the colons out, or take dashes.
+fn mac(text: &str) -> Option<String> {
+    let text = text.replace('-', ":");
+    let parts: Vec<&str> = if text.contains(':') {
+        text.split(':').collect()
+    } else {
+        // `None` if a character of several bytes is in the way.
+        let pair = |at| text.get(at..at + 2);
+        (0..text.len()).step_by(2).map(pair).collect::<Option<_>>()?
+    };
+    let hex = |part: &&str| matches!(part.len(), 1 | 2) && part.bytes().all(|b| b.is_ascii_hexdigit());
+    if parts.len() != 6 || !parts.iter().all(hex) {
+        return None;
+    }
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|part| format!("{:0>2}", part.to_ascii_uppercase()))
+        .collect();
+    Some(parts.join(":"))
 }
 
 impl fmt::Display for PeripheralAddress {
@@ -138,10 +184,88 @@ pub struct ManufacturerData {
     pub data: Vec<u8>,
 }
 
+/// How a peripheral is spoken with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Nordic UART.
+    Nus,
+    /// HM-10, FFE0 and FFE1.
+    Hm10,
+    /// A Lovense toy, or firmware that pretends to be one.
+    Lovense,
+    /// An Open Source Sex Machine.
+    Ossm,
+    /// As configured.
+    Custom(Layout),
+}
+
+/// Those with a name.
+pub const NAMED: [(&str, Profile); 4] = [
+    ("nus", Profile::Nus),
+    ("hm10", Profile::Hm10),
+    ("lovense", Profile::Lovense),
+    ("ossm", Profile::Ossm),
+];
+
+/// A service, and which of its characteristics serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The service.
+    pub service: Uuid,
+    /// Where frames are written.
+    pub write: Uuid,
+    /// Where the peripheral speaks; `None` where it never does.
+    pub notify: Option<Uuid>,
+    /// Where the frame `false` is written instead: OSSM has a characteristic of its own for it.
+    pub mode: Option<Uuid>,
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match NAMED.iter().find(|(_, named)| named == self) {
+            Some((name, _)) => f.write_str(name),
+            None => f.write_str("as configured"),
+        }
+    }
+}
+
+/// The UUID that a number of 16 or 32 bits stands for.
+pub const fn base_uuid(number: u32) -> Uuid {
+    Uuid::from_u128(0x0000_1000_8000_0080_5f9b_34fb | (number as u128) << 96)
+}
+
+/// A UUID as it is written most shortly.
+pub fn short(uuid: Uuid) -> String {
+    let value = uuid.as_u128();
+    let number = value >> 96;
+    if value != base_uuid(number as u32).as_u128() {
+        uuid.to_string()
+    } else if number <= 0xffff {
+        format!("{number:04x}")
+    } else {
+        format!("{number:08x}")
+    }
+}
+
+/// Reads a UUID: whole, or of 16 or 32 bits.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_uuid(text: &str) -> Result<Uuid, String> {
+    let text = text.trim();
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    let parsed = match digits.len() {
+        4 => u16::from_str_radix(digits, 16).ok().map(|n| base_uuid(n.into())),
+        8 => u32::from_str_radix(digits, 16).ok().map(base_uuid),
+        _ => Uuid::parse_str(digits).ok(),
+    };
+    parsed.ok_or_else(|| {
+        "is not a UUID: \"ffe0\", or all of it, such as \"6e400001-b5a3-f393-e0a9-e50e24dcca9e\"".to_owned()
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use super::*;
 
     fn seen() -> Seen {
@@ -205,7 +329,13 @@ mod tests {
     #[test]
     #[cfg(not(target_vendor = "apple"))]
     fn addresses_are_taken_as_people_write_them() {
-        for text in ["c0:ff:ee:00:00:01", " C0:FF:EE:00:00:01", "C0-FF-EE-00-00-01"] {
+        for text in [
+            "c0:ff:ee:00:00:01",
+            " C0:FF:EE:00:00:01",
+            "C0-FF-EE-00-00-01",
+            "c0ffee000001",
+            "c0:ff:ee:0:0:1",
+        ] {
             let wanted = Wanted {
                 address: Some(PeripheralAddress::parse(text).unwrap()),
                 ..Wanted::default()
@@ -216,9 +346,33 @@ mod tests {
             "",
             "C0:FF",
             "C0:FF:EE:00:00:0G",
+            "C0:FF:EE:00:00:+1",
+            "C0:FF:EE:00:00:01:02",
+            "c0ffee00001",
+            // As long as an address, with a character across two of its pairs.
+            "c0ffee0é00a",
             "4d3c1a52-8b5e-4b0e-9b0a-0d6f8d7a1c11",
         ] {
             assert!(PeripheralAddress::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn uuids_are_taken_in_every_length() {
+        let whole = "0000ffe0-0000-1000-8000-00805f9b34fb";
+        for text in ["ffe0", "FFE0", "0xffe0", "0000ffe0", whole] {
+            assert_eq!(parse_uuid(text).unwrap().to_string(), whole, "{text}");
+        }
+        for text in ["", "ffe", "xyzw", "6e400001-b5a3"] {
+            assert!(parse_uuid(text).is_err(), "{text}");
+        }
+        assert_eq!(short(base_uuid(0xffe0)), "ffe0");
+        assert_eq!(short(base_uuid(0x1234_5678)), "12345678");
+        for long in [
+            "6e400001-b5a3-f393-e0a9-e50e24dcca9e",
+            "12345678-9000-1000-8000-00805f9b34fb",
+        ] {
+            assert_eq!(short(parse_uuid(long).unwrap()), long);
         }
     }
 }

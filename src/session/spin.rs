@@ -1,9 +1,9 @@
-//! A moment awake after a frame, because the next one often follows at once.
+//! Spins for a moment after a frame, because the next one often follows at once.
 //!
-//! To sleep and be woken takes the system longer than to pass a frame on: where the far end answers from the same
-//! host (a Buttplug server, another gateway), a thread that looks once more before it sleeps carries a frame there
-//! and back in two thirds of the time (`cargo bench --bench bridge`). It yields the core each time it looks, so that
-//! whoever has something to do there goes first.
+//! Sleeping and waking takes longer than passing a frame on. If the far end replies from the same host (a Buttplug
+//! server, another gateway), a thread that polls once more before it sleeps carries a frame there and back in two
+//! thirds of the time (`cargo bench --bench bridge`). It yields the core on each turn, so other work on that core
+//! goes first.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -14,33 +14,34 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
-use crate::defaults::LINGER;
+use crate::defaults::SPIN;
 use crate::device::peer::ConnectionId;
 
-/// A session that passed so many frames in a row has the thread to itself.
+/// After this many frames in a row, a session counts as the only one on its thread.
 const ALONE: u32 = 8;
 
 thread_local! {
     static TRAFFIC: Rc<Traffic> = Rc::default();
 }
 
-/// What passes on this thread.
+/// The frames that pass on this thread.
 #[derive(Default)]
 struct Traffic {
     last: Cell<Option<ConnectionId>>,
-    /// Frames in a row that were that session's.
+    /// Frames in a row of the session in `last`.
     in_a_row: Cell<u32>,
-    /// A session that has the thread to itself passed a frame since [`linger`] looked last.
+    /// A session that is the only one on the thread passed a frame since the last turn of [`spin`].
     alone: Cell<bool>,
-    /// There is no need to wake [`linger`].
+    /// Whether [`spin`] is spinning: if so, it needs no wake-up.
     awake: Cell<bool>,
-    begin: Notify,
+    wake: Notify,
 }
 
-/// A session passed a frame on, in either direction. Costs next to nothing on a thread that does not [`linger`].
+/// Records that a session passed on a frame, in either direction. Costs next to nothing on a thread that does not
+/// [`spin`].
 ///
-/// Waiting awake is worth it only for a session that has the thread to itself: several that talk at once keep it
-/// awake with work, and the core is better left to those they talk to.
+/// Only a session that has the thread to itself is worth spinning for: several busy ones keep the thread awake
+/// anyway, and their peers need the core more.
 pub(crate) fn frame_passed(session: ConnectionId) {
     TRAFFIC.with(|traffic| {
         let same = traffic.last.replace(Some(session)) == Some(session);
@@ -53,22 +54,22 @@ pub(crate) fn frame_passed(session: ConnectionId) {
         if in_a_row >= ALONE {
             traffic.alone.set(true);
             if !traffic.awake.replace(true) {
-                traffic.begin.notify_one();
+                traffic.wake.notify_one();
             }
         }
     });
 }
 
-/// Keeps this thread awake for [`LINGER`] after each frame of a session that has it to itself. Never ends.
+/// Keeps this thread awake for [`SPIN`] after each frame of a session that has the thread to itself. Never returns.
 ///
-/// For the one task of its kind on a runtime that has one thread: there, giving way lets every other task go first,
-/// and then looks for what the system has without waiting for it.
-pub(crate) async fn linger() -> Infallible {
+/// Run one of these per current-thread runtime. There, yielding lets every other task run first, and then polls the
+/// system without blocking.
+pub(crate) async fn spin() -> Infallible {
     let traffic = TRAFFIC.with(Rc::clone);
     loop {
-        traffic.begin.notified().await;
+        traffic.wake.notified().await;
         let mut last = Instant::now();
-        while last.elapsed() < LINGER {
+        while last.elapsed() < SPIN {
             yield_now().await;
             thread::yield_now();
             if traffic.alone.replace(false) {
@@ -94,20 +95,20 @@ mod tests {
     async fn a_thread_is_awake_for_a_moment_and_for_a_session_that_has_it_alone() {
         let polls = Rc::new(Cell::new(0_u64));
         let counted = polls.clone();
-        // Until the lingering task is not polled any more.
+        // Waits until nothing polls the spinning task any more.
         let settled = async || loop {
             let before = polls.get();
-            sleep(4 * LINGER).await;
+            sleep(4 * SPIN).await;
             if polls.get() == before {
                 return before;
             }
         };
         let script = async {
             spawn_local(async move {
-                let mut lingering = std::pin::pin!(linger());
+                let mut spinning = std::pin::pin!(spin());
                 poll_fn(|cx| {
                     counted.set(counted.get() + 1);
-                    lingering.as_mut().poll(cx)
+                    spinning.as_mut().poll(cx)
                 })
                 .await
             });
@@ -120,7 +121,7 @@ mod tests {
                 frame_passed(ONE);
             }
             assert_eq!(settled().await, asleep, "awake for a few frames");
-            // A busy machine may take the core away for longer than a moment: it does not do so every time.
+            // A busy machine may take the core away for longer than that, but not every time.
             for tries in 1.. {
                 let asleep = settled().await;
                 frame_passed(ONE);
