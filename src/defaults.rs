@@ -89,12 +89,18 @@ pub const PORT_POLL: Duration = Duration::from_millis(250);
 pub const BAUD_RATE: u32 = 115_200;
 /// A pause that ends a frame, where none is given: several characters at 9,600 baud, less than a board's loop.
 pub const IDLE_MS_DEFAULT: u64 = 20;
-/// How long a board on a wire has to introduce itself, after it had its time to start.
+/// How long a board on a wire or on Bluetooth has to introduce itself, after it had its time to start, before that is
+/// reported.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two newlines that ask a board to introduce itself. Longer than the keepalive of usual firmware, 200 or 250 ms,
 /// by more than its tolerance of a quarter: a board that was not restarted with the gateway tells the question from a
 /// sign of life by that.
 pub const HELLO_ASK_PAUSE: Duration = Duration::from_millis(400);
+/// The same, once a board was silent for [`HELLO_TIMEOUT`]: it may be slow to start, or get another sketch.
+pub const HELLO_ASK_LATER: Duration = Duration::from_secs(10);
+/// How long a peripheral is kept that does not introduce itself. Adapters have few connections, and a board that is
+/// connected is seen by nobody else; it is connected again later.
+pub const BLE_HELLO_PATIENCE: Duration = Duration::from_secs(12);
 
 /// A board's connection that lasted this long was a good one.
 pub const GOOD_AFTER: Duration = Duration::from_secs(5);

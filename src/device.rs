@@ -1,4 +1,4 @@
-//! Words without I/O: what devices and gateway say to each other, and what it means.
+//! What devices and the gateway exchange, and what it means. No I/O.
 
 pub mod close;
 pub mod frame;

@@ -38,43 +38,43 @@ use crate::web::control::Control;
 /// The addresses that the gateway listens on, with the ports that the system chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
-    /// Where devices connect.
+    /// The address for devices.
     pub devices: SocketAddr,
-    /// Where Buttplug clients connect; `None` where devices are relayed.
+    /// The address for Buttplug clients; `None` if devices are relayed.
     pub clients: Option<SocketAddr>,
 }
 
-/// Why the gateway did not start.
+/// Why the gateway did not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// A port cannot be listened on.
+    /// Listening on a port failed.
     #[error("cannot listen for {what} on {addr}: {source}")]
     Bind {
         /// `devices` or `clients`.
         what: &'static str,
         /// The address as configured.
         addr: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The system gives no signals.
+    /// The signal handlers could not be installed.
     #[error("cannot listen for signals: {0}")]
     Signals(#[source] io::Error),
-    /// The UDCF cannot be used.
+    /// The UDCF is invalid.
     #[error(transparent)]
     Udcf(#[from] UdcfError),
     /// The Buttplug server did not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// A part of the gateway ended by itself. Everything was stopped.
+    /// A part of the gateway ended by itself, and everything was stopped.
     #[error("{part} ended by itself: {why}")]
     Ended {
-        /// Which part.
+        /// The part.
         part: &'static str,
-        /// Why, as far as it is known.
+        /// The reason, as far as it is known.
         why: String,
     },
-    /// The system has no room for the threads that serve devices.
+    /// The system cannot start the threads that serve devices.
     #[error("cannot start the threads that serve devices: {0}")]
     Workers(#[source] io::Error),
 }
@@ -123,21 +123,21 @@ impl Advice for GatewayError {
     }
 }
 
-/// A gateway whose ports are open and which serves once [`Gateway::serve`] is called.
+/// A gateway with open ports, which serves once [`Gateway::serve`] is called.
 pub struct Gateway {
     bound: Bound,
     device_port: TcpListener,
     devices: Arc<Devices>,
-    /// Not there where no board on a wire is configured.
+    /// `None` if no serial ports are configured.
     serial: Option<Arc<SerialPorts>>,
-    /// Not there where no board on Bluetooth is configured.
+    /// `None` if no Bluetooth LE peripherals are configured.
     ble: Option<Arc<BlePeripherals>>,
     registry: Arc<Registry>,
     inside: Option<Inside>,
     control: Option<Control>,
 }
 
-/// The Buttplug server inside, and the port of its clients; not there where devices are relayed.
+/// The Buttplug server inside, and the port of its clients. Absent if devices are relayed.
 struct Inside {
     engine: Arc<Engine>,
     client_port: Option<std::net::TcpListener>,
@@ -181,11 +181,11 @@ impl Inside {
         ))
     }
 
-    /// What serves clients, and the engine's runtime, on which it must run. Once.
+    /// Takes the future that serves clients, and the engine's runtime, on which it must run.
     fn clients(&mut self) -> Option<(impl Future<Output = ()> + Send + 'static, Handle)> {
         let (port, clients) = (self.client_port.take()?, self.clients.clone());
         let serve = async move {
-            // The port becomes the engine's: its thread is the one that is woken by clients.
+            // Registers the port with the engine's runtime, so that clients wake the engine's own thread.
             match TcpListener::from_std(port) {
                 Ok(port) => clients.serve(port).await,
                 Err(e) => warn!("cannot serve clients: {e}"),
@@ -196,10 +196,10 @@ impl Inside {
 }
 
 impl Gateway {
-    /// Reads the UDCF, opens the ports and starts the Buttplug server, where it is inside.
+    /// Reads the UDCF, opens the ports and starts the Buttplug server, unless devices are relayed.
     ///
     /// # Errors
-    /// A broken UDCF, a port that is taken, a system without room for a thread.
+    /// If the UDCF is invalid, a port is taken, or the system cannot spawn another thread.
     pub async fn bind(settings: Settings) -> Result<Self, GatewayError> {
         let udcf = match &settings.udcf {
             Some(path) => Udcf::load(path)?,
@@ -277,21 +277,21 @@ impl Gateway {
         })
     }
 
-    /// Where it listens.
+    /// The addresses that it listens on.
     pub fn bound(&self) -> Bound {
         self.bound
     }
 
-    /// Serves until `stop` is cancelled; then stops every device and closes every connection, in about a second
-    /// at most. Must run on a multi-thread runtime or one that nothing blocks.
+    /// Serves until `stop` is cancelled, then stops every device and closes every connection within about a second.
+    /// Must run on a multi-thread runtime, or on one that nothing blocks.
     ///
     /// # Errors
-    /// [`GatewayError::Ended`] if a part of the gateway ended by itself; everything is stopped then too.
+    /// [`GatewayError::Ended`] if a part of the gateway ended by itself; everything is stopped in that case too.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), GatewayError> {
         let announced = (self.devices.settings.announce)
             .then(|| Announcement::start(self.bound.devices))
             .flatten();
-        // In this order: no new devices and no more commands, every device stopped, then the sockets.
+        // In this order: refuse newcomers and commands, stop every device, then close the sockets.
         let no_newcomers = CancellationToken::new();
         let mut rooms = Rooms::default();
         rooms.spawn(
@@ -334,7 +334,7 @@ impl Gateway {
                 STOP_FLUSH_TIMEOUT.as_millis()
             );
         }
-        // Each session writes the stop once more before it closes: the library may have had a command left.
+        // Each session writes the stop again before it closes: the library may have had a command in flight.
         self.registry.end_all(|| Disconnect::Stopping);
         if let Some(inside) = &inside {
             inside.no_clients.cancel();
@@ -352,7 +352,7 @@ impl Gateway {
                 warn!("left behind: {room} did not close in time");
             }
         }
-        // Last, so that those who watch see how it ended; it takes a tenth of a second at most.
+        // Last, so that watchers see how it ended; takes a tenth of a second at most.
         no_control.cancel();
         let _ = OptionFuture::from(control).await;
         if let Some(inside) = &inside {
@@ -364,7 +364,7 @@ impl Gateway {
     }
 }
 
-/// The parts of the gateway that run until they are told to stop.
+/// The parts of the gateway, which run until they are cancelled.
 #[derive(Default)]
 struct Rooms {
     tasks: JoinSet<()>,
@@ -387,12 +387,12 @@ impl Rooms {
         self.names.insert(id, name);
     }
 
-    /// The first room that ends by itself, which none should. Cancel safe.
+    /// Waits for the first part that ends by itself, which none should. Cancel safe.
     async fn first_end(&mut self) -> GatewayError {
         let (id, why) = match self.tasks.join_next_with_id().await {
             Some(Ok((id, ()))) => (id, "it came to its end".to_owned()),
             Some(Err(e)) => (e.id(), format!("a fault inside the gateway: {e}")),
-            // There is always a device port.
+            // The device port is always there.
             None => std::future::pending().await,
         };
         let part = self.names.remove(&id).unwrap_or("a part");
@@ -400,7 +400,7 @@ impl Rooms {
         GatewayError::Ended { part, why }
     }
 
-    /// Waits until all have ended. Cancel safe.
+    /// Waits until all parts have ended. Cancel safe.
     async fn drain(&mut self) {
         while let Some(ended) = self.tasks.join_next_with_id().await {
             let id = ended.map_or_else(|e| e.id(), |(id, ())| id);
@@ -408,20 +408,20 @@ impl Rooms {
         }
     }
 
-    /// Those that have not ended.
+    /// The parts that have not ended.
     fn open(&self) -> impl Iterator<Item = &'static str> {
         self.names.values().copied()
     }
 }
 
 /// Runs a gateway until SIGINT, SIGTERM or SIGHUP (on Windows Ctrl-C, Ctrl-Break, or the end of the console, the
-/// session or the system). `ready` is called once both ports are open. A second signal ends the process at once, with
+/// session or the system). Calls `ready` once both ports are open. A second signal ends the process at once, with
 /// exit code 130.
 ///
 /// # Errors
 /// If it cannot start, or if a part of it ended by itself; see [`GatewayError`].
 pub async fn run(settings: Settings, ready: impl FnOnce(&Bound)) -> Result<(), GatewayError> {
-    // Before anything else: a signal that comes during start-up is not lost.
+    // First of all, so that a signal during start-up is not lost.
     let mut signals = Signals::new().map_err(GatewayError::Signals)?;
     let gateway = Gateway::bind(settings).await?;
     ready(&gateway.bound());
@@ -438,7 +438,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce(&Bound)) -> Result<(), G
     gateway.serve(stop).await
 }
 
-/// SIGHUP is what a terminal sends that is closed, or a lost connection to a remote shell. It never means reload.
+/// A terminal that closes, or a remote shell that loses its connection, sends SIGHUP. It never means reload.
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
@@ -466,7 +466,7 @@ impl Signals {
     }
 }
 
-/// Windows ends the process a few seconds after the last three, whatever it does: time enough to stop devices.
+/// Windows ends the process a few seconds after the last three events: enough time to stop devices.
 #[cfg(windows)]
 struct Signals {
     interrupt: tokio::signal::windows::CtrlC,
@@ -500,7 +500,7 @@ impl Signals {
     }
 }
 
-/// Opens a port; also its address, with the port that the system chose.
+/// Opens a port; returns it with its address, which has the port that the system chose.
 async fn listen(what: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), GatewayError> {
     let failed = |source| GatewayError::Bind { what, addr, source };
     let listener = TcpListener::bind(addr).await.map_err(failed)?;

@@ -1,27 +1,31 @@
 //! What every way in shares: a device that said who it is, on whatever link, becomes a session.
 
 pub mod ble;
+mod bridge;
 pub mod hello;
-pub mod introduction;
+mod retry;
 pub mod serial;
 pub mod websocket;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error_span, info, warn};
 
-use crate::device::handshake::{Handshake, Identifier};
+use crate::device::handshake::{Address, Handshake, Identifier};
 use crate::device::hello::Known;
 use crate::device::language::{self, Actuators, Coalesce, Language};
 use crate::device::peer::Peer;
 use crate::device::refusal::Refusal;
 use crate::link::FrameIo;
+use crate::link::framing::Framing;
 use crate::session::Session;
 use crate::session::admission::Admission;
 use crate::session::ends::{Disconnect, Upstream};
 use crate::session::registry::Registry;
+pub use retry::{After, Retry, Trouble, TroubleLog};
 
 /// Who may come in, which sessions there are, and where they feed.
 pub struct Intake {
@@ -33,21 +37,54 @@ pub struct Intake {
     pub upstream: Arc<dyn Upstream>,
 }
 
-/// A device that said who it is.
-pub struct Newcomer {
-    /// What it said.
-    pub handshake: Handshake,
+/// A board at the way in, and what its entry in the configuration says of it.
+pub struct Board {
     /// Where it is.
     pub peer: Peer,
-    /// The way to it.
-    pub link: Box<dyn FrameIo>,
-    /// What is known of it beside its handshake.
+    /// What it is, if that is configured, and the keepalive of its watchdog.
     pub known: Known,
+    /// Which one it is; if the entry is for several, what stands before `own_name`.
+    pub address: Option<Address>,
+    /// The entry is for one board.
+    pub is_one: bool,
+    /// What distinguishes it from others of its kind.
+    pub own_name: String,
+    /// How long a board is left alone that restarts when it is connected. One whose identity is configured is read
+    /// from meanwhile; `None` reads nothing.
+    pub settle: Option<Duration>,
+    /// How long its hello line is waited for; `None` waits for as long as it is there.
+    pub patience: Option<Duration>,
+    /// How its bytes are cut into frames; `None` is what its language is known for.
+    pub framing: Option<Framing>,
     /// In which language newer commands take the place of older ones; `None` is the one that its protocol speaks.
     pub coalesce: Option<Coalesce>,
+    /// What stops it, in place of what its language is known for.
+    pub on_close: Option<Bytes>,
     /// It may have been moving before it came here, and is stopped first: a board that a gateway left behind which was
     /// killed, or one that another central let go of.
     pub may_be_running: bool,
+    /// Where trouble with it is logged.
+    pub log: TroubleLog,
+}
+
+impl Board {
+    /// A board of which nothing is configured.
+    pub fn at(peer: Peer) -> Self {
+        Self {
+            peer,
+            known: Known::default(),
+            address: None,
+            is_one: true,
+            own_name: String::new(),
+            settle: None,
+            patience: None,
+            framing: None,
+            coalesce: None,
+            on_close: None,
+            may_be_running: false,
+            log: TroubleLog::default(),
+        }
+    }
 }
 
 /// A device that was not let in, with the link on which it waits for an answer.
@@ -64,25 +101,26 @@ impl Intake {
         language::of_protocol(self.admission.protocol(identifier)?)
     }
 
-    /// Lets a device in and runs its session until it ends; `on_close` takes the place of the stop that its
-    /// language is known to have. Not cancel safe: a dropped future neither stops nor tells the device.
+    /// Lets a board in that has said who it is, and runs its session until it ends. Not cancel safe: a dropped future
+    /// neither stops nor tells the board.
     ///
     /// # Errors
     /// The device is not welcome.
     pub async fn session(
         &self,
-        newcomer: Newcomer,
-        on_close: Option<&Bytes>,
+        handshake: Handshake,
+        board: Board,
+        link: Box<dyn FrameIo>,
         stop: &CancellationToken,
     ) -> Result<Disconnect, TurnedAway> {
-        let Newcomer {
-            handshake,
+        let Board {
             peer,
-            link,
             known,
             coalesce,
+            on_close,
             may_be_running,
-        } = newcomer;
+            ..
+        } = board;
         let admitted = match self.admission.handshake(handshake) {
             Ok(handshake) => self.registry.admit(handshake, peer.clone()).await,
             Err(refusal) => Err(refusal),
@@ -95,7 +133,7 @@ impl Intake {
             entry.may_be_running();
         }
         let language = self.language(&entry.handle().handshake.identifier);
-        entry.actuators = Actuators::new(language, on_close.cloned());
+        entry.actuators = Actuators::new(language, on_close);
         let handle = entry.handle().clone();
         let Handshake {
             identifier, address, ..

@@ -1,4 +1,4 @@
-//! A link: a duplex pipe of whole frames. How bytes travel; knows nothing of Buttplug.
+//! A link: a duplex pipe of whole frames. Transports bytes, and knows nothing of Buttplug.
 
 pub mod ble;
 pub mod framing;
@@ -17,23 +17,23 @@ use crate::device::hello::Hello;
 
 /// A duplex pipe of whole frames.
 ///
-/// A link that holds something back registers the waker of the poll in which it did.
+/// A link that holds back a frame registers the waker of that poll.
 ///
-/// Both directions are cancel safe: a dropped `next()` loses nothing, and a `send()` that is dropped while it
-/// waits has either passed its frame on whole or not at all.
+/// Both directions are cancel safe: a dropped `next()` loses nothing, and a dropped `send()` has passed on its whole
+/// frame or nothing of it.
 pub trait FrameIo:
     Stream<Item = Result<Frame, LinkError>> + Sink<Frame, Error = LinkError> + Send + Unpin
 {
-    /// What the far end is told when the sink is closed, on links that have words for it.
+    /// Sets the reason that the far end receives when the sink is closed, on links that can carry one.
     fn set_close_reason(&mut self, _reason: CloseReason) {}
 
-    /// Ready unless the far end has owed a proof for too long that it received what was sent to it. A finished write
-    /// proves nothing if sockets hide kilobytes. Pending registers the waker.
+    /// Pending if proof that the far end received earlier frames is overdue; registers the waker. A finished write
+    /// proves nothing, because socket buffers hide kilobytes.
     fn poll_through(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
     }
 
-    /// The last hello line that came between the frames, once, on links where one may.
+    /// Takes the last hello line that arrived between frames, on links that can carry one.
     fn take_hello(&mut self) -> Option<Hello> {
         None
     }
@@ -42,36 +42,36 @@ pub trait FrameIo:
 /// Why a link, or an upstream half, ended.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// The far end closed it in good order.
+    /// The far end closed the link in an orderly way.
     #[error("closed by the far end{}", closed_text(.code, .reason))]
     Closed {
-        /// The websocket close code, where there was one.
+        /// The websocket close code, if there was one.
         code: Option<u16>,
-        /// The close reason, where there was one.
+        /// The close reason, empty if there was none.
         reason: String,
     },
-    /// The connection is broken: a reset, a cable, a peer that does not keep to the protocol.
+    /// The connection broke: a reset, a cable, a protocol violation.
     #[error("connection lost: {0}")]
     Lost(#[from] std::io::Error),
-    /// Nothing was heard for two ping intervals.
-    #[error("nothing heard for {} ms", .0.as_millis())]
+    /// Nothing was received for two ping intervals.
+    #[error("nothing received for {} ms", .0.as_millis())]
     Silent(Duration),
-    /// The far end took nothing for so long.
+    /// The far end accepted no data for this long.
     #[error("a write was not taken within {} ms", .0.as_millis())]
     NotTaken(Duration),
-    /// A message over the limit for frames.
+    /// A message exceeds the frame limit.
     #[error("message too large: {0}")]
     TooLarge(String),
-    /// A text message that is not UTF-8.
+    /// A text message is not UTF-8.
     #[error("text message is not UTF-8: {0}")]
     NotUtf8(String),
-    /// The far end does not keep to the websocket protocol.
+    /// The far end violated the websocket protocol.
     #[error("protocol error: {0}")]
     Protocol(String),
 }
 
 impl LinkError {
-    /// The far end closed the link without giving a reason.
+    /// A close by the far end without a reason.
     pub fn closed() -> Self {
         Self::Closed {
             code: None,

@@ -240,11 +240,11 @@ impl Session {
         let counters = &entry.handle().counters;
         let dropped = counters.dropped.load(Ordering::Relaxed);
         if dropped > 0 {
-            warn!("{dropped} frames of this device were dropped because the server did not keep up");
+            warn!("{dropped} frames of this device were dropped because the server was too slow");
         }
         if outbox.dropped() > 0 {
             warn!(
-                "{} frames for this device were dropped because it did not keep up",
+                "{} frames for this device were dropped because it was too slow",
                 outbox.dropped()
             );
         }

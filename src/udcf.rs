@@ -1,7 +1,7 @@
-//! User device configuration files: load, migrate, check, edit; and what the gateway learned.
+//! User device configuration files: load, migrate, check, edit; and the device indexes that the gateway remembers.
 //!
-//! A UDCF of any major version from 2 to 5 becomes version 5 in memory; the user's file is never written here,
-//! but by the `udcf` subcommands when somebody asks for it.
+//! A UDCF of any major version from 2 to 5 becomes version 5 in memory. The user's file is written only by the `udcf`
+//! subcommands, on request.
 
 pub mod check;
 pub mod directory;
@@ -29,11 +29,11 @@ use crate::advice::{Advice, EXIT_USAGE};
 use position::Position;
 use read::{parse_json, read, version};
 
-/// The versions that are read.
+/// The supported versions.
 pub const MAJORS: std::ops::RangeInclusive<u64> = 2..=5;
-/// The version that is written.
+/// The version that the gateway writes.
 pub const CURRENT_MAJOR: u64 = 5;
-/// The server's own device base, without anything of a user.
+/// The server's own device base, without a user's part.
 static BASE: LazyLock<DeviceConfigurationManager> = LazyLock::new(|| {
     let builder = load_protocol_configs(&None, &None, false);
     builder
@@ -41,18 +41,18 @@ static BASE: LazyLock<DeviceConfigurationManager> = LazyLock::new(|| {
         .expect("the library loads its own device base")
 });
 
-/// A UDCF that was read, and migrated to version 5 where it was older.
+/// A parsed UDCF, migrated to version 5 if it was older.
 #[derive(Clone, Debug)]
 pub struct Udcf {
-    /// Version 5.
+    /// The file as version 5.
     value: Value,
-    /// The major version that the file says it has.
+    /// The major version in the file's header.
     major: u64,
     summary: Option<String>,
     warnings: Vec<String>,
 }
 
-/// Why a UDCF cannot be used: file:line:column, and a hint.
+/// Why a UDCF cannot be used, at which file:line:column, with a hint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: {problem}")]
 pub struct UdcfError {
@@ -70,12 +70,12 @@ impl UdcfError {
         }
     }
 
-    /// Where: `file:line:column`, or the file's name.
+    /// The place: `file:line:column`, or the file's name.
     pub fn at(&self) -> &str {
         &self.at
     }
 
-    /// What is wrong, without the place.
+    /// The problem, without the place.
     pub fn problem(&self) -> &str {
         &self.problem
     }
@@ -92,7 +92,7 @@ impl Advice for UdcfError {
 }
 
 impl Udcf {
-    /// The one that serves when the user names none: `LVSDevice` is lovense, `TCodeDevice` is tcode-v03.
+    /// The default if the user names no file: `LVSDevice` is lovense, `TCodeDevice` is tcode-v03.
     pub fn builtin() -> Self {
         let value = json!({
             "version": { "major": CURRENT_MAJOR, "minor": 0 },
@@ -109,15 +109,15 @@ impl Udcf {
         }
     }
 
-    /// Reads a file of any version from 2 to 5.
+    /// Loads a file of any version from 2 to 5.
     ///
     /// # Errors
-    /// What cannot be used, where, and what to do.
+    /// The first problem that makes the file unusable, its place, and a hint.
     pub fn load(path: &Path) -> Result<Self, UdcfError> {
         Self::parse(&read(path)?, &path.display().to_string())
     }
 
-    /// Reads the text of a file; `name` is how errors call it.
+    /// Parses the text of a file; errors call it `name`.
     ///
     /// # Errors
     /// As [`Udcf::load`].
@@ -130,7 +130,7 @@ impl Udcf {
         let nulls = drop_nulls(&mut original);
         if nulls > 0 && major == CURRENT_MAJOR {
             warnings.push(format!(
-                "{nulls} null{} read as not there; Intiface, which writes such files, refuses them",
+                "{nulls} null{} treated as absent; Intiface, which writes such files, refuses them",
                 if nulls == 1 { " is" } else { "s are" }
             ));
         }
@@ -158,7 +158,7 @@ impl Udcf {
             warnings,
         };
         let loaded = udcf.load_into_library().or_else(|problem| {
-            // An older file keeps what can be kept; in one of version 5 a pointer is a place in the text.
+            // An older file keeps all valid entries; in a file of version 5, a pointer is a place in the text.
             let most = if migrated { usize::MAX } else { 1 };
             let refused = udcf.refused_entries(most);
             match refused.first() {
@@ -171,7 +171,7 @@ impl Udcf {
                 }
                 Some(_) => {}
             }
-            // From the last to the first, so that the places of those that are still to come stay right.
+            // From last to first, so that the remaining pointers stay valid.
             let left_out: Vec<String> = refused
                 .iter()
                 .rev()
@@ -201,27 +201,27 @@ impl Udcf {
         Ok(udcf)
     }
 
-    /// One line about what the migration did; `None` where the file was version 5 already.
+    /// A one-line summary of the migration; `None` if the file was version 5 already.
     pub fn summary(&self) -> Option<&str> {
         self.summary.as_deref()
     }
 
-    /// What could not be carried over, or will not work, one sentence each.
+    /// What was not carried over or will not work, one sentence each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// The major version that the file says it has.
+    /// The major version in the file's header.
     pub fn major(&self) -> u64 {
         self.major
     }
 
-    /// The file as version 5, for people.
+    /// The file as version 5, formatted for reading.
     pub fn to_json(&self) -> String {
         format!("{:#}\n", self.value)
     }
 
-    /// The protocols section, name and entry, in the file's order.
+    /// The protocols section, as name and entry, in the file's order.
     fn protocols(&self) -> impl Iterator<Item = (&String, &Value)> {
         self.value["user_configs"]["protocols"]
             .as_object()
@@ -229,7 +229,7 @@ impl Udcf {
             .flatten()
     }
 
-    /// The names by which devices of a protocol are recognised, of whatever kind.
+    /// The names that identify devices of a protocol, of every kind.
     fn names_of(&self, protocol: &str) -> impl Iterator<Item = String> {
         let specifiers = self.value["user_configs"]["protocols"][protocol]["communication"].as_array();
         specifiers.into_iter().flatten().flat_map(|specifier| {
@@ -243,7 +243,7 @@ impl Udcf {
         })
     }
 
-    /// Entries that name devices in other ways than by websocket: protocol and entry.
+    /// Entries that identify devices by something other than a websocket name: protocol and entry.
     pub fn other_specifiers(&self) -> Vec<(String, Value)> {
         let all = self.protocols().flat_map(|(protocol, entry)| {
             let entries = entry["communication"].as_array().into_iter().flatten();
@@ -254,7 +254,7 @@ impl Udcf {
         all.collect()
     }
 
-    /// Every `websocket` name, with its protocol, in the file's order.
+    /// All `websocket` names with their protocols, in the file's order.
     pub fn websocket_names(&self) -> Vec<(String, String)> {
         let mut names = Vec::new();
         for (protocol, entry) in self.protocols() {
@@ -267,10 +267,10 @@ impl Udcf {
         names
     }
 
-    /// The server's configuration: its own device base, and this file over it.
+    /// The server's configuration: its own device base with this file on top.
     ///
     /// # Errors
-    /// What the server's loader says; [`Udcf::parse`] has asked it before.
+    /// The loader's error; [`Udcf::parse`] has already tried it once.
     pub fn device_configuration(&self) -> Result<Arc<DeviceConfigurationManager>, UdcfError> {
         self.load_into_library()
             .map(Arc::new)
@@ -280,19 +280,19 @@ impl Udcf {
     fn load_into_library(&self) -> Result<DeviceConfigurationManager, String> {
         let text = Some(self.value.to_string());
         let load = || load_protocol_configs(&None, &text, false).and_then(|mut builder| builder.finish());
-        // The loader has places that panic on what it did not expect.
+        // The loader panics on some unexpected input.
         std::panic::catch_unwind(AssertUnwindSafe(load))
             .map_err(|_| "the server's loader fails on this file".to_owned())?
             .map_err(|e| {
                 let problem = e.to_string();
-                // The place is one in a text that nobody has seen.
+                // The place is in our serialised text, which the user never saw.
                 let problem = problem.split(" at line ").next().unwrap_or_default();
                 format!("the server's loader refuses this file: {problem}")
             })
     }
 }
 
-/// Takes out members that are null, which is how a program says that they are not there: how many there were.
+/// Removes members that are null, which some programs write for absent ones; returns their number.
 fn drop_nulls(value: &mut Value) -> usize {
     match value {
         Value::Object(members) => {
@@ -305,7 +305,7 @@ fn drop_nulls(value: &mut Value) -> usize {
     }
 }
 
-/// A comment at the top is fatal for the server's loader, and harmless.
+/// Removes harmless comments at the top level, which the server's loader rejects.
 fn drop_comments(value: &mut Value, warnings: &mut Vec<String>) {
     let Some(object) = value.as_object_mut() else {
         return;
@@ -314,7 +314,7 @@ fn drop_comments(value: &mut Value, warnings: &mut Vec<String>) {
     for comment in comments {
         object.shift_remove(&comment);
         warnings.push(format!(
-            "{comment:?} at the top is passed over; Intiface refuses a file that has it"
+            "{comment:?} at the top is ignored; Intiface refuses a file that has it"
         ));
     }
 }

@@ -204,6 +204,35 @@ async fn connections_that_never_upgrade_are_dropped_and_delay_nobody() {
     gateway.stop().await;
 }
 
+/// It answers pings, and may even talk, but it never becomes a client.
+#[tokio::test]
+async fn a_connection_that_never_sends_request_server_info_is_closed_with_what_is_missing() {
+    let mut settings = settings();
+    settings.clients.handshake_timeout = Duration::from_millis(300);
+    let gateway = Running::start(settings).await;
+    let mut client = JsonClient::connect(&gateway.clients(), 4).await;
+    for talks in [false, true] {
+        let mut ws = open(&gateway.clients()).await;
+        if talks {
+            say(&mut ws, json!([{"RequestDeviceList": {"Id": 1}}])).await;
+        }
+        let close = within("a Close frame", async {
+            loop {
+                if let Message::Close(frame) = ws.next().await.expect("a Close frame").expect("a Close frame")
+                {
+                    break frame.expect("a code");
+                }
+            }
+        })
+        .await;
+        assert_eq!(u16::from(close.code), 4003);
+        assert!(close.reason.contains("RequestServerInfo"), "{}", close.reason);
+    }
+    // One that has shaken hands is not concerned.
+    client.call("RequestDeviceList", json!({})).await;
+    gateway.stop().await;
+}
+
 /// Pings so rare that a client which no test reads for a while is not taken for gone.
 fn patient() -> Settings {
     let mut settings = settings();

@@ -1,18 +1,31 @@
 //! Devices that are given to a Websocket Device Manager server elsewhere: another gateway, or the reference.
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 mod common;
 
 use std::path::Path;
+#[cfg(unix)]
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use buttplug_client::ButtplugClient;
+#[cfg(unix)]
+use common::pty::Board;
 use common::reference::{Reference, free_port};
 use common::{
     RawDevice, Running, client, handshake, listed, relaying, settings, vibrate, wait_until, within,
 };
-use futures::StreamExt;
-use tokio::net::TcpListener;
+use futures::{SinkExt, StreamExt};
+#[cfg(unix)]
+use tokio::net::TcpSocket;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, accept_async};
 use wsdm_gateway::config::Settings;
+#[cfg(unix)]
+use wsdm_gateway::config::{ControlAt, Layers, Loaded};
+#[cfg(unix)]
+use wsdm_gateway::web::control::client::Client;
 
 /// A device that vibrates at a command of this client, and whose battery this client reads.
 async fn drive(client: &ButtplugClient, device: &mut RawDevice) {
@@ -315,4 +328,207 @@ async fn many_devices_are_relayed_beside_one_that_upstream_does_not_take() {
     gateway.stop().await;
     listed(&client, 0).await;
     upstream.stop().await;
+}
+
+/// An upstream in this test: the next device that is relayed to it, its handshake read.
+async fn relayed(listener: &TcpListener) -> WebSocketStream<TcpStream> {
+    let (stream, _) = within("it is dialled", listener.accept()).await.unwrap();
+    let mut ws = accept_async(stream).await.unwrap();
+    within("a handshake", ws.next()).await.unwrap().unwrap();
+    ws
+}
+
+/// A board on a line of 9,600 baud, in words that are longer than the line carries in time: an upstream of 500 commands a
+/// second for 3 s, which then goes. How many commands come after that, and when the stop does.
+#[cfg(unix)]
+async fn upstream_goes(keys: &str, command: impl Fn(usize) -> String, stop: &str) -> (usize, Duration) {
+    let folder = tempfile::TempDir::new().unwrap();
+    let mut board = Board::plug(&folder.path().join("tty"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let file = folder.path().join("gateway.toml");
+    let toml = format!(
+        "[[serial]]\nport = {:?}\nbaud_rate = 9600\naddress = \"1\"\n{keys}\n",
+        board.port
+    );
+    std::fs::write(&file, toml).unwrap();
+    let loaded = Loaded::load(Some(&file), Layers::default()).unwrap();
+    let gateway = Running::start(Settings {
+        serial: loaded.settings.serial,
+        ..relaying(&format!("ws://{}", listener.local_addr().unwrap()))
+    })
+    .await;
+    let mut upstream = relayed(&listener).await;
+    let came: Arc<Mutex<Vec<(String, Instant)>>> = Arc::default();
+    let all = came.clone();
+    let reader = tokio::spawn(async move {
+        let mut line = Vec::new();
+        loop {
+            for byte in board.read().await {
+                line.push(byte);
+                if byte == b';' {
+                    let text = String::from_utf8(std::mem::take(&mut line)).unwrap();
+                    all.lock().unwrap().push((text, Instant::now()));
+                }
+            }
+        }
+    });
+    let mut turns = tokio::time::interval(Duration::from_millis(2));
+    for n in 0..1_500 {
+        turns.tick().await;
+        upstream.send(Message::binary(command(n))).await.unwrap();
+    }
+    let lost = Instant::now();
+    drop(upstream);
+    let came = || came.lock().unwrap().clone();
+    let late = |came: &[(String, Instant)]| came.iter().position(|(text, at)| *at > lost && text == stop);
+    wait_until("a stop", || late(&came()).is_some()).await;
+    let stopped = came()[late(&came()).unwrap()].1 - lost;
+    // Nothing of upstream's comes behind the stop either, until it is back.
+    let mut upstream = relayed(&listener).await;
+    upstream.send(Message::binary("back;")).await.unwrap();
+    wait_until("it is back", || {
+        came().last().is_some_and(|(text, _)| text == "back;")
+    })
+    .await;
+    let came = came();
+    assert!(came.len() > 100, "the line was busy: {}", came.len());
+    let upstreams = |text: &str| text != stop && text != "back;";
+    let commands = |since: Instant| {
+        came.iter()
+            .filter(move |(text, at)| *at > since && upstreams(text))
+    };
+    let behind: Vec<_> = commands(lost + stopped).collect();
+    assert!(behind.is_empty(), "behind the stop: {behind:?}");
+    let after = commands(lost).count();
+    reader.abort();
+    gateway.stop().await;
+    (after, stopped)
+}
+
+/// What upstream sent while the line was slower must not outlive upstream, whatever its language is.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backlog_of_an_upstream_that_goes_is_not_played() {
+    let unknown = "identifier = \"Synchro\"\nframing = { delimiter = \";\" }\non_close = \"STOP;\"";
+    let lovense = "identifier = \"LVSDevice\"\ncoalesce = \"none\"";
+    let (synchro, uncoalesced) = tokio::join!(
+        upstream_goes(unknown, |n| format!("GO:{n:06};"), "STOP;"),
+        upstream_goes(lovense, |n| format!("Vibrate:{};", 1 + n % 20), "Vibrate:0;"),
+    );
+    for (what, (after, stopped)) in [("unknown language", synchro), ("coalesce = none", uncoalesced)] {
+        println!(
+            "{what}: {after} commands after the loss, the stop after {} ms",
+            stopped.as_millis()
+        );
+        assert!(after <= 3, "{what}: {after}");
+        assert!(stopped < Duration::from_millis(500), "{what}: {stopped:?}");
+    }
+}
+
+/// A device that hears nothing until an app moves it: only the time that it is kept shows that upstream takes it.
+#[tokio::test]
+async fn refusals_of_an_upstream_that_took_the_device_meanwhile_do_not_add_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = Running::start(relaying(&format!("ws://{}", listener.local_addr().unwrap()))).await;
+    let mut device = RawDevice::hello(&gateway.devices(), "TCodeDevice", "1").await;
+    // It is read meanwhile, so that it answers pings.
+    let moved = tokio::spawn(async move { device.expect("L0500\n").await });
+    for round in 0..5 {
+        // Longer than a refusal takes.
+        let mut upstream = relayed(&listener).await;
+        let ended = tokio::time::timeout(Duration::from_millis(2_100), upstream.next()).await;
+        assert!(ended.is_err(), "round {round}: {ended:?}");
+        drop(upstream);
+        let mut upstream = relayed(&listener).await;
+        upstream.close(None).await.unwrap();
+    }
+    let mut upstream = relayed(&listener).await;
+    upstream.send(Message::binary("L0500\n")).await.unwrap();
+    within("the command", moved).await.unwrap();
+    gateway.stop().await;
+}
+
+/// Nobody but the device knows what is right then.
+#[tokio::test]
+async fn refusals_in_a_row_end_the_session_although_upstream_spoke_before() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = Running::start(relaying(&format!("ws://{}", listener.local_addr().unwrap()))).await;
+    let mut device = RawDevice::hello(&gateway.devices(), "TCodeDevice", "1").await;
+    let mut upstream = relayed(&listener).await;
+    upstream.send(Message::binary("L0500\n")).await.unwrap();
+    device.expect("L0500\n").await;
+    drop(upstream);
+    let refusing = tokio::spawn(async move {
+        for refused in 0.. {
+            let Ok(Ok((stream, _))) = tokio::time::timeout(common::DEADLINE, listener.accept()).await else {
+                return refused;
+            };
+            let mut ws = accept_async(stream).await.unwrap();
+            let _ = ws.close(None).await;
+        }
+        0
+    });
+    let (code, reason) = device.closed().await;
+    assert_eq!(code, 4007, "{reason}");
+    refusing.abort();
+    gateway.stop().await;
+}
+
+/// The newest frame of a sensor is worth most.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn towards_a_slow_upstream_the_oldest_frames_are_dropped_and_counted() {
+    const FRAMES: usize = 1_200;
+    let folder = tempfile::TempDir::new().unwrap();
+    let socket = folder.path().join("control.sock");
+    let server = TcpSocket::new_v4().unwrap();
+    server.set_recv_buffer_size(4_096).unwrap();
+    server.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = server.listen(8).unwrap();
+    let gateway = Running::start(Settings {
+        control: Some(ControlAt::Path(socket.clone())),
+        ..relaying(&format!("ws://{}", listener.local_addr().unwrap()))
+    })
+    .await;
+    let mut device = RawDevice::hello(&gateway.devices(), "LVSDevice", "1").await;
+    let mut upstream = relayed(&listener).await;
+    // It does not read. Sockets take megabytes of what comes.
+    for n in 0..FRAMES {
+        device.binary(format!("{n:016000};").as_bytes()).await;
+    }
+    let mut control = Client::connect(&socket).await.unwrap();
+    let info = within("all are read", async {
+        loop {
+            let sessions = control.sessions().await.unwrap();
+            if sessions[0].from_device as usize == FRAMES {
+                return sessions[0].clone();
+            }
+        }
+    })
+    .await;
+    let dropped = info.dropped as usize;
+    let mut came: Vec<usize> = Vec::new();
+    while came.len() < FRAMES - dropped {
+        if let Message::Binary(bytes) = within("a frame", upstream.next()).await.unwrap().unwrap() {
+            let text = std::str::from_utf8(&bytes).unwrap();
+            came.push(text.trim_end_matches(';').parse().unwrap());
+        }
+    }
+    println!("{dropped} of {FRAMES} frames were dropped");
+    assert!(dropped > 0, "upstream was not slow");
+    assert!(came.is_sorted(), "{came:?}");
+    assert_eq!(came.last(), Some(&(FRAMES - 1)), "the newest");
+    // Those that were on their way, a gap, and the newest ones.
+    let first_gap = came
+        .iter()
+        .enumerate()
+        .position(|(at, n)| at != *n)
+        .expect("a gap");
+    assert_eq!(came[first_gap] - first_gap, dropped, "one gap");
+    device.binary(b"now;").await;
+    let next = within("a frame", upstream.next()).await.unwrap().unwrap();
+    assert_eq!(next.into_data().as_ref(), b"now;");
+    let sessions = control.sessions().await.unwrap();
+    assert_eq!(sessions[0].dropped as usize, dropped);
+    gateway.stop().await;
 }

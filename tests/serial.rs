@@ -25,6 +25,9 @@ use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use wsdm_gateway::config::{Layers, Loaded, Settings};
+use wsdm_gateway::device::frame::Frame;
+use wsdm_gateway::link::framing::Framing;
+use wsdm_gateway::link::serial::{LineSettings, Port, SerialLink};
 
 /// The settings that a gateway.toml comes to, on ports that the system chooses, remembering nothing.
 fn configured(toml: &str) -> Settings {
@@ -649,7 +652,7 @@ async fn a_busy_port_is_said_once_with_who_has_it_and_is_taken_when_it_is_free()
 }
 
 #[tokio::test]
-async fn a_silent_board_is_given_up_with_a_hint_and_asked_again_at_the_next_plug() {
+async fn a_silent_board_is_reported_with_a_hint_and_asked_again_at_the_next_plug() {
     let home = TempDir::new().unwrap();
     let port = home.path().join("tty");
     let mut board = Board::plug(&port);
@@ -670,6 +673,130 @@ async fn a_silent_board_is_given_up_with_a_hint_and_asked_again_at_the_next_plug
         "the port is the address: {line}"
     );
     gateway.signal("-TERM");
+}
+
+/// A board may take its time to start, or be flashed while its port stays: it is listened to for as long as it is there.
+#[tokio::test]
+async fn a_silent_board_is_listened_to_until_its_hello_line_comes() {
+    let home = TempDir::new().unwrap();
+    let port = home.path().join("tty");
+    let mut board = Board::plug(&port);
+    let (gateway, mut log) = start(&home, &entry(&port, "")).await;
+    log_line(&mut log, "no hello line within 5 s").await;
+    board
+        .say("late{\"identifier\":\"LVSDevice\",\"version\":0}\n")
+        .await;
+    let line = log_line(&mut log, "device connected").await;
+    assert!(line.contains(port.to_str().unwrap()), "{line}");
+    board.be_lovense("AABBCCDDEEFF").await;
+    gateway.signal("-TERM");
+}
+
+/// Opening the port may have restarted it, but a board that does not restart may still run as a killed gateway left it.
+#[tokio::test]
+async fn a_board_that_settles_while_the_gateway_stops_is_stopped() {
+    let folder = TempDir::new().unwrap();
+    for (keys, stop) in [
+        (format!("{LOVENSE}\nsettle_ms = 20000"), "Vibrate:0;"),
+        // Nothing tells what it is yet, but its entry says how it is stopped.
+        ("on_close = \"HALT;\"\nsettle_ms = 20000".to_owned(), "HALT;"),
+    ] {
+        let mut board = Board::plug(&folder.path().join("tty"));
+        // Its port is set up before it settles.
+        let gateway = bridging(&board.port, &format!("{keys}\nbaud_rate = 57600")).await;
+        common::wait_until("the port is open", || board.attributes().output_speed() == 57_600).await;
+        gateway.stop().await;
+        board.expect(stop).await;
+    }
+}
+
+#[tokio::test]
+async fn a_raw_board_that_sends_json_is_heard_without_newlines() {
+    let folder = TempDir::new().unwrap();
+    let mut board = Board::plug(&folder.path().join("tty"));
+    let line = LineSettings::default();
+    let port = Port::open(&board.port, &line).unwrap();
+    let mut link = SerialLink::new(port, line, Framing::Raw, bytes::BytesMut::new());
+    for text in ["{\"version\":3}", "{\"address\":\"bench", "{", "end"] {
+        board.say(text).await;
+        let frame = within("it is not held back", link.next()).await.unwrap().unwrap();
+        assert_eq!(frame, Frame::from(text));
+    }
+}
+
+/// A line of 1,200 baud and 8N1: a character takes 8.3 ms, whenever the pseudo-terminal passes it on.
+const CHARACTER: Duration = Duration::from_micros(8_333);
+
+/// Sends commands of 12 characters to a board for two seconds. The board answers each with `replies`, one after the
+/// other; the line carries a command in 100 ms, or in no time if `is_virtual`. How many commands were written.
+async fn commands_in_two_seconds(replies: &'static [&'static str], is_virtual: bool) -> u32 {
+    let folder = TempDir::new().unwrap();
+    let mut board = Board::plug(&folder.path().join("tty"));
+    let line = LineSettings {
+        baud_rate: 1_200,
+        ..LineSettings::default()
+    };
+    let port = Port::open(&board.port, &line).unwrap();
+    let framing = Framing::Delimiter(bytes::Bytes::from_static(b";"));
+    let mut link = SerialLink::new(port, line, framing, bytes::BytesMut::new());
+    let answers = async {
+        let mut carried = tokio::time::Instant::now();
+        loop {
+            let command = board.expect(";").await;
+            let characters = u32::try_from(command.len() + 1).unwrap();
+            if !is_virtual {
+                carried = carried.max(tokio::time::Instant::now()) + CHARACTER * characters;
+                tokio::time::sleep_until(carried).await;
+            }
+            for (n, reply) in replies.iter().enumerate() {
+                if n > 0 && !is_virtual {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                board.say(reply).await;
+            }
+        }
+    };
+    let drives = async {
+        // A line that was silent before, as it is before somebody moves a slider.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let end = tokio::time::Instant::now() + Duration::from_secs(2);
+        let mut written = 0;
+        while tokio::time::Instant::now() < end {
+            std::future::poll_fn(|cx| {
+                while let std::task::Poll::Ready(Some(frame)) = link.poll_next_unpin(cx) {
+                    frame.unwrap();
+                }
+                futures::Sink::<Frame>::poll_ready(std::pin::Pin::new(&mut link), cx)
+            })
+            .await
+            .unwrap();
+            link.start_send_unpin(Frame::from("Vibrate:012;")).unwrap();
+            written += 1;
+        }
+        written
+    };
+    tokio::select! {
+        written = drives => written,
+        () = answers => unreachable!("the board answers for ever"),
+    }
+}
+
+#[tokio::test]
+async fn a_board_that_answers_each_command_twice_is_not_written_faster_than_its_line() {
+    // Twenty go over the line, and one is on its way.
+    for replies in [&["Vibrate:012;", "OK;"][..], &["OK;", "DONE;"], &["OK;"], &[]] {
+        let written = commands_in_two_seconds(replies, false).await;
+        assert!((15..=23).contains(&written), "{written} with {replies:?}");
+    }
+}
+
+/// To a board with USB of its own a baud rate means nothing, and its answers show it.
+#[tokio::test]
+async fn a_board_that_answers_sooner_than_its_line_could_is_written_faster() {
+    for replies in [&["OK;"][..], &["Vibrate:012;", "OK;"]] {
+        let written = commands_in_two_seconds(replies, true).await;
+        assert!(written > 100, "{written} with {replies:?}");
+    }
 }
 
 /// Root passes every mode, so this runs as nobody where it can.

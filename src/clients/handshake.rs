@@ -7,7 +7,7 @@ use buttplug_core::message::{
 };
 use buttplug_server::message::spec_enums::ButtplugCheckedClientMessageV4;
 use tokio::sync::{broadcast, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, info};
 
@@ -45,8 +45,11 @@ impl Established {
 }
 
 impl Session {
-    /// Waits for the client's handshake. Any other message is answered with an Error, and no events are sent.
+    /// Waits for the client's handshake, for a limited time. Any other message is answered with an Error, and no events
+    /// are sent.
     pub(super) async fn shake_hands(&mut self, close: &CancellationToken) -> Result<Established, End> {
+        let limit = self.shared.settings.handshake_timeout;
+        let until = Instant::now() + limit;
         loop {
             while self.socket.has_room()
                 && let Some(message) = self.inbox.pop_front()
@@ -61,6 +64,7 @@ impl Session {
             tokio::select! {
                 biased;
                 () = close.cancelled() => return Err(End::Stopping),
+                () = sleep_until(until) => return Err(End::NoHandshake(limit)),
                 event = self.socket.next_event(reading) => match event {
                     SocketEvent::Text(text) => self.inbox.extend(wire::split(&text)),
                     SocketEvent::Binary(bytes) => self.inbox.extend(from_binary(&bytes)),

@@ -58,6 +58,8 @@ pub(super) enum End {
     Silent(Duration),
     /// A write did not complete within this time.
     WriteTimeout(Duration),
+    /// No `RequestServerInfo` was received within this time.
+    NoHandshake(Duration),
     /// No Buttplug `Ping` was received for this long.
     PingedOut(Duration),
     /// A message over the limit.
@@ -81,6 +83,9 @@ impl fmt::Display for End {
             Self::WriteTimeout(limit) => {
                 write!(f, "a write was not taken within {} ms", limit.as_millis())
             }
+            Self::NoHandshake(limit) => {
+                write!(f, "no RequestServerInfo within {} ms", limit.as_millis())
+            }
             Self::PingedOut(limit) => write!(f, "no Ping within {} ms", limit.as_millis()),
             Self::TooLarge => write!(f, "a message over {CLIENT_MESSAGE_MAX_BYTES} bytes"),
             Self::Protocol { why, .. } => write!(f, "protocol error: {why}"),
@@ -96,7 +101,9 @@ impl End {
         let code = match self {
             Self::Closed(_) | Self::Lost(_) => return None,
             Self::Disconnect => NORMAL,
-            Self::Silent(_) | Self::WriteTimeout(_) | Self::PingedOut(_) => close::TIMEOUT,
+            Self::Silent(_) | Self::WriteTimeout(_) | Self::NoHandshake(_) | Self::PingedOut(_) => {
+                close::TIMEOUT
+            }
             Self::TooLarge => close::TOO_LARGE,
             Self::Protocol { code, .. } => *code,
             Self::Stopping => close::GOING_AWAY,

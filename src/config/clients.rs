@@ -42,7 +42,7 @@ pub(super) static SECTION: Section = Section {
             name: "handshake_timeout_ms",
             kind: Kind::milliseconds(defaults::TIMEOUT_RANGE_MS),
             default: Preset::Time(defaults::HANDSHAKE_TIMEOUT),
-            help: "Disconnect an app that has not completed its websocket handshake after this time",
+            help: "Disconnect an app that has not completed its websocket or its Buttplug handshake after this time",
             ..Key::BASE
         },
         Key {

@@ -1,4 +1,4 @@
-//! How a connection ends, as the far end is told: a close code and a reason.
+//! How a connection ends: the close code and the reason that the far end receives.
 
 pub use wsdm_protocol::close::{
     ADDRESS_REFUSED, GOING_AWAY, INIT_FAILED, INTERNAL, INVALID_HANDSHAKE, REPLACED, TIMEOUT, TOO_LARGE,
@@ -10,13 +10,13 @@ use crate::defaults::CLOSE_REASON_MAX_BYTES;
 /// A websocket close code and a reason that fits its frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseReason {
-    /// RFC 6455 section 7.4, or one of ours from 4000 on.
+    /// A code of RFC 6455 section 7.4, or one of ours from 4000 on.
     pub code: u16,
     text: String,
 }
 
 impl CloseReason {
-    /// Cuts the text to [`CLOSE_REASON_MAX_BYTES`], at a character.
+    /// Truncates the text to [`CLOSE_REASON_MAX_BYTES`], at a character boundary.
     pub fn new(code: u16, text: impl Into<String>) -> Self {
         let mut text = text.into();
         text.truncate(text.floor_char_boundary(CLOSE_REASON_MAX_BYTES));

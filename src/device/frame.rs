@@ -1,9 +1,9 @@
-//! One device message, and the receipt for it.
+//! One device message, and its receipt.
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-/// One device message. Framing ended at the link: a frame is never split or merged after it.
+/// One device message. Framing ends at the link: a frame is never split or merged after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame(pub Bytes);
 
@@ -13,19 +13,19 @@ impl<T: Into<Bytes>> From<T> for Frame {
     }
 }
 
-/// Reports that a frame was written, or that a newer one took its place. Dropped, it reports that neither will happen.
+/// Reports that a frame was written or superseded by a newer one. If it is dropped, neither will happen.
 pub type Receipt = oneshot::Sender<()>;
 
-/// A frame on its way to a device. "The link took it" is not "it was written": if somebody needs to know the latter, the
-/// receipt reports it.
+/// A frame on its way to a device. That the link took it does not mean that it was written: a sender that needs to
+/// know attaches a receipt.
 #[derive(Debug)]
 pub struct Outgoing {
     /// The frame.
     pub frame: Frame,
-    /// Who waits for it.
+    /// Its receipt, if the sender waits for one.
     pub receipt: Option<Receipt>,
-    /// The receipt may be used before the frame is written, if a newer frame may take its place: the sender waits for it
-    /// with what it has next.
+    /// Whether the receipt may be sent before the write if a newer frame may supersede this one: the sender holds its
+    /// next frame back until then.
     pub is_answered_early: bool,
 }
 

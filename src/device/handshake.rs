@@ -1,8 +1,8 @@
 //! Who a device is: the JSON that opens every Websocket Device Manager connection.
 //!
-//! No I/O happens here, so that it can be tested and fuzzed as a pure function. The wire format is the one
-//! line of the protocol's page, `{"identifier": "LVSDevice", "address": "8A3D9FAC2A45", "version": 0}`;
-//! unknown keys are accepted, since firmware in the wild sends some.
+//! A pure function, so that it can be tested and fuzzed. The wire format is the one line of the protocol's page,
+//! `{"identifier": "LVSDevice", "address": "8A3D9FAC2A45", "version": 0}`; unknown keys are accepted, since firmware
+//! in the wild sends some.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ macro_rules! checked_text {
         pub struct $name(String);
 
         impl $name {
-            /// Takes text that is neither empty nor over 256 bytes.
+            /// Accepts text of 1 to 256 bytes.
             ///
             /// # Errors
             /// [`HandshakeError::Field`], naming this field.
@@ -38,7 +38,7 @@ macro_rules! checked_text {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                // A device chose this text and a terminal will show it: no control characters.
+                // The device chose this text, and a terminal may show it: escape control characters.
                 write!(f, "{}", self.0.escape_debug())
             }
         }
@@ -52,57 +52,57 @@ macro_rules! checked_text {
 }
 
 checked_text!(
-    /// What a device is: equals, case and all, the name of a `websocket` specifier in the UDCF.
+    /// What a device is: equal, case included, to the name of a `websocket` specifier in the UDCF.
     Identifier,
     check_identifier
 );
 checked_text!(
-    /// Which device it is: the same text every time this one device connects.
+    /// Which device it is: the same on every connection of this device.
     Address,
     check_address
 );
 
-/// A handshake that holds: no field is missing, empty or oversize, and the version is 0.
+/// A valid handshake: every field is present, none is empty or too long, and the version is 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Handshake {
     /// What the device is.
     pub identifier: Identifier,
     /// Which device it is.
     pub address: Address,
-    /// Always [`PROTOCOL_VERSION`]; carried so that the encoding is field for field the wire's.
+    /// Always [`PROTOCOL_VERSION`]; kept so that the encoding has every field of the wire format.
     pub version: u64,
 }
 
-/// Why a first message is not a handshake. Each text says what would be right.
+/// Why a first message is not a handshake. Each text says what is expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
-    /// Over [`HANDSHAKE_MAX_BYTES`].
+    /// Larger than [`HANDSHAKE_MAX_BYTES`].
     #[error("the handshake has {0} bytes, at most {HANDSHAKE_MAX_BYTES} are taken")]
     MessageTooLarge(usize),
-    /// Not JSON at all; the text is the parser's.
+    /// Not JSON; with the parser's text.
     #[error("the handshake is not JSON: {0}")]
     NotJson(String),
-    /// JSON, but a list, a number, a string.
+    /// JSON, but not an object.
     #[error("the handshake is {0}, not a JSON object")]
     NotAnObject(&'static str),
-    /// A field is not there.
+    /// A field is missing.
     #[error("the handshake has no \"{0}\"")]
     Missing(&'static str),
-    /// A field is of the wrong type.
+    /// A field has the wrong type.
     #[error("the handshake's \"{field}\" is {found}, not {wanted}")]
     WrongType {
         /// The field's name on the wire.
         field: &'static str,
-        /// What stands there.
+        /// The type that was found.
         found: &'static str,
-        /// What belongs there.
+        /// The type that is required.
         wanted: &'static str,
     },
-    /// A string that is empty, or too long.
+    /// A string is empty or too long.
     #[error("{0}")]
     Field(#[from] FieldError),
-    /// A version that this gateway does not speak.
-    #[error("protocol version {0} is not spoken here, only version 0")]
+    /// This gateway does not support the protocol version.
+    #[error("protocol version {0} is not supported, only version 0")]
     Version(u64),
 }
 
@@ -118,7 +118,7 @@ fn kind(value: &serde_json::Value) -> &'static str {
 }
 
 impl Handshake {
-    /// A handshake for a device that the gateway speaks for.
+    /// Creates the handshake of a device that the gateway represents.
     pub fn new(identifier: Identifier, address: Address) -> Self {
         Self {
             identifier,
@@ -127,15 +127,15 @@ impl Handshake {
         }
     }
 
-    /// Reads a device's first message.
+    /// Parses a device's first message.
     ///
     /// # Errors
-    /// What is wrong with it, the first thing found in the order of the fields; see [`HandshakeError`].
+    /// The first problem, in the order of the fields; see [`HandshakeError`].
     pub fn parse(text: &str) -> Result<Self, HandshakeError> {
         if text.len() > HANDSHAKE_MAX_BYTES {
             return Err(HandshakeError::MessageTooLarge(text.len()));
         }
-        // Some firmware ends the line, some editors begin a file with a byte order mark.
+        // Some firmware ends the line, and some editors begin a file with a byte order mark.
         let text = text.trim_start_matches('\u{feff}').trim();
         let value: serde_json::Value =
             serde_json::from_str(text).map_err(|e| HandshakeError::NotJson(e.to_string()))?;
@@ -145,7 +145,7 @@ impl Handshake {
         Self::from_object(object)
     }
 
-    /// Reads the fields of a handshake.
+    /// Parses the fields of a handshake.
     ///
     /// # Errors
     /// As [`Handshake::parse`].
@@ -180,7 +180,7 @@ impl Handshake {
         Ok(Self::new(identifier, address))
     }
 
-    /// The JSON that [`Handshake::parse`] reads.
+    /// The JSON that [`Handshake::parse`] accepts.
     pub fn encode(&self) -> String {
         let mut text = String::new();
         wsdm_protocol::Handshake {

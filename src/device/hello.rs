@@ -15,6 +15,8 @@ use crate::device::handshake::{Address, Handshake, Identifier};
 pub struct Hello {
     /// Who it is; the address is the given one where it named none.
     pub handshake: Handshake,
+    /// It named its address itself.
+    pub names_its_address: bool,
     /// It stops its outputs when it hears nothing for long: a lone newline is due after this much silence.
     pub keepalive: Option<Duration>,
 }
@@ -40,13 +42,18 @@ impl Hello {
         let text = std::str::from_utf8(&line[start..]).ok()?;
         let mut value: serde_json::Value = serde_json::from_str(text.trim()).ok()?;
         let object = value.as_object_mut()?;
+        let names_its_address = object.contains_key(key::ADDRESS);
         object
             .entry(key::ADDRESS)
             .or_insert_with(|| fallback.as_str().into());
         let keepalive = object.get(key::KEEPALIVE_MS).and_then(serde_json::Value::as_u64);
         let keepalive = keepalive.map(|ms| Duration::from_millis(keepalive_in_range(ms)));
         match Handshake::from_object(object) {
-            Ok(handshake) => Some(Self { handshake, keepalive }),
+            Ok(handshake) => Some(Self {
+                handshake,
+                names_its_address,
+                keepalive,
+            }),
             Err(e) => {
                 debug!("not a hello line: {e}");
                 None

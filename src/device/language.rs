@@ -1,5 +1,5 @@
-//! All that is known of what a protocol's frames mean: what a command sets, which older command it covers, and what
-//! sets everything to nothing. One file a language; nobody else looks into a frame.
+//! The meaning of a protocol's frames: what a command sets, which older command it covers, and how to stop. One file
+//! per language; no other code looks into a frame.
 
 mod lovense;
 mod tcode;
@@ -11,36 +11,36 @@ use bytes::Bytes;
 
 use crate::device::frame::Frame;
 
-/// The languages that are known. A new one is a file and a line here.
+/// All known languages. A new one needs a file and a line here.
 static LANGUAGES: [&dyn Language; 2] = [&lovense::Lovense, &tcode::Tcode];
 
-/// What the frames of some protocols mean.
+/// What the frames of one or more protocols mean.
 pub trait Language: Sync {
-    /// How configuration and log call it.
+    /// Its name in configuration and logs.
     fn name(&self) -> &'static str;
 
-    /// The protocols that speak it, by their names in the UDCF.
+    /// The protocols that use it, by their names in the UDCF.
     fn protocols(&self) -> &'static [&'static str];
 
-    /// What ends a frame on a stream of bytes.
+    /// The bytes that end a frame on a stream.
     fn delimiter(&self) -> &'static [u8];
 
-    /// What a frame does.
+    /// Parses a frame.
     fn read(&self, frame: &str) -> Command;
 
-    /// How `newer` relates to `older`, both settings of this language.
+    /// Relates `newer` to `older`, both settings of this language.
     fn relate(&self, newer: &Setting, older: &Setting) -> Relation;
 
-    /// Whether settings may travel together in one frame.
+    /// Whether one frame may carry several settings.
     fn joins(&self) -> bool;
 
-    /// One frame for all of these settings; for one of them if [`Language::joins`] says no.
+    /// Encodes these settings as one frame; a single setting unless [`Language::joins`].
     fn write(&self, settings: &[Setting]) -> Frame;
 
-    /// The frames that stop a device of which nothing was seen set.
+    /// The frames that stop a device if nothing is known to be set.
     fn stop_anything(&self) -> &'static [&'static [u8]];
 
-    /// The frame that stops all of a device's motion at once, whether anything was seen set or not.
+    /// The frame that stops all motion at once, whatever is set.
     fn stop_all(&self) -> Option<&'static [u8]>;
 }
 
@@ -58,17 +58,17 @@ impl PartialEq for dyn Language {
 
 impl Eq for dyn Language {}
 
-/// The language that a protocol speaks, if it is known.
+/// The language of a protocol, if it is known.
 pub fn of_protocol(protocol: &str) -> Option<&'static dyn Language> {
     LANGUAGES
         .into_iter()
         .find(|language| language.protocols().contains(&protocol))
 }
 
-/// The language in which newer commands take the place of older ones that wait; `None` keeps all of them, in order.
+/// The language in which newer commands supersede older ones that wait; `None` keeps all of them, in order.
 pub type Coalesce = Option<&'static dyn Language>;
 
-/// What can be configured as such, by name.
+/// The configurable values, by name.
 pub const COALESCE: [(&str, Coalesce); 3] = [
     ("lovense", Some(&lovense::Lovense)),
     ("tcode", Some(&tcode::Tcode)),
@@ -78,18 +78,18 @@ pub const COALESCE: [(&str, Coalesce); 3] = [
 /// What a frame does to a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Sets actuators to values. A newer value for an actuator makes the older one worthless.
+    /// Sets actuators to values. A newer value of an actuator supersedes the older one.
     Set(Vec<Setting>),
-    /// Moves an actuator from where it is. None may be lost while it is fresh.
+    /// Moves an actuator relative to its position. None may be dropped while it is fresh.
     Step(Setting),
     /// Stops all motion.
     StopAll,
-    /// Moves nothing: a query, a toggle, anything else. If the language is unknown, every frame is this.
+    /// Moves nothing: a query, a toggle. In an unknown language, every frame.
     Other,
 }
 
 impl Command {
-    /// Reads a frame of a device that speaks `language`.
+    /// Parses a frame of a device that speaks `language`.
     pub fn read(language: Option<&dyn Language>, frame: &Frame) -> Self {
         match (language, std::str::from_utf8(&frame.0)) {
             (Some(language), Ok(text)) => language.read(text),
@@ -97,7 +97,7 @@ impl Command {
         }
     }
 
-    /// Whether it sets everything that it is about to nothing.
+    /// Whether it only sets actuators to nothing.
     pub fn is_stop(&self) -> bool {
         match self {
             Self::StopAll => true,
@@ -106,7 +106,7 @@ impl Command {
         }
     }
 
-    /// Whether a newer command may take its place while it waits.
+    /// Whether a newer command may supersede it while it waits.
     pub fn is_superseded_by_newer(&self) -> bool {
         matches!(self, Self::Set(_)) && !self.is_stop()
     }
@@ -117,45 +117,46 @@ impl Command {
 pub struct Setting {
     /// The actuator, as the language names it.
     pub actuator: String,
-    /// The command as it came, without what separates it from the next in one frame.
+    /// The command as it arrived, without the separator from the next one in the frame.
     pub text: String,
-    /// The command that sets this actuator to nothing; `None` if none does: a position is a place.
+    /// The command that sets this actuator to nothing; `None` for a position, which has no such value.
     pub nothing: Option<String>,
-    /// This command is that.
+    /// Whether this command is that one.
     pub is_nothing: bool,
 }
 
 /// How a newer setting relates to an older one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// They concern different actuators.
+    /// They affect different actuators.
     Apart,
-    /// The newer one sets all that the older one did.
+    /// The newer one sets everything that the older one did.
     Covers,
-    /// Together they are this one.
+    /// Both combine into this one.
     Merges(Setting),
-    /// They share an actuator, and the older one sets more: it has to be written before the newer one.
+    /// They share an actuator, but the older one sets more: it must be written before the newer one.
     Touches,
 }
 
-/// What was seen set on a device, and so has to be set to nothing to stop it.
+/// What was set on a device, and so what stops it.
 ///
-/// An actuator that was seen set stays in here until the session ends, also if it was set to nothing since: that command
-/// may have been lost.
+/// An actuator stays in here until the session ends, even if it was set to nothing since: that command may have been
+/// lost.
 #[derive(Clone, Debug, Default)]
 pub struct Actuators {
     language: Option<&'static dyn Language>,
-    /// What the owner of the device configured in place of what is known.
+    /// The owner's stop bytes, which replace the known ones.
     on_close: Option<Bytes>,
-    /// By actuator, the command that sets it to nothing.
+    /// By actuator, the command with the most values, and with it the command that sets the actuator to nothing.
     seen: BTreeMap<String, Setting>,
-    /// Actuators that were last set to something. In an unknown language, one entry without a name.
+    /// Actuators that are on. In an unknown language, one entry without a name.
     on: std::collections::BTreeSet<String>,
     commanded: bool,
 }
 
 impl Actuators {
-    /// A device that speaks `language`, of which nothing was seen set; `on_close` is what stops it, if its owner says so.
+    /// Creates the state of a device that speaks `language` and has nothing set. `on_close` is the stop that its
+    /// owner configured.
     pub fn new(language: Option<&'static dyn Language>, on_close: Option<Bytes>) -> Self {
         Self {
             language,
@@ -169,18 +170,18 @@ impl Actuators {
         self.language
     }
 
-    /// Whether the gateway knows frames that stop this device.
+    /// Whether the gateway knows a stop for this device.
     pub fn can_stop(&self) -> bool {
         self.on_close.is_some() || self.language.is_some()
     }
 
-    /// A command is on its way to the device.
+    /// Records a command that is about to be sent to the device.
     pub fn observe(&mut self, command: &Command) {
         match command {
             Command::Set(settings) => settings.iter().for_each(|setting| self.observe_setting(setting)),
             Command::Step(setting) => self.observe_setting(setting),
             Command::StopAll => self.on.clear(),
-            // Nothing tells whether it moves: it may.
+            // Any frame of an unknown language may be motion.
             Command::Other if self.language.is_none() => {
                 self.commanded = true;
                 self.on.insert(String::new());
@@ -191,7 +192,7 @@ impl Actuators {
 
     fn observe_setting(&mut self, setting: &Setting) {
         if setting.is_nothing {
-            // A command that sets several actuators at once sets them all to nothing.
+            // A command that covers several actuators sets them all to nothing.
             if let Some(language) = self.language {
                 let seen = &self.seen;
                 self.on.retain(|actuator| {
@@ -204,7 +205,7 @@ impl Actuators {
         self.commanded = true;
         self.on.insert(setting.actuator.clone());
         match self.seen.get(&setting.actuator) {
-            // Two arities of one command: the longer one sets more.
+            // Of two arities of one command, the longer one sets more.
             Some(seen) if seen.text.len() >= setting.text.len() && seen.nothing == setting.nothing => {}
             Some(seen)
                 if seen.nothing.as_ref().map(String::len) > setting.nothing.as_ref().map(String::len) => {}
@@ -214,7 +215,7 @@ impl Actuators {
         }
     }
 
-    /// The device was stopped.
+    /// Records a stop.
     pub fn stopped(&mut self) {
         self.on.clear();
     }
@@ -224,13 +225,13 @@ impl Actuators {
         !self.on.is_empty()
     }
 
-    /// Whether anything that moves was ever sent to the device.
+    /// Whether the device was ever sent motion.
     pub fn was_commanded(&self) -> bool {
         self.commanded
     }
 
-    /// The frames that stop the device: each actuator that was seen set is set to nothing, by the name and in the arity
-    /// that were seen. Empty if none are known.
+    /// The frames that stop the device: they set each actuator in here to nothing, under the name and arity that were
+    /// used. Empty if no stop is known.
     pub fn stop_frames(&self) -> Vec<Frame> {
         if let Some(on_close) = &self.on_close {
             return vec![Frame(on_close.clone())];

@@ -1,17 +1,17 @@
-//! Where a device is, and which connection of it.
+//! Where a device connected from, and which connection it is.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Where a device came from, for people.
+/// Where a device connected from, for display.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// A websocket connection, from there.
+    /// A websocket connection from this address.
     Websocket(SocketAddr),
     /// A serial port.
     Serial(PathBuf),
-    /// A Bluetooth LE peripheral: its address, and its name where it has one.
+    /// A Bluetooth LE peripheral: its address, and its name if it has one.
     Ble(String, Option<String>),
 }
 
@@ -21,13 +21,13 @@ impl fmt::Display for Peer {
             Self::Websocket(from) => write!(f, "ws {from}"),
             Self::Serial(port) => write!(f, "serial {}", port.display()),
             Self::Ble(address, None) => write!(f, "ble {address}"),
-            // Anybody near may have sent the name.
+            // Anyone within range may have chosen the name.
             Self::Ble(address, Some(name)) => write!(f, "ble {address} {:?}", name),
         }
     }
 }
 
-/// One connection of a device: the same address that comes back is another one.
+/// One connection of a device; a device that reconnects gets a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
 

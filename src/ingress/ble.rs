@@ -15,21 +15,19 @@ mod system;
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::error;
 
-use crate::advice::Advice;
 use crate::config::BleSettings;
+use crate::defaults::BLE_HELLO_PATIENCE;
+use crate::device::hello::Known;
 use crate::device::peer::Peer;
 use crate::device::peripheral::Seen;
-use crate::ingress::hello::HelloError;
-use crate::ingress::introduction::Introduction;
-use crate::ingress::{Intake, Newcomer};
+use crate::ingress::{After, Board, Intake, TroubleLog};
 use crate::link::ble::{BleLink, Pipe};
-use crate::session::ends::Disconnect;
+use crate::link::framing::Framing;
 
 /// Peripherals that wait to be taken by the gateway. It takes each at once.
 const ARRIVALS: usize = 8;
@@ -48,31 +46,10 @@ struct Arrival {
     entry: usize,
     seen: Seen,
     pipe: Pipe,
-    /// How it went; told when the session is over.
-    verdict: oneshot::Sender<Verdict>,
-}
-
-/// How a session went, for whoever decides when to connect again.
-#[derive(Debug)]
-enum Verdict {
-    /// It is over.
-    Over,
-    /// Upstream does not have the device just now, or another one has its address.
-    Later,
-    /// It is not known who it is, or it is not welcome.
-    Refused(Trouble),
-    /// It went before that was known.
-    Failed(Trouble),
-    /// The gateway stops.
-    Stopped,
-}
-
-/// What went wrong with a peripheral, for people.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what}")]
-struct Trouble {
-    what: String,
-    hint: String,
+    /// Where trouble with it is logged.
+    log: TroubleLog,
+    /// Reports how it went when the session is over.
+    after: oneshot::Sender<After>,
 }
 
 impl BlePeripherals {
@@ -109,73 +86,38 @@ impl BlePeripherals {
             entry,
             seen,
             pipe,
-            verdict,
+            log,
+            after,
         } = arrival;
-        let told = match self.entries.get(entry) {
-            Some(settings) => self.run(settings, seen, pipe, &stop).await,
-            None => Verdict::Stopped,
+        let ended = match self.entries.get(entry) {
+            Some(settings) => {
+                let board = board(settings, seen, log);
+                let link = |pipe, framing, read| BleLink::new(pipe, Some(framing), read);
+                self.intake.bridge(board, pipe, &stop, link).await
+            }
+            None => After::Stopping,
         };
         // The radio may be gone.
-        let _ = verdict.send(told);
+        let _ = after.send(ended);
     }
+}
 
-    /// Finds out who is there, and runs its session.
-    async fn run(
-        &self,
-        settings: &BleSettings,
-        seen: Seen,
-        mut pipe: Pipe,
-        stop: &CancellationToken,
-    ) -> Verdict {
-        let introduction = Introduction {
-            identifier: settings.identifier.as_ref(),
-            address: settings.address.as_ref(),
-            is_one: settings.wanted.is_one(),
-            own_address: seen.address.clone(),
+/// A peripheral, and what its entry says of it.
+fn board(settings: &BleSettings, seen: Seen, log: TroubleLog) -> Board {
+    Board {
+        known: Known {
             keepalive: settings.keepalive,
-            settle: None,
-        };
-        let peer = Peer::Ble(seen.address, seen.name);
-        let mut read = BytesMut::new();
-        // Whose identity is configured is let in even now: its session ends at once, and stops it.
-        let introduced = tokio::select! {
-            biased;
-            introduced = introduction.introduce(&peer, &mut pipe, &mut read) => introduced,
-            () = stop.cancelled() => return Verdict::Stopped,
-        };
-        let (handshake, known) = match introduced {
-            Ok(introduced) => introduced,
-            Err(e) => {
-                let trouble = Trouble {
-                    what: e.to_string(),
-                    hint: e.hint_for(&peer).to_owned(),
-                };
-                return match e {
-                    HelloError::Io(_) => Verdict::Failed(trouble),
-                    HelloError::Silent(_) | HelloError::Address(_) => Verdict::Refused(trouble),
-                };
-            }
-        };
-        let identifier = &handshake.identifier;
-        info!("{peer}: {identifier} {}", handshake.address);
-        let link = BleLink::new(pipe, settings.framing.clone(), read);
-        let newcomer = Newcomer {
-            handshake,
-            peer,
-            link: Box::new(link),
-            known,
-            coalesce: settings.coalesce,
-            may_be_running: true,
-        };
-        let session = self.intake.session(newcomer, settings.on_close.as_ref(), stop);
-        match session.await {
-            Ok(Disconnect::Stopping) => Verdict::Stopped,
-            Ok(Disconnect::Upstream(_) | Disconnect::Replaced) => Verdict::Later,
-            Ok(_) => Verdict::Over,
-            Err(refused) => Verdict::Refused(Trouble {
-                what: refused.refusal.to_string(),
-                hint: refused.refusal.hint().unwrap_or_default().into_owned(),
-            }),
-        }
+            configured: settings.identifier.clone(),
+        },
+        address: settings.address.clone(),
+        is_one: settings.wanted.is_one(),
+        own_name: seen.address.clone(),
+        patience: Some(BLE_HELLO_PATIENCE),
+        // A notification is a frame.
+        framing: Some(settings.framing.clone().unwrap_or(Framing::Raw)),
+        coalesce: settings.coalesce,
+        on_close: settings.on_close.clone(),
+        log,
+        ..Board::at(Peer::Ble(seen.address, seen.name))
     }
 }

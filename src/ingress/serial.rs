@@ -5,25 +5,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::JoinMap;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
-use crate::advice::Advice;
-use crate::backoff::Backoff;
 use crate::config::{PortSource, SerialSettings};
-use crate::defaults::{GOOD_AFTER, PORT_POLL};
+use crate::defaults::PORT_POLL;
+use crate::device::hello::Known;
 use crate::device::peer::Peer;
-use crate::device::refusal::Refusal;
-use crate::ingress::hello::HelloError;
-use crate::ingress::introduction::Introduction;
-use crate::ingress::{Intake, Newcomer};
-use crate::link::framing::Framing;
+use crate::ingress::{After, Board, Intake, Retry, Trouble, TroubleLog};
 use crate::link::serial::ports::{PortInfo, Ports};
 use crate::link::serial::{Port, SerialLink};
-use crate::session::ends::Disconnect;
 
 /// The first pause before a port is opened again.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -51,9 +44,10 @@ struct Found {
 
 impl Found {
     /// What tells the board from others of its kind: its serial number, else its port.
-    fn own_address(&self) -> String {
+    fn own_name(&self) -> String {
         let usb = self.info.as_ref().and_then(|info| info.usb.as_ref());
         usb.and_then(|usb| usb.serial_number.clone())
+            .filter(|number| !number.is_empty())
             .unwrap_or_else(|| self.path.display().to_string())
     }
 }
@@ -131,118 +125,62 @@ impl SerialPorts {
     /// One board, from the plug to the unplug.
     async fn board(self: Arc<Self>, found: Found, stop: CancellationToken) {
         let plug = Plug::of(&found.path);
-        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, GOOD_AFTER);
-        let mut refused = Backoff::after_refusals();
-        let mut said = String::new();
+        let peer = Peer::Serial(found.path.clone());
+        let mut retry = Retry::new(FIRST_PAUSE, LONGEST_PAUSE);
         while !stop.is_cancelled() && Plug::of(&found.path) == plug {
-            let started = Instant::now();
-            let pause = match self.connect(&found, &stop).await {
-                Ok(Disconnect::Stopping) | Err(BoardError::Stopping) => return,
-                Ok(Disconnect::Upstream(_) | Disconnect::Replaced) => {
-                    refused.connected_for(started.elapsed());
-                    Some(refused.next_delay())
-                }
-                // The session has said why.
-                Ok(_) => {
-                    said.clear();
-                    backoff.connected_for(started.elapsed());
-                    Some(backoff.next_delay())
-                }
-                Err(_) if Plug::of(&found.path) != plug => break,
-                Err(e) => {
-                    let text = e.to_string();
-                    let port = found.path.display();
-                    if said == text {
-                        debug!("serial {port}: {text}");
-                    } else {
-                        warn!("serial {port}: {text}; {}", self.hint(&e, &found.path));
-                        said = text;
-                    }
-                    match e {
-                        // Until the next plug: a board that prints nothing now prints nothing in a minute either.
-                        BoardError::Hello(HelloError::Silent(_) | HelloError::Address(_)) => None,
-                        BoardError::Refused(_) => Some(refused.next_delay()),
-                        _ => Some(backoff.next_delay()),
-                    }
-                }
+            let after = self.connect(&found, retry.log(), &stop).await;
+            if matches!(after, After::Refused(_) | After::Failed(_)) && Plug::of(&found.path) != plug {
+                break;
+            }
+            let Some(pause) = retry.pause(&peer, &after) else {
+                return;
             };
-            let over = pause.map(|pause| Instant::now() + pause);
-            while over.is_none_or(|over| Instant::now() < over) && Plug::of(&found.path) == plug {
-                let left = over.map_or(PORT_POLL, |over| over.saturating_duration_since(Instant::now()));
+            let over = Instant::now() + pause;
+            while Instant::now() < over && Plug::of(&found.path) == plug {
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = sleep(left.min(PORT_POLL)) => {}
+                    () = sleep(over.saturating_duration_since(Instant::now()).min(PORT_POLL)) => {}
                 }
             }
         }
         debug!("serial {}: unplugged", found.path.display());
     }
 
-    /// Opens the port, finds out who is there, and runs its session.
-    async fn connect(&self, found: &Found, stop: &CancellationToken) -> Result<Disconnect, BoardError> {
-        let settings = self.entries.get(found.entry).ok_or(BoardError::Stopping)?;
+    /// Opens the port and bridges the board behind it.
+    async fn connect(&self, found: &Found, log: TroubleLog, stop: &CancellationToken) -> After {
+        let Some(settings) = self.entries.get(found.entry) else {
+            return After::Stopping;
+        };
         let (path, line) = (found.path.clone(), settings.line.clone());
         // Drivers take their time, and some reset the adapter.
         let opened = tokio::task::spawn_blocking(move || Port::open(&path, &line)).await;
-        let mut port = opened
-            .unwrap_or_else(|e| Err(io::Error::other(e)))
-            .map_err(BoardError::Open)?;
-        let peer = Peer::Serial(found.path.clone());
-        let introduction = Introduction {
-            identifier: settings.identifier.as_ref(),
-            address: settings.address.as_ref(),
+        let port = match opened.unwrap_or_else(|e| Err(io::Error::other(e))) {
+            Ok(port) => port,
+            Err(e) => {
+                return After::Failed(Trouble {
+                    what: format!("cannot be opened: {e}"),
+                    hint: self.ports.open_hint(&found.path, &e),
+                });
+            }
+        };
+        let board = Board {
+            known: Known {
+                keepalive: settings.keepalive,
+                configured: settings.identifier.clone(),
+            },
+            address: settings.address.clone(),
             is_one: matches!(settings.source, PortSource::Path(_)),
-            own_address: found.own_address(),
-            keepalive: settings.keepalive,
+            own_name: found.own_name(),
             settle: Some(settings.settle),
-        };
-        let mut read = BytesMut::new();
-        let (handshake, known) = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Err(BoardError::Stopping),
-            introduced = introduction.introduce(&peer, &mut port, &mut read) => introduced?,
-        };
-        let identifier = &handshake.identifier;
-        info!("{peer}: {identifier} {}", handshake.address);
-        let framing = settings.framing.clone();
-        let framing = framing.unwrap_or_else(|| Framing::of(self.intake.language(identifier)));
-        let link = SerialLink::new(port, settings.line.clone(), framing, read);
-        let newcomer = Newcomer {
-            handshake,
-            peer,
-            link: Box::new(link),
-            known,
+            framing: settings.framing.clone(),
             coalesce: settings.coalesce,
-            may_be_running: true,
+            on_close: settings.on_close.clone(),
+            log,
+            ..Board::at(Peer::Serial(found.path.clone()))
         };
-        let session = self.intake.session(newcomer, settings.on_close.as_ref(), stop);
-        session
-            .await
-            .map_err(|refused| BoardError::Refused(refused.refusal))
+        let link = |port, framing, read| SerialLink::new(port, settings.line.clone(), framing, read);
+        self.intake.bridge(board, port, stop, link).await
     }
-
-    /// One line on what to do.
-    fn hint(&self, error: &BoardError, path: &Path) -> String {
-        match error {
-            BoardError::Open(e) => self.ports.open_hint(path, e),
-            BoardError::Hello(e) => e.hint_for(&Peer::Serial(path.to_owned())).to_owned(),
-            BoardError::Refused(refusal) => refusal.hint().unwrap_or_default().into_owned(),
-            BoardError::Stopping => String::new(),
-        }
-    }
-}
-
-/// Why a board has no session.
-#[derive(Debug, thiserror::Error)]
-enum BoardError {
-    #[error("cannot be opened: {0}")]
-    Open(#[source] io::Error),
-    #[error("{0}")]
-    Hello(#[from] HelloError),
-    #[error("{0}")]
-    Refused(Refusal),
-    #[error("the gateway is stopping")]
-    Stopping,
 }
 
 /// The device node behind a path, where it is there.

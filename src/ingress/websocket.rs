@@ -20,11 +20,10 @@ use crate::advice::Advice;
 use crate::config::DeviceSettings;
 use crate::defaults::{CLOSE_TIMEOUT, HANDSHAKE_MAX_BYTES};
 use crate::device::handshake::{Handshake, HandshakeError};
-use crate::device::hello::Known;
 use crate::device::peer::Peer;
 use crate::device::refusal::Refusal;
 use crate::ingress::websocket::refusals::RefusalLog;
-use crate::ingress::{Intake, Newcomer, TurnedAway};
+use crate::ingress::{Board, Intake, TurnedAway};
 use crate::link::websocket::WebSocketLink;
 use crate::net;
 use crate::net::accept;
@@ -96,16 +95,11 @@ impl Devices {
         let refused = match handshake {
             Ok(handshake) => {
                 // Boxed, so that a connection that is still shaking hands does not carry a session's room.
-                let newcomer = Newcomer {
-                    handshake,
-                    peer: Peer::Websocket(from),
-                    link,
-                    known: Known::default(),
-                    coalesce: None,
-                    may_be_running: false,
+                let board = Board {
+                    on_close: self.settings.on_close.clone(),
+                    ..Board::at(peer)
                 };
-                let on_close = self.settings.on_close.as_ref();
-                let session = self.intake.session(newcomer, on_close, &stop);
+                let session = self.intake.session(handshake, board, link, &stop);
                 match Box::pin(session).await {
                     Ok(_) => return,
                     Err(refused) => refused,

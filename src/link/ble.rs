@@ -1,8 +1,9 @@
-//! A Bluetooth LE peripheral as a link: a notification is a frame, unless a framing says more; a frame is a write.
+//! A Bluetooth LE peripheral as a link: each notification is a frame, unless a framing is configured; each frame is a
+//! write.
 //!
-//! The radio has a thread of its own ([`crate::ingress::ble`]). What is between it and the session is a [`Pipe`]: notifications
-//! one way, of which the oldest go when nobody takes them, and the other way one write at a time, so that what waits
-//! grows no staler than it must.
+//! The radio has a thread of its own ([`crate::ingress::ble`]); a [`Pipe`] joins it to the session. Notifications go
+//! one way, and the oldest are dropped if the session is too slow. Writes go the other way, one at a time, so that
+//! waiting commands stay in the outbox, which supersedes stale ones.
 
 use std::io;
 use std::pin::Pin;
@@ -24,24 +25,24 @@ use super::{Frame, FrameIo, LinkError};
 use crate::defaults::{BLE_NOTIFICATIONS, WRITE_TIMEOUT};
 use crate::device::hello::Hello;
 
-/// Bytes for the peripheral, and whom to tell when it has them or why not.
+/// Bytes for the peripheral, with the sender that reports the result.
 #[derive(Debug)]
 pub struct Write {
     /// One frame, of any length.
     pub bytes: Bytes,
-    /// Told once.
+    /// Reports success, or what failed.
     pub done: oneshot::Sender<Result<(), String>>,
 }
 
-/// The session's end of a peripheral.
+/// The session's end of the pipe.
 #[derive(Debug)]
 pub struct Pipe {
     notified: BroadcastStream<Bytes>,
-    /// What is left of a notification that was read as bytes.
+    /// The rest of a notification that was read as bytes.
     rest: Bytes,
     writes: mpsc::Sender<Write>,
     writing: Option<Writing>,
-    /// Notifications that were dropped.
+    /// How many notifications were dropped.
     missed: u64,
     gone: Gone,
 }
@@ -54,26 +55,26 @@ impl Drop for Pipe {
     }
 }
 
-/// The radio's end. Dropping it ends the session.
+/// The radio's end of the pipe. Dropping it ends the session.
 #[derive(Debug)]
 pub struct RadioEnd {
-    /// What the peripheral said.
+    /// Notifications of the peripheral.
     pub notified: broadcast::Sender<Bytes>,
-    /// What it is to be sent; closed when the session is over.
+    /// Writes to the peripheral; closed when the session is over.
     pub writes: mpsc::Receiver<Write>,
 }
 
-/// Why Bluetooth as a whole is gone, once it is: set before the radio's ends are dropped.
+/// Why Bluetooth as a whole failed, if it did: set before the radio's ends are dropped.
 pub type Gone = Arc<OnceLock<String>>;
 
 #[derive(Debug)]
 struct Writing {
     done: oneshot::Receiver<Result<(), String>>,
-    /// Most writes are done before anybody waits for them.
+    /// Created only if the write is still pending when it is awaited.
     too_long: Option<Pin<Box<Sleep>>>,
 }
 
-/// Both ends.
+/// Creates both ends.
 pub fn pipe(gone: Gone) -> (Pipe, RadioEnd) {
     let (notified, notifications) = broadcast::channel(BLE_NOTIFICATIONS);
     let (writes, written) = mpsc::channel(1);
@@ -109,7 +110,7 @@ impl Pipe {
                 Some(Ok(bytes)) => return Poll::Ready(Ok(bytes)),
                 Some(Err(BroadcastStreamRecvError::Lagged(missed))) => {
                     if self.missed == 0 {
-                        warn!("notifications are dropped: they come faster than they are passed on");
+                        warn!("notifications are dropped: they arrive faster than they are forwarded");
                     }
                     self.missed += missed;
                 }
@@ -118,7 +119,7 @@ impl Pipe {
         }
     }
 
-    /// Ready when nothing is being written.
+    /// Ready when no write is pending.
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(writing) = &mut self.writing else {
             return Poll::Ready(Ok(()));
@@ -142,7 +143,7 @@ impl Pipe {
         Poll::Ready(done)
     }
 
-    /// Begins a write; nothing may be under way.
+    /// Begins a write; none may be pending.
     fn write(&mut self, bytes: Bytes) -> io::Result<()> {
         let (done, written) = oneshot::channel();
         self.writes
@@ -156,7 +157,7 @@ impl Pipe {
     }
 }
 
-/// As bytes: a hello line may need several notifications.
+/// Reads notifications as bytes: a hello line may span several.
 impl AsyncRead for Pipe {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -164,7 +165,7 @@ impl AsyncRead for Pipe {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let mut bytes = ready!(self.poll_notified(cx))?;
-        // An empty notification is not the end.
+        // An empty notification must not read as the end of the stream.
         while bytes.is_empty() {
             bytes = ready!(self.poll_notified(cx))?;
         }
@@ -192,7 +193,7 @@ impl AsyncWrite for Pipe {
     }
 }
 
-/// A peripheral whose bytes are frames.
+/// A peripheral as a link of frames.
 #[derive(Debug)]
 pub struct BleLink {
     pipe: Pipe,
@@ -203,12 +204,12 @@ pub struct BleLink {
 }
 
 impl BleLink {
-    /// Cuts what the peripheral says into frames; `read` are bytes that were read already. Without a framing each
-    /// notification is one.
+    /// Frames the peripheral's bytes, beginning with those in `read`. Without a framing, each notification is one
+    /// frame.
     pub fn new(mut pipe: Pipe, framing: Option<Framing>, mut read: BytesMut) -> Self {
-        // The rest of the notification that the last of it came from.
+        // The rest of the notification that was read last.
         read.extend_from_slice(&std::mem::take(&mut pipe.rest));
-        // One notification at a time is decoded, so that `Raw` keeps them apart.
+        // Decoded one notification at a time, so that `Raw` keeps them apart.
         let codec = FrameCodec::new(framing.unwrap_or(Framing::Raw));
         Self {
             pause: Pause::of(&codec),
@@ -311,6 +312,17 @@ mod tests {
         }
         for wanted in ["a;", "b", "c;d;", "e"] {
             assert_eq!(next(&mut link).await, wanted);
+        }
+    }
+
+    /// The task of a session has other things to wait for, so that it is the link that has to wake it.
+    #[tokio::test(start_paused = true)]
+    async fn a_notification_that_only_begins_like_a_hello_line_is_a_frame_after_a_pause() {
+        let (mut link, radio) = link(None);
+        for text in ["{", "{\"address\":\"x", "{\"version\":3}"] {
+            say(&radio, text);
+            let next = tokio::time::timeout(Duration::from_secs(1), next(&mut link));
+            assert_eq!(next.await.expect("it is not held back"), text);
         }
     }
 

@@ -5,6 +5,7 @@ use std::task::Context;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use serde::de::IgnoredAny;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::codec::{Decoder, Encoder};
 use tracing::{debug, warn};
@@ -61,6 +62,20 @@ impl PrefixWidth {
             Self::Four => 4,
         }
     }
+
+    /// The largest number that fits. In 32 bits on every machine: a shift by all bits of a `usize` is no shift.
+    fn largest(self) -> u32 {
+        match self {
+            Self::One => u8::MAX.into(),
+            Self::Two => u16::MAX.into(),
+            Self::Four => u32::MAX,
+        }
+    }
+
+    /// Whether a frame of so many bytes fits behind it.
+    fn fits(self, length: u64) -> bool {
+        length <= self.largest().into()
+    }
 }
 
 /// Which byte of a number comes first.
@@ -71,6 +86,10 @@ pub enum ByteOrder {
     /// The least significant.
     Little,
 }
+
+/// How long the end of what may become a hello line is waited for. The pieces of a line come a connection interval of
+/// Bluetooth LE apart, seldom more than 100 ms.
+const HELLO_PAUSE: Duration = Duration::from_millis(250);
 
 /// How much of a frame over the limit people are shown.
 const SHOWN_BYTES: usize = 32;
@@ -90,6 +109,8 @@ pub struct FrameCodec {
     with_hellos: bool,
     /// What is at the start of the buffer is no hello line.
     no_hello: bool,
+    /// What is at the start of the buffer may yet become a hello line, and is held back.
+    is_holding: bool,
     /// The last hello line that was dropped.
     hello: Option<Hello>,
     /// Bytes that are left of a frame over the limit; where only its end tells, any number.
@@ -111,6 +132,7 @@ impl FrameCodec {
             searched: 0,
             with_hellos: false,
             no_hello: false,
+            is_holding: false,
             hello: None,
             skipping: None,
             dropped: 0,
@@ -134,22 +156,50 @@ impl FrameCodec {
         self.hello.take()
     }
 
-    /// The pause that ends a frame, where one does.
-    pub fn idle(&self) -> Option<Duration> {
+    /// A frame ends in a way that can be told.
+    pub fn tells_ends(&self) -> bool {
+        self.framing != Framing::Raw
+    }
+
+    /// A pause may end a frame.
+    fn needs_pauses(&self) -> bool {
         match self.framing {
-            Framing::Idle(pause) => Some(pause),
-            _ => None,
+            Framing::Idle(_) => true,
+            Framing::LengthPrefix { .. } => false,
+            Framing::Delimiter(_) | Framing::Raw => !self.with_hellos,
         }
     }
 
-    /// The device paused: what was read is a frame.
-    pub fn pause_over(&mut self, read: &mut BytesMut) -> Option<Frame> {
-        if self.skipping.take().is_some() {
-            read.clear();
+    /// The pause that ends what is in the buffer now, if one does.
+    pub fn idle(&self) -> Option<Duration> {
+        match self.framing {
+            Framing::Idle(pause) => Some(pause),
+            _ => self.is_holding.then_some(HELLO_PAUSE),
         }
-        self.hello_is_due(read);
-        self.no_hello = false;
-        (!read.is_empty()).then(|| read.split().freeze().into())
+    }
+
+    /// The device paused: what was read is a frame, or what was held back is no hello line.
+    pub fn pause_over(&mut self, read: &mut BytesMut) -> Option<Frame> {
+        if let Framing::Idle(_) = self.framing {
+            if self.skipping.take().is_some() {
+                read.clear();
+            }
+            self.hello_is_due(read);
+            self.no_hello = false;
+            return (!read.is_empty()).then(|| read.split().freeze().into());
+        }
+        if std::mem::take(&mut self.is_holding) {
+            match Hello::parse_later(read) {
+                // Only the end of its line is missing.
+                Some(hello) => {
+                    self.hello = Some(hello);
+                    read.clear();
+                    self.searched = 0;
+                }
+                None => self.no_hello = true,
+            }
+        }
+        self.next_frame(read)
     }
 
     fn count_oversize(&mut self, size: usize, start: &[u8]) {
@@ -161,6 +211,11 @@ impl FrameCodec {
 
     /// Takes hello lines off the start of a frame; whether what stands there may still become one.
     fn hello_is_due(&mut self, read: &mut BytesMut) -> bool {
+        self.is_holding = self.takes_hellos(read);
+        self.is_holding
+    }
+
+    fn takes_hellos(&mut self, read: &mut BytesMut) -> bool {
         while !self.with_hellos && !self.no_hello && self.skipping.is_none() {
             let blank = |b: &u8| b.is_ascii_whitespace();
             let start = read.iter().take_while(|b| blank(b)).count();
@@ -168,12 +223,13 @@ impl FrameCodec {
             if rest.is_empty() {
                 return false;
             }
-            if !Hello::may_begin(rest) {
+            let line = &rest[..rest.len().min(HANDSHAKE_MAX_BYTES)];
+            let end = line.iter().position(|b| *b == b'\n');
+            if !may_become_hello(&line[..end.unwrap_or(line.len())]) {
                 self.no_hello = true;
                 return false;
             }
-            let line = &rest[..rest.len().min(HANDSHAKE_MAX_BYTES)];
-            let Some(end) = line.iter().position(|b| *b == b'\n') else {
+            let Some(end) = end else {
                 self.no_hello = line.len() == HANDSHAKE_MAX_BYTES;
                 return !self.no_hello;
             };
@@ -278,6 +334,18 @@ impl FrameCodec {
         }
     }
 
+    fn next_frame(&mut self, read: &mut BytesMut) -> Option<Frame> {
+        match self.framing.clone() {
+            Framing::Delimiter(delimiter) => self.delimited(read, &delimiter),
+            Framing::LengthPrefix { width, order } => self.prefixed(read, width, order),
+            Framing::Idle(_) => {
+                self.held(read);
+                None
+            }
+            Framing::Raw => self.raw(read),
+        }
+    }
+
     fn raw(&mut self, read: &mut BytesMut) -> Option<Frame> {
         if self.hello_is_due(read) || read.is_empty() {
             return None;
@@ -293,15 +361,7 @@ impl Decoder for FrameCodec {
     type Error = LinkError;
 
     fn decode(&mut self, read: &mut BytesMut) -> Result<Option<Frame>, LinkError> {
-        Ok(match self.framing.clone() {
-            Framing::Delimiter(delimiter) => self.delimited(read, &delimiter),
-            Framing::LengthPrefix { width, order } => self.prefixed(read, width, order),
-            Framing::Idle(_) => {
-                self.held(read);
-                None
-            }
-            Framing::Raw => self.raw(read),
-        })
+        Ok(self.next_frame(read))
     }
 
     /// What ends with the stream and not with its own end is no frame, but where a pause is the end.
@@ -309,8 +369,10 @@ impl Decoder for FrameCodec {
         if let Some(frame) = self.decode(read)? {
             return Ok(Some(frame));
         }
-        if self.idle().is_some() {
-            return Ok(self.pause_over(read));
+        if self.idle().is_some()
+            && let Some(frame) = self.pause_over(read)
+        {
+            return Ok(Some(frame));
         }
         if !read.is_empty() {
             debug!("{} bytes of a frame that never ended", read.len());
@@ -327,8 +389,10 @@ impl Encoder<Frame> for FrameCodec {
     /// the device is not to blame.
     fn encode(&mut self, frame: Frame, out: &mut BytesMut) -> Result<(), LinkError> {
         if let Framing::LengthPrefix { width, order } = self.framing {
-            let (length, width) = (frame.0.len(), width.bytes());
-            if length >> (8 * width) > 0 {
+            let length = frame.0.len() as u64;
+            let fits = width.fits(length);
+            let width = width.bytes();
+            if !fits {
                 self.dropped += 1;
                 warn!(
                     "a frame of {length} bytes does not fit a length prefix of {width} bytes and is dropped"
@@ -336,8 +400,8 @@ impl Encoder<Frame> for FrameCodec {
                 return Ok(());
             }
             match order {
-                ByteOrder::Big => out.put_uint(length as u64, width),
-                ByteOrder::Little => out.put_uint_le(length as u64, width),
+                ByteOrder::Big => out.put_uint(length, width),
+                ByteOrder::Little => out.put_uint_le(length, width),
             }
         }
         out.extend_from_slice(&frame.0);
@@ -345,21 +409,34 @@ impl Encoder<Frame> for FrameCodec {
     }
 }
 
-/// The pause that ends a frame of [`Framing::Idle`].
+/// The start of a line may become a hello line: it is one as far as it is there, and nothing else is whole.
+fn may_become_hello(line: &[u8]) -> bool {
+    if !Hello::may_begin(line) {
+        return false;
+    }
+    let mut values = serde_json::Deserializer::from_slice(line).into_iter::<IgnoredAny>();
+    match values.next() {
+        Some(Ok(_)) => {
+            let rest = &line[values.byte_offset()..];
+            rest.iter().all(u8::is_ascii_whitespace) && Hello::parse_later(line).is_some()
+        }
+        Some(Err(e)) => e.is_eof(),
+        None => false,
+    }
+}
+
+/// Waits for the pause that ends a frame, or proves that what begins like a hello line is none.
 #[derive(Debug)]
 pub struct Pause {
-    idle: Duration,
     over: Pin<Box<Sleep>>,
     held: usize,
 }
 
 impl Pause {
-    /// `None` where a frame ends in another way.
+    /// `None` if a frame always ends in another way.
     pub fn of(codec: &FrameCodec) -> Option<Self> {
-        let idle = codec.idle()?;
-        Some(Self {
-            idle,
-            over: Box::pin(sleep_until(Instant::now() + idle)),
+        codec.needs_pauses().then(|| Self {
+            over: Box::pin(sleep_until(Instant::now())),
             held: 0,
         })
     }
@@ -371,15 +448,24 @@ impl Pause {
         codec: &mut FrameCodec,
         read: &mut BytesMut,
     ) -> Option<Frame> {
+        // What stands behind a frame that ended by a pause.
+        if let Some(frame) = codec.next_frame(read) {
+            self.held = 0;
+            return Some(frame);
+        }
+        let Some(idle) = codec.idle() else {
+            self.held = 0;
+            return None;
+        };
         if read.len() != self.held {
             self.held = read.len();
-            self.over.as_mut().reset(Instant::now() + self.idle);
+            self.over.as_mut().reset(Instant::now() + idle);
         }
         if self.over.as_mut().poll(cx).is_pending() {
             return None;
         }
         let frame = codec.pause_over(read);
-        self.held = read.len();
+        self.held = 0;
         frame
     }
 }

@@ -1,9 +1,8 @@
-//! What waits to be written to a device: the newest command for each actuator, and stops ahead of everything.
+//! Frames that wait to be written to a device: the newest command for each actuator, and stops ahead of everything.
 //!
-//! A line at 9,600 baud carries 80 commands a second and a board in a Wi-Fi gap takes none; an app sends hundreds.
-//! Commands that queue up are motion that nobody wants any more, so behind the one frame that is on its way at most one
-//! command for each actuator waits. Nothing here ever makes the sender wait: upstream is always read, so that its end is
-//! noticed at once.
+//! A line at 9,600 baud carries 80 commands a second, a board in a Wi-Fi gap none; an app sends hundreds. Commands
+//! that queue up are outdated motion, so besides the frame in flight at most one command for each actuator waits.
+//! Pushing never blocks: upstream is always read, so that its end is noticed at once.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -23,30 +22,30 @@ use crate::device::frame::{Frame, Outgoing, Receipt};
 use crate::device::hello::{Hello, Known};
 use crate::device::language::{Command, Language, Relation, Setting};
 
-/// A link, and what waits for it.
+/// A link and the frames that wait for it.
 ///
-/// What waits, in this order: stops, then everything else in the order in which it came. A stop is never overtaken by
-/// what it stops, never dropped, and never takes the place of another stop, unless both are the same to the letter.
+/// Stops are first in the queue; everything else follows in order of arrival. A stop is never overtaken by a command
+/// that it stops, never dropped, and never superseded by another stop, unless both are identical.
 pub struct Outbox {
     link: Box<dyn FrameIo>,
-    /// What frames mean, as far as it tells which supersede which; `None` keeps them in order.
+    /// Decides which frames supersede others; `None` keeps them all, in order.
     language: Option<&'static dyn Language>,
     waiting: VecDeque<Entry>,
-    /// When the newest of them came.
+    /// When the newest of them arrived.
     newest: Instant,
-    /// Receipts of what the link holds and has not yet written.
+    /// Receipts of frames that the link holds and has not yet written.
     unwritten: Vec<Receipt>,
-    /// The link holds something that is not yet written.
+    /// The link holds data that is not yet written.
     flush_due: bool,
-    /// Frames that were dropped because they were stale, or too many.
+    /// Frames that were dropped because they were stale or too many.
     dropped: u64,
-    /// What is known of the board: its watchdog's keepalive, which a hello line may still ask for.
+    /// Known facts of the board: its watchdog's keepalive, which a hello line may still announce.
     known: Known,
-    /// A command came since control was last lost: without control the watchdog must not be fed.
+    /// Whether a command arrived since control was last lost: without control the watchdog must not be fed.
     in_control: bool,
-    /// Over when a sign of life is due, if there is a watchdog.
+    /// Elapses when a keepalive is due, if the board has a watchdog.
     silence: Pin<Box<Sleep>>,
-    /// Called with each frame that was handed to the link.
+    /// Called with each frame that is handed to the link.
     on_write: Box<dyn Fn(&Frame) + Send>,
 }
 
@@ -57,13 +56,13 @@ struct Entry {
 }
 
 enum What {
-    /// Sets an actuator; a stop if it sets it to nothing.
+    /// Sets an actuator; a stop if it sets the actuator to nothing.
     Set(Setting),
-    /// Moves an actuator from where it is: worthless once it is stale.
+    /// Moves an actuator relative to its position: worthless once stale.
     Step(Setting),
     /// Stops the device.
     Stop(Frame),
-    /// Moves nothing, or nothing tells what it does.
+    /// Moves nothing, or its effect is unknown.
     Other(Frame),
 }
 
@@ -82,8 +81,8 @@ impl Entry {
 }
 
 impl Outbox {
-    /// Puts an outbox before a link. While somebody has control, a lone newline is written if nothing else was for as
-    /// long as the board's keepalive. `on_write` is called with each frame that is handed to the link.
+    /// Creates the outbox of a link. While a controller has control, it writes a lone newline after each silence of
+    /// the board's keepalive. `on_write` is called with each frame that is handed to the link.
     pub fn new(
         link: Box<dyn FrameIo>,
         language: Option<&'static dyn Language>,
@@ -105,18 +104,18 @@ impl Outbox {
         }
     }
 
-    /// Frames that were dropped so far because they were stale, or because too many waited.
+    /// How many frames were dropped because they were stale or too many.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// What the far end is told when the outbox is closed, on links that have words for it.
+    /// Sets the reason that the far end receives on close, on links that can carry one.
     pub fn set_close_reason(&mut self, reason: CloseReason) {
         self.link.set_close_reason(reason);
     }
 
-    /// Takes a frame and what it means. It is written once the link takes it, unless a newer one takes its place, it
-    /// grows stale, or control is lost first.
+    /// Queues a frame and its meaning. The frame is written once the link accepts it, unless a newer one supersedes
+    /// it, it grows stale, or control is lost first.
     pub fn push(&mut self, outgoing: Outgoing, command: Command) {
         if !self.in_control {
             self.in_control = true;
@@ -147,8 +146,8 @@ impl Outbox {
         }
     }
 
-    /// Control was lost: what waits and may move the device is dropped, and `stops` are written ahead of everything but
-    /// the stops that wait already. The receipt is for the last of them; without any, for the last that waits.
+    /// Control was lost: drops the motion that waits, and queues `stops` ahead of everything but earlier stops. The
+    /// receipt belongs to the last of them; without any, to the last stop that waits.
     pub fn preempt(&mut self, stops: Vec<Frame>, receipt: Option<Receipt>) {
         self.in_control = false;
         if self.language.is_some() {
@@ -156,7 +155,7 @@ impl Outbox {
         } else if stops.is_empty() {
             self.discard_but_newest();
         } else {
-            // Nothing tells which of them are motion.
+            // Without a language, any of them may be motion.
             self.discard();
         }
         for stop in stops {
@@ -177,7 +176,7 @@ impl Outbox {
         }
     }
 
-    /// Drops all that waits and is no stop.
+    /// Drops everything that waits, except stops.
     pub fn discard(&mut self) {
         self.waiting.retain(Entry::is_stop);
     }
@@ -220,25 +219,26 @@ impl Outbox {
         );
     }
 
-    /// Behind the stops that wait. One that is the same to the letter is written once.
+    /// Queues a stop behind those that wait. An identical one is written once.
     fn put_stop(&mut self, frame: Frame, mut receipts: Vec<Receipt>) {
         let same = |entry: &Entry| matches!(&entry.what, What::Stop(waits) if *waits == frame);
         if let Some(at) = self.waiting.iter().position(same) {
-            self.take_over(at, &mut receipts);
+            self.supersede(at, &mut receipts);
         }
         self.insert(self.stops_waiting(), What::Stop(frame), receipts);
     }
 
-    /// How many stops are ahead of everything else.
+    /// How many stops are at the front of the queue.
     fn stops_waiting(&self) -> usize {
         self.waiting.iter().take_while(|entry| entry.is_stop()).count()
     }
 
-    /// A newer setting removes those that it covers. It never comes before one that it only touches, nor before a stop.
+    /// Queues a setting and removes those that it covers. It stays behind settings that it only touches, and behind
+    /// stops.
     fn put_setting(&mut self, mut setting: Setting, mut receipts: Vec<Receipt>) {
         let Some(language) = self.language else { return };
-        let (mut turn, mut behind) = (None, 0_usize);
-        // From the newest to the oldest: what came in between decides whether two can be one.
+        let (mut place, mut behind) = (None, 0_usize);
+        // From the newest to the oldest: entries in between decide whether two can be merged.
         for at in (0..self.waiting.len()).rev() {
             let relation = match self.waiting.get(at).map(|entry| &entry.what) {
                 Some(What::Set(older)) if older.is_nothing => match language.relate(&setting, older) {
@@ -254,18 +254,18 @@ impl Outbox {
                 Relation::Apart => {}
                 Relation::Merges(both) if behind == 0 => {
                     setting = both;
-                    self.take_over(at, &mut receipts);
-                    turn = Some(at);
+                    self.supersede(at, &mut receipts);
+                    place = Some(at);
                 }
                 Relation::Covers => {
-                    self.take_over(at, &mut receipts);
-                    turn = Some(at);
+                    self.supersede(at, &mut receipts);
+                    place = Some(at);
                     behind = behind.saturating_sub(1);
                 }
                 Relation::Touches | Relation::Merges(_) => behind = behind.max(at + 1),
             }
         }
-        let turn = if setting.is_nothing {
+        let place = if setting.is_nothing {
             // Behind the stops that came before it.
             let stops = self
                 .waiting
@@ -274,23 +274,23 @@ impl Outbox {
                 .take_while(|entry| entry.is_stop());
             behind + stops.count()
         } else {
-            // It keeps the turn of what it takes the place of.
-            turn.unwrap_or(self.waiting.len()).max(behind)
+            // In the place of the entry that it supersedes.
+            place.unwrap_or(self.waiting.len()).max(behind)
         };
-        self.insert(turn, What::Set(setting), receipts);
+        self.insert(place, What::Set(setting), receipts);
     }
 
-    /// A newer entry takes the place of the one at `at`, and reports for it.
-    fn take_over(&mut self, at: usize, receipts: &mut Vec<Receipt>) {
+    /// Removes the entry at `at`, which a newer one supersedes, and moves its receipts to the newer one.
+    fn supersede(&mut self, at: usize, receipts: &mut Vec<Receipt>) {
         if let Some(mut older) = self.waiting.remove(at) {
             receipts.append(&mut older.receipts);
         }
     }
 
-    /// Drops what came too long ago.
+    /// Drops stale entries.
     ///
-    /// A setting never grows stale: the newest one of its actuator is what is wanted now, however long the board takes
-    /// nothing. In a language that is not known, what came last may be a stop, and is kept too.
+    /// A setting never grows stale: the newest one of its actuator is still wanted, however long the board accepts
+    /// nothing. In an unknown language the last frame may be a stop, so the last burst is kept too.
     fn drop_stale(&mut self) {
         let known = self.language.is_some();
         let (newest, now) = (self.newest, Instant::now());
@@ -310,12 +310,12 @@ impl Outbox {
 
     fn count_dropped(&mut self) {
         if self.dropped == 0 {
-            warn!("the device takes commands more slowly than they come: its oldest are dropped");
+            warn!("the device takes commands more slowly than they arrive: the oldest are dropped");
         }
         self.dropped += 1;
     }
 
-    /// What is written next. If nothing tells that what was written before is through, only stops are.
+    /// Takes the next frame to write; only stops while receipt of earlier frames is unproven.
     fn next_frame(&mut self, is_through: bool) -> Option<(Frame, Vec<Receipt>)> {
         self.drop_stale();
         self.waiting
@@ -335,11 +335,11 @@ impl Outbox {
                     && let Some(entry) = self.waiting.get(at)
                 {
                     match &entry.what {
-                        // What comes behind a stop is not moved before it.
+                        // Settings behind a stop are not moved ahead of it.
                         What::Stop(_) => break,
                         What::Set(setting) if is_through || setting.is_nothing => {
                             settings.push(setting.clone());
-                            self.take_over(at, &mut receipts);
+                            self.supersede(at, &mut receipts);
                         }
                         _ => at += 1,
                     }
@@ -350,7 +350,8 @@ impl Outbox {
         Some((frame, receipts))
     }
 
-    /// Writes what the link takes, one frame at a time; Ready if nothing waits and all of it is written. Cancel safe.
+    /// Writes what the link accepts, one frame at a time; Ready if nothing waits and everything is written. Cancel
+    /// safe.
     pub fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         loop {
             if self.flush_due {
@@ -377,14 +378,14 @@ impl Outbox {
         }
     }
 
-    /// Writes what the link takes at once. What it does not take is written while the outbox is read from.
+    /// Writes what the link accepts now. The rest is written while the outbox is polled as a stream.
     ///
     /// # Errors
-    /// The link broke.
+    /// If the link broke.
     pub async fn drain_now(&mut self) -> Result<(), LinkError> {
         poll_fn(|cx| {
             Poll::Ready(match self.poll_drain(cx) {
-                // If the link has taken everything, the next silence wakes the task.
+                // If the link took everything, the next keepalive wakes the task.
                 Poll::Ready(Ok(())) => self.poll_keepalive(cx),
                 Poll::Ready(Err(e)) => Err(e),
                 Poll::Pending => Ok(()),
@@ -416,48 +417,48 @@ impl Outbox {
             self.link.start_send_unpin(Frame(Bytes::from_static(b"\n")))?;
             self.begin_silence();
             self.flush_due = self.link.poll_flush_unpin(cx)?.is_pending();
-            // Polled once more, so that its next end wakes the task.
+            // Polled again, so that the next keepalive wakes the task.
             cx.waker().wake_by_ref();
         }
         Ok(())
     }
 
-    /// A hello line came between the frames.
-    fn greet(&mut self, hello: &Hello, cx: &Context<'_>) {
-        let unfed = self.known.keepalive.is_none();
+    /// Handles a hello line that arrived between frames.
+    fn handle_hello(&mut self, hello: &Hello, cx: &Context<'_>) {
+        let had_no_keepalive = self.known.keepalive.is_none();
         if let Err(other) = self.known.hear(hello) {
             warn!("{other}");
         }
         if let Some(keepalive) = self.known.keepalive
-            && unfed
+            && had_no_keepalive
         {
             info!(
-                "its hello line asks for a sign of life every {} ms",
+                "the hello line asks for a sign of life every {} ms",
                 keepalive.as_millis()
             );
             self.begin_silence();
-            // Polled once, so that its end wakes the task.
+            // Polled once, so that the keepalive wakes the task.
             cx.waker().wake_by_ref();
         }
     }
 
-    /// Writes what waits and closes the link. The caller bounds the time, and has discarded what is not to be written.
+    /// Writes what waits and closes the link. The caller sets the timeout, and has discarded what must not be written.
     ///
     /// # Errors
-    /// The link broke.
+    /// If the link broke.
     pub async fn close(&mut self) -> Result<(), LinkError> {
         poll_fn(|cx| self.poll_drain(cx)).await?;
         self.link.close().await
     }
 }
 
-/// What the device sends. Reading also writes what waits.
+/// The device's frames. Polling also writes what waits.
 impl Stream for Outbox {
     type Item = Result<Frame, LinkError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        // Before the device is read: one that floods must not keep a stop from leaving.
+        // Write first: a device that floods must not hold back a stop.
         let drained = match this.poll_drain(cx) {
             Poll::Ready(Ok(())) => this.poll_keepalive(cx),
             Poll::Ready(Err(e)) => Err(e),
@@ -468,7 +469,7 @@ impl Stream for Outbox {
         }
         let next = this.link.poll_next_unpin(cx);
         if let Some(hello) = this.link.take_hello() {
-            this.greet(&hello, cx);
+            this.handle_hello(&hello, cx);
         }
         next
     }

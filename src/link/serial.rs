@@ -2,7 +2,11 @@
 //!
 //! The kernel, a USB adapter and a pseudo-terminal all take kilobytes at once, which is seconds of stale motion at
 //! 9,600 baud. So at most one frame is on its way: the next is taken when the line must have carried the last one,
-//! and the kernel, where it tells, has nothing left of it. A reply proves that it left, and ends the wait.
+//! and the kernel, if it reports that, has nothing left of it.
+//!
+//! To a board with USB of its own a baud rate means nothing. Its replies show it: one that comes before the line could
+//! have carried the question tells how fast the line is at least. Only a question that followed a silence counts, since
+//! a board may answer twice, with an echo and an OK, and the second reply would be taken for the next question's.
 
 pub mod ports;
 
@@ -26,6 +30,9 @@ use crate::device::hello::Hello;
 
 /// How often the kernel is asked again whether the line has carried everything.
 const QUEUE_POLL: Duration = Duration::from_millis(1);
+
+/// A silence of the line after which a reply can only be to the question that ended it: boards answer in 50 ms.
+const SILENCE: Duration = Duration::from_millis(200);
 
 /// How a port is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,14 +164,20 @@ impl AsyncWrite for Port {
 pub struct SerialLink {
     framed: Framed<Port, FrameCodec>,
     line: LineSettings,
-    /// A frame is on its way; by the configured rate it has left by then.
+    /// A frame is on its way; it has left by then.
     busy_until: Option<Instant>,
+    /// Since when the line is silent: what was written has left, and nothing was read.
+    silent_since: Instant,
+    /// A frame that followed a silence and to which there was no reply: when it was written, and its bytes.
+    asked: Option<(Instant, usize)>,
+    /// What the board's replies show to be enough for a byte, if that is less than the configured rate.
+    per_byte: Option<Duration>,
+    /// What is read is whole replies. A raw read may be the echo of a frame's first character.
+    reads_whole: bool,
     /// Bytes handed over and not yet flushed to the kernel.
     unflushed: usize,
     /// Since when the kernel has taken nothing.
     refused_since: Option<Instant>,
-    /// It speaks without being spoken to, so that its frames prove nothing.
-    chatty: bool,
     pace: Pin<Box<Sleep>>,
     pause: Option<Pause>,
 }
@@ -178,15 +191,20 @@ impl SerialLink {
     /// The same with a codec of one's own.
     pub fn with_codec(port: Port, line: LineSettings, codec: FrameCodec, read: BytesMut) -> Self {
         let pause = Pause::of(&codec);
+        let reads_whole = codec.tells_ends();
         let mut parts = FramedParts::new::<Frame>(port, codec);
         parts.read_buf = read;
         Self {
             framed: Framed::from_parts(parts),
             line,
             busy_until: None,
+            // Whatever was said before is not known here.
+            silent_since: Instant::now(),
+            asked: None,
+            per_byte: None,
+            reads_whole,
             unflushed: 0,
             refused_since: None,
-            chatty: false,
             pace: Box::pin(sleep_until(Instant::now())),
             pause,
         }
@@ -216,13 +234,36 @@ impl SerialLink {
         }
     }
 
-    /// The device said something.
+    /// The kernel has taken so many bytes.
+    fn written(&mut self, bytes: usize, now: Instant) {
+        let configured = self.line.time_for(bytes);
+        let shown = self
+            .per_byte
+            .map(|time| time.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX)));
+        let takes = shown.map_or(configured, |shown| shown.min(configured));
+        self.busy_until = Some(now + takes);
+        let is_clear = self.reads_whole && now.saturating_duration_since(self.silent_since) >= SILENCE;
+        self.asked = is_clear.then_some((now, bytes));
+        self.silent_since = now + takes;
+    }
+
+    /// The board sent something.
     fn heard(&mut self) {
-        if self.busy_until.is_none() {
-            self.chatty = true;
-        } else if !self.chatty && self.framed.get_ref().unsent() == 0 {
-            self.busy_until = None;
+        let now = Instant::now();
+        match self.asked.take() {
+            Some((at, bytes)) => {
+                let took = now.saturating_duration_since(at);
+                let is_early = took < self.line.time_for(bytes) && self.framed.get_ref().unsent() == 0;
+                self.per_byte = is_early.then(|| took / u32::try_from(bytes).unwrap_or(u32::MAX).max(1));
+                if is_early {
+                    self.busy_until = Some(now);
+                }
+            }
+            // It speaks without being spoken to: what looked like a reply may have been chance.
+            None if now.saturating_duration_since(self.silent_since) >= SILENCE => self.per_byte = None,
+            None => {}
         }
+        self.silent_since = now;
     }
 
     /// What a pause of the device ends.
@@ -292,8 +333,8 @@ impl Sink<Frame> for SerialLink {
         let flushed = SinkExt::<Frame>::poll_flush_unpin(&mut this.framed, cx)?;
         let now = Instant::now();
         if flushed.is_ready() {
-            this.busy_until = Some(now + this.line.time_for(this.unflushed));
-            this.unflushed = 0;
+            let bytes = std::mem::take(&mut this.unflushed);
+            this.written(bytes, now);
             this.refused_since = None;
             return Poll::Ready(Ok(()));
         }

@@ -1,4 +1,4 @@
-//! A websocket as a link: binary is a frame, text is passed on as its bytes; ping, pong and close stay inside.
+//! A websocket as a link. Binary and text messages are frames; ping, pong and close are handled here.
 
 use std::io;
 use std::pin::Pin;
@@ -18,51 +18,51 @@ use super::{Frame, FrameIo, LinkError};
 use crate::defaults::{PROBE_PAUSE, PROBE_TIMEOUT, PROBE_TIMEOUT_MIN, WRITE_TIMEOUT, attentive_pings};
 use crate::device::close::CloseReason;
 
-/// Control frames that one poll may swallow before it lets others run: a flood of pings must not hold the thread.
+/// Control frames that one poll handles before it yields, so that a flood of pings cannot hold the thread.
 const CONTROL_FRAMES_PER_POLL: usize = 16;
-/// What a peer may still be sending while we close: read and thrown away, so that the system does not answer
-/// with a reset, which would destroy the Close frame before the peer has read it.
+/// The size of one read while closing. Data that the peer still sends is read and discarded: otherwise the system
+/// would send a reset, which would destroy the Close frame before the peer has read it.
 const DRAIN_CHUNK_BYTES: usize = 2048;
 
-/// One websocket, either end of it, that pings and notices silence.
+/// One end of a websocket, with pings and a liveness check.
 ///
-/// Pings go out while the stream is polled, under traffic too. Whatever arrives counts as life; when nothing did
-/// for two intervals the stream ends with [`LinkError::Silent`].
+/// Pings are sent while the stream is polled, under traffic too. Any message counts as a sign of life; after two
+/// intervals without one, the stream ends with [`LinkError::Silent`].
 pub struct WebSocketLink<S> {
     ws: WebSocketStream<S>,
     pings: Interval,
     /// A tick has come and its ping is not yet handed to the websocket.
     ping_due: bool,
-    /// Something handed over still has to be written out.
+    /// The websocket holds data that is not yet written.
     flush_due: bool,
-    /// Something was received since the last tick.
-    heard: bool,
-    /// A tick came with nothing received: unless this very poll finds something to read, the peer is gone.
+    /// Whether anything was received since the last tick.
+    received: bool,
+    /// A tick came with nothing received: unless this poll still reads something, the peer is gone.
     overdue: bool,
-    last_heard: Instant,
+    last_received: Instant,
     attention: Option<Attention>,
     probes: Option<Probes>,
-    /// Since when the socket has taken nothing.
+    /// Runs while the socket accepts nothing.
     refused: Option<Pin<Box<Sleep>>>,
     close_reason: Option<CloseReason>,
     closing: Closing,
 }
 
-/// Pings and a look at the silence between the usual ones.
+/// More frequent pings, with a shorter limit on silence.
 struct Attention {
     pings: Interval,
     limit: Duration,
     over: Pin<Box<Sleep>>,
 }
 
-/// Pings that travel with the frames: their pongs prove that the frames before them were received.
+/// Pings between the frames, whose pongs prove that the peer received the frames before them.
 #[derive(Default)]
 struct Probes {
     sent: u16,
-    /// The one that is not answered yet, and since when.
+    /// The unanswered probe, and when it was sent.
     unanswered: Option<(u16, Instant)>,
     last: Option<Instant>,
-    /// The peer answers pings. Until it does, nothing is concluded from one that is not answered.
+    /// Whether the peer answers pings. Until it has, an unanswered one means nothing.
     answers: bool,
     /// How long the slowest of the last answers took.
     round_trip: Option<Duration>,
@@ -70,7 +70,7 @@ struct Probes {
 }
 
 impl Probes {
-    /// The payload of a probe, if one is due.
+    /// Returns the payload of a probe, if one is due.
     fn next(&mut self) -> Option<Bytes> {
         let now = Instant::now();
         let pause = self.last.is_none_or(|last| now - last >= PROBE_PAUSE);
@@ -82,7 +82,8 @@ impl Probes {
         })
     }
 
-    /// A pong. Pongs come in order, so that one proves what an older one did not; some peers answer without the payload.
+    /// Handles a pong. Pongs come in order, so an older one does not prove the newer probe; some peers reply without
+    /// the payload.
     fn answered(&mut self, payload: &[u8]) {
         let is_older = <[u8; 2]>::try_from(payload).is_ok_and(|number| {
             self.unanswered
@@ -101,7 +102,7 @@ impl Probes {
         self.wake();
     }
 
-    /// The peer lives, and has not answered for so long that it may never do.
+    /// Stops relying on pongs: the peer is alive, but may never answer this probe.
     fn give_up(&mut self) {
         self.answers = false;
         self.unanswered = None;
@@ -132,7 +133,7 @@ enum Closing {
 }
 
 impl<S> WebSocketLink<S> {
-    /// Takes over a websocket whose handshake is done. `ping_interval` counts from now.
+    /// Wraps a websocket whose handshake is done. `ping_interval` counts from now.
     pub fn new(ws: WebSocketStream<S>, ping_interval: Duration) -> Self {
         let mut pings = tokio::time::interval_at(Instant::now() + ping_interval, ping_interval);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -141,9 +142,9 @@ impl<S> WebSocketLink<S> {
             pings,
             ping_due: false,
             flush_due: false,
-            heard: true,
+            received: true,
             overdue: false,
-            last_heard: Instant::now(),
+            last_received: Instant::now(),
             attention: None,
             probes: None,
             refused: None,
@@ -152,15 +153,15 @@ impl<S> WebSocketLink<S> {
         }
     }
 
-    /// The same, with pings among the frames that tell what the peer has received; see [`FrameIo::poll_through`].
+    /// Enables probes: pings that prove what the peer has received, see [`FrameIo::poll_through`].
     #[must_use]
     pub fn with_probes(mut self) -> Self {
         self.probes = Some(Probes::default());
         self
     }
 
-    /// Pings the peer more often from now on, so that a silence of this length means something; or as usual again. Does
-    /// nothing if that is so already.
+    /// Pings the peer often enough to detect a silence of this length, or as usual if `None`. Has no effect if that
+    /// is already so.
     pub fn attend(&mut self, silence: Option<Duration>) {
         let Some(silence) = silence else {
             self.attention = None;
@@ -178,12 +179,12 @@ impl<S> WebSocketLink<S> {
         }
     }
 
-    /// Ready if the peer is attended closely and nothing was received from it for that long. Pending wakes the task then.
+    /// Ready if the silence that [`Self::attend`] watches for has occurred. Pending registers the waker.
     pub fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(attention) = &mut self.attention else {
             return Poll::Pending;
         };
-        let until = self.last_heard + attention.limit;
+        let until = self.last_received + attention.limit;
         if attention.over.deadline() != until {
             attention.over.as_mut().reset(until);
         }
@@ -194,16 +195,16 @@ impl<S> WebSocketLink<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketLink<S> {
     fn poll_pings(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
         if self.pings.poll_tick(cx).is_ready() {
-            self.overdue = !self.heard;
-            if self.heard
+            self.overdue = !self.received;
+            if self.received
                 && let Some(probes) = &mut self.probes
                 && (probes.unanswered).is_some_and(|(_, since)| since.elapsed() > self.pings.period())
             {
                 probes.give_up();
             }
-            self.heard = false;
+            self.received = false;
             self.ping_due = true;
-            // The interval must be polled once more to be woken by its next tick.
+            // The interval must be polled again to wake the task on its next tick.
             cx.waker().wake_by_ref();
         }
         if let Some(attention) = &mut self.attention
@@ -235,7 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketLink<S> {
         Ok(())
     }
 
-    /// Bounds the time for which the socket takes nothing.
+    /// Limits how long the socket may accept nothing.
     fn bounded(
         &mut self,
         cx: &mut Context<'_>,
@@ -263,7 +264,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocketLink<S> {
         }
         for _ in 0..CONTROL_FRAMES_PER_POLL {
             let message = match Pin::new(&mut this.ws).poll_next(cx) {
-                // Only after a look into the socket: what arrived while a write held us up still counts.
+                // The socket was read first: messages that arrived during a long write still count.
                 Poll::Pending if this.overdue => {
                     return Poll::Ready(Some(Err(LinkError::Silent(2 * this.pings.period()))));
                 }
@@ -275,9 +276,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocketLink<S> {
                 Poll::Ready(Some(Err(e))) => return Poll::Ready(Some(Err(link_error(e)))),
                 Poll::Ready(Some(Ok(message))) => message,
             };
-            this.heard = true;
+            this.received = true;
             this.overdue = false;
-            this.last_heard = Instant::now();
+            this.last_received = Instant::now();
             match message {
                 Message::Binary(bytes) => return Poll::Ready(Some(Ok(Frame(bytes)))),
                 Message::Text(text) => return Poll::Ready(Some(Ok(Frame(text.into())))),
@@ -325,13 +326,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Frame> for WebSocketLink<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends the Close frame, then reads until the peer has closed too. The caller bounds the time.
+    /// Sends the Close frame, then reads until the peer has closed too. The caller sets the timeout.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         let this = &mut *self;
         if matches!(this.closing, Closing::Open) {
             match Pin::new(&mut this.ws).poll_ready(cx) {
                 Poll::Pending => return Poll::Pending,
-                // The peer's own Close came first, or the socket is gone: nobody is left to tell.
+                // The peer's own Close came first, or the socket is broken: no Close frame can be sent.
                 Poll::Ready(Err(_)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(())) => {}
             }
@@ -346,14 +347,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Frame> for WebSocketLink<S> {
         }
         if matches!(this.closing, Closing::FrameQueued) {
             match ready!(Pin::new(&mut this.ws).poll_flush(cx)) {
-                // `ConnectionClosed` says that both Close frames are through.
+                // `ConnectionClosed` means that both Close frames were exchanged.
                 Ok(()) | Err(WsError::ConnectionClosed) => {}
                 Err(_) => return Poll::Ready(Ok(())),
             }
             this.closing = Closing::Draining;
         }
         let socket = this.ws.get_mut();
-        // The peer sees our end of the stream after the Close frame; errors mean that it is gone already.
+        // The peer sees the end of our stream after the Close frame. An error means that it has already left.
         let _ = ready!(Pin::new(&mut *socket).poll_shutdown(cx));
         let mut chunk = [0u8; DRAIN_CHUNK_BYTES];
         loop {
@@ -382,7 +383,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> FrameIo for WebSocketLink<S> {
     }
 }
 
-/// What a websocket's error means for a link.
+/// Maps a websocket error to a link error.
 fn link_error(error: WsError) -> LinkError {
     match error {
         WsError::Io(e) => LinkError::Lost(e),

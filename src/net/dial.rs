@@ -156,7 +156,7 @@ async fn dial_without_limit(
 }
 
 async fn encrypt(target: &Target, tcp: TcpStream, tls: &Tls) -> Result<Stream, DialError> {
-    let connector = tls.connector().map_err(|source| DialError::NoRoots {
+    let connector = tls.loaded().await.map_err(|source| DialError::NoRoots {
         target: target.clone(),
         source,
     })?;

@@ -74,12 +74,17 @@ impl Advice for NoRoots {
 
 /// The trusted certificates. They are read at the first `wss://` connection, and clones share them.
 #[derive(Clone)]
-pub struct Tls(Arc<OnceLock<Result<TlsConnector, NoRoots>>>);
+pub struct Tls(Arc<Roots>);
+
+struct Roots {
+    read: fn() -> Result<TlsConnector, NoRoots>,
+    connector: OnceLock<Result<TlsConnector, NoRoots>>,
+}
 
 impl Tls {
     /// Trusts the system's CAs, or those that `SSL_CERT_FILE` or `SSL_CERT_DIR` name. Reads them at the first use.
     pub fn system() -> Self {
-        Self(Arc::default())
+        Self::reading(system_roots)
     }
 
     /// Trusts only the CAs in this PEM file.
@@ -107,16 +112,36 @@ impl Tls {
             return Err(CaError::Empty(path_buf()));
         }
         let tls = Self::system();
-        tls.0.get_or_init(|| Ok(connector(roots)));
+        tls.0.connector.get_or_init(|| Ok(connector(roots)));
         Ok(tls)
     }
 
-    /// The TLS connector. The first call reads the system's certificates.
+    fn reading(read: fn() -> Result<TlsConnector, NoRoots>) -> Self {
+        Self(Arc::new(Roots {
+            read,
+            connector: OnceLock::new(),
+        }))
+    }
+
+    /// The TLS connector. The first call reads the system's certificates, which takes tens of milliseconds: for when
+    /// a program starts.
     ///
     /// # Errors
     /// [`NoRoots`].
     pub fn connector(&self) -> Result<&TlsConnector, NoRoots> {
-        self.0.get_or_init(system_roots).as_ref().map_err(Clone::clone)
+        let connector = self.0.connector.get_or_init(self.0.read);
+        connector.as_ref().map_err(Clone::clone)
+    }
+
+    /// The same while devices are served: the certificates are read on a thread of their own.
+    pub(super) async fn loaded(&self) -> Result<&TlsConnector, NoRoots> {
+        if self.0.connector.get().is_none() {
+            let reading = self.clone();
+            let read = move || reading.connector().map(|_| ());
+            // If the runtime ends meanwhile, so does the caller.
+            let _ = tokio::task::spawn_blocking(read).await;
+        }
+        self.connector()
     }
 }
 
@@ -184,7 +209,31 @@ fn certificate_hint(why: &CertificateError) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, channel};
+    use std::time::Duration;
+
     use super::*;
+
+    static TICKED: Mutex<Option<Receiver<()>>> = Mutex::new(None);
+
+    /// Reads for as long as nothing else runs.
+    fn read_until_ticked() -> Result<TlsConnector, NoRoots> {
+        let ticked = TICKED.lock().unwrap().take().expect("read once");
+        match ticked.recv_timeout(Duration::from_secs(10)) {
+            Ok(()) => Ok(connector(RootCertStore::empty())),
+            Err(_) => Err(NoRoots(": nothing else ran meanwhile".to_owned())),
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn certificates_are_read_while_devices_are_served() {
+        let (tick, ticked) = channel();
+        *TICKED.lock().unwrap() = Some(ticked);
+        let tls = Tls::reading(read_until_ticked);
+        let (loaded, ()) = tokio::join!(tls.loaded(), async { tick.send(()).unwrap() });
+        assert!(loaded.is_ok());
+    }
 
     #[test]
     fn the_error_for_an_unusable_ca_file_names_its_path() {

@@ -1,4 +1,4 @@
-//! What a UDCF comes to, for people and for scripts.
+//! Reports the content of a UDCF, for people and scripts.
 
 use std::path::Path;
 
@@ -9,20 +9,20 @@ use serde::Serialize;
 
 use super::{Udcf, UdcfError};
 
-/// What a file comes to.
+/// The content of a file.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// The major version that it says it has.
+    /// The major version in its header.
     pub version: u64,
-    /// What the migration did, where the file is older than version 5.
+    /// The summary of the migration, if the file is older than version 5.
     pub migration: Option<String>,
-    /// What devices may call themselves.
+    /// The identifiers that devices may send.
     pub websocket: Vec<Name>,
-    /// Entries that name devices in other ways: kept, and without effect here.
+    /// Entries that identify devices in other ways: kept, but without effect here.
     pub others: Vec<String>,
-    /// Devices that a user has settings for.
+    /// Devices that the user has configured.
     pub devices: Vec<Device>,
-    /// What could not be carried over, or will not work.
+    /// What was not carried over or will not work.
     pub warnings: Vec<String>,
 }
 
@@ -31,42 +31,42 @@ pub struct Report {
 pub struct Name {
     /// The identifier.
     pub name: String,
-    /// The protocol that such a device speaks.
+    /// The protocol of such a device.
     pub protocol: String,
-    /// What it can do, where that is known before it was asked for its model.
+    /// Its features, if they are known without asking the device for its model.
     pub features: Vec<String>,
 }
 
-/// A device that a user has settings for.
+/// A device that the user has configured.
 #[derive(Debug, Serialize)]
 pub struct Device {
-    /// Which device.
+    /// Its address.
     pub address: String,
-    /// The protocol that it speaks.
+    /// Its protocol.
     pub protocol: String,
-    /// Its model, where the protocol has any.
+    /// Its model, if the protocol has models.
     pub identifier: Option<String>,
     /// Its device index.
     pub index: u32,
     /// The name that clients show instead of the model's.
     pub display_name: Option<String>,
-    /// Only devices with this may connect, where there are any.
+    /// It may connect; if any device has this, only such devices may.
     pub allow: bool,
     /// It may not connect.
     pub deny: bool,
-    /// What it can do, its limits applied.
+    /// Its features, with the user's limits applied.
     pub features: Vec<String>,
 }
 
-/// Looks at a file.
+/// Reports on a file.
 ///
 /// # Errors
-/// Where it cannot be used at all.
+/// If the file cannot be used at all.
 pub fn check(path: &Path) -> Result<Report, UdcfError> {
     report(&Udcf::load(path)?)
 }
 
-/// Looks at a file that was read.
+/// Reports on a parsed file.
 ///
 /// # Errors
 /// As [`check`].
@@ -117,8 +117,8 @@ pub fn report(udcf: &Udcf) -> Result<Report, UdcfError> {
     })
 }
 
-/// Each output with its range and each input, such as `Vibrate 0-20`, `Battery`: as clients receive it, limits applied,
-/// disabled outputs left out.
+/// The features as clients receive them, such as `Vibrate 0-20` or `Battery`: limits applied, disabled outputs left
+/// out.
 fn features(definition: &ServerDeviceDefinition) -> Vec<String> {
     let mut all = Vec::new();
     for feature in definition.features().values() {
@@ -140,7 +140,7 @@ fn features(definition: &ServerDeviceDefinition) -> Vec<String> {
     all
 }
 
-/// The range that clients receive; `None` if nothing is in it. The library's own arithmetic panics on some of these.
+/// The range that clients receive; `None` if it is empty. The library's own arithmetic panics on some of these.
 fn steps(range: &RangeWithLimit) -> Option<(i32, i32)> {
     let count = match &range.user {
         Some(user) => i32::try_from(user.end().checked_sub(user.start())?).ok()?,
@@ -151,7 +151,7 @@ fn steps(range: &RangeWithLimit) -> Option<(i32, i32)> {
 }
 
 impl Report {
-    /// For people.
+    /// The report as text.
     pub fn to_text(&self, name: &str) -> String {
         let mut text = match &self.migration {
             Some(migration) => format!("{migration}\n"),

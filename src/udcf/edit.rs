@@ -1,4 +1,4 @@
-//! Changing a user's file when he asks for it: everything else in it stays as it is, order, spaces and all.
+//! Edits a user's file and leaves the rest untouched, order and spaces included.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,30 +10,30 @@ use serde_json::json;
 use super::read::read;
 use super::{UdcfError, protocols};
 
-/// What `add` did.
+/// The result of `add`.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Added {
-    /// The name is there now.
+    /// The name was added.
     Added,
-    /// The file is new.
+    /// The file was created.
     Created,
-    /// The name was there; the file was not touched.
+    /// The file already had the name and was not changed.
     AlreadyThere,
 }
 
-/// Adds a websocket name under a protocol, in the format of the file's own version; makes the file where there is
-/// none. The file is replaced whole or not at all.
+/// Adds a websocket name under a protocol, in the format of the file's own version; creates the file if there is
+/// none. The file is replaced atomically.
 ///
 /// # Errors
-/// A protocol that the server does not know, a file that cannot be used or written; the file is as it was then.
+/// If the server does not know the protocol, or the file cannot be used or written. The file is unchanged then.
 pub fn add(path: &Path, protocol: &str, name: &str) -> Result<Added, UdcfError> {
     add_after(path, protocol, name, || Ok(()))
 }
 
-/// As [`add`], and calls `before` when a file that is there is about to be changed: what that refuses is not done.
+/// Like [`add`], but calls `before` just before an existing file is changed; an error of `before` cancels the change.
 ///
 /// # Errors
-/// As [`add`], and what `before` says.
+/// As [`add`], and the error of `before`.
 pub fn add_after(
     path: &Path,
     protocol: &str,
@@ -68,7 +68,7 @@ pub fn add_after(
         return Ok(Added::Created);
     }
     let text = read(path)?;
-    // Whatever is wrong with the file is said before anything is done to it.
+    // Validate before changing anything.
     let udcf = super::Udcf::parse(&text, &path.display().to_string())?;
     for (known, under) in udcf.websocket_names() {
         if known == name && under == protocol {
@@ -76,7 +76,7 @@ pub fn add_after(
         }
         if known == name {
             let problem =
-                format!("the name {name:?} stands under {under:?} already; a name has one protocol");
+                format!("the name {name:?} is already listed under {under:?}; a name has one protocol");
             return Err(UdcfError::new(
                 path.display(),
                 problem,
@@ -96,9 +96,9 @@ pub fn add_after(
     Ok(Added::Added)
 }
 
-/// The text with the name in it; `None` where something that should be an object or a list is neither.
+/// The text with the name added; `None` if something in it has the wrong type.
 fn edit(text: &str, major: u64, protocol: &str, name: &str) -> Option<String> {
-    // The byte order mark is not JSON, but part of what is kept.
+    // The byte order mark is not JSON, but must be kept.
     let (mark, json_text) = match text.strip_prefix('\u{feff}') {
         Some(rest) => ("\u{feff}", rest),
         None => ("", text),
@@ -142,8 +142,8 @@ fn cannot_write(path: &Path, e: &io::Error) -> UdcfError {
     UdcfError::new(path.display(), format!("cannot be written: {e}"), hint)
 }
 
-/// Writes a new file beside the old one and puts it in its place: at no moment is there half a file. A link is
-/// followed, the mode of the old file is kept.
+/// Writes a temporary file beside the old one and renames it, so the file is complete at any moment. Follows a
+/// symbolic link, and keeps the mode of the old file.
 pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let folder = match path.parent() {
@@ -161,14 +161,14 @@ pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
     }
     new.as_file().sync_all()?;
     new.persist(&path).map_err(|e| e.error)?;
-    // The directory holds the name; where it cannot be opened the system decides when the name is on the disk.
+    // Syncs the new name to the disk. If the directory cannot be opened, that is left to the system.
     if let Ok(folder) = std::fs::File::open(&folder) {
         let _ = folder.sync_all();
     }
     Ok(())
 }
 
-/// A temporary file is made for its owner alone; a new file of the user's is as any other.
+/// A temporary file is readable by its owner alone; a new file of the user's gets the default mode.
 #[cfg(unix)]
 fn readable_by_default(file: &std::fs::File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -180,10 +180,10 @@ fn readable_by_default(_: &std::fs::File) -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps a copy of a file that is about to be overwritten, under a name that nothing has yet: the copy's path.
+/// Copies a file that is about to be overwritten to an unused name, and returns the copy's path.
 ///
 /// # Errors
-/// When the copy cannot be made.
+/// If the copy cannot be made.
 pub(crate) fn back_up(path: &Path) -> io::Result<PathBuf> {
     let bytes = std::fs::read(path)?;
     let mut number = 0;

@@ -1,11 +1,11 @@
-//! What the server's own loader makes of a file: what it refuses, and what it passes over without a word.
+//! What the server's own loader rejects in a file, and what it skips silently.
 
 use buttplug_server_device_config::{DeviceConfigurationManager, UserDeviceIdentifier};
 use serde_json::{Value, json};
 
 use super::{Udcf, migrate, protocols};
 
-/// The kinds of `communication` that the server's loader knows; it passes over others without a word.
+/// The kinds of `communication` that the server's loader knows; it skips others silently.
 const COMMUNICATION_KINDS: &[&str] = &[
     "btle",
     "hid",
@@ -21,7 +21,7 @@ fn array(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// One element of a list of the user's part.
+/// One element of a list in the user's part.
 struct Entry<'a> {
     protocol: Option<&'a str>,
     list: &'static str,
@@ -41,7 +41,7 @@ impl Entry<'_> {
         }
     }
 
-    /// The list that holds this entry in a user's part that is being made.
+    /// The list for this entry in a new user's part.
     fn list_in<'v>(&self, user: &'v mut Value) -> &'v mut Value {
         match self.protocol {
             Some(protocol) => &mut user["protocols"][protocol][self.list],
@@ -50,9 +50,9 @@ impl Entry<'_> {
     }
 }
 
-/// The lists of a protocol whose elements the loader reads.
+/// The lists of a protocol that the loader reads.
 const PROTOCOL_LISTS: [&str; 2] = ["communication", "configurations"];
-/// The lists of the user's part whose elements the loader reads.
+/// The lists of the user's part that the loader reads.
 const USER_LISTS: [&str; 2] = ["devices", "simulated_devices"];
 
 fn elements<'a>(
@@ -82,23 +82,23 @@ fn entries(user: &Value) -> Vec<Entry<'_>> {
     all
 }
 
-/// Groups of this many entries are not halved again, since a load of each entry costs about the same then.
-const LOOKED_AT_EACH: usize = 4;
+/// Groups of up to this size are loaded entry by entry, because halving them again would cost about the same.
+const LOADED_ONE_BY_ONE: usize = 4;
 
-/// Which of `entries` are refused by themselves, at most `most` of them, the first ones, each with what `load` says.
-/// A load takes as long for one entry as for all of them, so that halving finds one bad entry among a thousand.
+/// Finds the first `most` entries that are rejected on their own, each with the error of `load`. A load takes as long
+/// for one entry as for all of them, so halving finds one bad entry among a thousand.
 fn refused<T>(
     entries: &[T],
     most: usize,
     load: &impl Fn(&[T]) -> Result<(), String>,
 ) -> Vec<(usize, String)> {
-    // Groups that are still to be looked at, the first one on top, and whether they are known to be refused.
+    // A stack of groups that remain to be checked, and whether each is known to be rejected.
     let mut groups = vec![(0..entries.len(), true)];
     let mut found = Vec::new();
     while let Some((group, known)) = groups.pop()
         && found.len() < most
     {
-        if group.len() <= LOOKED_AT_EACH {
+        if group.len() <= LOADED_ONE_BY_ONE {
             if known || load(&entries[group.clone()]).is_err() {
                 let each = group.filter_map(|i| Some((i, load(&entries[i..=i]).err()?)));
                 found.extend(each.take(most - found.len()));
@@ -121,8 +121,8 @@ fn refused<T>(
 }
 
 impl Udcf {
-    /// The entries that the loader refuses by themselves, at most `most`: the place and the problem of each, in the
-    /// order of the loader's lists.
+    /// The first `most` entries that the loader rejects on their own, each with pointer and problem, in the order of
+    /// the loader's lists.
     pub(super) fn refused_entries(&self, most: usize) -> Vec<(String, String)> {
         let entries = entries(&self.value["user_configs"]);
         let load = |entries: &[Entry<'_>]| {
@@ -147,7 +147,7 @@ impl Udcf {
             .collect()
     }
 
-    /// Takes the element at a place out of its list: the list's place, and the element.
+    /// Removes the element at a pointer from its list; returns the list's pointer and the element.
     pub(super) fn take_out<'p>(&mut self, pointer: &'p str) -> (&'p str, Value) {
         let (parent, index) = pointer.rsplit_once('/').unwrap_or_default();
         let removed = match (self.value.pointer_mut(parent), index.parse::<usize>()) {
@@ -157,7 +157,7 @@ impl Udcf {
         (parent, removed)
     }
 
-    /// Ranges of the user's own outputs that end before they begin to count.
+    /// Reports ranges of the user's outputs that end before they begin.
     fn ranges_without_values(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         let configurations = self
@@ -182,7 +182,7 @@ impl Udcf {
         warnings
     }
 
-    /// The loader passes over some entries and only logs it, or says nothing at all.
+    /// Reports entries that the loader skips, which it only logs, or skips silently.
     pub(super) fn what_the_library_skipped(&self, dcm: &DeviceConfigurationManager) -> Vec<String> {
         let mut warnings = Vec::new();
         for (protocol, entry) in self.protocols() {
@@ -190,14 +190,14 @@ impl Udcf {
                 for kind in specifier.as_object().into_iter().flatten().map(|(kind, _)| kind) {
                     if !COMMUNICATION_KINDS.contains(&kind.as_str()) {
                         warnings.push(format!(
-                            "the server passes over {kind:?} of protocol {protocol:?}: it has no such kind"
+                            "the server skips {kind:?} of protocol {protocol:?}: it has no such kind"
                         ));
                     }
                 }
             }
             if entry.get("defaults").is_some() {
                 warnings.push(format!(
-                    "the server passes over \"defaults\" of protocol {protocol:?}: they are its own; write a \
+                    "the server skips \"defaults\" of protocol {protocol:?}: they are its own; write a \
                      configurations entry whose identifier is the websocket name"
                 ));
             }
@@ -243,7 +243,7 @@ impl Udcf {
                 };
                 if !ids().any(|id| named.iter().any(|name| name == id)) {
                     warnings.push(format!(
-                        "the configuration {} is found by nothing: its identifier {:?} is no name of a {protocol} \
+                        "the configuration {} is never used: its identifier {:?} is no name of a {protocol} \
                          device here; make it equal to the websocket name",
                         configuration["name"],
                         ids().next().unwrap_or_default()
@@ -256,8 +256,8 @@ impl Udcf {
         for (i, (name, protocol)) in names.iter().enumerate() {
             if let Some((_, first)) = names[..i].iter().find(|(n, _)| n == name) {
                 warnings.push(format!(
-                    "the websocket name {name:?} stands under {first:?} and under {protocol:?}: the server takes one \
-                     of them, and nobody can say which"
+                    "the websocket name {name:?} is listed under {first:?} and under {protocol:?}: the server takes one \
+                     of them, and which one is undefined"
                 ));
             }
         }
@@ -280,19 +280,17 @@ impl Udcf {
                              a limit inside of what the feature has",
                             Value::from(features)
                         ),
-                        None => {
-                            "the server has nothing that it could build on; leave the entry out".to_owned()
-                        }
+                        None => "the server has no definition to base it on; leave the entry out".to_owned(),
                     };
                     warnings.push(format!(
-                        "the server passes over the device {address:?} ({protocol}): {why}"
+                        "the server skips the device {address:?} ({protocol}): {why}"
                     ));
                 }
                 Some(definition) => {
                     if let Some(other) = indexes.insert(definition.index(), address.clone()) {
                         warnings.push(format!(
                             "the devices {other:?} and {address:?} have the same index {}: when both are connected, \
-                             one throws the other out; give one another index",
+                             one evicts the other; give one another index",
                             definition.index()
                         ));
                     }
@@ -311,7 +309,7 @@ mod tests {
 
     use super::*;
 
-    /// What is refused among so many entries if these are bad, and how often they were loaded.
+    /// What is found among so many entries if these are bad, and after how many loads.
     fn refused_of(entries: usize, bad: &[usize], most: usize) -> (Vec<usize>, usize) {
         let all: Vec<usize> = (0..entries).collect();
         let loads = Cell::new(0);
@@ -334,12 +332,12 @@ mod tests {
             assert_eq!(found, [bad]);
             assert!(loads <= 24, "{bad}: {loads}");
         }
-        // The first one is enough for a file that is refused as a whole.
+        // One problem is enough for a file that is rejected as a whole.
         let all: Vec<usize> = (0..1_000).collect();
         let (found, loads) = refused_of(1_000, &all, 1);
         assert_eq!(found, [0]);
         assert!(loads <= 24, "{loads}");
-        // Many bad ones cost little more than a load of each.
+        // Many bad entries cost little more than one load each.
         let (found, loads) = refused_of(1_000, &all, usize::MAX);
         assert_eq!(found, all);
         assert!(loads <= 1_600, "{loads}");

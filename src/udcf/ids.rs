@@ -1,11 +1,11 @@
-//! Ids that are missing or wrong: what to write in their place.
+//! Suggests values for ids that are missing or wrong.
 
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::migrate;
 
-/// What to write under `key` in the object at a place of a version 5 file; `None` if that is no id.
+/// What to write under `key` in the object at a pointer of a version 5 file; `None` if the key is not an id.
 pub(super) fn hint(file: &Value, object: &str, key: &str) -> Option<String> {
     let given = file.pointer(object).and_then(|object| object[key].as_str());
     match (key, given.and_then(|id| Uuid::try_parse(id).ok())) {
@@ -24,7 +24,7 @@ pub(super) fn hint(file: &Value, object: &str, key: &str) -> Option<String> {
     }
 }
 
-/// The id that a device, or a feature of one, builds on.
+/// The id that a device, or one of its features, is based on.
 fn base_id(file: &Value, object: &str) -> Option<String> {
     let steps: Vec<&str> = object
         .strip_prefix("/user_configs/devices/")?
@@ -38,7 +38,7 @@ fn base_id(file: &Value, object: &str) -> Option<String> {
         ["config", "features", at] => {
             let at: usize = at.parse().ok()?;
             let features = device["config"]["features"].as_array()?;
-            // A feature may stand at another place than the one that it builds on.
+            // A feature may have another position than the one that it is based on.
             let is_free = |id: &&Value| features.iter().all(|feature| feature["base_id"] != **id);
             of_features
                 .get(at)

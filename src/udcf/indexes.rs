@@ -1,4 +1,4 @@
-//! Which device has which index: given once, kept while the device is away, and given up for strangers only.
+//! Device indexes: a device keeps its index while it is away; only strangers lose theirs.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -6,22 +6,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use buttplug_server_device_config::{BaseDeviceIdentifier, DeviceConfigurationManager, UserDeviceIdentifier};
 use serde::{Deserialize, Serialize};
 
-/// Devices that are remembered while they are away. On an open port strangers may come under any number of addresses.
+/// How many absent devices are remembered. On an open port, strangers may connect under any number of addresses.
 pub(super) const MAX_DEVICES: usize = 16_384;
-/// How far past that they may grow: to sort out whom to forget takes a look at all of them.
+/// How far the table may exceed that before it is pruned, since pruning scans all of it.
 const SLACK: usize = MAX_DEVICES / 8;
 
-/// A device as the file has it.
+/// A device in the state file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Remembered {
     protocol: String,
-    /// A lovense that never said its model has none.
+    /// `None` for a lovense that never reported its model.
     identifier: Option<String>,
     address: String,
     pub(super) index: u32,
     /// Seconds since 1970.
     last_seen: u64,
-    /// A client made it move: it is somebody's.
+    /// Whether a client ever commanded it: if so, someone uses it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     commanded: bool,
 }
@@ -32,35 +32,36 @@ impl Remembered {
     }
 }
 
-/// A device that came at least once.
+/// A device that has connected at least once.
 #[derive(Debug)]
-struct Known {
+struct Record {
     index: u32,
-    /// Whether no other device has the index. One that lost it to another gets a new one when it comes.
+    /// Whether no other device has the index. A device that lost its index to another gets a new one when it
+    /// connects.
     owns_index: bool,
     last_seen: u64,
     commanded: bool,
-    /// How often it is listed: twice for a moment when it came back before it was gone.
+    /// How often it is listed: twice for a moment, if it comes back before its old entry is gone.
     listed: usize,
 }
 
-/// All devices that came, and all indexes.
+/// All known devices and all indexes.
 #[derive(Debug, Default)]
 pub(super) struct Indexes {
-    known: HashMap<UserDeviceIdentifier, Known>,
-    /// What the UDCF gives, whether the device ever came or not.
+    known: HashMap<UserDeviceIdentifier, Record>,
+    /// The indexes that the UDCF assigns, whether the device ever connected or not.
     given: HashMap<UserDeviceIdentifier, u32>,
     taken: HashSet<u32>,
-    /// From here on nothing was given in turn; some of it may be taken.
+    /// No index from here on was assigned in turn, but some may be taken.
     next: u32,
-    /// What came free again below.
+    /// Freed indexes below `next`.
     holes: BTreeSet<u32>,
 }
 
 impl Indexes {
     pub(super) fn new(remembered: Vec<Remembered>) -> Self {
         let known = remembered.into_iter().map(|device| {
-            let known = Known {
+            let known = Record {
                 index: device.index,
                 owns_index: false,
                 last_seen: device.last_seen,
@@ -75,7 +76,7 @@ impl Indexes {
         }
     }
 
-    /// Reserves the indexes that the UDCF gives, then those that are remembered: no two devices get the same one.
+    /// Reserves the indexes that the UDCF assigns, then the remembered ones; no two devices get the same one.
     pub(super) fn reserve(&mut self, dcm: &DeviceConfigurationManager) {
         let mut given: Vec<_> = dcm
             .user_device_definitions()
@@ -89,13 +90,13 @@ impl Indexes {
             }
         }
         let bases = dcm.base_device_definitions();
-        // A protocol or a custom device that is not in this UDCF is remembered for the next one that has it.
+        // Devices whose protocol or configuration this UDCF lacks stay remembered, for a UDCF that has it.
         let can_come = |id: &UserDeviceIdentifier| {
             bases.contains_key(&BaseDeviceIdentifier::from(id))
                 || bases.contains_key(&BaseDeviceIdentifier::new_default(id.protocol()))
         };
         let mut remembered: Vec<_> = self.known.iter_mut().collect();
-        // Who was here last keeps a contested index.
+        // The device that was seen last keeps a contested index.
         remembered.sort_by(|(_, a), (_, b)| b.last_seen.cmp(&a.last_seen).then(a.index.cmp(&b.index)));
         for (id, device) in remembered {
             if !self.given.contains_key(id) && can_come(id) && !device.owns_index {
@@ -109,7 +110,7 @@ impl Indexes {
         self.known.get(id).is_some_and(|known| known.commanded)
     }
 
-    /// A device is listed now: its index.
+    /// Records that a device is listed; returns its index.
     pub(super) fn connected(&mut self, id: &UserDeviceIdentifier) -> u32 {
         let given = self.given.get(id).copied();
         let known = self.known.get(id);
@@ -119,7 +120,7 @@ impl Indexes {
             (None, _) => self.take_free(),
         };
         let last_seen = now();
-        let known = self.known.entry(id.clone()).or_insert(Known {
+        let known = self.known.entry(id.clone()).or_insert(Record {
             index,
             owns_index: true,
             last_seen,
@@ -136,7 +137,7 @@ impl Indexes {
         index
     }
 
-    /// A device is listed no longer.
+    /// Records that a device is no longer listed.
     pub(super) fn departed(&mut self, id: &UserDeviceIdentifier) {
         if let Some(known) = self.known.get_mut(id) {
             known.listed = known.listed.saturating_sub(1);
@@ -144,13 +145,13 @@ impl Indexes {
         }
     }
 
-    /// A client commanded an output of the device: whether that is news.
+    /// Records that a client commanded the device; returns whether it was the first time.
     pub(super) fn commanded(&mut self, id: &UserDeviceIdentifier) -> bool {
         let known = self.known.get_mut(id);
         known.is_some_and(|known| !std::mem::replace(&mut known.commanded, true))
     }
 
-    /// What is to be written down, by index.
+    /// The devices to save, by index.
     pub(super) fn remembered(&self) -> Vec<Remembered> {
         let mut list: Vec<_> = self
             .known
@@ -184,8 +185,8 @@ impl Indexes {
         self.next
     }
 
-    /// Forgets devices that are away and that the UDCF does not name: those first that no client ever commanded, and
-    /// of these the ones that were seen longest ago. What a stranger gets is forgotten before what somebody uses.
+    /// Forgets absent devices that the UDCF does not name: never-commanded ones first, then those that were seen
+    /// longest ago. So strangers go before devices that someone uses.
     fn forget_strangers(&mut self) {
         let mut away: Vec<_> = self
             .known
@@ -222,10 +223,10 @@ mod tests {
         UserDeviceIdentifier::new(address, "lovense", &None)
     }
 
-    /// Somebody connects under one address after another, while a device is there, another one is away that a client
-    /// once commanded, and a third is away that the UDCF names.
+    /// Strangers connect under one address after another. One device is connected, one is away that a client
+    /// commanded before, and one is away that the UDCF names.
     #[test]
-    fn strangers_are_forgotten_before_devices_that_somebody_uses() {
+    fn strangers_are_forgotten_before_devices_that_are_in_use() {
         let dcm = Udcf::builtin().device_configuration().expect("the built-in UDCF");
         let mut named = dcm.device_definition(&id("named")).expect("a lovense");
         named = buttplug_server_device_config::ServerDeviceDefinitionBuilder::from_user(&named)
@@ -254,7 +255,7 @@ mod tests {
             indexes.departed(&stranger);
             assert!(indexes.len() <= MAX_DEVICES + SLACK, "after {n} strangers");
         }
-        // What they had is given again: indexes stay small.
+        // Freed indexes are reused, so indexes stay small.
         assert!(highest as usize <= MAX_DEVICES + SLACK + 4, "{highest}");
         assert_eq!(indexes.connected(&id("used")), used);
         assert_eq!(indexes.connected(&id("here")), here);

@@ -1,7 +1,7 @@
-//! Intiface Central's own user device configuration: where it lies, and a copy of it before it is edited.
+//! Intiface Central's own user device configuration: finds it, and backs it up before an edit.
 //!
-//! Read in the sources of Intiface Central, of the library that it takes its directories from, and of its Flatpak;
-//! of the three systems only Linux could be tried, and that without Intiface Central itself.
+//! The paths come from the sources of Intiface Central, of its directory library, and of its Flatpak. Only Linux
+//! could be tried, without Intiface Central itself.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::UdcfError;
 
-/// How Intiface Central calls itself on Linux and to Flatpak.
+/// The id of Intiface Central on Linux and in Flatpak.
 const LINUX_ID: &str = "com.nonpolynomial.intiface_central";
-/// Its bundle on macOS.
+/// Its bundle id on macOS.
 const MACOS_ID: &str = "com.nonpolynomial.intifacecentral";
-/// The file's name, before `.json` or `-v3.json`: each of its formats got a name of its own.
+/// The file's name, before `.json` or `-v3.json`: each of its formats has its own file.
 const FILE_STEM: &str = "buttplug-user-device-config";
 
-/// The systems that Intiface Central keeps its files on in different places.
+/// The systems on which Intiface Central keeps its files in different places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum System {
     Linux,
@@ -35,14 +35,17 @@ impl System {
         }
     }
 
-    /// Where its `config` directory may be: one list for each way of installing it, the likeliest first. `data` is the
-    /// user's directory for the data of programs: by default `~/.local/share`, `~/Library/Application Support`,
-    /// `%APPDATA%`.
+    /// Candidates for its `config` directory: one list for each kind of installation, the likeliest first. `data` is
+    /// the user's data directory: by default `
+    ///
+    /// /.local/share`, `
+    ///
+    /// /Library/Application Support` or `%APPDATA%`.
     fn places(self, home: &Path, data: &Path) -> Vec<Vec<PathBuf>> {
         let folders = match self {
             Self::Windows => vec![vec![data.join("com.nonpolynomial").join("intiface_central")]],
-            // It runs in a sandbox, which has directories of its own. The others are for builds without one, and what
-            // the protocol's page says.
+            // It runs in a sandbox, with directories of its own. The others are for builds without a sandbox, and
+            // from the protocol's page.
             Self::MacOs => vec![vec![
                 home.join("Library/Containers")
                     .join(MACOS_ID)
@@ -52,7 +55,7 @@ impl System {
                 data.join("com.nonpolynomial").join("intiface_central"),
             ]],
             Self::Linux => vec![
-                // By the name of its executable: from old versions, used only as long as there is no other.
+                // Named after its executable: from old versions, used only if there is no other.
                 vec![data.join(LINUX_ID), data.join("intiface_central")],
                 vec![home.join(".var/app").join(LINUX_ID).join("data").join(LINUX_ID)],
             ],
@@ -65,10 +68,10 @@ impl System {
     }
 }
 
-/// Intiface Central's user device configuration on this machine.
+/// Finds Intiface Central's user device configuration on this machine.
 ///
 /// # Errors
-/// Where there is none, or more than one: the places that were looked at, and what to do.
+/// If there is none, or more than one: the places that were searched, and a hint.
 pub fn find() -> Result<PathBuf, UdcfError> {
     let (home, data) = dirs::home_dir().zip(dirs::data_dir()).ok_or_else(|| {
         UdcfError::new(
@@ -107,7 +110,7 @@ fn find_in(places: &[Vec<PathBuf>]) -> Result<PathBuf, UdcfError> {
     }
 }
 
-/// The file of the newest format in there: those before it are left over from versions that are no longer run.
+/// The file of the newest format in this directory; older ones are left over from old versions.
 fn newest_format(folder: &Path) -> Option<PathBuf> {
     let files = std::fs::read_dir(folder).ok()?.flatten().filter_map(|entry| {
         let name = entry.file_name();
@@ -116,7 +119,7 @@ fn newest_format(folder: &Path) -> Option<PathBuf> {
     files.max().map(|(_, path)| path)
 }
 
-/// `buttplug-user-device-config-v4.json` is 4; without a number it is of before they had one.
+/// 4 for `buttplug-user-device-config-v4.json`; the file without a number precedes numbering.
 fn format_number(name: &str) -> Option<u32> {
     let rest = name.strip_prefix(FILE_STEM)?.strip_suffix(".json")?;
     match rest.strip_prefix("-v") {
@@ -125,11 +128,11 @@ fn format_number(name: &str) -> Option<u32> {
     }
 }
 
-/// Copies a file that is about to be edited to `NAME.bak-<UTC time>` beside it, with its mode: the copy's path. What
-/// is there already is never overwritten.
+/// Copies a file that is about to be edited to `NAME.bak-<UTC time>` beside it, mode included, and returns the copy's
+/// path. Never overwrites a file.
 ///
 /// # Errors
-/// When the copy cannot be made.
+/// If the copy cannot be made.
 pub fn back_up(path: &Path) -> Result<PathBuf, UdcfError> {
     try_back_up(path, SystemTime::now()).map_err(|e| {
         UdcfError::new(
@@ -172,8 +175,8 @@ fn try_back_up(path: &Path, now: SystemTime) -> io::Result<PathBuf> {
 fn utc_stamp(now: SystemTime) -> String {
     let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Days to a date of the Gregorian calendar, counted in eras of 400 years from 1 March of year 0, so that the leap
-    // day is a year's last.
+    // Converts days to a Gregorian date, in eras of 400 years from 1 March of year 0, so that a leap day ends its
+    // year.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

@@ -1,8 +1,8 @@
-//! Versions 2, 3 and 4 -> 5.
+//! Migrates versions 2, 3 and 4 to version 5.
 //!
-//! The versions differ in where things stand and how they are spelt: kebab or snake case, `specifiers`,
-//! `selectors` or `protocols`, one list of names or one entry a name. Real files mix them, so what stands in the
-//! file decides, not its header. Whatever cannot be carried over becomes a warning.
+//! The versions differ in structure and spelling: kebab or snake case, `specifiers`, `selectors` or `protocols`, one
+//! list of names or one entry per name. Real files mix them, so the content decides, not the header. What cannot be
+//! carried over becomes a warning.
 
 mod communication;
 mod devices;
@@ -14,26 +14,26 @@ pub(super) use devices::base_ids;
 
 use super::{CURRENT_MAJOR, is_comment, schema};
 
-/// Faults that are taken out before the rest is given up; each costs the entry that it stands in.
+/// After this many removed entries, the rest is given up.
 const MAX_FAULTS: usize = 1_000;
 
-/// Whether a file has the body of an older version, whatever its header says.
+/// Whether a file has the body of an older version, regardless of its header.
 pub(super) fn is_old_body(value: &Value) -> bool {
     value.get("user-configs").is_some()
         || value["user_configs"].get("specifiers").is_some()
         || value["user_configs"].get("selectors").is_some()
-        // The schemas allow it there, the server's loader does not look.
+        // The schemas allow it there, but the server's loader ignores it.
         || value["user_configs"]["protocols"].as_object().into_iter().flatten().any(|(_, p)| p.get("devices").is_some())
 }
 
-/// What is being built, and what is said on the way.
+/// The result so far, and its warnings.
 struct Migration<'a> {
     warnings: &'a mut Vec<String>,
     protocols: Map<String, Value>,
     comments: usize,
 }
 
-/// Turns a file of any version into version 5, valid by the published schema.
+/// Converts a file of any version to version 5, valid against the published schema.
 pub(super) fn migrate(original: Value, major: u64, warnings: &mut Vec<String>) -> Value {
     let mut migration = Migration {
         warnings,
@@ -78,7 +78,7 @@ pub(super) fn migrate(original: Value, major: u64, warnings: &mut Vec<String>) -
                     migration.protocol(&protocol, entry);
                 }
             }
-            // Not in any schema, but seen in files that people hand around.
+            // In no schema, but in files that circulate.
             ("configurations", Value::Object(protocols)) => {
                 for (protocol, configurations) in protocols {
                     migration.configurations(&protocol, configurations, major);
@@ -99,7 +99,7 @@ pub(super) fn migrate(original: Value, major: u64, warnings: &mut Vec<String>) -
     if migration.comments > 0 {
         let n = migration.comments;
         migration.warn(format!(
-            "{n} comment{} passed over",
+            "{n} comment{} ignored",
             if n == 1 { " was" } else { "s were" }
         ));
     }
@@ -121,7 +121,7 @@ impl Migration<'_> {
         self.warnings.push(warning);
     }
 
-    /// The entry of a protocol in the result, with a list in it.
+    /// A list in the result's entry of a protocol, created if absent.
     fn list(&mut self, protocol: &str, list: &str) -> &mut Vec<Value> {
         let entry = self.protocols.entry(protocol).or_insert_with(|| json!({}));
         let entry = &mut entry[list];
@@ -134,7 +134,7 @@ impl Migration<'_> {
         }
     }
 
-    /// One protocol of any version: `communication` of version 3 and later, the kinds by name of version 2.
+    /// Converts one protocol of any version: `communication` since version 3, kinds by name in version 2.
     fn protocol(&mut self, protocol: &str, entry: Value) {
         let Value::Object(entry) = entry else {
             return self.warn(format!("protocol {protocol:?} is not an object: left out"));
@@ -149,7 +149,7 @@ impl Migration<'_> {
                     }
                 }
                 ("configurations", list) => self.configurations(protocol, list, CURRENT_MAJOR),
-                // The schemas of versions 3 to 5 have it in here, the server's loader does not look.
+                // The schemas of versions 3 to 5 have it here, but the server's loader ignores it.
                 ("devices", Value::Object(section)) => {
                     for (key, value) in section {
                         match key.as_str() {
@@ -173,22 +173,22 @@ impl Migration<'_> {
     }
 }
 
-/// Takes out what the schema does not take: the smallest entry around each fault, with a warning.
+/// Removes what the schema rejects: the smallest entry around each fault, with a warning.
 fn prune(value: &mut Value, warnings: &mut Vec<String>) {
     for _ in 0..MAX_FAULTS {
         let Some(fault) = schema::fault(value) else { return };
         let steps: Vec<&str> = fault.pointer.split('/').skip(1).collect();
-        // An entry is an element of a list; where no list is around, the member of the user's part.
-        let cut = steps
+        // An entry is an element of the innermost list; outside of lists, a member of the user's part.
+        let depth = steps
             .iter()
             .rposition(|s| s.parse::<usize>().is_ok())
             .unwrap_or(steps.len().saturating_sub(1));
-        // Of a device or a configuration, all goes: half of it would be another device.
-        let cut = steps
+        // A faulty device or configuration is removed as a whole: half of it would be another device.
+        let depth = steps
             .iter()
             .position(|s| matches!(*s, "devices" | "configurations"))
-            .map_or(cut, |list| list + 1);
-        let (Some(parent), Some(last)) = (steps.get(..cut), steps.get(cut)) else {
+            .map_or(depth, |list| list + 1);
+        let (Some(parent), Some(last)) = (steps.get(..depth), steps.get(depth)) else {
             *value = json!({ "version": { "major": CURRENT_MAJOR, "minor": 0 } });
             warnings.push(format!("nothing could be carried over: {}", fault.problem));
             return;
@@ -219,7 +219,7 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// The member of an object under either spelling.
+/// A member of an object, in kebab or snake case.
 fn either<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     value
         .get(name.replace('_', "-"))

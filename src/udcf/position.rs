@@ -1,4 +1,4 @@
-//! From a place in a JSON value to a line and a column in its text.
+//! Maps places in a JSON value to lines and columns of its text.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
-/// A line and a column, both from 1; shown as `:line:column`, ready to follow a file's name.
+/// A line and a column, both from 1; displayed as `:line:column`, to follow a file's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// The line, from 1.
@@ -22,7 +22,7 @@ impl fmt::Display for Position {
 }
 
 impl Position {
-    /// The place of a byte in a text.
+    /// The position of a byte in a text.
     pub fn at(text: &str, byte: usize) -> Self {
         let before = &text[..text.floor_char_boundary(byte)];
         let last = before.rsplit('\n').next().unwrap_or_default();
@@ -32,7 +32,7 @@ impl Position {
         }
     }
 
-    /// The place of a JSON pointer in a text that is JSON; of what is nearest to it where it leads nowhere.
+    /// The position of a JSON pointer in a JSON text; if it leads nowhere, of the nearest value above.
     pub fn of(text: &str, pointer: &str) -> Self {
         let parsed = parse_to_ast(text, &CollectOptions::default(), &ParseOptions::default());
         let root = parsed.ok().and_then(|parsed| parsed.value);

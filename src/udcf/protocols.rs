@@ -1,4 +1,4 @@
-//! The protocols that the server knows, and what they can do.
+//! The protocols that the server knows, and their features.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::BASE;
 use crate::device::peripheral::Layout;
 
-/// Names less alike than this are not taken for typing errors.
+/// Names less similar than this are not suggested as corrections.
 const NEAREST_MIN_SIMILARITY: f64 = 0.75;
 
 /// A protocol that the server implements.
@@ -22,13 +22,13 @@ const NEAREST_MIN_SIMILARITY: f64 = 0.75;
 pub struct Protocol {
     /// Its name in a UDCF.
     pub name: String,
-    /// Whether a device that is named by nothing but its websocket name gets features.
+    /// Whether a device that is known only by its websocket name has features.
     pub has_default: bool,
-    /// Models that the server's own base names.
+    /// How many models the server's own base names.
     pub models: usize,
-    /// What its devices can do: outputs.
+    /// The outputs of its devices.
     pub outputs: BTreeSet<String>,
-    /// What its devices can tell: inputs.
+    /// The inputs of its devices.
     pub inputs: BTreeSet<String>,
 }
 
@@ -73,7 +73,7 @@ fn add_features(protocol: &mut Protocol, definition: &ServerDeviceDefinition) {
     }
 }
 
-/// The library has no list of what it implements, but answers whether a protocol would take a device.
+/// The library does not list the protocols that it implements, but reports whether one would accept a device.
 fn is_implemented(manager: &ProtocolManager, name: &str) -> bool {
     let specifier = ProtocolCommunicationSpecifier::Websocket(WebsocketSpecifier::new("any"));
     let only_this = HashMap::from([(name.to_owned(), vec![specifier.clone()])]);
@@ -82,7 +82,7 @@ fn is_implemented(manager: &ProtocolManager, name: &str) -> bool {
         .is_empty()
 }
 
-/// Every protocol that the server implements, by name.
+/// All protocols that the server implements, by name.
 pub fn all() -> impl Iterator<Item = &'static Protocol> {
     PROTOCOLS.values()
 }
@@ -92,23 +92,23 @@ pub fn is_known(name: &str) -> bool {
     PROTOCOLS.contains_key(name)
 }
 
-/// Whether a device that is named by nothing but its websocket name gets features.
+/// Whether a device that is known only by its websocket name has features.
 pub fn has_default(name: &str) -> bool {
     PROTOCOLS.get(name).is_some_and(|p| p.has_default)
 }
 
-/// Whether devices of a protocol tell their model, so that they are found by that and not by their name.
+/// Whether devices of a protocol report their model, which identifies them instead of their name.
 pub fn has_models(name: &str) -> bool {
     PROTOCOLS.get(name).is_none_or(|p| p.models > 0)
 }
 
-/// Whether the server's own base names this model of a protocol.
+/// Whether the server's own base has this model of a protocol.
 pub fn has_configuration(protocol: &str, identifier: &str) -> bool {
     let id = BaseDeviceIdentifier::new_with_identifier(protocol, identifier);
     BASE.base_device_definitions().contains_key(&id)
 }
 
-/// The Bluetooth services that devices of a protocol may have, those that can be written to, ordered by service.
+/// The writable Bluetooth services of a protocol's devices, ordered by service.
 pub fn btle_layouts(protocol: &str) -> Vec<Layout> {
     let services: BTreeMap<_, _> = btle(protocol).flat_map(|btle| btle.services()).collect();
     let layout = |(service, endpoints): (&Uuid, &HashMap<Endpoint, Uuid>)| {
@@ -122,7 +122,7 @@ pub fn btle_layouts(protocol: &str) -> Vec<Layout> {
     services.into_iter().filter_map(layout).collect()
 }
 
-/// The names by which devices of a protocol advertise themselves; one may end with `*`.
+/// The names that devices of a protocol advertise; a name may end with `*`.
 pub fn btle_names(protocol: &str) -> Vec<String> {
     btle(protocol).flat_map(|btle| btle.names().clone()).collect()
 }
@@ -136,7 +136,7 @@ fn btle(protocol: &str) -> impl Iterator<Item = &'static BluetoothLESpecifier> {
     })
 }
 
-/// The name that was perhaps meant.
+/// The known protocol with the most similar name, if it is similar enough.
 pub fn nearest(name: &str) -> Option<&'static str> {
     PROTOCOLS
         .keys()

@@ -1,4 +1,4 @@
-//! From a file to JSON, and what people do to JSON that they write by hand.
+//! Reads JSON files, with hints on common mistakes in handwritten JSON.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::position::Position;
 use super::{CURRENT_MAJOR, MAJORS, UdcfError};
 
-/// The whole of the server's own device base has half a megabyte.
+/// For comparison: the server's whole device base has half a megabyte.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Reads a file that should be JSON text.
+/// Reads a file that should contain JSON.
 pub(super) fn read(path: &Path) -> Result<String, UdcfError> {
     let name = path.display();
     let hint = |text: &str| Some(text.to_owned());
@@ -63,7 +63,7 @@ pub(super) fn parse_json(text: &str, name: &str) -> Result<Value, UdcfError> {
     serde_json::from_str(text).map_err(|e| {
         let at = format!("{name}:{}:{}", e.line(), e.column());
         let problem = e.to_string();
-        // The place stands in front already.
+        // The place is already at the front.
         let problem = problem.split(" at line ").next().unwrap_or_default();
         UdcfError::new(
             at,
@@ -73,7 +73,7 @@ pub(super) fn parse_json(text: &str, name: &str) -> Result<Value, UdcfError> {
     })
 }
 
-/// What people do who write JSON by hand.
+/// Hints on common mistakes in handwritten JSON.
 fn syntax_hint(text: &str, line: usize, problem: &str) -> String {
     let around: Vec<&str> = text
         .lines()
@@ -101,7 +101,7 @@ fn syntax_hint(text: &str, line: usize, problem: &str) -> String {
     }
 }
 
-/// The major version, or the pointer, what is wrong there, and what to do.
+/// The major version; or the pointer, the problem, and a hint.
 pub(super) fn version(value: &Value) -> Result<u64, (&'static str, String, String)> {
     let example = || "add \"version\": { \"major\": 5, \"minor\": 0 }".to_owned();
     if !value.is_object() {

@@ -1,4 +1,4 @@
-//! The published schema of version 5, and what it does not take, in words for people.
+//! Validates against the published schema of version 5, and explains faults in plain words.
 
 use std::sync::LazyLock;
 
@@ -17,17 +17,17 @@ static VALIDATOR: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
     jsonschema::validator_for(&schema).expect("the schema in this source is a schema")
 });
 
-/// Something that the schema does not take.
+/// A violation of the schema.
 pub(super) struct Fault {
-    /// Where, as a JSON pointer.
+    /// The place, as a JSON pointer.
     pub(super) pointer: String,
-    /// What.
+    /// The problem.
     pub(super) problem: String,
-    /// What to do, where that is clear.
+    /// How to fix it, if that is clear.
     pub(super) hint: Option<String>,
 }
 
-/// The words of the format, for typing errors.
+/// The words of the format, for suggestions.
 const WORDS: &[&str] = &[
     "version",
     "major",
@@ -84,17 +84,17 @@ const WORDS: &[&str] = &[
     "rssi",
     "pressure",
 ];
-/// Names less alike than this are not taken for typing errors.
+/// Names less similar than this are not suggested as corrections.
 const WORD_MIN_SIMILARITY: f64 = 0.8;
 
-/// The first fault by the published schema.
+/// The first violation of the published schema.
 pub(super) fn fault(value: &Value) -> Option<Fault> {
     let error = VALIDATOR.iter_errors(value).next()?;
     Some(describe(&error, value))
 }
 
-/// What a configuration lacks, or which of its ids is none, if the loader refused it: the loader looks for
-/// configurations at another place than the schema, and gives no place in them.
+/// What a configuration lacks, or which of its ids is invalid, if the loader rejected it: the loader looks for
+/// configurations at another place than the schema, and reports no position.
 pub(super) fn lack(value: &Value, configuration: &str) -> Option<Fault> {
     if !configuration.contains("/configurations/") {
         return None;
@@ -124,7 +124,7 @@ fn describe(error: &ValidationError<'_>, value: &Value) -> Fault {
     let short = |value: &Value| {
         let text = value.to_string();
         match text.char_indices().nth(60) {
-            Some((cut, _)) => format!("{}...", &text[..cut]),
+            Some((at, _)) => format!("{}...", &text[..at]),
             None => text,
         }
     };
@@ -187,7 +187,7 @@ fn describe(error: &ValidationError<'_>, value: &Value) -> Fault {
             let problem = text
                 .char_indices()
                 .nth(200)
-                .map_or(text.clone(), |(cut, _)| format!("{}...", &text[..cut]));
+                .map_or(text.clone(), |(at, _)| format!("{}...", &text[..at]));
             Fault {
                 pointer,
                 problem,
@@ -206,7 +206,7 @@ fn nearest_word(name: &str) -> Option<&'static str> {
     (likeness(word) >= WORD_MIN_SIMILARITY).then_some(word)
 }
 
-/// The library's text ends with the type that belongs there.
+/// The library's text ends with the required type.
 fn wanted_type(error: &ValidationError<'_>) -> Option<&'static str> {
     let text = error.to_string();
     let of = [

@@ -1,8 +1,8 @@
-//! What the gateway learned: which device has which index, so that it keeps it.
+//! The state file: remembers each device's index, so that the device keeps it.
 //!
-//! The file is replaced whole, so that it is whole at any moment, `kill -9` included. One gateway writes it; a
-//! second one on the same file reads it and says that it will not remember. What is there and cannot be read is never
-//! replaced; a file that is not ours is moved aside first.
+//! The file is replaced atomically, so it is complete at any moment, even after `kill -9`. One gateway writes it; a
+//! second gateway on the same file reads it and warns that it will not write. A file that cannot be read is never
+//! replaced; one with foreign content is moved aside first.
 
 use std::fs::File;
 use std::io;
@@ -19,11 +19,11 @@ use super::edit::{back_up, replace};
 use super::indexes::{Indexes, Remembered};
 use crate::text::shell_word;
 
-/// After a change, others are waited for this long: a thousand devices that come at once are one file.
+/// How long further changes are awaited after one: a thousand devices that arrive at once cause one write.
 const GATHER: Duration = Duration::from_millis(200);
-/// Writing takes at most one part in so many of the time, however long the file.
+/// Writing takes at most one part in this many of the time, no matter how large the file is.
 const WRITE_SHARE: u32 = 10;
-/// The version of our own file.
+/// The version of the file's format.
 const VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -32,7 +32,7 @@ struct StateFile {
     devices: Vec<Remembered>,
 }
 
-/// Device indexes, and the file that they lie in.
+/// Device indexes, and the file that stores them.
 pub struct IndexStore {
     indexes: Arc<Mutex<Indexes>>,
     writer: Option<Writer>,
@@ -43,7 +43,7 @@ struct Writer {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the writing thread waits for.
+/// The signals to the writing thread.
 #[derive(Default)]
 struct Due {
     state: Mutex<DueState>,
@@ -64,8 +64,8 @@ impl Due {
 }
 
 impl IndexStore {
-    /// Reads the file, and begins to write what is learned to it; also what went wrong, in sentences. Without a
-    /// path, or if the file cannot be read or written, indexes last as long as this process.
+    /// Reads the file and starts the thread that saves changes; returns warnings, in sentences. Without a path, or if
+    /// the file cannot be read or written, indexes last as long as this process.
     pub fn open(path: Option<&Path>) -> (Self, Vec<String>) {
         let forgetful = || Self {
             indexes: Arc::default(),
@@ -74,7 +74,7 @@ impl IndexStore {
         let Some(path) = path else {
             return (forgetful(), Vec::new());
         };
-        // Before a lock is put beside it: `/dev/null` is named by people who want nothing remembered.
+        // Before a lock is put beside it: people who want nothing remembered name `/dev/null`.
         if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
             return (forgetful(), vec![StateError::NotAFile.left_alone(path)]);
         }
@@ -117,32 +117,32 @@ impl IndexStore {
         (Self { indexes, writer }, warnings)
     }
 
-    /// Reserves the indexes that the UDCF gives, and those that are remembered. An index that the UDCF gives wins.
+    /// Reserves the indexes that the UDCF assigns, then the remembered ones. If both claim an index, the UDCF wins.
     pub fn reserve(&self, dcm: &DeviceConfigurationManager) {
         lock(&self.indexes).reserve(dcm);
     }
 
-    /// A device is listed: its index, which no other device has, and which it keeps. Cheap, and callable from any
-    /// thread, like the other two.
+    /// Records that a device is listed, and returns its index, which it keeps and shares with no other. Cheap, and
+    /// callable from any thread, like the other two.
     pub fn connected(&self, id: &UserDeviceIdentifier) -> u32 {
         let index = lock(&self.indexes).connected(id);
         self.write();
         index
     }
 
-    /// The device is listed no longer: one [`IndexStore::connected`] is over.
+    /// Records that the device is no longer listed: the counterpart of one [`IndexStore::connected`].
     pub fn departed(&self, id: &UserDeviceIdentifier) {
         lock(&self.indexes).departed(id);
     }
 
-    /// A client commanded an output of the device.
+    /// Records that a client commanded an output of the device.
     pub fn commanded(&self, id: &UserDeviceIdentifier) {
         if lock(&self.indexes).commanded(id) {
             self.write();
         }
     }
 
-    /// Whether a client ever commanded an output of the device, also before this process.
+    /// Whether a client ever commanded an output of the device, in this process or before.
     pub fn was_commanded(&self, id: &UserDeviceIdentifier) -> bool {
         lock(&self.indexes).was_commanded(id)
     }
@@ -153,12 +153,12 @@ impl IndexStore {
         }
     }
 
-    /// Writes what is not yet written, and ends the writing. Blocks until the file is on the disk.
+    /// Writes pending changes and stops the writing thread. Blocks until the file is on the disk.
     pub fn flush(&self) {
         let Some(writer) = &self.writer else { return };
         writer.due.set(|due| due.end = true);
         let thread = lock(&writer.thread).take();
-        // It has no place that panics; if it did, the file is the last whole one.
+        // The thread does not panic; if it did, the file would be the last complete one.
         let _ = thread.map(JoinHandle::join);
     }
 }
@@ -173,22 +173,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The writing thread. Holds the lock on the file for as long as it may write.
+/// The writing thread. Holds the lock on the file as long as it may write.
 fn write_changes(path: &Path, indexes: &Mutex<Indexes>, due: &Due, _lock: File) {
-    let mut said = false;
+    let mut warned = false;
     let mut gather = GATHER;
     loop {
         let waiting = lock(&due.state);
         let waiting = due.changed.wait_while(waiting, |due| !due.write && !due.end);
         let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
-        // More changes are on their way, most likely; but an end waits for nothing.
+        // More changes most likely follow soon, but shutdown does not wait for them.
         let gathered = due.changed.wait_timeout_while(waiting, gather, |due| !due.end);
         let (mut state, _) = gathered.unwrap_or_else(PoisonError::into_inner);
         let (write_now, end) = (std::mem::take(&mut state.write), state.end);
         drop(state);
         if write_now {
             let started = Instant::now();
-            write(path, indexes, &mut said);
+            write(path, indexes, &mut warned);
             gather = GATHER.max(WRITE_SHARE * started.elapsed());
         }
         if end {
@@ -197,7 +197,7 @@ fn write_changes(path: &Path, indexes: &Mutex<Indexes>, due: &Due, _lock: File) 
     }
 }
 
-fn write(path: &Path, indexes: &Mutex<Indexes>, said: &mut bool) {
+fn write(path: &Path, indexes: &Mutex<Indexes>, warned: &mut bool) {
     let devices = lock(indexes).remembered();
     let file = StateFile {
         version: VERSION,
@@ -205,9 +205,9 @@ fn write(path: &Path, indexes: &Mutex<Indexes>, said: &mut bool) {
     };
     let text = serde_json::to_string_pretty(&file).expect("strings and numbers are always JSON");
     match replace(path, &(text + "\n")) {
-        Ok(()) => *said = false,
-        Err(e) if !*said => {
-            *said = true;
+        Ok(()) => *warned = false,
+        Err(e) if !*warned => {
+            *warned = true;
             warn!(
                 "device indexes are not remembered: {} cannot be written: {e}",
                 path.display()
@@ -217,7 +217,7 @@ fn write(path: &Path, indexes: &Mutex<Indexes>, said: &mut bool) {
     }
 }
 
-/// The right to write the file, held for as long as this is open. Without it, what is wrong is said.
+/// Acquires the exclusive right to write the file, held until this is closed. On failure, adds a warning.
 fn lock_file(path: &Path, warnings: &mut Vec<String>) -> Option<File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
@@ -270,7 +270,7 @@ enum StateError {
     #[error("is not a file")]
     NotAFile,
     /// Damaged, or written by another program or version.
-    #[error("is not ours: {0}")]
+    #[error("cannot be used: {0}")]
     NotOurs(String),
 }
 
@@ -279,7 +279,7 @@ impl StateError {
         format!("device indexes are not known: {} {self}", path.display())
     }
 
-    /// What is not replaced, and what to do about it.
+    /// Warns that the file is left as it is, with a hint.
     fn left_alone(&self, path: &Path) -> String {
         let what_to_do = match self {
             Self::Unreadable(e) => what_to_do(path, e),
@@ -296,7 +296,7 @@ const ANOTHER_FILE: &str = "--state FILE names another file";
 
 fn what_to_do(path: &Path, error: &io::Error) -> String {
     if cfg!(unix) && error.kind() == io::ErrorKind::PermissionDenied {
-        // One run as the administrator leaves files like this.
+        // A run as administrator leaves files like this.
         let path = shell_word(&path.to_string_lossy());
         format!("if it is another user's, sudo chown $USER {path} takes it over; {ANOTHER_FILE}")
     } else {
@@ -304,7 +304,7 @@ fn what_to_do(path: &Path, error: &io::Error) -> String {
     }
 }
 
-/// Reads the file; one that is not there yet has no devices.
+/// Reads the file; a missing file has no devices.
 fn read(path: &Path) -> Result<Vec<Remembered>, StateError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -322,7 +322,7 @@ fn read(path: &Path) -> Result<Vec<Remembered>, StateError> {
     Ok(file.devices)
 }
 
-/// Keeps a file under another name.
+/// Moves a file to another name.
 fn move_aside(path: &Path) -> io::Result<PathBuf> {
     let copy = back_up(path)?;
     std::fs::remove_file(path)?;
@@ -354,7 +354,7 @@ mod tests {
         let (store, _) = IndexStore::open(Some(&path));
         let dcm = Udcf::builtin().device_configuration().unwrap();
         store.reserve(&dcm);
-        // A new device gets one that nobody has, and may come before those that are remembered.
+        // A new device gets an index that no other has, even if it connects before the remembered ones.
         assert_eq!(store.connected(&id("new")), 3);
         assert_eq!(store.connected(&id("mute")), 2);
         assert_eq!(store.connected(&hush), 1);
@@ -408,7 +408,7 @@ mod tests {
         );
     }
 
-    /// A folder, a device: nothing of that is replaced by a file of ours.
+    /// Directories, devices and sockets are never replaced by a file of ours.
     #[cfg(unix)]
     #[test]
     fn what_is_no_file_is_left_as_it_is() {
@@ -437,7 +437,7 @@ mod tests {
         }
     }
 
-    /// A lock that another user left is not taken for a folder that cannot be written.
+    /// A lock that another user left is not mistaken for a directory that cannot be written.
     #[cfg(unix)]
     #[test]
     fn a_lock_that_cannot_be_opened_is_named() {
@@ -469,7 +469,7 @@ mod tests {
         assert!(warnings.is_empty(), "{warnings:?}");
         let dcm = Udcf::builtin().device_configuration().unwrap();
         store.reserve(&dcm);
-        // The one that was here last keeps it.
+        // The device that was seen last keeps it.
         let indexes = ["a", "b", "c"].map(|address| store.connected(&id(address)));
         assert_eq!(indexes, [1, 0, 2]);
     }

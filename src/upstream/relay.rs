@@ -152,7 +152,7 @@ impl RelayIo {
             return self.lost(&error.to_string());
         };
         match code {
-            Some(close::GOING_AWAY) => return self.lost("upstream stops"),
+            Some(close::GOING_AWAY) => return self.lost("upstream is shutting down"),
             // With these codes, the same handshake would get the same reply.
             Some(code @ (close::UNSUPPORTED_DATA | close::INVALID_HANDSHAKE | close::TOO_LARGE | 4000..)) => {
                 return Err(UpstreamError::Refused {
@@ -247,7 +247,9 @@ impl RelayIo {
                         .lost_at
                         .is_some_and(|lost_at| lost_at.elapsed() >= self.relay.settings.grace)
                     {
-                        return Poll::Ready(Err(UpstreamError::Away("it did not come back".to_owned())));
+                        return Poll::Ready(Err(UpstreamError::Away(
+                            "it was not reachable again in time".to_owned(),
+                        )));
                     }
                     self.state = State::Dialling(connect(self.relay.clone(), self.session.clone()));
                     None
@@ -266,7 +268,7 @@ impl RelayIo {
                     Poll::Pending => {
                         std::task::ready!(self.poll_silence(cx));
                         warn!(
-                            "upstream drives the device and was silent for {} ms: the device is stopped",
+                            "upstream has an output on and was silent for {} ms: the device is stopped",
                             self.relay.settings.stop_after.as_millis()
                         );
                         Some(FromUpstream::Stop)

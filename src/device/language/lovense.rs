@@ -25,14 +25,14 @@ const ABSOLUTE: &[&str] = &[
     MPLY,
     POSITION,
 ];
-/// Sets all actuators, in the order of the device; -1 leaves one as it is.
+/// Sets all actuators, in the order of the device; -1 leaves one unchanged.
 const MPLY: &str = "Mply";
-/// Moves a stroker to a place. Zero is a place too, and no command stops the move.
+/// Moves a stroker to a position. Zero is a position too, and no command stops the move.
 const POSITION: &str = "FSetSite";
-/// Inflates or deflates from where the air is; what sets it to nothing is `Air:Level`.
+/// Inflates or deflates relative to the current level; `Air:Level` sets it to nothing.
 const STEPS: &[&str] = &["Air:In", "Air:Out"];
 
-/// See the module.
+/// The Lovense language.
 pub(super) struct Lovense;
 
 impl Language for Lovense {
@@ -48,7 +48,7 @@ impl Language for Lovense {
         b";"
     }
 
-    /// A frame that holds anything but settings is `Other` as a whole.
+    /// A frame with anything but settings is `Other` as a whole.
     fn read(&self, frame: &str) -> Command {
         if let Some(step) = step(frame) {
             return Command::Step(step);
@@ -79,7 +79,7 @@ impl Language for Lovense {
             ("Vibrate", "Preset") => Relation::Covers,
             ("Preset", _) if old.starts_with("Vibrate") => Relation::Touches,
             (_, "Preset") if new.starts_with("Vibrate") => Relation::Touches,
-            // Without a number all actuators of a kind are meant.
+            // Without a number, the command means all actuators of its kind.
             ("Vibrate" | "Rotate", _) if old.starts_with(new) => Relation::Covers,
             (_, "Vibrate" | "Rotate") if new.starts_with(old) => Relation::Touches,
             _ => Relation::Apart,
@@ -146,7 +146,7 @@ fn values(setting: &Setting) -> impl Iterator<Item = &str> {
     setting.text.trim_end_matches(';').split(':').skip(1)
 }
 
-/// What the newer one leaves as it is keeps the older one's value.
+/// Actuators that the newer command leaves unchanged keep the older one's value.
 fn mply_over_mply(newer: &Setting, older: &Setting) -> Relation {
     let (new, old): (Vec<&str>, Vec<&str>) = (values(newer).collect(), values(older).collect());
     let keeps = |n: usize| new.get(n).is_none_or(|value| *value == "-1");

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Command, Language, Relation, Setting};
 use crate::device::frame::Frame;
 
-/// See the module.
+/// The TCode language.
 pub(super) struct Tcode;
 
 impl Language for Tcode {
@@ -21,7 +21,7 @@ impl Language for Tcode {
         b"\n"
     }
 
-    /// A line that holds anything but axes is `Other` as a whole.
+    /// A line with anything but axes is `Other` as a whole.
     fn read(&self, frame: &str) -> Command {
         if frame.trim().eq_ignore_ascii_case("DSTOP") {
             return Command::StopAll;
@@ -57,7 +57,7 @@ impl Language for Tcode {
         &[]
     }
 
-    /// Every axis stays where it is. Many firmwares do not know it, so that vibrators and valves are set to zero besides.
+    /// Halts every axis. Many firmwares do not know it, so vibrators and valves are set to zero as well.
     fn stop_all(&self) -> Option<&'static [u8]> {
         Some(b"DSTOP\n")
     }
@@ -84,12 +84,12 @@ fn axis(command: &str) -> Option<Setting> {
         return None;
     }
     let axis = axis.to_ascii_uppercase();
-    // Vibrators and valves are off at zero; a linear or rotary axis is somewhere at any value.
+    // Vibrators and valves are off at zero; for a linear or rotary axis every value is a position.
     let has_nothing = matches!(kind, 'V' | 'A');
     Some(Setting {
         text: command.to_owned(),
         nothing: has_nothing.then(|| format!("{axis}{}", "0".repeat(value.len()))),
-        // A ramp down to zero is no stop: it takes its time.
+        // A ramp down to zero takes time, so it is not a stop.
         is_nothing: has_nothing && modifier.is_empty() && value.bytes().all(|b| b == b'0'),
         actuator: axis,
     })

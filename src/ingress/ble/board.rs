@@ -5,15 +5,12 @@ use std::sync::Arc;
 use btleplug::platform::Peripheral;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
-use tracing::{debug, warn};
 
-use super::Trouble;
-use super::peripheral::{Notifications, Over};
+use super::peripheral::Notifications;
 use super::system::HANDLES_LAST;
-use crate::backoff::Backoff;
 use crate::config::BleSettings;
-use crate::defaults::GOOD_AFTER;
 use crate::device::peripheral::Seen;
+use crate::ingress::{After, Retry};
 
 /// A peripheral that an entry takes.
 pub(super) struct Board {
@@ -31,12 +28,9 @@ pub(super) struct Board {
     pub(super) heard: Instant,
     /// When it was last let go.
     pub(super) left: Instant,
-    backoff: Backoff,
-    refused: Backoff,
+    pub(super) retry: Retry,
     /// It is left alone until then.
     pub(super) next: Option<Instant>,
-    /// The last trouble that was told.
-    said: String,
 }
 
 impl Board {
@@ -52,10 +46,8 @@ impl Board {
             busy: false,
             heard: now,
             left: now,
-            backoff: Backoff::new(entry.retry_min, entry.retry_max, GOOD_AFTER),
-            refused: Backoff::after_refusals(),
+            retry: Retry::new(entry.retry_min, entry.retry_max),
             next: None,
-            said: String::new(),
         }
     }
 
@@ -63,8 +55,7 @@ impl Board {
     pub(super) fn is_taken(&mut self, n: usize, entry: &BleSettings, peripheral: Peripheral, seen: &Seen) {
         if self.entry != n {
             self.entry = n;
-            self.backoff = Backoff::new(entry.retry_min, entry.retry_max, GOOD_AFTER);
-            self.refused = Backoff::after_refusals();
+            self.retry = Retry::new(entry.retry_min, entry.retry_max);
         }
         if !HANDLES_LAST {
             self.peripheral = peripheral;
@@ -75,40 +66,11 @@ impl Board {
     }
 
     /// It is not connected any more, or never was.
-    pub(super) fn is_over(&mut self, over: Over) {
+    pub(super) fn is_over(&mut self, after: &After) {
         self.busy = false;
         self.left = Instant::now();
-        let pause = match over {
-            Over::Stopped => return,
-            Over::After(lasted) => {
-                self.said.clear();
-                self.backoff.connected_for(lasted);
-                self.backoff.next_delay()
-            }
-            Over::Later(lasted) => {
-                self.refused.connected_for(lasted);
-                self.refused.next_delay()
-            }
-            Over::Refused(trouble) => {
-                self.say(&trouble);
-                self.refused.next_delay()
-            }
-            Over::Failed(trouble) => {
-                self.say(&trouble);
-                self.backoff.next_delay()
-            }
-        };
-        self.next = Some(self.left + pause);
-    }
-
-    /// Tells once of each trouble in a row.
-    fn say(&mut self, trouble: &Trouble) {
-        let text = trouble.to_string();
-        if self.said == text {
-            debug!("{}: {text}", self.name);
-        } else {
-            warn!("{}: {text}; {}", self.name, trouble.hint);
-            self.said = text;
+        if let Some(pause) = self.retry.pause(&self.name, after) {
+            self.next = Some(self.left + pause);
         }
     }
 }

@@ -11,15 +11,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::JoinMap;
 use tracing::{debug, info, warn};
 
+use super::Arrival;
 use super::board::Board;
-use super::peripheral::{Over, Visit};
+use super::peripheral::Visit;
 use super::radio::Ended;
 use super::seen::look;
 use super::system::{Calls, Event, Events, News, is_busy};
-use super::{Arrival, Trouble};
 use crate::config::BleSettings;
 use crate::defaults::{BLE_ADAPTER_RETRY, BLE_DISCONNECT_TIMEOUT, BLE_SWEEP, BLE_UNSEEN_HINT};
 use crate::device::peripheral::Seen;
+use crate::ingress::{After, Trouble};
 use crate::link::ble::Gone;
 
 /// Peripherals that an entry takes and that are remembered while they are away: one whose address changes every few
@@ -36,7 +37,7 @@ pub(super) struct Central {
     calls: Calls,
     /// Those that an entry takes, whether they are there or not.
     boards: HashMap<PeripheralId, Board>,
-    visits: JoinMap<PeripheralId, Over>,
+    visits: JoinMap<PeripheralId, After>,
     /// When something of each entry was last seen.
     looks: Vec<Look>,
     /// Those that no entry takes, by what is known of them.
@@ -111,8 +112,8 @@ impl Central {
                 biased;
                 () = stop.cancelled(), if !stopping => {}
                 Some((id, visited)) = self.visits.join_next() => {
-                    let over = visited.unwrap_or_else(|e| Over::Failed(Trouble::fault(&e)));
-                    self.over(&id, over);
+                    let after = visited.unwrap_or_else(|e| After::Failed(Trouble::fault(&e)));
+                    self.over(&id, &after);
                 }
                 event = events.next() => match event {
                     Some(Event::Off) => return Ended::Gone("it was switched off".to_owned()),
@@ -296,6 +297,7 @@ impl Central {
             settings: entry,
             link: board.link.subscribe(),
             arrivals: self.arrivals.clone(),
+            log: board.retry.log(),
             calls: self.calls.clone(),
             gone: self.gone.clone(),
             stop: stop.clone(),
@@ -313,12 +315,12 @@ impl Central {
     }
 
     /// A peripheral is not connected any more, or never was.
-    fn over(&mut self, id: &PeripheralId, over: Over) {
+    fn over(&mut self, id: &PeripheralId, after: &After) {
         let Some(board) = self.boards.get_mut(id) else {
             return;
         };
-        let lets_go = !matches!(over, Over::Failed(_));
-        board.is_over(over);
+        let lets_go = !matches!(after, After::Failed(_));
+        board.is_over(after);
         if lets_go {
             self.looks[board.entry].last = board.left;
         }

@@ -13,12 +13,13 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::Arrival;
 use super::characteristics::Characteristics;
 use super::system::{Calls, is_busy};
-use super::{Arrival, Trouble, Verdict};
 use crate::config::BleSettings;
 use crate::defaults::{BLE_CONNECT_TIMEOUT, BLE_DISCONNECT_TIMEOUT, BLE_STEP_TIMEOUT};
 use crate::device::peripheral::Seen;
+use crate::ingress::{After, Trouble, TroubleLog};
 use crate::link::ble::{Gone, Write, pipe};
 use crate::text::shell_word;
 
@@ -32,24 +33,9 @@ const LINK_POLL: Duration = Duration::from_secs(2);
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 const BUSY_TRIES: usize = 50;
 /// Time for a session to end whose link is gone; then the peripheral may come back.
-const VERDICT_TIMEOUT: Duration = Duration::from_secs(5);
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How a connection was over.
-#[derive(Debug)]
-pub(super) enum Over {
-    /// The gateway stops.
-    Stopped,
-    /// It was connected for so long.
-    After(Duration),
-    /// The same, and the device is not welcome just now.
-    Later(Duration),
-    /// Who it is is not known, or it is not welcome.
-    Refused(Trouble),
-    /// It could not be connected to.
-    Failed(Trouble),
-}
-
-impl From<Trouble> for Over {
+impl From<Trouble> for After {
     fn from(trouble: Trouble) -> Self {
         Self::Failed(trouble)
     }
@@ -65,6 +51,8 @@ pub(super) struct Visit {
     /// Whether it is connected, by the adapter's events.
     pub(super) link: watch::Receiver<bool>,
     pub(super) arrivals: mpsc::Sender<Arrival>,
+    /// Where trouble with it is logged.
+    pub(super) log: TroubleLog,
     pub(super) calls: Calls,
     pub(super) gone: Gone,
     pub(super) stop: CancellationToken,
@@ -92,11 +80,11 @@ impl Notifications {
 
 impl Visit {
     /// Connects, hands the peripheral to a session, and lets go of it when that is over.
-    pub(super) async fn run(self) -> Over {
+    pub(super) async fn run(self) -> After {
         let stop = self.stop.clone();
-        let over = match stop.run_until_cancelled(self.connect()).await {
-            None => Over::Stopped,
-            Some(Err(over)) => over,
+        let after = match stop.run_until_cancelled(self.connect()).await {
+            None => After::Stopping,
+            Some(Err(after)) => after,
             Some(Ok(characteristics)) => self.serve(characteristics).await,
         };
         // Also after a failed connection: only this takes back the order to connect.
@@ -105,10 +93,10 @@ impl Visit {
             Ok(Err(e)) => debug!("{}: not disconnected: {e}", self.seen.address),
             Err(_) => debug!("{}: the system does not let go of it", self.seen.address),
         }
-        over
+        after
     }
 
-    async fn connect(&self) -> Result<Characteristics, Over> {
+    async fn connect(&self) -> Result<Characteristics, After> {
         match timeout(BLE_CONNECT_TIMEOUT, self.calls.connect(&self.peripheral)).await {
             Ok(Ok(())) => {}
             Ok(Err(problem)) => return Err(Trouble::connect(&problem).into()),
@@ -125,7 +113,7 @@ impl Visit {
     }
 
     /// Pairs, finds the characteristics, subscribes.
-    async fn prepare(&self) -> Result<Characteristics, Over> {
+    async fn prepare(&self) -> Result<Characteristics, After> {
         let peripheral = &self.peripheral;
         if self.settings.pair {
             self.calls.pair(peripheral).await.map_err(|e| Trouble {
@@ -139,7 +127,7 @@ impl Visit {
         let found = Characteristics::of(&settings.profile, &services, settings.write_without_response);
         // That changes when somebody changes something.
         let characteristics = found.map_err(|e| {
-            Over::Refused(Trouble {
+            After::Refused(Trouble {
                 what: e.to_string(),
                 hint: format!(
                     "wsdm-gateway scan --connect {} shows what it has",
@@ -165,18 +153,19 @@ impl Visit {
     }
 
     /// Passes bytes between the peripheral and its session until either is gone.
-    async fn serve(&self, characteristics: Characteristics) -> Over {
+    async fn serve(&self, characteristics: Characteristics) -> After {
         let since = Instant::now();
         let (session, mut radio) = pipe(self.gone.clone());
-        let (verdict, told) = oneshot::channel();
+        let (after, ended) = oneshot::channel();
         let arrival = Arrival {
             entry: self.entry,
             seen: self.seen.clone(),
             pipe: session,
-            verdict,
+            log: self.log.clone(),
+            after,
         };
         if self.arrivals.send(arrival).await.is_err() {
-            return Over::Stopped;
+            return After::Stopping;
         }
         let mut lost = LinkLost::new(&self.link, self.peripheral.clone());
         let notified = radio.notified.clone();
@@ -213,13 +202,10 @@ impl Visit {
         }
         drop((notified, radio));
         // The session closes upstream first; the same device must not come back before that.
-        match timeout(VERDICT_TIMEOUT, told).await {
-            Ok(Ok(Verdict::Over)) | Err(_) => Over::After(since.elapsed()),
-            Ok(Ok(Verdict::Later)) => Over::Later(since.elapsed()),
-            Ok(Ok(Verdict::Refused(trouble))) => Over::Refused(trouble),
-            Ok(Ok(Verdict::Failed(trouble))) => Over::Failed(trouble),
-            Ok(Ok(Verdict::Stopped)) => Over::Stopped,
-            Ok(Err(e)) => Over::Failed(Trouble::fault(&e)),
+        match timeout(END_TIMEOUT, ended).await {
+            Ok(Ok(after)) => after,
+            Ok(Err(e)) => After::Failed(Trouble::fault(&e)),
+            Err(_) => After::Session(since.elapsed()),
         }
     }
 

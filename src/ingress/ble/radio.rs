@@ -10,7 +10,7 @@ use std::{io, thread};
 
 use btleplug::api::{Central as _, CentralState, Manager as _};
 use btleplug::platform::{Adapter, Manager};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -43,46 +43,41 @@ pub(super) fn start(
     arrivals: mpsc::Sender<Arrival>,
     stop: CancellationToken,
 ) -> io::Result<()> {
+    let gateway = Handle::current();
+    let build = || Builder::new_current_thread().enable_all().build();
     thread::Builder::new()
         .name("bluetooth".to_owned())
-        .spawn(move || run(&entries, &arrivals, &stop))?;
+        .spawn(move || run(&entries, &arrivals, &stop, &gateway, build))?;
     Ok(())
 }
 
-fn run(entries: &Arc<Vec<BleSettings>>, arrivals: &mpsc::Sender<Arrival>, stop: &CancellationToken) {
+fn run(
+    entries: &Arc<Vec<BleSettings>>,
+    arrivals: &mpsc::Sender<Arrival>,
+    stop: &CancellationToken,
+    gateway: &Handle,
+    build: impl Fn() -> io::Result<Runtime>,
+) {
     let mut said = Said::default();
-    let mut pause = false;
     loop {
-        let life = || {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            Ok::<_, io::Error>(runtime.block_on(async {
-                if pause && stop.run_until_cancelled(sleep(BLE_ADAPTER_RETRY)).await.is_none() {
-                    return Ended::Stopped;
-                }
-                life(entries, arrivals, stop, &mut said).await
-            }))
-        };
+        let life = || Ok::<_, io::Error>(build()?.block_on(life(entries, arrivals, stop, &mut said)));
         // Parts of the library panic on what they did not expect.
-        pause = match catch_unwind(AssertUnwindSafe(life)) {
+        match catch_unwind(AssertUnwindSafe(life)) {
             Ok(Ok(Ended::Stopped)) => return,
             Ok(Ok(Ended::Gone(why))) => {
                 warn!("Bluetooth: {why}; its devices are gone until it is back");
-                false
+                continue;
             }
-            Ok(Ok(Ended::Unavailable)) => true,
-            Ok(Err(e)) => {
-                said.once(&Unavailable {
-                    why: format!("cannot start: {e}"),
-                    hint: "the system may be out of files",
-                });
-                true
-            }
-            Err(_) => {
-                error!("the Bluetooth thread ended in a fault inside the library; it starts again");
-                true
-            }
-        };
-        if stop.is_cancelled() {
+            Ok(Ok(Ended::Unavailable)) => {}
+            Ok(Err(e)) => said.once(&Unavailable {
+                why: format!("cannot start: {e}"),
+                hint: "the system may be out of files",
+            }),
+            Err(_) => error!("the Bluetooth thread ended in a fault inside the library; it starts again"),
+        }
+        // With the gateway's timer: a runtime of this thread's own is what there may be no files for.
+        let pause = async { stop.run_until_cancelled(sleep(BLE_ADAPTER_RETRY)).await };
+        if gateway.block_on(pause).is_none() {
             return;
         }
     }
@@ -243,5 +238,38 @@ impl Said {
 
     fn forget(&mut self) {
         self.0 = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Instant;
+
+    use super::*;
+
+    /// A runtime takes file descriptors.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn without_files_bluetooth_is_tried_again_from_time_to_time_until_the_gateway_stops() {
+        let tries = Arc::new(Mutex::new(Vec::new()));
+        let (tried, gateway) = (tries.clone(), Handle::current());
+        let lives = thread::spawn(move || {
+            let stop = CancellationToken::new();
+            let build = || {
+                let mut tried = tried.lock().unwrap();
+                tried.push(Instant::now());
+                if tried.len() == 2 {
+                    stop.cancel();
+                }
+                Err(io::Error::other("too many open files"))
+            };
+            run(&Arc::default(), &mpsc::channel(1).0, &stop, &gateway, build);
+        });
+        let ended = tokio::task::spawn_blocking(|| lives.join());
+        ended.await.unwrap().unwrap();
+        let tries = tries.lock().unwrap();
+        assert_eq!(tries.len(), 2);
+        assert!(tries[1] - tries[0] >= BLE_ADAPTER_RETRY);
+        assert!(tries[1].elapsed() < BLE_ADAPTER_RETRY, "the stop did not wake it");
     }
 }

@@ -80,6 +80,17 @@ fn a_frame_that_no_prefix_fits_is_dropped_alone() {
     assert_eq!(out.len(), 256);
 }
 
+/// A machine of 32 bits has no length that does not fit four bytes.
+#[test]
+fn every_length_of_32_bits_fits_four_bytes() {
+    for length in [0, 1, 255, 256, 65_535, 65_536, 0x00FF_FFFF, u32::MAX] {
+        assert!(PrefixWidth::Four.fits(length.into()), "{length}");
+        assert_eq!(PrefixWidth::Two.fits(length.into()), length < 65_536, "{length}");
+        assert_eq!(PrefixWidth::One.fits(length.into()), length < 256, "{length}");
+    }
+    assert!(!PrefixWidth::Four.fits(u64::from(u32::MAX) + 1));
+}
+
 #[test]
 fn a_frame_over_the_limit_is_dropped_and_the_next_one_is_found() {
     let long = [b'x'; 5 * LIMIT];
@@ -115,6 +126,47 @@ fn a_pause_without_anything_is_no_frame() {
     assert_eq!(codec.pause_over(&mut BytesMut::new()), None);
     assert_eq!(codec.idle(), Some(Duration::from_millis(5)));
     assert_eq!(FrameCodec::new(Framing::Raw).idle(), None);
+}
+
+/// A board that speaks JSON without newlines: nothing that it sends becomes a hello line.
+#[test]
+fn json_without_newlines_is_passed_on_at_once() {
+    for text in [
+        "{\"version\":3}",
+        "{\"identifier\":7,\"speed\":1}",
+        "{\"address\":\"x\"} {\"address\":\"y\"}",
+        "{\"address\",",
+        "{\"identifier\":\"a\"};",
+    ] {
+        let mut codec = FrameCodec::new(Framing::Raw);
+        assert_eq!(texts(decode(&mut codec, &[text.as_bytes()])), [text]);
+    }
+}
+
+#[test]
+fn what_only_begins_like_a_hello_line_is_passed_on_after_a_pause() {
+    for text in ["{", "{\"add", "{\"address\":\"open", "{\"version\":3"] {
+        let mut codec = FrameCodec::new(Framing::Raw);
+        let mut read = BytesMut::from(text);
+        assert_eq!(codec.decode(&mut read).unwrap(), None, "{text}");
+        assert_eq!(codec.idle(), Some(HELLO_PAUSE));
+        assert_eq!(codec.pause_over(&mut read), Some(text.into()));
+        assert_eq!(codec.idle(), None);
+        // It held nothing back for good.
+        read.extend_from_slice(b"5");
+        assert_eq!(codec.decode(&mut read).unwrap(), Some("5".into()), "{text}");
+    }
+    let mut codec = FrameCodec::new(delimiter(b";"));
+    let mut read = BytesMut::from("{\"address\":\"a;b;");
+    assert_eq!(codec.decode(&mut read).unwrap(), None);
+    assert_eq!(codec.pause_over(&mut read), Some("{\"address\":\"a;".into()));
+    assert_eq!(codec.decode(&mut read).unwrap(), Some("b;".into()));
+    // A hello line of which only the end is missing is one.
+    let mut codec = FrameCodec::new(Framing::Raw);
+    let mut read = BytesMut::from(HELLO.trim_end());
+    assert_eq!(codec.decode(&mut read).unwrap(), None);
+    assert_eq!(codec.pause_over(&mut read), None);
+    assert!(codec.take_hello().is_some() && read.is_empty());
 }
 
 const HELLO: &str = "{\"identifier\":\"LVSDevice\",\"address\":\"b;1\",\"version\":0}\r\n";
@@ -194,6 +246,33 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    /// However it is cut, all that a device sends is passed on: what is held back waits for a pause at most.
+    #[test]
+    fn nothing_is_held_back_past_a_pause(
+        stream in stream(),
+        cuts in proptest::collection::vec(any::<usize>(), 0..20),
+    ) {
+        let mut codec = FrameCodec::new(Framing::Raw);
+        let mut read = BytesMut::new();
+        let mut passed = 0;
+        let letters = |bytes: &[u8]| bytes.iter().filter(|b| !b.is_ascii_whitespace()).count();
+        for chunk in chunked(&stream, &cuts) {
+            read.extend_from_slice(chunk);
+            while let Some(frame) = codec.decode(&mut read).unwrap() {
+                passed += letters(&frame.0);
+            }
+            let held = read.len();
+            prop_assert!(held == 0 || codec.idle().is_some(), "{read:?}");
+            if let Some(frame) = codec.pause_over(&mut read) {
+                passed += letters(&frame.0);
+            }
+            prop_assert!(read.is_empty(), "{read:?}");
+        }
+        // Hello lines are no frames.
+        let hellos = stream.windows(HELLO.len()).filter(|w| *w == HELLO.as_bytes()).count();
+        prop_assert!(passed + hellos * letters(HELLO.as_bytes()) >= letters(&stream));
+    }
+
     #[test]
     fn any_chunking_decodes_alike_up_to_a_delimiter(
         stream in stream(),

@@ -6,20 +6,20 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::device::language::COALESCE;
 
-/// The language of this name; none if there is none.
+/// The language of this name, if there is one.
 fn by_name(name: &str) -> Option<&'static dyn Language> {
     COALESCE.iter().find(|(known, _)| *known == name)?.1
 }
 
-/// A line that takes as many frames as it is given leave to.
+/// A line that accepts as many frames as the test allows.
 #[derive(Clone, Default)]
 struct Line(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
     leave: usize,
-    /// Nothing tells that the far end received what was written.
-    owes_proof: bool,
+    /// Whether proof that the far end received the frames is overdue.
+    proof_overdue: bool,
     written: Vec<String>,
     hello: Option<Hello>,
 }
@@ -66,7 +66,7 @@ impl FrameIo for Line {
         self.state().hello.take()
     }
     fn poll_through(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        if self.state().owes_proof {
+        if self.state().proof_overdue {
             Poll::Pending
         } else {
             Poll::Ready(())
@@ -104,7 +104,7 @@ impl Rig {
         self.outbox.push(outgoing, command);
     }
 
-    /// Hands frames over while the line takes none.
+    /// Hands frames over while the line accepts none.
     fn send(&mut self, frames: &[&str]) {
         for text in frames {
             self.push(text, None);
@@ -116,14 +116,14 @@ impl Rig {
         self.outbox.preempt(frames, None);
     }
 
-    /// What the line carries in so much time, while nobody sends anything.
+    /// The frames that the line carries in this time, without new commands.
     async fn silence(&mut self, time: Duration) -> Vec<String> {
         self.line.state().leave = 1_000;
         let _ = tokio::time::timeout(time, self.outbox.next()).await;
         std::mem::take(&mut self.line.state().written)
     }
 
-    /// What the line carries when it takes that many frames more.
+    /// The next frames, at most this many, that the line carries.
     fn carries(&mut self, frames: usize) -> Vec<String> {
         self.line.state().leave += frames;
         let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -248,7 +248,7 @@ async fn in_an_unknown_language_a_stop_drops_what_waits() {
     rig.send(&["one", "two"]);
     rig.preempt(&["off"]);
     assert_eq!(rig.carries(9), ["off"]);
-    // Without any, what waits may be the stop.
+    // Without a language, the last frame may be the stop.
     rig.send(&["one", "two"]);
     rig.preempt(&[]);
     assert_eq!(rig.carries(9), ["one", "two"]);
@@ -293,10 +293,10 @@ async fn a_receipt_comes_when_the_frame_is_written_or_superseded_and_is_dropped_
 #[tokio::test]
 async fn while_the_far_end_owes_a_proof_only_stops_are_written() {
     let mut rig = Rig::new("lovense");
-    rig.line.state().owes_proof = true;
+    rig.line.state().proof_overdue = true;
     rig.send(&["Vibrate:1;", "Rotate:1;", "Vibrate:2;", "Rotate:0;"]);
     assert_eq!(rig.carries(9), ["Rotate:0;"]);
-    rig.line.state().owes_proof = false;
+    rig.line.state().proof_overdue = false;
     assert_eq!(rig.carries(9), ["Vibrate:2;"]);
 }
 
@@ -352,14 +352,14 @@ async fn what_waits_is_bounded_and_the_oldest_goes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_watchdog_is_fed_in_silence_while_somebody_has_control() {
+async fn the_watchdog_is_fed_in_silence_while_a_controller_has_control() {
     let every = Duration::from_millis(200);
     let known = Known {
         keepalive: Some(every),
         ..Known::default()
     };
     let mut rig = Rig::of("lovense", known);
-    assert!(rig.silence(5 * every).await.is_empty(), "nobody has control yet");
+    assert!(rig.silence(5 * every).await.is_empty(), "nothing has control yet");
     rig.send(&["Vibrate:1;"]);
     let seen = rig.silence(every * 7 / 2).await;
     assert_eq!(seen, ["Vibrate:1;", "\n", "\n", "\n"]);
@@ -373,7 +373,7 @@ fn hello(keepalive_ms: u64) -> Option<Hello> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hello_line_that_comes_later_begins_the_feeding_where_somebody_has_control_and_changes_no_keepalive()
+async fn a_hello_line_that_comes_later_begins_the_feeding_if_a_controller_has_control_and_changes_no_keepalive()
  {
     let every = Duration::from_millis(200);
     let mut rig = Rig::new("lovense");
@@ -391,7 +391,7 @@ async fn a_hello_line_that_comes_later_begins_the_feeding_where_somebody_has_con
 
     let mut rig = Rig::new("lovense");
     rig.line.state().hello = hello(200);
-    assert!(rig.silence(5 * every).await.is_empty(), "nobody has control");
+    assert!(rig.silence(5 * every).await.is_empty(), "nothing has control");
 }
 
 mod at_rest;

@@ -1,4 +1,4 @@
-//! How a device is recognised: one entry of `communication` for each name, port or pair of ids.
+//! Converts how devices are identified: one `communication` entry for each name, port or pair of ids.
 
 use serde_json::{Map, Value, json};
 
@@ -6,7 +6,7 @@ use super::Migration;
 use crate::udcf::is_comment;
 
 impl Migration<'_> {
-    /// What one kind of communication of one protocol becomes.
+    /// Converts one kind of communication of one protocol.
     pub(super) fn communication(&mut self, protocol: &str, kind: &str, body: Value) {
         let entries = match (kind, body) {
             ("websocket", body) => self.websocket(protocol, body),
@@ -100,8 +100,8 @@ impl Migration<'_> {
             .collect()
     }
 
-    /// Kebab case to snake case in the names of an object, and of the objects in its lists; not in the services of
-    /// a Bluetooth entry, whose names are UUIDs.
+    /// Converts the names in an object, and in the objects of its lists, from kebab to snake case; except the
+    /// services of a Bluetooth entry, whose names are UUIDs.
     fn snake(&mut self, value: Value) -> Value {
         match value {
             Value::Object(object) => {

@@ -1,4 +1,4 @@
-//! A user's devices: their index, name and limits, on the definitions that version 5 has for them.
+//! Converts a user's devices: index, name and limits, on top of version 5 definitions.
 
 use buttplug_server_device_config::BaseDeviceIdentifier;
 use serde_json::{Value, json};
@@ -7,14 +7,14 @@ use super::features::{current_output, output_key, uuid};
 use super::{Migration, either};
 use crate::udcf::BASE;
 
-/// The definition that a device builds on: its id, and its features with `id` and `output`.
+/// The definition that a device is based on: its id, and its features with `id` and `output`.
 struct Base {
     id: Value,
     features: Vec<Value>,
 }
 
 impl Migration<'_> {
-    /// The user's devices of any version.
+    /// Converts the user's devices of any version.
     pub(super) fn devices(&mut self, devices: Vec<Value>) -> Vec<Value> {
         let mut taken: Vec<u64> = devices
             .iter()
@@ -88,7 +88,7 @@ impl Migration<'_> {
     }
 
     /// The version 5 definition for a protocol and an identifier: a custom configuration of this file, or the
-    /// server's own; or, for a device with more features than that, a configuration made of them.
+    /// server's own. If the device has more features than that, a configuration is made of them.
     fn base(
         &mut self,
         protocol: &str,
@@ -128,7 +128,7 @@ impl Migration<'_> {
         custom_base(self.protocols.get(protocol)?, identifier)
     }
 
-    /// Puts one limit of the old entry on the feature that it belongs to.
+    /// Applies one limit of the old entry to the feature that it belongs to.
     fn limit(&mut self, called: &str, protocol: &str, base: &Base, features: &mut [Value], limit: Limit) {
         let fits = |i: &usize| base.features[*i]["output"].get(&limit.kind).is_some();
         let at = (0..base.features.len())
@@ -158,8 +158,8 @@ impl Migration<'_> {
         features[at]["output"][&limit.kind] = properties;
     }
 
-    /// The server passes over a device whose limits are wider than what the device has. It counts limits from 0, and
-    /// applies them to both directions if the device's own range begins below 0.
+    /// The server skips a device whose limits exceed the device's own range. It counts limits from 0, and applies
+    /// them to both directions if that range begins below 0.
     fn clamp(&mut self, called: &str, kind: &str, name: &str, properties: &mut Value, base: &Value) {
         let Some(object) = properties.as_object_mut() else {
             return;
@@ -174,7 +174,7 @@ impl Migration<'_> {
             ));
         };
         let both_ways = least < 0 && low < 0 && high > 0;
-        // The smaller of two is never more than was asked for.
+        // The smaller of the two never exceeds what was asked for.
         let wanted = if both_ways {
             (0, high.min(low.saturating_neg()))
         } else {
@@ -206,9 +206,9 @@ impl Migration<'_> {
 
 /// A setting of one output in an old entry.
 struct Limit {
-    /// In which feature it stood.
+    /// The index of its feature.
     position: usize,
-    /// How many of its kind stood before it.
+    /// Its index among the settings of its kind.
     nth: usize,
     base_id: Option<Value>,
     kind: String,
@@ -273,7 +273,7 @@ fn limits(config: &Value, custom: &Value) -> Vec<Limit> {
     limits
 }
 
-/// Where an entry has its index and its flags: in a part of its own from version 3 on.
+/// The part of an entry that holds its index and flags: separate since version 3.
 fn customization(config: &Value) -> &Value {
     either(config, "user_config").unwrap_or(config)
 }
@@ -293,7 +293,7 @@ fn custom_base(protocol: &Value, identifier: Option<&str>) -> Option<Base> {
     })
 }
 
-/// The `base_id` that belongs into the config of a device of version 5, and those of its features.
+/// The `base_id` that the config of a version 5 device needs, and those of its features.
 pub(in crate::udcf) fn base_ids(user_configs: &Value, device: &Value) -> Option<(Value, Vec<Value>)> {
     let protocol = device["identifier"]["protocol"].as_str()?;
     let identifier = device["identifier"]["identifier"].as_str();
@@ -312,7 +312,7 @@ fn server_base(protocol: &str, identifier: Option<&str>) -> Option<Base> {
     let feature = |feature: &buttplug_server_device_config::ServerDeviceFeature| {
         let mut output = json!({});
         for one in feature.output.iter() {
-            // An enum that is written with its name around it: {"vibrate": {...}}.
+            // Serialised as an enum with its name around it: {"vibrate": {...}}.
             if let Ok(Value::Object(named)) = serde_json::to_value(one) {
                 for (kind, properties) in named {
                     output[kind] = properties;

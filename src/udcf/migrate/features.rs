@@ -1,15 +1,15 @@
-//! Features of custom `configurations`, from the words of any version to those of version 5.
+//! Converts features of custom `configurations` from any version to version 5.
 
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{Migration, either};
 
-/// Moves that a linear command of the older versions could ask for, in milliseconds; the server's own default.
+/// The durations in ms that a linear command of the older versions could ask for; the server's own default.
 const DURATION: [u32; 2] = [0, 99_999];
 
 impl Migration<'_> {
-    /// The custom configurations of one protocol.
+    /// Converts the custom configurations of one protocol.
     pub(super) fn configurations(&mut self, protocol: &str, list: Value, major: u64) {
         let Value::Array(list) = list else {
             return self.warn(format!(
@@ -75,7 +75,7 @@ impl Migration<'_> {
         Some(out)
     }
 
-    /// One feature of any version.
+    /// Converts one feature of any version.
     fn feature(&mut self, protocol: &str, old: &Value, index: usize, seed: &str) -> Result<Value, String> {
         let mut new = json!({
             "index": old["index"].as_u64().unwrap_or(index as u64),
@@ -134,7 +134,7 @@ impl Migration<'_> {
         let messages = messages(actuator);
         let key = output_key(kind, &messages).ok_or_else(|| format!("its type {kind:?} is unknown"))?;
         let value = match key {
-            // A rotation with a direction counts from minus to plus.
+            // A rotation with a direction ranges from minus to plus.
             "rotate" if messages.iter().any(|m| m == "RotateCmd") => {
                 json!([range[1].saturating_neg(), range[1]])
             }
@@ -149,7 +149,7 @@ impl Migration<'_> {
         Ok(new)
     }
 
-    /// The outputs of a feature under the names of version 5.
+    /// Renames the outputs of a feature to those of version 5.
     fn known_outputs(&mut self, protocol: &str, output: &Value) -> Value {
         let mut known = json!({});
         for (name, properties) in output.as_object().into_iter().flatten() {
@@ -163,7 +163,7 @@ impl Migration<'_> {
         known
     }
 
-    /// In TCode a number is a decimal fraction: of three digits, 1000 would be a tenth.
+    /// TCode numbers are decimal fractions: with three digits, 1000 would be a tenth.
     pub(super) fn decimal_fractions(&mut self, protocol: &str, output: &mut Value) {
         if !protocol.starts_with("tcode") {
             return;
@@ -185,7 +185,7 @@ impl Migration<'_> {
     }
 }
 
-/// The `messages` of version 2, each element of which is a feature.
+/// Converts the `messages` of version 2, each element of which is a feature.
 fn features_of_messages(messages: &Value) -> Vec<Value> {
     let mut features = Vec::new();
     for (message, list) in messages.as_object().into_iter().flatten() {
@@ -211,7 +211,7 @@ fn features_of_messages(messages: &Value) -> Vec<Value> {
                     feature.insert(new.to_owned(), value.clone());
                 }
             }
-            // The same motor may stand under several messages.
+            // One motor may be listed under several messages.
             let feature = Value::Object(feature);
             let known = features.iter().any(|f: &Value| {
                 f["feature-type"] == feature["feature-type"]
@@ -226,7 +226,7 @@ fn features_of_messages(messages: &Value) -> Vec<Value> {
     features
 }
 
-/// What an actuator of the older versions is called in version 5.
+/// The version 5 name of an actuator of the older versions.
 pub(super) fn output_key(kind: &str, messages: &[String]) -> Option<&'static str> {
     Some(match kind {
         "Vibrate" => "vibrate",
@@ -243,7 +243,7 @@ pub(super) fn output_key(kind: &str, messages: &[String]) -> Option<&'static str
     })
 }
 
-/// What an output is called in version 5; some had other names while version 4 was made.
+/// The version 5 name of an output; some had other names while version 4 was developed.
 pub(super) fn current_output(name: &str) -> Option<&'static str> {
     Some(match name {
         "vibrate" => "vibrate",
@@ -268,14 +268,14 @@ fn input_key(kind: &str) -> Option<&'static str> {
     })
 }
 
-/// `[0, 20]`, or the `[[0, 20]]` that some files have.
+/// Parses `[0, 20]`, or `[[0, 20]]`, which some files have.
 fn step_range(of: &Value) -> Option<[i64; 2]> {
     let range = either(of, "step_range").or(of.get("value"))?;
     let range = if range[0].is_array() { &range[0] } else { range };
     Some([range[0].as_i64()?, range[1].as_i64()?])
 }
 
-/// The id that is there, else one that comes out the same each time.
+/// The given id, or else one that is derived from `seed`.
 pub(super) fn uuid(given: Option<&Value>, seed: &str) -> Value {
     let given = given
         .and_then(Value::as_str)

@@ -1,4 +1,4 @@
-//! Any mix of commands and stops, any schedule of the line: what a model board is left with.
+//! The state of a model board after any mix of commands and stops, on any schedule of the line.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,14 +7,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::device::language::Actuators;
 
-/// A board that knows what its language's commands do.
+/// A board that obeys its language's commands.
 #[derive(Default)]
 struct Board {
-    /// What each actuator is set to.
+    /// The value of each actuator.
     set: BTreeMap<String, i32>,
-    /// An axis moves until something stops it.
+    /// An axis moves until a stop.
     moving: bool,
-    /// Many boards know no stop that reaches their vibrators.
+    /// Many boards have no stop that also reaches their vibrators.
     knows_dstop: bool,
     queries: Vec<String>,
 }
@@ -89,9 +89,9 @@ enum Step {
     ServerStops,
     /// The gateway stops the device.
     Preempt,
-    /// The line takes so many frames.
+    /// The line accepts this many frames.
     Line(usize),
-    /// The far end owes a proof from here on, or not any more.
+    /// Proof of receipt becomes overdue, or arrives.
     Proof(bool),
     Wait(u64),
 }
@@ -182,7 +182,7 @@ impl Trial {
     }
 
     fn drain(&mut self) {
-        self.rig.line.state().owes_proof = false;
+        self.rig.line.state().proof_overdue = false;
         self.line_takes(10_000);
     }
 
@@ -205,7 +205,7 @@ impl Trial {
                     self.actuators.stopped();
                 }
                 Step::Line(frames) => self.line_takes(*frames),
-                Step::Proof(owed) => self.rig.line.state().owes_proof = *owed,
+                Step::Proof(overdue) => self.rig.line.state().proof_overdue = *overdue,
                 Step::Wait(ms) => tokio::time::advance(Duration::from_millis(*ms)).await,
             }
         }
@@ -238,7 +238,7 @@ proptest! {
         })?;
     }
 
-    /// Without a loss of control the board ends where a board ends to which every command went at once.
+    /// Without a loss of control the board ends as one that received every command at once.
     #[test]
     fn the_last_command_for_each_actuator_arrives(
         (language, steps) in prop::sample::select(vec!["lovense", "tcode"])
@@ -247,7 +247,7 @@ proptest! {
         paused(async {
             let steps: Vec<Step> = steps
                 .into_iter()
-                // Steps of an actuator may grow stale.
+                // Steps may grow stale, so time does not pass.
                 .filter(|step| !matches!(step, Step::Preempt | Step::Wait(_)))
                 .collect();
             let mut trial = Trial::new(language);
@@ -292,11 +292,11 @@ proptest! {
                     }
                     Step::Line(frames) => written.extend(trial.rig.carries(*frames)),
                     Step::Wait(ms) => tokio::time::advance(Duration::from_millis(*ms)).await,
-                    Step::Proof(owed) => trial.rig.line.state().owes_proof = *owed,
+                    Step::Proof(overdue) => trial.rig.line.state().proof_overdue = *overdue,
                     _ => {}
                 }
             }
-            trial.rig.line.state().owes_proof = false;
+            trial.rig.line.state().proof_overdue = false;
             written.extend(trial.rig.carries(10_000));
             prop_assert!(written.is_sorted());
             prop_assert_eq!(written.last(), sent.last());

@@ -1,0 +1,150 @@
+//! The one bridge for boards that cannot be told apart before they are connected: on a wire, on Bluetooth, behind an
+//! address that the gateway dials. Finds out who is there, makes the link, and runs the session.
+
+use bytes::BytesMut;
+use futures::SinkExt;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::hello::{self, HelloError, Wait};
+use super::retry::{After, Trouble};
+use super::{Board, Intake, TurnedAway};
+use crate::advice::Advice;
+use crate::defaults::STOP_FLUSH_TIMEOUT;
+use crate::device::frame::Frame;
+use crate::device::handshake::{Address, Handshake, HandshakeError};
+use crate::link::FrameIo;
+use crate::link::framing::Framing;
+
+impl Intake {
+    /// Bridges a board from the moment its `port` is open until its session is over. `link` makes the link, from the
+    /// port, the framing and what was read already. Not cancel safe: a dropped future neither stops nor tells the
+    /// board.
+    pub async fn bridge<P, L>(
+        &self,
+        mut board: Board,
+        mut port: P,
+        stop: &CancellationToken,
+        link: impl FnOnce(P, Framing, BytesMut) -> L,
+    ) -> After
+    where
+        P: AsyncRead + AsyncWrite + Unpin,
+        L: FrameIo + 'static,
+    {
+        let mut read = BytesMut::new();
+        let handshake = match board.introduce(&mut port, &mut read, stop).await {
+            Ok(Some(handshake)) => handshake,
+            Ok(None) => {
+                // Who it is would have told what stops it; its entry may tell too.
+                if let Some(on_close) = board.on_close {
+                    let mut link = link(port, board.framing.unwrap_or(Framing::Raw), read);
+                    let stopped = timeout(STOP_FLUSH_TIMEOUT, async {
+                        link.send(Frame(on_close)).await?;
+                        link.close().await
+                    });
+                    if !matches!(stopped.await, Ok(Ok(()))) {
+                        warn!("{}: it may be running, and did not take its stop", board.peer);
+                    }
+                }
+                return After::Stopping;
+            }
+            Err(e) => {
+                let trouble = board.trouble(&e);
+                return match e {
+                    HelloError::Io(_) => After::Failed(trouble),
+                    HelloError::Silent(_) | HelloError::Address(_) => After::Refused(trouble),
+                };
+            }
+        };
+        info!("{}: {} {}", board.peer, handshake.identifier, handshake.address);
+        let framing = board.framing.take();
+        let framing = framing.unwrap_or_else(|| Framing::of(self.language(&handshake.identifier)));
+        let link = Box::new(link(port, framing, read));
+        board.may_be_running = true;
+        let since = Instant::now();
+        match self.session(handshake, board, link, stop).await {
+            Ok(ended) => After::session(&ended, since.elapsed()),
+            Err(TurnedAway { refusal, .. }) => After::Refused(Trouble {
+                what: refusal.to_string(),
+                hint: refusal.hint().unwrap_or_default().into_owned(),
+            }),
+        }
+    }
+}
+
+impl Board {
+    /// Finds out who the board is; `None` if the gateway stops first. One whose identity is configured is known even
+    /// then: its session ends at once, and stops it. What the board said besides stays in `read`.
+    ///
+    /// # Errors
+    /// It does not identify itself, is gone, or has an address that does not fit a handshake.
+    async fn introduce<P>(
+        &mut self,
+        port: &mut P,
+        read: &mut BytesMut,
+        stop: &CancellationToken,
+    ) -> Result<Option<Handshake>, HelloError>
+    where
+        P: AsyncRead + AsyncWrite + Unpin,
+    {
+        let (said, handshake) = match &self.known.configured {
+            Some(identifier) => {
+                let handshake = Handshake::new(identifier.clone(), self.own_address()?);
+                let said = match self.settle {
+                    Some(time) => {
+                        let settled = stop.run_until_cancelled(hello::settle(port, read, time));
+                        settled.await.transpose()?.flatten()
+                    }
+                    None => None,
+                };
+                (said, handshake)
+            }
+            None => {
+                let address = self.own_address();
+                if let (Some(_), Err(e)) = (&self.address, &address) {
+                    return Err(e.clone().into());
+                }
+                let wait = Wait {
+                    settle: self.settle.unwrap_or_default(),
+                    patience: self.patience,
+                    fallback: &address,
+                };
+                let not_yet = |e: &HelloError| self.log.report(&self.peer, &self.trouble(e));
+                let asked = hello::wait_for_hello(port, read, wait, not_yet);
+                let Some(said) = stop.run_until_cancelled(asked).await else {
+                    return Ok(None);
+                };
+                let said = said?;
+                let mut handshake = said.handshake.clone();
+                if let (Some(_), Ok(address)) = (&self.address, address) {
+                    handshake.address = address;
+                }
+                (Some(said), handshake)
+            }
+        };
+        if let Some(said) = said
+            && let Err(other) = self.known.hear(&said)
+        {
+            warn!("{}: {other}", self.peer);
+        }
+        Ok(Some(handshake))
+    }
+
+    /// The address of its entry, or what stands in if the board names none.
+    fn own_address(&self) -> Result<Address, HandshakeError> {
+        match &self.address {
+            Some(address) if self.is_one => Ok(address.clone()),
+            Some(prefix) => Address::new(format!("{prefix}{}", self.own_name, prefix = prefix.as_str())),
+            None => Address::new(self.own_name.clone()),
+        }
+    }
+
+    fn trouble(&self, error: &HelloError) -> Trouble {
+        Trouble {
+            what: error.to_string(),
+            hint: error.hint_for(&self.peer).to_owned(),
+        }
+    }
+}
