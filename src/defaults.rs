@@ -26,6 +26,8 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 pub const FRAME_MAX_BYTES: usize = 64 * 1024;
 /// The read buffer of a device's websocket. The library's 128 KiB would be most of a device's memory.
 pub const DEVICE_READ_BUFFER_BYTES: usize = 1024;
+/// What is written to a device's websocket in one go if more than that is to be written: a frame and a ping.
+pub const DEVICE_WRITE_BUFFER_BYTES: usize = 256;
 /// The largest message taken from a Buttplug client: a batch of some thousand commands.
 pub const CLIENT_MESSAGE_MAX_BYTES: usize = 1024 * 1024;
 /// The read buffer of a client's websocket: a batch of commands in one read.

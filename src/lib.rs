@@ -24,7 +24,8 @@
 //!   configuration files of every version, and what the gateway learned.
 //! - [`link`]: how bytes travel: a duplex pipe of whole frames.
 //! - [`net`]: sockets both ways: accept, dial, TLS.
-//! - [`device`]: words without I/O: handshake, hello line, close codes, refusals, peripherals, and all that is known of a protocol.
+//! - [`device`]: words without I/O: handshake, hello line, close codes, refusals, peripherals, and all that is known of
+//!   a protocol.
 //! - [`advice`], what an error says to a person; [`backoff`], [`defaults`], [`logging`], [`text`], [`thread`]: used by
 //!   all.
 //!

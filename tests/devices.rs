@@ -4,6 +4,8 @@ mod common;
 
 use std::time::Duration;
 
+use common::bare_device::BareDevice;
+use common::json_client::JsonClient;
 use common::{RawDevice, Running, client, handshake, settings, wait_until, within};
 use futures::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -309,4 +311,47 @@ async fn a_device_that_leaves_while_it_is_being_listed_is_no_ghost() {
     })
     .await;
     gateway.stop().await;
+}
+
+/// The answer is the newest of more frames than the library takes at once: it waits, and something has to look after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_behind_a_burst_of_other_frames_is_not_forgotten() {
+    const QUERIES: usize = 300;
+    let gateway = Running::start(settings()).await;
+    let hello = handshake("LVSDevice", "8A3D9FAC2A45");
+    let mut device = BareDevice::connect(gateway.bound.devices, 64 * 1_024, &hello)
+        .await
+        .unwrap();
+    let board = tokio::spawn(async move {
+        let mut burst: Vec<&[u8]> = vec![b"noise;"; 24];
+        burst.push(b"85;");
+        while let Ok(frame) = device.next().await {
+            let answered = match frame.as_slice() {
+                b"DeviceType;" => device.say(&[b"Z:11:8A3D9FAC2A45;"]).await,
+                b"Battery;" => device.say(&burst).await,
+                _ => device.say(&[b"OK;"]).await,
+            };
+            answered.unwrap();
+        }
+    });
+    let mut app = JsonClient::connect(&gateway.clients(), 4).await;
+    let index = app.first_device().await;
+    let list = app.call("RequestDeviceList", serde_json::json!({})).await;
+    let features = list["DeviceList"]["Devices"][index.to_string()]["DeviceFeatures"]
+        .as_object()
+        .unwrap();
+    let battery = features
+        .values()
+        .find(|feature| feature["Input"]["Battery"].is_object())
+        .expect("a battery")["FeatureIndex"]
+        .clone();
+    for query in 0..QUERIES {
+        let read = serde_json::json!({
+            "DeviceIndex": index, "FeatureIndex": battery, "Type": "Battery", "Command": "Read"
+        });
+        let answer = app.call("InputCmd", read).await;
+        assert!(answer["InputReading"].is_object(), "query {query}: {answer}");
+    }
+    gateway.stop().await;
+    within("the board is let go", board).await.unwrap();
 }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use buttplug_client::ButtplugClient;
 #[cfg(unix)]
+use common::process::Process;
+#[cfg(unix)]
 use common::pty::Board;
 use common::reference::{Reference, free_port};
 use common::{
@@ -531,4 +533,42 @@ async fn towards_a_slow_upstream_the_oldest_frames_are_dropped_and_counted() {
     let sessions = control.sessions().await.unwrap();
     assert_eq!(sessions[0].dropped as usize, dropped);
     gateway.stop().await;
+}
+
+/// The owner of such a device has to know that a loss of control does not stop it.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_device_that_nothing_is_known_to_stop_is_logged_once_when_it_comes() {
+    use tokio::io::AsyncReadExt;
+
+    let home = tempfile::TempDir::new().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let mut gateway = Process::start(home.path(), &["--upstream", &url]).await;
+    for identifier in ["Synchro", "LVSDevice"] {
+        let mut device = RawDevice::hello(&gateway.devices, identifier, identifier).await;
+        let mut upstream = relayed(&listener).await;
+        for n in 0..5 {
+            let command = format!("Vibrate:{n};");
+            upstream.send(Message::binary(command.clone())).await.unwrap();
+            device.expect(&command).await;
+        }
+        device.ws.close(None).await.unwrap();
+        while let Some(Ok(_)) = within("the end", upstream.next()).await {}
+    }
+    gateway.signal("-TERM");
+    assert_eq!(gateway.exit_code().await, Some(0));
+    let mut log = String::new();
+    let stderr = gateway.child.stderr.as_mut().unwrap();
+    within("the log", stderr.read_to_string(&mut log)).await.unwrap();
+    let warnings: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("no stop is known"))
+        .collect();
+    assert_eq!(warnings.len(), 1, "{log}");
+    assert!(
+        warnings[0].contains("WARN") && warnings[0].contains("Synchro"),
+        "{log}"
+    );
+    assert!(warnings[0].contains("on_close"), "{log}");
 }

@@ -1,52 +1,53 @@
-//! A peripheral on Bluetooth LE: what is known of one, which are meant, and what is written where.
+//! Bluetooth LE peripherals as plain data: what a scan sees, which ones an entry matches, and the layout of their
+//! services.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use uuid::Uuid;
 
-/// A peripheral as the system knows it.
+/// A peripheral as the system reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Its address, or what stands for it where the system keeps addresses to itself (macOS).
+    /// Its address, or the system's substitute if the system hides addresses (macOS).
     pub address: String,
-    /// Its name, once it has said it.
+    /// Its name, if it has reported one.
     pub name: Option<String>,
-    /// How strong it was received, in dBm; `None` where it was not lately.
+    /// Its signal strength in dBm; `None` if it was not received lately.
     pub rssi: Option<i16>,
-    /// The services that it advertises, or that are known since it was connected.
+    /// The services that it advertises, or that are known from a connection.
     pub services: Vec<Uuid>,
-    /// Its maker's data, by company.
+    /// Its manufacturer data, by company.
     pub manufacturer_data: HashMap<u16, Vec<u8>>,
-    /// Whether this machine has a connection to it, this program's or another's.
+    /// Whether this machine is connected to it, through this program or another.
     pub connected: bool,
 }
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
-            // Anybody near may have sent it.
+            // Anyone within range may have chosen the name.
             Some(name) => write!(f, "ble {} {name:?}", self.address),
             None => write!(f, "ble {}", self.address),
         }
     }
 }
 
-/// Which peripherals are meant: all that is given must fit.
+/// A filter for peripherals: all given criteria must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// This one; see [`Seen::address`].
+    /// The peripheral with this address; see [`Seen::address`].
     pub address: Option<PeripheralAddress>,
-    /// Those of this name.
+    /// Peripherals with this name.
     pub name: Option<NamePattern>,
-    /// Those that advertise this service.
+    /// Peripherals that advertise this service.
     pub advertised_service: Option<Uuid>,
-    /// Those whose maker's data begins like this.
+    /// Peripherals whose manufacturer data begins like this.
     pub manufacturer_data: Option<ManufacturerData>,
 }
 
 impl Wanted {
-    /// Whether this peripheral is meant.
+    /// Whether the filter matches this peripheral.
     pub fn takes(&self, seen: &Seen) -> bool {
         self.address
             .as_ref()
@@ -64,7 +65,7 @@ impl Wanted {
             })
     }
 
-    /// Whether it means one peripheral, and not all of a kind.
+    /// Whether the filter names a single peripheral rather than a kind.
     pub fn is_one(&self) -> bool {
         self.address.is_some() || self.name.as_ref().is_some_and(|name| !name.0.contains('*'))
     }
@@ -86,15 +87,15 @@ impl fmt::Display for Wanted {
     }
 }
 
-/// The address of a peripheral as the system has it: `AA:BB:CC:DD:EE:FF`, and on macOS a UUID.
+/// The address of a peripheral as the system reports it: `AA:BB:CC:DD:EE:FF`, or a UUID on macOS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeripheralAddress(String);
 
 impl PeripheralAddress {
-    /// Reads an address as people write it.
+    /// Parses an address in any common notation.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// If it is no address; says why.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let mac = mac(text);
@@ -117,13 +118,13 @@ impl PeripheralAddress {
     }
 }
 
-/// A MAC address as the systems write it; people leave the colons out, or take dashes.
+/// A MAC address in the systems' notation; also accepts dashes, or no separators.
 fn mac(text: &str) -> Option<String> {
     let text = text.replace('-', ":");
     let parts: Vec<&str> = if text.contains(':') {
         text.split(':').collect()
     } else {
-        // `None` if a character of several bytes is in the way.
+        // `None` if a multi-byte character is in the way.
         let pair = |at| text.get(at..at + 2);
         (0..text.len()).step_by(2).map(pair).collect::<Option<_>>()?
     };
@@ -144,15 +145,15 @@ impl fmt::Display for PeripheralAddress {
     }
 }
 
-/// A name in which `*` stands for any text.
+/// A name in which `*` matches any text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamePattern(pub String);
 
 impl NamePattern {
-    /// Whether a name is meant; upper and lower case count.
+    /// Whether a name matches, case included.
     pub fn fits(&self, name: &str) -> bool {
         let mut pieces = self.0.split('*');
-        // `split` gives at least one.
+        // `split` yields at least one element.
         let Some(mut rest) = pieces.next().and_then(|start| name.strip_prefix(start)) else {
             return false;
         };
@@ -175,7 +176,7 @@ impl fmt::Display for NamePattern {
     }
 }
 
-/// How a maker's data begins.
+/// The beginning of manufacturer data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManufacturerData {
     /// The company's number.
@@ -184,7 +185,7 @@ pub struct ManufacturerData {
     pub data: Vec<u8>,
 }
 
-/// How a peripheral is spoken with.
+/// The way to exchange frames with a peripheral.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
     /// Nordic UART.
@@ -199,7 +200,7 @@ pub enum Profile {
     Custom(Layout),
 }
 
-/// Those with a name.
+/// The profiles that have a name.
 pub const NAMED: [(&str, Profile); 4] = [
     ("nus", Profile::Nus),
     ("hm10", Profile::Hm10),
@@ -207,16 +208,16 @@ pub const NAMED: [(&str, Profile); 4] = [
     ("ossm", Profile::Ossm),
 ];
 
-/// A service, and which of its characteristics serve.
+/// A service, and the characteristics that carry frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The service.
     pub service: Uuid,
-    /// Where frames are written.
+    /// The characteristic that frames are written to.
     pub write: Uuid,
-    /// Where the peripheral speaks; `None` where it never does.
+    /// The characteristic that notifies; `None` if there is none.
     pub notify: Option<Uuid>,
-    /// Where the frame `false` is written instead: OSSM has a characteristic of its own for it.
+    /// The characteristic that the frame `false` is written to instead: OSSM has one of its own for it.
     pub mode: Option<Uuid>,
 }
 
@@ -229,12 +230,12 @@ impl fmt::Display for Profile {
     }
 }
 
-/// The UUID that a number of 16 or 32 bits stands for.
+/// The full UUID of a number of 16 or 32 bits.
 pub const fn base_uuid(number: u32) -> Uuid {
     Uuid::from_u128(0x0000_1000_8000_0080_5f9b_34fb | (number as u128) << 96)
 }
 
-/// A UUID as it is written most shortly.
+/// The shortest notation of a UUID.
 pub fn short(uuid: Uuid) -> String {
     let value = uuid.as_u128();
     let number = value >> 96;
@@ -247,10 +248,10 @@ pub fn short(uuid: Uuid) -> String {
     }
 }
 
-/// Reads a UUID: whole, or of 16 or 32 bits.
+/// Parses a UUID: whole, or of 16 or 32 bits.
 ///
 /// # Errors
-/// What is wrong with it.
+/// If it is no UUID; says why.
 pub fn parse_uuid(text: &str) -> Result<Uuid, String> {
     let text = text.trim();
     let digits = text.strip_prefix("0x").unwrap_or(text);
@@ -349,7 +350,7 @@ mod tests {
             "C0:FF:EE:00:00:+1",
             "C0:FF:EE:00:00:01:02",
             "c0ffee00001",
-            // As long as an address, with a character across two of its pairs.
+            // As long as an address, but with a character across two of its pairs.
             "c0ffee0é00a",
             "4d3c1a52-8b5e-4b0e-9b0a-0d6f8d7a1c11",
         ] {

@@ -181,8 +181,8 @@ impl Outbox {
         self.waiting.retain(Entry::is_stop);
     }
 
-    /// The same, but in a language that is not known what came last is kept: the server has stopped the device, and this
-    /// may be its stop.
+    /// Like [`Self::discard`], but keeps the last frames in an unknown language: the server has stopped the device,
+    /// and they may be its stop.
     pub fn discard_but_newest(&mut self) {
         let (is_known, newest) = (self.language.is_some(), self.newest);
         let is_new = |entry: &Entry| newest.duration_since(entry.since) <= BURST;

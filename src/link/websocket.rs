@@ -64,7 +64,7 @@ struct Probes {
     last: Option<Instant>,
     /// Whether the peer answers pings. Until it has, an unanswered one means nothing.
     answers: bool,
-    /// How long the slowest of the last answers took.
+    /// The round trip of the slowest recent pong.
     round_trip: Option<Duration>,
     waker: Option<Waker>,
 }
@@ -95,7 +95,7 @@ impl Probes {
         self.answers = true;
         if let Some((_, since)) = self.unanswered.take() {
             let took = since.elapsed().min(PROBE_TIMEOUT);
-            // A slow answer is forgotten after some faster ones: a board in power save is slow every now and then.
+            // Fades after some faster pongs: a board in power save is slow now and then.
             let faded = self.round_trip.map_or(took, |slowest| slowest * 7 / 8);
             self.round_trip = Some(took.max(faded));
         }
@@ -113,7 +113,8 @@ impl Probes {
         !self.answers || (self.unanswered).is_none_or(|(_, since)| since.elapsed() < self.patience())
     }
 
-    /// How long a probe may be unanswered. On a fast line little should be under way that a stall makes stale.
+    /// How long a probe may stay unanswered. On a fast line, little should be in flight that a stall could make
+    /// stale.
     fn patience(&self) -> Duration {
         let usual = self.round_trip.unwrap_or(PROBE_TIMEOUT);
         (4 * usual + PROBE_TIMEOUT_MIN).min(PROBE_TIMEOUT)
@@ -403,9 +404,53 @@ fn link_error(error: WsError) -> LinkError {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use futures::SinkExt;
+    use tokio_tungstenite::tungstenite::protocol::Role;
 
-    /// Sends a probe, and has it answered after so long.
+    use super::*;
+    use crate::net::websocket::device_config;
+
+    /// A socket that keeps what is written to it, each write apart.
+    #[derive(Default)]
+    struct Writes(Vec<Vec<u8>>);
+
+    impl AsyncRead for Writes {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Writes {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            self.0.push(buf.to_vec());
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_frame_and_the_ping_that_travels_with_it_are_one_write() {
+        let ws =
+            WebSocketStream::from_raw_socket(Writes::default(), Role::Server, Some(device_config())).await;
+        let mut link = WebSocketLink::new(ws, Duration::from_secs(1)).with_probes();
+        link.send(Frame::from(&b"Vibrate:5;"[..])).await.unwrap();
+        link.send(Frame::from(&b"Vibrate:6;"[..])).await.unwrap();
+        let written = &link.ws.get_ref().0;
+        let frames = [
+            b"\x82\x0aVibrate:5;\x89\x02\x00\x01".to_vec(),
+            b"\x82\x0aVibrate:6;".to_vec(),
+        ];
+        assert_eq!(*written, frames);
+    }
+
+    /// Sends a probe that is answered after this long.
     async fn round_trip(probes: &mut Probes, takes: Duration) {
         tokio::time::advance(PROBE_PAUSE).await;
         let probe = probes.next().unwrap();
@@ -420,7 +465,7 @@ mod tests {
         round_trip(&mut probes, Duration::from_millis(2)).await;
         let fast = PROBE_TIMEOUT_MIN + Duration::from_millis(8);
         assert_eq!(probes.patience(), fast);
-        // One slow answer, as of a board in power save, and after a stall.
+        // One slow pong, as from a board in power save, and one after a stall.
         round_trip(&mut probes, Duration::from_secs(2)).await;
         assert_eq!(probes.patience(), PROBE_TIMEOUT);
         for _ in 0..40 {

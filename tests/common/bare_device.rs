@@ -2,6 +2,8 @@
 //!
 //! A websocket library answers pings by itself, and the system's receive window hides kilobytes.
 
+#![allow(dead_code, reason = "the benchmark that shares this uses its part")]
+
 use std::io;
 use std::net::SocketAddr;
 

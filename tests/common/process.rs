@@ -13,6 +13,7 @@ use super::within;
 pub struct Process {
     pub child: Child,
     pub devices: String,
+    /// Empty if devices are relayed.
     pub clients: String,
 }
 
@@ -62,9 +63,10 @@ impl Process {
             let word = line.split_whitespace().find_map(|w| w.strip_prefix(name));
             word.unwrap_or_else(|| panic!("{name} in {line:?}")).to_owned()
         };
+        let relays = line.contains(" upstream=");
         Self {
             devices: url("devices="),
-            clients: url("clients="),
+            clients: if relays { String::new() } else { url("clients=") },
             child,
         }
     }

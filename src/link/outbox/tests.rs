@@ -327,9 +327,9 @@ async fn at_the_end_only_what_may_be_the_servers_stop_is_kept() {
         rig.outbox.discard_but_newest();
         let (receipt, mut written) = oneshot::channel();
         rig.outbox.preempt(Vec::new(), Some(receipt));
-        let cut = kept.len().saturating_sub(1);
-        let mut carried = rig.carries(cut);
-        if cut > 0 {
+        let unfinished = kept.len().saturating_sub(1);
+        let mut carried = rig.carries(unfinished);
+        if unfinished > 0 {
             assert!(written.try_recv().is_err(), "the last is not yet written");
         }
         carried.extend(rig.carries(9));
