@@ -411,7 +411,7 @@ async fn past_the_limit_of_open_commands_each_one_still_gets_an_answer() {
                 open_ids.remove(&error["Id"].as_u64().expect("an Error")),
                 "{message}"
             );
-            too_many += usize::from(error.to_string().contains("wait for an answer"));
+            too_many += usize::from(error.to_string().contains("waiting for an answer"));
         }
     }
     assert_eq!(too_many, 1_100 - 1_024);
