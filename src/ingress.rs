@@ -42,7 +42,7 @@ pub struct Board {
     /// Where it is.
     pub peer: Peer,
     /// What it is, if that is configured, and the keepalive of its watchdog.
-    pub known: BoardFacts,
+    pub facts: BoardFacts,
     /// Which one it is; if the entry is for several, what stands before `own_name`.
     pub address: Option<Address>,
     /// The entry is for one board.
@@ -72,7 +72,7 @@ impl Board {
     pub fn at(peer: Peer) -> Self {
         Self {
             peer,
-            known: BoardFacts::default(),
+            facts: BoardFacts::default(),
             address: None,
             is_one: true,
             own_name: String::new(),
@@ -115,7 +115,7 @@ impl Intake {
     ) -> Result<Disconnect, TurnedAway> {
         let Board {
             peer,
-            known,
+            facts,
             coalesce,
             on_close,
             may_be_running,
@@ -154,7 +154,7 @@ impl Intake {
                 );
             }
             let upstream = self.upstream.clone().open(&handle, can_stop);
-            Session::new(entry, link, coalesce.unwrap_or(language), known, upstream)
+            Session::new(entry, link, coalesce.unwrap_or(language), facts, upstream)
         };
         Ok(session.run().instrument(span).await)
     }

@@ -51,11 +51,11 @@ impl Session {
         entry: Entry,
         link: Box<dyn FrameIo>,
         coalesce: Option<&'static dyn Language>,
-        known: BoardFacts,
+        facts: BoardFacts,
         upstream: Box<dyn UpstreamIo>,
     ) -> Self {
         let handle = entry.handle().clone();
-        let outbox = Outbox::new(link, coalesce, known, move |frame| {
+        let outbox = Outbox::new(link, coalesce, facts, move |frame| {
             Counters::count(&handle.counters.to_device);
             handle.tap.record(Direction::ToDevice, frame);
             spin::frame_passed(handle.connection);

@@ -105,7 +105,7 @@ impl BlePeripherals {
 /// A peripheral, and what its entry says of it.
 fn board(settings: &BleSettings, seen: Seen, log: TroubleLog) -> Board {
     Board {
-        known: BoardFacts {
+        facts: BoardFacts {
             keepalive: settings.keepalive,
             configured: settings.identifier.clone(),
         },

@@ -89,7 +89,7 @@ impl Board {
     where
         P: AsyncRead + AsyncWrite + Unpin,
     {
-        let (said, handshake) = match &self.known.configured {
+        let (said, handshake) = match &self.facts.configured {
             Some(identifier) => {
                 let handshake = Handshake::new(identifier.clone(), self.own_address()?);
                 let said = match self.settle {
@@ -125,7 +125,7 @@ impl Board {
             }
         };
         if let Some(said) = said
-            && let Err(other) = self.known.learn(&said)
+            && let Err(other) = self.facts.learn(&said)
         {
             warn!("{}: {other}", self.peer);
         }

@@ -164,7 +164,7 @@ impl SerialPorts {
             }
         };
         let board = Board {
-            known: BoardFacts {
+            facts: BoardFacts {
                 keepalive: settings.keepalive,
                 configured: settings.identifier.clone(),
             },

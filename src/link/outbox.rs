@@ -40,7 +40,7 @@ pub struct Outbox {
     /// Frames that were dropped because they were stale or too many.
     dropped: u64,
     /// Facts about the board: its watchdog's keepalive, which a hello line may still announce.
-    known: BoardFacts,
+    facts: BoardFacts,
     /// Whether a command arrived since control was last lost: without control the watchdog must not be fed.
     in_control: bool,
     /// Elapses when a keepalive is due, if the board has a watchdog.
@@ -86,7 +86,7 @@ impl Outbox {
     pub fn new(
         link: Box<dyn FrameIo>,
         language: Option<&'static dyn Language>,
-        known: BoardFacts,
+        facts: BoardFacts,
         on_write: impl Fn(&Frame) + Send + 'static,
     ) -> Self {
         Self {
@@ -97,7 +97,7 @@ impl Outbox {
             unwritten: Vec::new(),
             flush_due: false,
             dropped: 0,
-            known,
+            facts,
             in_control: false,
             silence: Box::pin(sleep(Duration::ZERO)),
             on_write: Box::new(on_write),
@@ -403,14 +403,14 @@ impl Outbox {
     }
 
     fn begin_silence(&mut self) {
-        if let Some(keepalive) = self.known.keepalive {
+        if let Some(keepalive) = self.facts.keepalive {
             self.silence.as_mut().reset(Instant::now() + keepalive);
         }
     }
 
     fn poll_keepalive(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
         if self.in_control
-            && self.known.keepalive.is_some()
+            && self.facts.keepalive.is_some()
             && self.silence.as_mut().poll(cx).is_ready()
             && self.link.poll_ready_unpin(cx)?.is_ready()
         {
@@ -425,11 +425,11 @@ impl Outbox {
 
     /// Handles a hello line that arrived between frames.
     fn handle_hello(&mut self, hello: &Hello, cx: &Context<'_>) {
-        let had_no_keepalive = self.known.keepalive.is_none();
-        if let Err(other) = self.known.learn(hello) {
+        let had_no_keepalive = self.facts.keepalive.is_none();
+        if let Err(other) = self.facts.learn(hello) {
             warn!("{other}");
         }
-        if let Some(keepalive) = self.known.keepalive
+        if let Some(keepalive) = self.facts.keepalive
             && had_no_keepalive
         {
             info!(

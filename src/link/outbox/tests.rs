@@ -84,9 +84,9 @@ impl Rig {
         Self::of(language, BoardFacts::default())
     }
 
-    fn of(language: &str, known: BoardFacts) -> Self {
+    fn of(language: &str, facts: BoardFacts) -> Self {
         let line = Line::default();
-        let outbox = Outbox::new(Box::new(line.clone()), by_name(language), known, |_| {});
+        let outbox = Outbox::new(Box::new(line.clone()), by_name(language), facts, |_| {});
         Self { outbox, line }
     }
 
@@ -354,11 +354,11 @@ async fn what_waits_is_bounded_and_the_oldest_goes() {
 #[tokio::test(start_paused = true)]
 async fn the_watchdog_is_fed_in_silence_while_a_controller_has_control() {
     let every = Duration::from_millis(200);
-    let known = BoardFacts {
+    let facts = BoardFacts {
         keepalive: Some(every),
         ..BoardFacts::default()
     };
-    let mut rig = Rig::of("lovense", known);
+    let mut rig = Rig::of("lovense", facts);
     assert!(rig.silence(5 * every).await.is_empty(), "nothing has control yet");
     rig.send(&["Vibrate:1;"]);
     let seen = rig.silence(every * 7 / 2).await;
