@@ -6,9 +6,13 @@
 //! `cargo bench --bench bridge -- --idle 500` for a quick look; the default is 5,000 idle devices.
 #![cfg(unix)]
 
+#[path = "../tests/common/bare_device.rs"]
+mod bare_device;
 mod harness;
 #[path = "../tests/common/pty_pair.rs"]
 mod pty_pair;
+#[path = "bridge/stall.rs"]
+mod stall;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -43,6 +47,7 @@ fn main() {
             cores()
         );
         let direct = relay().await;
+        stall::stalls().await;
         serial(direct).await;
         slow_line().await;
         idle_devices(idle).await;
