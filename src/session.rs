@@ -114,6 +114,7 @@ impl Session {
                 frame = self.outbox.next() => {
                     in_a_row = 0;
                     let frame = frame.unwrap_or_else(|| Err(LinkError::closed()))?;
+                    self.entry.device_spoke();
                     Counters::count(&handle.counters.from_device);
                     handle.tap.record(Direction::FromDevice, &frame);
                     self.upstream.send(frame).await?;
@@ -162,8 +163,8 @@ impl Session {
         let answers = frames.len();
         let (receipt, written) = oneshot::channel();
         self.outbox.preempt(frames, Some(receipt));
+        // Written is not received: the stop stays pending until the device sends something.
         self.until_written(written, None).await?;
-        self.entry.set_stopped();
         self.skip_answers(answers).await
     }
 
@@ -199,6 +200,7 @@ impl Session {
             for _ in 0..number {
                 let frame = self.outbox.next().await;
                 let frame = frame.unwrap_or_else(|| Err(LinkError::closed()))?;
+                self.entry.device_spoke();
                 self.entry.handle().tap.record(Direction::FromDevice, &frame);
             }
             Ok(())
@@ -218,6 +220,7 @@ impl Session {
         } else {
             STOP_FLUSH_TIMEOUT
         };
+        self.outbox.begin_close();
         match why {
             Disconnect::Stopping => self.outbox.discard_but_newest(),
             _ => self.outbox.discard(),

@@ -264,6 +264,23 @@ async fn a_sender_that_leaves_stops_only_what_nobody_else_has_by_now() {
     app.call("OutputCmd", command(10)).await;
     assert_eq!(hush.frame().await, "Vibrate:10;");
 
+    // A query takes nothing over.
+    let mut sender = running.client().await;
+    within("a frame", sender.send(HUSH, Bytes::from("Vibrate:6;")))
+        .await
+        .unwrap();
+    assert_eq!(hush.frame().await, "Vibrate:6;");
+    let query = json!({ "DeviceIndex": index, "FeatureIndex": 1, "Type": "Battery", "Command": "Read" });
+    app.send("InputCmd", query).await;
+    hush.expect("Battery;").await;
+    hush.binary(b"85;").await;
+    drop(sender);
+    hush.expect("Vibrate:0;").await;
+    while tokio::time::timeout(Duration::from_millis(50), hush.frame())
+        .await
+        .is_ok()
+    {}
+
     // The other way round: what the app set is stopped with what the sender set, and the app's next command counts,
     // though it equals its last one.
     let mut sender = running.client().await;

@@ -572,3 +572,24 @@ async fn a_device_that_nothing_is_known_to_stop_is_logged_once_when_it_comes() {
     );
     assert!(warnings[0].contains("on_close"), "{log}");
 }
+
+/// Nothing is known to stop the device: its own watchdog has to, which waits for the end of the connection.
+#[tokio::test]
+async fn a_device_that_nothing_is_known_to_stop_is_let_go_when_its_upstream_freezes() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut settings = relaying(&format!("ws://{}", listener.local_addr().unwrap()));
+    settings.devices.ping_interval = Duration::from_secs(60);
+    let gateway = Running::start(settings).await;
+    let mut device = RawDevice::hello(&gateway.devices(), "NoStopBytesKnown", "1").await;
+    let (stream, _) = within("a connection", listener.accept()).await.unwrap();
+    let mut upstream = within("an upgrade", accept_async(stream)).await.unwrap();
+    within("a handshake", upstream.next()).await.unwrap().unwrap();
+    upstream.send(Message::binary(&b"on"[..])).await.unwrap();
+    assert_eq!(device.frame().await, "on");
+    // From here on upstream reads nothing.
+    let (code, reason) = device.closed().await;
+    assert_eq!(code, 4006, "{reason}");
+    assert!(reason.contains("silent"), "{reason}");
+    drop(upstream);
+    gateway.stop().await;
+}

@@ -394,7 +394,11 @@ impl Session {
                 );
             }
         }
-        if !stopping::drives(&self.shared, self.id) {
+        let on_its_way = self
+            .pending
+            .iter()
+            .any(|command| command.effect == Effect::Output);
+        if !on_its_way && !stopping::drives(&self.shared, self.id) {
             self.socket.watch_liveness(None);
         }
     }

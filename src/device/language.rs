@@ -84,8 +84,10 @@ pub enum Command {
     Step(Setting),
     /// Stops all motion.
     StopAll,
-    /// Moves nothing: a query, a toggle. In an unknown language, every frame.
+    /// Moves nothing: a query, a toggle.
     Other,
+    /// A frame in an unknown language: it may move anything.
+    Unknown,
 }
 
 impl Command {
@@ -93,7 +95,8 @@ impl Command {
     pub fn read(language: Option<&dyn Language>, frame: &Frame) -> Self {
         match (language, std::str::from_utf8(&frame.0)) {
             (Some(language), Ok(text)) => language.read(text),
-            _ => Self::Other,
+            (Some(_), Err(_)) => Self::Other,
+            (None, _) => Self::Unknown,
         }
     }
 
@@ -102,7 +105,7 @@ impl Command {
         match self {
             Self::StopAll => true,
             Self::Set(settings) => settings.iter().all(|setting| setting.is_nothing),
-            Self::Step(_) | Self::Other => false,
+            Self::Step(_) | Self::Other | Self::Unknown => false,
         }
     }
 
@@ -182,7 +185,7 @@ impl Actuators {
             Command::Step(setting) => self.observe_setting(setting),
             Command::StopAll => self.on.clear(),
             // Any frame of an unknown language may be motion.
-            Command::Other if self.language.is_none() => {
+            Command::Unknown => {
                 self.commanded = true;
                 self.on.insert(String::new());
             }
@@ -365,7 +368,7 @@ mod tests {
     fn nothing_is_known_of_an_unknown_protocol() {
         assert_eq!(
             Command::read(None, &Frame::from(&b"Vibrate:5;"[..])),
-            Command::Other
+            Command::Unknown
         );
         let bytes = Frame::from(&[0xff_u8, 0xfe][..]);
         assert_eq!(Command::read(of_protocol("lovense"), &bytes), Command::Other);

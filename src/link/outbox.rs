@@ -37,6 +37,8 @@ pub struct Outbox {
     unwritten: Vec<Receipt>,
     /// The link holds data that is not yet written.
     flush_due: bool,
+    /// The session is over: what is left is written without waiting for proofs that nobody reads any more.
+    is_closing: bool,
     /// Frames that were dropped because they were stale or too many.
     dropped: u64,
     /// Facts about the board: its watchdog's keepalive, which a hello line may still announce.
@@ -64,6 +66,8 @@ enum What {
     Stop(Frame),
     /// Moves nothing, or its effect is unknown.
     Other(Frame),
+    /// A stop or a query among frames that keep their order: never dropped as stale.
+    Kept(Frame),
 }
 
 impl Entry {
@@ -71,7 +75,7 @@ impl Entry {
         match &self.what {
             What::Set(setting) => setting.is_nothing,
             What::Stop(_) => true,
-            What::Step(_) | What::Other(_) => false,
+            What::Step(_) | What::Other(_) | What::Kept(_) => false,
         }
     }
 
@@ -96,6 +100,7 @@ impl Outbox {
             newest: Instant::now(),
             unwritten: Vec::new(),
             flush_due: false,
+            is_closing: false,
             dropped: 0,
             facts,
             in_control: false,
@@ -142,6 +147,9 @@ impl Outbox {
                 self.drop_motion();
                 self.put_stop(frame, receipts);
             }
+            command if self.language.is_none() && (command.is_stop() || command == Command::Other) => {
+                self.put_last(What::Kept(frame), receipts);
+            }
             _ => self.put_last(What::Other(frame), receipts),
         }
     }
@@ -176,9 +184,15 @@ impl Outbox {
         }
     }
 
+    /// The session is over: from now on nothing waits for a proof that the far end received what was sent to it.
+    pub fn begin_close(&mut self) {
+        self.is_closing = true;
+    }
+
     /// Drops everything that waits, except stops.
     pub fn discard(&mut self) {
-        self.waiting.retain(Entry::is_stop);
+        self.waiting
+            .retain(|entry| entry.is_stop() || matches!(entry.what, What::Kept(_)));
     }
 
     /// Like [`Self::discard`], but keeps the last frames in an unknown language: the server has stopped the device,
@@ -195,7 +209,7 @@ impl Outbox {
     }
 
     fn put_last(&mut self, what: What, receipts: Vec<Receipt>) {
-        let counts = |entry: &Entry| matches!(entry.what, What::Step(_) | What::Other(_));
+        let counts = |entry: &Entry| matches!(entry.what, What::Step(_) | What::Other(_) | What::Kept(_));
         if self.waiting.len() >= OUTBOX_MAX
             && self.waiting.iter().filter(|entry| counts(entry)).count() >= OUTBOX_MAX
             && let Some(oldest) = self.waiting.iter().position(counts)
@@ -248,7 +262,7 @@ impl Outbox {
                 },
                 Some(What::Set(older) | What::Step(older)) => language.relate(&setting, older),
                 Some(What::Stop(_)) => Relation::Touches,
-                Some(What::Other(_)) | None => Relation::Apart,
+                Some(What::Other(_) | What::Kept(_)) | None => Relation::Apart,
             };
             match relation {
                 Relation::Apart => {}
@@ -318,14 +332,18 @@ impl Outbox {
     /// Takes the next frame to write; only stops while receipt of earlier frames is unproven.
     fn next_frame(&mut self, is_through: bool) -> Option<(Frame, Vec<Receipt>)> {
         self.drop_stale();
-        self.waiting
-            .front()
-            .filter(|entry| is_through || entry.is_stop())?;
+        // Stops and queries move nothing, and the sender may wait for a query before it sends a stop.
+        let is_known = self.language.is_some();
+        let passes = |entry: &Entry| {
+            let is_query = is_known && matches!(entry.what, What::Other(_));
+            is_through || entry.is_stop() || is_query || matches!(entry.what, What::Kept(_))
+        };
+        let next = self.waiting.iter().position(passes)?;
         let Entry {
             what, mut receipts, ..
-        } = self.waiting.pop_front()?;
+        } = self.waiting.remove(next)?;
         let frame = match what {
-            What::Stop(frame) | What::Other(frame) => frame,
+            What::Stop(frame) | What::Other(frame) | What::Kept(frame) => frame,
             What::Step(setting) => self.language?.write(&[setting]),
             What::Set(setting) => {
                 let language = self.language?;
@@ -366,7 +384,7 @@ impl Outbox {
                 return Poll::Ready(Ok(()));
             }
             ready!(self.link.poll_ready_unpin(cx))?;
-            let is_through = self.link.poll_through(cx).is_ready();
+            let is_through = self.is_closing || self.link.poll_through(cx).is_ready();
             match self.next_frame(is_through) {
                 Some((frame, receipts)) => {
                     self.unwritten.extend(receipts);

@@ -185,6 +185,11 @@ impl<S> WebSocketLink<S> {
         let Some(attention) = &mut self.attention else {
             return Poll::Pending;
         };
+        // Its pings wake the task from now on: otherwise a quiet peer would look silent.
+        if attention.pings.poll_tick(cx).is_ready() {
+            self.ping_due = true;
+            cx.waker().wake_by_ref();
+        }
         let until = self.last_received + attention.limit;
         if attention.over.deadline() != until {
             attention.over.as_mut().reset(until);
@@ -494,5 +499,31 @@ mod tests {
         let _ = probes.next();
         tokio::time::advance(PROBE_TIMEOUT).await;
         assert!(!probes.is_through());
+    }
+
+    /// A client's end that answers pings and sends nothing else is no reason to stop; one that is frozen is.
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_peer_that_answers_pings_is_not_silent_and_a_frozen_one_is() {
+        for answers in [true, false] {
+            let (near, far) = tokio::io::duplex(1024);
+            let ws = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
+            let mut far = WebSocketStream::from_raw_socket(far, Role::Server, None).await;
+            let peer = tokio::spawn(async move {
+                if answers {
+                    while futures::StreamExt::next(&mut far).await.is_some() {}
+                }
+                std::future::pending::<()>().await;
+            });
+            // Nothing but these pings wakes the task: the usual ones are far apart.
+            let mut link = WebSocketLink::new(ws, Duration::from_secs(3_600));
+            let silent = std::future::poll_fn(|cx| {
+                assert!(Pin::new(&mut link).poll_next(cx).is_pending());
+                link.attend(Some(Duration::from_millis(1_500)));
+                link.poll_silence(cx)
+            });
+            let silent = tokio::time::timeout(Duration::from_secs(20), silent).await;
+            assert_eq!(silent.is_ok(), !answers);
+            peer.abort();
+        }
     }
 }

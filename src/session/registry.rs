@@ -114,10 +114,16 @@ impl SessionHandle {
 
     /// Stops the device for a controller that leaves, unless another one has commanded it since.
     pub fn release(&self, controller: Controller) {
-        if self.ownership.is_of(controller) {
+        {
+            // Under this lock the session takes a frame and notes whose it is.
+            let mut orders = lock(&self.orders);
+            if orders.over || !self.ownership.is_of(controller) {
+                return;
+            }
             let (done, _) = oneshot::channel();
-            self.push_stop(done, true);
+            orders.stops.push_back((done, true));
         }
+        self.waker.wake();
     }
 
     fn push_stop(&self, done: Receipt, notify_upstream: bool) {
@@ -176,6 +182,7 @@ impl SessionHandle {
             }
             match orders.take_injected() {
                 Some(Injected { frame, receipt, by }) => {
+                    self.ownership.commanded(by);
                     let outgoing = Outgoing {
                         receipt: Some(receipt),
                         ..frame.into()
@@ -459,11 +466,19 @@ impl Entry {
     /// Records a command that is about to be sent to the device.
     pub(crate) fn observe(&mut self, command: &Command, by: Controller) {
         self.actuators.observe(command);
-        self.handle.ownership.commanded(by);
+        // A query takes nothing over.
+        if *command != Command::Other {
+            self.handle.ownership.commanded(by);
+        }
         let is_on = self.actuators.is_on();
         // After a command that turns an output on, only another stop counts.
         self.is_stopped &= !is_on;
         self.handle.outputs_on.store(is_on, Ordering::Relaxed);
+    }
+
+    /// The device sent something after its stop was written: it lives, and the link carries both ways.
+    pub(crate) fn device_spoke(&mut self) {
+        self.pending_stop = None;
     }
 
     /// Records that the device is stopped: no stop is pending until the next command.
@@ -479,11 +494,12 @@ impl Drop for Entry {
         let address = &self.handle.handshake.address;
         // Unless the device is known to be stopped, its stop is pending; this holds after a panic too.
         if !self.is_stopped {
-            let frames = if self.actuators.was_commanded() {
-                self.actuators.stop_frames()
-            } else {
-                self.pending_stop.take().unwrap_or_default()
-            };
+            let mut frames = self.pending_stop.take().unwrap_or_default();
+            if self.actuators.was_commanded() {
+                let stops = self.actuators.stop_frames();
+                frames.retain(|frame| !stops.contains(frame));
+                frames.extend(stops);
+            }
             inner.pending_stops.add(address.clone(), frames);
         }
         if inner

@@ -267,6 +267,10 @@ impl RelayIo {
                     Poll::Ready(None) => self.ended(LinkError::closed())?,
                     Poll::Pending => {
                         std::task::ready!(self.poll_silence(cx));
+                        if !self.can_stop {
+                            // Only the device's own watchdog can stop it, which waits for the end of the connection.
+                            return Poll::Ready(Err(UpstreamError::Away("it is silent".to_owned())));
+                        }
                         warn!(
                             "upstream has an output on and was silent for {} ms: the device is stopped",
                             self.relay.settings.stop_after.as_millis()

@@ -394,4 +394,40 @@ async fn a_hello_line_that_comes_later_begins_the_feeding_if_a_controller_has_co
     assert!(rig.silence(5 * every).await.is_empty(), "nothing has control");
 }
 
+#[tokio::test(start_paused = true)]
+async fn among_frames_that_keep_their_order_no_stop_and_no_query_is_dropped() {
+    let mut rig = Rig::new("none");
+    for text in ["Vibrate:0;", "Battery;", "Vibrate:5;"] {
+        let frame = Rig::frame(text);
+        let command = Command::read(by_name("lovense"), &frame);
+        rig.outbox.push(frame.into(), command);
+    }
+    tokio::time::advance(STALE_AFTER * 2).await;
+    let frame = Rig::frame("Rotate:5;");
+    let command = Command::read(by_name("lovense"), &frame);
+    rig.outbox.push(frame.into(), command);
+    assert_eq!(rig.carries(9), ["Vibrate:0;", "Battery;", "Rotate:5;"]);
+}
+
+#[tokio::test]
+async fn at_the_end_nothing_waits_for_a_proof() {
+    let mut rig = Rig::new("none");
+    rig.line.state().proof_overdue = true;
+    rig.send(&["off"]);
+    assert!(rig.carries(9).is_empty());
+    rig.outbox.begin_close();
+    rig.outbox.discard_but_newest();
+    assert_eq!(rig.carries(9), ["off"]);
+}
+
+#[tokio::test]
+async fn a_query_does_not_wait_for_a_proof() {
+    let mut rig = Rig::new("lovense");
+    rig.line.state().proof_overdue = true;
+    rig.send(&["Vibrate:1;", "Battery;", "Rotate:0;"]);
+    assert_eq!(rig.carries(9), ["Rotate:0;", "Battery;"]);
+    rig.line.state().proof_overdue = false;
+    assert_eq!(rig.carries(9), ["Vibrate:1;"]);
+}
+
 mod at_rest;

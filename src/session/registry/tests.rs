@@ -61,3 +61,37 @@ async fn a_frame_whose_sender_gave_up_is_not_written_and_the_queue_is_bounded() 
     // Nor does a stop wait for a session that has ended.
     handle.stop_outputs().await;
 }
+
+/// What an older session left pending is not forgotten because a newer one set something else.
+#[tokio::test]
+async fn a_pending_stop_outlives_a_session_in_which_the_device_never_spoke() {
+    let handshake = || {
+        Handshake::new(
+            Identifier::new("LVSDevice").unwrap(),
+            Address::new("one").unwrap(),
+        )
+    };
+    let peer = || Peer::Websocket("127.0.0.1:1".parse().unwrap());
+    let registry = Arc::new(Registry::default());
+    let lovense = crate::device::language::of_protocol("lovense");
+    for (command, speaks, wanted) in [
+        ("Air:Level:3;", false, &["Air:Level:0;"][..]),
+        ("Vibrate:5;", false, &["Air:Level:0;", "Vibrate:0;"]),
+        ("Rotate:5;", true, &["Rotate:0;"]),
+    ] {
+        let mut entry = registry.admit(handshake(), peer()).await.unwrap();
+        entry.actuators = Actuators::new(lovense, None);
+        let command = Command::read(lovense, &Frame::from(command.as_bytes().to_vec()));
+        entry.observe(&command, Controller::UPSTREAM);
+        if speaks {
+            entry.device_spoke();
+        }
+        drop(entry);
+        let pending = registry.admit(handshake(), peer()).await.unwrap();
+        let frames: Vec<Frame> = wanted
+            .iter()
+            .map(|text| Frame::from(text.as_bytes().to_vec()))
+            .collect();
+        assert_eq!(pending.pending_stop(), Some(&frames[..]));
+    }
+}
