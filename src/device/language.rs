@@ -82,6 +82,8 @@ pub enum Command {
     Set(Vec<Setting>),
     /// Moves an actuator relative to its position. None may be dropped while it is fresh.
     Step(Setting),
+    /// Sets actuators, and holds something else besides: kept whole, and in order.
+    Mixed(Vec<Setting>),
     /// Stops all motion.
     StopAll,
     /// Moves nothing: a query, a toggle.
@@ -105,13 +107,27 @@ impl Command {
         match self {
             Self::StopAll => true,
             Self::Set(settings) => settings.iter().all(|setting| setting.is_nothing),
-            Self::Step(_) | Self::Other | Self::Unknown => false,
+            Self::Mixed(_) | Self::Step(_) | Self::Other | Self::Unknown => false,
         }
     }
 
     /// Whether a newer command may supersede it while it waits.
     pub fn is_superseded_by_newer(&self) -> bool {
         matches!(self, Self::Set(_)) && !self.is_stop()
+    }
+}
+
+/// What a frame does of which these are the parts, the settings among them read.
+fn of_parts(parts: impl Iterator<Item = Option<Setting>>) -> Command {
+    let parts: Vec<Option<Setting>> = parts.collect();
+    let all = parts.len();
+    let settings: Vec<Setting> = parts.into_iter().flatten().collect();
+    if settings.is_empty() {
+        Command::Other
+    } else if settings.len() == all {
+        Command::Set(settings)
+    } else {
+        Command::Mixed(settings)
     }
 }
 
@@ -181,7 +197,9 @@ impl Actuators {
     /// Records a command that is about to be sent to the device.
     pub fn observe(&mut self, command: &Command) {
         match command {
-            Command::Set(settings) => settings.iter().for_each(|setting| self.observe_setting(setting)),
+            Command::Set(settings) | Command::Mixed(settings) => {
+                settings.iter().for_each(|setting| self.observe_setting(setting))
+            }
             Command::Step(setting) => self.observe_setting(setting),
             Command::StopAll => self.on.clear(),
             // Any frame of an unknown language may be motion.
@@ -307,12 +325,17 @@ mod tests {
             (&["Rotate:True:7;"], &["Rotate:True:0;"]),
             (&["Thrusting:4;Depth:2;"], &["Depth:0;", "Thrusting:0;"]),
             (&["FSetSite:50;"], &["Vibrate:0;", "Rotate:0;"]),
+            (
+                &["Air:Level:3;Battery;", "Thrusting:2;\n"],
+                &["Air:Level:0;", "Thrusting:0;"],
+            ),
         ] {
             assert_eq!(stop("lovense", commands), wanted, "{commands:?}");
         }
         for (commands, wanted) in [
             (&[][..], &["DSTOP\n"][..]),
             (&["L0999I3000\n"], &["DSTOP\n"]),
+            (&["V099 D2\n"], &["DSTOP\n", "V000\n"]),
             (
                 &["V099\n", "V15 A2500S20 L0500\n"],
                 &["DSTOP\n", "A2000 V000 V10\n"],

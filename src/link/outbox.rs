@@ -66,6 +66,8 @@ enum What {
     Stop(Frame),
     /// Moves nothing, or its effect is unknown.
     Other(Frame),
+    /// Sets actuators among other things: kept whole, and in order.
+    Mixed(Frame),
     /// A stop or a query among frames that keep their order: never dropped as stale.
     Kept(Frame),
 }
@@ -75,12 +77,12 @@ impl Entry {
         match &self.what {
             What::Set(setting) => setting.is_nothing,
             What::Stop(_) => true,
-            What::Step(_) | What::Other(_) | What::Kept(_) => false,
+            What::Step(_) | What::Mixed(_) | What::Other(_) | What::Kept(_) => false,
         }
     }
 
     fn is_motion(&self) -> bool {
-        matches!(self.what, What::Set(_) | What::Step(_)) && !self.is_stop()
+        matches!(self.what, What::Set(_) | What::Step(_) | What::Mixed(_)) && !self.is_stop()
     }
 }
 
@@ -143,6 +145,7 @@ impl Outbox {
             Command::Step(setting) if self.language.is_some() => {
                 self.put_last(What::Step(setting), receipts);
             }
+            Command::Mixed(_) if self.language.is_some() => self.put_last(What::Mixed(frame), receipts),
             Command::StopAll if self.language.is_some() => {
                 self.drop_motion();
                 self.put_stop(frame, receipts);
@@ -209,7 +212,7 @@ impl Outbox {
     }
 
     fn put_last(&mut self, what: What, receipts: Vec<Receipt>) {
-        let counts = |entry: &Entry| matches!(entry.what, What::Step(_) | What::Other(_) | What::Kept(_));
+        let counts = |entry: &Entry| !matches!(entry.what, What::Set(_) | What::Stop(_));
         if self.waiting.len() >= OUTBOX_MAX
             && self.waiting.iter().filter(|entry| counts(entry)).count() >= OUTBOX_MAX
             && let Some(oldest) = self.waiting.iter().position(counts)
@@ -261,7 +264,7 @@ impl Outbox {
                     _ => Relation::Touches,
                 },
                 Some(What::Set(older) | What::Step(older)) => language.relate(&setting, older),
-                Some(What::Stop(_)) => Relation::Touches,
+                Some(What::Stop(_) | What::Mixed(_)) => Relation::Touches,
                 Some(What::Other(_) | What::Kept(_)) | None => Relation::Apart,
             };
             match relation {
@@ -332,18 +335,21 @@ impl Outbox {
     /// Takes the next frame to write; only stops while receipt of earlier frames is unproven.
     fn next_frame(&mut self, is_through: bool) -> Option<(Frame, Vec<Receipt>)> {
         self.drop_stale();
-        // Stops and queries move nothing, and the sender may wait for a query before it sends a stop.
-        let is_known = self.language.is_some();
-        let passes = |entry: &Entry| {
-            let is_query = is_known && matches!(entry.what, What::Other(_));
-            is_through || entry.is_stop() || is_query || matches!(entry.what, What::Kept(_))
+        // Queries move nothing, and the sender may wait for one before it sends a stop. A stop behind motion that it only
+        // touches keeps its turn.
+        let first = self.waiting.front()?;
+        let next = if is_through || first.is_stop() || matches!(first.what, What::Kept(_)) {
+            0
+        } else {
+            self.language?;
+            let is_query = |entry: &Entry| matches!(entry.what, What::Other(_));
+            self.waiting.iter().position(is_query)?
         };
-        let next = self.waiting.iter().position(passes)?;
         let Entry {
             what, mut receipts, ..
         } = self.waiting.remove(next)?;
         let frame = match what {
-            What::Stop(frame) | What::Other(frame) | What::Kept(frame) => frame,
+            What::Stop(frame) | What::Mixed(frame) | What::Other(frame) | What::Kept(frame) => frame,
             What::Step(setting) => self.language?.write(&[setting]),
             What::Set(setting) => {
                 let language = self.language?;
@@ -354,7 +360,7 @@ impl Outbox {
                 {
                     match &entry.what {
                         // Settings behind a stop are not moved ahead of it.
-                        What::Stop(_) => break,
+                        What::Stop(_) | What::Mixed(_) => break,
                         What::Set(setting) if is_through || setting.is_nothing => {
                             settings.push(setting.clone());
                             self.supersede(at, &mut receipts);

@@ -53,14 +53,7 @@ impl Language for Lovense {
         if let Some(step) = step(frame) {
             return Command::Step(step);
         }
-        match frame
-            .split_inclusive(';')
-            .map(setting)
-            .collect::<Option<Vec<_>>>()
-        {
-            Some(settings) if !settings.is_empty() => Command::Set(settings),
-            _ => Command::Other,
-        }
+        super::of_parts(frame.split_inclusive(';').map(setting))
     }
 
     fn relate(&self, newer: &Setting, older: &Setting) -> Relation {
@@ -208,7 +201,6 @@ mod tests {
             "Vibrate:x;",
             "Vibrate:5",
             "Vibrate;",
-            "Vibrate:1;Battery;",
             "Air:In:x;",
             "",
             ";",

@@ -26,14 +26,7 @@ impl Language for Tcode {
         if frame.trim().eq_ignore_ascii_case("DSTOP") {
             return Command::StopAll;
         }
-        match frame
-            .split_ascii_whitespace()
-            .map(axis)
-            .collect::<Option<Vec<_>>>()
-        {
-            Some(axes) if !axes.is_empty() => Command::Set(axes),
-            _ => Command::Other,
-        }
+        super::of_parts(frame.split_ascii_whitespace().map(axis))
     }
 
     fn relate(&self, newer: &Setting, older: &Setting) -> Relation {

@@ -430,4 +430,16 @@ async fn a_query_does_not_wait_for_a_proof() {
     assert_eq!(rig.carries(9), ["Vibrate:1;"]);
 }
 
+#[tokio::test]
+async fn a_frame_that_sets_something_among_other_things_is_motion_and_keeps_its_turn() {
+    let mut rig = Rig::new("lovense");
+    rig.send(&["Vibrate:1;", "Vibrate:2;Battery;", "Vibrate:3;"]);
+    assert_eq!(rig.carries(9), ["Vibrate:2;Battery;", "Vibrate:3;"]);
+    rig.send(&["Vibrate:2;Battery;", "Vibrate:0;"]);
+    assert_eq!(rig.carries(9), ["Vibrate:2;Battery;", "Vibrate:0;"]);
+    rig.send(&["Vibrate:2;Battery;"]);
+    rig.preempt(&["Vibrate:0;"]);
+    assert_eq!(rig.carries(9), ["Vibrate:0;"]);
+}
+
 mod at_rest;
