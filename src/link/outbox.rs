@@ -81,6 +81,11 @@ impl Entry {
         }
     }
 
+    /// Whether it is still to be written when control is lost: a stop, or what keeps its order and moves nothing.
+    fn outlives_control(&self) -> bool {
+        self.is_stop() || matches!(self.what, What::Kept(_))
+    }
+
     fn is_motion(&self) -> bool {
         matches!(self.what, What::Set(_) | What::Step(_) | What::Mixed(_)) && !self.is_stop()
     }
@@ -194,8 +199,7 @@ impl Outbox {
 
     /// Drops everything that waits, except stops.
     pub fn discard(&mut self) {
-        self.waiting
-            .retain(|entry| entry.is_stop() || matches!(entry.what, What::Kept(_)));
+        self.waiting.retain(Entry::outlives_control);
     }
 
     /// Like [`Self::discard`], but keeps the last frames in an unknown language: the server has stopped the device,
@@ -204,7 +208,7 @@ impl Outbox {
         let (is_known, newest) = (self.language.is_some(), self.newest);
         let is_new = |entry: &Entry| newest.duration_since(entry.since) <= BURST;
         self.waiting
-            .retain(|entry| entry.is_stop() || (!is_known && is_new(entry)));
+            .retain(|entry| entry.outlives_control() || (!is_known && is_new(entry)));
     }
 
     fn drop_motion(&mut self) {
