@@ -7,4 +7,5 @@ pub mod hello;
 pub mod language;
 pub mod peer;
 pub mod peripheral;
+pub mod recognition;
 pub mod refusal;

@@ -18,12 +18,13 @@ use crate::device::handshake::{Address, Handshake, Identifier};
 use crate::device::hello::BoardFacts;
 use crate::device::language::{self, Actuators, Coalesce, Language};
 use crate::device::peer::Peer;
+use crate::device::recognition::Recognised;
 use crate::device::refusal::Refusal;
 use crate::link::FrameIo;
 use crate::link::framing::Framing;
 use crate::session::Session;
 use crate::session::admission::Admission;
-use crate::session::ends::{Disconnect, Upstream};
+use crate::session::ends::{DeviceInfo, Disconnect, Upstream};
 use crate::session::registry::Registry;
 pub use retry::{After, Retry, Trouble, TroubleLog};
 
@@ -43,6 +44,8 @@ pub struct Board {
     pub peer: Peer,
     /// What it is, if that is configured, and the keepalive of its watchdog.
     pub facts: BoardFacts,
+    /// What it was recognised as; filled in once it answered.
+    pub recognised: Option<Arc<Recognised>>,
     /// Which one it is; if the entry is for several, what stands before `own_name`.
     pub address: Option<Address>,
     /// The entry is for one board.
@@ -73,6 +76,7 @@ impl Board {
         Self {
             peer,
             facts: BoardFacts::default(),
+            recognised: None,
             address: None,
             is_one: true,
             own_name: String::new(),
@@ -116,6 +120,7 @@ impl Intake {
         let Board {
             peer,
             facts,
+            recognised,
             coalesce,
             on_close,
             may_be_running,
@@ -153,7 +158,8 @@ impl Intake {
                      it; on_close in its section says what stops it"
                 );
             }
-            let upstream = self.upstream.clone().open(&handle, can_stop);
+            let device = DeviceInfo { can_stop, recognised };
+            let upstream = self.upstream.clone().open(&handle, device);
             Session::new(entry, link, coalesce.unwrap_or(language), facts, upstream)
         };
         Ok(session.run().instrument(span).await)

@@ -11,12 +11,22 @@ use super::registry::SessionHandle;
 use crate::advice::Advice;
 use crate::device::close::{self, CloseReason};
 use crate::device::frame::{Frame, Outgoing};
+use crate::device::recognition::Recognised;
 use crate::link::LinkError;
 
 /// Where sessions send their frames; shared by all of them.
 pub trait Upstream: Send + Sync {
-    /// Opens the upstream half for an admitted device; `can_stop` is whether the gateway knows stop bytes for it.
-    fn open(self: Arc<Self>, session: &Arc<SessionHandle>, can_stop: bool) -> Box<dyn UpstreamIo>;
+    /// Opens the upstream half for an admitted device.
+    fn open(self: Arc<Self>, session: &Arc<SessionHandle>, device: DeviceInfo) -> Box<dyn UpstreamIo>;
+}
+
+/// What upstream may want to know of a device beside its handshake.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceInfo {
+    /// The gateway knows stop bytes for it.
+    pub can_stop: bool,
+    /// What it was recognised as, if neither its entry nor a hello line says what it is.
+    pub recognised: Option<Arc<Recognised>>,
 }
 
 /// What upstream sends to a device.

@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info};
 
 use crate::device::handshake::Address;
-use crate::session::ends::{Upstream, UpstreamIo};
+use crate::session::ends::{DeviceInfo, Upstream, UpstreamIo};
 use crate::session::registry::SessionHandle;
 use crate::thread;
 use crate::udcf::store::IndexStore;
@@ -430,7 +430,7 @@ impl Engine {
 impl Upstream for Engine {
     /// Announces the device to the library and returns its upstream half at once: the protocol's initialisation
     /// already needs it.
-    fn open(self: Arc<Self>, session: &Arc<SessionHandle>, _: bool) -> Box<dyn UpstreamIo> {
+    fn open(self: Arc<Self>, session: &Arc<SessionHandle>, _: DeviceInfo) -> Box<dyn UpstreamIo> {
         let listing = Arc::new(Listing::default());
         let (connector, io) = hardware::pair(self.clone(), session.clone(), listing.clone());
         let live = Live {

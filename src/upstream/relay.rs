@@ -23,7 +23,7 @@ use crate::link::websocket::WebSocketLink;
 use crate::link::{FrameIo, LinkError};
 use crate::net::dial::{DialError, dial};
 use crate::net::stream::Stream as Dialled;
-use crate::session::ends::{FromUpstream, Upstream, UpstreamError, UpstreamIo};
+use crate::session::ends::{DeviceInfo, FromUpstream, Upstream, UpstreamError, UpstreamIo};
 use crate::session::registry::{Counters, SessionHandle};
 
 /// The first pause before upstream is dialled again.
@@ -56,13 +56,12 @@ impl Relay {
 }
 
 impl Upstream for Relay {
-    /// Opens the upstream half of a device; `can_stop` is whether the gateway knows stop bytes for it.
-    fn open(self: Arc<Self>, session: &Arc<SessionHandle>, can_stop: bool) -> Box<dyn UpstreamIo> {
+    fn open(self: Arc<Self>, session: &Arc<SessionHandle>, device: DeviceInfo) -> Box<dyn UpstreamIo> {
         Box::new(RelayIo {
             state: State::Dialling(connect(self.clone(), session.clone())),
             relay: self.clone(),
             session: session.clone(),
-            can_stop,
+            can_stop: device.can_stop,
             lost_at: None,
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, ACCEPTED_AFTER),
             refusals: 0,

@@ -40,7 +40,7 @@ impl Bench {
             .admit(handshake, peer)
             .await
             .expect("a free address");
-        let io = self.engine.clone().open(entry.handle(), true);
+        let io = self.engine.clone().open(entry.handle(), DeviceInfo::default());
         Device { entry, io }
     }
 
