@@ -6,6 +6,7 @@
 //! - `commands`: checks commands and passes them to the library in order; a panic becomes an Error.
 //! - `devices`: the devices that were announced to a client, and the messages that update it.
 //! - `lists`: how often device lists are sent.
+//! - `refusals`: what the log reports of messages that are answered with an Error.
 //! - `ownership`, `stopping`: which client commanded which device last, and what stops when a client leaves.
 
 mod commands;
@@ -13,11 +14,13 @@ mod devices;
 mod handshake;
 mod lists;
 mod ownership;
+mod refusals;
 mod session;
 mod socket;
 mod stopping;
 mod wire;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -35,6 +38,7 @@ use crate::defaults::CLOSE_TIMEOUT;
 use crate::net::accept;
 use crate::upstream::embedded::{DeviceTable, Engine};
 use ownership::{ClientId, Ownership};
+use refusals::RefusalLog;
 use session::Session;
 use socket::Socket;
 use wire::Schema;
@@ -53,6 +57,7 @@ struct Shared {
     engine: Arc<Engine>,
     settings: ClientSettings,
     ownership: Ownership,
+    refusals: RefusalLog,
     schema: Schema,
     /// Stops that outlive their client: they are repeated after the device's message gap.
     tasks: TaskTracker,
@@ -94,6 +99,7 @@ impl Clients {
                 engine,
                 settings,
                 ownership: Ownership::default(),
+                refusals: RefusalLog::default(),
                 schema: Schema::new(),
                 tasks: TaskTracker::new(),
                 clients: AtomicU64::new(0),
@@ -112,7 +118,7 @@ impl Clients {
             let shared = self.shared.clone();
             let id = ClientId(shared.clients.fetch_add(1, Ordering::Relaxed) + 1);
             let span = error_span!("client", id = id.0, peer = %from, name = field::Empty);
-            serve_connection(shared, id, stream).instrument(span)
+            serve_connection(shared, id, from, stream).instrument(span)
         };
         tokio::select! {
             () = accept::accept_until(&listener, "client", &self.shared.close, &mut sessions, Handle::current, connection) => {}
@@ -136,7 +142,7 @@ impl Clients {
 }
 
 /// Serves one connection in its own task, so that a silent peer affects only itself.
-async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream) {
+async fn serve_connection(shared: Arc<Shared>, id: ClientId, from: SocketAddr, stream: TcpStream) {
     let limit = shared.settings.handshake_timeout;
     // Web pages of any origin may be Buttplug clients.
     let upgrade = accept::upgrade(stream, socket::config(), |_| Ok(()));
@@ -157,5 +163,5 @@ async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream) 
     };
     let socket = Socket::new(ws, shared.settings.ping_interval);
     // Boxed, so that the task of a connection that is still upgrading stays small.
-    Box::pin(Session::serve(shared, id, socket)).await;
+    Box::pin(Session::serve(shared, id, from.ip(), socket)).await;
 }

@@ -13,6 +13,7 @@ use tracing::{Span, info};
 
 use super::devices::{Announced, view};
 use super::lists::ListThrottle;
+use super::refusals::{app_name, message_name};
 use super::session::{Session, from_binary};
 use super::socket::{End, SocketEvent};
 use super::wire;
@@ -54,10 +55,17 @@ impl Session {
             while self.socket.has_room()
                 && let Some(message) = self.inbox.pop_front()
             {
-                let read = message.and_then(|m| wire::read_handshake(&self.shared.schema, m));
+                let mut name = None;
+                let read = message.and_then(|m| {
+                    name = message_name(&m).map(str::to_owned);
+                    if let Some(app) = m["RequestServerInfo"]["ClientName"].as_str() {
+                        self.app = app_name(app);
+                    }
+                    wire::read_handshake(&self.shared.schema, m)
+                });
                 match read {
                     Ok(request) => return self.answer_handshake(request).await,
-                    Err(error) => self.socket.push(wire::encode_error(*error)),
+                    Err(error) => self.refuse(name.as_deref(), *error),
                 }
             }
             let reading = self.inbox.is_empty();
