@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -36,6 +36,7 @@ use tracing::{Instrument, error_span, field, info, warn};
 use crate::config::ClientSettings;
 use crate::defaults::CLOSE_TIMEOUT;
 use crate::net::accept;
+use crate::net::listen::Listeners;
 use crate::upstream::embedded::{DeviceTable, Engine};
 use ownership::{ClientId, Ownership};
 use refusals::RefusalLog;
@@ -112,7 +113,8 @@ impl Clients {
     /// Accepts and serves until `close` is cancelled; completes when every socket is closed, or after a second.
     ///
     /// Must run on the engine's runtime. Not cancel safe: dropping the future drops every connection.
-    pub async fn serve(self, listener: TcpListener) {
+    pub async fn serve(self, listener: impl Into<Listeners>) {
+        let listener = listener.into();
         let mut sessions = JoinSet::new();
         let connection = |stream, from| {
             let shared = self.shared.clone();

@@ -189,11 +189,12 @@ fn settings(reader: &mut Reader) -> Settings {
     let upstream = upstream::read(reader);
     match &upstream {
         Some(upstream) => upstream::keep_apart(reader, upstream, &mut devices),
-        None if devices.listen == clients.listen && devices.listen.port() != 0 => reader.problem(
-            "clients.listen",
-            "is the address that devices connect to; each needs its own".to_owned(),
-        ),
-        None => {}
+        None => {
+            if let Some(address) = clients.listen.shared_with(&devices.listen) {
+                let problem = format!("{address} is the address that devices connect to; each needs its own");
+                reader.problem("clients.listen", problem);
+            }
+        }
     }
     Settings {
         devices,

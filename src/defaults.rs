@@ -6,7 +6,7 @@ use std::time::Duration;
 // What devices must know too stands in a crate that their firmware shares.
 pub use wsdm_protocol::{CLOSE_REASON_MAX_BYTES, HANDSHAKE_MAX_BYTES};
 
-/// Where devices connect: the port of the protocol's page, on loopback until somebody edits it.
+/// Where devices connect on this machine: the port of the protocol's page, on loopback until somebody edits it.
 pub const DEVICE_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), wsdm_protocol::PORT);
 /// Where Buttplug clients connect: the port that every Buttplug app tries first.
 pub const CLIENT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 12345);

@@ -1,7 +1,9 @@
 //! Sockets in both directions: accepting connections and dialling servers.
 
 pub mod accept;
+pub mod announce;
 pub mod dial;
+pub mod listen;
 pub mod stream;
 pub mod target;
 pub mod tls;

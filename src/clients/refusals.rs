@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use buttplug_core::errors::{ButtplugError, ButtplugMessageError, ButtplugUnknownError};
 use buttplug_core::message::ErrorV0;
+use buttplug_core::message::serializer::ButtplugSerializerError;
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing::warn;
@@ -133,7 +135,7 @@ impl Session {
 
     fn report_refusal(&self, message: Option<&str>, why: &str) {
         let what = message.map_or_else(|| "a message".to_owned(), shortened);
-        let why: String = why.chars().take(WHY_MAX_CHARS).collect();
+        let why: String = in_words(why).chars().take(WHY_MAX_CHARS).collect();
         let why = printable(why.as_bytes());
         match self.shared.refusals.record(&self.app, &format!("{what}: {why}")) {
             Some(0) => warn!("refused {what} of {}: {why}", self.app),
@@ -165,6 +167,19 @@ fn shortened(name: &str) -> String {
 /// The name of a Buttplug message: its only key.
 pub(super) fn message_name(message: &Value) -> Option<&str> {
     message.as_object()?.keys().next().map(String::as_str)
+}
+
+/// The reason in an Error's message, which on the wire is JSON of the library's types.
+fn in_words(message: &str) -> String {
+    use ButtplugSerializerError::JsonSerializerError;
+    match serde_json::from_str(message) {
+        Ok(ButtplugError::ButtplugMessageError(ButtplugMessageError::MessageSerializationError(
+            JsonSerializerError(why),
+        ))) => why,
+        Ok(ButtplugError::ButtplugUnknownError(ButtplugUnknownError::UntypedDeserializedError(why))) => why,
+        Ok(error) => error.to_string(),
+        Err(_) => message.to_owned(),
+    }
 }
 
 /// The reason in an Error that the library has encoded already.

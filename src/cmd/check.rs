@@ -11,8 +11,9 @@ use crate::udcf::Udcf;
 /// Says what `run` with the same arguments would come to.
 pub(super) fn check(args: RunArgs) -> Result<(), Error> {
     let as_json = args.json;
+    let without = args.intiface.without();
     let (file, layers) = run::layers(args)?;
-    let loaded = match Loaded::load(file.as_deref(), layers) {
+    let mut loaded = match Loaded::load(file.as_deref(), layers) {
         Ok(loaded) => loaded,
         Err(e) => {
             if as_json {
@@ -21,6 +22,7 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
             return Err(e.into());
         }
     };
+    loaded.warnings.extend(without);
     let udcf = match &loaded.settings.udcf {
         Some(path) => Udcf::load(path),
         None => Ok(Udcf::builtin()),

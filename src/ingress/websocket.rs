@@ -1,6 +1,5 @@
 //! The port that devices connect to: accept, upgrade, handshake, admission; then the session.
 
-pub mod announce;
 pub mod refusals;
 pub mod workers;
 
@@ -8,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -27,6 +26,7 @@ use crate::ingress::{Board, Intake, TurnedAway};
 use crate::link::websocket::WebSocketLink;
 use crate::net;
 use crate::net::accept;
+use crate::net::listen::Listeners;
 use workers::Workers;
 
 /// What every connection needs.
@@ -43,7 +43,7 @@ pub struct Devices {
 
 impl Devices {
     /// Accepts until `stop` is cancelled, then waits for the sessions, which whoever cancelled it ends too.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
+    pub async fn serve(self: Arc<Self>, listener: Listeners, stop: CancellationToken) {
         let mut sessions = JoinSet::new();
         let connection = |stream: TcpStream, from| {
             let this = self.clone();

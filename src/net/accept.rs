@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_tungstenite::WebSocketStream;
@@ -16,13 +16,15 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use super::listen::Listeners;
+
 /// Accept usually fails for lack of file descriptors, so retrying is pointless until a peer disconnects.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Accepts connections and spawns each on the runtime that `runtime` returns, until `stop` is cancelled. Retries a
 /// failed accept and logs each new reason once.
 pub async fn accept_until<F>(
-    listener: &TcpListener,
+    listener: &Listeners,
     what: &str,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,

@@ -47,7 +47,7 @@ const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 pub fn settings() -> Settings {
     Settings {
         devices: DeviceSettings {
-            listen: ANY_PORT,
+            listen: ANY_PORT.into(),
             announce: false,
             token: None,
             origins: Vec::new(),
@@ -56,7 +56,8 @@ pub fn settings() -> Settings {
             on_close: None,
         },
         clients: ClientSettings {
-            listen: ANY_PORT,
+            listen: ANY_PORT.into(),
+            announce: false,
             server_name: "test gateway".to_owned(),
             max_ping_time: None,
             handshake_timeout: Duration::from_secs(5),

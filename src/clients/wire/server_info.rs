@@ -23,7 +23,13 @@ pub(super) fn fault(body: &Value) -> Option<String> {
     };
     let id = match fields.get("Id") {
         None => Some("has no Id, a whole number from 1 to 4294967295".to_owned()),
-        Some(id) if id.as_u64().is_some_and(|id| (1..=u64::from(u32::MAX)).contains(&id)) => None,
+        Some(id)
+            if id
+                .as_u64()
+                .is_some_and(|id| (1..=u64::from(u32::MAX)).contains(&id)) =>
+        {
+            None
+        }
         Some(id) => Some(format!(
             "has an Id that is {}; it must be a whole number from 1 to 4294967295",
             described(id)
@@ -38,11 +44,18 @@ pub(super) fn fault(body: &Value) -> Option<String> {
         )),
     };
     let versions = || {
-        FIELDS.iter().filter(|field| field.contains("Version")).find_map(|field| {
-            let value = fields.get(*field)?;
-            (value.as_u64().is_none())
-                .then(|| format!("has a {field} that is {}; it must be a whole number", described(value)))
-        })
+        FIELDS
+            .iter()
+            .filter(|field| field.contains("Version"))
+            .find_map(|field| {
+                let value = fields.get(*field)?;
+                (value.as_u64().is_none()).then(|| {
+                    format!(
+                        "has a {field} that is {}; it must be a whole number",
+                        described(value)
+                    )
+                })
+            })
     };
     let minor = || {
         (fields.contains_key("ProtocolVersionMajor") && !fields.contains_key("ProtocolVersionMinor"))
@@ -51,7 +64,10 @@ pub(super) fn fault(body: &Value) -> Option<String> {
     let unknown = || {
         let unknown = fields.keys().find(|field| !FIELDS.contains(&field.as_str()))?;
         let unknown = Value::from(unknown.as_str());
-        Some(format!("has a field that no message version has: {}", quoted(&unknown)))
+        Some(format!(
+            "has a field that no message version has: {}",
+            quoted(&unknown)
+        ))
     };
     let fault = id
         .or_else(name)
@@ -102,7 +118,10 @@ mod tests {
                 json!({"Id": "1", "ClientName": "x"}),
                 "Id that is the text \"1\", with quotes",
             ),
-            (json!({"Id": 4_294_967_296_u64, "ClientName": "x"}), "Id that is 4294967296;"),
+            (
+                json!({"Id": 4_294_967_296_u64, "ClientName": "x"}),
+                "Id that is 4294967296;",
+            ),
             (json!({"Id": 1}), "no ClientName"),
             (json!({"Id": 1, "ClientName": 7}), "ClientName that is 7;"),
             (
@@ -121,7 +140,10 @@ mod tests {
                 json!({"Id": 1, "ClientName": "x", "ProtocolVersionMajor": 4}),
                 "no ProtocolVersionMinor",
             ),
-            (json!({"Id": 1, "ClientName": "x", "clientname": "y"}), "\"clientname\""),
+            (
+                json!({"Id": 1, "ClientName": "x", "clientname": "y"}),
+                "\"clientname\"",
+            ),
         ] {
             let fault = fault(&body).unwrap_or_else(|| panic!("{body}"));
             assert!(fault.contains(wanted), "{body}: {fault}");
