@@ -158,7 +158,11 @@ impl Intake {
                      it; on_close in its section says what stops it"
                 );
             }
-            let device = DeviceInfo { can_stop, recognised };
+            let device = DeviceInfo {
+                can_stop,
+                language,
+                recognised,
+            };
             let upstream = self.upstream.clone().open(&handle, device);
             Session::new(entry, link, coalesce.unwrap_or(language), facts, upstream)
         };

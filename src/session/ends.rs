@@ -11,6 +11,7 @@ use super::registry::SessionHandle;
 use crate::advice::Advice;
 use crate::device::close::{self, CloseReason};
 use crate::device::frame::{Frame, Outgoing};
+use crate::device::language::Language;
 use crate::device::recognition::Recognised;
 use crate::link::LinkError;
 
@@ -25,6 +26,8 @@ pub trait Upstream: Send + Sync {
 pub struct DeviceInfo {
     /// The gateway knows stop bytes for it.
     pub can_stop: bool,
+    /// What it speaks, if that is known.
+    pub language: Option<&'static dyn Language>,
     /// What it was recognised as, if neither its entry nor a hello line says what it is.
     pub recognised: Option<Arc<Recognised>>,
 }

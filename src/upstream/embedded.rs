@@ -430,9 +430,9 @@ impl Engine {
 impl Upstream for Engine {
     /// Announces the device to the library and returns its upstream half at once: the protocol's initialisation
     /// already needs it.
-    fn open(self: Arc<Self>, session: &Arc<SessionHandle>, _: DeviceInfo) -> Box<dyn UpstreamIo> {
+    fn open(self: Arc<Self>, session: &Arc<SessionHandle>, device: DeviceInfo) -> Box<dyn UpstreamIo> {
         let listing = Arc::new(Listing::default());
-        let (connector, io) = hardware::pair(self.clone(), session.clone(), listing.clone());
+        let (connector, io) = hardware::pair(self.clone(), session.clone(), listing.clone(), device.language);
         let live = Live {
             session: session.clone(),
             listing,

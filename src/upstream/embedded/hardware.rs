@@ -29,6 +29,7 @@ use tracing::warn;
 
 use super::{Engine, Listing};
 use crate::device::frame::{Frame, Outgoing};
+use crate::device::language::{Answers, Language};
 use crate::session::ends::{Disconnect, FromUpstream, UpstreamError, UpstreamIo};
 use crate::session::registry::{Counters, SessionHandle};
 
@@ -77,6 +78,7 @@ pub(super) fn pair(
     engine: Arc<Engine>,
     session: Arc<SessionHandle>,
     listing: Arc<Listing>,
+    language: Option<&'static dyn Language>,
 ) -> (ConnectorParts, EmbeddedIo) {
     let (writes, written) = mpsc::channel(WRITE_QUEUE);
     let events = broadcast::Sender::new(EVENT_SLOTS);
@@ -88,6 +90,7 @@ pub(super) fn pair(
         session: session.clone(),
         writes: written,
         events: events.clone(),
+        answers: language.and_then(Language::answers),
         backlog: VecDeque::new(),
         retry: None,
         subscribed: subscribed.clone(),
@@ -114,6 +117,7 @@ pub(super) struct EmbeddedIo {
     session: Arc<SessionHandle>,
     writes: mpsc::Receiver<Write>,
     events: broadcast::Sender<HardwareEvent>,
+    answers: Option<Box<dyn Answers>>,
     backlog: VecDeque<Bytes>,
     retry: Option<Pin<Box<Sleep>>>,
     subscribed: Arc<AtomicBool>,
@@ -134,6 +138,21 @@ impl EmbeddedIo {
                 .events
                 .send(HardwareEvent::Notification(address, Endpoint::Rx, bytes.into()));
         }
+    }
+
+    /// Queues a frame for the library.
+    fn queue(&mut self, frame: Frame) {
+        self.fill_slots();
+        if self.backlog.len() >= BACKLOG {
+            self.backlog.pop_front();
+            let dropped = &self.session.counters.dropped;
+            if dropped.load(Ordering::Relaxed) == 0 {
+                warn!("the device sends faster than the server reads: its oldest frames are dropped");
+            }
+            Counters::count(dropped);
+        }
+        self.backlog.push_back(frame.0);
+        self.fill_slots();
     }
 
     /// Reports the disconnect to the library: the event reaches current receivers, the flag later ones. Without the
@@ -165,9 +184,13 @@ impl Stream for EmbeddedIo {
         this.poll_backlog(cx);
         match std::task::ready!(this.writes.poll_recv(cx)) {
             Some(Write { bytes, done }) => {
+                let frame = Frame(bytes);
+                if let Some(fault) = this.answers.as_mut().and_then(|answers| answers.asked(&frame)) {
+                    warn!("{fault}");
+                }
                 // The library awaits each write before it handles the next command.
                 Poll::Ready(Some(Ok(FromUpstream::Frame(Outgoing {
-                    frame: Frame(bytes),
+                    frame,
                     receipt: Some(done),
                     is_answered_early: true,
                 }))))
@@ -192,17 +215,18 @@ impl Sink<Frame> for EmbeddedIo {
         if frame.0.is_empty() || !self.subscribed.load(Ordering::Acquire) {
             return Ok(());
         }
-        self.fill_slots();
-        if self.backlog.len() >= BACKLOG {
-            self.backlog.pop_front();
-            let dropped = &self.session.counters.dropped;
-            if dropped.load(Ordering::Relaxed) == 0 {
-                warn!("the device sends faster than the server reads: its oldest frames are dropped");
+        match &mut self.answers {
+            None => self.queue(frame),
+            Some(answers) => {
+                let heard = answers.heard(frame);
+                if let Some(fault) = heard.fault {
+                    warn!("{fault}");
+                }
+                for frame in heard.answers {
+                    self.queue(frame);
+                }
             }
-            Counters::count(dropped);
         }
-        self.backlog.push_back(frame.0);
-        self.fill_slots();
         Ok(())
     }
 
