@@ -18,6 +18,7 @@ mod socket;
 mod stopping;
 mod wire;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -33,6 +34,9 @@ use tracing::{Instrument, error_span, field, info, warn};
 use crate::config::ClientSettings;
 use crate::defaults::CLOSE_TIMEOUT;
 use crate::net::accept;
+use crate::net::refusals::RefusalLog;
+use crate::net::upgrade::upgrade;
+use crate::net::visitor::Signpost;
 use crate::upstream::embedded::{DeviceTable, Engine};
 use ownership::{ClientId, Ownership};
 use session::Session;
@@ -57,6 +61,10 @@ struct Shared {
     /// Stops that outlive their client: they are repeated after the device's message gap.
     tasks: TaskTracker,
     clients: AtomicU64,
+    /// What was logged of peers that do not belong here.
+    strangers: RefusalLog,
+    /// What those are told.
+    signpost: Signpost,
     /// When cancelled, commands are answered with an Error.
     refuse: CancellationToken,
     /// When cancelled, all sockets close.
@@ -80,12 +88,13 @@ impl Shared {
 }
 
 impl Clients {
-    /// Creates the port for this engine's devices. When `refuse` is cancelled, commands get a Buttplug Error and the
+    /// Creates the port for this engine's devices. Devices that come here are told the way by `signpost`. When `refuse` is cancelled, commands get a Buttplug Error and the
     /// sockets stay open: the gateway is stopping the devices itself. When `close` is cancelled, every socket gets a
     /// Close frame with code 1001.
     pub fn new(
         engine: Arc<Engine>,
         settings: ClientSettings,
+        signpost: Signpost,
         refuse: CancellationToken,
         close: CancellationToken,
     ) -> Self {
@@ -97,6 +106,8 @@ impl Clients {
                 schema: Schema::new(),
                 tasks: TaskTracker::new(),
                 clients: AtomicU64::new(0),
+                strangers: RefusalLog::default(),
+                signpost,
                 refuse,
                 close,
             }),
@@ -112,7 +123,7 @@ impl Clients {
             let shared = self.shared.clone();
             let id = ClientId(shared.clients.fetch_add(1, Ordering::Relaxed) + 1);
             let span = error_span!("client", id = id.0, peer = %from, name = field::Empty);
-            serve_connection(shared, id, stream).instrument(span)
+            serve_connection(shared, id, stream, from).instrument(span)
         };
         tokio::select! {
             () = accept::accept_until(&listener, "client", &self.shared.close, &mut sessions, Handle::current, connection) => {}
@@ -136,10 +147,10 @@ impl Clients {
 }
 
 /// Serves one connection in its own task, so that a silent peer affects only itself.
-async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream) {
+async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream, from: SocketAddr) {
     let limit = shared.settings.handshake_timeout;
     // Web pages of any origin may be Buttplug clients.
-    let upgrade = accept::upgrade(stream, socket::config(), |_| Ok(()));
+    let upgrade = upgrade(stream, socket::config(), shared.signpost, |_| Ok(()));
     let upgraded = tokio::select! {
         biased;
         () = shared.close.cancelled() => return,
@@ -147,7 +158,7 @@ async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream) 
     };
     let ws = match upgraded {
         Ok(Ok(ws)) => ws,
-        Ok(Err(e)) => return info!("connection dropped: {e}"),
+        Ok(Err(e)) => return e.log(&shared.strangers, from),
         Err(_) => {
             return info!(
                 "connection dropped: no websocket upgrade within {} ms",
@@ -157,5 +168,5 @@ async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream) 
     };
     let socket = Socket::new(ws, shared.settings.ping_interval);
     // Boxed, so that the task of a connection that is still upgrading stays small.
-    Box::pin(Session::serve(shared, id, socket)).await;
+    Box::pin(Session::serve(shared, id, socket, from.ip())).await;
 }

@@ -24,8 +24,9 @@ use crate::ingress::ble::BlePeripherals;
 use crate::ingress::serial::SerialPorts;
 use crate::ingress::websocket::Devices;
 use crate::ingress::websocket::announce::Announcement;
-use crate::ingress::websocket::refusals::RefusalLog;
 use crate::ingress::websocket::workers::Workers;
+use crate::net::refusals::RefusalLog;
+use crate::net::visitor::Signpost;
 use crate::session::admission::Admission;
 use crate::session::ends::{Disconnect, Upstream};
 use crate::session::registry::Registry;
@@ -151,6 +152,7 @@ impl Inside {
     async fn bind(
         settings: ClientSettings,
         state_file: Option<&Path>,
+        devices: SocketAddr,
         start: impl FnOnce(Arc<IndexStore>) -> Result<Arc<Engine>, EngineError>,
     ) -> Result<(Self, SocketAddr), GatewayError> {
         let (store, warnings) = IndexStore::open(state_file);
@@ -167,7 +169,14 @@ impl Inside {
         })?;
         let engine = start(store.clone())?;
         let (no_commands, no_clients) = (CancellationToken::new(), CancellationToken::new());
-        let clients = Clients::new(engine.clone(), settings, no_commands.clone(), no_clients.clone());
+        let signpost = Signpost::apps(devices);
+        let clients = Clients::new(
+            engine.clone(),
+            settings,
+            signpost,
+            no_commands.clone(),
+            no_clients.clone(),
+        );
         Ok((
             Self {
                 engine,
@@ -221,7 +230,7 @@ impl Gateway {
             }
             None => {
                 let (inside, bound) =
-                    Inside::bind(settings.clients, settings.state_file.as_deref(), |store| {
+                    Inside::bind(settings.clients, settings.state_file.as_deref(), bound, |store| {
                         Engine::start(loaded, store)
                     })
                     .await?;
@@ -260,6 +269,7 @@ impl Gateway {
             settings: settings.devices,
             intake,
             refusals: RefusalLog::default(),
+            signpost: Signpost::devices(clients),
             workers: Workers::start().map_err(GatewayError::Workers)?,
         });
         Ok(Self {

@@ -2,7 +2,10 @@
 
 pub mod accept;
 pub mod dial;
+pub mod refusals;
 pub mod stream;
 pub mod target;
 pub mod tls;
+pub mod upgrade;
+pub mod visitor;
 pub mod websocket;

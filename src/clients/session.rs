@@ -1,6 +1,7 @@
 //! One client's session: handles its messages in order and sends it device changes and events.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,7 @@ use super::ownership::ClientId;
 use super::socket::{End, Socket, SocketEvent};
 use super::stopping::{self, Target};
 use super::wire::{self, Request};
+use crate::advice::Advice;
 use crate::defaults::{CLIENT_COMMANDS_MAX, STOP_TIMEOUT};
 use crate::upstream::embedded::{EngineEvent, ListedDevice, legacy_device};
 
@@ -60,7 +62,7 @@ enum Stopped {
 
 impl Session {
     /// Serves a client until it leaves, for any reason, and stops the devices that it leaves running.
-    pub(super) async fn serve(shared: Arc<Shared>, id: ClientId, socket: Socket) {
+    pub(super) async fn serve(shared: Arc<Shared>, id: ClientId, socket: Socket, peer: IpAddr) {
         // The library's ping timer would stop every client's devices, so the session keeps its own.
         let server = ButtplugServerBuilder::with_shared_device_manager(shared.engine.device_manager())
             .name(&shared.settings.server_name)
@@ -108,7 +110,13 @@ impl Session {
             }
         };
         let (stopped, ()) = tokio::join!(stop, socket.close(&end));
-        info!("client left: {end}; {stopped} devices stopped");
+        if end.hint().is_none() {
+            info!("client left: {end}; {stopped} devices stopped");
+        } else if let Some(line) = shared.strangers.line(peer, &end) {
+            warn!("client left: {line}; {stopped} devices stopped");
+        } else {
+            debug!("client left again: {end}; {stopped} devices stopped");
+        }
     }
 
     async fn run(&mut self) -> End {
