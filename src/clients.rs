@@ -37,9 +37,12 @@ use crate::config::ClientSettings;
 use crate::defaults::CLOSE_TIMEOUT;
 use crate::net::accept;
 use crate::net::listen::Listeners;
+use crate::net::refusals::RefusalLog;
+use crate::net::upgrade::upgrade;
+use crate::net::visitor::Signpost;
 use crate::upstream::embedded::{DeviceTable, Engine};
 use ownership::{ClientId, Ownership};
-use refusals::RefusalLog;
+use refusals::ErrorLog;
 use session::Session;
 use socket::Socket;
 use wire::Schema;
@@ -58,11 +61,15 @@ struct Shared {
     engine: Arc<Engine>,
     settings: ClientSettings,
     ownership: Ownership,
-    refusals: RefusalLog,
+    refusals: ErrorLog,
     schema: Schema,
     /// Stops that outlive their client: they are repeated after the device's message gap.
     tasks: TaskTracker,
     clients: AtomicU64,
+    /// What was logged of peers that do not belong here.
+    strangers: RefusalLog,
+    /// What those are told.
+    signpost: Signpost,
     /// When cancelled, commands are answered with an Error.
     refuse: CancellationToken,
     /// When cancelled, all sockets close.
@@ -86,12 +93,13 @@ impl Shared {
 }
 
 impl Clients {
-    /// Creates the port for this engine's devices. When `refuse` is cancelled, commands get a Buttplug Error and the
+    /// Creates the port for this engine's devices. Devices that come here are told the way by `signpost`. When `refuse` is cancelled, commands get a Buttplug Error and the
     /// sockets stay open: the gateway is stopping the devices itself. When `close` is cancelled, every socket gets a
     /// Close frame with code 1001.
     pub fn new(
         engine: Arc<Engine>,
         settings: ClientSettings,
+        signpost: Signpost,
         refuse: CancellationToken,
         close: CancellationToken,
     ) -> Self {
@@ -100,10 +108,12 @@ impl Clients {
                 engine,
                 settings,
                 ownership: Ownership::default(),
-                refusals: RefusalLog::default(),
+                refusals: ErrorLog::default(),
                 schema: Schema::new(),
                 tasks: TaskTracker::new(),
                 clients: AtomicU64::new(0),
+                strangers: RefusalLog::default(),
+                signpost,
                 refuse,
                 close,
             }),
@@ -120,7 +130,7 @@ impl Clients {
             let shared = self.shared.clone();
             let id = ClientId(shared.clients.fetch_add(1, Ordering::Relaxed) + 1);
             let span = error_span!("client", id = id.0, peer = %from, name = field::Empty);
-            serve_connection(shared, id, from, stream).instrument(span)
+            serve_connection(shared, id, stream, from).instrument(span)
         };
         tokio::select! {
             () = accept::accept_until(&listener, "client", &self.shared.close, &mut sessions, Handle::current, connection) => {}
@@ -144,10 +154,10 @@ impl Clients {
 }
 
 /// Serves one connection in its own task, so that a silent peer affects only itself.
-async fn serve_connection(shared: Arc<Shared>, id: ClientId, from: SocketAddr, stream: TcpStream) {
+async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream, from: SocketAddr) {
     let limit = shared.settings.handshake_timeout;
     // Web pages of any origin may be Buttplug clients.
-    let upgrade = accept::upgrade(stream, socket::config(), |_| Ok(()));
+    let upgrade = upgrade(stream, socket::config(), shared.signpost, |_| Ok(()));
     let upgraded = tokio::select! {
         biased;
         () = shared.close.cancelled() => return,
@@ -155,7 +165,7 @@ async fn serve_connection(shared: Arc<Shared>, id: ClientId, from: SocketAddr, s
     };
     let ws = match upgraded {
         Ok(Ok(ws)) => ws,
-        Ok(Err(e)) => return info!("connection dropped: {e}"),
+        Ok(Err(e)) => return e.log(&shared.strangers, from),
         Err(_) => {
             return info!(
                 "connection dropped: no websocket upgrade within {} ms",

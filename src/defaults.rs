@@ -22,6 +22,11 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_millis(5_000);
 /// Time for the Close frame of a session that ended for another reason than the gateway stopping.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// The largest head of an HTTP request. Browsers send cookies of everything else on this machine.
+pub const UPGRADE_MAX_BYTES: usize = 64 * 1024;
+/// What is read of it at once. Boards send 200 bytes, browsers 600.
+pub const UPGRADE_READ_BYTES: usize = 1024;
+
 /// The largest frame taken from or passed to a device. Real ones have tens of bytes.
 pub const FRAME_MAX_BYTES: usize = 64 * 1024;
 /// The read buffer of a device's websocket. The library's 128 KiB would be most of a device's memory.

@@ -22,10 +22,11 @@ use crate::ingress::Intake;
 use crate::ingress::ble::BlePeripherals;
 use crate::ingress::serial::SerialPorts;
 use crate::ingress::websocket::Devices;
-use crate::ingress::websocket::refusals::RefusalLog;
 use crate::ingress::websocket::workers::Workers;
 use crate::net::announce::{Announcement, Service};
 use crate::net::listen::{BindError, Listen, Listeners, StdListeners};
+use crate::net::refusals::RefusalLog;
+use crate::net::visitor::Signpost;
 use crate::session::admission::Admission;
 use crate::session::ends::{Disconnect, Upstream};
 use crate::session::registry::Registry;
@@ -156,6 +157,7 @@ impl Inside {
     async fn bind(
         settings: ClientSettings,
         state_file: Option<&Path>,
+        devices: SocketAddr,
         start: impl FnOnce(Arc<IndexStore>) -> Result<Arc<Engine>, EngineError>,
     ) -> Result<(Self, Vec<SocketAddr>), GatewayError> {
         let (store, warnings) = IndexStore::open(state_file);
@@ -173,7 +175,14 @@ impl Inside {
         let announce = settings.announce;
         let engine = start(store.clone())?;
         let (no_commands, no_clients) = (CancellationToken::new(), CancellationToken::new());
-        let clients = Clients::new(engine.clone(), settings, no_commands.clone(), no_clients.clone());
+        let signpost = Signpost::apps(devices);
+        let clients = Clients::new(
+            engine.clone(),
+            settings,
+            signpost,
+            no_commands.clone(),
+            no_clients.clone(),
+        );
         Ok((
             Self {
                 engine,
@@ -227,11 +236,13 @@ impl Gateway {
                 (relay as Arc<dyn Upstream>, admission.any_name(), None, Vec::new())
             }
             None => {
-                let (inside, bound) =
-                    Inside::bind(settings.clients, settings.state_file.as_deref(), |store| {
-                        Engine::start(loaded, store)
-                    })
-                    .await?;
+                let (inside, bound) = Inside::bind(
+                    settings.clients,
+                    settings.state_file.as_deref(),
+                    device_addresses[0],
+                    |store| Engine::start(loaded, store),
+                )
+                .await?;
                 (
                     inside.engine.clone() as Arc<dyn Upstream>,
                     admission,
@@ -267,6 +278,7 @@ impl Gateway {
             settings: settings.devices,
             intake,
             refusals: RefusalLog::default(),
+            signpost: Signpost::devices(client_addresses.first().copied()),
             workers: Workers::start().map_err(GatewayError::Workers)?,
         });
         Ok(Self {

@@ -28,7 +28,7 @@ const WHY_MAX_CHARS: usize = 300;
 
 /// The refusals of all apps. An app that reconnects, and makes its mistake again, is the same app.
 #[derive(Debug, Default)]
-pub(super) struct RefusalLog(Mutex<HashMap<Kind, Count>>);
+pub(super) struct ErrorLog(Mutex<HashMap<Kind, Count>>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Kind {
@@ -48,7 +48,7 @@ struct Count {
     is_counted: bool,
 }
 
-impl RefusalLog {
+impl ErrorLog {
     /// Counts a refusal. Returns how many more there were since the last report if it is to be logged now, 0 for the
     /// first of its kind.
     fn record(&self, app: &str, refusal: &str) -> Option<u32> {
@@ -195,7 +195,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_first_of_a_kind_is_reported_and_then_how_many_more() {
-        let log = RefusalLog::default();
+        let log = ErrorLog::default();
         assert_eq!(log.record("a", "value 21 of 20"), Some(0));
         for n in 22..25 {
             assert_eq!(log.record("a", &format!("value {n} of 20")), None);
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn an_app_with_ever_new_mistakes_does_not_fill_the_memory() {
-        let log = RefusalLog::default();
+        let log = ErrorLog::default();
         for n in 0..3 * KINDS_MAX {
             log.record("a", &"x".repeat(n));
         }

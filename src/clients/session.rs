@@ -32,6 +32,7 @@ use super::refusals::message_name;
 use super::socket::{End, Socket, SocketEvent};
 use super::stopping::{self, Target};
 use super::wire::{self, Request};
+use crate::advice::Advice;
 use crate::defaults::{CLIENT_COMMANDS_MAX, STOP_TIMEOUT};
 use crate::upstream::embedded::{EngineEvent, ListedDevice, legacy_device};
 
@@ -115,7 +116,13 @@ impl Session {
             }
         };
         let (stopped, ()) = tokio::join!(stop, socket.close(&end));
-        info!("client left: {end}; {stopped} devices stopped");
+        if end.hint().is_none() {
+            info!("client left: {end}; {stopped} devices stopped");
+        } else if let Some(line) = shared.strangers.line(from, &end) {
+            warn!("client left: {line}; {stopped} devices stopped");
+        } else {
+            debug!("client left again: {end}; {stopped} devices stopped");
+        }
     }
 
     async fn run(&mut self) -> End {

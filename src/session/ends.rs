@@ -151,7 +151,7 @@ impl Disconnect {
             Self::Link(LinkError::Closed { code, .. }) => code.unwrap_or(1000),
             Self::Link(LinkError::TooLarge(_)) => close::TOO_LARGE,
             Self::Link(LinkError::NotUtf8(_)) => close::INVALID_HANDSHAKE,
-            Self::Link(LinkError::Protocol(_)) => 1002,
+            Self::Link(LinkError::Protocol(_)) => close::PROTOCOL_ERROR,
             Self::Link(LinkError::Silent(_) | LinkError::Lost(_) | LinkError::NotTaken(_)) => close::TIMEOUT,
             Self::Replaced => close::REPLACED,
             Self::Stopping => close::GOING_AWAY,
@@ -165,6 +165,7 @@ impl Disconnect {
             Self::Link(LinkError::Closed { .. }) | Self::Replaced | Self::Stopping => {
                 info!("device gone: {self}")
             }
+            Self::Link(LinkError::Protocol(violation)) => warn!("device gone: {self}; {}", violation.hint),
             Self::Link(_) => warn!("device gone: {self}"),
         }
     }

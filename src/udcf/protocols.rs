@@ -47,8 +47,7 @@ static PROTOCOLS: LazyLock<BTreeMap<String, Protocol>> = LazyLock::new(|| {
     for name in BASE.base_communication_specifiers().keys() {
         protocols.entry(name.clone()).or_insert_with(|| empty(name));
     }
-    let manager = ProtocolManager::default();
-    protocols.retain(|name, _| is_implemented(&manager, name));
+    protocols.retain(|name, _| is_implemented(name));
     protocols
 });
 
@@ -73,11 +72,14 @@ fn add_features(protocol: &mut Protocol, definition: &ServerDeviceDefinition) {
     }
 }
 
-/// The library does not list the protocols that it implements, but reports whether one would accept a device.
-fn is_implemented(manager: &ProtocolManager, name: &str) -> bool {
+static MANAGER: LazyLock<ProtocolManager> = LazyLock::new(ProtocolManager::default);
+
+/// Whether the server has code for a protocol, with or without devices of its own base. The library does not list these
+/// protocols, but reports whether one would accept a device.
+pub fn is_implemented(name: &str) -> bool {
     let specifier = ProtocolCommunicationSpecifier::Websocket(WebsocketSpecifier::new("any"));
     let only_this = HashMap::from([(name.to_owned(), vec![specifier.clone()])]);
-    !manager
+    !MANAGER
         .protocol_specializers(&specifier, &only_this, &Default::default())
         .is_empty()
 }
