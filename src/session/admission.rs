@@ -77,13 +77,22 @@ impl Admission {
     /// # Errors
     /// Why not, with the nearest name known.
     pub fn handshake(&self, handshake: Handshake) -> Result<Handshake, Refusal> {
-        if !self.any_name && self.protocol(&handshake.identifier).is_none() {
-            return Err(self.unknown(handshake.identifier));
-        }
+        self.identifier(&handshake.identifier)?;
         match self.directory.standing(handshake.address.as_str()) {
             Standing::Welcome => Ok(handshake),
             Standing::Denied => Err(Refusal::Denied(handshake.address)),
             Standing::NotAllowed => Err(Refusal::NotAllowed(handshake.address)),
+        }
+    }
+
+    /// Looks at an identifier: is there an entry for it?
+    ///
+    /// # Errors
+    /// There is none, with the nearest name known.
+    pub fn identifier(&self, identifier: &Identifier) -> Result<(), Refusal> {
+        match self.any_name || self.protocol(identifier).is_some() {
+            true => Ok(()),
+            false => Err(self.unknown(identifier.clone())),
         }
     }
 

@@ -14,6 +14,8 @@ const NEAREST_MIN_SIMILARITY: f64 = 0.5;
 pub struct Directory {
     /// Every `websocket` name with its protocol, in the file's order.
     names: Vec<(String, String)>,
+    /// The identifiers of boards on serial ports and Bluetooth, with their protocols.
+    bridged: Vec<(String, String)>,
     denied: HashSet<String>,
     /// If there are any, only these are welcome.
     allowed: HashSet<String>,
@@ -35,6 +37,7 @@ impl Udcf {
     pub fn directory(&self, loaded: &DeviceConfigurationManager) -> Directory {
         let mut directory = Directory {
             names: self.websocket_names(),
+            bridged: self.bridged_names(),
             ..Directory::default()
         };
         for entry in loaded.user_device_definitions() {
@@ -53,7 +56,8 @@ impl Udcf {
 impl Directory {
     /// The protocol of a name.
     pub fn protocol(&self, name: &str) -> Option<&str> {
-        let entry = self.names.iter().find(|(known, _)| known == name);
+        let mut names = self.names.iter().chain(&self.bridged);
+        let entry = names.find(|(known, _)| known == name);
         entry.map(|(_, protocol)| protocol.as_str())
     }
 
