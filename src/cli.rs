@@ -242,6 +242,12 @@ pub enum UdcfCommand {
         #[arg(short, long, value_name = "OUT")]
         output: Option<PathBuf>,
     },
+    /// Print a file's serial and Bluetooth entries for gateway.toml
+    #[command(after_help = "Example:\n  wsdm-gateway udcf bridge my-devices.json >> gateway.toml")]
+    Bridge {
+        /// The file, of any version from 2 to 5.
+        file: PathBuf,
+    },
     /// Add a websocket name to a file
     #[command(
         after_help = "Examples:\n  wsdm-gateway udcf add --protocol tcode-v03 --websocket MyStroker my-devices.json\n  wsdm-gateway udcf add --protocol tcode-v03 --websocket MyStroker --intiface-central"

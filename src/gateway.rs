@@ -1,5 +1,7 @@
 //! The wiring: build the parts, supervise them, drain on shutdown.
 
+pub mod boards;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
@@ -35,6 +37,7 @@ use crate::udcf::{Udcf, UdcfError};
 use crate::upstream::embedded::{Engine, EngineError};
 use crate::upstream::relay::Relay;
 use crate::web::control::Control;
+use boards::{Boards, unknown_identifiers};
 
 /// The addresses that the gateway listens on, with the ports that the system chose.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,6 +233,19 @@ impl Gateway {
         let loaded = udcf.device_configuration()?;
         let (device_port, device_addresses) = listen("devices", &settings.devices.listen)?;
         let admission = Admission::new(&settings.devices, udcf.directory(&loaded));
+        let boards = Boards::of(&settings, &udcf);
+        if let Some(offer) = &boards.offer {
+            info!("{offer}");
+        }
+        for warning in &boards.warnings {
+            warn!("{warning}");
+        }
+        for bridged in &boards.bridged {
+            info!("bridging {bridged}, as the UDCF describes it");
+        }
+        for (key, problem) in unknown_identifiers(&settings, &admission) {
+            warn!("{key}: {problem}");
+        }
         let (upstream, admission, inside, client_addresses) = match settings.upstream {
             Some(upstream) => {
                 let relay = Relay::new(upstream, settings.devices.ping_interval);
@@ -261,16 +277,16 @@ impl Gateway {
             registry: registry.clone(),
             upstream,
         });
-        let serial = (!settings.serial.is_empty()).then(|| {
+        let serial = (!boards.serial.is_empty()).then(|| {
             Arc::new(SerialPorts {
-                entries: settings.serial,
+                entries: boards.serial,
                 ports: settings.ports,
                 intake: intake.clone(),
             })
         });
-        let ble = (!settings.ble.is_empty()).then(|| {
+        let ble = (!boards.ble.is_empty()).then(|| {
             Arc::new(BlePeripherals {
-                entries: Arc::new(settings.ble),
+                entries: Arc::new(boards.ble),
                 intake: intake.clone(),
             })
         });

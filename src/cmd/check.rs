@@ -5,7 +5,9 @@ use serde_json::json;
 use super::{print, run};
 use crate::cli::RunArgs;
 use crate::cmd::error::Error;
-use crate::config::Loaded;
+use crate::config::{ConfigError, Loaded, Problem};
+use crate::gateway::boards::{Boards, unknown_identifiers};
+use crate::session::admission::Admission;
 use crate::udcf::Udcf;
 
 /// Says what `run` with the same arguments would come to.
@@ -27,8 +29,8 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
         Some(path) => Udcf::load(path),
         None => Ok(Udcf::builtin()),
     };
-    let udcf = match udcf.and_then(|udcf| udcf.device_configuration().map(|_| udcf)) {
-        Ok(udcf) => udcf,
+    let (udcf, dcm) = match udcf.and_then(|udcf| udcf.device_configuration().map(|dcm| (udcf, dcm))) {
+        Ok(loaded) => loaded,
         Err(e) => {
             if as_json {
                 let problem = json!({ "at": "", "key": "udcf.path", "problem": e.to_string() });
@@ -37,6 +39,18 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
             return Err(e.into());
         }
     };
+    let admission = Admission::new(&loaded.settings.devices, udcf.directory(&dcm));
+    let problems: Vec<Problem> = unknown_identifiers(&loaded.settings, &admission)
+        .into_iter()
+        .map(|(key, problem)| loaded.problem(&key, problem))
+        .collect();
+    if !problems.is_empty() {
+        if as_json {
+            print(&format!("{:#}\n", json!({ "ok": false, "problems": problems })))?;
+        }
+        return Err(ConfigError(problems).into());
+    }
+    let boards = Boards::of(&loaded.settings, &udcf);
     let names = udcf.websocket_names();
     if as_json {
         let names: Vec<_> = names
@@ -48,7 +62,10 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
             "file": loaded.file,
             "settings": loaded.shown,
             "warnings": loaded.warnings,
-            "udcf": { "migration": udcf.summary(), "warnings": udcf.warnings(), "websocket": names },
+            "udcf": {
+                "migration": udcf.summary(), "warnings": udcf.warnings(), "websocket": names,
+                "bridged": boards.bridged, "not_bridged": boards.warnings, "offer": boards.offer,
+            },
         });
         return print(&format!("{all:#}\n"));
     }
@@ -64,14 +81,24 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
     for shown in &loaded.shown {
         text += &format!("{:key$}  {:value$}  {}\n", shown.key, shown.value, shown.source);
     }
-    text += "\nidentifiers that devices may send\n";
+    if !names.is_empty() {
+        text += "\nidentifiers that devices may send\n";
+    }
     for (name, protocol) in names {
         text += &format!("  {name}  {protocol}\n");
+    }
+    if !boards.bridged.is_empty() {
+        text += "\nboards of the UDCF that are bridged\n";
+    }
+    for bridged in &boards.bridged {
+        text += &format!("  {bridged}\n");
     }
     let warnings = loaded.warnings.iter().map(String::as_str);
     for line in warnings
         .chain(udcf.summary())
         .chain(udcf.warnings().iter().map(String::as_str))
+        .chain(boards.warnings.iter().map(String::as_str))
+        .chain(boards.offer.as_deref())
     {
         text += &format!("\n{line}\n");
     }

@@ -42,14 +42,19 @@ pub(super) fn read(path: &Path, layers: &mut Layers, notes: &mut Notes) {
         }
         Err(e) => return problems.push(whole(format!("cannot be read: {e}"))),
     };
+    read_text(path, &text, layers, notes);
+}
+
+/// Reads the text of the file at `path` into the layers, and notes what is wrong with it.
+pub(super) fn read_text(path: &Path, text: &str, layers: &mut Layers, notes: &mut Notes) {
     let mut reading = Reading {
         path,
-        text: &text,
+        text,
         layers,
         notes,
         seen: HashSet::new(),
     };
-    let (table, errors) = DeTable::parse_recoverable(&text);
+    let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let start = error.span().map_or(0, |s| s.start);
         reading.problem(start, "", error.message().to_owned());

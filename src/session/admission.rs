@@ -78,23 +78,33 @@ impl Admission {
     /// # Errors
     /// Why not, with the nearest name known.
     pub fn handshake(&self, handshake: Handshake) -> Result<Handshake, Refusal> {
-        if !self.any_name {
-            let Some(protocol) = self.protocol(&handshake.identifier) else {
-                return Err(self.unknown(handshake.identifier));
-            };
-            if self.directory.is_unserved(handshake.identifier.as_str()) {
-                return Err(Refusal::NoSuchProtocol {
-                    nearest: protocols::nearest(protocol),
-                    protocol: protocol.to_owned(),
-                    identifier: handshake.identifier,
-                });
-            }
-        }
+        self.identifier(&handshake.identifier)?;
         match self.directory.standing(handshake.address.as_str()) {
             Standing::Welcome => Ok(handshake),
             Standing::Denied => Err(Refusal::Denied(handshake.address)),
             Standing::NotAllowed => Err(Refusal::NotAllowed(handshake.address)),
         }
+    }
+
+    /// Looks at an identifier: is there an entry for it, of a protocol that the server implements?
+    ///
+    /// # Errors
+    /// Why not, with the nearest name known.
+    pub fn identifier(&self, identifier: &Identifier) -> Result<(), Refusal> {
+        if self.any_name {
+            return Ok(());
+        }
+        let Some(protocol) = self.protocol(identifier) else {
+            return Err(self.unknown(identifier.clone()));
+        };
+        if self.directory.is_unserved(identifier.as_str()) {
+            return Err(Refusal::NoSuchProtocol {
+                nearest: protocols::nearest(protocol),
+                protocol: protocol.to_owned(),
+                identifier: identifier.clone(),
+            });
+        }
+        Ok(())
     }
 
     /// The protocol that the UDCF gives an identifier.

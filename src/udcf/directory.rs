@@ -16,6 +16,8 @@ pub struct Directory {
     names: Vec<(String, String)>,
     /// The names of which the server implements no protocol.
     unserved: HashSet<String>,
+    /// The identifiers of boards on serial ports and Bluetooth, with their protocols.
+    bridged: Vec<(String, String)>,
     denied: HashSet<String>,
     /// If there are any, only these are welcome.
     allowed: HashSet<String>,
@@ -47,6 +49,7 @@ impl Udcf {
                 .cloned()
                 .collect(),
             names: names.clone(),
+            bridged: self.bridged_names(),
             ..Directory::default()
         };
         for entry in loaded.user_device_definitions() {
@@ -65,7 +68,8 @@ impl Udcf {
 impl Directory {
     /// The protocol of a name.
     pub fn protocol(&self, name: &str) -> Option<&str> {
-        let entry = self.names.iter().find(|(known, _)| known == name);
+        let mut names = self.names.iter().chain(&self.bridged);
+        let entry = names.find(|(known, _)| known == name);
         entry.map(|(_, protocol)| protocol.as_str())
     }
 

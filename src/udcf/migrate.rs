@@ -5,6 +5,7 @@
 //! carried over becomes a warning.
 
 mod communication;
+mod defaults;
 mod devices;
 mod features;
 
@@ -139,6 +140,7 @@ impl Migration<'_> {
         let Value::Object(entry) = entry else {
             return self.warn(format!("protocol {protocol:?} is not an object: left out"));
         };
+        let mut defaults = None;
         for (key, value) in entry {
             match (key.as_str(), value) {
                 ("communication", Value::Array(specifiers)) => {
@@ -162,13 +164,12 @@ impl Migration<'_> {
                     }
                 }
                 (key, _) if is_comment(key) => self.comments += 1,
-                ("defaults", _) => {
-                    self.warn(format!(
-                        "\"defaults\" of protocol {protocol:?} are the server's own, not a user's: left out"
-                    ));
-                }
+                ("defaults", value) => defaults = Some(value),
                 (kind, body) => self.communication(protocol, kind, body),
             }
+        }
+        if let Some(defaults) = defaults {
+            self.defaults(protocol, defaults);
         }
     }
 }

@@ -69,6 +69,7 @@ pub fn settings() -> Settings {
         ble: Vec::new(),
         ports: Ports::system(),
         udcf: None,
+        bridge_udcf: false,
         state_file: None,
         control: None,
     }
