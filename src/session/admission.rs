@@ -80,11 +80,25 @@ impl Admission {
         if !self.any_name && self.protocol(&handshake.identifier).is_none() {
             return Err(self.unknown(handshake.identifier));
         }
+        self.recognised(handshake)
+    }
+
+    /// Looks at the handshake of a board that was recognised by what it answered: is its address welcome? Its
+    /// identifier is the gateway's own.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn recognised(&self, handshake: Handshake) -> Result<Handshake, Refusal> {
         match self.directory.standing(handshake.address.as_str()) {
             Standing::Welcome => Ok(handshake),
             Standing::Denied => Err(Refusal::Denied(handshake.address)),
             Standing::NotAllowed => Err(Refusal::NotAllowed(handshake.address)),
         }
+    }
+
+    /// Whether identifiers are upstream's matter.
+    pub fn is_upstreams(&self) -> bool {
+        self.any_name
     }
 
     /// The protocol that the UDCF gives an identifier.
