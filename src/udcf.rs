@@ -14,6 +14,7 @@ mod migrate;
 pub mod position;
 pub mod protocols;
 mod read;
+mod recognised;
 mod schema;
 pub mod store;
 
@@ -267,12 +268,14 @@ impl Udcf {
         names
     }
 
-    /// The server's configuration: its own device base with this file on top.
+    /// The server's configuration: its own device base with this file on top, and the name with which the gateway
+    /// introduces Lovense boards that it recognised.
     ///
     /// # Errors
     /// The loader's error; [`Udcf::parse`] has already tried it once.
     pub fn device_configuration(&self) -> Result<Arc<DeviceConfigurationManager>, UdcfError> {
-        self.load_into_library()
+        recognised::with_lovense(self)
+            .load_into_library()
             .map(Arc::new)
             .map_err(|problem| UdcfError::new("UDCF", problem, None))
     }

@@ -2,10 +2,12 @@
 
 use serde_json::json;
 
-use super::{print, run};
+use super::{ports, print, run};
 use crate::cli::RunArgs;
 use crate::cmd::error::Error;
-use crate::config::Loaded;
+use crate::config::{Loaded, PortSource, SerialSettings};
+use crate::link::serial::ports::{Access, Ports};
+use crate::text::printable;
 use crate::udcf::Udcf;
 
 /// Says what `run` with the same arguments would come to.
@@ -36,6 +38,7 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
         }
     };
     let names = udcf.websocket_names();
+    let ports = configured_ports(&loaded.settings.serial);
     if as_json {
         let names: Vec<_> = names
             .iter()
@@ -46,6 +49,10 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
             "file": loaded.file,
             "settings": loaded.shown,
             "warnings": loaded.warnings,
+            "serial": ports
+                .iter()
+                .map(|(entry, port, access)| json!({ "entry": entry, "port": port, "access": access }))
+                .collect::<Vec<_>>(),
             "udcf": { "migration": udcf.summary(), "warnings": udcf.warnings(), "websocket": names },
         });
         return print(&format!("{all:#}\n"));
@@ -66,6 +73,12 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
     for (name, protocol) in names {
         text += &format!("  {name}  {protocol}\n");
     }
+    if !ports.is_empty() {
+        text += "\nports of [[serial]] entries\n";
+    }
+    for (entry, port, access) in &ports {
+        text += &format!("  {entry}  {}  {access}\n", printable(port.as_bytes()));
+    }
     let warnings = loaded.warnings.iter().map(String::as_str);
     for line in warnings
         .chain(udcf.summary())
@@ -75,4 +88,21 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
     }
     text += "\nno problems\n";
     print(&text)
+}
+
+/// The entries that name a port: entry, port, and whether it can be opened.
+fn configured_ports(entries: &[SerialSettings]) -> Vec<(String, String, Access)> {
+    // What is not listed may still be there.
+    let listed = Ports::system().list().unwrap_or_default();
+    let entries = entries.iter().enumerate().filter_map(|(n, entry)| {
+        let PortSource::Path(path) = &entry.source else {
+            return None;
+        };
+        let access = match listed.iter().find(|port| entry.source.takes(port)) {
+            Some(port) => Ports::system().access(&port.path),
+            None => ports::unlisted_access(path),
+        };
+        Some((format!("serial.{n}"), path.display().to_string(), access))
+    });
+    entries.collect()
 }

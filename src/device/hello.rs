@@ -191,8 +191,14 @@ mod tests {
     fn a_fault_is_named() {
         for (line, wanted) in [
             (r#"{"identifier":"a","address":"b"}"#, "has no \"version\""),
-            (r#"{"identifier":"a","version":"0"}"#, "\"version\" is a string, not the number 0"),
-            (r#"{"identifier":"a","address":7,"version":0}"#, "\"address\" is a number, not a string"),
+            (
+                r#"{"identifier":"a","version":"0"}"#,
+                "\"version\" is a string, not the number 0",
+            ),
+            (
+                r#"{"identifier":"a","address":7,"version":0}"#,
+                "\"address\" is a number, not a string",
+            ),
             (r#"{"address":"b","version":0}"#, "has no \"identifier\""),
             (r#"{"identifier":"a","version":1}"#, "version 1 is not supported"),
             (r#"boot{'identifier': 'a', 'version': 0}"#, "single quotes"),
@@ -200,11 +206,20 @@ mod tests {
             ("{\"identifier\":\"a\",\"version\":0}\0", "NUL"),
             (r#"{"identifier":"a","version":0"#, "is not JSON: EOF"),
         ] {
-            let fault = Hello::fault(format!("{line}\r\n").as_bytes()).expect(line).to_string();
+            let fault = Hello::fault(format!("{line}\r\n").as_bytes())
+                .expect(line)
+                .to_string();
             assert!(fault.contains(wanted), "{line}: {fault}");
             assert_eq!(Hello::parse(line.as_bytes(), &fallback()), None, "{line}");
         }
-        for line in ["rst:0x1 (POWERON_RESET)", "{", "{}", "{\"state\":1}", "TCode v0.3", "{x"] {
+        for line in [
+            "rst:0x1 (POWERON_RESET)",
+            "{",
+            "{}",
+            "{\"state\":1}",
+            "TCode v0.3",
+            "{x",
+        ] {
             assert_eq!(Hello::fault(line.as_bytes()), None, "{line}");
         }
         let spaced = b"{ \"identifier\": \"a\", \"version\": 0 }\n";

@@ -15,8 +15,10 @@ pub const TCODE: &str = "tcode-v03";
 /// The protocol of a Lovense board, by its name in the UDCF.
 pub const LOVENSE: &str = "lovense";
 
-/// The identifiers of recognised boards. They never change: definitions and indexes are remembered by them.
-const IDENTIFIERS: [(&str, &str); 2] = [(TCODE, "tcode"), (LOVENSE, "lovense")];
+/// The identifier of a recognised TCode board. It never changes: definitions and indexes are remembered by it.
+pub const TCODE_IDENTIFIER: &str = "tcode";
+/// The identifier of a recognised Lovense board. It never changes either.
+pub const LOVENSE_IDENTIFIER: &str = "lovense";
 
 /// The longest text that is kept of an answer, in characters.
 const TEXT_MAX: usize = 80;
@@ -53,8 +55,11 @@ impl Recognised {
     /// # Errors
     /// The protocol's name does not fit a handshake.
     pub fn identifier(&self) -> Result<Identifier, HandshakeError> {
-        let known = IDENTIFIERS.iter().find(|(protocol, _)| *protocol == self.protocol);
-        Identifier::new(known.map_or(self.protocol, |(_, identifier)| *identifier))
+        Identifier::new(match self.protocol {
+            TCODE => TCODE_IDENTIFIER,
+            LOVENSE => LOVENSE_IDENTIFIER,
+            other => other,
+        })
     }
 
     /// The language that it speaks.
@@ -74,7 +79,11 @@ impl fmt::Display for Recognised {
             }
             return Ok(());
         }
-        write!(f, "{}", version.unwrap_or("TCode, version unknown").escape_debug())?;
+        write!(
+            f,
+            "{}",
+            version.unwrap_or("TCode, version unknown").escape_debug()
+        )?;
         if let Some(name) = &self.name {
             write!(f, ", {name:?}")?;
         }
@@ -370,10 +379,7 @@ mod tests {
         assert_eq!(sr6.name.as_deref(), Some("SR6_Release3.ino"));
         assert_eq!(sr6.version.as_deref(), Some("TCode v0.3"));
         let axes: Vec<String> = sr6.axes.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            axes,
-            ["L0 \"Up\"", "R0 \"Twist left right\" 1000 to 9000", "V0"]
-        );
+        assert_eq!(axes, ["L0 \"Up\"", "R0 \"Twist left right\" 1000 to 9000", "V0"]);
         let hush = recognised(&["ERR;ready Z:11:AABBCCDDEEFF;"]).unwrap();
         assert_eq!(hush.to_string(), "Lovense, model Z, firmware 11");
         assert_eq!(hush.identifier().unwrap().as_str(), "lovense");
@@ -394,7 +400,10 @@ mod tests {
 
     #[test]
     fn a_name_that_holds_the_version_is_the_name() {
-        for lines in [["OSR2 TCode v0.3", "TCode v0.3"], ["TCode v0.3", "OSR2 TCode v0.3"]] {
+        for lines in [
+            ["OSR2 TCode v0.3", "TCode v0.3"],
+            ["TCode v0.3", "OSR2 TCode v0.3"],
+        ] {
             let board = recognised(&lines).unwrap();
             assert_eq!(board.name.as_deref(), Some("OSR2 TCode v0.3"));
             assert_eq!(board.version.as_deref(), Some("TCode v0.3"));

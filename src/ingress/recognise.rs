@@ -7,8 +7,8 @@ use tokio::time::{Duration, Instant, sleep_until, timeout, timeout_at};
 
 use super::hello::{HelloError, keep_last};
 use crate::defaults::{
-    ANSWER_QUIET, ANSWER_QUIET_MAX, ANSWER_TIMEOUT, ANSWER_TIMEOUT_KNOWN, HANDSHAKE_MAX_BYTES, HELLO_ASK_LATER,
-    HELLO_ASK_PAUSE, HELLO_FIRST_ASKS, HELLO_TIMEOUT, LINE_PAUSE,
+    ANSWER_QUIET, ANSWER_QUIET_MAX, ANSWER_TIMEOUT, ANSWER_TIMEOUT_KNOWN, HANDSHAKE_MAX_BYTES,
+    HELLO_ASK_LATER, HELLO_ASK_PAUSE, HELLO_FIRST_ASKS, HELLO_TIMEOUT, LINE_PAUSE,
 };
 use crate::device::handshake::{Address, HandshakeError};
 use crate::device::hello::{Hello, HelloFault};
@@ -167,7 +167,8 @@ where
             return Ok(());
         }
         self.write(b"\n").await?;
-        self.listen(Instant::now() + HELLO_ASK_PAUSE, Answers::is_known).await
+        self.listen(Instant::now() + HELLO_ASK_PAUSE, Answers::is_known)
+            .await
     }
 
     /// One question of each kind, TCode first.
@@ -226,10 +227,14 @@ where
 
     async fn await_answer(&mut self, question: Question) -> Result<(), Ended> {
         if question == Question::Axes && self.answers.lists_no_axes() {
-            return self.listen(Instant::now() + ANSWER_TIMEOUT, |answers| answers.has(question)).await;
+            return self
+                .listen(Instant::now() + ANSWER_TIMEOUT, |answers| answers.has(question))
+                .await;
         }
-        self.listen(Instant::now() + ANSWER_TIMEOUT_KNOWN, |answers| answers.has(question))
-            .await
+        self.listen(Instant::now() + ANSWER_TIMEOUT_KNOWN, |answers| {
+            answers.has(question)
+        })
+        .await
     }
 
     /// Listens until the board says nothing for a moment: its answer may come in several reads.
@@ -237,7 +242,11 @@ where
         let limit = Instant::now() + ANSWER_QUIET_MAX;
         loop {
             let is_mid_line = self.ends_lines && !self.read.trim_ascii().is_empty();
-            let quiet_at = if is_mid_line { limit } else { self.last_read + ANSWER_QUIET };
+            let quiet_at = if is_mid_line {
+                limit
+            } else {
+                self.last_read + ANSWER_QUIET
+            };
             if Instant::now() >= quiet_at.min(limit) {
                 return Ok(());
             }
@@ -293,10 +302,14 @@ where
             }
             // A board whose language is known is not given up for what it does not answer besides.
             let is_known = self.answers.is_known();
-            let pause_at = (!self.read.is_empty() && !self.is_pause_over).then(|| self.last_read + LINE_PAUSE);
+            let pause_at =
+                (!self.read.is_empty() && !self.is_pause_over).then(|| self.last_read + LINE_PAUSE);
             let report_at = (!self.is_reported && !is_known).then_some(self.report_at);
             let give_up_at = self.give_up_at.filter(|_| !is_known);
-            let next = [pause_at, report_at, give_up_at].into_iter().flatten().fold(until, Instant::min);
+            let next = [pause_at, report_at, give_up_at]
+                .into_iter()
+                .flatten()
+                .fold(until, Instant::min);
             tokio::select! {
                 got = self.port.read_buf(self.read) => {
                     if got? == 0 {

@@ -33,7 +33,12 @@ impl Asked {
     }
 }
 
-async fn ask(mut port: DuplexStream, patience: Option<Duration>, fallback: &str, reads_messages: bool) -> Asked {
+async fn ask(
+    mut port: DuplexStream,
+    patience: Option<Duration>,
+    fallback: &str,
+    reads_messages: bool,
+) -> Asked {
     let reports = RefCell::new(Vec::new());
     let wait = Wait {
         settle: Duration::ZERO,
@@ -155,7 +160,13 @@ async fn a_tcode_board_is_recognised_with_every_axis_however_it_answers() {
                 ..BOARD
             },
         ),
-        ("echoing", Script { echoes: true, ..BOARD }),
+        (
+            "echoing",
+            Script {
+                echoes: true,
+                ..BOARD
+            },
+        ),
         ("with CR alone", Script { end: "\r", ..BOARD }),
         (
             "after it started, with noise",
@@ -181,8 +192,14 @@ async fn a_tcode_board_is_recognised_with_every_axis_however_it_answers() {
         assert_eq!(board.name.as_deref(), Some("SR6_Release3.ino"), "{what}");
         assert_eq!(board.version.as_deref(), Some("TCode v0.3"), "{what}");
         assert_eq!(channels(&board), ["L0", "L1", "L2", "R0", "R1", "R2"], "{what}");
-        assert_eq!((board.axes[4].name.as_str(), &board.axes[4].range), ("Roll", &(2_000..=8_000)));
-        assert!(sent.ends_with('\n'), "{what}: nothing is left in the board's buffer: {sent:?}");
+        assert_eq!(
+            (board.axes[4].name.as_str(), &board.axes[4].range),
+            ("Roll", &(2_000..=8_000))
+        );
+        assert!(
+            sent.ends_with('\n'),
+            "{what}: nothing is left in the board's buffer: {sent:?}"
+        );
     }
 }
 
@@ -205,10 +222,7 @@ async fn an_older_tcode_board_is_recognised_without_axes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lovense_board_is_recognised_after_it_was_asked_for_tcode() {
-    let answers: &[(&str, &[&str])] = &[
-        ("D0\nD1\nD2", &["ERR;"]),
-        ("DeviceType", &["Z:11:AABBCCDDEEFF;"]),
-    ];
+    let answers: &[(&str, &[&str])] = &[("D0\nD1\nD2", &["ERR;"]), ("DeviceType", &["Z:11:AABBCCDDEEFF;"])];
     for (end, delay) in [("", 5), ("\r\n", 5), ("", 1_500)] {
         let script = Script {
             answers,
@@ -219,7 +233,11 @@ async fn a_lovense_board_is_recognised_after_it_was_asked_for_tcode() {
         let (asked, sent) = script.ask().await;
         moves_nothing(&sent);
         let board = asked.recognised();
-        assert_eq!((board.protocol, board.name.as_deref()), ("lovense", Some("Z")), "{delay}");
+        assert_eq!(
+            (board.protocol, board.name.as_deref()),
+            ("lovense", Some("Z")),
+            "{delay}"
+        );
     }
 }
 
@@ -265,7 +283,12 @@ async fn a_board_that_says_something_else_is_reported_once_and_given_up_when_pat
     board.write_all(b"hello world\r\n").await.unwrap();
     let asked = ask(gateway, Some(PATIENCE), "port", false).await;
     let error = asked.result.unwrap_err().to_string();
-    for part in ["no hello line within 5 s", "TCode (D0, D1, D2)", "Lovense (DeviceType;)", "hello world"] {
+    for part in [
+        "no hello line within 5 s",
+        "TCode (D0, D1, D2)",
+        "Lovense (DeviceType;)",
+        "hello world",
+    ] {
         assert!(error.contains(part), "{part} in {error}");
     }
     assert_eq!(asked.reports, [error]);
@@ -318,8 +341,14 @@ async fn a_board_that_names_its_address_needs_no_other() {
 async fn a_hello_line_with_a_fault_is_reported_with_what_is_wrong() {
     for (line, wanted) in [
         ("{\"identifier\":\"a\"}\n", "has no \"version\""),
-        ("{\"identifier\":\"a\",\"version\":\"0\"}\r\n", "\"version\" is a string"),
-        ("{\"identifier\":\"a\",\"address\":7,\"version\":0}\n", "\"address\" is a number"),
+        (
+            "{\"identifier\":\"a\",\"version\":\"0\"}\r\n",
+            "\"version\" is a string",
+        ),
+        (
+            "{\"identifier\":\"a\",\"address\":7,\"version\":0}\n",
+            "\"address\" is a number",
+        ),
         ("{'identifier':'a','version':0}\n", "single quotes"),
         ("{\"identifier\":\"a\",\"version\":0}\0\n", "NUL"),
         ("{\"identifier\":\"a\",\"version\":0", "EOF"),
@@ -332,7 +361,10 @@ async fn a_hello_line_with_a_fault_is_reported_with_what_is_wrong() {
             panic!("{:?}", asked.reports)
         };
         assert!(report.contains("its hello line is not understood"), "{report}");
-        assert!(report.contains(wanted) && report.contains("identifier"), "{wanted}: {report}");
+        assert!(
+            report.contains(wanted) && report.contains("identifier"),
+            "{wanted}: {report}"
+        );
     }
 }
 
