@@ -201,7 +201,9 @@ async fn a_board_without_an_identity_is_recognised() {
     let gateway = Gateway::start(&bluez, "[[ble]]\nname = \"DIY-*\"\nprofile = \"nus\"\n").await;
     let client = driver(&gateway).await;
     listed(&client, 1).await;
-    gateway.wait_log("recognised: Lovense, model Z, firmware 11").await;
+    gateway
+        .wait_log("recognised: Lovense, model Z, firmware 11")
+        .await;
     vibrate(&client, 0.5).await;
     expect(&board, "Vibrate:10;").await;
     gateway.stop().await;

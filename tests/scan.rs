@@ -190,21 +190,36 @@ async fn boards_are_asked_what_they_are_one_after_the_other() {
     stranger.advertise();
     let (code, stdout, stderr) = scanned(&bluez, &["--identify", "--json", "--for", "1s"]).await;
     assert_eq!(code, Some(0), "{stderr}");
-    let lines: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> = stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(lines.len(), 2, "{stdout}");
     let of = |address: &str| lines.iter().find(|line| line["address"] == address).unwrap();
     let (board, entry) = (&of(ADDRESS)["board"], &of(ADDRESS)["entry"]);
-    assert_eq!((board["state"].as_str(), entry.as_str()), (Some("recognised"), Some("ble.0")));
-    assert_eq!((board["name"].as_str(), board["version"].as_str()), (Some("SR6"), Some("TCode v0.3")));
+    assert_eq!(
+        (board["state"].as_str(), entry.as_str()),
+        (Some("recognised"), Some("ble.0"))
+    );
+    assert_eq!(
+        (board["name"].as_str(), board["version"].as_str()),
+        (Some("SR6"), Some("TCode v0.3"))
+    );
     assert_eq!(board["axes"][1]["channel"], "R0");
     let other = &of("C0:FF:EE:00:00:02")["board"];
     assert_eq!(other["state"], "hello", "{other}");
-    assert_eq!((&other["identifier"], &other["fault"]), (&Value::from("LVSDevice"), &Value::Null));
+    assert_eq!(
+        (&other["identifier"], &other["fault"]),
+        (&Value::from("LVSDevice"), &Value::Null)
+    );
     for board in [&sr6, &hello] {
         within("it is let go", board.wait_connected(false)).await;
     }
     let (_, stdout, _) = scanned(&bluez, &["--identify", "--for", "1s"]).await;
-    assert!(stdout.contains("\"DIY-sr6\"  recognised: TCode v0.3, \"SR6\", axes L0 \"Up\""), "{stdout}");
+    assert!(
+        stdout.contains("\"DIY-sr6\"  recognised: TCode v0.3, \"SR6\", axes L0 \"Up\""),
+        "{stdout}"
+    );
 }
 
 #[tokio::test]

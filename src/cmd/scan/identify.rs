@@ -24,7 +24,10 @@ pub(super) async fn identify(
     args: &ScanArgs,
 ) -> Result<(), Error> {
     let time = args.time.unwrap_or(LOOK);
-    eprintln!("looking for {} s, then each board is asked what it is", time.as_secs_f32());
+    eprintln!(
+        "looking for {} s, then each board is asked what it is",
+        time.as_secs_f32()
+    );
     let mut near: Vec<Seen> = Vec::new();
     let looked = tokio::select! {
         gone = look(&mut scanner, &mut near) => Err(gone),
@@ -104,6 +107,14 @@ fn line(seen: &Seen, entry: Option<String>, board: &Identified, as_json: bool) -
         return safe_json(&line) + "\n";
     }
     // Anybody near may have sent it.
-    let name = seen.name.as_deref().map(|name| format!(" {:?}", printable(name.as_bytes())));
-    format!("{} {}{}  {board}\n", clock(at), seen.address, name.unwrap_or_default())
+    let name = seen
+        .name
+        .as_deref()
+        .map(|name| format!(" {:?}", printable(name.as_bytes())));
+    format!(
+        "{} {}{}  {board}\n",
+        clock(at),
+        seen.address,
+        name.unwrap_or_default()
+    )
 }

@@ -74,8 +74,7 @@ impl Scanner {
             .map_err(failed("finding its services"))?;
         let services = peripheral.services();
         let found = Characteristics::of(&manner.profile, &services, manner.write_without_response);
-        let characteristics =
-            found.map_err(|e| failed("finding its characteristics")(e.to_string()))?;
+        let characteristics = found.map_err(|e| failed("finding its characteristics")(e.to_string()))?;
         let follows = limited(BLE_STEP_TIMEOUT, peripheral.notifications()).await;
         let mut notifications = follows.map_err(failed("following its notifications"))?;
         if let Some(notify) = &characteristics.notify {
