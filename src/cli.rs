@@ -95,11 +95,13 @@ pub enum Command {
     )]
     Monitor(MonitorArgs),
     /// List serial ports and which entry uses each
-    #[command(after_help = "Examples:\n  wsdm-gateway ports\n  wsdm-gateway ports --watch")]
+    #[command(
+        after_help = "Examples:\n  wsdm-gateway ports\n  wsdm-gateway ports --identify\n  wsdm-gateway ports --watch"
+    )]
     Ports(PortsArgs),
     /// Scan for Bluetooth LE devices, or inspect one
     #[command(
-        after_help = "Examples:\n  wsdm-gateway scan --for 10s\n  wsdm-gateway scan --connect AA:BB:CC:DD:EE:FF"
+        after_help = "Examples:\n  wsdm-gateway scan --for 10s\n  wsdm-gateway scan --identify\n  wsdm-gateway scan --connect AA:BB:CC:DD:EE:FF"
     )]
     Scan(ScanArgs),
     /// Print shell completions

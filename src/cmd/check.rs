@@ -2,12 +2,14 @@
 
 use serde_json::json;
 
-use super::{print, run};
+use super::{ports, print, run};
 use crate::cli::RunArgs;
 use crate::cmd::error::Error;
-use crate::config::{ConfigError, Loaded, Problem};
+use crate::config::{ConfigError, Loaded, PortSource, Problem, SerialSettings};
 use crate::gateway::boards::{Boards, unknown_identifiers};
+use crate::link::serial::ports::{Access, Ports};
 use crate::session::admission::Admission;
+use crate::text::printable;
 use crate::udcf::Udcf;
 
 /// Says what `run` with the same arguments would come to.
@@ -52,6 +54,7 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
     }
     let boards = Boards::of(&loaded.settings, &udcf);
     let names = udcf.websocket_names();
+    let ports = configured_ports(&loaded.settings.serial);
     if as_json {
         let names: Vec<_> = names
             .iter()
@@ -62,6 +65,10 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
             "file": loaded.file,
             "settings": loaded.shown,
             "warnings": loaded.warnings,
+            "serial": ports
+                .iter()
+                .map(|(entry, port, access)| json!({ "entry": entry, "port": port, "access": access }))
+                .collect::<Vec<_>>(),
             "udcf": {
                 "migration": udcf.summary(), "warnings": udcf.warnings(), "websocket": names,
                 "bridged": boards.bridged, "not_bridged": boards.warnings, "offer": boards.offer,
@@ -93,6 +100,12 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
     for bridged in &boards.bridged {
         text += &format!("  {bridged}\n");
     }
+    if !ports.is_empty() {
+        text += "\nports of [[serial]] entries\n";
+    }
+    for (entry, port, access) in &ports {
+        text += &format!("  {entry}  {}  {access}\n", printable(port.as_bytes()));
+    }
     let warnings = loaded.warnings.iter().map(String::as_str);
     for line in warnings
         .chain(udcf.summary())
@@ -104,4 +117,21 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
     }
     text += "\nno problems\n";
     print(&text)
+}
+
+/// The entries that name a port: entry, port, and whether it can be opened.
+fn configured_ports(entries: &[SerialSettings]) -> Vec<(String, String, Access)> {
+    // What is not listed may still be there.
+    let listed = Ports::system().list().unwrap_or_default();
+    let entries = entries.iter().enumerate().filter_map(|(n, entry)| {
+        let PortSource::Path(path) = &entry.source else {
+            return None;
+        };
+        let access = match listed.iter().find(|port| entry.source.takes(port)) {
+            Some(port) => Ports::system().access(&port.path),
+            None => ports::unlisted_access(path),
+        };
+        Some((format!("serial.{n}"), path.display().to_string(), access))
+    });
+    entries.collect()
 }

@@ -135,7 +135,10 @@ impl Reading<'_> {
             let place = format!("{full}.{name}");
             let inner = format!("{name}.");
             let inside = |key: &Key| key.name.starts_with(&inner);
-            if let Some(key) = section.keys.iter().find(|key| key.name == name) {
+            // A key may be a word or a table.
+            let is_table = matches!(value.get_ref(), DeValue::Table(_)) && section.keys.iter().any(inside);
+            let mut keys = section.keys.iter();
+            if let Some(key) = keys.find(|key| key.name == name).filter(|_| !is_table) {
                 self.value(key, &place, value);
             } else if let Some(key) = section
                 .keys

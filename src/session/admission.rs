@@ -79,11 +79,25 @@ impl Admission {
     /// Why not, with the nearest name known.
     pub fn handshake(&self, handshake: Handshake) -> Result<Handshake, Refusal> {
         self.identifier(&handshake.identifier)?;
+        self.recognised(handshake)
+    }
+
+    /// Looks at the handshake of a board that was recognised by what it answered: is its address welcome? Its
+    /// identifier is the gateway's own.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn recognised(&self, handshake: Handshake) -> Result<Handshake, Refusal> {
         match self.directory.standing(handshake.address.as_str()) {
             Standing::Welcome => Ok(handshake),
             Standing::Denied => Err(Refusal::Denied(handshake.address)),
             Standing::NotAllowed => Err(Refusal::NotAllowed(handshake.address)),
         }
+    }
+
+    /// Whether identifiers are upstream's matter.
+    pub fn is_upstreams(&self) -> bool {
+        self.any_name
     }
 
     /// Looks at an identifier: is there an entry for it, of a protocol that the server implements?

@@ -17,6 +17,8 @@ mod pty_pair;
 pub mod reference;
 #[cfg(target_os = "linux")]
 pub mod system;
+#[cfg(unix)]
+pub mod tcode_board;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
