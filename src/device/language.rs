@@ -2,7 +2,7 @@
 //! per language; no other code looks into a frame.
 
 mod lovense;
-mod tcode;
+pub mod tcode;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -86,6 +86,13 @@ pub fn of_protocol(protocol: &str) -> Option<&'static dyn Language> {
     LANGUAGES
         .into_iter()
         .find(|language| language.protocols().contains(&protocol))
+}
+
+/// The protocols whose language is known, by their names in the UDCF.
+pub fn known_protocols() -> impl Iterator<Item = &'static str> {
+    LANGUAGES
+        .into_iter()
+        .flat_map(|language| language.protocols().iter().copied())
 }
 
 /// The language in which newer commands supersede older ones that wait; `None` keeps all of them, in order.
