@@ -68,7 +68,7 @@ struct Shared {
     clients: AtomicU64,
     /// What was logged of peers that do not belong here.
     strangers: RefusalLog,
-    /// What those are told.
+    /// For peers that came to the wrong port.
     signpost: Signpost,
     /// When cancelled, commands are answered with an Error.
     refuse: CancellationToken,
@@ -93,7 +93,7 @@ impl Shared {
 }
 
 impl Clients {
-    /// Creates the port for this engine's devices. Devices that come here are told the way by `signpost`. When `refuse` is cancelled, commands get a Buttplug Error and the
+    /// Creates the port for this engine's devices. `signpost` is for devices that came to the wrong port. When `refuse` is cancelled, commands get a Buttplug Error and the
     /// sockets stay open: the gateway is stopping the devices itself. When `close` is cancelled, every socket gets a
     /// Close frame with code 1001.
     pub fn new(

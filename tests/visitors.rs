@@ -4,10 +4,10 @@
 
 mod common;
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use common::bare_websocket::{Bare, KEY, masked, unmasked, upgrade};
 use common::process::{Process, run};
 use common::{RawDevice, handshake, within};
 use futures::{SinkExt, StreamExt};
@@ -86,94 +86,6 @@ async fn visit(port: SocketAddr, sent: &[u8]) -> String {
     String::from_utf8(answer).expect("text")
 }
 
-/// A websocket of which every byte is our own.
-struct Bare {
-    stream: TcpStream,
-    read: VecDeque<u8>,
-}
-
-const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-
-/// The request of a websocket client, with these headers beside what is needed.
-fn upgrade(headers: &str) -> String {
-    format!(
-        "GET / HTTP/1.1\r\nHost: gateway\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
-    )
-}
-
-/// A frame of a client, whose mask changes nothing.
-fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
-    let len = u8::try_from(payload.len()).expect("a short frame");
-    assert!(len < 126, "a short frame");
-    [&[first, 0x80 | len, 0, 0, 0, 0], payload].concat()
-}
-
-fn unmasked(first: u8, payload: &[u8]) -> Vec<u8> {
-    let len = u8::try_from(payload.len()).expect("a short frame");
-    [&[first, len], payload].concat()
-}
-
-impl Bare {
-    /// Connects and upgrades: the socket, and the answer's head.
-    async fn open(port: SocketAddr, request: &str) -> (Self, String) {
-        let mut stream = TcpStream::connect(port).await.expect("an open port");
-        stream
-            .write_all(request.as_bytes())
-            .await
-            .expect("an open socket");
-        let mut bare = Self {
-            stream,
-            read: VecDeque::new(),
-        };
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(bare.byte().await);
-        }
-        (bare, String::from_utf8(head).expect("text"))
-    }
-
-    async fn byte(&mut self) -> u8 {
-        while self.read.is_empty() {
-            let mut chunk = [0; 1024];
-            let read = within("bytes", self.stream.read(&mut chunk))
-                .await
-                .expect("no reset");
-            assert!(read > 0, "closed");
-            self.read.extend(&chunk[..read]);
-        }
-        self.read.pop_front().expect("a byte")
-    }
-
-    async fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).await.expect("an open socket");
-    }
-
-    /// The next frame: its first byte and its payload.
-    async fn frame(&mut self) -> (u8, Vec<u8>) {
-        let (first, len) = (self.byte().await, self.byte().await);
-        let len = match len {
-            126 => usize::from(u16::from_be_bytes([self.byte().await, self.byte().await])),
-            len => usize::from(len),
-        };
-        let mut payload = Vec::new();
-        for _ in 0..len {
-            payload.push(self.byte().await);
-        }
-        (first, payload)
-    }
-
-    /// Reads on to the Close frame: its code and reason.
-    async fn closed(&mut self) -> (u16, String) {
-        loop {
-            if let (0x88, payload) = self.frame().await {
-                let code = u16::from_be_bytes([payload[0], payload[1]]);
-                return (code, String::from_utf8(payload[2..].to_vec()).expect("text"));
-            }
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_browser_is_told_which_port_this_is_and_where_the_others_are() {
     let home = tempfile::tempdir().unwrap();
@@ -243,6 +155,15 @@ async fn who_speaks_no_http_is_told_in_a_line_what_is_expected() {
             gateway.logged(&["WARN", logged, &format!("ws://{port}")]).await;
         }
     }
+    // One that is done: what it sent was all.
+    let mut stream = TcpStream::connect(devices).await.unwrap();
+    stream.write_all(b"DSTOP").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    within("the answer and its end", stream.read_to_string(&mut answer))
+        .await
+        .unwrap();
+    assert!(answer.contains("[[dial]]"), "{answer}");
     // What a TLS client begins with.
     let client_hello = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
     for port in [devices, clients] {
@@ -326,14 +247,7 @@ async fn a_board_that_does_not_wait_for_the_upgrade_is_served() {
         tokio::task::yield_now().await;
     }
     stream.write_all(&request[request.len() - 20..]).await.unwrap();
-    let mut bare = Bare {
-        stream,
-        read: VecDeque::new(),
-    };
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(bare.byte().await);
-    }
+    let (mut bare, _) = Bare::answered(stream).await;
     loop {
         if let (0x82, payload) = bare.frame().await {
             assert_eq!(payload, b"DeviceType;");
@@ -455,7 +369,9 @@ async fn an_app_on_the_device_port_of_a_relay_is_sent_upstream() {
 #[tokio::test]
 async fn a_refused_web_page_is_in_the_log_ready_to_paste() {
     let home = tempfile::tempdir().unwrap();
-    let mut gateway = Gateway::start(home.path(), &[]).await;
+    let config = home.path().join("gateway.toml");
+    std::fs::write(&config, "[devices]\norigins = [\"http://localhost:8080\"]\n").unwrap();
+    let mut gateway = Gateway::start(home.path(), &["--config", config.to_str().unwrap()]).await;
     for _ in 0..2 {
         let request = upgrade("Origin: https://toys.example.org:8443\r\n");
         let answer = visit(gateway.devices(), request.as_bytes()).await;
@@ -463,7 +379,7 @@ async fn a_refused_web_page_is_in_the_log_ready_to_paste() {
     }
     let line = gateway.logged(&["WARN", "origins ="]).await;
     assert!(
-        line.contains(r#"origins = ["https://toys.example.org:8443"]"#),
+        line.contains(r#"origins = ["http://localhost:8080", "https://toys.example.org:8443"]"#),
         "{line}"
     );
     assert!(line.contains("[devices]"), "{line}");

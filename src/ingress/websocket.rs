@@ -44,7 +44,7 @@ pub struct Devices {
     pub intake: Arc<Intake>,
     /// What was said of those that were refused.
     pub refusals: RefusalLog,
-    /// What those are told that belong elsewhere.
+    /// For peers that came to the wrong port.
     pub signpost: Signpost,
     /// Where they are served.
     pub workers: Workers,
@@ -175,7 +175,7 @@ async fn first_message(
     }
 }
 
-/// Tells a Buttplug app that came to this port where it belongs. `None` if the message is not an app's.
+/// Answers a Buttplug app that came to this port. `None` if the message is not an app's.
 async fn of_app(ws: &mut WebSocketStream<TcpStream>, message: &str, signpost: Signpost) -> Option<Refusal> {
     let id = misplaced::app_hello(message)?;
     let place = signpost.at(ws.get_ref().local_addr().ok()?).to_string();

@@ -215,14 +215,14 @@ impl fmt::Display for Visitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let here = self.place.name();
         match &self.kind {
-            Kind::Http { .. } => write!(f, "it speaks plain HTTP, and this is {here}, for websockets"),
+            Kind::Http { .. } => write!(f, "it speaks plain HTTP, and {here} speaks websocket"),
             Kind::Upgrade(fault) => write!(f, "its websocket upgrade is faulty: {fault}"),
             Kind::Tls => write!(f, "it speaks TLS, and {here} does not"),
-            Kind::Json => write!(f, "it sends JSON over bare TCP, and {here} is for websockets"),
-            Kind::Tcode => write!(f, "it sends TCode over bare TCP, and {here} is for websockets"),
+            Kind::Json => write!(f, "it sends JSON over bare TCP, and {here} speaks websocket"),
+            Kind::Tcode => write!(f, "it sends TCode over bare TCP, and {here} speaks websocket"),
             Kind::Other => write!(
                 f,
-                "it sends something unknown over bare TCP, and {here} is for websockets"
+                "it sends something unknown over bare TCP, and {here} speaks websocket"
             ),
         }
     }
@@ -236,7 +236,7 @@ impl Advice for Visitor {
         let (this_way, other_way) = (place.this_way(), place.other_way());
         let hint = match &self.kind {
             Kind::Http { .. } => {
-                format!("a browser or a health check, which has nothing to see here; {this_way}, {other_way}")
+                format!("nothing to do for a browser or a health check; {this_way}, {other_way}")
             }
             Kind::Upgrade(fault) if fault.contains("pgrade\"") || fault.contains("websocket\"") => {
                 "a proxy on the way has to pass on the headers Upgrade and Connection".into()
@@ -273,8 +273,8 @@ pub(super) fn http(status: &str, kind: &str, body: &str) -> String {
 fn page(place: Place) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>wsdm-gateway</title>\n\
-         <h1>wsdm-gateway</h1>\n<p>This is {}, which speaks websocket and has nothing to show in a browser.</p>\n\
-         <ul>\n<li>{}</li>\n<li>{}</li>\n</ul>\n\
+         <h1>wsdm-gateway</h1>\n<p>This is {}. It speaks websocket, and has nothing to show in a browser.</p>\n\
+         <ul>\n<li>Here {}.</li>\n<li>Elsewhere {}.</li>\n</ul>\n\
          <p>What the gateway does is in its log; <code>wsdm-gateway monitor</code> shows a device's frames.</p>\n</html>\n",
         place.name(),
         place.this_way(),
