@@ -412,11 +412,16 @@ impl Engine {
                 &tcode.features(),
                 tcode.message_gap_ms(),
             ),
-            None => (
-                Arc::new(shard.definition(&identifier)?),
-                info.device_features(),
-                info.device_message_timing_gap(),
-            ),
+            None => {
+                let definition = shard.definition(&identifier)?;
+                // The library reports the same gap for every device, whichever it keeps.
+                let gap = definition.message_gap_ms();
+                (
+                    Arc::new(definition),
+                    info.device_features(),
+                    gap.unwrap_or(info.device_message_timing_gap()),
+                )
+            }
         };
         let place = Place {
             shard: shard.clone(),
