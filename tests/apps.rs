@@ -5,7 +5,6 @@ mod common;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Stdio;
 
 use common::process::{Process, command};
 use common::{DEADLINE, RawDevice, Running, client, listed, settings, within};
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::TcpStream;
-use tokio::process::{ChildStderr, Command};
+use tokio::process::ChildStderr;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use wsdm_gateway::net::listen::{Listen, Place};
@@ -323,6 +322,9 @@ async fn an_address_that_was_given_is_bound_or_named_with_what_to_do() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_host_without_ipv6_is_listened_on_all_the_same() {
+    use std::process::Stdio;
+    use tokio::process::Command;
+
     let without = "ip link set lo up && echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 && exec \"$@\"";
     let inside = ["-rn", "sh", "-c", without, "sh"];
     let probe = Command::new("unshare")

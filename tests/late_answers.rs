@@ -176,6 +176,21 @@ async fn a_board_on_a_wire_may_print_lines() {
         let read = within("the battery", asked).await.expect("no panic");
         assert_eq!(read.expect("a level"), level);
     }
+    // It is pulled out while a motor is on. Its sketch sets up slowly and answers everything that has come by then:
+    // the stop first, and the first question only when another one has been asked.
+    let before = identity(&app);
+    vibrate(&app, 1.0).await;
+    let port = board.port.clone();
+    drop(board);
+    listed(&app, 0).await;
+    let mut board = Board::plug(&port);
+    board.expect(":0;").await;
+    board.expect("DeviceType;").await;
+    board.say("OK;\r\nOK;\r\n").await;
+    board.expect("DeviceType;").await;
+    board.say("P:37:AABBCCDDEEFF;\r\n").await;
+    listed(&app, 1).await;
+    assert_eq!(identity(&app), before);
     gateway.stop().await;
 }
 

@@ -149,7 +149,7 @@ impl Listeners {
         for place in listen.places() {
             match place {
                 Place::Address(address) => ports.push(bind(*address)?),
-                Place::Localhost(port) => ports.extend(bind_localhost(*port, &bind)?),
+                Place::Localhost(port) => ports.extend(bind_localhost(*port, bind)?),
             }
         }
         let (ports, addresses) = ports.into_iter().unzip();

@@ -51,7 +51,8 @@ impl Answers for LovenseAnswers {
     fn heard(&mut self, frame: Frame) -> Heard {
         let mut heard = Heard::default();
         let Ok(text) = std::str::from_utf8(&frame.0) else {
-            if self.is_identified {
+            // No late answer of a Lovense: the server refuses the device for it, with a reason.
+            if self.is_identified || self.type_asked > 0 {
                 heard.answers.push(frame);
             }
             return heard;
@@ -154,27 +155,20 @@ mod tests {
     fn until_the_type_is_answered_nothing_else_is_passed_on() {
         let mut answers = LovenseAnswers::default();
         assert!(heard(&mut answers, "OK;").is_empty(), "before the question");
+        let binary = || Frame(Bytes::from_static(b"\xff;"));
+        assert!(answers.heard(binary()).answers.is_empty());
         assert_eq!(answers.asked(&frame("DeviceType;")), None);
         for late in [
             "OK;", "\r\n", "OK;OK;", "ERR;", "90;", "hello", "OK:1;", ":11:x;", "Z;", "Z:x:y;",
         ] {
             assert!(heard(&mut answers, late).is_empty(), "{late}");
         }
-        assert!(
-            answers
-                .heard(Frame(Bytes::from_static(b"\xff;")))
-                .answers
-                .is_empty()
-        );
         assert_eq!(
             heard(&mut answers, "OK;EI-FW3:3:ADDRESS;OK;"),
             ["EI-FW3:3:ADDRESS;", "OK;"]
         );
         assert_eq!(heard(&mut answers, "OK;"), ["OK;"]);
-        assert_eq!(
-            answers.heard(Frame(Bytes::from_static(b"\xff;"))).answers.len(),
-            1
-        );
+        assert_eq!(answers.heard(binary()).answers, [binary()]);
     }
 
     #[test]
