@@ -202,7 +202,7 @@ async fn a_recognised_lovense_is_driven_by_an_app_and_keeps_its_index() {
         assert!(device.name().contains("Hush"), "{}", device.name());
         vibrate(&client, 0.5).await;
         wait_until("it vibrates", || board.sent().ends_with("Vibrate:10;")).await;
-        drop(board);
+        board.unplug().await;
         listed(&client, 0).await;
     }
     gateway.stop().await;
@@ -318,7 +318,7 @@ async fn any_port_whose_board_identifies_itself_is_bridged_and_no_other_is_held(
     let asked = mute.sent();
     assert_eq!(elsewhere.sent(), "", "a port that somebody has was opened");
     // What is plugged in anew is asked anew.
-    drop(mute);
+    mute.unplug().await;
     let back = TcodeBoard::plug(&system.path("dev/ttyUSB0"), OSR2);
     assert_eq!(relayed(&upstream).await["identifier"], "tcode");
     assert!(back.sent().contains("D2\n") && !asked.is_empty());
