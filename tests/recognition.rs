@@ -166,7 +166,15 @@ async fn every_board_is_recognised_before_anything_moves() {
         "{}",
         log.seen
     );
-    for board in &boards {
+    // Its language is known, and so is what stops it if it still runs from before.
+    assert!(!log.seen.contains("no stop is known"), "{}", log.seen);
+    for (board, (_, _, identifier, _)) in boards.iter().zip(cases) {
+        let stop = if *identifier == "tcode" {
+            "DSTOP\n"
+        } else {
+            "Vibrate:0;"
+        };
+        wait_until("it is stopped first", || board.sent().contains(stop)).await;
         board.expect_only_questions();
     }
     gateway.signal("-TERM");
