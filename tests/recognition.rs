@@ -166,7 +166,15 @@ async fn every_board_is_recognised_before_anything_moves() {
         "{}",
         log.seen
     );
-    for board in &boards {
+    // Its language is known, and so is what stops it if it still runs from before.
+    assert!(!log.seen.contains("no stop is known"), "{}", log.seen);
+    for (board, (_, _, identifier, _)) in boards.iter().zip(cases) {
+        let stop = if *identifier == "tcode" {
+            "DSTOP\n"
+        } else {
+            "Vibrate:0;"
+        };
+        wait_until("it is stopped first", || board.sent().contains(stop)).await;
         board.expect_only_questions();
     }
     gateway.signal("-TERM");
@@ -202,7 +210,7 @@ async fn a_recognised_lovense_is_driven_by_an_app_and_keeps_its_index() {
         assert!(device.name().contains("Hush"), "{}", device.name());
         vibrate(&client, 0.5).await;
         wait_until("it vibrates", || board.sent().ends_with("Vibrate:10;")).await;
-        drop(board);
+        board.unplug().await;
         listed(&client, 0).await;
     }
     gateway.stop().await;
@@ -318,7 +326,7 @@ async fn any_port_whose_board_identifies_itself_is_bridged_and_no_other_is_held(
     let asked = mute.sent();
     assert_eq!(elsewhere.sent(), "", "a port that somebody has was opened");
     // What is plugged in anew is asked anew.
-    drop(mute);
+    mute.unplug().await;
     let back = TcodeBoard::plug(&system.path("dev/ttyUSB0"), OSR2);
     assert_eq!(relayed(&upstream).await["identifier"], "tcode");
     assert!(back.sent().contains("D2\n") && !asked.is_empty());

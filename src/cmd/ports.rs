@@ -23,7 +23,8 @@ pub struct PortsArgs {
     /// Report ports that come and go, until Ctrl-C
     #[arg(long)]
     pub watch: bool,
-    /// Ask each board what it is; this opens every port that is free, which restarts many boards
+    /// Ask each board what it is. This opens every port that is free, which restarts many boards;
+    /// settle_ms of its entry gives one time to start
     #[arg(long, conflicts_with = "watch")]
     pub identify: bool,
     /// Print JSON on stdout
@@ -131,7 +132,9 @@ pub(super) async fn ports(args: PortsArgs) -> Result<(), Error> {
                 "no serial port is there; is the cable one for data? `dmesg` says whether the board was seen"
             );
         }
-        for row in rows.iter().filter(|_| !args.json) {
+        // What is there stands in the table.
+        let shown = rows.iter().filter(|row| !args.json && row.access != Access::Gone);
+        for row in shown {
             if let Some(hint) = row.access.hint() {
                 eprintln!("{}: {hint}", path_text(&row.port.path));
             }

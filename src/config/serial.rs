@@ -38,8 +38,6 @@ const FLOW_CONTROLS: [(&str, FlowControl); 3] = [
     ("hardware", FlowControl::Hardware),
 ];
 
-const ANY: [(&str, ()); 1] = [("any", ())];
-
 const BAUD_RATES: std::ops::RangeInclusive<i64> = 50..=20_000_000;
 
 pub(super) static SECTION: Section = Section {
@@ -58,7 +56,7 @@ pub(super) static SECTION: Section = Section {
         },
         Key {
             name: "match",
-            kind: Kind::Choice(const { &words(&ANY) }),
+            kind: Kind::Form("any"),
             example: "\"any\"",
             alternative: true,
             help: "Or open every serial port that no other entry names and no other program has open, and keep those \

@@ -255,11 +255,15 @@ impl Missing {
 
     /// Reports what is still missing, once, with what is there. A board that is unplugged later was there.
     fn report(&mut self, found: &[(PathBuf, Found)], listed: &[PortInfo]) {
-        self.ports.retain(|(n, path)| {
-            !found
-                .iter()
-                .any(|(_, found)| found.entry == *n || found.path == *path)
-        });
+        let is_there = |n: usize, path: &Path| {
+            // Where ports are no files only the list tells.
+            let listed = cfg!(unix) || listed.iter().any(|port| port.path == path);
+            listed
+                && found
+                    .iter()
+                    .any(|(_, found)| found.entry == n || found.path == path)
+        };
+        self.ports.retain(|(n, path)| !is_there(*n, path));
         if Instant::now() < self.due {
             return;
         }

@@ -111,6 +111,12 @@ impl TcodeBoard {
         }
     }
 
+    /// Pulls the plug, and waits until it is out.
+    pub async fn unplug(mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+    }
+
     /// All that it was sent so far.
     pub fn sent(&self) -> String {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -81,7 +81,7 @@ async fn look(scanner: &mut Scanner, near: &mut Vec<Seen>) -> ScanError {
 fn manner(entries: &[BleSettings], seen: &Seen) -> Option<Manner> {
     if let Some(entry) = entries.iter().find(|entry| entry.wanted.takes(seen)) {
         return Some(Manner {
-            profile: entry.profile.clone(),
+            profile: entry.profile,
             write_without_response: entry.write_without_response,
             pair: entry.pair,
         });
