@@ -229,3 +229,203 @@ fn a_board_whose_name_is_a_websocket_name_of_another_protocol_gets_its_own_ident
     let identifier = &udcf.bridged()[0].identifier;
     assert_eq!(directory.protocol(identifier), Some("tcode-v03"), "{identifier}");
 }
+
+#[test]
+fn check_finds_an_identifier_that_nobody_knows() {
+    let folder = TempDir::new().unwrap();
+    let serial = "[[serial]]\nport = \"/dev/ttyX\"\nidentifier = \"LVSDevise\"\n";
+    let ble = "[[ble]]\nname = \"DIY-*\"\nprofile = \"nus\"\nidentifier = \"Nobody's\"\n";
+    let (said, code) = check(folder.path(), &format!("{serial}{ble}"));
+    assert_eq!(code, Some(2), "{said}");
+    for wanted in [
+        "gateway.toml:3:14: serial.0.identifier: no UDCF entry names \"LVSDevise\"; the nearest is \"LVSDevice\"",
+        "gateway.toml:7:14: ble.0.identifier: no UDCF entry names \"Nobody's\"",
+    ] {
+        assert!(said.contains(wanted), "{wanted}\n\n{said}");
+    }
+    // Upstream decides which identifiers there are.
+    let relay = "[upstream]\nrelay = \"ws://127.0.0.1:1\"\n";
+    let (said, code) = check(folder.path(), &format!("{relay}{serial}"));
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn check_finds_what_is_written_in_another_way_than_it_is_meant() {
+    let folder = TempDir::new().unwrap();
+    for (toml, wanted) in [
+        (
+            "[[serial]]\nmatch = { vid = 2341, pid = 43 }\n",
+            &[
+                "serial.0.match.vid: is a decimal number; put it in quotes: vid = \"2341\"",
+                "serial.0.match.pid: is a decimal number; put it in quotes: pid = \"0043\"",
+            ][..],
+        ),
+        (
+            "[[ble]]\nmanufacturer_data = { company = 93 }\nprofile = \"nus\"\n",
+            &["put it in quotes: company = \"0093\""],
+        ),
+        (
+            "[[serial]]\nport = \"/dev/ttyX\"\nprotocol = \"tcode-v03\"\n",
+            &[
+                "serial.0.protocol: there is no key of this name; the protocol follows from identifier",
+                "wsdm-gateway udcf add --protocol tcode-v03 --websocket NAME FILE",
+            ],
+        ),
+        (
+            "[[ble]]\nname = \"X\"\nprofile = \"nus\"\nprotocol = 3\n",
+            &["the protocol follows from identifier", "--protocol PROTOCOL"],
+        ),
+    ] {
+        let (said, code) = check(folder.path(), toml);
+        assert_eq!(code, Some(2), "{said}");
+        for wanted in wanted {
+            assert!(said.contains(wanted), "{wanted}\n\n{said}");
+        }
+    }
+    // In hexadecimal it is meant as it is written.
+    let (said, code) = check(
+        folder.path(),
+        "[[serial]]\nmatch = { vid = 0x2341, pid = \"0x43\" }\n",
+    );
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("2341") && said.contains("0043"), "{said}");
+}
+
+/// What loading a file warns of.
+fn warnings(protocols: &Value) -> Vec<String> {
+    let folder = TempDir::new().unwrap();
+    let udcf = Udcf::load(&version_5(folder.path(), protocols)).unwrap();
+    udcf.warnings().to_vec()
+}
+
+/// A configuration with one feature for each of these outputs.
+fn configuration(identifier: &str, outputs: &[Value]) -> Value {
+    let features: Vec<Value> = outputs
+        .iter()
+        .enumerate()
+        .map(|(index, output)| {
+            json!({ "index": index, "id": format!("00000000-0000-4000-8000-{index:012}"), "output": output })
+        })
+        .collect();
+    json!({
+        "identifier": [identifier], "name": identifier, "id": "00000000-0000-4000-8000-0000000000ff",
+        "features": features,
+    })
+}
+
+#[test]
+fn a_range_that_tcode_cannot_mean_is_told_with_the_one_that_is_meant() {
+    for (output, wanted) in [
+        (
+            json!({ "position": { "value": [0, 100] } }),
+            Some(("[0, 999]", "goes no further than 10 %")),
+        ),
+        (
+            json!({ "position": { "value": [0, 99] } }),
+            Some(("[0, 999]", "goes no further than 9.9 %")),
+        ),
+        (
+            json!({ "hw_position_with_duration": { "value": [0, 9999], "duration": [0, 9999] } }),
+            Some(("[0, 999]", "leaps back to 10 % behind 999")),
+        ),
+        (
+            json!({ "vibrate": { "value": [0, 100] } }),
+            Some(("[0, 99]", "leaps back to 10 % behind 99")),
+        ),
+        (
+            json!({ "vibrate": { "value": [0, 20] } }),
+            Some(("[0, 99]", "goes no further than 20 %")),
+        ),
+        (json!({ "vibrate": { "value": [0, 99] } }), None),
+        (
+            json!({ "hw_position_with_duration": { "value": [0, 999], "duration": [0, 9999] } }),
+            None,
+        ),
+    ] {
+        let warnings = warnings(&json!({ "tcode-v03": {
+            "communication": [{ "websocket": { "name": "X" } }],
+            "configurations": [configuration("X", &[output.clone()])],
+        } }));
+        match wanted {
+            None => assert_eq!(warnings, [""; 0], "{output}"),
+            Some((meant, otherwise)) => {
+                assert_eq!(warnings.len(), 1, "{warnings:?}");
+                assert!(
+                    warnings[0].contains(meant) && warnings[0].contains(otherwise),
+                    "{warnings:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn an_output_that_the_protocol_lacks_is_not_listed_but_told() {
+    let folder = TempDir::new().unwrap();
+    let outputs = [
+        json!({ "rotate": { "value": [0, 99] } }),
+        json!({ "vibrate": { "value": [0, 99] } }),
+        json!({ "constrict": { "value": [0, 99] } }),
+    ];
+    let file = version_5(
+        folder.path(),
+        &json!({ "tcode-v03": {
+            "communication": [{ "websocket": { "name": "X" } }],
+            "configurations": [configuration("X", &outputs)],
+        } }),
+    );
+    let output = program(folder.path(), &["udcf", "check", file.to_str().unwrap()]);
+    let said = text(&output.stdout);
+    assert!(said.contains("  X  tcode-v03: Vibrate 0-99\n"), "{said}");
+    for lacking in ["rotate", "constrict"] {
+        let wanted = format!(
+            "the configuration of \"X\" has {lacking}, which the server's tcode-v03 cannot carry out: nothing moves; it \
+             has vibrate, position, hw_position_with_duration"
+        );
+        assert!(said.contains(&wanted), "{said}");
+    }
+    // Trying it is nobody's business.
+    assert!(
+        !text(&output.stderr).contains("panicked"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn a_protocol_that_knows_its_models_by_name_is_told_from_one_that_does_not() {
+    let named = |name: &str| json!({ "communication": [{ "websocket": { "name": name } }] });
+    for (protocols, wanted) in [
+        (
+            json!({ "vorze-sa": named("UFO-TW"), "tcode-v03": named("Any"), "lovense": named("Z") }),
+            None,
+        ),
+        (
+            json!({ "vorze-sa": named("My UFO") }),
+            Some("call the device \"Bach smart\" or \"CycSA\" or "),
+        ),
+    ] {
+        let warnings = warnings(&protocols);
+        match wanted {
+            None => assert_eq!(warnings, [""; 0]),
+            Some(wanted) => {
+                let told = warnings
+                    .iter()
+                    .any(|w| w.contains("knows its models by name") && w.contains(wanted));
+                assert!(told, "{warnings:?}");
+            }
+        }
+    }
+    // A configuration of one's own does not help, unless it says which variant it is.
+    let mut own = named("My UFO");
+    let mut configured = configuration("My UFO", &[json!({ "rotate": { "value": [-99, 99] } })]);
+    own["configurations"] = json!([configured]);
+    let told = warnings(&json!({ "vorze-sa": own }));
+    assert!(
+        told.iter().any(|w| w.contains("\"protocol_variant\"")),
+        "{told:?}"
+    );
+    configured["protocol_variant"] = "vorze-sa-dual-rotator".into();
+    own["configurations"] = json!([configured]);
+    assert_eq!(warnings(&json!({ "vorze-sa": own })), [""; 0]);
+}

@@ -148,10 +148,16 @@ impl<'a> Keys<'a> {
     /// A number of 16 bits that people write in hexadecimal.
     pub(super) fn id(&mut self, name: &str, what: &str) -> Option<u16> {
         let example = self.key(name).example;
+        let short = name.rsplit('.').next().unwrap_or(name);
         let parse = |given: &Given| {
             let id = match given {
                 Given::Text(text) => u16::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok(),
-                Given::Integer(n) => u16::try_from(*n).ok(),
+                // The digits of an id without quotes would be read as another number, which never fits.
+                Given::Integer(n) => {
+                    return Err(format!(
+                        "is a decimal number; put it in quotes: {short} = \"{n:04}\""
+                    ));
+                }
                 _ => None,
             };
             id.ok_or_else(|| format!("is not {what}: four hexadecimal digits, such as {example}"))

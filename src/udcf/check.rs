@@ -8,6 +8,7 @@ use buttplug_server_device_config::{
 use serde::Serialize;
 
 use super::bridge::Place;
+use super::probe::{Trial, try_all};
 use super::{Udcf, UdcfError};
 use crate::text::shell_word;
 
@@ -98,7 +99,9 @@ pub fn report(udcf: &Udcf) -> Result<Report, UdcfError> {
         let definition = definitions
             .get(&BaseDeviceIdentifier::new_with_identifier(protocol, name))
             .or_else(|| definitions.get(&BaseDeviceIdentifier::new_default(protocol)));
-        definition.map(|d| features(d)).unwrap_or_default()
+        definition
+            .map(|definition| features(protocol, name, definition))
+            .unwrap_or_default()
     };
     let names = udcf.websocket_names().into_iter();
     let websocket = names
@@ -130,7 +133,11 @@ pub fn report(udcf: &Udcf) -> Result<Report, UdcfError> {
             display_name: entry.value().display_name().clone(),
             allow: entry.value().allow(),
             deny: entry.value().deny(),
-            features: features(entry.value()),
+            features: features(
+                entry.key().protocol(),
+                entry.key().identifier().as_deref().unwrap_or_default(),
+                entry.value(),
+            ),
         })
         .collect();
     devices.sort_by_key(|d| d.index);
@@ -150,12 +157,19 @@ pub fn report(udcf: &Udcf) -> Result<Report, UdcfError> {
     })
 }
 
-/// The features as clients receive them, such as `Vibrate 0-20` or `Battery`: limits applied, disabled outputs left
-/// out.
-fn features(definition: &ServerDeviceDefinition) -> Vec<String> {
+/// The features of a device with this name as clients receive them, such as `Vibrate 0-20` or `Battery`: limits
+/// applied; without disabled outputs and those that the protocol cannot carry out.
+fn features(protocol: &str, name: &str, definition: &ServerDeviceDefinition) -> Vec<String> {
+    let trial = Trial {
+        protocol,
+        name,
+        definition,
+    };
+    let impossible = try_all(&[trial]).pop().unwrap_or_default().impossible;
     let mut all = Vec::new();
     for feature in definition.features().values() {
         let outputs = feature.output.iter().filter(|output| !output.is_disabled());
+        let outputs = outputs.filter(|output| !impossible.contains(&output.output_type()));
         all.extend(outputs.map(|output| {
             let value = match output {
                 Output::Position(position) => Some(&position.value),
