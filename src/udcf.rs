@@ -12,15 +12,20 @@ mod findings;
 mod ids;
 mod indexes;
 pub mod intiface;
+mod mend;
 mod migrate;
 pub mod position;
 mod probe;
 pub mod protocols;
 mod read;
+mod remark;
+mod same_index;
 mod schema;
+mod shape;
 pub mod store;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -31,8 +36,8 @@ use buttplug_server_device_config::{
 use serde_json::{Value, json};
 
 use crate::advice::{Advice, EXIT_USAGE};
-use position::Position;
 use read::{parse_json, read, version};
+use remark::{Places, Remark, step};
 
 /// The supported versions.
 pub const MAJORS: std::ops::RangeInclusive<u64> = 2..=5;
@@ -128,81 +133,83 @@ impl Udcf {
     /// As [`Udcf::load`].
     pub fn parse(text: &str, name: &str) -> Result<Self, UdcfError> {
         let mut original = parse_json(text, name)?;
-        let place = |pointer: &str| format!("{name}{}", Position::of(text, pointer));
-        let major = version(&original)
-            .map_err(|(pointer, problem, hint)| UdcfError::new(place(pointer), problem, Some(hint)))?;
-        let mut warnings = Vec::new();
+        let mut places = Places::new(name, text);
+        let mut remarks = places.repeated_keys();
+        let (major, remark) = version(&mut original)
+            .map_err(|(pointer, problem, hint)| UdcfError::new(places.place(pointer), problem, Some(hint)))?;
+        remarks.extend(remark);
         let nulls = drop_nulls(&mut original);
         if nulls > 0 && major == CURRENT_MAJOR {
-            warnings.push(format!(
+            remarks.push(Remark::of_the_file(format!(
                 "{nulls} null{} treated as absent; Intiface, which writes such files, refuses them",
                 if nulls == 1 { " is" } else { "s are" }
-            ));
+            )));
         }
+        remarks.extend(mend::mend(&mut original, major, &mut places));
         let migrated = major != CURRENT_MAJOR || migrate::is_old_body(&original);
-        let value = if !migrated {
-            let mut value = original;
-            drop_comments(&mut value, &mut warnings);
-            if value["version"].get("minor").is_none() {
-                value["version"]["minor"] = 0.into();
-                warnings.push(
-                    "\"version\" has no \"minor\": read as 0; Intiface refuses a file without it".to_owned(),
-                );
-            }
-            if let Some(fault) = schema::fault(&value) {
-                return Err(UdcfError::new(place(&fault.pointer), fault.problem, fault.hint));
-            }
-            value
+        let mut origins = None;
+        let value = if migrated {
+            let migrated = migrate::migrate(&original, major);
+            remarks.extend(migrated.remarks);
+            origins = Some(migrated.origins);
+            migrated.value
         } else {
-            migrate::migrate(original, major, &mut warnings)
+            current(original, &mut remarks).map_err(|fault| fault.at(&places))?
         };
+        remarks.extend(shape::ignored_keys(&value).into_iter().map(|remark| Remark {
+            pointer: match &origins {
+                None => remark.pointer,
+                Some(origins) => remark.pointer.and_then(|at| origins.of(&at).map(str::to_owned)),
+            },
+            ..remark
+        }));
         let mut udcf = Self {
             value,
             major,
             summary: None,
-            warnings,
+            warnings: Vec::new(),
         };
-        let loaded = udcf.load_into_library().or_else(|problem| {
+        let dcm = udcf.load_into_library().or_else(|problem| {
             // An older file keeps all valid entries; in a file of version 5, a pointer is a place in the text.
             let most = if migrated { usize::MAX } else { 1 };
             let refused = udcf.refused_entries(most);
-            match refused.first() {
-                None => return Err(UdcfError::new(name, problem, None)),
-                Some((pointer, problem)) if !migrated => {
-                    return Err(match schema::lack(&udcf.value, pointer) {
-                        Some(fault) => UdcfError::new(place(&fault.pointer), fault.problem, fault.hint),
-                        None => UdcfError::new(place(pointer), problem, None),
-                    });
+            match (refused.first(), &mut origins) {
+                (None, _) => return Err(UdcfError::new(name, problem, None)),
+                (Some((pointer, problem)), None) => {
+                    let lack = schema::lack(&udcf.value, pointer);
+                    return Err(lack.map_or_else(
+                        || UdcfError::new(places.place(pointer), problem, None),
+                        |fault| fault.at(&places),
+                    ));
                 }
-                Some(_) => {}
+                (Some(_), Some(origins)) => {
+                    // From last to first, so that the remaining pointers stay valid.
+                    let left_out = refused.iter().rev().map(|(pointer, problem)| {
+                        let (list, index, entry) = udcf.take_out(pointer);
+                        Remark {
+                            pointer: origins.remove(list, index),
+                            ..Remark::of_the_file(format!("left out of {list}: {entry}: {problem}"))
+                        }
+                    });
+                    let left_out: Vec<Remark> = left_out.collect();
+                    remarks.extend(left_out.into_iter().rev());
+                }
             }
-            // From last to first, so that the remaining pointers stay valid.
-            let left_out: Vec<String> = refused
-                .iter()
-                .rev()
-                .map(|(pointer, problem)| {
-                    let (list, entry) = udcf.take_out(pointer);
-                    format!("left out of {list}: {entry}: {problem}")
-                })
-                .collect();
-            udcf.warnings.extend(left_out.into_iter().rev());
             udcf.load_into_library()
                 .map_err(|problem| UdcfError::new(name, problem, None))
-        });
-        let dcm = loaded?;
+        })?;
         udcf.summary = (major != CURRENT_MAJOR).then(|| {
-            let lost = match udcf.warnings.len() {
+            let lost = match remarks.iter().filter(|remark| !remark.is_note).count() {
                 0 => "everything was carried over".to_owned(),
                 1 => "1 thing was not carried over as it was".to_owned(),
                 n => format!("{n} things were not carried over as they were"),
             };
             format!("{name}: version {major} was read as version {CURRENT_MAJOR}, in memory; {lost}")
         });
+        udcf.warnings = remarks.iter().map(|remark| places.line(remark)).collect();
         let found = udcf.what_the_library_skipped(&dcm);
-        udcf.warnings.extend(found);
-        for warning in &mut udcf.warnings {
-            *warning = format!("{name}: {warning}");
-        }
+        udcf.warnings
+            .extend(found.into_iter().map(|warning| format!("{name}: {warning}")));
         Ok(udcf)
     }
 
@@ -304,6 +311,40 @@ fn names(specifier: &Value) -> Vec<String> {
     one.into_iter().chain(many).map(str::to_owned).collect()
 }
 
+/// Reads a file of version 5, without what the server's loader rejects or loses although it is clear.
+fn current(mut value: Value, remarks: &mut Vec<Remark>) -> Result<Value, schema::Fault> {
+    drop_comments(&mut value, remarks);
+    if value["version"].get("minor").is_none() {
+        value["version"]["minor"] = 0.into();
+        let text = "\"version\" has no \"minor\": read as 0; Intiface refuses a file without it";
+        remarks.push(Remark::at("/version", text));
+    }
+    if let Some(fault) = schema::fault(&value) {
+        return Err(fault);
+    }
+    let mut ids = HashMap::new();
+    let protocols = value
+        .pointer_mut("/user_configs/protocols")
+        .and_then(Value::as_object_mut);
+    for (protocol, entry) in protocols.into_iter().flatten() {
+        let at = step(&step("/user_configs/protocols", protocol), "configurations");
+        let configurations = entry.get_mut("configurations").and_then(Value::as_array_mut);
+        for (i, configuration) in configurations.into_iter().flatten().enumerate() {
+            let joined = same_index::join(configuration, &step(&at, i));
+            remarks.extend(joined.remarks);
+            remarks.extend(joined.clashes);
+            ids.extend(joined.ids);
+        }
+    }
+    let devices = value
+        .pointer_mut("/user_configs/devices")
+        .and_then(Value::as_array_mut);
+    for device in devices.into_iter().flatten().filter(|_| !ids.is_empty()) {
+        same_index::follow(device, &ids);
+    }
+    Ok(value)
+}
+
 /// Removes members that are null, which some programs write for absent ones; returns their number.
 fn drop_nulls(value: &mut Value) -> usize {
     match value {
@@ -318,15 +359,16 @@ fn drop_nulls(value: &mut Value) -> usize {
 }
 
 /// Removes harmless comments at the top level, which the server's loader rejects.
-fn drop_comments(value: &mut Value, warnings: &mut Vec<String>) {
+fn drop_comments(value: &mut Value, remarks: &mut Vec<Remark>) {
     let Some(object) = value.as_object_mut() else {
         return;
     };
     let comments: Vec<String> = object.keys().filter(|k| is_comment(k)).cloned().collect();
     for comment in comments {
         object.shift_remove(&comment);
-        warnings.push(format!(
-            "{comment:?} at the top is ignored; Intiface refuses a file that has it"
+        remarks.push(Remark::at(
+            step("", &comment),
+            format!("{comment:?} at the top is ignored; Intiface refuses a file that has it"),
         ));
     }
 }

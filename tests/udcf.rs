@@ -119,12 +119,14 @@ fn version_3_keeps_limits_and_more_features_become_a_configuration() {
         "2 to 15 has 13 steps"
     );
     let own = device(&udcf, "my-own", "tcode-v03", Some("Own"));
-    assert_eq!(own["outputs"].as_array().unwrap().len(), 3);
+    // The first vibration was V0 beside L0: one channel, one feature.
+    assert_eq!(own["outputs"].as_array().unwrap().len(), 2);
     assert_eq!(
         own["outputs"][0]["HwPositionWithDuration"]["Value"],
         json!([0, 800])
     );
-    assert_eq!(own["outputs"][1]["Vibrate"]["Value"], json!([0, 50]));
+    assert_eq!(own["outputs"][0]["Vibrate"]["Value"], json!([0, 50]));
+    assert_eq!(own["outputs"][1]["Vibrate"]["Value"], json!([0, 99]));
     let value: Value = serde_json::from_str(&udcf.to_json()).unwrap();
     let custom = &value["user_configs"]["protocols"]["tcode-v03"]["configurations"][0];
     assert_eq!(custom["identifier"], json!(["Multi"]));
@@ -133,7 +135,7 @@ fn version_3_keeps_limits_and_more_features_become_a_configuration() {
         json!([0, 999])
     );
     assert_eq!(
-        custom["features"][2]["input"]["battery"]["command"],
+        custom["features"][1]["input"]["battery"]["command"],
         json!(["Read"])
     );
 }
@@ -520,7 +522,7 @@ fn broken_files_are_told_where_and_what_to_do() {
         ),
         ("{\n  \"version\": {", "f:2:14", "EOF", "not closed"),
         ("{}", "f:1:1", "no \"version\"", "add \"version\""),
-        ("{\"version\": 5}", "f:1:2", "not an object", "add \"version\""),
+        ("{\"version\": 5}", "f:1:2", "not an object", "write \"version\""),
         (
             "{\"version\": {\"major\": \"5\"}}",
             "f:1:14",
@@ -590,6 +592,7 @@ fn add_keeps_everything_else_and_is_seen_by_every_version() {
     let folder = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(fixture("")).unwrap() {
         let source = entry.unwrap().path();
+        let names = Udcf::load(&source).unwrap().websocket_names();
         let path = folder.path().join(source.file_name().unwrap());
         let before = std::fs::read_to_string(&source).unwrap().replace('\n', "\r\n");
         std::fs::write(&path, &before).unwrap();
@@ -604,9 +607,10 @@ fn add_keeps_everything_else_and_is_seen_by_every_version() {
         assert!(output.status.success(), "{}", text(&output.stderr));
         let after = std::fs::read_to_string(&path).unwrap();
         let added = ("Brand \"new\"".to_owned(), "lovense".to_owned());
+        let now = Udcf::load(&path).unwrap().websocket_names();
         assert!(
-            Udcf::load(&path).unwrap().websocket_names().contains(&added),
-            "{after}"
+            names.iter().chain([&added]).all(|name| now.contains(name)),
+            "{now:?}: {after}"
         );
         // Nothing was taken away or moved: what was there is still there in its order.
         let mut rest = after.chars();

@@ -7,6 +7,7 @@ use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
 use serde_json::json;
 
+use super::mend::has_user_part_at_the_top;
 use super::read::read;
 use super::{UdcfError, protocols};
 
@@ -111,7 +112,12 @@ fn edit(text: &str, major: u64, protocol: &str, name: &str) -> Option<String> {
         } else {
             "user_configs"
         };
-    let user = object.object_value_or_create(section)?;
+    let at_the_top = serde_json::from_str(json_text).is_ok_and(|file| has_user_part_at_the_top(&file));
+    let user = if at_the_top {
+        object
+    } else {
+        object.object_value_or_create(section)?
+    };
     let old = ["specifiers", "selectors"]
         .into_iter()
         .find(|key| user.get(key).is_some());

@@ -147,14 +147,15 @@ impl Udcf {
             .collect()
     }
 
-    /// Removes the element at a pointer from its list; returns the list's pointer and the element.
-    pub(super) fn take_out<'p>(&mut self, pointer: &'p str) -> (&'p str, Value) {
+    /// Removes the element at a pointer from its list; returns the list's pointer, and the element with its position.
+    pub(super) fn take_out<'p>(&mut self, pointer: &'p str) -> (&'p str, usize, Value) {
         let (parent, index) = pointer.rsplit_once('/').unwrap_or_default();
-        let removed = match (self.value.pointer_mut(parent), index.parse::<usize>()) {
-            (Some(Value::Array(list)), Ok(index)) if index < list.len() => list.remove(index),
+        let index = index.parse().unwrap_or(usize::MAX);
+        let removed = match self.value.pointer_mut(parent) {
+            Some(Value::Array(list)) if index < list.len() => list.remove(index),
             _ => Value::Null,
         };
-        (parent, removed)
+        (parent, index, removed)
     }
 
     /// Reports ranges of the user's outputs that end before they begin.
@@ -241,7 +242,10 @@ impl Udcf {
                         .flatten()
                         .filter_map(Value::as_str)
                 };
-                if !ids().any(|id| named.iter().any(|name| name == id)) {
+                // A device's own definition is found by its id.
+                let has_device = array(&self.value["user_configs"]["devices"])
+                    .any(|device| device["config"]["base_id"] == configuration["id"]);
+                if !has_device && !ids().any(|id| named.iter().any(|name| name == id)) {
                     warnings.push(format!(
                         "the configuration {} is never used: its identifier {:?} is no name of a {protocol} \
                          device here; make it equal to the websocket name",

@@ -1,10 +1,14 @@
 //! Maps places in a JSON value to lines and columns of its text.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
+
+use super::is_comment;
+use super::remark::step;
 
 /// A line and a column, both from 1; displayed as `:line:column`, to follow a file's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +35,83 @@ impl Position {
             column: last.chars().count() + 1,
         }
     }
+}
 
-    /// The position of a JSON pointer in a JSON text; if it leads nowhere, of the nearest value above.
-    pub fn of(text: &str, pointer: &str) -> Self {
+/// The positions of all values of a JSON text.
+pub struct Positions<'t> {
+    text: &'t str,
+    root: Option<Value<'t>>,
+}
+
+/// A key that stands more than once in one object.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RepeatedKey {
+    /// The pointer of its object.
+    pub object: String,
+    /// The key.
+    pub key: String,
+    /// Where it stands first.
+    pub first: Position,
+    /// Where it stands last.
+    pub last: Position,
+}
+
+impl<'t> Positions<'t> {
+    /// Parses a text; all positions of one that is not JSON are its beginning.
+    pub fn new(text: &'t str) -> Self {
         let parsed = parse_to_ast(text, &CollectOptions::default(), &ParseOptions::default());
         let root = parsed.ok().and_then(|parsed| parsed.value);
-        Self::at(text, root.map_or(0, |root| find(&root, pointer)))
+        Self { text, root }
+    }
+
+    /// The position of a JSON pointer; if it leads nowhere, of the nearest value above.
+    pub fn of(&self, pointer: &str) -> Position {
+        let byte = self.root.as_ref().map_or(0, |root| find(root, pointer));
+        Position::at(self.text, byte)
+    }
+
+    /// The keys that stand more than once in one object, in the order of the text, comments aside.
+    pub fn repeated_keys(&self) -> Vec<RepeatedKey> {
+        let mut found = Vec::new();
+        if let Some(root) = &self.root {
+            self.collect_repeated(root, "", &mut found);
+        }
+        found
+    }
+
+    fn collect_repeated(&self, value: &Value<'t>, pointer: &str, found: &mut Vec<RepeatedKey>) {
+        match value {
+            Value::Object(object) => {
+                let mut seen: HashMap<&str, (usize, usize)> = HashMap::new();
+                for property in &object.properties {
+                    let start = property.range().start;
+                    let name = property.name.as_str();
+                    seen.entry(name).or_insert((start, start)).1 = start;
+                }
+                for property in &object.properties {
+                    let (name, start) = (property.name.as_str(), property.range().start);
+                    if let Some((first, last)) = seen.get(name)
+                        && *first == start
+                        && first != last
+                        && !is_comment(name)
+                    {
+                        found.push(RepeatedKey {
+                            object: pointer.to_owned(),
+                            key: name.to_owned(),
+                            first: Position::at(self.text, *first),
+                            last: Position::at(self.text, *last),
+                        });
+                    }
+                    self.collect_repeated(&property.value, &step(pointer, name), found);
+                }
+            }
+            Value::Array(array) => {
+                for (index, element) in array.elements.iter().enumerate() {
+                    self.collect_repeated(element, &step(pointer, index), found);
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -86,7 +161,18 @@ mod tests {
             ("/a/b~1c/1/d", ":3:17"),
             ("/a/none", ":2:3"),
         ] {
-            assert_eq!(Position::of(text, pointer).to_string(), wanted, "{pointer}");
+            assert_eq!(Positions::new(text).of(pointer).to_string(), wanted, "{pointer}");
         }
+    }
+
+    #[test]
+    fn a_repeated_key_is_found_with_both_places() {
+        let text = "{\"a\": {\"b\": 1,\n \"//\": 0, \"//\": 0, \"b\": [{\"c\": 1, \"c\": 2}]}}";
+        let found: Vec<_> = Positions::new(text)
+            .repeated_keys()
+            .into_iter()
+            .map(|r| format!("{} {} {} {}", r.object, r.key, r.first, r.last))
+            .collect();
+        assert_eq!(found, ["/a b :1:8 :2:20", "/a/b/0 c :2:27 :2:35"]);
     }
 }

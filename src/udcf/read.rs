@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::position::Position;
+use super::remark::Remark;
 use super::{CURRENT_MAJOR, MAJORS, UdcfError};
 
 /// For comparison: the server's whole device base has half a megabyte.
@@ -101,41 +102,139 @@ fn syntax_hint(text: &str, line: usize, problem: &str) -> String {
     }
 }
 
-/// The major version; or the pointer, the problem, and a hint.
-pub(super) fn version(value: &Value) -> Result<u64, (&'static str, String, String)> {
-    let example = || "add \"version\": { \"major\": 5, \"minor\": 0 }".to_owned();
-    if !value.is_object() {
+/// Why a file's version cannot be read: the pointer, the problem, and a hint.
+pub(super) type VersionProblem = (&'static str, String, String);
+
+/// The major version. A file without one gets the version that its body is of, and a remark about that.
+pub(super) fn version(file: &mut Value) -> Result<(u64, Option<Remark>), VersionProblem> {
+    let Some(members) = file.as_object() else {
         return Err((
             "",
             "is JSON, but not an object".to_owned(),
             "a UDCF begins with { \"version\": ...".to_owned(),
         ));
+    };
+    let of_body = body_version(file);
+    let likely = of_body.unwrap_or(CURRENT_MAJOR);
+    let header = format!("\"version\": {{ \"major\": {likely}, \"minor\": 0 }}");
+    let Some(version) = members.get("version") else {
+        let Some(major) = of_body else {
+            return Err(("", "has no \"version\"".to_owned(), format!("add {header}")));
+        };
+        let text = format!(
+            "has no \"version\": read as version {major}, by what it holds; add {header} to make that certain"
+        );
+        file["version"] = json!({ "major": major, "minor": 0 });
+        return Ok((major, Some(Remark::note("", text))));
+    };
+    if !version.is_object() {
+        let problem = "\"version\" is not an object".to_owned();
+        return Err(("/version", problem, format!("write {header}")));
     }
-    match value.get("version") {
-        None => return Err(("", "has no \"version\"".to_owned(), example())),
-        Some(v) if !v.is_object() => {
-            return Err(("/version", "\"version\" is not an object".to_owned(), example()));
+    let major = &version["major"];
+    match major {
+        Value::Null => Err((
+            "/version",
+            "\"version\" has no \"major\"".to_owned(),
+            format!("write {header}"),
+        )),
+        Value::Number(n) => match n.as_u64() {
+            Some(n) if MAJORS.contains(&n) => Ok((n, None)),
+            Some(n) if n > CURRENT_MAJOR => Err((
+                "/version/major",
+                unknown_major(major),
+                "for a newer version, look for a newer wsdm-gateway".to_owned(),
+            )),
+            _ => Err((
+                "/version/major",
+                unknown_major(major),
+                format!("write \"major\": {likely}"),
+            )),
+        },
+        other => {
+            let quoted = other.as_str().and_then(|text| text.trim().parse().ok());
+            let meant = quoted.filter(|n: &u64| MAJORS.contains(n)).unwrap_or(likely);
+            Err((
+                "/version/major",
+                format!("\"major\" is {other}, not a number"),
+                format!("write \"major\": {meant}, without quotes"),
+            ))
         }
-        Some(_) => {}
     }
-    match &value["version"]["major"] {
-        Value::Null => Err(("/version", "\"version\" has no \"major\"".to_owned(), example())),
-        Value::Number(n) if n.as_u64().is_some_and(|n| MAJORS.contains(&n)) => {
-            Ok(n.as_u64().unwrap_or(CURRENT_MAJOR))
+}
+
+fn unknown_major(major: &Value) -> String {
+    format!(
+        "major version {major} is not known; {} to {} are",
+        MAJORS.start(),
+        MAJORS.end()
+    )
+}
+
+/// The version that the body of a file is of, if it has one. The versions have their own words, see
+/// [`super::migrate`].
+fn body_version(file: &Value) -> Option<u64> {
+    let section = [("user-configs", true), ("user_configs", false)]
+        .into_iter()
+        .find_map(|(key, old)| Some((file.get(key).filter(|section| section.is_object())?, old)));
+    let (body, old_section) = section.unwrap_or((file, false));
+    let is_list = |key: &str| body.get(key).is_some_and(Value::is_array);
+    let is_map = |key: &str| body.get(key).is_some_and(Value::is_object);
+    if !["protocols", "specifiers", "selectors"].into_iter().any(is_map) && !is_list("devices") {
+        return None;
+    }
+    let mut words = Words::default();
+    words.collect(body);
+    Some(
+        if is_map("specifiers") || is_map("selectors") || words.of_version_2 {
+            2
+        } else if old_section || words.of_version_3 {
+            3
+        } else if words.of_version_4 {
+            4
+        } else if words.lists_of_names && !words.of_version_5 {
+            2
+        } else {
+            CURRENT_MAJOR
+        },
+    )
+}
+
+/// Which versions have the keys that a file uses.
+#[derive(Default)]
+struct Words {
+    of_version_2: bool,
+    of_version_3: bool,
+    of_version_4: bool,
+    of_version_5: bool,
+    /// `websocket` with a list of names.
+    lists_of_names: bool,
+}
+
+impl Words {
+    fn collect(&mut self, value: &Value) {
+        match value {
+            Value::Object(members) => {
+                for (key, member) in members {
+                    match key.as_str() {
+                        "StepRange" | "ActuatorType" | "FeatureDescriptor" | "VibrateCmd" => {
+                            self.of_version_2 = true
+                        }
+                        "feature-type" | "step-range" | "step-limit" | "user-config" | "value-range" => {
+                            self.of_version_3 = true;
+                        }
+                        "xinput" => self.of_version_4 = true,
+                        "communication" | "user_config" | "base_id" | "output" => self.of_version_5 = true,
+                        "websocket" => {
+                            self.lists_of_names |= member.get("names").is_some_and(Value::is_array)
+                        }
+                        _ => {}
+                    }
+                    self.collect(member);
+                }
+            }
+            Value::Array(elements) => elements.iter().for_each(|element| self.collect(element)),
+            _ => {}
         }
-        Value::Number(n) => Err((
-            "/version/major",
-            format!(
-                "major version {n} is not known; {} to {} are",
-                MAJORS.start(),
-                MAJORS.end()
-            ),
-            "for a newer version, look for a newer wsdm-gateway".to_owned(),
-        )),
-        other => Err((
-            "/version/major",
-            format!("\"major\" is {other}, not a number"),
-            "write 5, without quotes".to_owned(),
-        )),
     }
 }

@@ -6,7 +6,8 @@ use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
 use serde_json::{Value, json};
 
-use super::ids;
+use super::remark::{Places, step};
+use super::{UdcfError, ids, protocols, shape};
 
 /// The published schema of version 5: `buttplug_server_device_config` 12.0.1, (c) Nonpolynomial Labs LLC,
 /// BSD-3-Clause.
@@ -27,65 +28,12 @@ pub(super) struct Fault {
     pub(super) hint: Option<String>,
 }
 
-/// The words of the format, for suggestions.
-const WORDS: &[&str] = &[
-    "version",
-    "major",
-    "minor",
-    "user_configs",
-    "protocols",
-    "communication",
-    "configurations",
-    "devices",
-    "simulated_devices",
-    "websocket",
-    "serial",
-    "btle",
-    "usb",
-    "hid",
-    "simulated",
-    "sdl-gamepad",
-    "name",
-    "names",
-    "port",
-    "baud_rate",
-    "data_bits",
-    "parity",
-    "stop_bits",
-    "services",
-    "identifier",
-    "address",
-    "protocol",
-    "config",
-    "id",
-    "base_id",
-    "features",
-    "user_config",
-    "allow",
-    "deny",
-    "index",
-    "display_name",
-    "message_gap_ms",
-    "description",
-    "output",
-    "input",
-    "value",
-    "duration",
-    "disabled",
-    "reverse",
-    "command",
-    "vibrate",
-    "rotate",
-    "oscillate",
-    "constrict",
-    "position",
-    "hw_position_with_duration",
-    "battery",
-    "rssi",
-    "pressure",
-];
-/// Names less similar than this are not suggested as corrections.
-const WORD_MIN_SIMILARITY: f64 = 0.8;
+impl Fault {
+    /// The fault as an error, with its place.
+    pub(super) fn at(self, places: &Places<'_>) -> UdcfError {
+        UdcfError::new(places.place(&self.pointer), self.problem, self.hint)
+    }
+}
 
 /// The first violation of the published schema.
 pub(super) fn fault(value: &Value) -> Option<Fault> {
@@ -134,13 +82,10 @@ fn describe(error: &ValidationError<'_>, value: &Value) -> Fault {
             let hint = match name {
                 "names" => "version 5 has one {\"websocket\": {\"name\": \"...\"}} for each name".to_owned(),
                 "user-configs" => "versions 4 and 5 write user_configs, with an underscore".to_owned(),
-                name => match nearest_word(name) {
-                    Some(word) => format!("did you mean {word:?}?"),
-                    None => "take it out; the server refuses a file that has it".to_owned(),
-                },
+                name => misplaced(name, error, &pointer),
             };
             Fault {
-                pointer: format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")),
+                pointer: step(&pointer, name),
                 problem: format!("{name:?} does not belong here"),
                 hint: Some(hint),
             }
@@ -197,13 +142,24 @@ fn describe(error: &ValidationError<'_>, value: &Value) -> Fault {
     }
 }
 
-fn nearest_word(name: &str) -> Option<&'static str> {
-    let likeness = |word: &str| strsim::jaro_winkler(word, &name.to_lowercase().replace('-', "_"));
-    let word = WORDS
+/// What to do with a key that does not belong where it is: the word that was meant, or the place that it belongs in.
+fn misplaced(name: &str, error: &ValidationError<'_>, pointer: &str) -> String {
+    if pointer == "/user_configs" && protocols::is_known(name) {
+        return "a protocol belongs under \"protocols\"".to_owned();
+    }
+    // What may stand here comes first: a word that belongs elsewhere may be just as similar.
+    let here = shape::keys_beside(pointer);
+    let missing = here
         .iter()
         .copied()
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(word) >= WORD_MIN_SIMILARITY).then_some(word)
+        .filter(|key| error.instance().get(key).is_none());
+    if let Some(word) = shape::nearest(name, missing) {
+        return format!("did you mean {word:?}?");
+    }
+    match shape::belongs(name) {
+        Some(place) => format!("it belongs in {place}"),
+        None => "take it out; the server refuses a file that has it".to_owned(),
+    }
 }
 
 /// The library's text ends with the required type.

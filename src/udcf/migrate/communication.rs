@@ -4,121 +4,140 @@ use serde_json::{Map, Value, json};
 
 use super::Migration;
 use crate::udcf::is_comment;
+use crate::udcf::remark::{excerpt, step};
 
-impl Migration<'_> {
+impl Migration {
     /// Converts one kind of communication of one protocol.
-    pub(super) fn communication(&mut self, protocol: &str, kind: &str, body: Value) {
+    pub(super) fn communication(&mut self, at: &str, protocol: &str, kind: &str, body: &Value) {
+        let one = |entry: Value| vec![(at.to_owned(), entry)];
         let entries = match (kind, body) {
-            ("websocket", body) => self.websocket(protocol, body),
-            ("serial", Value::Array(ports)) => ports
-                .into_iter()
-                .map(|port| json!({ "serial": self.snake(port) }))
-                .collect(),
-            ("serial", port @ Value::Object(_)) => vec![json!({ "serial": self.snake(port) })],
-            ("btle", body @ Value::Object(_)) => vec![json!({ "btle": self.snake(body) })],
+            ("websocket", body) => self.websocket(at, protocol, body),
+            ("serial", Value::Array(ports)) => {
+                let ports = ports.iter().enumerate();
+                ports
+                    .map(|(i, port)| (step(at, i), json!({ "serial": self.snake(port) })))
+                    .collect()
+            }
+            ("serial" | "btle", body @ Value::Object(_)) => one(json!({ kind: self.snake(body) })),
             ("usb" | "hid", Value::Array(pairs)) => {
-                let pairs: Vec<Value> = pairs.into_iter().map(|pair| self.snake(pair)).collect();
+                let pairs: Vec<Value> = pairs.iter().map(|pair| self.snake(pair)).collect();
                 if pairs.is_empty() {
                     Vec::new()
                 } else {
-                    vec![json!({ kind: { "pairs": pairs } })]
+                    one(json!({ kind: { "pairs": pairs } }))
                 }
             }
-            ("usb" | "hid", Value::Object(body)) if body.contains_key("pairs") => {
-                let mut body = self.snake(Value::Object(body));
-                let pairs: Vec<Value> = match body["pairs"].take() {
-                    Value::Array(pairs) => pairs.into_iter().map(|pair| self.snake(pair)).collect(),
-                    _ => Vec::new(),
-                };
-                vec![json!({ kind: { "pairs": pairs } })]
-            }
-            ("usb" | "hid", pair @ Value::Object(_)) => {
-                vec![json!({ kind: { "pairs": [self.snake(pair)] } })]
-            }
-            ("xinput" | "sdl-gamepad" | "sdl_gamepad", body) => vec![json!({ "sdl-gamepad": body })],
+            ("usb" | "hid", Value::Object(members)) => one(match members.get("pairs") {
+                Some(_) => json!({ kind: self.snake(body) }),
+                None => json!({ kind: { "pairs": [self.snake(body)] } }),
+            }),
+            ("xinput" | "sdl-gamepad" | "sdl_gamepad", body) => one(json!({ "sdl-gamepad": body })),
             ("lovense-connect-service" | "lovense_connect_service", body) => {
-                vec![json!({ "lovense_connect_service": body })]
+                one(json!({ "lovense_connect_service": body }))
             }
-            ("simulated", body @ Value::Object(_)) => vec![json!({ "simulated": body })],
+            ("simulated", body @ Value::Object(_)) => one(json!({ "simulated": body })),
             (kind, _) if is_comment(kind) => {
                 self.comments += 1;
                 Vec::new()
             }
             (kind, body) => {
-                self.warn(format!(
-                    "{kind:?} of protocol {protocol:?} is unknown, or not of its type: left out: {body}"
-                ));
+                self.lose(
+                    at,
+                    format!(
+                        "{kind:?} of protocol {protocol:?} is unknown, or not of its type: left out: {}",
+                        excerpt(body)
+                    ),
+                );
                 Vec::new()
             }
         };
-        let list = self.list(protocol, "communication");
-        for entry in entries {
-            if !list.contains(&entry) {
-                list.push(entry);
+        for (origin, entry) in entries {
+            if !self.has(protocol, &entry) {
+                self.add(protocol, "communication", entry, &origin);
             }
         }
     }
 
-    fn websocket(&mut self, protocol: &str, body: Value) -> Vec<Value> {
-        let mut names = Vec::new();
+    fn has(&self, protocol: &str, specifier: &Value) -> bool {
+        let entry = self.protocols.get(protocol);
+        let list = entry.and_then(|entry| entry["communication"].as_array());
+        list.is_some_and(|list| list.contains(specifier))
+    }
+
+    fn websocket(&mut self, at: &str, protocol: &str, body: &Value) -> Vec<(String, Value)> {
+        let mut names: Vec<(String, &str)> = Vec::new();
         let bodies = match body {
-            Value::Array(bodies) => bodies,
-            one => vec![one],
+            Value::Array(bodies) => bodies.iter().enumerate().map(|(i, b)| (step(at, i), b)).collect(),
+            one => vec![(at.to_owned(), one)],
         };
-        for body in bodies {
+        for (at, body) in bodies {
             match body {
-                Value::String(name) => names.push(name),
+                Value::String(name) => names.push((at, name)),
                 Value::Object(body) => {
                     for (key, value) in body {
+                        let at = step(&at, key);
                         match (key.as_str(), value) {
-                            ("name", Value::String(name)) | ("names", Value::String(name)) => names.push(name),
+                            ("name" | "names", Value::String(name)) => names.push((at, name)),
                             ("names", Value::Array(list)) => {
-                                for name in list {
+                                for (i, name) in list.iter().enumerate() {
+                                    let at = step(&at, i);
                                     match name {
-                                        Value::String(name) => names.push(name),
-                                        other => self.warn(format!(
-                                            "a websocket name of protocol {protocol:?} is not a text: left out: {other}"
-                                        )),
+                                        Value::String(name) => names.push((at, name)),
+                                        other => self.lose(
+                                            &at,
+                                            format!(
+                                                "a websocket name of protocol {protocol:?} is not a text: left out: {}",
+                                                excerpt(other)
+                                            ),
+                                        ),
                                     }
                                 }
                             }
                             (key, _) if is_comment(key) => self.comments += 1,
-                            (key, value) => self.warn(format!(
-                                "{key:?} of a websocket entry of protocol {protocol:?} is unknown: left out: {value}"
-                            )),
+                            (key, value) => self.lose(
+                                &at,
+                                format!(
+                                    "{key:?} of a websocket entry of protocol {protocol:?} is unknown: left out: {}",
+                                    excerpt(value)
+                                ),
+                            ),
                         }
                     }
                 }
-                other => self.warn(format!(
-                    "a websocket entry of protocol {protocol:?} has no name: left out: {other}"
-                )),
+                other => self.lose(
+                    &at,
+                    format!(
+                        "a websocket entry of protocol {protocol:?} has no name: left out: {}",
+                        excerpt(other)
+                    ),
+                ),
             }
         }
         names
             .into_iter()
-            .map(|name| json!({ "websocket": { "name": name } }))
+            .map(|(at, name)| (at, json!({ "websocket": { "name": name } })))
             .collect()
     }
 
     /// Converts the names in an object, and in the objects of its lists, from kebab to snake case; except the
     /// services of a Bluetooth entry, whose names are UUIDs.
-    fn snake(&mut self, value: Value) -> Value {
+    fn snake(&mut self, value: &Value) -> Value {
         match value {
             Value::Object(object) => {
                 let mut out = Map::new();
                 for (key, value) in object {
-                    if is_comment(&key) {
+                    if is_comment(key) {
                         self.comments += 1;
                     } else if key == "services" {
-                        out.insert(key, value);
+                        out.insert(key.clone(), value.clone());
                     } else {
                         out.insert(key.replace('-', "_"), self.snake(value));
                     }
                 }
                 Value::Object(out)
             }
-            Value::Array(list) => Value::Array(list.into_iter().map(|v| self.snake(v)).collect()),
-            other => other,
+            Value::Array(list) => Value::Array(list.iter().map(|v| self.snake(v)).collect()),
+            other => other.clone(),
         }
     }
 }
