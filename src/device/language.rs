@@ -1,6 +1,7 @@
 //! The meaning of a protocol's frames: what a command sets, which older command it covers, and how to stop. One file
 //! per language; no other code looks into a frame.
 
+pub mod limits;
 mod lovense;
 pub mod tcode;
 
@@ -10,6 +11,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::device::frame::Frame;
+use limits::Limits;
 
 /// All known languages. A new one needs a file and a line here.
 static LANGUAGES: [&dyn Language; 2] = [&lovense::Lovense, &tcode::Tcode];
@@ -42,6 +44,9 @@ pub trait Language: Sync {
 
     /// The frame that stops all motion at once, whatever is set.
     fn stop_all(&self) -> Option<&'static [u8]>;
+
+    /// The frame with every setting inside the limits; `None` if it cannot be written so.
+    fn limit(&self, frame: &str, limits: &Limits) -> Option<String>;
 
     /// Begins to follow a device's answers, if the server inside needs that. `None` if it takes every frame as it is.
     fn answers(&self) -> Option<Box<dyn Answers>> {

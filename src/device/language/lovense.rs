@@ -1,9 +1,11 @@
 //! Lovense: commands with a name and numbers, each ended by a semicolon.
 
 mod answers;
+mod limit;
 
 use bytes::Bytes;
 
+use super::limits::Limits;
 use super::{Answers, Command, Language, Relation, Setting};
 use crate::device::frame::Frame;
 
@@ -96,6 +98,13 @@ impl Language for Lovense {
 
     fn stop_all(&self) -> Option<&'static [u8]> {
         None
+    }
+
+    fn limit(&self, frame: &str, limits: &Limits) -> Option<String> {
+        frame
+            .split_inclusive(';')
+            .map(|command| limit::command(command, limits))
+            .collect()
     }
 
     fn answers(&self) -> Option<Box<dyn Answers>> {
