@@ -312,7 +312,8 @@ fn current(mut value: Value, remarks: &mut Vec<Remark>) -> Result<Value, schema:
         remarks.push(Remark::at("/version", text));
     }
     if let Some(fault) = schema::fault(&value) {
-        return Err(fault);
+        // A device is completed by what its configuration has, so that one comes first.
+        return Err(schema::lack_of_configurations(&value).unwrap_or(fault));
     }
     let mut ids = HashMap::new();
     let protocols = value
