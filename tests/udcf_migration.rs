@@ -205,7 +205,7 @@ async fn a_limit_of_a_hundred_steps_is_the_same_part_of_the_stroke() {
     device.expect("L0201I500\n").await;
     // The other command for the same axis has the same limit.
     run(&client, Output::Position(1.0.into())).await;
-    device.expect("L0799\nR0799\n").await;
+    device.expect("L0799 R0799\n").await;
     gateway.stop().await;
 }
 
