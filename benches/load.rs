@@ -5,7 +5,8 @@
 //! the gateway is this package's own binary, the echo is this program started again.
 //!
 //! `cargo bench --bench load -- --devices 200` for a quick look; the default is 1,000. The last table shows how things
-//! grow, up to ten times that number: what doubles when the devices double is fine.
+//! grow, up to ten times that number: what doubles when the devices double is fine. `-- --moves` prints only how many
+//! moves a second reach a board.
 
 mod harness;
 
@@ -28,6 +29,8 @@ use tokio_tungstenite::tungstenite::Message;
 const CONCURRENT: usize = 64;
 /// Round trips that one latency figure is taken from.
 const ROUND_TRIPS: usize = 2_000;
+/// How long a board is moved for one figure, in seconds.
+const MOVED_FOR_S: u32 = 5;
 
 fn main() {
     let echoed = |message: &Message| message.is_text() || message.is_binary();
@@ -235,8 +238,89 @@ async fn bench(count: usize) {
     if std::env::args().any(|arg| arg == "--growth") {
         return growth(count).await;
     }
+    if std::env::args().any(|arg| arg == "--moves") {
+        return moves().await;
+    }
     all(count).await;
+    moves().await;
     growth(count).await;
+}
+
+/// Moves a second from one app, and how many of them its board gets; beside a device with the message gap of 20 ms that
+/// the library has for TCode.
+async fn moves() {
+    println!("moves a second, from an app to a TCode board (sent, arrived, out of order)");
+    let state = tempfile::tempdir().expect("a directory");
+    let udcf = state.path().join("udcf.json");
+    let output = json!({"hw_position_with_duration": {"value": [0, 9_999], "duration": [0, 99_999]}});
+    let configuration = |name: &str, n: u32, gap: Option<u32>| {
+        let id = |m: u32| format!("5a0e1f0c-0000-4000-8000-0000000000{n}{m}");
+        let features = json!([{"index": 0, "id": id(1), "description": "L0", "output": output}]);
+        let mut device = json!({"identifier": [name], "name": name, "id": id(0), "features": features});
+        if let Some(gap) = gap {
+            device["message_gap_ms"] = gap.into();
+        }
+        device
+    };
+    let names = ["Paced by the link", "A gap of 20 ms"];
+    let file = json!({"version": {"major": 5, "minor": 0}, "user_configs": {"protocols": {"tcode-v03": {
+        "communication": names.map(|name| json!({"websocket": {"name": name}})),
+        "configurations": [configuration(names[0], 1, None), configuration(names[1], 2, Some(20))]}}}});
+    std::fs::write(&udcf, file.to_string()).expect("a file");
+    let gateway = Server::gateway(&state, &["--udcf", udcf.to_str().expect("a path")]);
+    for rate in [50, 100, 300] {
+        for name in names {
+            moved(&gateway, name, rate).await;
+        }
+    }
+}
+
+async fn moved(gateway: &Server, name: &str, rate: u32) {
+    let mut client = Client::connect(gateway.url("clients")).await;
+    let mut listed = client.listed.clone();
+    let mut ws = connect(gateway.url("devices")).await;
+    let hello = json!({"identifier": name, "address": "bench", "version": 0});
+    ws.send(Message::text(hello.to_string()))
+        .await
+        .expect("an open socket");
+    listed.wait_for(|l| l.len() == 1).await.expect("a client");
+    let index = listed.borrow()[0];
+    let total = MOVED_FOR_S * rate;
+    let board = tokio::spawn(async move {
+        let (mut arrived, mut late, mut last) = (0_u32, 0_u32, 0);
+        while last < total {
+            let message = ws.next().await.expect("an open socket").expect("a whole message");
+            let Message::Binary(frame) = message else { continue };
+            let digits = frame
+                .get(2..6)
+                .and_then(|digits| std::str::from_utf8(digits).ok());
+            // A board that comes back is stopped first.
+            let Some(value) = digits.and_then(|digits| digits.parse().ok()) else {
+                continue;
+            };
+            arrived += 1;
+            late += u32::from(value <= last);
+            last = last.max(value);
+        }
+        (arrived, late)
+    });
+    let mut pace = tokio::time::interval(std::time::Duration::from_secs(1) / rate);
+    let started = Instant::now();
+    for value in 1..=total {
+        pace.tick().await;
+        let command = json!({"HwPositionWithDuration": {"Value": value, "Duration": 1_000 / rate}});
+        let fields = json!({"DeviceIndex": index, "FeatureIndex": 0, "Command": command});
+        let reply = client.call("OutputCmd", fields).await;
+        assert!(reply.get("Ok").is_some(), "{reply}");
+    }
+    let (arrived, late) = board.await.expect("no panic");
+    let seconds = started.elapsed().as_secs_f64();
+    println!(
+        "  {name:<18} {:>6.1} {:>6.1} {late:>4}",
+        f64::from(total) / seconds,
+        f64::from(arrived) / seconds,
+    );
+    listed.wait_for(Vec::is_empty).await.expect("a client");
 }
 
 async fn all(count: usize) {

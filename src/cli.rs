@@ -1,5 +1,7 @@
 //! The command line: clap types only.
 
+pub mod intiface;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -14,6 +16,7 @@ use crate::cmd::simulate::SimulateArgs;
 use crate::config::table::{Key, Kind, variable};
 use crate::config::{SECTIONS, Source};
 use crate::logging::LogFormat;
+use intiface::IntifaceArgs;
 
 /// Gives any DIY microcontroller device a place in the Buttplug ecosystem.
 #[derive(Debug, Parser)]
@@ -50,6 +53,17 @@ pub struct Cli {
     pub log_format: LogFormat,
 }
 
+impl Cli {
+    /// The number of `-v` less the number of `-q`. A line of intiface-engine may have its `--log` instead.
+    pub fn verbosity(&self) -> i32 {
+        let of_line = match &self.command {
+            Command::Run(args) | Command::Check(args) => args.intiface.verbosity(),
+            _ => 0,
+        };
+        of_line + i32::from(self.verbose) - i32::from(self.quiet)
+    }
+}
+
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -81,11 +95,13 @@ pub enum Command {
     )]
     Monitor(MonitorArgs),
     /// List serial ports and which entry uses each
-    #[command(after_help = "Examples:\n  wsdm-gateway ports\n  wsdm-gateway ports --watch")]
+    #[command(
+        after_help = "Examples:\n  wsdm-gateway ports\n  wsdm-gateway ports --identify\n  wsdm-gateway ports --watch"
+    )]
     Ports(PortsArgs),
     /// Scan for Bluetooth LE devices, or inspect one
     #[command(
-        after_help = "Examples:\n  wsdm-gateway scan --for 10s\n  wsdm-gateway scan --connect AA:BB:CC:DD:EE:FF"
+        after_help = "Examples:\n  wsdm-gateway scan --for 10s\n  wsdm-gateway scan --identify\n  wsdm-gateway scan --connect AA:BB:CC:DD:EE:FF"
     )]
     Scan(ScanArgs),
     /// Print shell completions
@@ -114,21 +130,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "PATH", env = "WSDM_GATEWAY_CONTROL", hide = true)]
     pub control: Option<OsString>,
 
-    /// intiface-engine: the user device configuration file
-    #[arg(long, value_name = "FILE", hide = true)]
-    pub user_device_config_file: Option<String>,
-    /// intiface-engine: the port for Buttplug clients
-    #[arg(long, value_name = "PORT", alias = "websocketport", hide = true)]
-    pub websocket_port: Option<u16>,
-    /// intiface-engine: the port for devices
-    #[arg(long, value_name = "PORT", hide = true)]
-    pub device_websocket_server_port: Option<u16>,
-    /// intiface-engine: listen for clients on every interface
-    #[arg(long, hide = true)]
-    pub websocket_use_all_interfaces: bool,
-    /// intiface-engine: serve websocket devices, which this program always does
-    #[arg(long, hide = true)]
-    pub use_device_websocket_server: bool,
+    /// The flags of intiface-engine.
+    #[command(flatten)]
+    pub intiface: IntifaceArgs,
 }
 
 /// The values of configuration keys that were given as flags or environment variables.
@@ -153,6 +157,14 @@ impl KeyArgs {
     }
 }
 
+/// A flag of several addresses may be repeated, which is the same as commas.
+fn action(kind: &Kind) -> ArgAction {
+    match kind {
+        Kind::Addresses => ArgAction::Append,
+        _ => ArgAction::Set,
+    }
+}
+
 /// All keys with a flag, with their full names.
 fn flagged() -> impl Iterator<Item = (String, &'static Key, &'static str)> {
     SECTIONS.into_iter().flat_map(|section| {
@@ -174,6 +186,7 @@ impl Args for KeyArgs {
                 Arg::new(id)
                     .long(flag)
                     .env(variable(flag))
+                    .action(action(&key.kind))
                     .hide_env_values(matches!(key.kind, Kind::Secret))
                     .value_name(key.kind.placeholder())
                     .help(help),
@@ -196,18 +209,15 @@ impl FromArgMatches for KeyArgs {
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         for (key, _, flag) in flagged() {
-            let Some(value) = matches.get_one::<String>(&key) else {
+            let Some(values) = matches.get_many::<String>(&key) else {
                 continue;
             };
+            let value = values.map(String::as_str).collect::<Vec<_>>().join(",");
             let source = match matches.value_source(&key) {
                 Some(ValueSource::EnvVariable) => Source::Environment(variable(flag)),
                 _ => Source::Flag(format!("--{flag}")),
             };
-            self.0.push(KeyArg {
-                key,
-                value: value.clone(),
-                source,
-            });
+            self.0.push(KeyArg { key, value, source });
         }
         Ok(())
     }
@@ -233,6 +243,12 @@ pub enum UdcfCommand {
         /// Write to this file [default: stdout]
         #[arg(short, long, value_name = "OUT")]
         output: Option<PathBuf>,
+    },
+    /// Print a file's serial and Bluetooth entries for gateway.toml
+    #[command(after_help = "Example:\n  wsdm-gateway udcf bridge my-devices.json >> gateway.toml")]
+    Bridge {
+        /// The file, of any version from 2 to 5.
+        file: PathBuf,
     },
     /// Add a websocket name to a file
     #[command(

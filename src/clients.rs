@@ -6,6 +6,7 @@
 //! - `commands`: checks commands and passes them to the library in order; a panic becomes an Error.
 //! - `devices`: the devices that were announced to a client, and the messages that update it.
 //! - `lists`: how often device lists are sent.
+//! - `refusals`: what the log reports of messages that are answered with an Error.
 //! - `ownership`, `stopping`: which client commanded which device last, and what stops when a client leaves.
 
 mod commands;
@@ -13,16 +14,18 @@ mod devices;
 mod handshake;
 mod lists;
 mod ownership;
+mod refusals;
 mod session;
 mod socket;
 mod stopping;
 mod wire;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -33,8 +36,13 @@ use tracing::{Instrument, error_span, field, info, warn};
 use crate::config::ClientSettings;
 use crate::defaults::CLOSE_TIMEOUT;
 use crate::net::accept;
+use crate::net::listen::Listeners;
+use crate::net::refusals::RefusalLog;
+use crate::net::upgrade::upgrade;
+use crate::net::visitor::Signpost;
 use crate::upstream::embedded::{DeviceTable, Engine};
 use ownership::{ClientId, Ownership};
+use refusals::ErrorLog;
 use session::Session;
 use socket::Socket;
 use wire::Schema;
@@ -53,10 +61,15 @@ struct Shared {
     engine: Arc<Engine>,
     settings: ClientSettings,
     ownership: Ownership,
+    refusals: ErrorLog,
     schema: Schema,
     /// Stops that outlive their client: they are repeated after the device's message gap.
     tasks: TaskTracker,
     clients: AtomicU64,
+    /// What was logged of peers that do not belong here.
+    strangers: RefusalLog,
+    /// For peers that came to the wrong port.
+    signpost: Signpost,
     /// When cancelled, commands are answered with an Error.
     refuse: CancellationToken,
     /// When cancelled, all sockets close.
@@ -80,12 +93,13 @@ impl Shared {
 }
 
 impl Clients {
-    /// Creates the port for this engine's devices. When `refuse` is cancelled, commands get a Buttplug Error and the
+    /// Creates the port for this engine's devices. `signpost` is for devices that came to the wrong port. When `refuse` is cancelled, commands get a Buttplug Error and the
     /// sockets stay open: the gateway is stopping the devices itself. When `close` is cancelled, every socket gets a
     /// Close frame with code 1001.
     pub fn new(
         engine: Arc<Engine>,
         settings: ClientSettings,
+        signpost: Signpost,
         refuse: CancellationToken,
         close: CancellationToken,
     ) -> Self {
@@ -94,9 +108,12 @@ impl Clients {
                 engine,
                 settings,
                 ownership: Ownership::default(),
+                refusals: ErrorLog::default(),
                 schema: Schema::new(),
                 tasks: TaskTracker::new(),
                 clients: AtomicU64::new(0),
+                strangers: RefusalLog::default(),
+                signpost,
                 refuse,
                 close,
             }),
@@ -106,13 +123,14 @@ impl Clients {
     /// Accepts and serves until `close` is cancelled; completes when every socket is closed, or after a second.
     ///
     /// Must run on the engine's runtime. Not cancel safe: dropping the future drops every connection.
-    pub async fn serve(self, listener: TcpListener) {
+    pub async fn serve(self, listener: impl Into<Listeners>) {
+        let listener = listener.into();
         let mut sessions = JoinSet::new();
         let connection = |stream, from| {
             let shared = self.shared.clone();
             let id = ClientId(shared.clients.fetch_add(1, Ordering::Relaxed) + 1);
             let span = error_span!("client", id = id.0, peer = %from, name = field::Empty);
-            serve_connection(shared, id, stream).instrument(span)
+            serve_connection(shared, id, stream, from).instrument(span)
         };
         tokio::select! {
             () = accept::accept_until(&listener, "client", &self.shared.close, &mut sessions, Handle::current, connection) => {}
@@ -136,10 +154,10 @@ impl Clients {
 }
 
 /// Serves one connection in its own task, so that a silent peer affects only itself.
-async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream) {
+async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream, from: SocketAddr) {
     let limit = shared.settings.handshake_timeout;
     // Web pages of any origin may be Buttplug clients.
-    let upgrade = accept::upgrade(stream, socket::config(), |_| Ok(()));
+    let upgrade = upgrade(stream, socket::config(), shared.signpost, |_| Ok(()));
     let upgraded = tokio::select! {
         biased;
         () = shared.close.cancelled() => return,
@@ -147,7 +165,7 @@ async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream) 
     };
     let ws = match upgraded {
         Ok(Ok(ws)) => ws,
-        Ok(Err(e)) => return info!("connection dropped: {e}"),
+        Ok(Err(e)) => return e.log(&shared.strangers, from),
         Err(_) => {
             return info!(
                 "connection dropped: no websocket upgrade within {} ms",
@@ -157,5 +175,5 @@ async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream) 
     };
     let socket = Socket::new(ws, shared.settings.ping_interval);
     // Boxed, so that the task of a connection that is still upgrading stays small.
-    Box::pin(Session::serve(shared, id, socket)).await;
+    Box::pin(Session::serve(shared, id, from.ip(), socket)).await;
 }

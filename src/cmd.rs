@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod error;
+mod identify;
 pub mod monitor;
 pub mod ports;
 pub mod run;

@@ -61,6 +61,8 @@ pub struct Settings {
     pub ports: Ports,
     /// The user's UDCF; `None` is the built-in one.
     pub udcf: Option<PathBuf>,
+    /// Whether the boards on wires and on Bluetooth that it describes are bridged.
+    pub bridge_udcf: bool,
     /// Where device indexes are remembered; `None` remembers nothing.
     pub state_file: Option<PathBuf>,
     /// Where the control socket is; `None` has none. Not in the file: a gateway is found where it always is.
@@ -182,6 +184,18 @@ impl Loaded {
     }
 }
 
+impl Loaded {
+    /// A problem with a key's value, at the place where it was given.
+    pub fn problem(&self, key: &str, problem: String) -> Problem {
+        let shown = self.shown.iter().find(|shown| shown.key == key);
+        Problem {
+            at: shown.map(|shown| shown.source.clone()).unwrap_or_default(),
+            key: key.to_owned(),
+            problem,
+        }
+    }
+}
+
 /// Reads all sections, in the order of the example, and looks at what they say together.
 fn settings(reader: &mut Reader) -> Settings {
     let mut devices = devices::read(reader);
@@ -189,22 +203,40 @@ fn settings(reader: &mut Reader) -> Settings {
     let upstream = upstream::read(reader);
     match &upstream {
         Some(upstream) => upstream::keep_apart(reader, upstream, &mut devices),
-        None if devices.listen == clients.listen && devices.listen.port() != 0 => reader.problem(
-            "clients.listen",
-            "is the address that devices connect to; each needs its own".to_owned(),
-        ),
-        None => {}
+        None => {
+            if let Some(address) = clients.listen.shared_with(&devices.listen) {
+                let problem = format!("{address} is the address that devices connect to; each needs its own");
+                reader.problem("clients.listen", problem);
+            }
+        }
     }
+    let (udcf, bridge_udcf) = udcf::read(reader);
     Settings {
         devices,
         clients,
         upstream,
-        udcf: udcf::read(reader),
+        udcf,
+        bridge_udcf,
         state_file: udcf::read_state(reader),
         serial: serial::entries(reader),
         ble: ble::entries(reader),
         ports: Ports::system(),
         control: None,
+    }
+}
+
+/// The `[[serial]]` and `[[ble]]` entries of a text, read as if it were the gateway.toml of this name.
+///
+/// # Errors
+/// Every problem at once.
+pub fn entries_of(text: &str, name: &Path) -> Result<(Vec<SerialSettings>, Vec<BleSettings>), ConfigError> {
+    let (mut layers, mut notes) = (Layers::default(), Notes::default());
+    file::read_text(name, text, &mut layers, &mut notes);
+    let mut reader = Reader::new(layers, notes, None);
+    let entries = (serial::entries(&mut reader), ble::entries(&mut reader));
+    match reader.notes.problems {
+        problems if problems.is_empty() => Ok(entries),
+        problems => Err(ConfigError(problems)),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 // What devices must know too stands in a crate that their firmware shares.
 pub use wsdm_protocol::{CLOSE_REASON_MAX_BYTES, HANDSHAKE_MAX_BYTES};
 
-/// Where devices connect: the port of the protocol's page, on loopback until somebody edits it.
+/// Where devices connect on this machine: the port of the protocol's page, on loopback until somebody edits it.
 pub const DEVICE_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), wsdm_protocol::PORT);
 /// Where Buttplug clients connect: the port that every Buttplug app tries first.
 pub const CLIENT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 12345);
@@ -21,6 +21,11 @@ pub const PING_INTERVAL: Duration = Duration::from_millis(2_500);
 pub const WRITE_TIMEOUT: Duration = Duration::from_millis(5_000);
 /// Time for the Close frame of a session that ended for another reason than the gateway stopping.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The largest head of an HTTP request. Browsers send cookies of everything else on this machine.
+pub const UPGRADE_MAX_BYTES: usize = 64 * 1024;
+/// What is read of it at once. Boards send 200 bytes, browsers 600.
+pub const UPGRADE_READ_BYTES: usize = 1024;
 
 /// The largest frame taken from or passed to a device. Real ones have tens of bytes.
 pub const FRAME_MAX_BYTES: usize = 64 * 1024;
@@ -100,6 +105,29 @@ pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 pub const HELLO_ASK_PAUSE: Duration = Duration::from_millis(400);
 /// The same, once a board was silent for [`HELLO_TIMEOUT`]: it may be slow to start, or get another sketch.
 pub const HELLO_ASK_LATER: Duration = Duration::from_secs(10);
+/// Newlines that ask for a hello line before a board is asked anything else: a board prints the line within two seconds
+/// of its start.
+pub const HELLO_FIRST_ASKS: usize = 5;
+/// A board that pauses for this long in a line will not end it. The pieces of a line come a connection interval of
+/// Bluetooth LE apart, seldom more than 100 ms.
+pub const LINE_PAUSE: Duration = Duration::from_millis(250);
+/// How long an answer is waited for before the next question, while it is not known what a board is. All four fit into
+/// what is left of [`HELLO_TIMEOUT`]; an answer that comes later counts too.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_millis(600);
+/// The same, once it is known which language the board speaks: some answer between two moves of a slow loop.
+pub const ANSWER_TIMEOUT_KNOWN: Duration = Duration::from_millis(2_500);
+/// An answer is whole when the board says nothing for this long. A list of axes comes in several reads.
+pub const ANSWER_QUIET: Duration = Duration::from_millis(300);
+/// The same of a board that never stops talking.
+pub const ANSWER_QUIET_MAX: Duration = Duration::from_secs(3);
+/// How long a port is held that may have no board behind it which identifies itself: all questions, and a second for
+/// late answers.
+pub const RECOGNITION_PATIENCE: Duration = Duration::from_secs(6);
+/// Between two tries of a port that `match = "any"` found and that did not identify itself: opening it restarts many
+/// boards, and holds it against other programs.
+pub const UNIDENTIFIED_RETRY: Duration = Duration::from_secs(600);
+/// How long a configured port may be missing before that is reported.
+pub const PORT_MISSING_HINT: Duration = Duration::from_secs(5);
 /// How long a peripheral is kept that does not introduce itself. Adapters have few connections, and a board that is
 /// connected is seen by nobody else; it is connected again later.
 pub const BLE_HELLO_PATIENCE: Duration = Duration::from_secs(12);

@@ -1,5 +1,7 @@
 //! The wiring: build the parts, supervise them, drain on shutdown.
 
+pub mod boards;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
@@ -8,7 +10,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::OptionFuture;
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -23,9 +24,11 @@ use crate::ingress::Intake;
 use crate::ingress::ble::BlePeripherals;
 use crate::ingress::serial::SerialPorts;
 use crate::ingress::websocket::Devices;
-use crate::ingress::websocket::announce::Announcement;
-use crate::ingress::websocket::refusals::RefusalLog;
 use crate::ingress::websocket::workers::Workers;
+use crate::net::announce::{Announcement, Service};
+use crate::net::listen::{BindError, Listen, Listeners, StdListeners};
+use crate::net::refusals::RefusalLog;
+use crate::net::visitor::Signpost;
 use crate::session::admission::Admission;
 use crate::session::ends::{Disconnect, Upstream};
 use crate::session::registry::Registry;
@@ -34,14 +37,19 @@ use crate::udcf::{Udcf, UdcfError};
 use crate::upstream::embedded::{Engine, EngineError};
 use crate::upstream::relay::Relay;
 use crate::web::control::Control;
+use boards::{Boards, unknown_identifiers};
 
 /// The addresses that the gateway listens on, with the ports that the system chose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bound {
-    /// The address for devices.
+    /// The first address for devices.
     pub devices: SocketAddr,
-    /// The address for Buttplug clients; `None` if devices are relayed.
+    /// The first address for Buttplug clients; `None` if devices are relayed.
     pub clients: Option<SocketAddr>,
+    /// Every address for devices.
+    pub device_addresses: Vec<SocketAddr>,
+    /// Every address for Buttplug clients; empty if devices are relayed.
+    pub client_addresses: Vec<SocketAddr>,
 }
 
 /// Why the gateway did not start, or ended.
@@ -126,7 +134,7 @@ impl Advice for GatewayError {
 /// A gateway with open ports, which serves once [`Gateway::serve`] is called.
 pub struct Gateway {
     bound: Bound,
-    device_port: TcpListener,
+    device_port: Listeners,
     devices: Arc<Devices>,
     /// `None` if no serial ports are configured.
     serial: Option<Arc<SerialPorts>>,
@@ -140,7 +148,8 @@ pub struct Gateway {
 /// The Buttplug server inside, and the port of its clients. Absent if devices are relayed.
 struct Inside {
     engine: Arc<Engine>,
-    client_port: Option<std::net::TcpListener>,
+    client_port: Option<StdListeners>,
+    announce: bool,
     clients: Clients,
     no_commands: CancellationToken,
     no_clients: CancellationToken,
@@ -151,27 +160,37 @@ impl Inside {
     async fn bind(
         settings: ClientSettings,
         state_file: Option<&Path>,
+        devices: SocketAddr,
         start: impl FnOnce(Arc<IndexStore>) -> Result<Arc<Engine>, EngineError>,
-    ) -> Result<(Self, SocketAddr), GatewayError> {
+    ) -> Result<(Self, Vec<SocketAddr>), GatewayError> {
         let (store, warnings) = IndexStore::open(state_file);
         for warning in warnings {
             warn!("{warning}");
         }
         let store = Arc::new(store);
 
-        let (client_port, bound) = listen("clients", settings.listen).await?;
+        let (client_port, bound) = listen("clients", &settings.listen)?;
         let client_port = client_port.into_std().map_err(|source| GatewayError::Bind {
             what: "clients",
-            addr: bound,
+            addr: bound[0],
             source,
         })?;
+        let announce = settings.announce;
         let engine = start(store.clone())?;
         let (no_commands, no_clients) = (CancellationToken::new(), CancellationToken::new());
-        let clients = Clients::new(engine.clone(), settings, no_commands.clone(), no_clients.clone());
+        let signpost = Signpost::apps(devices);
+        let clients = Clients::new(
+            engine.clone(),
+            settings,
+            signpost,
+            no_commands.clone(),
+            no_clients.clone(),
+        );
         Ok((
             Self {
                 engine,
                 client_port: Some(client_port),
+                announce,
                 clients,
                 no_commands,
                 no_clients,
@@ -186,7 +205,7 @@ impl Inside {
         let (port, clients) = (self.client_port.take()?, self.clients.clone());
         let serve = async move {
             // Registers the port with the engine's runtime, so that clients wake the engine's own thread.
-            match TcpListener::from_std(port) {
+            match port.register() {
                 Ok(port) => clients.serve(port).await,
                 Err(e) => warn!("cannot serve clients: {e}"),
             }
@@ -212,29 +231,44 @@ impl Gateway {
             warn!("{warning}");
         }
         let loaded = udcf.device_configuration()?;
-        let (device_port, bound) = listen("devices", settings.devices.listen).await?;
+        let (device_port, device_addresses) = listen("devices", &settings.devices.listen)?;
         let admission = Admission::new(&settings.devices, udcf.directory(&loaded));
-        let (upstream, admission, inside, clients) = match settings.upstream {
+        let boards = Boards::of(&settings, &udcf);
+        if let Some(offer) = &boards.offer {
+            info!("{offer}");
+        }
+        for warning in &boards.warnings {
+            warn!("{warning}");
+        }
+        for bridged in &boards.bridged {
+            info!("bridging {bridged}, as the UDCF describes it");
+        }
+        for (key, problem) in unknown_identifiers(&settings, &admission) {
+            warn!("{key}: {problem}");
+        }
+        let (upstream, admission, inside, client_addresses) = match settings.upstream {
             Some(upstream) => {
                 let relay = Relay::new(upstream, settings.devices.ping_interval);
-                (relay as Arc<dyn Upstream>, admission.any_name(), None, None)
+                (relay as Arc<dyn Upstream>, admission.any_name(), None, Vec::new())
             }
             None => {
-                let (inside, bound) =
-                    Inside::bind(settings.clients, settings.state_file.as_deref(), |store| {
-                        Engine::start(loaded, store)
-                    })
-                    .await?;
+                let (inside, bound) = Inside::bind(
+                    settings.clients,
+                    settings.state_file.as_deref(),
+                    device_addresses[0],
+                    |store| Engine::start(loaded, store),
+                )
+                .await?;
                 (
                     inside.engine.clone() as Arc<dyn Upstream>,
                     admission,
                     Some(inside),
-                    Some(bound),
+                    bound,
                 )
             }
         };
         let control = match &settings.control {
-            Some(at) => Control::open_or_warn(at, bound.port()).await,
+            Some(at) => Control::open_or_warn(at, device_addresses[0].port()).await,
             None => None,
         };
         let registry = Arc::new(Registry::default());
@@ -243,16 +277,16 @@ impl Gateway {
             registry: registry.clone(),
             upstream,
         });
-        let serial = (!settings.serial.is_empty()).then(|| {
+        let serial = (!boards.serial.is_empty()).then(|| {
             Arc::new(SerialPorts {
-                entries: settings.serial,
+                entries: boards.serial,
                 ports: settings.ports,
                 intake: intake.clone(),
             })
         });
-        let ble = (!settings.ble.is_empty()).then(|| {
+        let ble = (!boards.ble.is_empty()).then(|| {
             Arc::new(BlePeripherals {
-                entries: Arc::new(settings.ble),
+                entries: Arc::new(boards.ble),
                 intake: intake.clone(),
             })
         });
@@ -260,12 +294,15 @@ impl Gateway {
             settings: settings.devices,
             intake,
             refusals: RefusalLog::default(),
+            signpost: Signpost::devices(client_addresses.first().copied()),
             workers: Workers::start().map_err(GatewayError::Workers)?,
         });
         Ok(Self {
             bound: Bound {
-                devices: bound,
-                clients,
+                devices: device_addresses[0],
+                clients: client_addresses.first().copied(),
+                device_addresses,
+                client_addresses,
             },
             device_port,
             devices,
@@ -279,7 +316,30 @@ impl Gateway {
 
     /// The addresses that it listens on.
     pub fn bound(&self) -> Bound {
-        self.bound
+        self.bound.clone()
+    }
+
+    /// Tells the network what it is configured to.
+    fn announce(&self) -> Vec<Announcement> {
+        let mut announced = Vec::new();
+        if self.devices.settings.announce {
+            announced.extend(Announcement::start(
+                Service::Devices,
+                &self.bound.device_addresses,
+            ));
+        }
+        if self.inside.as_ref().is_some_and(|inside| inside.announce) {
+            let clients = &self.bound.client_addresses;
+            if clients.iter().all(|address| address.ip().is_loopback()) {
+                warn!(
+                    "apps on the network are not told of this gateway, since it listens for apps on this machine \
+                     only; to let them in: --client-listen 0.0.0.0:{}",
+                    clients.first().map_or(0, SocketAddr::port)
+                );
+            }
+            announced.extend(Announcement::start(Service::Clients, clients));
+        }
+        announced
     }
 
     /// Serves until `stop` is cancelled, then stops every device and closes every connection within about a second.
@@ -288,9 +348,7 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError::Ended`] if a part of the gateway ended by itself; everything is stopped in that case too.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), GatewayError> {
-        let announced = (self.devices.settings.announce)
-            .then(|| Announcement::start(self.bound.devices))
-            .flatten();
+        let announced = self.announce();
         // In this order: refuse newcomers and commands, stop every device, then close the sockets.
         let no_newcomers = CancellationToken::new();
         let mut rooms = Rooms::default();
@@ -340,7 +398,7 @@ impl Gateway {
             inside.no_clients.cancel();
         }
         let closed = timeout(SHUTDOWN_GRACE, async {
-            let _ = OptionFuture::from(announced.map(Announcement::withdraw)).await;
+            futures::future::join_all(announced.into_iter().map(Announcement::withdraw)).await;
             rooms.drain().await;
         })
         .await;
@@ -500,12 +558,9 @@ impl Signals {
     }
 }
 
-/// Opens a port; returns it with its address, which has the port that the system chose.
-async fn listen(what: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), GatewayError> {
-    let failed = |source| GatewayError::Bind { what, addr, source };
-    let listener = TcpListener::bind(addr).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
+/// Opens a port; returns it with its addresses, at least one, which have the port that the system chose.
+fn listen(what: &'static str, listen: &Listen) -> Result<(Listeners, Vec<SocketAddr>), GatewayError> {
+    Listeners::bind(listen).map_err(|BindError { addr, source }| GatewayError::Bind { what, addr, source })
 }
 
 #[cfg(test)]

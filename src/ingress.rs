@@ -3,6 +3,7 @@
 pub mod ble;
 mod bridge;
 pub mod hello;
+pub mod recognise;
 mod retry;
 pub mod serial;
 pub mod websocket;
@@ -57,6 +58,8 @@ pub struct Board {
     pub settle: Option<Duration>,
     /// How long its hello line is waited for; `None` waits for as long as it is there.
     pub patience: Option<Duration>,
+    /// Each read is a message of the board, which ends a hello line as a newline does: a notification, a datagram.
+    pub reads_messages: bool,
     /// How its bytes are cut into frames; `None` is what its language is known for.
     pub framing: Option<Framing>,
     /// In which language newer commands take the place of older ones; `None` is the one that its protocol speaks.
@@ -82,6 +85,7 @@ impl Board {
             own_name: String::new(),
             settle: None,
             patience: None,
+            reads_messages: false,
             framing: None,
             coalesce: None,
             on_close: None,
@@ -100,9 +104,17 @@ pub struct TurnedAway {
 }
 
 impl Intake {
-    /// The language that a device with this identifier speaks, if its protocol and the language are known.
-    pub fn language(&self, identifier: &Identifier) -> Option<&'static dyn Language> {
-        language::of_protocol(self.admission.protocol(identifier)?)
+    /// The language that a device speaks: the one that it was recognised by, or that of its identifier's protocol, if
+    /// both are known.
+    pub fn language(
+        &self,
+        identifier: &Identifier,
+        recognised: Option<&Recognised>,
+    ) -> Option<&'static dyn Language> {
+        match recognised {
+            Some(recognised) => recognised.language(),
+            None => language::of_protocol(self.admission.protocol(identifier)?),
+        }
     }
 
     /// Lets a board in that has said who it is, and runs its session until it ends. Not cancel safe: a dropped future
@@ -126,7 +138,11 @@ impl Intake {
             may_be_running,
             ..
         } = board;
-        let admitted = match self.admission.handshake(handshake) {
+        let welcome = match recognised {
+            Some(_) => self.admission.recognised(handshake),
+            None => self.admission.handshake(handshake),
+        };
+        let admitted = match welcome {
             Ok(handshake) => self.registry.admit(handshake, peer.clone()).await,
             Err(refusal) => Err(refusal),
         };
@@ -137,7 +153,7 @@ impl Intake {
         if may_be_running {
             entry.may_be_running();
         }
-        let language = self.language(&entry.handle().handshake.identifier);
+        let language = self.language(&entry.handle().handshake.identifier, recognised.as_deref());
         entry.actuators = Actuators::new(language, on_close);
         let handle = entry.handle().clone();
         let Handshake {
@@ -158,7 +174,11 @@ impl Intake {
                      it; on_close in its section says what stops it"
                 );
             }
-            let device = DeviceInfo { can_stop, recognised };
+            let device = DeviceInfo {
+                can_stop,
+                language,
+                recognised,
+            };
             let upstream = self.upstream.clone().open(&handle, device);
             Session::new(entry, link, coalesce.unwrap_or(language), facts, upstream)
         };

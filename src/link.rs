@@ -14,6 +14,7 @@ use futures::{Sink, Stream};
 use crate::device::close::CloseReason;
 use crate::device::frame::Frame;
 use crate::device::hello::Hello;
+use crate::device::violation::Violation;
 
 /// A duplex pipe of whole frames.
 ///
@@ -67,7 +68,7 @@ pub enum LinkError {
     NotUtf8(String),
     /// The far end violated the websocket protocol.
     #[error("protocol error: {0}")]
-    Protocol(String),
+    Protocol(Violation),
 }
 
 impl LinkError {

@@ -1,8 +1,13 @@
 //! Sockets in both directions: accepting connections and dialling servers.
 
 pub mod accept;
+pub mod announce;
 pub mod dial;
+pub mod listen;
+pub mod refusals;
 pub mod stream;
 pub mod target;
 pub mod tls;
+pub mod upgrade;
+pub mod visitor;
 pub mod websocket;

@@ -3,9 +3,11 @@
 //! A UDCF of any major version from 2 to 5 becomes version 5 in memory. The user's file is written only by the `udcf`
 //! subcommands, on request.
 
+pub mod bridge;
 pub mod check;
 pub mod directory;
 pub mod edit;
+mod feasible;
 mod findings;
 mod ids;
 mod indexes;
@@ -13,6 +15,7 @@ pub mod intiface;
 mod mend;
 mod migrate;
 pub mod position;
+mod probe;
 pub mod protocols;
 mod read;
 mod remark;
@@ -27,7 +30,9 @@ use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use buttplug_server_device_config::{DeviceConfigurationManager, load_protocol_configs};
+use buttplug_server_device_config::{
+    DeviceConfigurationManager, ProtocolCommunicationSpecifier, WebsocketSpecifier, load_protocol_configs,
+};
 use serde_json::{Value, json};
 
 use crate::advice::{Advice, EXIT_USAGE};
@@ -239,19 +244,7 @@ impl Udcf {
     /// The names that identify devices of a protocol, of every kind.
     fn names_of(&self, protocol: &str) -> impl Iterator<Item = String> {
         let specifiers = self.value["user_configs"]["protocols"][protocol]["communication"].as_array();
-        specifiers.into_iter().flatten().flat_map(|specifier| {
-            let one = [&specifier["websocket"]["name"], &specifier["serial"]["port"]];
-            let many = specifier["btle"]["names"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str);
-            one.into_iter()
-                .filter_map(Value::as_str)
-                .chain(many)
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        })
+        specifiers.into_iter().flatten().flat_map(names)
     }
 
     /// Entries that identify devices by something other than a websocket name: protocol and entry.
@@ -278,14 +271,21 @@ impl Udcf {
         names
     }
 
-    /// The server's configuration: its own device base with this file on top.
+    /// The server's configuration: its own device base with this file on top. Boards on serial ports and on Bluetooth
+    /// are known by websocket names too, since every device is announced by one.
     ///
     /// # Errors
     /// The loader's error; [`Udcf::parse`] has already tried it once.
     pub fn device_configuration(&self) -> Result<Arc<DeviceConfigurationManager>, UdcfError> {
-        self.load_into_library()
-            .map(Arc::new)
-            .map_err(|problem| UdcfError::new("UDCF", problem, None))
+        let refused = |problem| UdcfError::new("UDCF", problem, None);
+        let loaded = self.load_into_library().map_err(refused)?;
+        for (name, protocol) in self.bridged_names() {
+            let specifier = ProtocolCommunicationSpecifier::Websocket(WebsocketSpecifier::new(&name));
+            loaded
+                .add_user_communication_specifier(&protocol, &specifier)
+                .map_err(|e| refused(e.to_string()))?;
+        }
+        Ok(Arc::new(loaded))
     }
 
     fn load_into_library(&self) -> Result<DeviceConfigurationManager, String> {
@@ -301,6 +301,14 @@ impl Udcf {
                 format!("the server's loader refuses this file: {problem}")
             })
     }
+}
+
+/// The names that a specifier of version 5 identifies devices by: a websocket name, a port, names on Bluetooth.
+fn names(specifier: &Value) -> Vec<String> {
+    let one = (specifier["websocket"]["name"].as_str()).or(specifier["serial"]["port"].as_str());
+    let many = specifier["btle"]["names"].as_array().into_iter().flatten();
+    let many = many.filter_map(Value::as_str);
+    one.into_iter().chain(many).map(str::to_owned).collect()
 }
 
 /// Reads a file of version 5, without what the server's loader rejects or loses although it is clear.

@@ -173,6 +173,42 @@ async fn a_board_that_does_not_introduce_itself_is_told_of_once_with_what_it_sai
     within("it is let go", board.wait_connected(false)).await;
 }
 
+/// A notification ends the line, as a newline would.
+#[tokio::test]
+async fn a_hello_line_needs_no_newline() {
+    let bluez = Bluez::start();
+    let board = bluez.plug(Peripheral::nus(ADDRESS, "DIY-vibe"));
+    board.on_write(move |bytes| match bytes {
+        b"\n" => vec![b"{\"identifier\":\"LVSDevice\",\"version\":0}".to_vec()],
+        b"DeviceType;" => vec![b"Z:11:C0FFEE000001;".to_vec()],
+        _ => Vec::new(),
+    });
+    board.advertise();
+    let gateway = Gateway::start(&bluez, "[[ble]]\nname = \"DIY-*\"\nprofile = \"nus\"\n").await;
+    let client = driver(&gateway).await;
+    listed(&client, 1).await;
+    assert_eq!(gateway.warned("newline"), 0, "{:#?}", gateway.log());
+    gateway.stop().await;
+}
+
+/// Real toys too: nothing but what their own protocol asks.
+#[tokio::test]
+async fn a_board_without_an_identity_is_recognised() {
+    let bluez = Bluez::start();
+    let board = bluez.plug(Peripheral::nus(ADDRESS, "DIY-vibe"));
+    be_lovense(&board);
+    board.advertise();
+    let gateway = Gateway::start(&bluez, "[[ble]]\nname = \"DIY-*\"\nprofile = \"nus\"\n").await;
+    let client = driver(&gateway).await;
+    listed(&client, 1).await;
+    gateway
+        .wait_log("recognised: Lovense, model Z, firmware 11")
+        .await;
+    vibrate(&client, 0.5).await;
+    expect(&board, "Vibrate:10;").await;
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn frames_are_cut_at_the_mtu_and_written_one_at_a_time() {
     let bluez = Bluez::start();

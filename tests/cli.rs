@@ -174,8 +174,42 @@ fn command_line_beats_environment_beats_file_beats_default() {
 #[test]
 fn unless_told_otherwise_both_ports_are_for_this_machine_only() {
     let cli = Cli::new();
-    assert_eq!(cli.check(&[], "devices.listen").0, "127.0.0.1:54817");
-    assert_eq!(cli.check(&[], "clients.listen").0, "127.0.0.1:12345");
+    assert_eq!(cli.check(&[], "devices.listen").0, "127.0.0.1:54817, [::1]:54817");
+    assert_eq!(cli.check(&[], "clients.listen").0, "127.0.0.1:12345, [::1]:12345");
+}
+
+#[test]
+fn several_addresses_are_taken_from_flags_the_environment_and_the_file() {
+    let several = "127.0.0.1:1, 192.168.1.5:2".to_owned();
+    let cli = Cli::new();
+    for args in [
+        &[
+            "--client-listen",
+            "127.0.0.1:1",
+            "--client-listen",
+            "192.168.1.5:2",
+        ][..],
+        &["--client-listen", "127.0.0.1:1,192.168.1.5:2"],
+    ] {
+        let flag = "--client-listen".to_owned();
+        assert_eq!(cli.check(args, "clients.listen"), (several.clone(), flag));
+    }
+    std::fs::write(
+        cli.home.path().join("g.toml"),
+        "[clients]\nlisten = [\"127.0.0.1:1\", \"192.168.1.5:2\"]\n",
+    )
+    .unwrap();
+    assert_eq!(cli.check(&["--config", "g.toml"], "clients.listen").0, several);
+    let cli = Cli::new().env("WSDM_GATEWAY_CLIENT_LISTEN", "127.0.0.1:1, 192.168.1.5:2");
+    assert_eq!(cli.check(&[], "clients.listen").0, several);
+    for (given, wanted) in [
+        ("0.0.0.0:1,127.0.0.1:1", "127.0.0.1:1 is within 0.0.0.0:1"),
+        ("127.0.0.1:1,", "\"\" is not an address and a port"),
+    ] {
+        let output = cli.run(&["check", "--client-listen", given]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains(wanted), "{}", text(&output.stderr));
+    }
 }
 
 #[test]
@@ -207,7 +241,7 @@ fn flags_of_intiface_engine_are_taken_or_refused_in_words() {
     for args in [&["--websocket-port", "23456"][..], &["--websocketport", "23456"]] {
         assert_eq!(
             cli.check(args, "clients.listen"),
-            ("127.0.0.1:23456".to_owned(), flag.clone())
+            ("127.0.0.1:23456, [::1]:23456".to_owned(), flag.clone())
         );
     }
     let everywhere = ["--websocket-port", "23456", "--websocket-use-all-interfaces"];
@@ -215,7 +249,11 @@ fn flags_of_intiface_engine_are_taken_or_refused_in_words() {
     assert_eq!(
         cli.check(&["--device-websocket-server-port", "1"], "devices.listen")
             .0,
-        "127.0.0.1:1"
+        "127.0.0.1:1, [::1]:1"
+    );
+    assert_eq!(
+        cli.check(&["--broadcast-server-mdns"], "clients.announce"),
+        ("true".to_owned(), "--broadcast-server-mdns".to_owned())
     );
     assert_eq!(
         cli.check(
@@ -238,20 +276,61 @@ fn flags_of_intiface_engine_are_taken_or_refused_in_words() {
             text(&twice.stderr)
         );
     }
-    for flag in [
+    // What the gateway runs without is told in one line, with each reason once.
+    let without = [
         "--use-bluetooth-le",
+        "--use-hid",
+        "--use-lovense-dongle-hid",
+        "--use-lovense-dongle-serial",
+        "--log",
+        "debug",
+        "--device-config-file",
+        "devices.json",
+    ];
+    let output = cli.run(&[&["check"], &without[..]].concat());
+    assert!(output.status.success(), "{output:?}");
+    let shown = text(&output.stdout);
+    let lines: Vec<_> = shown.lines().filter(|line| line.contains("--use-")).collect();
+    assert_eq!(lines.len(), 1, "{shown}");
+    for part in [
+        "--use-bluetooth-le: boards on Bluetooth LE",
+        "--use-lovense-dongle-serial, --use-lovense-dongle-hid: ",
+        "--device-config-file: ",
+    ] {
+        assert!(lines[0].contains(part), "{part} in {lines:?}");
+    }
+    assert!(!lines[0].contains("--log"), "{lines:?}");
+
+    // What it cannot do is refused, all of it at once.
+    let refused = [
+        "--repeater",
         "--use-serial",
         "--frontend-websocket-port=1",
-        "--log=debug",
-    ] {
-        let refused = cli.run(&[flag]);
-        assert_eq!(refused.status.code(), Some(2), "{flag}");
+        "--rest-api-port",
+        "2",
+        "--websocket-client-address",
+        "ws://127.0.0.1:1",
+    ];
+    for command in [&[][..], &["run"], &["check"]] {
+        let output = cli.run(&[command, &refused].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(
-            text(&refused.stderr).contains("is a flag of intiface-engine"),
-            "{flag}: {}",
-            text(&refused.stderr)
+            said.contains("flags of intiface-engine") && said.contains("hint: "),
+            "{said}"
         );
+        for flag in [
+            "--repeater: ",
+            "--frontend-websocket-port: ",
+            "--rest-api-port: ",
+            "--websocket-client-address: ",
+        ] {
+            assert!(said.contains(flag), "{flag} in {said}");
+        }
+        assert!(!said.contains("--use-serial"), "that one is fine: {said}");
     }
+    let level = cli.run(&["--log", "loud"]);
+    assert_eq!(level.status.code(), Some(2));
 }
 
 /// Every way to write the flags of all commands, in front of a command and of a line that has none.
@@ -298,10 +377,10 @@ fn a_line_of_flags_alone_means_run_whatever_flags_of_all_commands_it_begins_with
             "{flags:?}"
         );
     }
-    let hinted = cli.run(&["-v", "--use-hid"]);
+    let refused = cli.run(&["-v", "--repeater"]);
     assert!(
-        text(&hinted.stderr).contains("is a flag of intiface-engine"),
-        "{hinted:?}"
+        text(&refused.stderr).contains("flags of intiface-engine"),
+        "{refused:?}"
     );
     for flags in [&["--help"][..], &["-h"], &["-v", "--help"]] {
         let output = cli.run(flags);

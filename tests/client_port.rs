@@ -17,6 +17,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 use wsdm_gateway::clients::Clients;
 use wsdm_gateway::config::Settings;
+use wsdm_gateway::net::visitor::Signpost;
 use wsdm_gateway::udcf::Udcf;
 use wsdm_gateway::udcf::store::IndexStore;
 use wsdm_gateway::upstream::embedded::Engine;
@@ -485,7 +486,13 @@ async fn while_the_gateway_stops_commands_are_refused_and_then_sockets_close() {
     let (indexes, _) = IndexStore::open(None);
     let engine = Engine::start(dcm, Arc::new(indexes)).expect("an engine");
     let (refuse, close) = (CancellationToken::new(), CancellationToken::new());
-    let clients = Clients::new(engine.clone(), settings().clients, refuse.clone(), close.clone());
+    let clients = Clients::new(
+        engine.clone(),
+        settings().clients,
+        Signpost::apps(([127, 0, 0, 1], 54817).into()),
+        refuse.clone(),
+        close.clone(),
+    );
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     port.set_nonblocking(true).expect("a port");
     let url = format!("ws://{}", port.local_addr().expect("a port"));

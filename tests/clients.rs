@@ -422,6 +422,8 @@ async fn each_of_many_devices_is_reached_under_its_own_index() {
                 };
                 if said == "Battery;" {
                     device.binary(format!("{};", i % 100).as_bytes()).await;
+                } else if said == "DeviceType;" {
+                    // On a busy machine the server asks again before it has read the answer.
                 } else if frame.send((i, said)).is_err() {
                     return;
                 }

@@ -41,6 +41,14 @@ async fn the_documentations_device_is_listed_vibrates_and_tells_its_battery() {
 }
 
 #[tokio::test]
+async fn a_device_that_offers_subprotocols_gets_the_first() {
+    let gateway = Gateway::start(&[]).await;
+    let mut python = Python::start("tests/python/subprotocol_device.py", &[&gateway.devices]).await;
+    python.line_with("subprotocol arduino", SOON).await;
+    python.line_with("packet DeviceType;", SOON).await;
+}
+
+#[tokio::test]
 async fn the_documentations_device_is_removed_when_its_process_is_killed() {
     let gateway = Gateway::start(&[]).await;
     let client = client(&gateway).await;

@@ -139,7 +139,7 @@ async fn a_device_outlives_a_restart_of_upstream_stopped_and_without_noticing() 
     device.expect("Vibrate:0;").await;
     println!("stopped {:?} after upstream was gone", lost.elapsed());
     let mut again = settings();
-    again.devices.listen = listen;
+    again.devices.listen = listen.into();
     let upstream = Running::start(again).await;
     let driver = client(&upstream.clients(), "driver").await;
     // The same connection of the device: the server asks it again who it is.

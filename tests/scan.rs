@@ -159,6 +159,70 @@ async fn a_look_into_a_peripheral_shows_what_it_has_and_what_it_says() {
 }
 
 #[tokio::test]
+async fn boards_are_asked_what_they_are_one_after_the_other() {
+    let bluez = Bluez::start();
+    let answering = |address: &str, name: &str, answers: &'static [(&[u8], &[&str])]| {
+        let board = bluez.plug(Peripheral::nus(address, name));
+        board.on_write(move |bytes| {
+            let known = answers.iter().find(|(question, _)| *question == bytes);
+            let answers = known.map_or(&[][..], |(_, answers)| *answers);
+            answers.iter().map(|answer| answer.as_bytes().to_vec()).collect()
+        });
+        board.advertise();
+        board
+    };
+    let sr6 = answering(
+        ADDRESS,
+        "DIY-sr6",
+        &[
+            (b"D0\n", &["SR6\r\n"]),
+            (b"D1\n", &["TCode v0.3\r\n"]),
+            (b"D2\n", &["L0 0 9999 Up\r\nR", "0 0 9999 Twist\r\n"]),
+        ],
+    );
+    // No entry takes it, and no newline ends its line.
+    let hello = answering(
+        "C0:FF:EE:00:00:02",
+        "other",
+        &[(b"\n", &["{\"identifier\":\"LVSDevice\",\"version\":0}"])],
+    );
+    let stranger = bluez.plug(Peripheral::hm10("C0:FF:EE:00:00:03", "HMSoft"));
+    stranger.advertise();
+    let (code, stdout, stderr) = scanned(&bluez, &["--identify", "--json", "--for", "1s"]).await;
+    assert_eq!(code, Some(0), "{stderr}");
+    let lines: Vec<Value> = stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2, "{stdout}");
+    let of = |address: &str| lines.iter().find(|line| line["address"] == address).unwrap();
+    let (board, entry) = (&of(ADDRESS)["board"], &of(ADDRESS)["entry"]);
+    assert_eq!(
+        (board["state"].as_str(), entry.as_str()),
+        (Some("recognised"), Some("ble.0"))
+    );
+    assert_eq!(
+        (board["name"].as_str(), board["version"].as_str()),
+        (Some("SR6"), Some("TCode v0.3"))
+    );
+    assert_eq!(board["axes"][1]["channel"], "R0");
+    let other = &of("C0:FF:EE:00:00:02")["board"];
+    assert_eq!(other["state"], "hello", "{other}");
+    assert_eq!(
+        (&other["identifier"], &other["fault"]),
+        (&Value::from("LVSDevice"), &Value::Null)
+    );
+    for board in [&sr6, &hello] {
+        within("it is let go", board.wait_connected(false)).await;
+    }
+    let (_, stdout, _) = scanned(&bluez, &["--identify", "--for", "1s"]).await;
+    assert!(
+        stdout.contains("\"DIY-sr6\"  recognised: TCode v0.3, \"SR6\", axes L0 \"Up\""),
+        "{stdout}"
+    );
+}
+
+#[tokio::test]
 async fn a_look_ends_with_the_connection_unless_the_gateway_has_it() {
     let bluez = Bluez::start();
     let board = bluez.plug(Peripheral::nus(ADDRESS, "DIY-1"));

@@ -106,7 +106,7 @@ async fn the_runner_connects_again_when_the_server_comes_back_and_gives_up_where
     );
     until(|h| matches!(h, EventKind::Unreachable { .. })).await;
     let mut again = settings();
-    again.devices.listen = addr;
+    again.devices.listen = addr.into();
     let gateway = Running::start(again).await;
     until(|h| matches!(h, EventKind::Connected)).await;
     cancel.cancel();

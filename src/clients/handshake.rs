@@ -13,9 +13,11 @@ use tracing::{Span, info};
 
 use super::devices::{Announced, view};
 use super::lists::ListThrottle;
+use super::refusals::{app_name, message_name};
 use super::session::{Session, from_binary};
 use super::socket::{End, SocketEvent};
 use super::wire;
+use crate::device::misplaced;
 use crate::upstream::embedded::{DeviceTable, EngineEvent, ListedDevice};
 
 /// The longest part of a client's name that is logged.
@@ -54,10 +56,17 @@ impl Session {
             while self.socket.has_room()
                 && let Some(message) = self.inbox.pop_front()
             {
-                let read = message.and_then(|m| wire::read_handshake(&self.shared.schema, m));
+                let mut name = None;
+                let read = message.and_then(|m| {
+                    name = message_name(&m).map(str::to_owned);
+                    if let Some(app) = m["RequestServerInfo"]["ClientName"].as_str() {
+                        self.app = app_name(app);
+                    }
+                    wire::read_handshake(&self.shared.schema, m)
+                });
                 match read {
                     Ok(request) => return self.answer_handshake(request).await,
-                    Err(error) => self.socket.push(wire::encode_error(*error)),
+                    Err(error) => self.refuse(name.as_deref(), *error),
                 }
             }
             let reading = self.inbox.is_empty();
@@ -66,13 +75,28 @@ impl Session {
                 () = close.cancelled() => return Err(End::Stopping),
                 () = sleep_until(until) => return Err(End::NoHandshake(limit)),
                 event = self.socket.next_event(reading) => match event {
-                    SocketEvent::Text(text) => self.inbox.extend(wire::split(&text)),
-                    SocketEvent::Binary(bytes) => self.inbox.extend(from_binary(&bytes)),
+                    SocketEvent::Text(text) => {
+                        self.turn_away_device(&text)?;
+                        self.inbox.extend(wire::split(&text));
+                    }
+                    SocketEvent::Binary(bytes) => {
+                        self.turn_away_device(std::str::from_utf8(&bytes).unwrap_or_default())?;
+                        self.inbox.extend(from_binary(&bytes));
+                    }
                     SocketEvent::Drained | SocketEvent::LivenessCheck { .. } => {}
                     SocketEvent::Ended(end) => return Err(end),
                 },
             }
         }
+    }
+
+    /// Ends the session if this is the handshake of a device, which belongs on the other port.
+    fn turn_away_device(&self, message: &str) -> Result<(), End> {
+        if !misplaced::is_device_hello(message) {
+            return Ok(());
+        }
+        let local = self.socket.local_addr().map_err(|e| End::Lost(e.to_string()))?;
+        Err(End::Device(self.shared.signpost.at(local)))
     }
 
     async fn answer_handshake(&mut self, request: RequestServerInfoV4) -> Result<Established, End> {

@@ -1,6 +1,7 @@
 //! One client's session: handles its messages in order and sends it device changes and events.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +28,11 @@ use super::commands::{Answer, Command, Effect, check_input, check_output, check_
 use super::devices::view;
 use super::handshake::Established;
 use super::ownership::ClientId;
+use super::refusals::message_name;
 use super::socket::{End, Socket, SocketEvent};
 use super::stopping::{self, Target};
 use super::wire::{self, Request};
+use crate::advice::Advice;
 use crate::defaults::{CLIENT_COMMANDS_MAX, STOP_TIMEOUT};
 use crate::upstream::embedded::{EngineEvent, ListedDevice, legacy_device};
 
@@ -44,6 +47,8 @@ pub(super) struct Session {
     id: ClientId,
     pub(super) socket: Socket,
     pub(super) server: ButtplugServer,
+    /// The app as the log calls it: by its name, or by its address until it has given one.
+    pub(super) app: String,
     /// Messages that are received and not yet handled.
     pub(super) inbox: VecDeque<Result<Value, Box<ErrorV0>>>,
     /// Commands that the library has accepted and not yet answered.
@@ -60,7 +65,7 @@ enum Stopped {
 
 impl Session {
     /// Serves a client until it leaves, for any reason, and stops the devices that it leaves running.
-    pub(super) async fn serve(shared: Arc<Shared>, id: ClientId, socket: Socket) {
+    pub(super) async fn serve(shared: Arc<Shared>, id: ClientId, from: IpAddr, socket: Socket) {
         // The library's ping timer would stop every client's devices, so the session keeps its own.
         let server = ButtplugServerBuilder::with_shared_device_manager(shared.engine.device_manager())
             .name(&shared.settings.server_name)
@@ -77,6 +82,7 @@ impl Session {
             id,
             socket,
             server,
+            app: format!("an app at {from}"),
             inbox: VecDeque::new(),
             pending: FuturesUnordered::new(),
             stop: None,
@@ -91,8 +97,10 @@ impl Session {
             socket,
             pending,
             stop,
+            app,
             ..
         } = session;
+        Self::report_unreported(&shared, &app);
         // Commands that the library has not started must not run after the stop.
         drop(pending);
         // Complete a stop that the client requested.
@@ -108,7 +116,13 @@ impl Session {
             }
         };
         let (stopped, ()) = tokio::join!(stop, socket.close(&end));
-        info!("client left: {end}; {stopped} devices stopped");
+        if end.hint().is_none() {
+            info!("client left: {end}; {stopped} devices stopped");
+        } else if let Some(line) = shared.strangers.line(from, &end) {
+            warn!("client left: {line}; {stopped} devices stopped");
+        } else {
+            debug!("client left again: {end}; {stopped} devices stopped");
+        }
     }
 
     async fn run(&mut self) -> End {
@@ -143,13 +157,13 @@ impl Session {
                     // A `Ping` may have been waiting behind the stop.
                     client.ping_until = client.ping_until.map(|until| until.max(Instant::now() + PING_GRACE));
                     match stopped {
-                        Stopped::Answered(answer) => self.socket.push(answer.text),
+                        Stopped::Answered(answer) => self.answer(answer),
                         Stopped::Waiting(command) => self.pending.push(command),
                     }
                 }
                 // Polled even if the write queue is full: an unpolled command would block its device's queue for
                 // other clients. CLIENT_COMMANDS_MAX bounds the number of answers.
-                Some(answer) = self.pending.next() => self.socket.push(answer.text),
+                Some(answer) = self.pending.next() => self.answer(answer),
                 changed = client.devices.changed(), if !client.outdated => match changed {
                     Ok(()) => client.outdated = true,
                     Err(_) => return End::Stopping,
@@ -204,21 +218,27 @@ impl Session {
     }
 
     fn handle(&mut self, client: &mut Established, message: Result<Value, Box<ErrorV0>>) -> Option<End> {
-        let mut id = 0;
+        let (mut id, mut name) = (0, None);
         let version = client.version;
         let read = message.and_then(|message| {
             id = wire::id_of(&message);
+            name = message_name(&message).map(str::to_owned);
             wire::read(&self.shared.schema, version, message)
         });
         let request = match read {
             Ok(request) => request,
             Err(error) => {
-                self.socket.push(wire::encode_error(*error));
+                self.refuse(name.as_deref(), *error);
                 return None;
             }
         };
         if let Some(why) = self.refusal(client, &request) {
-            self.socket.push(wire::encode_error(*wire::error(id, why)));
+            let error = *wire::error(id, why);
+            if client.refusing {
+                self.socket.push(wire::encode_error(error));
+            } else {
+                self.refuse(name.as_deref(), error);
+            }
             return None;
         }
         match request {
@@ -247,24 +267,24 @@ impl Session {
             Request::Output(m) => {
                 let device = client.device(m.device_index());
                 let checked = check_output(&m, device.as_deref().map(|d| d.definition.as_ref()));
-                self.checked(client, id, device, checked);
+                self.checked(client, id, "OutputCmd", device, checked);
             }
             Request::Input(m) => {
                 let device = client.device(m.device_index());
                 let checked = check_input(&m, device.as_deref().map(|d| d.definition.as_ref()));
-                self.checked(client, id, device, checked);
+                self.checked(client, id, "InputCmd", device, checked);
             }
             Request::Legacy(mut m) => {
                 match legacy_device(&mut m).map(|index| (index, client.device(index))) {
                     Some((_, Some(device))) => self.device_command(&device, Command::legacy(&device, m)),
                     Some((index, None)) => {
                         let why = ButtplugDeviceError::DeviceNotAvailable(index);
-                        self.socket.push(wire::encode_error(*wire::error(id, why)));
+                        self.refuse(name.as_deref(), *wire::error(id, why));
                     }
                     // Every device command names a device.
                     None => {
                         let why = ButtplugMessageError::UnexpectedMessageType("a device command".to_owned());
-                        self.socket.push(wire::encode_error(*wire::error(id, why)));
+                        self.refuse(name.as_deref(), *wire::error(id, why));
                     }
                 }
             }
@@ -296,6 +316,7 @@ impl Session {
         &mut self,
         client: &Established,
         id: u32,
+        message: &str,
         device: Option<Arc<ListedDevice>>,
         checked: Result<ButtplugCheckedClientMessageV4, ButtplugError>,
     ) {
@@ -304,11 +325,11 @@ impl Session {
                 let command = Command::on_device(&device, client.version, message);
                 self.device_command(&device, command);
             }
-            (Err(e), _) => self.socket.push(wire::encode_error(*wire::error(id, e))),
+            (Err(e), _) => self.refuse(Some(message), *wire::error(id, e)),
             (Ok(_), None) => {
                 let why =
                     ButtplugUnknownError::UntypedDeserializedError("checked without a device".to_owned());
-                self.socket.push(wire::encode_error(*wire::error(id, why)));
+                self.refuse(Some(message), *wire::error(id, why));
             }
         }
     }
@@ -316,7 +337,7 @@ impl Session {
     /// Starts a command in the library.
     fn command(&mut self, mut command: Command) {
         match command.start() {
-            Some(answer) => self.socket.push(answer.text),
+            Some(answer) => self.answer(answer),
             None => self.pending.push(command),
         }
     }
@@ -332,7 +353,7 @@ impl Session {
             self.socket.watch_liveness(Some(self.shared.settings.stop_after));
         }
         match answer {
-            Some(answer) => self.socket.push(answer.text),
+            Some(answer) => self.answer(answer),
             None => self.pending.push(command),
         }
     }
@@ -343,7 +364,7 @@ impl Session {
         let wanted = stop.device_index();
         let device = wanted.and_then(|index| table.get(&index));
         if let Err(e) = check_stop(&stop, device.map(|d| d.definition.as_ref())) {
-            return self.socket.push(wire::encode_error(*wire::error(stop.id(), e)));
+            return self.refuse(Some("a stop"), *wire::error(stop.id(), e));
         }
         if stop.outputs() {
             // Commands that still wait for room in the device's queue would run after the stop.
@@ -359,7 +380,7 @@ impl Session {
         let answer = command.start();
         if positions.is_empty() {
             match answer {
-                Some(answer) => self.socket.push(answer.text),
+                Some(answer) => self.answer(answer),
                 None => self.pending.push(command),
             }
             return;

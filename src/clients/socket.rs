@@ -2,9 +2,12 @@
 //!
 //! Writing never blocks reading: messages that the client is slow to take wait in a queue, which the session bounds.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -20,18 +23,20 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 
+use crate::advice::Advice;
 use crate::defaults::{
     CLIENT_MESSAGE_MAX_BYTES, CLIENT_QUEUE, CLIENT_READ_BUFFER_BYTES, CLOSE_TIMEOUT, WRITE_TIMEOUT,
     attentive_pings,
 };
 use crate::device::close::{self, CloseReason};
+use crate::device::violation::Violation;
+use crate::net::visitor::Place;
+use crate::net::websocket::violation;
 
 /// Control frames that one poll may consume before it yields to other tasks.
 const CONTROL_FRAMES_PER_POLL: usize = 16;
 /// RFC 6455: normal closure.
 const NORMAL: u16 = 1000;
-/// RFC 6455: protocol error.
-const PROTOCOL: u16 = 1002;
 /// While closing, incoming data is read in chunks of this size and discarded. Unread data would make the system reset
 /// the connection, and the client might lose the Close frame.
 const DRAIN_CHUNK_BYTES: usize = 4096;
@@ -65,7 +70,11 @@ pub(super) enum End {
     /// A message over the limit.
     TooLarge,
     /// The client violated the websocket protocol.
-    Protocol { code: u16, why: String },
+    Protocol(Violation),
+    /// A text message is not UTF-8.
+    NotUtf8(String),
+    /// A device, which belongs on the other port.
+    Device(Place),
     /// The gateway is stopping.
     Stopping,
     /// A fault inside the gateway.
@@ -88,9 +97,23 @@ impl fmt::Display for End {
             }
             Self::PingedOut(limit) => write!(f, "no Ping within {} ms", limit.as_millis()),
             Self::TooLarge => write!(f, "a message over {CLIENT_MESSAGE_MAX_BYTES} bytes"),
-            Self::Protocol { why, .. } => write!(f, "protocol error: {why}"),
+            Self::Protocol(violation) => write!(f, "protocol error: {violation}"),
+            Self::NotUtf8(why) => write!(f, "protocol error: {why}"),
+            Self::Device(place) => write!(f, "it sent a device's handshake, and {place}"),
             Self::Stopping => write!(f, "the gateway is stopping"),
             Self::Fault(why) => write!(f, "a fault inside the gateway: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for End {}
+
+impl Advice for End {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Protocol(violation) => violation.hint(),
+            Self::Device(_) => Some("correct the port in the board's sketch".into()),
+            _ => None,
         }
     }
 }
@@ -105,7 +128,12 @@ impl End {
                 close::TIMEOUT
             }
             Self::TooLarge => close::TOO_LARGE,
-            Self::Protocol { code, .. } => *code,
+            Self::Protocol(_) => close::PROTOCOL_ERROR,
+            Self::NotUtf8(_) => close::INVALID_HANDSHAKE,
+            // Only what the board does not know: a Close frame has little room.
+            Self::Device(place) => {
+                return Some(CloseReason::new(close::INVALID_HANDSHAKE, place.to_string()));
+            }
             Self::Stopping => close::GOING_AWAY,
             Self::Fault(_) => return Some(CloseReason::new(close::INTERNAL, "a fault inside the gateway")),
         };
@@ -113,10 +141,6 @@ impl End {
     }
 
     fn of(error: WsError) -> Self {
-        let protocol = |code, why: &dyn fmt::Display| Self::Protocol {
-            code,
-            why: why.to_string(),
-        };
         match error {
             WsError::ConnectionClosed | WsError::AlreadyClosed => Self::Closed(None),
             WsError::Io(e) => Self::Lost(e.to_string()),
@@ -124,8 +148,8 @@ impl End {
                 Self::Lost("it ended without a Close frame".to_owned())
             }
             WsError::Capacity(_) => Self::TooLarge,
-            WsError::Utf8(e) => protocol(close::INVALID_HANDSHAKE, &e),
-            other => protocol(PROTOCOL, &other),
+            WsError::Utf8(e) => Self::NotUtf8(e),
+            other => Self::Protocol(violation(&other)),
         }
     }
 }
@@ -213,6 +237,11 @@ impl Socket {
         Poll::Ready(SocketEvent::LivenessCheck {
             is_silent: read && silent >= liveness.silence_limit,
         })
+    }
+
+    /// The address that the client connected to.
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.ws.get_ref().local_addr()
     }
 
     /// Queues a text. It is written while [`Socket::next_event`] is polled.

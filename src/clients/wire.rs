@@ -3,6 +3,8 @@
 //! The library's serializer accepts or rejects a websocket message as a whole, echoes all of it in its error, and
 //! does not know `Disconnect`. Here each Buttplug message is read on its own, so that each gets an answer.
 
+mod server_info;
+
 use buttplug_core::errors::{ButtplugError, ButtplugHandshakeError, ButtplugMessageError};
 use buttplug_core::message::serializer::ButtplugSerializerError;
 use buttplug_core::message::serializer::json_serializer::create_message_validator;
@@ -88,6 +90,9 @@ pub(super) fn read_handshake(schema: &Schema, message: Value) -> Result<RequestS
     let Some(body) = message.get("RequestServerInfo") else {
         return Err(error(id, ButtplugHandshakeError::RequestServerInfoExpected));
     };
+    if let Some(why) = server_info::fault(body) {
+        return Err(malformed(id, &why));
+    }
     let newest = BUTTPLUG_CURRENT_API_MAJOR_VERSION as u64;
     let is_new = body.get("ProtocolVersionMajor").is_some();
     let wanted = body

@@ -2,17 +2,22 @@
 
 use serde_json::json;
 
-use super::{print, run};
+use super::{ports, print, run};
 use crate::cli::RunArgs;
 use crate::cmd::error::Error;
-use crate::config::Loaded;
+use crate::config::{ConfigError, Loaded, PortSource, Problem, SerialSettings};
+use crate::gateway::boards::{Boards, unknown_identifiers};
+use crate::link::serial::ports::{Access, Ports};
+use crate::session::admission::Admission;
+use crate::text::printable;
 use crate::udcf::Udcf;
 
 /// Says what `run` with the same arguments would come to.
 pub(super) fn check(args: RunArgs) -> Result<(), Error> {
     let as_json = args.json;
+    let without = args.intiface.without();
     let (file, layers) = run::layers(args)?;
-    let loaded = match Loaded::load(file.as_deref(), layers) {
+    let mut loaded = match Loaded::load(file.as_deref(), layers) {
         Ok(loaded) => loaded,
         Err(e) => {
             if as_json {
@@ -21,12 +26,13 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
             return Err(e.into());
         }
     };
+    loaded.warnings.extend(without);
     let udcf = match &loaded.settings.udcf {
         Some(path) => Udcf::load(path),
         None => Ok(Udcf::builtin()),
     };
-    let udcf = match udcf.and_then(|udcf| udcf.device_configuration().map(|_| udcf)) {
-        Ok(udcf) => udcf,
+    let (udcf, dcm) = match udcf.and_then(|udcf| udcf.device_configuration().map(|dcm| (udcf, dcm))) {
+        Ok(loaded) => loaded,
         Err(e) => {
             if as_json {
                 let problem = json!({ "at": "", "key": "udcf.path", "problem": e.to_string() });
@@ -35,7 +41,20 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
             return Err(e.into());
         }
     };
+    let admission = Admission::new(&loaded.settings.devices, udcf.directory(&dcm));
+    let problems: Vec<Problem> = unknown_identifiers(&loaded.settings, &admission)
+        .into_iter()
+        .map(|(key, problem)| loaded.problem(&key, problem))
+        .collect();
+    if !problems.is_empty() {
+        if as_json {
+            print(&format!("{:#}\n", json!({ "ok": false, "problems": problems })))?;
+        }
+        return Err(ConfigError(problems).into());
+    }
+    let boards = Boards::of(&loaded.settings, &udcf);
     let names = udcf.websocket_names();
+    let ports = configured_ports(&loaded.settings.serial);
     if as_json {
         let names: Vec<_> = names
             .iter()
@@ -46,7 +65,14 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
             "file": loaded.file,
             "settings": loaded.shown,
             "warnings": loaded.warnings,
-            "udcf": { "migration": udcf.summary(), "warnings": udcf.warnings(), "websocket": names },
+            "serial": ports
+                .iter()
+                .map(|(entry, port, access)| json!({ "entry": entry, "port": port, "access": access }))
+                .collect::<Vec<_>>(),
+            "udcf": {
+                "migration": udcf.summary(), "warnings": udcf.warnings(), "websocket": names,
+                "bridged": boards.bridged, "not_bridged": boards.warnings, "offer": boards.offer,
+            },
         });
         return print(&format!("{all:#}\n"));
     }
@@ -62,17 +88,50 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
     for shown in &loaded.shown {
         text += &format!("{:key$}  {:value$}  {}\n", shown.key, shown.value, shown.source);
     }
-    text += "\nidentifiers that devices may send\n";
+    if !names.is_empty() {
+        text += "\nidentifiers that devices may send\n";
+    }
     for (name, protocol) in names {
         text += &format!("  {name}  {protocol}\n");
+    }
+    if !boards.bridged.is_empty() {
+        text += "\nboards of the UDCF that are bridged\n";
+    }
+    for bridged in &boards.bridged {
+        text += &format!("  {bridged}\n");
+    }
+    if !ports.is_empty() {
+        text += "\nports of [[serial]] entries\n";
+    }
+    for (entry, port, access) in &ports {
+        text += &format!("  {entry}  {}  {access}\n", printable(port.as_bytes()));
     }
     let warnings = loaded.warnings.iter().map(String::as_str);
     for line in warnings
         .chain(udcf.summary())
         .chain(udcf.warnings().iter().map(String::as_str))
+        .chain(boards.warnings.iter().map(String::as_str))
+        .chain(boards.offer.as_deref())
     {
         text += &format!("\n{line}\n");
     }
     text += "\nno problems\n";
     print(&text)
+}
+
+/// The entries that name a port: entry, port, and whether it can be opened.
+fn configured_ports(entries: &[SerialSettings]) -> Vec<(String, String, Access)> {
+    // What is not listed may still be there.
+    let listed = Ports::system().list().unwrap_or_default();
+    let entries = entries.iter().enumerate().filter_map(|(n, entry)| {
+        let PortSource::Path(path) = &entry.source else {
+            return None;
+        };
+        let access = match listed.iter().find(|port| entry.source.takes(port)) {
+            Some(port) => Ports::system().access(&port.path),
+            None => ports::unlisted_access(path),
+        };
+        Some((format!("serial.{n}"), path.display().to_string(), access))
+    });
+    entries.collect()
 }

@@ -1,11 +1,14 @@
 //! `ports`
 
+mod identify;
+
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::identify::Identified;
 use super::print;
 use crate::cmd::error::Error;
 use crate::config::{Layers, Loaded, PortSource, SerialSettings};
@@ -20,6 +23,10 @@ pub struct PortsArgs {
     /// Report ports that come and go, until Ctrl-C
     #[arg(long)]
     pub watch: bool,
+    /// Ask each board what it is. This opens every port that is free, which restarts many boards;
+    /// settle_ms of its entry gives one time to start
+    #[arg(long, conflicts_with = "watch")]
+    pub identify: bool,
     /// Print JSON on stdout
     #[arg(long)]
     pub json: bool,
@@ -34,8 +41,12 @@ pub struct PortsArgs {
 /// A port, and what is to be said of it.
 struct Row {
     port: PortInfo,
+    /// An entry names it, and the system does not list it: a pseudo-terminal, or nothing at all.
+    is_unlisted: bool,
     access: Access,
     entry: Option<usize>,
+    /// What came of asking the board behind it.
+    board: Option<Identified>,
 }
 
 impl Row {
@@ -44,7 +55,25 @@ impl Row {
         row["access"] = json!(self.access);
         row["hint"] = json!(self.access.hint());
         row["entry"] = json!(self.entry.map(entry_name));
+        if let Some(board) = &self.board {
+            row["board"] = board.json();
+        }
         row
+    }
+
+    /// What is opened for it.
+    fn file(&self, ports: &Ports) -> PathBuf {
+        match self.is_unlisted {
+            true => self.port.path.clone(),
+            false => ports.real(&self.port.path),
+        }
+    }
+
+    /// What stands below it in the table.
+    fn details(&self) -> impl Iterator<Item = String> {
+        let by_id = self.port.by_id.as_deref().map(path_text);
+        let board = self.board.as_ref().map(ToString::to_string);
+        by_id.into_iter().chain(board)
     }
 
     /// The columns of the table: port, USB ids, what it says of itself, state, entry.
@@ -87,6 +116,9 @@ pub(super) async fn ports(args: PortsArgs) -> Result<(), Error> {
         .settings
         .serial;
     let mut rows = look(&ports, &entries)?;
+    if args.identify {
+        identify::ask_all(&ports, &entries, &mut rows).await;
+    }
     if !args.watch {
         let text = if args.json {
             let rows: Vec<Value> = rows.iter().map(Row::json).collect();
@@ -100,7 +132,9 @@ pub(super) async fn ports(args: PortsArgs) -> Result<(), Error> {
                 "no serial port is there; is the cable one for data? `dmesg` says whether the board was seen"
             );
         }
-        for row in rows.iter().filter(|_| !args.json) {
+        // What is there stands in the table.
+        let shown = rows.iter().filter(|row| !args.json && row.access != Access::Gone);
+        for row in shown {
             if let Some(hint) = row.access.hint() {
                 eprintln!("{}: {hint}", path_text(&row.port.path));
             }
@@ -128,27 +162,45 @@ pub(super) async fn ports(args: PortsArgs) -> Result<(), Error> {
     }
 }
 
-/// The system's ports, and those of entries that are no hardware: pseudo-terminals.
+/// The system's ports, and those of entries that it does not list: pseudo-terminals, and what is not there.
 fn look(ports: &Ports, entries: &[SerialSettings]) -> Result<Vec<Row>, Error> {
-    let mut listed = ports.list().map_err(Error::ports)?;
-    for entry in entries {
+    let listed = ports.list().map_err(Error::ports)?;
+    let mut rows: Vec<Row> = listed
+        .into_iter()
+        .map(|port| Row {
+            access: ports.access(&port.path),
+            entry: SerialSettings::taking(entries, &port),
+            is_unlisted: false,
+            port,
+            board: None,
+        })
+        .collect();
+    for (n, entry) in entries.iter().enumerate() {
         if let PortSource::Path(path) = &entry.source
-            && path.exists()
-            && !listed.iter().any(|port| entry.source.takes(port))
+            && !rows.iter().any(|row| entry.source.takes(&row.port))
         {
-            listed.push(PortInfo {
-                path: path.clone(),
-                by_id: None,
-                usb: None,
+            rows.push(Row {
+                access: unlisted_access(path),
+                entry: Some(n),
+                is_unlisted: true,
+                port: PortInfo {
+                    path: path.clone(),
+                    by_id: None,
+                    usb: None,
+                },
+                board: None,
             });
         }
     }
-    let rows = listed.into_iter().map(|port| Row {
-        access: ports.access(&port.path),
-        entry: entries.iter().position(|entry| entry.source.takes(&port)),
-        port,
-    });
-    Ok(rows.collect())
+    Ok(rows)
+}
+
+/// Whether a port that the system does not list can be opened.
+pub(super) fn unlisted_access(path: &Path) -> Access {
+    match path.exists() {
+        true => Ports::system().access(path),
+        false => Access::Gone,
+    }
 }
 
 fn table(rows: &[Row]) -> String {
@@ -175,9 +227,9 @@ fn table(rows: &[Row]) -> String {
             .map(|(cell, width)| format!("{cell:width$}"));
         text += padded.collect::<Vec<_>>().join("  ").trim_end();
         text += "\n";
-        let by_id = n.checked_sub(1).and_then(|n| rows[n].port.by_id.as_deref());
-        if let Some(by_id) = by_id {
-            text += &format!("  {}\n", path_text(by_id));
+        let row = n.checked_sub(1).and_then(|n| rows.get(n));
+        for detail in row.into_iter().flat_map(Row::details) {
+            text += &format!("  {detail}\n");
         }
     }
     text

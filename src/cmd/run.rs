@@ -1,16 +1,17 @@
 //! `run`
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use tracing::{info, warn};
 
 use super::print;
 use crate::cli::RunArgs;
+use crate::cli::intiface::IntifaceArgs;
 use crate::cmd::error::Error;
 use crate::config::ControlAt;
 use crate::config::{Given, Layers, Loaded, Source};
-use crate::defaults;
+use crate::defaults::CLIENT_LISTEN;
 use crate::gateway::{self, Bound};
 
 /// Runs the gateway until it is told to stop.
@@ -40,7 +41,18 @@ pub(super) async fn run(args: RunArgs) -> Result<(), Error> {
             (None, upstream) => ("upstream", upstream.clone().unwrap_or_default()),
         };
         let line = if json {
-            serde_json::json!({ "event": "ready", "devices": devices, name: other }).to_string()
+            let all = |addresses: &[SocketAddr]| -> Vec<String> {
+                addresses
+                    .iter()
+                    .map(|address| format!("ws://{address}"))
+                    .collect()
+            };
+            serde_json::json!({
+                "event": "ready", "devices": devices, name: other,
+                "device_addresses": all(&bound.device_addresses),
+                "client_addresses": all(&bound.client_addresses),
+            })
+            .to_string()
         } else {
             format!("ready devices={devices} {name}={other}")
         };
@@ -69,30 +81,52 @@ fn raise_file_limit() {
     }
 }
 
+/// One line for each port, and one more if the network reaches only some of its addresses.
 fn say_who_can_reach(bound: &Bound, token: bool) {
-    let clients = bound.clients.map(|addr| ("Buttplug clients", addr, false));
-    for (what, addr, guarded) in [("devices", bound.devices, token)].into_iter().chain(clients) {
-        if addr.ip().is_loopback() {
-            info!("{what}: {addr}, reachable from this machine only");
-        } else if guarded {
-            warn!("{what}: {addr}, reachable by everybody on the network who knows the token");
-        } else {
-            warn!("{what}: {addr}, reachable by everybody on the network");
+    for (what, addresses, guarded) in [
+        ("devices", &bound.device_addresses, token),
+        ("Buttplug clients", &bound.client_addresses, false),
+    ] {
+        let (here, network): (Vec<_>, Vec<_>) = addresses.iter().partition(|a| a.ip().is_loopback());
+        let join = |addresses: &[&SocketAddr]| {
+            let words: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            words.join(" and ")
+        };
+        if !here.is_empty() {
+            info!("{what}: {}, reachable from this machine only", join(&here));
+        }
+        let who = if guarded { " who knows the token" } else { "" };
+        if !network.is_empty() {
+            let network = join(&network);
+            warn!("{what}: {network}, reachable by everybody on the network{who}");
         }
     }
 }
 
 /// The command line over the environment over the file.
 fn load(args: RunArgs) -> Result<Loaded, Error> {
+    let without = args.intiface.without();
     let (file, layers) = layers(args)?;
-    Ok(Loaded::load(file.as_deref(), layers)?)
+    let mut loaded = Loaded::load(file.as_deref(), layers)?;
+    loaded.warnings.extend(without);
+    Ok(loaded)
 }
 
 /// The file that is named, and what stands over it.
 pub(super) fn layers(args: RunArgs) -> Result<(Option<PathBuf>, Layers), Error> {
+    let refused = args.intiface.refused();
+    if !refused.is_empty() {
+        return Err(Error::usage(
+            format!(
+                "flags of intiface-engine for what this program does not do:\n  {}",
+                refused.join("\n  ")
+            ),
+            "leave them out",
+        ));
+    }
     let mut layers = Layers::default();
     // The flags of intiface-engine come first: they can only stand on the command line.
-    for (key, theirs, value) in intiface_flags(&args) {
+    for (key, theirs, value) in intiface_flags(&args.intiface) {
         let Some(value) = value else {
             continue;
         };
@@ -116,34 +150,42 @@ pub(super) fn layers(args: RunArgs) -> Result<(Option<PathBuf>, Layers), Error> 
     Ok((file.map(PathBuf::from), layers))
 }
 
-/// What those flags of intiface-engine come to that mean the same as a key.
-fn intiface_flags(args: &RunArgs) -> [(&'static str, &'static str, Option<String>); 3] {
-    let client_host = if args.websocket_use_all_interfaces {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
-    } else {
-        defaults::CLIENT_LISTEN.ip()
+/// What those flags of intiface-engine come to that mean the same as a key: the key, the flag, and the value.
+fn intiface_flags(args: &IntifaceArgs) -> [(&'static str, &'static str, Option<String>); 4] {
+    let everywhere = args.value("websocket-use-all-interfaces").is_some();
+    let port = args.value("websocket-port");
+    let clients = match (everywhere, port) {
+        (true, port) => {
+            let port = port.map_or(CLIENT_LISTEN.port().to_string(), str::to_owned);
+            Some(format!("{}:{port}", Ipv4Addr::UNSPECIFIED))
+        }
+        (false, port) => port.map(|port| format!("localhost:{port}")),
     };
-    let client_port = args.websocket_port.or_else(|| {
-        args.websocket_use_all_interfaces
-            .then_some(defaults::CLIENT_LISTEN.port())
-    });
-    let device_host = defaults::DEVICE_LISTEN.ip();
-    let device_port = args.device_websocket_server_port;
+    let devices = args.value("device-websocket-server-port");
     [
         (
             "clients.listen",
-            "--websocket-port",
-            client_port.map(|port| format!("{client_host}:{port}")),
+            if port.is_some() {
+                "--websocket-port"
+            } else {
+                "--websocket-use-all-interfaces"
+            },
+            clients,
         ),
         (
             "devices.listen",
             "--device-websocket-server-port",
-            device_port.map(|port| format!("{device_host}:{port}")),
+            devices.map(|port| format!("localhost:{port}")),
         ),
         (
             "udcf.path",
             "--user-device-config-file",
-            args.user_device_config_file.clone(),
+            args.value("user-device-config-file").map(str::to_owned),
+        ),
+        (
+            "clients.announce",
+            "--broadcast-server-mdns",
+            args.value("broadcast-server-mdns").map(|_| true.to_string()),
         ),
     ]
 }

@@ -1,5 +1,6 @@
 //! `scan`
 
+mod identify;
 mod inspect;
 mod list;
 
@@ -23,6 +24,10 @@ pub struct ScanArgs {
     /// Connect to this peripheral; show its services, characteristics, values and notifications
     #[arg(long, value_name = "ADDRESS")]
     pub connect: Option<String>,
+    /// Connect to each board that an entry takes or that has the Nordic UART service, one after the
+    /// other, and ask what it is
+    #[arg(long, conflicts_with = "connect")]
+    pub identify: bool,
     /// End after this time, such as 10s [default: at Ctrl-C]
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub time: Option<Duration>,
@@ -76,6 +81,7 @@ pub(super) async fn scan(args: ScanArgs) -> Result<(), Error> {
     let scanner = Scanner::start().await?;
     match wanted {
         Some(wanted) => inspect::inspect(scanner, &wanted, &args).await,
+        None if args.identify => identify::identify(scanner, &entries, &args).await,
         None => list::list(scanner, &entries, &args).await,
     }
 }

@@ -1,4 +1,4 @@
-//! `udcf check`, `udcf migrate`, `udcf add`, `udcf protocols`
+//! `udcf check`, `udcf migrate`, `udcf bridge`, `udcf add`, `udcf protocols`
 
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,7 @@ pub(super) fn udcf(command: UdcfCommand) -> Result<(), Error> {
             print(&check(&file)?.to_text(&file.display().to_string()))
         }
         UdcfCommand::Migrate { file, output } => migrate(&file, output.as_deref()),
+        UdcfCommand::Bridge { file } => bridge(&file),
         UdcfCommand::Add {
             protocol,
             websocket,
@@ -87,6 +88,15 @@ fn migrate(file: &Path, output: Option<&Path>) -> Result<(), Error> {
         eprintln!("{} was there: it is kept as {}", output.display(), copy.display());
     }
     replace(output, &udcf.to_json()).map_err(Error::output)
+}
+
+/// Only TOML on stdout, so that it can be appended to a gateway.toml.
+fn bridge(file: &Path) -> Result<(), Error> {
+    let udcf = Udcf::load(file)?;
+    for warning in udcf.warnings() {
+        eprintln!("{warning}");
+    }
+    print(&udcf.bridge_toml(&file.display().to_string()))
 }
 
 fn list_protocols(as_json: bool) -> Result<(), Error> {

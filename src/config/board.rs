@@ -67,7 +67,7 @@ pub(super) const RAW: Key = Key {
 
 pub(super) const IDENTIFIER: Key = Key {
     name: "identifier",
-    default: Preset::Unset("the board's hello line"),
+    default: Preset::Unset("the board's hello line, or what it is recognised as"),
     example: "\"LVSDevice\"",
     help: "What the board is, as in a handshake",
     ..Key::BASE

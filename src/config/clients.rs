@@ -1,12 +1,12 @@
 //! The `[clients]` section.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::layers::Reader;
 use super::read::Keys;
 use super::table::{Key, Kind, Preset, Section};
 use crate::defaults;
+use crate::net::listen::Listen;
 
 pub(super) static SECTION: Section = Section {
     name: "clients",
@@ -15,11 +15,20 @@ pub(super) static SECTION: Section = Section {
     keys: &[
         Key {
             name: "listen",
-            kind: Kind::Address,
-            default: Preset::Address(defaults::CLIENT_LISTEN),
+            kind: Kind::Addresses,
+            default: Preset::Localhost(defaults::CLIENT_LISTEN.port()),
             flag: Some("client-listen"),
             help: "Listen for Buttplug apps on this address",
-            note: "Everyone who can reach it can command every device.",
+            note: "It may be a list of several. Everyone who can reach one of them can command every device. \
+                   \"localhost:PORT\" is both loopback addresses, of which a host may lack one.",
+            ..Key::BASE
+        },
+        Key {
+            name: "announce",
+            kind: Kind::Switch,
+            default: Preset::Switch(false),
+            help: "Announce the gateway to apps by mDNS, as Intiface does (_intiface_engine._tcp), unless it listens on \
+                   loopback only",
             ..Key::BASE
         },
         Key {
@@ -67,7 +76,9 @@ pub(super) static SECTION: Section = Section {
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
     /// Where to listen; port 0 lets the system choose.
-    pub listen: SocketAddr,
+    pub listen: Listen,
+    /// Whether to announce the port on the network, if it can be reached from there.
+    pub announce: bool,
     /// What clients show for this server.
     pub server_name: String,
     /// Buttplug's own ping: a client that sends no `Ping` for this long is disconnected. `None` if it is off.
@@ -83,7 +94,8 @@ pub struct ClientSettings {
 pub(super) fn read(reader: &mut Reader) -> ClientSettings {
     let mut keys = Keys::new(reader, &SECTION);
     ClientSettings {
-        listen: keys.address("listen"),
+        listen: keys.addresses("listen"),
+        announce: keys.switch("announce").unwrap_or_default(),
         server_name: keys.name("server_name").unwrap_or_default(),
         max_ping_time: Some(keys.time("max_ping_time_ms")).filter(|time| !time.is_zero()),
         handshake_timeout: keys.time("handshake_timeout_ms"),

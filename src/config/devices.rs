@@ -1,6 +1,5 @@
 //! The `[devices]` section.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use ::bytes::Bytes;
@@ -10,6 +9,7 @@ use super::layers::Reader;
 use super::read::Keys;
 use super::table::{Key, Kind, Preset, Section};
 use crate::defaults;
+use crate::net::listen::Listen;
 
 pub(super) static SECTION: Section = Section {
     name: "devices",
@@ -18,12 +18,13 @@ pub(super) static SECTION: Section = Section {
     keys: &[
         Key {
             name: "listen",
-            kind: Kind::Address,
-            default: Preset::Address(defaults::DEVICE_LISTEN),
+            kind: Kind::Addresses,
+            default: Preset::Localhost(defaults::DEVICE_LISTEN.port()),
             flag: Some("device-listen"),
             help: "Listen for devices on this address",
-            note: "A loopback address admits this machine only, \"0.0.0.0:54817\" the whole network. Beside an upstream \
-                   server on this machine that has port 54817 the default is port 54818.",
+            note: "It may be a list of several. A loopback address admits this machine only, \"0.0.0.0:54817\" the whole \
+                   network; \"localhost:PORT\" is both loopback addresses, of which a host may lack one. Beside an \
+                   upstream server on this machine that has port 54817 the default is port 54818.",
             ..Key::BASE
         },
         Key {
@@ -81,7 +82,7 @@ pub(super) static SECTION: Section = Section {
 #[derive(Clone, Debug)]
 pub struct DeviceSettings {
     /// Where to listen; port 0 lets the system choose.
-    pub listen: SocketAddr,
+    pub listen: Listen,
     /// Whether to announce the port on the network, if it can be reached from there.
     pub announce: bool,
     /// If set, devices connect to `/?token=...`.
@@ -99,7 +100,7 @@ pub struct DeviceSettings {
 pub(super) fn read(reader: &mut Reader) -> DeviceSettings {
     let mut keys = Keys::new(reader, &SECTION);
     DeviceSettings {
-        listen: keys.address("listen"),
+        listen: keys.addresses("listen"),
         announce: keys.switch("announce").unwrap_or_default(),
         token: keys.secret("token"),
         origins: keys.origins("origins"),

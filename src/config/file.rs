@@ -8,12 +8,16 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::layers::{Given, Layers, Notes, Source};
 use super::table::{Key, Kind, Section};
-use super::{Problem, SECTIONS};
+use super::{Problem, SECTIONS, board};
+use crate::text::shell_word;
 
 /// A configuration has a few kilobytes; more than this is another file.
 const MAX_BYTES: u64 = 1024 * 1024;
 /// Names less alike than this are not taken for typing errors.
 const NEAREST_MIN_SIMILARITY: f64 = 0.7;
+
+/// What many write where the identifier belongs.
+const PROTOCOL: &str = "protocol";
 
 /// Reads a file into the layers, and notes what is wrong with it.
 pub(super) fn read(path: &Path, layers: &mut Layers, notes: &mut Notes) {
@@ -42,14 +46,19 @@ pub(super) fn read(path: &Path, layers: &mut Layers, notes: &mut Notes) {
         }
         Err(e) => return problems.push(whole(format!("cannot be read: {e}"))),
     };
+    read_text(path, &text, layers, notes);
+}
+
+/// Reads the text of the file at `path` into the layers, and notes what is wrong with it.
+pub(super) fn read_text(path: &Path, text: &str, layers: &mut Layers, notes: &mut Notes) {
     let mut reading = Reading {
         path,
-        text: &text,
+        text,
         layers,
         notes,
         seen: HashSet::new(),
     };
-    let (table, errors) = DeTable::parse_recoverable(&text);
+    let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let start = error.span().map_or(0, |s| s.start);
         reading.problem(start, "", error.message().to_owned());
@@ -130,7 +139,10 @@ impl Reading<'_> {
             let place = format!("{full}.{name}");
             let inner = format!("{name}.");
             let inside = |key: &Key| key.name.starts_with(&inner);
-            if let Some(key) = section.keys.iter().find(|key| key.name == name) {
+            // A key may be a word or a table.
+            let is_table = matches!(value.get_ref(), DeValue::Table(_)) && section.keys.iter().any(inside);
+            let mut keys = section.keys.iter();
+            if let Some(key) = keys.find(|key| key.name == name).filter(|_| !is_table) {
                 self.value(key, &place, value);
             } else if let Some(key) = section
                 .keys
@@ -161,7 +173,12 @@ impl Reading<'_> {
                     .filter_map(|key| key.name.strip_prefix(within));
                 let mut known: Vec<&str> = known.filter_map(|known| known.split('.').next()).collect();
                 known.dedup();
-                let problem = unknown("key", written.get_ref(), known.into_iter());
+                let problem = match written.get_ref().as_ref() {
+                    PROTOCOL if known.contains(&board::IDENTIFIER.name) => {
+                        no_protocol(value.get_ref().as_str())
+                    }
+                    other => unknown("key", other, known.into_iter()),
+                };
                 self.problem(written.span().start, &place, problem);
             }
         }
@@ -190,6 +207,10 @@ impl Reading<'_> {
                 return self.problem(at, full, "is empty; leave the key out instead".to_owned());
             }
             DeValue::String(text) => Some(Given::Text(text.to_string())),
+            // `0x2341` says itself how it is meant.
+            DeValue::Integer(n) if n.radix() == 16 && matches!(key.kind, Kind::Form(_)) => {
+                Some(Given::Text(n.as_str().to_owned()))
+            }
             DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix())
                 .ok()
                 .map(Given::Integer),
@@ -231,6 +252,16 @@ fn kind(value: &DeValue<'_>) -> String {
     let kind = value.type_str();
     let article = if kind.starts_with(['a', 'i']) { "an" } else { "a" };
     format!("{article} {kind}")
+}
+
+/// A board is described by an identifier, and the UDCF gives that its protocol.
+fn no_protocol(protocol: Option<&str>) -> String {
+    let (key, protocol) = (board::IDENTIFIER.name, shell_word(protocol.unwrap_or("PROTOCOL")));
+    format!(
+        "there is no key of this name; the protocol follows from {key}, a name in the UDCF such as {}; to make one: \
+         wsdm-gateway udcf add --protocol {protocol} --websocket NAME FILE",
+        board::IDENTIFIER.example
+    )
 }
 
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {

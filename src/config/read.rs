@@ -10,6 +10,7 @@ use ::bytes::Bytes;
 use super::layers::{Given, Reader};
 use super::table::{Key, Kind, Preset, Section, Unit};
 use super::{Secret, bytes};
+use crate::net::listen::{Listen, Place};
 
 /// The keys of a section, or of one of the sections that may be repeated.
 pub(super) struct Keys<'a> {
@@ -96,12 +97,12 @@ impl<'a> Keys<'a> {
         self.reader.read(&full, self.key(name), parse, show)
     }
 
-    pub(super) fn address(&mut self, name: &str) -> SocketAddr {
-        let Preset::Address(default) = self.key(name).default else {
-            unreachable!("{name} has an address for a default");
+    pub(super) fn addresses(&mut self, name: &str) -> Listen {
+        let Preset::Localhost(default) = self.key(name).default else {
+            unreachable!("{name} is on both loopback addresses by default");
         };
-        let parse = |given: &Given| parse_address(text(given)?, default.ip());
-        self.read(name, parse, ToString::to_string).unwrap_or(default)
+        self.read(name, addresses, ToString::to_string)
+            .unwrap_or(Place::Localhost(default).into())
     }
 
     pub(super) fn switch(&mut self, name: &str) -> Option<bool> {
@@ -147,10 +148,16 @@ impl<'a> Keys<'a> {
     /// A number of 16 bits that people write in hexadecimal.
     pub(super) fn id(&mut self, name: &str, what: &str) -> Option<u16> {
         let example = self.key(name).example;
+        let short = name.rsplit('.').next().unwrap_or(name);
         let parse = |given: &Given| {
             let id = match given {
                 Given::Text(text) => u16::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok(),
-                Given::Integer(n) => u16::try_from(*n).ok(),
+                // The digits of an id without quotes would be read as another number, which never fits.
+                Given::Integer(n) => {
+                    return Err(format!(
+                        "is a decimal number; put it in quotes: {short} = \"{n:04}\""
+                    ));
+                }
                 _ => None,
             };
             id.ok_or_else(|| format!("is not {what}: four hexadecimal digits, such as {example}"))
@@ -219,6 +226,41 @@ pub(super) fn text(given: &Given) -> Result<&str, String> {
     }
 }
 
+/// One or several addresses to listen on. A command line has no list, so its addresses are separated by commas.
+fn addresses(given: &Given) -> Result<Listen, String> {
+    let given: Vec<&str> = match given {
+        Given::List(list) => list.iter().map(String::as_str).collect(),
+        given => text(given)?.split(',').collect(),
+    };
+    let mut places: Vec<Place> = Vec::new();
+    for text in given {
+        let place = parse_place(text)?;
+        for address in Listen::from(place).addresses() {
+            if let Some(within) = covering(&places, address) {
+                return Err(format!(
+                    "{} is within {within} already; leave one of them out",
+                    text.trim()
+                ));
+            }
+        }
+        places.push(place);
+    }
+    Listen::new(places).ok_or_else(|| "is an empty list; leave the key out instead".to_owned())
+}
+
+/// The address among these that an address cannot be listened on beside, since one of them is a part of the other.
+fn covering(places: &[Place], address: SocketAddr) -> Option<SocketAddr> {
+    let overlaps = |other: &SocketAddr| {
+        let (a, b) = (address.ip(), other.ip());
+        address.port() != 0
+            && address.port() == other.port()
+            && a.is_ipv4() == b.is_ipv4()
+            && (a == b || a.is_unspecified() || b.is_unspecified())
+    };
+    let mut others = places.iter().flat_map(|place| place.addresses());
+    others.find(overlaps)
+}
+
 fn origins(given: &Given) -> Result<Vec<String>, String> {
     let origins = match given {
         Given::List(list) => list.clone(),
@@ -281,18 +323,18 @@ fn pick<T: Copy>(given: &Given, choices: &[(&str, T)]) -> Result<T, String> {
     })
 }
 
-/// `127.0.0.1:54817`, `[::1]:54817`, `localhost:54817`, or just `:54817` or `54817` on the default's host.
-fn parse_address(text: &str, host: IpAddr) -> Result<SocketAddr, String> {
+/// `127.0.0.1:54817`, `[::1]:54817`, `localhost:54817`, or just `:54817` or `54817` for localhost.
+fn parse_place(text: &str) -> Result<Place, String> {
     let text = text.trim();
-    if let Ok(addr) = text.parse() {
-        return Ok(addr);
+    if let Ok(addr) = text.parse::<SocketAddr>() {
+        return Ok(addr.into());
     }
     let port = text
         .strip_prefix(':')
         .or_else(|| text.strip_prefix("localhost:"))
         .unwrap_or(text);
     match port.parse() {
-        Ok(port) => Ok(SocketAddr::new(host, port)),
+        Ok(port) => Ok(Place::Localhost(port)),
         Err(_) if text.starts_with("ws://") => Err(format!("{text:?} is a URL; leave the ws:// out")),
         Err(_) if text.parse::<IpAddr>().is_ok() => {
             Err(format!("{text:?} has no port, as in \"{text}:54817\""))
@@ -309,18 +351,37 @@ mod tests {
 
     #[test]
     fn addresses_are_taken_as_people_write_them() {
-        let local = IpAddr::from([127, 0, 0, 1]);
         for (text, wanted) in [
             ("0.0.0.0:1", "0.0.0.0:1"),
             ("[::1]:2", "[::1]:2"),
-            ("localhost:3", "127.0.0.1:3"),
-            (":4", "127.0.0.1:4"),
-            ("5", "127.0.0.1:5"),
+            ("localhost:3", "127.0.0.1:3, [::1]:3"),
+            (":4", "127.0.0.1:4, [::1]:4"),
+            ("5", "127.0.0.1:5, [::1]:5"),
+            (
+                "10.0.0.1:6, [::1]:6,7",
+                "10.0.0.1:6, [::1]:6, 127.0.0.1:7, [::1]:7",
+            ),
+            ("0.0.0.0:8,[::]:8", "0.0.0.0:8, [::]:8"),
+            ("127.0.0.1:0,127.0.0.1:0", "127.0.0.1:0, 127.0.0.1:0"),
         ] {
-            assert_eq!(parse_address(text, local).unwrap().to_string(), wanted);
+            let given = Given::Text(text.to_owned());
+            assert_eq!(addresses(&given).unwrap().to_string(), wanted);
+            let list = Given::List(text.split(',').map(str::to_owned).collect());
+            assert_eq!(addresses(&list).unwrap().to_string(), wanted);
         }
-        for text in ["", "host:1", "1.2.3.4", "70000", "ws://127.0.0.1:1"] {
-            assert!(parse_address(text, local).is_err(), "{text}");
+        for text in [
+            "",
+            "host:1",
+            "1.2.3.4",
+            "70000",
+            "ws://127.0.0.1:1",
+            "127.0.0.1:1,",
+            "0.0.0.0:1,127.0.0.1:1",
+            "localhost:1,[::]:1",
+            "1,1",
+        ] {
+            assert!(addresses(&Given::Text(text.to_owned())).is_err(), "{text}");
         }
+        assert!(addresses(&Given::List(Vec::new())).is_err());
     }
 }

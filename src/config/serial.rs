@@ -43,14 +43,25 @@ const BAUD_RATES: std::ops::RangeInclusive<i64> = 50..=20_000_000;
 pub(super) static SECTION: Section = Section {
     name: "serial",
     repeated: true,
-    help: "A board on a serial port, or every board of a kind. A board that prints a hello line needs port or match, and \
-           no other key. wsdm-gateway ports lists what is there.",
+    help: "A board on a serial port, or every board of a kind. A board that prints a hello line, or that speaks TCode or \
+           Lovense, needs port or match, and no other key. wsdm-gateway ports lists what is there, and with --identify \
+           asks each board what it is.",
     keys: &[
         Key {
             name: "port",
             kind: Kind::Path,
             example: "\"/dev/ttyUSB0\"",
             help: "Open this port: its path, a link to it such as those in /dev/serial/by-id, or a pseudo-terminal",
+            ..Key::BASE
+        },
+        Key {
+            name: "match",
+            kind: Kind::Form("any"),
+            example: "\"any\"",
+            alternative: true,
+            help: "Or open every serial port that no other entry names and no other program has open, and keep those \
+                   whose board identifies itself",
+            note: "Opening a port restarts many boards.",
             ..Key::BASE
         },
         Key {
@@ -202,6 +213,8 @@ pub enum PortSource {
     Path(PathBuf),
     /// Wherever such a USB device is plugged in.
     Match(PortMatch),
+    /// Every port that no other entry takes, if its board identifies itself.
+    Any,
 }
 
 impl PortSource {
@@ -210,7 +223,20 @@ impl PortSource {
         match self {
             Self::Path(path) => port.path == *path || path.canonicalize().is_ok_and(|node| node == port.path),
             Self::Match(ids) => ids.matches(port),
+            Self::Any => true,
         }
+    }
+}
+
+impl SerialSettings {
+    /// Which entry takes a port: the first, but one for any port only if no other does.
+    pub fn taking(entries: &[Self], port: &PortInfo) -> Option<usize> {
+        let takes = |is_any: bool| {
+            let wanted =
+                |entry: &Self| (entry.source == PortSource::Any) == is_any && entry.source.takes(port);
+            entries.iter().position(wanted)
+        };
+        takes(false).or_else(|| takes(true))
     }
 }
 
@@ -267,17 +293,30 @@ fn source(keys: &mut Keys<'_>) -> PortSource {
         product: keys.text("match.product"),
         manufacturer: keys.text("match.manufacturer"),
     };
-    match (keys.is_given("port"), keys.is_any_given("match.")) {
+    let any = keys.read(
+        "match",
+        |given| match text(given) {
+            Ok("any") => Ok(()),
+            _ => Err("is not \"any\", and not a table such as { vid = \"1a86\" }".to_owned()),
+        },
+        |()| "any".to_owned(),
+    );
+    let is_matching = keys.is_given("match") || keys.is_any_given("match.");
+    match (keys.is_given("port"), is_matching) {
         (true, true) => keys.problem(
             "port",
             "stands beside match; an entry is for one port, or for every port that matches",
         ),
         (false, false) => keys.problem(
             "",
-            "says no port: port = \"/dev/ttyUSB0\", or match = { vid = \"1a86\", pid = \"7523\" }; \
+            "says no port: port = \"/dev/ttyUSB0\", or match = { vid = \"1a86\", pid = \"7523\" }, or match = \"any\"; \
              wsdm-gateway ports lists what is there",
         ),
         _ => {}
     }
-    port.map_or(PortSource::Match(ids), PortSource::Path)
+    match (port, any) {
+        (Some(port), _) => PortSource::Path(port),
+        (None, Some(())) => PortSource::Any,
+        (None, None) => PortSource::Match(ids),
+    }
 }

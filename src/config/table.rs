@@ -1,7 +1,6 @@
 //! What is known of a configuration's keys: one table a section. The reader, the known keys of a file, the flags of the
 //! command line, the example and the reference page all follow from it.
 
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -57,7 +56,7 @@ impl Key {
     pub(super) fn given_default(&self) -> Option<Given> {
         Some(match self.default {
             Preset::Unset(_) => return None,
-            Preset::Address(address) => Given::Text(address.to_string()),
+            Preset::Localhost(port) => Given::Text(format!("localhost:{port}")),
             Preset::Time(time) => Given::Integer(match self.kind {
                 Kind::Number(Unit::Seconds, _) => time.as_secs(),
                 _ => time.as_millis() as u64,
@@ -86,8 +85,8 @@ pub(crate) fn variable(flag: &str) -> String {
 
 /// What a value is.
 pub(crate) enum Kind {
-    /// An address and a port to listen on.
-    Address,
+    /// Addresses and ports to listen on.
+    Addresses,
     /// Bytes; see [`super::bytes`].
     Bytes,
     /// One of these words.
@@ -122,7 +121,7 @@ impl Kind {
     /// What may stand in a file, for the reference page.
     pub(super) fn in_words(&self) -> String {
         match self {
-            Self::Address => "address and port".to_owned(),
+            Self::Addresses => "address and port, or a list of them".to_owned(),
             Self::Bytes => "bytes".to_owned(),
             Self::Choice(words) => words.join(", "),
             Self::Form(form) => (*form).to_owned(),
@@ -140,7 +139,7 @@ impl Kind {
     /// What stands for a value in the help of a flag.
     pub(crate) fn placeholder(&self) -> &'static str {
         match self {
-            Self::Address => "ADDR",
+            Self::Addresses => "ADDR",
             Self::Number(Unit::Milliseconds, _) => "MS",
             Self::Number(..) => "NUMBER",
             Self::Path => "FILE",
@@ -185,7 +184,8 @@ impl Unit {
 pub(crate) enum Preset {
     /// No value: what holds instead, in words. Without words `check` shows the key only if it was given.
     Unset(&'static str),
-    Address(SocketAddr),
+    /// This port of both loopback addresses.
+    Localhost(u16),
     Time(Duration),
     Number(i64),
     Text(&'static str),

@@ -10,16 +10,27 @@ pub(super) static UDCF: Section = Section {
     name: "udcf",
     repeated: false,
     help: "The user device configuration file (UDCF): which identifiers exist, and which protocol each speaks.",
-    keys: &[Key {
-        name: "path",
-        kind: Kind::Path,
-        default: Preset::Unset("built in, with LVSDevice (lovense) and TCodeDevice (tcode-v03)"),
-        flag: Some("udcf"),
-        example: "\"my-devices.json\"",
-        help: "Read this user device configuration file, of any version from 2 to 5",
-        note: "Relative to gateway.toml.",
-        ..Key::BASE
-    }],
+    keys: &[
+        Key {
+            name: "path",
+            kind: Kind::Path,
+            default: Preset::Unset("built in, with LVSDevice (lovense) and TCodeDevice (tcode-v03)"),
+            flag: Some("udcf"),
+            example: "\"my-devices.json\"",
+            help: "Read this user device configuration file, of any version from 2 to 5",
+            note: "Relative to gateway.toml.",
+            ..Key::BASE
+        },
+        Key {
+            name: "bridge",
+            kind: Kind::Switch,
+            default: Preset::Switch(false),
+            help: "Bridge the boards on serial ports and on Bluetooth LE that this file describes",
+            note: "As if its entries stood here as [[serial]] and [[ble]]; wsdm-gateway udcf bridge FILE prints them so. An \
+               entry of gateway.toml for the same board wins.",
+            ..Key::BASE
+        },
+    ],
 };
 
 pub(super) static STATE: Section = Section {
@@ -38,8 +49,18 @@ pub(super) static STATE: Section = Section {
     }],
 };
 
-pub(super) fn read(reader: &mut Reader) -> Option<PathBuf> {
-    Keys::new(reader, &UDCF).path("path")
+/// The file, and whether its boards on wires and on Bluetooth are bridged.
+pub(super) fn read(reader: &mut Reader) -> (Option<PathBuf>, bool) {
+    let mut keys = Keys::new(reader, &UDCF);
+    let path = keys.path("path");
+    let bridge = keys.switch("bridge").unwrap_or_default();
+    if bridge && path.is_none() {
+        keys.warning(
+            "bridge",
+            "does nothing without path: the built-in file has no such boards",
+        );
+    }
+    (path, bridge)
 }
 
 pub(super) fn read_state(reader: &mut Reader) -> Option<PathBuf> {

@@ -9,6 +9,7 @@ use super::read::{Keys, text};
 use super::table::{Key, Kind, Preset, Section};
 use crate::advice::Advice;
 use crate::defaults;
+use crate::net::listen::Place;
 use crate::net::target::Target;
 use crate::net::tls::Tls;
 
@@ -110,12 +111,15 @@ fn tls(keys: &mut Keys<'_>, relay: &Target, ca: Option<&Path>) -> Tls {
 
 /// Keeps the port for devices apart from that of an upstream server on this machine.
 pub(super) fn keep_apart(reader: &mut Reader, upstream: &UpstreamSettings, devices: &mut DeviceSettings) {
-    if upstream.relay.local_port() != Some(devices.listen.port()) {
+    let Some(port) = upstream.relay.local_port() else {
+        return;
+    };
+    if devices.listen.addresses().all(|address| address.port() != port) {
         return;
     }
-    if devices.listen == defaults::DEVICE_LISTEN && !reader.is_given("devices.listen") {
+    if !reader.is_given("devices.listen") {
         // Beside an Intiface on this machine its port is taken.
-        devices.listen.set_port(defaults::DEVICE_PORT_BESIDE_INTIFACE);
+        devices.listen = Place::Localhost(defaults::DEVICE_PORT_BESIDE_INTIFACE).into();
         let source = "default beside a local upstream".to_owned();
         reader.show("devices.listen", devices.listen.to_string(), source);
     } else {

@@ -79,6 +79,9 @@ pub enum HandshakeError {
     /// Larger than [`HANDSHAKE_MAX_BYTES`].
     #[error("the handshake has {0} bytes, at most {HANDSHAKE_MAX_BYTES} are taken")]
     MessageTooLarge(usize),
+    /// It ends with a NUL character, as the whole buffer of a C string does.
+    #[error("the handshake ends with a NUL character, which is not part of its text")]
+    TrailingNul,
     /// Not JSON; with the parser's text.
     #[error("the handshake is not JSON: {0}")]
     NotJson(String),
@@ -137,6 +140,9 @@ impl Handshake {
         }
         // Some firmware ends the line, and some editors begin a file with a byte order mark.
         let text = text.trim_start_matches('\u{feff}').trim();
+        if text.ends_with('\0') {
+            return Err(HandshakeError::TrailingNul);
+        }
         let value: serde_json::Value =
             serde_json::from_str(text).map_err(|e| HandshakeError::NotJson(e.to_string()))?;
         let object = value
@@ -274,6 +280,8 @@ mod tests {
             assert_eq!(Handshake::parse(&text), Err(wanted), "{text}");
         }
         assert!(matches!(Handshake::parse("hello"), Err(E::NotJson(_))));
+        let nul = "{\"identifier\":\"a\",\"address\":\"b\",\"version\":0}\0\0";
+        assert_eq!(Handshake::parse(nul), Err(E::TrailingNul));
         assert!(matches!(
             Handshake::parse(&" ".repeat(HANDSHAKE_MAX_BYTES + 1)),
             Err(E::MessageTooLarge(_))

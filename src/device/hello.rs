@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::debug;
 use wsdm_protocol::{keepalive_in_range, key};
 
-use crate::device::handshake::{Address, Handshake, Identifier};
+use crate::device::handshake::{Address, Handshake, HandshakeError, Identifier};
 
 /// What a board said of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,10 +24,14 @@ pub struct Hello {
 impl Hello {
     /// Whether text begins as a hello line does, as far as it is there.
     pub fn may_begin(text: &[u8]) -> bool {
+        let Some((b'{', rest)) = text.split_first() else {
+            return text.is_empty();
+        };
+        let rest = rest.trim_ascii_start();
         key::ALL.iter().any(|key| {
-            let wanted = [b"{\"", key.as_bytes(), b"\""].concat();
-            let both = text.len().min(wanted.len());
-            text[..both] == wanted[..both]
+            let wanted = [b"\"", key.as_bytes(), b"\""].concat();
+            let both = rest.len().min(wanted.len());
+            rest[..both] == wanted[..both]
         })
     }
 
@@ -38,8 +42,7 @@ impl Hello {
 
     /// Reads a line; `None` where it is no hello. A boot loader may have left noise before it on the same line.
     pub fn parse(line: &[u8], fallback: &Address) -> Option<Self> {
-        let start = line.windows(2).position(|pair| pair == b"{\"")?;
-        let text = std::str::from_utf8(&line[start..]).ok()?;
+        let text = std::str::from_utf8(&line[start(line)?..]).ok()?;
         let mut value: serde_json::Value = serde_json::from_str(text.trim()).ok()?;
         let object = value.as_object_mut()?;
         let names_its_address = object.contains_key(key::ADDRESS);
@@ -60,6 +63,65 @@ impl Hello {
             }
         }
     }
+
+    /// What is wrong with a line that was meant to be a hello; `None` where nothing shows that it was.
+    pub fn fault(line: &[u8]) -> Option<HelloFault> {
+        let text = String::from_utf8_lossy(&line[line.iter().position(|b| *b == b'{')?..]);
+        let has_key = |quote: &str| {
+            let mut keys = key::ALL.iter();
+            keys.any(|key| text.contains(&format!("{quote}{key}{quote}")))
+        };
+        if has_key("'") {
+            return Some(HelloFault::SingleQuotes);
+        }
+        if !has_key("\"") {
+            return key::ALL
+                .iter()
+                .any(|key| text.contains(&format!("{key}:")))
+                .then_some(HelloFault::NoQuotes);
+        }
+        if text.contains('\0') {
+            return Some(HelloFault::Nul);
+        }
+        let mut value: serde_json::Value = match serde_json::from_str(text.trim()) {
+            Ok(value) => value,
+            Err(e) => return Some(HandshakeError::NotJson(e.to_string()).into()),
+        };
+        let object = value.as_object_mut()?;
+        object.entry(key::ADDRESS).or_insert_with(|| "-".into());
+        Handshake::from_object(object).err().map(HelloFault::Handshake)
+    }
+}
+
+/// Where the JSON of a hello line begins.
+fn start(line: &[u8]) -> Option<usize> {
+    line.iter().enumerate().find_map(|(at, byte)| {
+        let next = line[at + 1..].iter().find(|b| !b.is_ascii_whitespace());
+        (*byte == b'{' && next == Some(&b'"')).then_some(at)
+    })
+}
+
+/// What is wrong with a hello line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HelloFault {
+    /// A field, or the JSON as a whole.
+    #[error("{0}")]
+    Handshake(#[from] HandshakeError),
+    /// `{'identifier': ...}`, as some languages print it.
+    #[error("it has single quotes; JSON wants \" around keys and text")]
+    SingleQuotes,
+    /// `{identifier: ...}`
+    #[error("its keys have no quotes; JSON wants \" around keys and text")]
+    NoQuotes,
+    /// A zero byte: the end of a C string was sent too.
+    #[error("it holds a NUL byte; send the text without the zero that ends it in C")]
+    Nul,
+    /// It is whole, but nothing ends it. It is taken after a pause.
+    #[error("it has no newline at its end; print it with println")]
+    NoNewline,
+    /// A carriage return ends it. It is taken after a pause.
+    #[error("it ends with a carriage return alone; end it with a newline")]
+    ReturnOnly,
 }
 
 /// What is known of a board beside its handshake. A hello line may come at any time and add to it, also where the
@@ -123,6 +185,45 @@ mod tests {
         let named = Hello::parse(named, &fallback()).unwrap();
         assert_eq!(named.handshake.address.as_str(), "b");
         assert_eq!(named.keepalive, None);
+    }
+
+    #[test]
+    fn a_fault_is_named() {
+        for (line, wanted) in [
+            (r#"{"identifier":"a","address":"b"}"#, "has no \"version\""),
+            (
+                r#"{"identifier":"a","version":"0"}"#,
+                "\"version\" is a string, not the number 0",
+            ),
+            (
+                r#"{"identifier":"a","address":7,"version":0}"#,
+                "\"address\" is a number, not a string",
+            ),
+            (r#"{"address":"b","version":0}"#, "has no \"identifier\""),
+            (r#"{"identifier":"a","version":1}"#, "version 1 is not supported"),
+            (r#"boot{'identifier': 'a', 'version': 0}"#, "single quotes"),
+            (r#"{identifier: "a", version: 0}"#, "no quotes"),
+            ("{\"identifier\":\"a\",\"version\":0}\0", "NUL"),
+            (r#"{"identifier":"a","version":0"#, "is not JSON: EOF"),
+        ] {
+            let fault = Hello::fault(format!("{line}\r\n").as_bytes())
+                .expect(line)
+                .to_string();
+            assert!(fault.contains(wanted), "{line}: {fault}");
+            assert_eq!(Hello::parse(line.as_bytes(), &fallback()), None, "{line}");
+        }
+        for line in [
+            "rst:0x1 (POWERON_RESET)",
+            "{",
+            "{}",
+            "{\"state\":1}",
+            "TCode v0.3",
+            "{x",
+        ] {
+            assert_eq!(Hello::fault(line.as_bytes()), None, "{line}");
+        }
+        let spaced = b"{ \"identifier\": \"a\", \"version\": 0 }\n";
+        assert!(Hello::parse(spaced, &fallback()).is_some());
     }
 
     #[test]

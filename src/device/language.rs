@@ -2,7 +2,7 @@
 //! per language; no other code looks into a frame.
 
 mod lovense;
-mod tcode;
+pub mod tcode;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,6 +42,29 @@ pub trait Language: Sync {
 
     /// The frame that stops all motion at once, whatever is set.
     fn stop_all(&self) -> Option<&'static [u8]>;
+
+    /// Begins to follow a device's answers, if the server inside needs that. `None` if it takes every frame as it is.
+    fn answers(&self) -> Option<Box<dyn Answers>> {
+        None
+    }
+}
+
+/// What a device answers to the server inside: of one session.
+pub trait Answers: fmt::Debug + Send {
+    /// Notes a frame that the server sends to the device. Returns what is to be logged of earlier answers.
+    fn asked(&mut self, frame: &Frame) -> Option<String>;
+
+    /// Notes a frame of the device. Returns what of it is an answer for the server.
+    fn heard(&mut self, frame: Frame) -> Heard;
+}
+
+/// What is in a frame of a device.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// The answers for the server, each whole and in a frame of its own.
+    pub answers: Vec<Frame>,
+    /// Something that was not understood and is to be logged.
+    pub fault: Option<String>,
 }
 
 impl fmt::Debug for dyn Language {
@@ -63,6 +86,13 @@ pub fn of_protocol(protocol: &str) -> Option<&'static dyn Language> {
     LANGUAGES
         .into_iter()
         .find(|language| language.protocols().contains(&protocol))
+}
+
+/// The protocols whose language is known, by their names in the UDCF.
+pub fn known_protocols() -> impl Iterator<Item = &'static str> {
+    LANGUAGES
+        .into_iter()
+        .flat_map(|language| language.protocols().iter().copied())
 }
 
 /// The language in which newer commands supersede older ones that wait; `None` keeps all of them, in order.

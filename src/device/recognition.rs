@@ -1,22 +1,45 @@
 //! What a board is that was not configured and printed no hello line, from its answers to questions that move nothing.
+//!
+//! Pure: what to ask and how to read the answers. [`crate::ingress::recognise`] does the asking.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 
+use serde::Serialize;
+
+use crate::device::handshake::{HandshakeError, Identifier};
+use crate::device::language::{self, Language};
+
+/// The protocol of a TCode board, by its name in the UDCF.
+pub const TCODE: &str = "tcode-v03";
+/// The protocol of a Lovense board, by its name in the UDCF.
+pub const LOVENSE: &str = "lovense";
+
+/// The identifier of a recognised TCode board. It never changes: definitions and indexes are remembered by it.
+pub const TCODE_IDENTIFIER: &str = "tcode";
+/// The identifier of a recognised Lovense board. It never changes either.
+pub const LOVENSE_IDENTIFIER: &str = "lovense";
+
+/// The longest text that is kept of an answer, in characters.
+const TEXT_MAX: usize = 80;
+/// The end of an axis's travel.
+const RANGE_MAX: u16 = 9_999;
+
 /// A board that answered in a language that the gateway knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Recognised {
     /// The protocol that it speaks, by its name in the UDCF.
     pub protocol: &'static str,
-    /// The name of the device or its firmware, as the board gave it.
+    /// The name of the device or its firmware, as the board gave it; of a Lovense board, the letter of its model.
     pub name: Option<String>,
-    /// The version of the language, as the board gave it.
+    /// The version of the language, as the board gave it; of a Lovense board, that of its firmware.
     pub version: Option<String>,
     /// Its axes, in the order in which the board listed them; empty if its language has none, or it does not list them.
     pub axes: Vec<Axis>,
 }
 
 /// An axis of a TCode board.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Axis {
     /// Kind and channel, such as `L0` or `A1`.
     pub channel: String,
@@ -24,4 +47,416 @@ pub struct Axis {
     pub name: String,
     /// The part of its travel that the board prefers, in ten-thousandths: 0 to 9,999 is all of it.
     pub range: RangeInclusive<u16>,
+}
+
+impl Recognised {
+    /// The identifier with which the gateway introduces such a board: `tcode` or `lovense`.
+    ///
+    /// # Errors
+    /// The protocol's name does not fit a handshake.
+    pub fn identifier(&self) -> Result<Identifier, HandshakeError> {
+        Identifier::new(match self.protocol {
+            TCODE => TCODE_IDENTIFIER,
+            LOVENSE => LOVENSE_IDENTIFIER,
+            other => other,
+        })
+    }
+
+    /// The language that it speaks.
+    pub fn language(&self) -> Option<&'static dyn Language> {
+        language::of_protocol(self.protocol)
+    }
+}
+
+/// For people: what the board is, on one line.
+impl fmt::Display for Recognised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let version = self.version.as_deref();
+        if self.protocol == LOVENSE {
+            f.write_str("Lovense")?;
+            if let (Some(model), Some(version)) = (&self.name, version) {
+                write!(f, ", model {model}, firmware {version}")?;
+            }
+            return Ok(());
+        }
+        write!(
+            f,
+            "{}",
+            version.unwrap_or("TCode, version unknown").escape_debug()
+        )?;
+        if let Some(name) = &self.name {
+            write!(f, ", {name:?}")?;
+        }
+        if self.axes.is_empty() {
+            return f.write_str(", lists no axes: L0 with its whole stroke is assumed");
+        }
+        let axes: Vec<String> = self.axes.iter().map(ToString::to_string).collect();
+        write!(f, ", axes {}", axes.join(", "))
+    }
+}
+
+impl fmt::Display for Axis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.channel)?;
+        if !self.name.is_empty() {
+            write!(f, " {:?}", self.name)?;
+        }
+        if self.range != (0..=RANGE_MAX) {
+            write!(f, " {} to {}", self.range.start(), self.range.end())?;
+        }
+        Ok(())
+    }
+}
+
+/// What a board is asked, in this order. None of it moves anything, in either language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// TCode: which device and firmware it is.
+    Device,
+    /// TCode: the version of the language.
+    Version,
+    /// TCode since 0.3: the axes, a line each.
+    Axes,
+    /// Lovense: model, firmware and address.
+    DeviceType,
+}
+
+impl Question {
+    /// The questions of TCode.
+    pub const TCODE: [Self; 3] = [Self::Device, Self::Version, Self::Axes];
+
+    const ALL: [Self; 4] = [Self::Device, Self::Version, Self::Axes, Self::DeviceType];
+
+    /// What is written, one write each. Before the one for Lovense a semicolon ends what the others left in the
+    /// buffer of a board that reads up to the next one.
+    pub fn writes(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Device => &[b"D0\n"],
+            Self::Version => &[b"D1\n"],
+            Self::Axes => &[b"D2\n"],
+            Self::DeviceType => &[b";", b"DeviceType;"],
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Device => "D0",
+            Self::Version => "D1",
+            Self::Axes => "D2",
+            Self::DeviceType => "DeviceType",
+        }
+    }
+}
+
+/// What a board said since it was asked. Lines are told apart by what they say rather than by when they come, since a
+/// slow board answers one question after the next was asked.
+#[derive(Debug, Default)]
+pub struct Answers {
+    asked: Vec<Question>,
+    /// The board was asked for its name, and has not answered the question after it.
+    awaits_name: bool,
+    /// Lines that may be its name. What it prints while it starts may be among them.
+    names: Vec<String>,
+    version: Option<String>,
+    axes: Vec<Axis>,
+    /// Model and firmware.
+    lovense: Option<(String, String)>,
+}
+
+impl Answers {
+    /// The board is being asked this.
+    pub fn ask(&mut self, question: Question) {
+        if !self.asked.contains(&question) {
+            self.asked.push(question);
+        }
+        if question == Question::Device {
+            self.awaits_name = true;
+            self.names.clear();
+        }
+    }
+
+    /// Whether it was asked this.
+    pub fn was_asked(&self, question: Question) -> bool {
+        self.asked.contains(&question)
+    }
+
+    /// Whether it was asked anything.
+    pub fn was_asked_anything(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
+    /// Whether something came that answers this.
+    pub fn has(&self, question: Question) -> bool {
+        match question {
+            Question::Device => !self.names.is_empty(),
+            Question::Version => self.version.is_some(),
+            Question::Axes => !self.axes.is_empty(),
+            Question::DeviceType => self.lovense.is_some(),
+        }
+    }
+
+    /// Whether it speaks TCode.
+    pub fn is_tcode(&self) -> bool {
+        self.has(Question::Version) || self.has(Question::Axes)
+    }
+
+    /// Whether its language is known.
+    pub fn is_known(&self) -> bool {
+        self.is_tcode() || self.has(Question::DeviceType)
+    }
+
+    /// Whether its TCode is one that cannot list axes: older than 0.3.
+    pub fn lists_no_axes(&self) -> bool {
+        let version = self.version.as_deref().and_then(tcode_version);
+        version.is_some_and(|version| version < (0, 3))
+    }
+
+    /// Its name, as far as it is known.
+    pub fn name(&self) -> Option<&str> {
+        self.names.first().map(String::as_str)
+    }
+
+    /// Reads a whole line, with or without its end.
+    pub fn read_line(&mut self, line: &[u8]) {
+        self.read_unended(line);
+        let text = String::from_utf8_lossy(line);
+        let plain = text.chars().filter(|c| *c == '\t' || !c.is_control());
+        let text: String = plain.collect();
+        let text = text.trim();
+        if self.asked.is_empty() || text.is_empty() || is_echo(text) || lovense(text).is_some() {
+            return;
+        }
+        let short = || text.chars().take(TEXT_MAX).collect::<String>();
+        if let Some(axis) = axis(text) {
+            if self.was_asked(Question::Axes) {
+                match self.axes.iter_mut().find(|known| known.channel == axis.channel) {
+                    Some(known) => *known = axis,
+                    None => self.axes.push(axis),
+                }
+            }
+        } else if tcode_version(text).is_some() {
+            // The name of some devices holds the version too: it is the longer of both.
+            let mut versions = [self.version.take().unwrap_or_else(short), short()];
+            versions.sort_by_key(String::len);
+            let [version, name] = versions;
+            if name != version {
+                self.names.push(name);
+            }
+            self.version = Some(version);
+            if self.was_asked(Question::Version) {
+                self.awaits_name = false;
+            }
+        } else if self.awaits_name {
+            self.names.push(short());
+        }
+    }
+
+    /// Reads text whose line has not ended, for answers that a semicolon ends.
+    pub fn read_unended(&mut self, text: &[u8]) {
+        if !self.was_asked(Question::DeviceType) || self.lovense.is_some() {
+            return;
+        }
+        let mut parts: Vec<&[u8]> = text.split(|b| b";\r\n".contains(b)).collect();
+        if !text.ends_with(b";") {
+            parts.pop();
+        }
+        self.lovense = parts
+            .into_iter()
+            .find_map(|part| lovense(std::str::from_utf8(part).ok()?));
+    }
+
+    /// What the board is, if its language is known. A name that it gave earlier stands in for one that it gave not.
+    pub fn recognised(self, name: Option<String>) -> Option<Recognised> {
+        if self.is_tcode() {
+            return Some(Recognised {
+                protocol: TCODE,
+                name: name.or(self.names.into_iter().next()),
+                version: self.version,
+                axes: self.axes,
+            });
+        }
+        let (model, firmware) = self.lovense?;
+        Some(Recognised {
+            protocol: LOVENSE,
+            name: Some(model),
+            version: Some(firmware),
+            axes: Vec::new(),
+        })
+    }
+}
+
+/// A board, or a shell on it, that repeats what it is sent, perhaps behind a prompt.
+fn is_echo(text: &str) -> bool {
+    let text = text.trim_start_matches(|c: char| !c.is_alphanumeric());
+    let text = text.trim_end_matches([';', ' ']);
+    text.is_empty() || Question::ALL.iter().any(|question| text == question.word())
+}
+
+/// `L0 0 9999 Up`: channel, range, and a name that may hold spaces or be missing.
+fn axis(text: &str) -> Option<Axis> {
+    let mut rest = text;
+    let mut word = || {
+        rest = rest.trim_start();
+        let (word, after) = rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len()));
+        rest = after;
+        word
+    };
+    let (channel, low, high) = (word().to_ascii_uppercase(), word(), word());
+    let is_channel = matches!(channel.as_bytes(), [b'L' | b'R' | b'V' | b'A', b'0'..=b'9']);
+    let limit = |text: &str| text.parse::<u16>().ok().filter(|limit| *limit <= RANGE_MAX);
+    let (low, high) = (limit(low)?, limit(high)?);
+    is_channel.then(|| Axis {
+        channel,
+        name: rest.trim().chars().take(TEXT_MAX).collect(),
+        range: low.min(high)..=low.max(high),
+    })
+}
+
+/// The version in a text such as `TCode v0.3`: major, minor.
+fn tcode_version(text: &str) -> Option<(u32, u32)> {
+    let lower = text.to_ascii_lowercase();
+    let at = lower.rfind("tcode")? + "tcode".len();
+    let rest = lower[at..].trim_start_matches([' ', '-', '_', ':']);
+    let rest = rest.strip_prefix("version").unwrap_or(rest);
+    let rest = rest.trim_start_matches(['v', ' ', '-', '_']);
+    let (major, rest) = rest.split_once('.')?;
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    Some((major.parse().ok()?, rest[..end].parse().ok()?))
+}
+
+/// `Z:11:AABBCCDDEEFF`, without its semicolon: model and firmware.
+fn lovense(text: &str) -> Option<(String, String)> {
+    let mut fields = text.trim().trim_end_matches(';').split(':');
+    let (model, firmware, address) = (fields.next()?, fields.next()?, fields.next()?);
+    // What was printed before it has no end of its own.
+    let model = model.rsplit(|c: char| !c.is_ascii_alphanumeric()).next()?;
+    let is_model = (1..=3).contains(&model.len()) && model.bytes().all(|b| b.is_ascii_uppercase());
+    let is_firmware = (1..=6).contains(&firmware.len()) && firmware.bytes().all(|b| b.is_ascii_digit());
+    let is_address = (6..=16).contains(&address.len()) && address.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_all = fields.next().is_none();
+    (is_model && is_firmware && is_address && is_all).then(|| (model.to_owned(), firmware.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn asked() -> Answers {
+        let mut answers = Answers::default();
+        for question in Question::ALL {
+            answers.ask(question);
+        }
+        answers
+    }
+
+    fn recognised(lines: &[&str]) -> Option<Recognised> {
+        let mut answers = asked();
+        for line in lines {
+            answers.read_line(line.as_bytes());
+        }
+        answers.recognised(None)
+    }
+
+    #[test]
+    fn a_board_is_recognised_by_what_it_answers() {
+        let sr6 = recognised(&[
+            "D0\r\n",
+            "SR6_Release3.ino\r\n",
+            "> D1\r\n",
+            "TCode v0.3\r\n",
+            "D2\r\n",
+            "L0 0 9999 Up\r\n",
+            "R0\t1000 9000\tTwist left right\r\n",
+            "v0 0 9999\r\n",
+            "L0 0 9999 Up\r\n",
+        ])
+        .unwrap();
+        assert_eq!(sr6.protocol, TCODE);
+        assert_eq!(sr6.identifier().unwrap().as_str(), "tcode");
+        assert!(sr6.language().is_some());
+        assert_eq!(sr6.name.as_deref(), Some("SR6_Release3.ino"));
+        assert_eq!(sr6.version.as_deref(), Some("TCode v0.3"));
+        let axes: Vec<String> = sr6.axes.iter().map(ToString::to_string).collect();
+        assert_eq!(axes, ["L0 \"Up\"", "R0 \"Twist left right\" 1000 to 9000", "V0"]);
+        let hush = recognised(&["ERR;ready Z:11:AABBCCDDEEFF;"]).unwrap();
+        assert_eq!(hush.to_string(), "Lovense, model Z, firmware 11");
+        assert_eq!(hush.identifier().unwrap().as_str(), "lovense");
+    }
+
+    #[test]
+    fn an_older_board_lists_no_axes_and_says_so() {
+        let mut answers = asked();
+        for line in ["OSR2 v2.1", "TCode v0.2", "unknown command: D2"] {
+            answers.read_line(line.as_bytes());
+        }
+        assert!(answers.lists_no_axes());
+        let board = answers.recognised(None).unwrap();
+        assert_eq!(board.name.as_deref(), Some("OSR2 v2.1"));
+        assert!(board.axes.is_empty());
+        assert!(board.to_string().contains("L0 with its whole stroke is assumed"));
+    }
+
+    #[test]
+    fn a_name_that_holds_the_version_is_the_name() {
+        for lines in [
+            ["OSR2 TCode v0.3", "TCode v0.3"],
+            ["TCode v0.3", "OSR2 TCode v0.3"],
+        ] {
+            let board = recognised(&lines).unwrap();
+            assert_eq!(board.name.as_deref(), Some("OSR2 TCode v0.3"));
+            assert_eq!(board.version.as_deref(), Some("TCode v0.3"));
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_recognised() {
+        for line in [
+            "D0",
+            "DeviceType;",
+            "TCodeESP32 v1.38",
+            "ets Jun  8 2016 00:22:57",
+            "L0 0 99999 Up",
+            "L0 9999",
+            "X0 0 9999 Up",
+            "LL0 0 9999 Up",
+            "OK;",
+            "Z:11:;",
+            "12:30:15;",
+            "a:1:AABBCCDDEEFF;",
+            "Z:11:AABBCCDDEEFF:3;",
+            "Z:11:AABBCCDDEEF\u{e9};",
+        ] {
+            assert_eq!(recognised(&[line]), None, "{line}");
+        }
+        let mut early = Answers::default();
+        early.read_line(b"TCode v0.3");
+        early.read_line(b"L0 0 9999 Up");
+        early.read_line(b"Z:11:AABBCCDDEEFF;");
+        assert!(!early.is_known(), "what nobody asked for answers nothing");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_board_says_is_read_without_a_fault(lines in proptest::collection::vec(any::<Vec<u8>>(), 0..8)) {
+            let mut answers = asked();
+            for line in &lines {
+                answers.read_line(line);
+                answers.read_unended(line);
+            }
+            if let Some(board) = answers.recognised(None) {
+                prop_assert!(!board.to_string().contains(char::is_control));
+            }
+        }
+
+        #[test]
+        fn every_axis_is_read_as_it_was_listed(
+            kind in "[LRVA]", channel in 0..10u8, low in 0..=4_999u16, high in 5_000..=9_999u16, name in "([A-Za-z]{1,8}( [A-Za-z]{1,8}){0,2})?",
+        ) {
+            let channel = format!("{kind}{channel}");
+            let wanted = Axis { channel: channel.clone(), name: name.clone(), range: low..=high };
+            prop_assert_eq!(axis(format!("{channel} {low} {high} {name}").trim()), Some(wanted));
+        }
+    }
 }

@@ -7,6 +7,7 @@ use crate::advice::Advice;
 use crate::defaults::{HANDSHAKE_MAX_BYTES, TAKEOVER_LIMIT, TAKEOVER_WINDOW};
 use crate::device::close::{self, CloseReason};
 use crate::device::handshake::{Address, HandshakeError, Identifier};
+use crate::device::violation::Violation;
 use crate::text::shell_word;
 
 /// A first message, or a device, that is not accepted.
@@ -18,7 +19,13 @@ pub enum Refusal {
     /// A first message that is no handshake.
     #[error("{0}")]
     Handshake(#[from] HandshakeError),
-    /// Text that is not UTF-8, or frames that break the websocket protocol.
+    /// A frame that breaks the websocket protocol.
+    #[error("protocol error: {0}")]
+    Violation(#[from] Violation),
+    /// The first message of a Buttplug app; with where apps connect.
+    #[error("it sent an app's RequestServerInfo, and {0}")]
+    App(String),
+    /// Text that is not UTF-8, or a message over the limit of the link.
     #[error("the first message cannot be read: {0}")]
     Unreadable(String),
     /// No UDCF entry has this name.
@@ -30,6 +37,18 @@ pub enum Refusal {
         nearest: Option<String>,
         /// The documentation has newcomers send the model letter.
         model_letter: bool,
+        /// The protocol of the server that has this name.
+        protocol: Option<String>,
+    },
+    /// The server lacks the protocol that the UDCF gives this identifier.
+    #[error("the UDCF gives {identifier:?} the protocol {protocol:?}, which the server does not have")]
+    NoSuchProtocol {
+        /// What the device said.
+        identifier: Identifier,
+        /// Its protocol in the UDCF.
+        protocol: String,
+        /// The protocol that was perhaps meant.
+        nearest: Option<&'static str>,
     },
     /// The UDCF denies this address.
     #[error("address {0:?} is denied by the UDCF")]
@@ -65,8 +84,9 @@ impl Refusal {
             Self::Binary => close::UNSUPPORTED_DATA,
             Self::Handshake(HandshakeError::MessageTooLarge(_)) => close::TOO_LARGE,
             Self::Handshake(HandshakeError::Version(_)) => close::VERSION,
-            Self::Handshake(_) | Self::Unreadable(_) => close::INVALID_HANDSHAKE,
-            Self::UnknownIdentifier { .. } => close::UNKNOWN_IDENTIFIER,
+            Self::Handshake(_) | Self::Unreadable(_) | Self::App(_) => close::INVALID_HANDSHAKE,
+            Self::Violation(_) => close::PROTOCOL_ERROR,
+            Self::UnknownIdentifier { .. } | Self::NoSuchProtocol { .. } => close::UNKNOWN_IDENTIFIER,
             Self::Denied(_) | Self::NotAllowed(_) => close::ADDRESS_REFUSED,
             Self::Timeout(_) => close::TIMEOUT,
             Self::Replaced(_) | Self::Clash(_) => close::REPLACED,
@@ -88,6 +108,12 @@ impl Refusal {
                 format!("no UDCF entry names this identifier; the nearest is {nearest:?}")
             }
             Self::UnknownIdentifier { nearest: None, .. } => "no UDCF entry names this identifier".to_owned(),
+            Self::NoSuchProtocol { protocol, .. } => {
+                format!(
+                    "the UDCF gives this identifier the protocol {protocol:?}, which the server does not have"
+                )
+            }
+            Self::App(place) => place.clone(),
             Self::Denied(_) => "this address is denied by the UDCF".to_owned(),
             Self::NotAllowed(_) => "this address is not on the UDCF's allow list".to_owned(),
             Self::Replaced(_) => "replaced by a newer connection with the same address".to_owned(),
@@ -110,6 +136,11 @@ impl Advice for Refusal {
             Self::Handshake(HandshakeError::MessageTooLarge(_)) => {
                 format!("a handshake has a hundred bytes or so; the limit is {HANDSHAKE_MAX_BYTES}")
             }
+            Self::Handshake(HandshakeError::TrailingNul) => {
+                "send as many bytes as the text has: strlen(text), not sizeof(text)".to_owned()
+            }
+            Self::Violation(violation) => violation.hint.to_owned(),
+            Self::App(_) => "correct the server address in the app".to_owned(),
             Self::Handshake(_) | Self::Unreadable(_) => {
                 r#"send {"identifier": "LVSDevice", "address": "any-name-of-its-own", "version": 0}"#
                     .to_owned()
@@ -126,10 +157,18 @@ impl Advice for Refusal {
                     .map(|n| format!(", for instance {n:?}"))
                     .unwrap_or_default()
             ),
-            Self::UnknownIdentifier { identifier, .. } => format!(
-                "to accept it: wsdm-gateway udcf add --protocol PROTOCOL --websocket {} FILE, then run with \
-                 --udcf FILE",
+            Self::UnknownIdentifier {
+                identifier, protocol, ..
+            } => format!(
+                "to accept it: wsdm-gateway udcf add --protocol {} --websocket {} FILE, then run with --udcf FILE",
+                protocol.as_deref().unwrap_or("PROTOCOL"),
                 shell_word(identifier.as_str())
+            ),
+            Self::NoSuchProtocol { nearest, .. } => format!(
+                "{}correct the protocol in the UDCF; wsdm-gateway udcf protocols lists what the server has",
+                nearest
+                    .map(|nearest| format!("did you mean {nearest:?}? "))
+                    .unwrap_or_default()
             ),
             Self::Denied(_) => "remove \"deny\" from this device's entry in the UDCF to let it in".to_owned(),
             Self::NotAllowed(_) => {
@@ -160,6 +199,7 @@ mod tests {
             identifier: Identifier::new("x".repeat(256)).unwrap(),
             nearest: Some("LVSDevice".to_owned()),
             model_letter: false,
+            protocol: None,
         };
         assert!(refusal.close_reason().text().contains("LVSDevice"));
     }
@@ -171,6 +211,7 @@ mod tests {
                 identifier: Identifier::new(identifier).unwrap(),
                 nearest: None,
                 model_letter: false,
+                protocol: None,
             }
             .hint()
             .unwrap()

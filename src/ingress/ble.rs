@@ -113,6 +113,7 @@ fn board(settings: &BleSettings, seen: Seen, log: TroubleLog) -> Board {
         is_one: settings.wanted.is_one(),
         own_name: seen.address.clone(),
         patience: Some(BLE_HELLO_PATIENCE),
+        reads_messages: true,
         // A notification is a frame.
         framing: Some(settings.framing.clone().unwrap_or(Framing::Raw)),
         coalesce: settings.coalesce,

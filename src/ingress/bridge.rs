@@ -1,6 +1,8 @@
 //! The one bridge for boards that cannot be told apart before they are connected: on a wire, on Bluetooth, behind an
 //! address that the gateway dials. Finds out who is there, makes the link, and runs the session.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use futures::SinkExt;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -8,7 +10,8 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::hello::{self, HelloError, Wait};
+use super::hello::{self, HelloError};
+use super::recognise::{Identity, Wait, identify};
 use super::retry::{After, Trouble};
 use super::{Board, Intake, TurnedAway};
 use crate::advice::Advice;
@@ -54,13 +57,25 @@ impl Intake {
                 let trouble = board.trouble(&e);
                 return match e {
                     HelloError::Io(_) => After::Failed(trouble),
-                    HelloError::Silent(_) | HelloError::Address(_) => After::Refused(trouble),
+                    HelloError::Silent(_) | HelloError::Faulty { .. } | HelloError::Address(_) => {
+                        After::Refused(trouble)
+                    }
                 };
             }
         };
         info!("{}: {} {}", board.peer, handshake.identifier, handshake.address);
+        if let Some(recognised) = &board.recognised {
+            info!("{}: recognised: {recognised}", board.peer);
+            if self.admission.is_upstreams() {
+                info!(
+                    "{}: upstream lists it if its UDCF names {:?} as a websocket device of protocol {}",
+                    board.peer, handshake.identifier, recognised.protocol
+                );
+            }
+        }
         let framing = board.framing.take();
-        let framing = framing.unwrap_or_else(|| Framing::of(self.language(&handshake.identifier)));
+        let language = self.language(&handshake.identifier, board.recognised.as_deref());
+        let framing = framing.unwrap_or_else(|| Framing::of(language));
         let link = Box::new(link(port, framing, read));
         board.may_be_running = true;
         let since = Instant::now();
@@ -110,18 +125,31 @@ impl Board {
                     settle: self.settle.unwrap_or_default(),
                     patience: self.patience,
                     fallback: &address,
+                    reads_messages: self.reads_messages,
                 };
                 let not_yet = |e: &HelloError| self.log.report(&self.peer, &self.trouble(e));
-                let asked = hello::wait_for_hello(port, read, wait, not_yet);
-                let Some(said) = stop.run_until_cancelled(asked).await else {
+                let asked = identify(port, read, wait, not_yet);
+                let Some(introduction) = stop.run_until_cancelled(asked).await else {
                     return Ok(None);
                 };
-                let said = said?;
-                let mut handshake = said.handshake.clone();
-                if let (Some(_), Ok(address)) = (&self.address, address) {
-                    handshake.address = address;
+                let introduction = introduction?;
+                if let Some(fault) = introduction.fault {
+                    warn!("{}: its hello line has a fault: {fault}", self.peer);
                 }
-                (Some(said), handshake)
+                match introduction.identity {
+                    Identity::Hello(said) => {
+                        let mut handshake = said.handshake.clone();
+                        if let (Some(_), Ok(address)) = (&self.address, address) {
+                            handshake.address = address;
+                        }
+                        (Some(said), handshake)
+                    }
+                    Identity::Recognised(recognised) => {
+                        let handshake = Handshake::new(recognised.identifier()?, address?);
+                        self.recognised = Some(Arc::new(recognised));
+                        (None, handshake)
+                    }
+                }
             }
         };
         if let Some(said) = said

@@ -8,14 +8,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::JoinMap;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::config::{PortSource, SerialSettings};
-use crate::defaults::PORT_POLL;
+use crate::defaults::{PORT_MISSING_HINT, PORT_POLL, RECOGNITION_PATIENCE, UNIDENTIFIED_RETRY};
 use crate::device::hello::BoardFacts;
 use crate::device::peer::Peer;
 use crate::ingress::{After, Board, Intake, Retry, Trouble, TroubleLog};
-use crate::link::serial::ports::{PortInfo, Ports};
+use crate::link::serial::ports::{Access, PortInfo, Ports, in_words};
 use crate::link::serial::{Port, SerialLink};
 
 /// The first pause before a port is opened again.
@@ -57,10 +57,12 @@ impl SerialPorts {
     pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
         let mut boards: JoinMap<PathBuf, ()> = JoinMap::new();
         let mut said: Option<io::ErrorKind> = None;
+        let mut missing = Missing::of(&self.entries);
         loop {
             match self.find().await {
-                Ok(found) => {
+                Ok((found, listed)) => {
                     said = None;
+                    missing.report(&found, &listed);
                     for (node, found) in found {
                         if !boards.contains_key(&node) {
                             boards.spawn(node, self.clone().board(found, stop.clone()));
@@ -87,13 +89,18 @@ impl SerialPorts {
         while boards.join_next().await.is_some() {}
     }
 
-    /// Every port that is there and that an entry takes, by its device node; the first entry wins.
-    async fn find(self: &Arc<Self>) -> io::Result<Vec<(PathBuf, Found)>> {
+    /// Every port that is there and that an entry takes, by its device node; the first entry wins, but one for any port
+    /// has only what no other takes. And all ports that are listed.
+    async fn find(self: &Arc<Self>) -> io::Result<(Vec<(PathBuf, Found)>, Vec<PortInfo>)> {
         let this = self.clone();
-        let find = move || -> io::Result<Vec<(PathBuf, Found)>> {
+        let find = move || -> io::Result<_> {
             let listed = this.ports.list()?;
             let mut found: Vec<(PathBuf, Found)> = Vec::new();
-            for (entry, settings) in this.entries.iter().enumerate() {
+            let mut entries: Vec<(usize, &SerialSettings)> = this.entries.iter().enumerate().collect();
+            entries.sort_by_key(|(_, settings)| settings.source == PortSource::Any);
+            for (entry, settings) in entries {
+                let known =
+                    |info: &PortInfo| (info.path.clone(), this.ports.real(&info.path), Some(info.clone()));
                 let paths: Vec<(PathBuf, PathBuf, Option<PortInfo>)> = match &settings.source {
                     PortSource::Path(path) => node(path)
                         .map(|node| {
@@ -105,8 +112,9 @@ impl SerialPorts {
                     PortSource::Match(ids) => listed
                         .iter()
                         .filter(|info| ids.matches(info))
-                        .map(|info| (info.path.clone(), this.ports.real(&info.path), Some(info.clone())))
+                        .map(known)
                         .collect(),
+                    PortSource::Any => listed.iter().map(known).collect(),
                 };
                 for (node, path, info) in paths {
                     if !found.iter().any(|(taken, _)| *taken == node) {
@@ -114,7 +122,7 @@ impl SerialPorts {
                     }
                 }
             }
-            Ok(found)
+            Ok((found, listed))
         };
         // Directories of the system may take their time.
         tokio::task::spawn_blocking(find)
@@ -132,7 +140,16 @@ impl SerialPorts {
             if matches!(after, After::Refused(_) | After::Failed(_)) && Plug::of(&found.path) != plug {
                 break;
             }
-            let Some(pause) = retry.pause(&peer, &after) else {
+            let pause = match after {
+                // Nobody asked for this port by name.
+                After::Refused(_) if self.is_any(&found) => Some(UNIDENTIFIED_RETRY),
+                After::Failed(trouble) if self.is_any(&found) => {
+                    debug!("{peer}: {trouble}; {}", trouble.hint);
+                    Some(LONGEST_PAUSE)
+                }
+                after => retry.pause(&peer, &after),
+            };
+            let Some(pause) = pause else {
                 return;
             };
             let over = Instant::now() + pause;
@@ -146,11 +163,21 @@ impl SerialPorts {
         debug!("serial {}: unplugged", found.path.display());
     }
 
+    /// Whether only an entry for any port takes it.
+    fn is_any(&self, found: &Found) -> bool {
+        let settings = self.entries.get(found.entry);
+        settings.is_some_and(|settings| settings.source == PortSource::Any)
+    }
+
     /// Opens the port and bridges the board behind it.
     async fn connect(&self, found: &Found, log: TroubleLog, stop: &CancellationToken) -> After {
         let Some(settings) = self.entries.get(found.entry) else {
             return After::Stopping;
         };
+        let is_any = self.is_any(found);
+        if is_any && let Some(after) = self.left_alone(found) {
+            return after;
+        }
         let (path, line) = (found.path.clone(), settings.line.clone());
         // Drivers take their time, and some reset the adapter.
         let opened = tokio::task::spawn_blocking(move || Port::open(&path, &line)).await;
@@ -172,6 +199,7 @@ impl SerialPorts {
             is_one: matches!(settings.source, PortSource::Path(_)),
             own_name: found.own_name(),
             settle: Some(settings.settle),
+            patience: is_any.then(|| settings.settle + RECOGNITION_PATIENCE),
             framing: settings.framing.clone(),
             coalesce: settings.coalesce,
             on_close: settings.on_close.clone(),
@@ -179,7 +207,73 @@ impl SerialPorts {
             ..Board::at(Peer::Serial(found.path.clone()))
         };
         let link = |port, framing, read| SerialLink::new(port, settings.line.clone(), framing, read);
-        self.intake.bridge(board, port, stop, link).await
+        let after = self.intake.bridge(board, port, stop, link).await;
+        if is_any && matches!(after, After::Refused(_)) {
+            info!(
+                "serial {}: closed again; it is tried when it is plugged in anew, and every {} min",
+                found.path.display(),
+                UNIDENTIFIED_RETRY.as_secs() / 60
+            );
+        }
+        after
+    }
+
+    /// Why a port that nobody asked for by name is not even opened.
+    fn left_alone(&self, found: &Found) -> Option<After> {
+        let listed = found.info.as_ref().map_or(&found.path, |info| &info.path);
+        match self.ports.access(listed) {
+            Access::Free => None,
+            access => Some(After::Failed(Trouble {
+                what: format!("left alone: {access}"),
+                hint: access.hint().unwrap_or_default(),
+            })),
+        }
+    }
+}
+
+/// Entries whose port is not there, until that was reported or they have it.
+struct Missing {
+    due: Instant,
+    /// Their numbers and their ports.
+    ports: Vec<(usize, PathBuf)>,
+}
+
+impl Missing {
+    fn of(entries: &[SerialSettings]) -> Self {
+        let ports = entries
+            .iter()
+            .enumerate()
+            .filter_map(|(n, entry)| match &entry.source {
+                PortSource::Path(path) => Some((n, path.clone())),
+                PortSource::Match(_) | PortSource::Any => None,
+            });
+        Self {
+            due: Instant::now() + PORT_MISSING_HINT,
+            ports: ports.collect(),
+        }
+    }
+
+    /// Reports what is still missing, once, with what is there. A board that is unplugged later was there.
+    fn report(&mut self, found: &[(PathBuf, Found)], listed: &[PortInfo]) {
+        let is_there = |n: usize, path: &Path| {
+            // Where ports are no files only the list tells.
+            let listed = cfg!(unix) || listed.iter().any(|port| port.path == path);
+            listed
+                && found
+                    .iter()
+                    .any(|(_, found)| found.entry == n || found.path == path)
+        };
+        self.ports.retain(|(n, path)| !is_there(*n, path));
+        if Instant::now() < self.due {
+            return;
+        }
+        for (n, path) in self.ports.drain(..) {
+            warn!(
+                "serial {}: not there; {}. It is opened once it is there, or correct port in serial.{n}",
+                path.display(),
+                in_words(listed)
+            );
+        }
     }
 }
 

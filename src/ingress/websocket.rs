@@ -1,33 +1,40 @@
 //! The port that devices connect to: accept, upgrade, handshake, admission; then the session.
 
-pub mod announce;
-pub mod refusals;
 pub mod workers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use futures::StreamExt;
-use tokio::net::{TcpListener, TcpStream};
+use futures::{SinkExt, StreamExt};
+use serde_json::json;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::{self, Error as WsError, Message};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error_span, info, warn};
 
 use crate::advice::Advice;
 use crate::config::DeviceSettings;
 use crate::defaults::{CLOSE_TIMEOUT, HANDSHAKE_MAX_BYTES};
 use crate::device::handshake::{Handshake, HandshakeError};
+use crate::device::misplaced;
 use crate::device::peer::Peer;
 use crate::device::refusal::Refusal;
-use crate::ingress::websocket::refusals::RefusalLog;
 use crate::ingress::{Board, Intake, TurnedAway};
 use crate::link::websocket::WebSocketLink;
-use crate::net;
 use crate::net::accept;
+use crate::net::listen::Listeners;
+use crate::net::refusals::RefusalLog;
+use crate::net::upgrade::upgrade;
+use crate::net::visitor::Signpost;
+use crate::net::websocket::{device_config, violation};
 use workers::Workers;
+
+/// Buttplug's code for an Error in the handshake.
+const BUTTPLUG_ERROR_INIT: u32 = 1;
 
 /// What every connection needs.
 pub struct Devices {
@@ -37,13 +44,15 @@ pub struct Devices {
     pub intake: Arc<Intake>,
     /// What was said of those that were refused.
     pub refusals: RefusalLog,
+    /// For peers that came to the wrong port.
+    pub signpost: Signpost,
     /// Where they are served.
     pub workers: Workers,
 }
 
 impl Devices {
     /// Accepts until `stop` is cancelled, then waits for the sessions, which whoever cancelled it ends too.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
+    pub async fn serve(self: Arc<Self>, listener: Listeners, stop: CancellationToken) {
         let mut sessions = JoinSet::new();
         let connection = |stream: TcpStream, from| {
             let this = self.clone();
@@ -69,14 +78,16 @@ impl Devices {
         let peer = Peer::Websocket(from);
         let started = tokio::time::Instant::now();
         let limit = self.settings.handshake_timeout;
-        let upgrade = tokio::select! {
+        let upgraded = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            upgrade = timeout(limit, accept::upgrade(stream, net::websocket::device_config(), |r| self.intake.admission.request(r))) => upgrade,
+            upgraded = timeout(limit, upgrade(stream, device_config(), self.signpost, |r| self.intake.admission.request(r))) => upgraded,
         };
-        let mut ws = match upgrade {
+        let mut ws = match upgraded {
             Ok(Ok(ws)) => ws,
-            Ok(Err(e)) => return info!(%peer, "connection dropped: {e}"),
+            Ok(Err(e)) => {
+                return error_span!("device", %peer).in_scope(|| e.log(&self.refusals, from));
+            }
             Err(_) => {
                 return info!(%peer, "connection dropped: no websocket upgrade within {} ms", limit.as_millis());
             }
@@ -84,7 +95,7 @@ impl Devices {
         let handshake = tokio::select! {
             biased;
             () = stop.cancelled() => Err(Refusal::Stopping),
-            first = timeout(limit.saturating_sub(started.elapsed()), first_message(&mut ws)) => match first {
+            first = timeout(limit.saturating_sub(started.elapsed()), first_message(&mut ws, self.signpost)) => match first {
                 Ok(Ok(Some(handshake))) => Ok(handshake),
                 Ok(Ok(None)) => return debug!(%peer, "left before its handshake"),
                 Ok(Err(refusal)) => Err(refusal),
@@ -122,18 +133,27 @@ impl Devices {
         }
         link.set_close_reason(reason);
         // A peer that does not take the Close frame has nobody to read it.
-        let _ = timeout(CLOSE_TIMEOUT, futures::SinkExt::close(&mut link)).await;
+        let _ = timeout(CLOSE_TIMEOUT, link.close()).await;
     }
 }
 
 /// Reads the handshake. `None`: the peer closed before it said anything. Cancel safe: nothing is lost that a
 /// later caller would want.
-async fn first_message(ws: &mut WebSocketStream<TcpStream>) -> Result<Option<Handshake>, Refusal> {
+async fn first_message(
+    ws: &mut WebSocketStream<TcpStream>,
+    signpost: Signpost,
+) -> Result<Option<Handshake>, Refusal> {
     loop {
         return match ws.next().await {
             None | Some(Ok(Message::Close(_))) => Ok(None),
-            Some(Ok(Message::Text(text))) => Ok(Some(Handshake::parse(text.as_str())?)),
-            Some(Ok(Message::Binary(_))) => Err(Refusal::Binary),
+            Some(Ok(Message::Text(text))) => match Handshake::parse(text.as_str()) {
+                Ok(handshake) => Ok(Some(handshake)),
+                Err(fault) => Err(of_app(ws, &text, signpost).await.unwrap_or(fault.into())),
+            },
+            Some(Ok(Message::Binary(bytes))) => {
+                let text = std::str::from_utf8(&bytes).unwrap_or_default();
+                Err(of_app(ws, text, signpost).await.unwrap_or(Refusal::Binary))
+            }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
             Some(Err(WsError::Capacity(tungstenite::error::CapacityError::MessageTooLong {
                 size, ..
@@ -141,11 +161,26 @@ async fn first_message(ws: &mut WebSocketStream<TcpStream>) -> Result<Option<Han
             Some(Err(e @ (WsError::Utf8(_) | WsError::Capacity(_)))) => {
                 Err(Refusal::Unreadable(e.to_string()))
             }
-            // The connection broke, or does not speak websocket: a Close frame would not be read.
+            Some(Err(WsError::Protocol(fault)))
+                if !matches!(fault, ProtocolError::ResetWithoutClosingHandshake) =>
+            {
+                Err(violation(&WsError::Protocol(fault)).into())
+            }
+            // The connection broke: a Close frame would not be read.
             Some(Err(e)) => {
                 debug!("{e}");
                 Ok(None)
             }
         };
     }
+}
+
+/// Answers a Buttplug app that came to this port. `None` if the message is not an app's.
+async fn of_app(ws: &mut WebSocketStream<TcpStream>, message: &str, signpost: Signpost) -> Option<Refusal> {
+    let id = misplaced::app_hello(message)?;
+    let place = signpost.at(ws.get_ref().local_addr().ok()?).to_string();
+    // Apps show the text of an Error, and not the reason of a Close frame.
+    let error = json!([{ "Error": { "Id": id, "ErrorMessage": place, "ErrorCode": BUTTPLUG_ERROR_INIT } }]);
+    let _ = ws.send(Message::text(error.to_string())).await;
+    Some(Refusal::App(place))
 }

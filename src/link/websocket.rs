@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message, error::ProtocolE
 use super::{Frame, FrameIo, LinkError};
 use crate::defaults::{PROBE_PAUSE, PROBE_TIMEOUT, PROBE_TIMEOUT_MIN, WRITE_TIMEOUT, attentive_pings};
 use crate::device::close::CloseReason;
+use crate::net::websocket::violation;
 
 /// Control frames that one poll handles before it yields, so that a flood of pings cannot hold the thread.
 const CONTROL_FRAMES_PER_POLL: usize = 16;
@@ -403,7 +404,7 @@ fn link_error(error: WsError) -> LinkError {
         )),
         WsError::Capacity(e) => LinkError::TooLarge(e.to_string()),
         WsError::Utf8(e) => LinkError::NotUtf8(e),
-        other => LinkError::Protocol(other.to_string()),
+        other => LinkError::Protocol(violation(&other)),
     }
 }
 

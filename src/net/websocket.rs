@@ -1,8 +1,11 @@
-//! The settings for devices' websockets, accepted or dialled.
+//! The settings for devices' websockets, accepted or dialled, and what it means if a peer breaks the protocol.
 
+use tokio_tungstenite::tungstenite::Error as WsError;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::defaults::{DEVICE_READ_BUFFER_BYTES, DEVICE_WRITE_BUFFER_BYTES, FRAME_MAX_BYTES};
+use crate::device::violation::Violation;
 
 /// The settings for a device's websocket. Frames have tens of bytes, so buffers are small.
 ///
@@ -14,4 +17,27 @@ pub fn device_config() -> WebSocketConfig {
         .max_write_buffer_size(2 * FRAME_MAX_BYTES)
         .max_message_size(Some(FRAME_MAX_BYTES))
         .max_frame_size(Some(FRAME_MAX_BYTES))
+}
+
+/// What a peer did that the websocket library does not accept.
+pub fn violation(error: &WsError) -> Violation {
+    use ProtocolError as P;
+    let reserved = |opcode: &u8| format!("it sent a frame of the reserved opcode {opcode}").into();
+    let library = "its websocket library does not do as RFC 6455 says: update it, or take another one";
+    let (what, hint) = match error {
+        WsError::Protocol(P::UnmaskedFrameFromClient) => (
+            "it sent an unmasked frame, and a client has to mask each one".into(),
+            "update its websocket library, or have it act as a client: only a server may leave out the mask",
+        ),
+        WsError::Protocol(P::NonZeroReservedBits) => (
+            "it sent a compressed frame, or one with other reserved bits, which was not agreed on".into(),
+            "turn off compression (permessage-deflate) in its websocket library",
+        ),
+        WsError::Protocol(
+            P::UnknownControlFrameType(opcode) | P::UnknownDataFrameType(opcode) | P::InvalidOpcode(opcode),
+        ) => (reserved(opcode), library),
+        WsError::Protocol(other) => (other.to_string().into(), library),
+        other => (other.to_string().into(), library),
+    };
+    Violation { what, hint }
 }

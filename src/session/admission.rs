@@ -6,8 +6,9 @@ use tokio_tungstenite::tungstenite::http::{StatusCode, header};
 use crate::config::{DeviceSettings, Secret};
 use crate::device::handshake::{Handshake, Identifier};
 use crate::device::refusal::Refusal;
-use crate::net::accept::Rejection;
+use crate::net::upgrade::Rejection;
 use crate::udcf::directory::{Directory, Standing};
+use crate::udcf::protocols;
 
 /// The rules, from the configuration and the UDCF.
 pub struct Admission {
@@ -48,10 +49,7 @@ impl Admission {
             let origin = origin.as_bytes();
             let web = origin.starts_with(b"http://") || origin.starts_with(b"https://") || origin == b"null";
             if web && !self.origins.iter().any(|o| o.as_bytes() == origin) {
-                return Err(Rejection {
-                    status: StatusCode::FORBIDDEN,
-                    reason: "a web page may only act as a device when [devices] origins lists it",
-                });
+                return Err(self.foreign(&String::from_utf8_lossy(origin)));
             }
         }
         if let Some(token) = &self.token {
@@ -65,7 +63,10 @@ impl Admission {
             if !same_secret(given, &token.0) {
                 return Err(Rejection {
                     status: StatusCode::UNAUTHORIZED,
-                    reason: "the token is missing or wrong: connect to /?token=...",
+                    reason: "the token is missing or wrong: connect to /?token=...".into(),
+                    hint: Some(
+                        "the token is that of [devices] in gateway.toml, or of --device-token".to_owned(),
+                    ),
                 });
             }
         }
@@ -77,9 +78,16 @@ impl Admission {
     /// # Errors
     /// Why not, with the nearest name known.
     pub fn handshake(&self, handshake: Handshake) -> Result<Handshake, Refusal> {
-        if !self.any_name && self.protocol(&handshake.identifier).is_none() {
-            return Err(self.unknown(handshake.identifier));
-        }
+        self.identifier(&handshake.identifier)?;
+        self.recognised(handshake)
+    }
+
+    /// Looks at the handshake of a board that was recognised by what it answered: is its address welcome? Its
+    /// identifier is the gateway's own.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn recognised(&self, handshake: Handshake) -> Result<Handshake, Refusal> {
         match self.directory.standing(handshake.address.as_str()) {
             Standing::Welcome => Ok(handshake),
             Standing::Denied => Err(Refusal::Denied(handshake.address)),
@@ -87,9 +95,57 @@ impl Admission {
         }
     }
 
+    /// Whether identifiers are upstream's matter.
+    pub fn is_upstreams(&self) -> bool {
+        self.any_name
+    }
+
+    /// Looks at an identifier: is there an entry for it, of a protocol that the server implements?
+    ///
+    /// # Errors
+    /// Why not, with the nearest name known.
+    pub fn identifier(&self, identifier: &Identifier) -> Result<(), Refusal> {
+        if self.any_name {
+            return Ok(());
+        }
+        let Some(protocol) = self.protocol(identifier) else {
+            return Err(self.unknown(identifier.clone()));
+        };
+        if self.directory.is_unserved(identifier.as_str()) {
+            return Err(Refusal::NoSuchProtocol {
+                nearest: protocols::nearest(protocol),
+                protocol: protocol.to_owned(),
+                identifier: identifier.clone(),
+            });
+        }
+        Ok(())
+    }
+
     /// The protocol that the UDCF gives an identifier.
     pub fn protocol(&self, identifier: &Identifier) -> Option<&str> {
         self.directory.protocol(identifier.as_str())
+    }
+
+    /// The answer to a web page that is not welcome.
+    fn foreign(&self, origin: &str) -> Rejection {
+        // What no browser sends is not made ready to paste.
+        let is_origin = |c: char| c.is_ascii_alphanumeric() || ":/.-_[]".contains(c);
+        let hint = origin.chars().all(is_origin).then(|| {
+            let listed = self.origins.iter().map(String::as_str).chain([origin]);
+            let listed: Vec<String> = listed.map(|origin| format!("\"{origin}\"")).collect();
+            format!(
+                "to let it, write in gateway.toml under [devices]: origins = [{}]",
+                listed.join(", ")
+            )
+        });
+        Rejection {
+            status: StatusCode::FORBIDDEN,
+            reason: format!(
+                "web pages of {origin:?} may not act as devices: [devices] origins does not list it"
+            )
+            .into(),
+            hint,
+        }
     }
 
     fn unknown(&self, identifier: Identifier) -> Refusal {
@@ -104,6 +160,7 @@ impl Admission {
         Refusal::UnknownIdentifier {
             nearest: nearest.map(str::to_owned),
             model_letter,
+            protocol: Some(said.to_lowercase()).filter(|name| protocols::is_known(name)),
             identifier,
         }
     }

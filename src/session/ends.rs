@@ -11,6 +11,7 @@ use super::registry::SessionHandle;
 use crate::advice::Advice;
 use crate::device::close::{self, CloseReason};
 use crate::device::frame::{Frame, Outgoing};
+use crate::device::language::Language;
 use crate::device::recognition::Recognised;
 use crate::link::LinkError;
 
@@ -25,6 +26,8 @@ pub trait Upstream: Send + Sync {
 pub struct DeviceInfo {
     /// The gateway knows stop bytes for it.
     pub can_stop: bool,
+    /// What it speaks, if that is known.
+    pub language: Option<&'static dyn Language>,
     /// What it was recognised as, if neither its entry nor a hello line says what it is.
     pub recognised: Option<Arc<Recognised>>,
 }
@@ -148,7 +151,7 @@ impl Disconnect {
             Self::Link(LinkError::Closed { code, .. }) => code.unwrap_or(1000),
             Self::Link(LinkError::TooLarge(_)) => close::TOO_LARGE,
             Self::Link(LinkError::NotUtf8(_)) => close::INVALID_HANDSHAKE,
-            Self::Link(LinkError::Protocol(_)) => 1002,
+            Self::Link(LinkError::Protocol(_)) => close::PROTOCOL_ERROR,
             Self::Link(LinkError::Silent(_) | LinkError::Lost(_) | LinkError::NotTaken(_)) => close::TIMEOUT,
             Self::Replaced => close::REPLACED,
             Self::Stopping => close::GOING_AWAY,
@@ -162,6 +165,7 @@ impl Disconnect {
             Self::Link(LinkError::Closed { .. }) | Self::Replaced | Self::Stopping => {
                 info!("device gone: {self}")
             }
+            Self::Link(LinkError::Protocol(violation)) => warn!("device gone: {self}; {}", violation.hint),
             Self::Link(_) => warn!("device gone: {self}"),
         }
     }

@@ -7,7 +7,10 @@ use buttplug_server_device_config::{
 };
 use serde::Serialize;
 
+use super::bridge::Place;
+use super::probe::{Trial, try_all};
 use super::{Udcf, UdcfError};
+use crate::text::shell_word;
 
 /// The content of a file.
 #[derive(Debug, Serialize)]
@@ -18,6 +21,8 @@ pub struct Report {
     pub migration: Option<String>,
     /// The identifiers that devices may send.
     pub websocket: Vec<Name>,
+    /// Boards on serial ports and Bluetooth, which the gateway can bridge.
+    pub bridge: Vec<Board>,
     /// Entries that identify devices in other ways: kept, but without effect here.
     pub others: Vec<String>,
     /// Devices that the user has configured.
@@ -35,6 +40,23 @@ pub struct Name {
     pub protocol: String,
     /// Its features, if they are known without asking the device for its model.
     pub features: Vec<String>,
+}
+
+/// A board on a serial port or on Bluetooth.
+#[derive(Debug, Serialize)]
+pub struct Board {
+    /// Where it is.
+    pub place: Place,
+    /// Its port, or its name on Bluetooth.
+    pub name: String,
+    /// Its protocol.
+    pub protocol: String,
+    /// The identifier under which the gateway knows it.
+    pub identifier: String,
+    /// Its features, if they are known without asking the device for its model.
+    pub features: Vec<String>,
+    /// Why its entry does not work as it stands.
+    pub problem: Option<String>,
 }
 
 /// A device that the user has configured.
@@ -73,19 +95,31 @@ pub fn check(path: &Path) -> Result<Report, UdcfError> {
 pub fn report(udcf: &Udcf) -> Result<Report, UdcfError> {
     let dcm = udcf.device_configuration()?;
     let definitions = dcm.base_device_definitions();
-    let websocket = udcf
-        .websocket_names()
-        .into_iter()
-        .map(|(name, protocol)| {
-            let definition = definitions
-                .get(&BaseDeviceIdentifier::new_with_identifier(&protocol, &name))
-                .or_else(|| definitions.get(&BaseDeviceIdentifier::new_default(&protocol)));
-            let features = definition.map(|d| features(d)).unwrap_or_default();
-            Name {
-                name,
-                protocol,
-                features,
-            }
+    let features_of = |protocol: &str, name: &str| {
+        let definition = definitions
+            .get(&BaseDeviceIdentifier::new_with_identifier(protocol, name))
+            .or_else(|| definitions.get(&BaseDeviceIdentifier::new_default(protocol)));
+        definition
+            .map(|definition| features(protocol, name, definition))
+            .unwrap_or_default()
+    };
+    let names = udcf.websocket_names().into_iter();
+    let websocket = names
+        .map(|(name, protocol)| Name {
+            features: features_of(&protocol, &name),
+            name,
+            protocol,
+        })
+        .collect();
+    let bridged = udcf.bridged().into_iter();
+    let bridge = bridged
+        .map(|board| Board {
+            features: features_of(&board.protocol, &board.identifier),
+            place: board.place,
+            name: board.name,
+            protocol: board.protocol,
+            identifier: board.identifier,
+            problem: board.problem,
         })
         .collect();
     let mut devices: Vec<Device> = dcm
@@ -99,7 +133,11 @@ pub fn report(udcf: &Udcf) -> Result<Report, UdcfError> {
             display_name: entry.value().display_name().clone(),
             allow: entry.value().allow(),
             deny: entry.value().deny(),
-            features: features(entry.value()),
+            features: features(
+                entry.key().protocol(),
+                entry.key().identifier().as_deref().unwrap_or_default(),
+                entry.value(),
+            ),
         })
         .collect();
     devices.sort_by_key(|d| d.index);
@@ -107,9 +145,11 @@ pub fn report(udcf: &Udcf) -> Result<Report, UdcfError> {
         version: udcf.major(),
         migration: udcf.summary().map(str::to_owned),
         websocket,
+        bridge,
         others: udcf
             .other_specifiers()
             .iter()
+            .filter(|(_, entry)| entry.get("serial").is_none() && entry.get("btle").is_none())
             .map(|(protocol, entry)| format!("{protocol} {entry}"))
             .collect(),
         devices,
@@ -117,12 +157,19 @@ pub fn report(udcf: &Udcf) -> Result<Report, UdcfError> {
     })
 }
 
-/// The features as clients receive them, such as `Vibrate 0-20` or `Battery`: limits applied, disabled outputs left
-/// out.
-fn features(definition: &ServerDeviceDefinition) -> Vec<String> {
+/// The features of a device with this name as clients receive them, such as `Vibrate 0-20` or `Battery`: limits
+/// applied; without disabled outputs and those that the protocol cannot carry out.
+fn features(protocol: &str, name: &str, definition: &ServerDeviceDefinition) -> Vec<String> {
+    let trial = Trial {
+        protocol,
+        name,
+        definition,
+    };
+    let impossible = try_all(&[trial]).pop().unwrap_or_default().impossible;
     let mut all = Vec::new();
     for feature in definition.features().values() {
         let outputs = feature.output.iter().filter(|output| !output.is_disabled());
+        let outputs = outputs.filter(|output| !impossible.contains(&output.output_type()));
         all.extend(outputs.map(|output| {
             let value = match output {
                 Output::Position(position) => Some(&position.value),
@@ -151,13 +198,37 @@ fn steps(range: &RangeWithLimit) -> Option<(i32, i32)> {
 }
 
 impl Report {
+    /// The boards that the gateway can bridge, and how to have it do so.
+    fn boards(&self, name: &str) -> String {
+        let mut text = format!(
+            "\nboards that the gateway bridges with bridge = true in [udcf], or as entries of its own: wsdm-gateway udcf \
+             bridge {} >> gateway.toml\n",
+            shell_word(name)
+        );
+        for board in &self.bridge {
+            let features = list(&board.features, "its features come from its model");
+            text += &format!(
+                "  {} {:?}  {}: {features}\n",
+                board.place.section(),
+                board.name,
+                board.protocol
+            );
+            if let Some(problem) = &board.problem {
+                text += &format!("    {problem}\n");
+            }
+        }
+        text
+    }
+
     /// The report as text.
     pub fn to_text(&self, name: &str) -> String {
         let mut text = match &self.migration {
             Some(migration) => format!("{migration}\n"),
             None => format!("{name}: version {}\n", self.version),
         };
-        if self.websocket.is_empty() {
+        if self.websocket.is_empty() && !self.bridge.is_empty() {
+            text += "\nno websocket name: no device can connect by itself with this file\n";
+        } else if self.websocket.is_empty() {
             text += "\nno websocket name: no device can connect with this file\n";
         } else {
             text += "\nidentifiers that devices may send\n";
@@ -172,6 +243,9 @@ impl Report {
                     list(features, "its features come from its model")
                 );
             }
+        }
+        if !self.bridge.is_empty() {
+            text += &self.boards(name);
         }
         if !self.others.is_empty() {
             text += "\nentries for other servers, without effect here\n";

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use buttplug_server_device_config::DeviceConfigurationManager;
 
-use super::Udcf;
+use super::{Udcf, protocols};
 
 /// A name this unlike every known one is no typing error.
 const NEAREST_MIN_SIMILARITY: f64 = 0.5;
@@ -14,6 +14,10 @@ const NEAREST_MIN_SIMILARITY: f64 = 0.5;
 pub struct Directory {
     /// Every `websocket` name with its protocol, in the file's order.
     names: Vec<(String, String)>,
+    /// The names of which the server implements no protocol.
+    unserved: HashSet<String>,
+    /// The identifiers of boards on serial ports and Bluetooth, with their protocols.
+    bridged: Vec<(String, String)>,
     denied: HashSet<String>,
     /// If there are any, only these are welcome.
     allowed: HashSet<String>,
@@ -33,8 +37,19 @@ pub enum Standing {
 impl Udcf {
     /// The names and addresses of this file, which `loaded` was made of by [`Udcf::device_configuration`].
     pub fn directory(&self, loaded: &DeviceConfigurationManager) -> Directory {
+        let names = self.websocket_names();
+        let is_served = |name: &String| {
+            names
+                .iter()
+                .any(|(n, p)| n == name && protocols::is_implemented(p))
+        };
         let mut directory = Directory {
-            names: self.websocket_names(),
+            unserved: (names.iter().map(|(name, _)| name))
+                .filter(|name| !is_served(name))
+                .cloned()
+                .collect(),
+            names: names.clone(),
+            bridged: self.bridged_names(),
             ..Directory::default()
         };
         for entry in loaded.user_device_definitions() {
@@ -53,8 +68,14 @@ impl Udcf {
 impl Directory {
     /// The protocol of a name.
     pub fn protocol(&self, name: &str) -> Option<&str> {
-        let entry = self.names.iter().find(|(known, _)| known == name);
+        let mut names = self.names.iter().chain(&self.bridged);
+        let entry = names.find(|(known, _)| known == name);
         entry.map(|(_, protocol)| protocol.as_str())
+    }
+
+    /// Whether the server implements no protocol of this name, so that it would never take such a device.
+    pub fn is_unserved(&self, name: &str) -> bool {
+        self.unserved.contains(name)
     }
 
     /// The first name of a protocol, or the first of all if it has none.

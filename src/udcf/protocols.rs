@@ -12,6 +12,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::BASE;
+use super::probe::{Trial, try_all};
 use crate::device::peripheral::Layout;
 
 /// Names less similar than this are not suggested as corrections.
@@ -39,7 +40,7 @@ static PROTOCOLS: LazyLock<BTreeMap<String, Protocol>> = LazyLock::new(|| {
             .entry(id.protocol().clone())
             .or_insert_with(|| empty(id.protocol()));
         match id.identifier() {
-            None => protocol.has_default = true,
+            None => protocol.has_default = !definition.features().is_empty(),
             Some(_) => protocol.models += 1,
         }
         add_features(protocol, definition);
@@ -47,8 +48,7 @@ static PROTOCOLS: LazyLock<BTreeMap<String, Protocol>> = LazyLock::new(|| {
     for name in BASE.base_communication_specifiers().keys() {
         protocols.entry(name.clone()).or_insert_with(|| empty(name));
     }
-    let manager = ProtocolManager::default();
-    protocols.retain(|name, _| is_implemented(&manager, name));
+    protocols.retain(|name, _| is_implemented(name));
     protocols
 });
 
@@ -73,18 +73,59 @@ fn add_features(protocol: &mut Protocol, definition: &ServerDeviceDefinition) {
     }
 }
 
-/// The library does not list the protocols that it implements, but reports whether one would accept a device.
-fn is_implemented(manager: &ProtocolManager, name: &str) -> bool {
+static MANAGER: LazyLock<ProtocolManager> = LazyLock::new(ProtocolManager::default);
+
+/// Whether the server has code for a protocol, with or without devices of its own base. The library does not list these
+/// protocols, but reports whether one would accept a device.
+pub fn is_implemented(name: &str) -> bool {
     let specifier = ProtocolCommunicationSpecifier::Websocket(WebsocketSpecifier::new("any"));
     let only_this = HashMap::from([(name.to_owned(), vec![specifier.clone()])]);
-    !manager
+    !MANAGER
         .protocol_specializers(&specifier, &only_this, &Default::default())
         .is_empty()
 }
 
+/// The same, with all outputs that each protocol carries out, whether or not a model of the server's own has them.
+static TRIED: LazyLock<Vec<Protocol>> = LazyLock::new(|| {
+    // Variants of a protocol may do different things; models of one variant do the same.
+    let mut variants = BTreeMap::new();
+    for (id, definition) in BASE.base_device_definitions() {
+        if is_known(id.protocol()) {
+            let variant = (id.protocol(), definition.protocol_variant());
+            variants.entry(variant).or_insert((id, definition));
+        }
+    }
+    let trials: Vec<Trial<'_>> = variants
+        .into_values()
+        .map(|(id, definition)| Trial {
+            protocol: id.protocol(),
+            name: id.identifier().as_deref().unwrap_or("any"),
+            definition,
+        })
+        .collect();
+    let mut protocols = PROTOCOLS.clone();
+    for (trial, outcome) in trials.iter().zip(try_all(&trials)) {
+        if let Some(protocol) = protocols.get_mut(trial.protocol) {
+            protocol
+                .outputs
+                .extend(outcome.possible.iter().map(ToString::to_string));
+        }
+    }
+    protocols.into_values().collect()
+});
+
 /// All protocols that the server implements, by name.
 pub fn all() -> impl Iterator<Item = &'static Protocol> {
-    PROTOCOLS.values()
+    TRIED.iter()
+}
+
+/// The models of a protocol in the server's own base, by name.
+pub(super) fn models(protocol: &str) -> BTreeMap<&'static str, &'static ServerDeviceDefinition> {
+    let definitions = BASE.base_device_definitions().iter();
+    definitions
+        .filter(|(id, _)| id.protocol() == protocol)
+        .filter_map(|(id, definition)| Some((id.identifier().as_deref()?, &**definition)))
+        .collect()
 }
 
 /// Whether the server implements a protocol of this name.
@@ -156,6 +197,13 @@ mod tests {
         assert!(lovense.has_default && lovense.models > 10);
         assert!(lovense.outputs.contains("Vibrate") && lovense.inputs.contains("Battery"));
         assert!(is_known("tcode-v03") && has_default("tcode-v03"));
+        let tcode = all().find(|p| p.name == "tcode-v03").unwrap();
+        assert!(
+            ["Vibrate", "Position", "HwPositionWithDuration"]
+                .iter()
+                .all(|o| tcode.outputs.contains(*o))
+        );
+        assert!(!has_default("vorze-sa"), "its default has no features");
         assert!(!is_known("no-such-protocol"));
         assert_eq!(nearest("lovence"), Some("lovense"));
         assert_eq!(nearest("qqqqqq"), None);

@@ -7,10 +7,12 @@
 //! - `shard`: the library's device managers, each with its share of the devices.
 //! - `listed`: a device that clients see, and the path of its commands into the library.
 //! - `hardware`: a session's upstream half, and the library's hardware.
+//! - `tcode`: the definitions of TCode devices, and from a feature to its axis.
 
 mod hardware;
 mod listed;
 mod shard;
+mod tcode;
 
 use std::collections::HashMap;
 use std::io;
@@ -41,6 +43,7 @@ use hardware::Connector;
 pub use listed::{DeviceTable, ListedDevice, Reply, legacy_device};
 use listed::{Listing, Place};
 use shard::{Front, ManagerEvents, Shard};
+use tcode::TcodeDevice;
 
 /// Capacity of the event queue of all clients; a client that lags further behind loses the oldest events.
 const EVENT_QUEUE: usize = 256;
@@ -85,6 +88,7 @@ struct Home {
 struct Live {
     session: Arc<SessionHandle>,
     listing: Arc<Listing>,
+    tcode: Option<Arc<TcodeDevice>>,
 }
 
 impl Places {
@@ -276,9 +280,14 @@ impl Engine {
                 .and_then(|address| places.homes.get(&address)?.shard.as_ref())
                 .is_some_and(|home| Arc::ptr_eq(home, &shard))
         };
-        let named = self.named.get(address.as_str()).map_or(&[][..], Vec::as_slice);
-        shard.prepare(named, &self.given, is_member);
+        let tcode = (places.homes.get(address)).and_then(|home| home.live.as_ref()?.tcode.as_deref());
+        shard.prepare(self.named(address), &self.given, tcode, is_member);
         Some(shard)
+    }
+
+    /// The entries of the UDCF for an address.
+    fn named(&self, address: &Address) -> &[UserDeviceIdentifier] {
+        self.named.get(address.as_str()).map_or(&[], Vec::as_slice)
     }
 
     fn start_shard(self: &Arc<Self>, places: &mut Places) -> Option<Arc<Shard>> {
@@ -396,7 +405,24 @@ impl Engine {
         if !home.shard.as_ref().is_some_and(|home| Arc::ptr_eq(home, shard)) {
             return None;
         }
-        let definition = shard.definition(&identifier)?;
+        let tcode = live.tcode.clone().filter(|tcode| tcode.id == identifier);
+        let (definition, features, gap) = match &tcode {
+            Some(tcode) => (
+                tcode.definition.clone(),
+                &tcode.features(),
+                tcode.message_gap_ms(),
+            ),
+            None => {
+                let definition = shard.definition(&identifier)?;
+                // The library reports the same gap for every device, whichever it keeps.
+                let gap = definition.message_gap_ms();
+                (
+                    Arc::new(definition),
+                    info.device_features(),
+                    gap.unwrap_or(info.device_message_timing_gap()),
+                )
+            }
+        };
         let place = Place {
             shard: shard.clone(),
             index,
@@ -414,10 +440,11 @@ impl Engine {
                 index,
                 info.device_name(),
                 info.device_display_name(),
-                info.device_message_timing_gap(),
-                info.device_features(),
+                gap,
+                features,
             ),
-            definition: Arc::new(definition),
+            definition,
+            tcode,
             identifier,
             session: live.session.clone(),
             listing: live.listing.clone(),
@@ -430,12 +457,22 @@ impl Engine {
 impl Upstream for Engine {
     /// Announces the device to the library and returns its upstream half at once: the protocol's initialisation
     /// already needs it.
-    fn open(self: Arc<Self>, session: &Arc<SessionHandle>, _: DeviceInfo) -> Box<dyn UpstreamIo> {
+    fn open(self: Arc<Self>, session: &Arc<SessionHandle>, device: DeviceInfo) -> Box<dyn UpstreamIo> {
         let listing = Arc::new(Listing::default());
-        let (connector, io) = hardware::pair(self.clone(), session.clone(), listing.clone());
+        let recognised = device.recognised.as_deref();
+        let handshake = &session.handshake;
+        let tcode = TcodeDevice::new(&self.given, self.named(&handshake.address), handshake, recognised);
+        let tcode = tcode.map(Arc::new);
+        let identity = hardware::Identity {
+            session: session.clone(),
+            recognised: recognised.map(|recognised| recognised.protocol),
+            tcode: tcode.clone(),
+        };
+        let (connector, io) = hardware::pair(self.clone(), identity, listing.clone(), device.language);
         let live = Live {
             session: session.clone(),
             listing,
+            tcode,
         };
         lock(&self.places)
             .homes
@@ -490,7 +527,7 @@ async fn announce(found: &mpsc::Sender<HardwareCommunicationManagerEvent>, parts
     loop {
         let (taken, was_taken) = oneshot::channel();
         let event = HardwareCommunicationManagerEvent::DeviceFound {
-            name: parts.identifier().to_owned(),
+            name: parts.name().to_owned(),
             address: parts.address().to_owned(),
             creator: Box::new(Connector::new(parts.clone(), taken)),
         };

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod bare_device;
+pub mod bare_websocket;
 #[cfg(target_os = "linux")]
 pub mod bluetooth;
 #[cfg(target_os = "linux")]
@@ -17,6 +18,8 @@ mod pty_pair;
 pub mod reference;
 #[cfg(target_os = "linux")]
 pub mod system;
+#[cfg(unix)]
+pub mod tcode_board;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -47,7 +50,7 @@ const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 pub fn settings() -> Settings {
     Settings {
         devices: DeviceSettings {
-            listen: ANY_PORT,
+            listen: ANY_PORT.into(),
             announce: false,
             token: None,
             origins: Vec::new(),
@@ -56,7 +59,8 @@ pub fn settings() -> Settings {
             on_close: None,
         },
         clients: ClientSettings {
-            listen: ANY_PORT,
+            listen: ANY_PORT.into(),
+            announce: false,
             server_name: "test gateway".to_owned(),
             max_ping_time: None,
             handshake_timeout: Duration::from_secs(5),
@@ -68,6 +72,7 @@ pub fn settings() -> Settings {
         ble: Vec::new(),
         ports: Ports::system(),
         udcf: None,
+        bridge_udcf: false,
         state_file: None,
         control: None,
     }

@@ -60,11 +60,14 @@ impl Board {
 
     /// What the gateway writes next, at least a byte.
     pub async fn read(&mut self) -> Vec<u8> {
+        within("the board may read", self.read_patiently()).await
+    }
+
+    /// The same, however long that takes.
+    pub async fn read_patiently(&mut self) -> Vec<u8> {
         let mut bytes = [0; 4096];
         loop {
-            let mut guard = within("the board may read", self.master.readable())
-                .await
-                .expect("a pty");
+            let mut guard = self.master.readable().await.expect("a pty");
             match guard.try_io(|master| master.get_ref().read(&mut bytes)) {
                 Ok(Ok(read)) => return bytes[..read].to_vec(),
                 Ok(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}

@@ -97,7 +97,8 @@ fn entry(path: &Path, args: &MonitorArgs) -> Result<Option<SerialSettings>, Erro
         by_id: None,
         usb: None,
     });
-    Ok(entries.into_iter().find(|entry| entry.source.takes(&port)))
+    let taking = SerialSettings::taking(&entries, &port);
+    Ok(taking.and_then(|n| entries.into_iter().nth(n)))
 }
 
 struct Wire {

@@ -1,8 +1,10 @@
 //! Lovense: commands with a name and numbers, each ended by a semicolon.
 
+mod answers;
+
 use bytes::Bytes;
 
-use super::{Command, Language, Relation, Setting};
+use super::{Answers, Command, Language, Relation, Setting};
 use crate::device::frame::Frame;
 
 /// Commands that set an actuator to a value. Others are queries (`Battery;`) or toggles (`RotateChange;`).
@@ -94,6 +96,10 @@ impl Language for Lovense {
 
     fn stop_all(&self) -> Option<&'static [u8]> {
         None
+    }
+
+    fn answers(&self) -> Option<Box<dyn Answers>> {
+        Some(Box::<answers::LovenseAnswers>::default())
     }
 }
 

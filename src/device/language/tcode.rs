@@ -1,9 +1,115 @@
 //! TCode version 0.3: axes with fractions of their range, any number of them in a line.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::{Command, Language, Relation, Setting};
 use crate::device::frame::Frame;
+
+/// An axis as it is named on the wire, such as `L0` or `A1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channel {
+    kind: Kind,
+    /// One digit: a second one would be read as the first of the value.
+    number: u8,
+}
+
+/// What an axis does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Moves along a line: `L`.
+    Linear,
+    /// Turns to an angle: `R`.
+    Rotary,
+    /// Vibrates: `V`.
+    Vibration,
+    /// A valve, a pump, or whatever else the board has: `A`.
+    Auxiliary,
+}
+
+impl Kind {
+    const ALL: [(u8, Self); 4] = [
+        (b'L', Self::Linear),
+        (b'R', Self::Rotary),
+        (b'V', Self::Vibration),
+        (b'A', Self::Auxiliary),
+    ];
+
+    fn letter(self) -> char {
+        Self::ALL
+            .into_iter()
+            .find_map(|(letter, kind)| (kind == self).then_some(letter.into()))
+            .unwrap_or('?')
+    }
+}
+
+impl Channel {
+    /// The channel with this number, from 0 to 9.
+    pub fn new(kind: Kind, number: u32) -> Option<Self> {
+        let number = u8::try_from(number).ok().filter(|number| *number <= 9)?;
+        Some(Self { kind, number })
+    }
+
+    /// Parses a channel's name; no more and no less.
+    pub fn parse(name: &str) -> Option<Self> {
+        match *name.as_bytes() {
+            [letter, digit @ b'0'..=b'9'] => {
+                let (_, kind) = Kind::ALL.into_iter().find(|(known, _)| *known == letter)?;
+                Some(Self {
+                    kind,
+                    number: digit - b'0',
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// The channel that a description names: first, as in `R1 Roll`, or last and in parentheses, as in `Roll (R1)`.
+    pub fn of_description(description: &str) -> Option<Self> {
+        let description = description.trim();
+        let first = description.split(|c: char| !c.is_ascii_alphanumeric()).next();
+        let last = || Some(description.strip_suffix(')')?.rsplit_once('(')?.1.trim());
+        first
+            .and_then(Self::parse)
+            .or_else(|| last().and_then(Self::parse))
+    }
+
+    /// What it does.
+    pub fn kind(self) -> Kind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.kind.letter(), self.number)
+    }
+}
+
+/// The command that sets an axis to `value` of `full`, at once or within that many milliseconds.
+pub fn set(channel: Channel, value: u32, full: u32, within_ms: Option<u32>) -> String {
+    let fraction = fraction(value, full);
+    match within_ms {
+        Some(ms) => format!("{channel}{fraction}I{ms}"),
+        None => format!("{channel}{fraction}"),
+    }
+}
+
+/// A magnitude is read as the digits behind a decimal point, so `full` is written as all nines: with its own digits if
+/// it is that, else with three, or four if three would lose steps. More than four are not read by all firmware.
+fn fraction(value: u32, full: u32) -> String {
+    let value = value.min(full);
+    let (nines, digits) = match full {
+        9 => (9, 1),
+        99 => (99, 2),
+        0..=1_000 => (999, 3),
+        _ => (9_999, 4),
+    };
+    let (value, full) = (u64::from(value), u64::from(full.max(1)));
+    let scaled = (value * nines + full / 2) / full;
+    format!("{scaled:0digits$}")
+}
 
 /// The TCode language.
 pub(super) struct Tcode;
@@ -90,7 +196,96 @@ fn axis(command: &str) -> Option<Setting> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// How far a board goes for a magnitude, from 0 to 1.
+    fn travel(magnitude: &str) -> f64 {
+        format!("0.{magnitude}").parse().expect("digits")
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_is_its_fraction_of_the_travel(full in 1_u32..2_000_000, a: f64, b: f64) {
+            let value = |x: f64| (x.fract().abs() * f64::from(full)) as u32;
+            let (a, b) = (value(a), value(b));
+            let (low, high) = (a.min(b), a.max(b));
+            let (low_at, high_at) = (travel(&fraction(low, full)), travel(&fraction(high, full)));
+            prop_assert!(low_at <= high_at, "{low} {high} of {full}: {low_at} {high_at}");
+            let end = travel(&fraction(full, full));
+            prop_assert!(end >= 0.9);
+            let wanted = f64::from(low) / f64::from(full) * end;
+            prop_assert!((low_at - wanted).abs() <= 0.000_501, "{low} of {full}: {low_at}, not {wanted}");
+            prop_assert_eq!(travel(&fraction(0, full)), 0.0);
+        }
+
+        #[test]
+        fn ranges_of_nines_are_written_digit_by_digit(value in 0_u32..=9_999) {
+            for (full, digits) in [(9, 1), (99, 2), (999, 3), (9_999, 4)] {
+                let value = value % (full + 1);
+                prop_assert_eq!(fraction(value, full), format!("{value:0digits$}"));
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_that_are_no_power_of_ten_are_scaled() {
+        for (value, full, wanted) in [
+            (50, 100, "500"),
+            (100, 100, "999"),
+            (20, 20, "999"),
+            (1, 1, "999"),
+            (1_000, 1_000, "999"),
+            (500, 1_000, "500"),
+            (99_999, 99_999, "9999"),
+            (4_095, 4_095, "9999"),
+            (u32::MAX, 999, "999"),
+            (7, 0, "000"),
+            (u32::MAX, u32::MAX, "9999"),
+        ] {
+            assert_eq!(fraction(value, full), wanted, "{value} of {full}");
+        }
+    }
+
+    #[test]
+    fn a_command_carries_its_channel_and_its_time() {
+        let roll = Channel::parse("R1").expect("a channel");
+        assert_eq!(set(roll, 500, 999, Some(200)), "R1500I200");
+        assert_eq!(set(roll, 5, 99, None), "R105");
+    }
+
+    #[test]
+    fn a_description_names_a_channel_first_or_last() {
+        for (description, wanted) in [
+            ("R1 Roll", "R1"),
+            ("L0", "L0"),
+            (" V0: motor", "V0"),
+            ("Up and down (L0)", "L0"),
+            ("Valve ( A0 ) ", "A0"),
+            ("A1-Lube (V0)", "A1"),
+        ] {
+            let channel = Channel::of_description(description).expect(description);
+            assert_eq!(channel.to_string(), wanted, "{description}");
+        }
+        for description in [
+            "",
+            "Stroke",
+            "L",
+            "L01 x",
+            "L10",
+            "l0 x",
+            "X0 x",
+            "the L0 axis",
+            "(L0) x",
+            "Roll R1",
+            "é0",
+            "Roll )",
+        ] {
+            assert_eq!(Channel::of_description(description), None, "{description}");
+        }
+        assert_eq!(Channel::new(Kind::Linear, 10), None);
+    }
 
     #[test]
     fn axes_are_told_from_device_commands() {

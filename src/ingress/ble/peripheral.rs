@@ -173,7 +173,7 @@ impl Connection {
             while let Some(Write { bytes, mut done }) = radio.writes.recv().await {
                 tokio::select! {
                     biased;
-                    written = self.write(&characteristics, &bytes) => {
+                    written = write_frame(&self.peripheral, &characteristics, &bytes) => {
                         // A session that ended just now does not listen.
                         let _ = done.send(written);
                     }
@@ -208,23 +208,27 @@ impl Connection {
             Err(_) => After::Session(since.elapsed()),
         }
     }
+}
 
-    /// Writes a frame, cut at the MTU, one piece after the other: BlueZ answers two at once with an error.
-    async fn write(&self, characteristics: &Characteristics, frame: &[u8]) -> Result<(), String> {
-        let (characteristic, kind) = characteristics.for_frame(frame);
-        let room = usize::from(self.peripheral.mtu().max(MTU_MIN) - ATT_HEADER);
-        for piece in frame.chunks(room) {
-            let mut tries = BUSY_TRIES;
-            while let Err(e) = self.peripheral.write(characteristic, piece, kind).await {
-                tries -= 1;
-                if !is_busy(&e) || tries == 0 {
-                    return Err(e.to_string());
-                }
-                sleep(BUSY_PAUSE).await;
+/// Writes a frame, cut at the MTU, one piece after the other: BlueZ answers two at once with an error.
+pub(super) async fn write_frame(
+    peripheral: &Peripheral,
+    characteristics: &Characteristics,
+    frame: &[u8],
+) -> Result<(), String> {
+    let (characteristic, kind) = characteristics.for_frame(frame);
+    let room = usize::from(peripheral.mtu().max(MTU_MIN) - ATT_HEADER);
+    for piece in frame.chunks(room) {
+        let mut tries = BUSY_TRIES;
+        while let Err(e) = peripheral.write(characteristic, piece, kind).await {
+            tries -= 1;
+            if !is_busy(&e) || tries == 0 {
+                return Err(e.to_string());
             }
+            sleep(BUSY_PAUSE).await;
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Runs to its end whatever becomes of whoever waits for it: what the library does here adds a match rule to the bus,

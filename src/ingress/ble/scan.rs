@@ -1,7 +1,9 @@
 //! Looking at what is near, and into one peripheral, for people; the gateway itself does not use this.
 
+mod ask;
+
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use btleplug::api::{
@@ -21,6 +23,7 @@ use super::system::{Change, System, Unavailable, is_busy};
 use crate::advice::Advice;
 use crate::defaults::{BLE_CONNECT_TIMEOUT, BLE_DISCONNECT_TIMEOUT, BLE_STEP_TIMEOUT, BLE_SWEEP};
 use crate::device::peripheral::{PeripheralAddress, Seen, Wanted};
+pub use ask::{AskError, Manner};
 
 /// Time for a peripheral to answer what one of its characteristics holds.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
@@ -83,6 +86,10 @@ pub struct Scanner {
     /// Those whose name was not known; nothing tells when it is.
     nameless: BTreeSet<PeripheralId>,
     sweep: tokio::time::Interval,
+    /// What was seen, by its address.
+    ids: HashMap<String, PeripheralId>,
+    /// Notifications of peripherals that were asked: what the library drops, it drops badly while signals come.
+    kept: Vec<BoxStream<'static, ValueNotification>>,
 }
 
 impl Scanner {
@@ -111,6 +118,8 @@ impl Scanner {
             events,
             nameless: BTreeSet::new(),
             sweep,
+            ids: HashMap::new(),
+            kept: Vec::new(),
         })
     }
 
@@ -138,6 +147,7 @@ impl Scanner {
                 },
             };
             if let Some((_, seen)) = query(&self.adapter, &id).await {
+                self.ids.insert(seen.address.clone(), id.clone());
                 if seen.name.is_none() {
                     self.nameless.insert(id);
                 } else {

@@ -27,8 +27,10 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{Sleep, sleep, timeout};
 use tracing::warn;
 
-use super::{Engine, Listing};
+use super::shard::recognised_as;
+use super::{Engine, Listing, TcodeDevice};
 use crate::device::frame::{Frame, Outgoing};
+use crate::device::language::{Answers, Language};
 use crate::session::ends::{Disconnect, FromUpstream, UpstreamError, UpstreamIo};
 use crate::session::registry::{Counters, SessionHandle};
 
@@ -51,10 +53,19 @@ struct Write {
     done: oneshot::Sender<()>,
 }
 
+/// What the library is told of a device.
+#[derive(Clone)]
+pub(super) struct Identity {
+    pub(super) session: Arc<SessionHandle>,
+    /// The protocol in which a board was recognised.
+    pub(super) recognised: Option<&'static str>,
+    pub(super) tcode: Option<Arc<TcodeDevice>>,
+}
+
 /// The content of an announcement. Cloned for each try, since the library may drop one unseen.
 #[derive(Clone)]
 pub(super) struct ConnectorParts {
-    session: Arc<SessionHandle>,
+    identity: Identity,
     writes: mpsc::Sender<Write>,
     events: broadcast::Sender<HardwareEvent>,
     subscribed: Arc<AtomicBool>,
@@ -63,20 +74,34 @@ pub(super) struct ConnectorParts {
 }
 
 impl ConnectorParts {
-    pub(super) fn identifier(&self) -> &str {
-        self.session.handshake.identifier.as_str()
+    /// What generic protocols look up a device's definition by.
+    pub(super) fn name(&self) -> &str {
+        let of_tcode = self.identity.tcode.as_ref().and_then(|tcode| tcode.name());
+        of_tcode.unwrap_or(self.identity.session.handshake.identifier.as_str())
     }
 
     pub(super) fn address(&self) -> &str {
-        self.session.handshake.address.as_str()
+        self.identity.session.handshake.address.as_str()
+    }
+
+    /// What the library chooses the protocol by.
+    fn specifier(&self) -> ProtocolCommunicationSpecifier {
+        match self.identity.recognised {
+            Some(protocol) => recognised_as(protocol),
+            None => {
+                let identifier = self.identity.session.handshake.identifier.as_str();
+                ProtocolCommunicationSpecifier::Websocket(WebsocketSpecifier::new(identifier))
+            }
+        }
     }
 }
 
 /// Creates the two ends of a device: its announcement, and the session's upstream half.
 pub(super) fn pair(
     engine: Arc<Engine>,
-    session: Arc<SessionHandle>,
+    identity: Identity,
     listing: Arc<Listing>,
+    language: Option<&'static dyn Language>,
 ) -> (ConnectorParts, EmbeddedIo) {
     let (writes, written) = mpsc::channel(WRITE_QUEUE);
     let events = broadcast::Sender::new(EVENT_SLOTS);
@@ -85,9 +110,10 @@ pub(super) fn pair(
     let disconnected = Arc::new(AtomicBool::new(false));
     let io = EmbeddedIo {
         engine,
-        session: session.clone(),
+        session: identity.session.clone(),
         writes: written,
         events: events.clone(),
+        answers: language.and_then(Language::answers),
         backlog: VecDeque::new(),
         retry: None,
         subscribed: subscribed.clone(),
@@ -97,7 +123,7 @@ pub(super) fn pair(
     };
     (
         ConnectorParts {
-            session,
+            identity,
             writes,
             events,
             subscribed,
@@ -114,6 +140,7 @@ pub(super) struct EmbeddedIo {
     session: Arc<SessionHandle>,
     writes: mpsc::Receiver<Write>,
     events: broadcast::Sender<HardwareEvent>,
+    answers: Option<Box<dyn Answers>>,
     backlog: VecDeque<Bytes>,
     retry: Option<Pin<Box<Sleep>>>,
     subscribed: Arc<AtomicBool>,
@@ -134,6 +161,21 @@ impl EmbeddedIo {
                 .events
                 .send(HardwareEvent::Notification(address, Endpoint::Rx, bytes.into()));
         }
+    }
+
+    /// Queues a frame for the library.
+    fn queue(&mut self, frame: Frame) {
+        self.fill_slots();
+        if self.backlog.len() >= BACKLOG {
+            self.backlog.pop_front();
+            let dropped = &self.session.counters.dropped;
+            if dropped.load(Ordering::Relaxed) == 0 {
+                warn!("the device sends faster than the server reads: its oldest frames are dropped");
+            }
+            Counters::count(dropped);
+        }
+        self.backlog.push_back(frame.0);
+        self.fill_slots();
     }
 
     /// Reports the disconnect to the library: the event reaches current receivers, the flag later ones. Without the
@@ -165,9 +207,13 @@ impl Stream for EmbeddedIo {
         this.poll_backlog(cx);
         match std::task::ready!(this.writes.poll_recv(cx)) {
             Some(Write { bytes, done }) => {
+                let frame = Frame(bytes);
+                if let Some(fault) = this.answers.as_mut().and_then(|answers| answers.asked(&frame)) {
+                    warn!("{fault}");
+                }
                 // The library awaits each write before it handles the next command.
                 Poll::Ready(Some(Ok(FromUpstream::Frame(Outgoing {
-                    frame: Frame(bytes),
+                    frame,
                     receipt: Some(done),
                     is_answered_early: true,
                 }))))
@@ -192,17 +238,18 @@ impl Sink<Frame> for EmbeddedIo {
         if frame.0.is_empty() || !self.subscribed.load(Ordering::Acquire) {
             return Ok(());
         }
-        self.fill_slots();
-        if self.backlog.len() >= BACKLOG {
-            self.backlog.pop_front();
-            let dropped = &self.session.counters.dropped;
-            if dropped.load(Ordering::Relaxed) == 0 {
-                warn!("the device sends faster than the server reads: its oldest frames are dropped");
+        match &mut self.answers {
+            None => self.queue(frame),
+            Some(answers) => {
+                let heard = answers.heard(frame);
+                if let Some(fault) = heard.fault {
+                    warn!("{fault}");
+                }
+                for frame in heard.answers {
+                    self.queue(frame);
+                }
             }
-            Counters::count(dropped);
         }
-        self.backlog.push_back(frame.0);
-        self.fill_slots();
         Ok(())
     }
 
@@ -329,7 +376,7 @@ impl Connector {
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connector")
-            .field("handshake", &self.parts.session.handshake)
+            .field("handshake", &self.parts.identity.session.handshake)
             .finish()
     }
 }
@@ -337,7 +384,7 @@ impl fmt::Debug for Connector {
 #[async_trait]
 impl HardwareConnector for Connector {
     fn specifier(&self) -> ProtocolCommunicationSpecifier {
-        ProtocolCommunicationSpecifier::Websocket(WebsocketSpecifier::new(self.parts.identifier()))
+        self.parts.specifier()
     }
 
     async fn connect(&mut self) -> Result<Box<dyn HardwareSpecializer>, ButtplugDeviceError> {
@@ -347,7 +394,7 @@ impl HardwareConnector for Connector {
         }
         // Generic protocols look up custom `configurations` by this name.
         let hardware = Hardware::new(
-            self.parts.identifier(),
+            self.parts.name(),
             self.parts.address(),
             &[Endpoint::Rx, Endpoint::Tx],
             &None,
@@ -363,7 +410,10 @@ struct EmbeddedHardware(ConnectorParts);
 
 impl HardwareInternal for EmbeddedHardware {
     fn disconnect(&self) -> BoxFuture<'static, Result<(), ButtplugDeviceError>> {
-        self.0.session.end(Disconnect::Upstream(UpstreamError::Released));
+        self.0
+            .identity
+            .session
+            .end(Disconnect::Upstream(UpstreamError::Released));
         future::ready(Ok(())).boxed()
     }
 
@@ -389,8 +439,15 @@ impl HardwareInternal for EmbeddedHardware {
     /// Completes when the bytes are written; if newer motion may supersede them, before that.
     fn write_value(&self, msg: &HardwareWriteCmd) -> BoxFuture<'static, Result<(), ButtplugDeviceError>> {
         let writes = self.0.writes.clone();
-        let bytes = Bytes::copy_from_slice(msg.data());
+        let bytes = match &self.0.identity.tcode {
+            Some(tcode) => tcode.channels.rewrite(msg.command_id(), msg.data()),
+            None => Some(Bytes::copy_from_slice(msg.data())),
+        };
         async move {
+            let bytes = bytes.ok_or_else(|| {
+                let why = "the feature has no TCode axis".to_owned();
+                ButtplugDeviceError::ProtocolSpecificError("tcode-v03".to_owned(), why)
+            })?;
             let gone = || ButtplugDeviceError::DeviceCommunicationError("the device is gone".to_owned());
             let (done, written) = oneshot::channel();
             writes.send(Write { bytes, done }).await.map_err(|_| gone())?;

@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::TcodeDevice;
 use super::shard::Shard;
 use crate::defaults::LIBRARY_STOP_TIMEOUT;
 use crate::device::peer::ConnectionId;
@@ -46,6 +47,8 @@ pub struct ListedDevice {
     pub(super) session: Arc<SessionHandle>,
     pub(super) listing: Arc<Listing>,
     pub(super) place: Place,
+    /// If it is a TCode device.
+    pub(super) tcode: Option<Arc<TcodeDevice>>,
     pub(super) commanded: AtomicBool,
 }
 
@@ -143,6 +146,13 @@ impl ListedDevice {
     pub fn carry_out(&self, mut command: ButtplugCheckedClientMessageV4) -> BoxFuture<'static, Reply> {
         use ButtplugCheckedClientMessageV4 as M;
         let id = command.id();
+        if let Some(tcode) = &self.tcode {
+            match &mut command {
+                M::OutputCmd(m) => *m = tcode.channels.for_library(m.clone()),
+                M::OutputVecCmd(m) => *m = tcode.channels.all_for_library(m),
+                _ => {}
+            }
+        }
         match &mut command {
             M::OutputCmd(m) => m.set_device_index(self.place.index),
             M::OutputVecCmd(m) => m.set_device_index(self.place.index),
@@ -180,6 +190,10 @@ impl ListedDevice {
         let shard = &self.place.shard;
         // On the library's one thread no device can leave between this check and the call.
         let is_there = shard.manager.device_info(self.place.index).is_some();
+        // Before the version is looked at: a command of version 0 may become one of version 1.
+        if let Some(tcode) = &self.tcode {
+            command = tcode.channels.legacy_for_library(command);
+        }
         let Some(converter) = shard.converter(command.version()).filter(|_| is_there) else {
             let error = ButtplugDeviceError::DeviceNotAvailable(index).into();
             let error = as_seen_by_clients(id, index, error);

@@ -16,13 +16,15 @@ use buttplug_server::device::{ServerDeviceManager, ServerDeviceManagerBuilder};
 use buttplug_server::{ButtplugServer, ButtplugServerBuilder, ButtplugServerError};
 use buttplug_server_device_config::{
     DeviceConfigurationManager, ProtocolCommunicationSpecifier, ServerDeviceDefinition,
-    ServerDeviceDefinitionBuilder, UserDeviceIdentifier,
+    ServerDeviceDefinitionBuilder, UserDeviceIdentifier, WebsocketSpecifier,
 };
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
+use super::TcodeDevice;
 use super::hardware::CommunicationManagerBuilder;
+use crate::device::language;
 
 /// Devices per manager. Listing them takes the square of this many steps; a smaller number would multiply the
 /// managers' own tables.
@@ -32,6 +34,13 @@ pub(super) const DEVICES: usize = 128;
 pub(super) const ARRIVALS: usize = 8 * DEVICES;
 /// Definitions of devices that left before they were listed, beyond those of the present devices.
 const LEFT_OVER_DEFINITIONS: usize = 16;
+
+/// The specifier of boards that were recognised by the protocol that they speak. No UDCF names them, and a name of their
+/// own keeps them apart from devices that one does name.
+pub(super) fn recognised_as(protocol: &str) -> ProtocolCommunicationSpecifier {
+    let name = format!("recognised as {protocol}");
+    ProtocolCommunicationSpecifier::Websocket(WebsocketSpecifier::new(&name))
+}
 
 pub(super) type ManagerEvents = BoxStream<'static, ButtplugServerMessageV4>;
 
@@ -70,6 +79,13 @@ impl Shard {
                     .user_communication_specifiers()
                     .insert(entry.key().clone(), specifiers);
             }
+        }
+        for protocol in language::known_protocols() {
+            let mut specifiers = config
+                .user_communication_specifiers()
+                .entry(protocol.to_owned())
+                .or_default();
+            specifiers.push(recognised_as(protocol));
         }
         let (manager_builder, found) = CommunicationManagerBuilder::new();
         let manager = ServerDeviceManagerBuilder::new(config)
@@ -110,12 +126,13 @@ impl Shard {
     }
 
     /// Adds the definitions that the configuration has for a device that is about to be announced, each with an index
-    /// that is free here. `is_member` is whether an address is placed here. Must be called on the engine's thread,
+    /// that is free here: those in `ids`, and that of a TCode device, which is made anew for each connection. `is_member` is whether an address is placed here. Must be called on the engine's thread,
     /// like everything that chooses an index.
     pub(super) fn prepare(
         &self,
         ids: &[UserDeviceIdentifier],
         given: &DeviceConfigurationManager,
+        tcode: Option<&TcodeDevice>,
         is_member: impl Fn(&str) -> bool,
     ) {
         self.arrivals.fetch_add(1, Ordering::Relaxed);
@@ -124,17 +141,29 @@ impl Shard {
             definitions.retain(|id, _| is_member(id.address()));
         }
         for id in ids {
-            if definitions.contains_key(id) {
+            if definitions.contains_key(id) || tcode.is_some_and(|tcode| tcode.id == *id) {
                 continue;
             }
-            let Some(definition) = given.user_device_definitions().get(id).map(|d| d.clone()) else {
-                continue;
-            };
-            let taken: HashSet<u32> = definitions.iter().map(|d| d.index()).collect();
-            let mut definition = ServerDeviceDefinitionBuilder::from_user(&definition);
-            definition.index((0..).find(|index| !taken.contains(index)).unwrap_or(u32::MAX));
-            self.config().add_user_device_definition(id, &definition.finish());
+            if let Some(definition) = given.user_device_definitions().get(id).map(|d| d.clone()) {
+                self.define(id, &definition);
+            }
         }
+        if let Some(tcode) = tcode {
+            self.define(&tcode.id, &tcode.in_library);
+        }
+    }
+
+    /// Adds a definition, or replaces it and keeps its index.
+    fn define(&self, id: &UserDeviceIdentifier, definition: &ServerDeviceDefinition) {
+        let definitions = self.config().user_device_definitions();
+        let known = definitions.get(id).map(|known| known.index());
+        let index = known.unwrap_or_else(|| {
+            let taken: HashSet<u32> = definitions.iter().map(|d| d.index()).collect();
+            (0..).find(|index| !taken.contains(index)).unwrap_or(u32::MAX)
+        });
+        let mut definition = ServerDeviceDefinitionBuilder::from_user(definition);
+        definition.index(index);
+        self.config().add_user_device_definition(id, &definition.finish());
     }
 
     /// The library's definition of a device.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::device::refusal::Refusal;
+use crate::advice::Advice;
 
 /// The same refusal of the same peer is logged again after this long.
 const SAID_AGAIN_AFTER: Duration = Duration::from_secs(600);
@@ -28,7 +28,7 @@ struct Said {
 impl RefusalLog {
     /// Whether to say this refusal of a peer now: how often it happened since it was said last, or `None` where it
     /// was said a short while ago.
-    pub fn due(&self, peer: IpAddr, refusal: &Refusal) -> Option<u32> {
+    pub fn due(&self, peer: IpAddr, refusal: &impl Advice) -> Option<u32> {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (peer, refusal.to_string());
         if let Some(said) = said.get_mut(&key) {
@@ -55,11 +55,24 @@ impl RefusalLog {
         );
         Some(0)
     }
+
+    /// The refusal with its hint, and how often it happened since it was logged last. `None` if that was a short while
+    /// ago.
+    pub fn line(&self, peer: IpAddr, refusal: &impl Advice) -> Option<String> {
+        Some(match self.due(peer, refusal)? {
+            0 => refusal.with_hint(),
+            more => format!(
+                "{} ({more} times more since this was logged last)",
+                refusal.with_hint()
+            ),
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::refusal::Refusal;
 
     #[tokio::test(start_paused = true)]
     async fn the_same_refusal_is_said_now_and_then() {

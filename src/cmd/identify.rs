@@ -1,0 +1,85 @@
+//! What `--identify` shows of a board.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::device::hello::HelloFault;
+use crate::ingress::hello::HelloError;
+use crate::ingress::recognise::{Identity, Introduction};
+
+/// What came of asking a board what it is.
+pub(super) enum Identified {
+    /// It is known.
+    Known(Introduction),
+    /// It answered nothing that tells.
+    Unknown(HelloError),
+    /// It was left alone, and why.
+    NotAsked(String),
+}
+
+impl Identified {
+    pub(super) fn json(&self) -> Value {
+        match self {
+            Self::Known(Introduction { identity, fault }) => {
+                let mut json = match identity {
+                    Identity::Hello(hello) => json!({
+                        "state": "hello",
+                        "identifier": hello.handshake.identifier,
+                        "address": hello.names_its_address.then_some(&hello.handshake.address),
+                        "keepalive_ms": hello.keepalive.map(|time| time.as_millis() as u64),
+                    }),
+                    Identity::Recognised(board) => {
+                        let axes = board.axes.iter().map(|axis| {
+                            json!({
+                                "channel": axis.channel,
+                                "name": axis.name,
+                                "min": axis.range.start(),
+                                "max": axis.range.end(),
+                            })
+                        });
+                        json!({
+                            "state": "recognised",
+                            "protocol": board.protocol,
+                            "identifier": board.identifier().ok(),
+                            "name": board.name,
+                            "version": board.version,
+                            "axes": axes.collect::<Vec<_>>(),
+                        })
+                    }
+                };
+                json["fault"] = json!(fault.as_ref().map(HelloFault::to_string));
+                json
+            }
+            Self::Unknown(error) => json!({ "state": "unknown", "problem": error.to_string() }),
+            Self::NotAsked(why) => json!({ "state": "not_asked", "problem": why }),
+        }
+    }
+}
+
+impl fmt::Display for Identified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(Introduction { identity, fault }) => {
+                match identity {
+                    Identity::Hello(hello) => {
+                        write!(f, "hello line: {}", hello.handshake.identifier)?;
+                        if hello.names_its_address {
+                            write!(f, ", address {}", hello.handshake.address)?;
+                        }
+                        if let Some(keepalive) = hello.keepalive {
+                            write!(f, ", keepalive_ms {}", keepalive.as_millis())?;
+                        }
+                    }
+                    Identity::Recognised(board) => write!(f, "recognised: {board}")?,
+                }
+                match fault {
+                    Some(fault) => write!(f, "; its hello line has a fault: {fault}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Unknown(error) => write!(f, "unknown: {error}"),
+            Self::NotAsked(why) => write!(f, "not asked: {why}"),
+        }
+    }
+}

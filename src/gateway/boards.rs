@@ -1,0 +1,139 @@
+//! The boards that the configuration and the UDCF describe, taken together.
+
+use std::path::{Path, PathBuf};
+
+use crate::advice::Advice;
+use crate::config::{BleSettings, PortSource, SerialSettings, Settings, entries_of};
+use crate::device::handshake::Identifier;
+use crate::session::admission::Admission;
+use crate::text::shell_word;
+use crate::udcf::Udcf;
+use crate::udcf::bridge::{Bridged, Place};
+
+/// The entries that are bridged, and what there is to say of the UDCF's.
+pub struct Boards {
+    /// Boards on wires: those of the configuration, then those of the UDCF.
+    pub serial: Vec<SerialSettings>,
+    /// Boards on Bluetooth LE, in the same order.
+    pub ble: Vec<BleSettings>,
+    /// Those of the UDCF.
+    pub bridged: Vec<Bridged>,
+    /// What of the UDCF cannot be bridged, one sentence each.
+    pub warnings: Vec<String>,
+    /// How to bridge the boards of the UDCF, if there are any and nobody asked for it.
+    pub offer: Option<String>,
+}
+
+impl Boards {
+    /// The boards of a configuration and of its UDCF.
+    pub fn of(settings: &Settings, udcf: &Udcf) -> Self {
+        let mut boards = Self {
+            serial: settings.serial.clone(),
+            ble: settings.ble.clone(),
+            bridged: Vec::new(),
+            warnings: Vec::new(),
+            offer: None,
+        };
+        let Some(file) = &settings.udcf else {
+            return boards;
+        };
+        let described: Vec<Bridged> = udcf
+            .bridged()
+            .into_iter()
+            .filter(|bridged| !is_configured(settings, bridged))
+            .collect();
+        if !settings.bridge_udcf {
+            boards.offer = offer(file, &described);
+            return boards;
+        }
+        for bridged in described {
+            match boards.add(&bridged) {
+                Ok(()) => boards.bridged.push(bridged),
+                Err(problem) => boards
+                    .warnings
+                    .push(format!("{}: {bridged} is not bridged: {problem}", file.display())),
+            }
+        }
+        if settings.upstream.is_some() && !boards.bridged.is_empty() {
+            boards.warnings.push(format!(
+                "{}: its boards are relayed; upstream must know their identifiers as websocket names",
+                file.display()
+            ));
+        }
+        boards
+    }
+
+    fn add(&mut self, bridged: &Bridged) -> Result<(), String> {
+        if let Some(problem) = &bridged.problem {
+            return Err(problem.clone());
+        }
+        let (serial, ble) = entries_of(&bridged.toml, Path::new("entry")).map_err(|e| e.to_string())?;
+        self.serial.extend(serial);
+        self.ble.extend(ble);
+        Ok(())
+    }
+}
+
+/// Whether the configuration has an entry for this board: for its port or its name, or under its identifier.
+fn is_configured(settings: &Settings, bridged: &Bridged) -> bool {
+    let is_known = |identifier: &Option<Identifier>| {
+        identifier
+            .as_ref()
+            .is_some_and(|identifier| identifier.as_str() == bridged.identifier)
+    };
+    match bridged.place {
+        Place::Serial => {
+            let source = PortSource::Path(PathBuf::from(&bridged.name));
+            let mut entries = settings.serial.iter();
+            entries.any(|own| own.source == source || is_known(&own.identifier))
+        }
+        Place::Ble => settings.ble.iter().any(|own| {
+            let name = own.wanted.name.as_ref();
+            name.is_some_and(|name| name.0 == bridged.name) || is_known(&own.identifier)
+        }),
+    }
+}
+
+fn offer(file: &Path, described: &[Bridged]) -> Option<String> {
+    let count = |place: Place, one: &str, many: &str| {
+        let count = described.iter().filter(|b| b.place == place).count();
+        match count {
+            0 => None,
+            1 => Some(format!("1 {one}")),
+            n => Some(format!("{n} {many}")),
+        }
+    };
+    let counts: Vec<String> = [
+        count(Place::Serial, "board on a serial port", "boards on serial ports"),
+        count(Place::Ble, "board on Bluetooth", "boards on Bluetooth"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    (!counts.is_empty()).then(|| {
+        format!(
+            "{} describes {}; to bridge them: bridge = true in [udcf], or wsdm-gateway udcf bridge {} >> gateway.toml",
+            file.display(),
+            counts.join(" and "),
+            shell_word(&file.display().to_string())
+        )
+    })
+}
+
+/// The identifiers in a configuration that no name of the UDCF is equal to: each key, and what is wrong with it in one
+/// line. Empty if upstream decides on identifiers.
+pub fn unknown_identifiers(settings: &Settings, admission: &Admission) -> Vec<(String, String)> {
+    if settings.upstream.is_some() {
+        return Vec::new();
+    }
+    let serial = settings.serial.iter().map(|entry| &entry.identifier).enumerate();
+    let ble = settings.ble.iter().map(|entry| &entry.identifier).enumerate();
+    let all = serial
+        .map(|(n, identifier)| ("serial", n, identifier))
+        .chain(ble.map(|(n, identifier)| ("ble", n, identifier)));
+    all.filter_map(|(section, n, identifier)| {
+        let refusal = admission.identifier(identifier.as_ref()?).err()?;
+        Some((format!("{section}.{n}.identifier"), refusal.with_hint()))
+    })
+    .collect()
+}

@@ -1,0 +1,452 @@
+//! Asks a board what it is: for its hello line, then in the languages that the gateway knows. Nothing of it moves
+//! anything.
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Duration, Instant, sleep_until, timeout, timeout_at};
+
+use super::hello::{HelloError, keep_last};
+use crate::defaults::{
+    ANSWER_QUIET, ANSWER_QUIET_MAX, ANSWER_TIMEOUT, ANSWER_TIMEOUT_KNOWN, HANDSHAKE_MAX_BYTES,
+    HELLO_ASK_LATER, HELLO_ASK_PAUSE, HELLO_FIRST_ASKS, HELLO_TIMEOUT, LINE_PAUSE,
+};
+use crate::device::handshake::{Address, HandshakeError};
+use crate::device::hello::{Hello, HelloFault};
+use crate::device::recognition::{Answers, Question, Recognised};
+
+/// Ends what is left in the buffer of a board, whichever of both ends its commands.
+const CLEAR: &[u8] = b";\n";
+
+/// How a board is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait<'a> {
+    /// For how long it is not asked, since it starts.
+    pub settle: Duration,
+    /// When it is given up, counted from the start; `None` waits for as long as the port is open.
+    pub patience: Option<Duration>,
+    /// Its address if it names none.
+    pub fallback: &'a Result<Address, HandshakeError>,
+    /// Each read is a message of the board, which ends a hello line as a newline does.
+    pub reads_messages: bool,
+}
+
+/// Who a board is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// It printed a hello line.
+    Hello(Hello),
+    /// It answered in a known language.
+    Recognised(Recognised),
+}
+
+/// Who a board is, and what was wrong with a hello line of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Introduction {
+    /// Who it is.
+    pub identity: Identity,
+    /// What to mend in the hello line, although it did without.
+    pub fault: Option<HelloFault>,
+}
+
+/// Finds out what a board is. It is sent newlines first, which ask for a hello line, then the questions of TCode and
+/// of Lovense; often at first, then from time to time, since it may be slow to start, or be flashed while its port
+/// stays. `not_yet` is called once with what is wrong so far. What the board said after a hello line stays in `read`;
+/// late answers to questions do not. Not cancel safe: what was read is lost with the future.
+///
+/// # Errors
+/// The port broke, or patience ended.
+pub async fn identify<P>(
+    port: &mut P,
+    read: &mut BytesMut,
+    wait: Wait<'_>,
+    not_yet: impl Fn(&HelloError),
+) -> Result<Introduction, HelloError>
+where
+    P: AsyncRead + AsyncWrite + Unpin,
+{
+    let start = Instant::now();
+    let mut conversation = Conversation {
+        port,
+        read,
+        wait,
+        not_yet,
+        report_at: start + wait.settle + HELLO_TIMEOUT,
+        give_up_at: wait.patience.map(|patience| start + patience),
+        answers: Answers::default(),
+        heard: Vec::new(),
+        nameless: None,
+        fault: None,
+        is_reported: false,
+        last_read: start,
+        is_pause_over: false,
+        ends_lines: false,
+    };
+    let identity = match conversation.hold(start).await {
+        Ok(recognised) => Identity::Recognised(recognised),
+        Err(Ended::Hello(hello)) => {
+            conversation.forget_questions().await?;
+            Identity::Hello(hello)
+        }
+        Err(Ended::Failed(error)) => return Err(error),
+    };
+    let fault = conversation.fault.map(|(fault, _)| fault);
+    Ok(Introduction { identity, fault })
+}
+
+/// Why a conversation is over before the board answered a question.
+enum Ended {
+    Hello(Hello),
+    Failed(HelloError),
+}
+
+impl From<HelloError> for Ended {
+    fn from(error: HelloError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<std::io::Error> for Ended {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+struct Conversation<'a, P, F> {
+    port: &'a mut P,
+    read: &'a mut BytesMut,
+    wait: Wait<'a>,
+    not_yet: F,
+    report_at: Instant,
+    give_up_at: Option<Instant>,
+    answers: Answers,
+    /// The end of what the board said.
+    heard: Vec<u8>,
+    /// It names no address, and its port makes none.
+    nameless: Option<HandshakeError>,
+    /// What is wrong with its hello line, and the line.
+    fault: Option<(HelloFault, Vec<u8>)>,
+    is_reported: bool,
+    last_read: Instant,
+    /// The board paused, and what it said before was looked at.
+    is_pause_over: bool,
+    /// The board ends its lines, so that one that has no end is not whole.
+    ends_lines: bool,
+}
+
+impl<P, F> Conversation<'_, P, F>
+where
+    P: AsyncRead + AsyncWrite + Unpin,
+    F: Fn(&HelloError),
+{
+    /// Asks until it is known what the board is. A hello line ends it too.
+    async fn hold(&mut self, start: Instant) -> Result<Recognised, Ended> {
+        let first = start + self.wait.settle.max(HELLO_ASK_PAUSE);
+        self.listen(first, |_| false).await?;
+        let mut hellos = HELLO_FIRST_ASKS;
+        loop {
+            let began = Instant::now();
+            for _ in 0..hellos {
+                self.ask_for_hello().await?;
+            }
+            self.ask_for_language().await?;
+            while !self.is_reported && !self.answers.is_known() {
+                self.ask_for_hello().await?;
+            }
+            if !self.answers.is_known() {
+                self.listen(began + HELLO_ASK_LATER, Answers::is_known).await?;
+            }
+            if self.answers.is_known() {
+                return self.finish().await;
+            }
+            hellos = 1;
+        }
+    }
+
+    async fn ask_for_hello(&mut self) -> Result<(), Ended> {
+        if self.answers.is_known() {
+            return Ok(());
+        }
+        self.write(b"\n").await?;
+        self.listen(Instant::now() + HELLO_ASK_PAUSE, Answers::is_known)
+            .await
+    }
+
+    /// One question of each kind, TCode first.
+    async fn ask_for_language(&mut self) -> Result<(), Ended> {
+        for question in Question::TCODE.into_iter().chain([Question::DeviceType]) {
+            if self.answers.is_known() {
+                return Ok(());
+            }
+            self.ask(question).await?;
+            self.listen(Instant::now() + ANSWER_TIMEOUT, |answers| {
+                answers.has(question) || answers.is_known()
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// The language is known: asks for all that the board can say in it, in peace.
+    async fn finish(&mut self) -> Result<Recognised, Ended> {
+        let mut name = None;
+        if self.answers.is_tcode() {
+            if self.answers.was_asked(Question::DeviceType) {
+                // Else what a TCode board has of that question would be part of its first command.
+                self.write(b"\n").await?;
+            }
+            if !self.answers.has(Question::Version) {
+                self.ask_known(Question::Version).await?;
+            }
+            if self.answers.was_asked(Question::Axes) {
+                self.await_answer(Question::Axes).await?;
+            }
+            if !self.answers.has(Question::Axes) {
+                self.ask_known(Question::Axes).await?;
+            }
+            self.until_quiet().await?;
+            // What it printed while it started may have been taken for its name, or the question have been lost.
+            let before = self.answers.name().map(str::to_owned);
+            self.ask_known(Question::Device).await?;
+            self.until_quiet().await?;
+            name = self.answers.name().map(str::to_owned).or(before);
+        } else {
+            self.until_quiet().await?;
+        }
+        self.read.clear();
+        let answers = std::mem::take(&mut self.answers);
+        let heard = std::mem::take(&mut self.heard);
+        answers
+            .recognised(name)
+            .ok_or_else(|| HelloError::Silent(heard).into())
+    }
+
+    async fn ask_known(&mut self, question: Question) -> Result<(), Ended> {
+        self.ask(question).await?;
+        self.await_answer(question).await
+    }
+
+    async fn await_answer(&mut self, question: Question) -> Result<(), Ended> {
+        if question == Question::Axes && self.answers.lists_no_axes() {
+            return self
+                .listen(Instant::now() + ANSWER_TIMEOUT, |answers| answers.has(question))
+                .await;
+        }
+        self.listen(Instant::now() + ANSWER_TIMEOUT_KNOWN, |answers| {
+            answers.has(question)
+        })
+        .await
+    }
+
+    /// Listens until the board says nothing for a moment: its answer may come in several reads.
+    async fn until_quiet(&mut self) -> Result<(), Ended> {
+        let limit = Instant::now() + ANSWER_QUIET_MAX;
+        loop {
+            let is_mid_line = self.ends_lines && !self.read.trim_ascii().is_empty();
+            let quiet_at = if is_mid_line {
+                limit
+            } else {
+                self.last_read + ANSWER_QUIET
+            };
+            if Instant::now() >= quiet_at.min(limit) {
+                return Ok(());
+            }
+            // So often that the end of a line is noticed soon.
+            let soon = Instant::now() + ANSWER_QUIET;
+            self.listen(soon.min(quiet_at).min(limit), |_| false).await?;
+        }
+    }
+
+    /// A board with a hello line was asked other questions meanwhile: they must be no part of its first command, and
+    /// what it answers no frame.
+    async fn forget_questions(&mut self) -> Result<(), HelloError> {
+        if !self.answers.was_asked_anything() {
+            return Ok(());
+        }
+        self.write(CLEAR).await?;
+        let limit = Instant::now() + ANSWER_QUIET_MAX;
+        loop {
+            self.read.clear();
+            let quiet_at = (Instant::now() + ANSWER_QUIET).min(limit);
+            match timeout_at(quiet_at, self.port.read_buf(self.read)).await {
+                Err(_) => return Ok(()),
+                Ok(got) => {
+                    if got? == 0 {
+                        return Err(gone().into());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn ask(&mut self, question: Question) -> std::io::Result<()> {
+        self.answers.ask(question);
+        for bytes in question.writes() {
+            self.write(bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// A far end that takes nothing is one that says nothing either.
+    async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        timeout(HELLO_ASK_PAUSE, self.port.write_all(bytes))
+            .await
+            .unwrap_or(Ok(()))
+    }
+
+    /// Listens until then, or until the answers are enough. Reports what is wrong, and gives up, when that is due.
+    async fn listen(&mut self, until: Instant, enough: impl Fn(&Answers) -> bool) -> Result<(), Ended> {
+        loop {
+            self.take_lines()?;
+            if enough(&self.answers) {
+                return Ok(());
+            }
+            // A board whose language is known is not given up for what it does not answer besides.
+            let is_known = self.answers.is_known();
+            let pause_at =
+                (!self.read.is_empty() && !self.is_pause_over).then(|| self.last_read + LINE_PAUSE);
+            let report_at = (!self.is_reported && !is_known).then_some(self.report_at);
+            let give_up_at = self.give_up_at.filter(|_| !is_known);
+            let next = [pause_at, report_at, give_up_at]
+                .into_iter()
+                .flatten()
+                .fold(until, Instant::min);
+            tokio::select! {
+                got = self.port.read_buf(self.read) => {
+                    if got? == 0 {
+                        return Err(gone().into());
+                    }
+                    self.last_read = Instant::now();
+                    self.is_pause_over = false;
+                    if self.wait.reads_messages && self.read.trim_ascii_end().ends_with(b"}") {
+                        self.take_unended(None)?;
+                    }
+                }
+                () = sleep_until(next) => {
+                    let now = Instant::now();
+                    let is_due = |at: Option<Instant>| at.is_some_and(|at| now >= at);
+                    if is_due(pause_at) {
+                        self.is_pause_over = true;
+                        self.pause_over()?;
+                    }
+                    if is_due(give_up_at) {
+                        let error = self.trouble();
+                        if !self.is_reported {
+                            (self.not_yet)(&error);
+                        }
+                        return Err(error.into());
+                    }
+                    if is_due(report_at) && !self.answers.is_known() {
+                        (self.not_yet)(&self.trouble());
+                        self.is_reported = true;
+                    }
+                    if now >= until {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is wrong so far, the most telling first.
+    fn trouble(&self) -> HelloError {
+        if let Some(error) = &self.nameless {
+            return HelloError::Address(error.clone());
+        }
+        if let Some((fault, line)) = self.fault.clone() {
+            return HelloError::Faulty { fault, line };
+        }
+        let mut heard = self.heard.clone();
+        keep_last(&mut heard, self.read);
+        // A hello line that was not finished is one too.
+        match Hello::fault(self.read) {
+            Some(fault) => HelloError::Faulty { fault, line: heard },
+            None => HelloError::Silent(heard),
+        }
+    }
+
+    fn take_lines(&mut self) -> Result<(), Ended> {
+        while let Some(end) = self.read.iter().position(|b| b"\r\n".contains(b)) {
+            let (length, is_return) = match (self.read[end], self.read.get(end + 1)) {
+                (b'\r', Some(b'\n')) => (end + 2, false),
+                // Perhaps the newline is under way.
+                (b'\r', None) => break,
+                (b'\r', Some(_)) => (end + 1, true),
+                _ => (end + 1, false),
+            };
+            let line = self.read.split_to(length);
+            self.ends_lines = true;
+            self.line(&line, is_return.then_some(HelloFault::ReturnOnly))?;
+        }
+        if self.read.len() > HANDSHAKE_MAX_BYTES {
+            keep_last(&mut self.heard, self.read);
+            self.read.clear();
+        }
+        self.answers.read_unended(self.read);
+        Ok(())
+    }
+
+    /// A line, and what is wrong with its end.
+    fn line(&mut self, line: &[u8], end: Option<HelloFault>) -> Result<(), Ended> {
+        self.hello(line, end)?;
+        keep_last(&mut self.heard, line);
+        match Hello::fault(line) {
+            Some(fault) => {
+                let mut shown = Vec::new();
+                keep_last(&mut shown, line);
+                self.fault = Some((fault, shown));
+            }
+            None => self.answers.read_line(line),
+        }
+        Ok(())
+    }
+
+    /// Ends the conversation if this is a hello line.
+    fn hello(&mut self, line: &[u8], end: Option<HelloFault>) -> Result<(), Ended> {
+        let hello = match self.wait.fallback {
+            Ok(address) => Hello::parse(line, address),
+            Err(_) => Hello::parse_later(line),
+        };
+        match (hello, self.wait.fallback) {
+            (Some(hello), Err(e)) if !hello.names_its_address => self.nameless = Some(e.clone()),
+            (Some(hello), _) => {
+                self.fault = end.map(|fault| (fault, Vec::new()));
+                return Err(Ended::Hello(hello));
+            }
+            (None, _) => {}
+        }
+        Ok(())
+    }
+
+    /// What is there may be a hello line without an end.
+    fn take_unended(&mut self, end: Option<HelloFault>) -> Result<(), Ended> {
+        let line = self.read.clone();
+        let is_hello = self.hello(&line, end);
+        if is_hello.is_err() {
+            self.read.clear();
+        }
+        is_hello
+    }
+
+    /// The board paused in a line. Some print no end, or another one.
+    fn pause_over(&mut self) -> Result<(), Ended> {
+        let end = match self.read.last() {
+            Some(b'\r') => HelloFault::ReturnOnly,
+            _ => HelloFault::NoNewline,
+        };
+        self.take_unended(Some(end.clone()))?;
+        // The rest of a hello line may be under way.
+        let is_line = !self.ends_lines && self.answers.was_asked_anything() && !self.read.contains(&b'{');
+        if end == HelloFault::ReturnOnly || is_line {
+            let line = self.read.split();
+            self.line(&line, Some(end))?;
+        }
+        Ok(())
+    }
+}
+
+fn gone() -> std::io::Error {
+    std::io::ErrorKind::UnexpectedEof.into()
+}
+
+#[cfg(test)]
+mod tests;

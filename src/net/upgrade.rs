@@ -1,0 +1,316 @@
+//! The websocket upgrade of the two ports, and the answers to peers that do not ask for one.
+//!
+//! The request is read and checked by the websocket library. The answer is our own: the library writes header names in
+//! small letters, which the simplest boards do not recognise, and has no answer for other protocols.
+
+use std::borrow::Cow;
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Error as WsError;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, create_response};
+use tokio_tungstenite::tungstenite::http::{StatusCode, header};
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tracing::{debug, info, warn};
+
+use super::refusals::RefusalLog;
+use super::visitor::{First, Kind, Signpost, Visitor, http};
+use crate::advice::Advice;
+use crate::defaults::{CLOSE_TIMEOUT, UPGRADE_MAX_BYTES, UPGRADE_READ_BYTES};
+
+/// The size of one read while closing, of what is discarded.
+const DRAIN_CHUNK_BYTES: usize = 2048;
+
+/// Why a connection did not become a websocket.
+#[derive(Debug, thiserror::Error)]
+pub enum UpgradeError {
+    /// `check` refused the request, and the peer got an HTTP error.
+    #[error(transparent)]
+    Refused(#[from] Rejection),
+    /// The peer does not speak websocket, and was told what this port is.
+    #[error(transparent)]
+    Visitor(#[from] Visitor),
+    /// The peer left first: a health check, a port scan.
+    #[error("it left before it asked for a websocket")]
+    Left,
+    /// The connection broke.
+    #[error("connection lost: {0}")]
+    Lost(#[from] io::Error),
+}
+
+impl Advice for UpgradeError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Refused(rejection) => rejection.hint(),
+            Self::Visitor(visitor) => visitor.hint(),
+            Self::Left | Self::Lost(_) => None,
+        }
+    }
+}
+
+impl UpgradeError {
+    /// Logs it; the same of one peer now and then.
+    pub fn log(&self, log: &RefusalLog, from: SocketAddr) {
+        match self {
+            Self::Left | Self::Lost(_) => info!("connection dropped: {self}"),
+            Self::Refused(_) | Self::Visitor(_) => match log.line(from.ip(), self) {
+                Some(line) => warn!("connection refused: {line}"),
+                None => debug!("connection refused again: {self}"),
+            },
+        }
+    }
+}
+
+/// The answer to a request that is not welcome.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct Rejection {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The body of the answer, also used in the log.
+    pub reason: Cow<'static, str>,
+    /// What the log says to do about it.
+    pub hint: Option<String>,
+}
+
+impl Advice for Rejection {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        self.hint.as_deref().map(Cow::Borrowed)
+    }
+}
+
+/// Upgrades a connection to a websocket, or tells the peer what is expected here and closes. The caller sets the
+/// timeout. Not cancel safe: a dropped future drops the connection.
+///
+/// # Errors
+/// The peer does not speak websocket, or `check` refused the request.
+pub async fn upgrade(
+    mut stream: TcpStream,
+    config: WebSocketConfig,
+    signpost: Signpost,
+    check: impl Fn(&Request) -> Result<(), Rejection>,
+) -> Result<WebSocketStream<TcpStream>, UpgradeError> {
+    let mut bytes = Vec::with_capacity(UPGRADE_READ_BYTES);
+    let request = match read_request(&mut stream, &mut bytes).await? {
+        Ok(request) => request,
+        Err(kind) => {
+            let place = signpost.at(stream.local_addr()?);
+            let visitor = Visitor { kind, place };
+            Box::pin(turn_away(stream, &visitor.answer())).await;
+            return Err(visitor.into());
+        }
+    };
+    if let Err(rejection) = check(&request.head) {
+        let body = format!("{}\n", rejection.reason);
+        let answer = http(&rejection.status.to_string(), "text/plain", &body);
+        Box::pin(turn_away(stream, &answer)).await;
+        return Err(rejection.into());
+    }
+    stream.write_all(request.answer().as_bytes()).await?;
+    bytes.drain(..request.len);
+    // Some boards send their handshake without waiting for the answer.
+    Ok(if bytes.is_empty() {
+        WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await
+    } else {
+        WebSocketStream::from_partially_read(stream, bytes, Role::Server, Some(config)).await
+    })
+}
+
+/// A valid request for a websocket.
+struct Upgrade {
+    head: Request,
+    /// Its length in bytes.
+    len: usize,
+    accept: String,
+}
+
+impl Upgrade {
+    /// The answer that opens the websocket, with header names in their usual spelling.
+    fn answer(&self) -> String {
+        let mut answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {}\r\n",
+            self.accept
+        );
+        if let Some(protocol) = subprotocol(&self.head) {
+            answer.push_str("Sec-WebSocket-Protocol: ");
+            answer.push_str(protocol);
+            answer.push_str("\r\n");
+        }
+        answer.push_str("\r\n");
+        answer
+    }
+}
+
+/// The first subprotocol that a client offers. There is none of our own, but browsers give up if they get none back.
+fn subprotocol(request: &Request) -> Option<&str> {
+    let offered = request.headers().get(header::SEC_WEBSOCKET_PROTOCOL)?;
+    let first = offered.to_str().ok()?.split(',').next()?.trim();
+    // What RFC 9110 calls a token.
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    (!first.is_empty() && first.chars().all(is_token)).then_some(first)
+}
+
+/// Reads until the request is complete, or until it is clear that there is none.
+async fn read_request(
+    stream: &mut TcpStream,
+    bytes: &mut Vec<u8>,
+) -> Result<Result<Upgrade, Kind>, UpgradeError> {
+    let mut is_http = false;
+    loop {
+        let searched = bytes.len();
+        if stream.read_buf(bytes).await? == 0 {
+            // It may still read, and a last line may lack its newline.
+            bytes.push(b'\n');
+            return match First::of(bytes) {
+                First::Other(kind) if searched > 0 => Ok(Err(kind)),
+                _ => Err(UpgradeError::Left),
+            };
+        }
+        if !is_http {
+            // HTTP allows empty lines before a request.
+            let empty = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+            bytes.drain(..empty);
+            match First::of(bytes) {
+                First::Unclear => continue,
+                First::Other(kind) => return Ok(Err(kind)),
+                First::Http => is_http = true,
+            }
+        }
+        if let Some(end) = end_of_head(bytes, searched) {
+            return Ok(parse(&bytes[..end]));
+        }
+        if bytes.len() >= UPGRADE_MAX_BYTES {
+            let fault = format!("its head has more than {UPGRADE_MAX_BYTES} bytes");
+            return Ok(Err(Kind::Upgrade(fault)));
+        }
+    }
+}
+
+/// Where the empty line after the headers ends, if it is there. Up to `searched`, it is not.
+fn end_of_head(bytes: &[u8], searched: usize) -> Option<usize> {
+    // It may have begun with the last two bytes: a newline and a carriage return.
+    let from = searched.saturating_sub(2);
+    memchr::memchr_iter(b'\n', bytes.get(from..)?).find_map(|newline| {
+        let after = from + newline + 1;
+        match bytes.get(after..)? {
+            [b'\n', ..] => Some(after + 1),
+            [b'\r', b'\n', ..] => Some(after + 2),
+            _ => None,
+        }
+    })
+}
+
+/// Reads the head of a request for a websocket.
+fn parse(bytes: &[u8]) -> Result<Upgrade, Kind> {
+    let (len, head) = match Request::try_parse(bytes) {
+        Ok(Some(parsed)) => parsed,
+        Ok(None) => return Err(Kind::Upgrade("the request is incomplete".to_owned())),
+        Err(WsError::Protocol(ProtocolError::WrongHttpMethod | ProtocolError::WrongHttpVersion)) => {
+            return Err(Kind::Http { html: false });
+        }
+        Err(e) => return Err(Kind::Upgrade(fault(e))),
+    };
+    let names = [header::UPGRADE, header::SEC_WEBSOCKET_KEY];
+    let is_upgrade = names.iter().any(|name| head.headers().contains_key(name));
+    let has = |name, text: &str| {
+        let value = head.headers().get(name);
+        value
+            .and_then(|v| v.to_str().ok())
+            .is_some_and(|v| v.contains(text))
+    };
+    match create_response(&head) {
+        Ok(response) => {
+            let accept = response.headers().get(header::SEC_WEBSOCKET_ACCEPT);
+            let accept = accept.and_then(|accept| accept.to_str().ok());
+            let accept = accept.unwrap_or_default().to_owned();
+            Ok(Upgrade { head, len, accept })
+        }
+        Err(e) if is_upgrade => Err(Kind::Upgrade(fault(e))),
+        Err(_) => Err(Kind::Http {
+            html: has(header::ACCEPT, "text/html"),
+        }),
+    }
+}
+
+fn fault(error: WsError) -> String {
+    match error {
+        WsError::Protocol(fault) => fault.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// Sends the last answer, and waits until the peer closes too: unread bytes of the peer would make the system reset the
+/// connection, and the peer might lose the answer. Boxed by its callers: the task of a connection that is welcome has no
+/// room for it.
+async fn turn_away(mut stream: TcpStream, answer: &str) {
+    let told = async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        let mut chunk = [0; DRAIN_CHUNK_BYTES];
+        while stream.read(&mut chunk).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // A peer that does not take it in time does not want it.
+    let _ = timeout(CLOSE_TIMEOUT, told).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const REQUEST: &str = "GET /?token=x HTTP/1.1\r\nHost: gateway\r\nUpgrade: WebSocket\r\nConnection: keep-alive, \
+                           Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+
+    #[test]
+    fn the_first_subprotocol_is_taken_if_it_is_one() {
+        for (offered, taken) in [
+            ("chat", Some("chat")),
+            (" a.b-c , d", Some("a.b-c")),
+            ("", None),
+            (",a", None),
+            ("a b", None),
+            ("\"a\"", None),
+        ] {
+            let text = format!("{REQUEST}Sec-WebSocket-Protocol: {offered}\r\n\r\n");
+            let request = parse(text.as_bytes()).expect("a request");
+            assert_eq!(subprotocol(&request.head), taken, "{offered:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_a_fault(bytes: Vec<u8>, searched in 0usize..100) {
+            let _ = parse(&bytes);
+            let _ = end_of_head(&bytes, searched);
+        }
+
+        /// However a request is cut, its end is found when it is there, and what follows is left alone.
+        #[test]
+        fn the_end_is_found_across_reads(first in 0usize..200, second in 0usize..200, tail in "[\r\nx]{0,5}") {
+            let whole = format!("{REQUEST}\r\n{tail}");
+            let end = REQUEST.len() + 2;
+            let mut cuts = [first.min(whole.len()), second.min(whole.len()), whole.len()];
+            cuts.sort_unstable();
+            let mut searched = 0;
+            let mut found = None;
+            for cut in cuts {
+                found = end_of_head(&whole.as_bytes()[..cut], searched);
+                prop_assert_eq!(found, (cut >= end).then_some(end));
+                if found.is_some() {
+                    break;
+                }
+                searched = cut;
+            }
+            prop_assert_eq!(found, Some(end));
+        }
+    }
+}

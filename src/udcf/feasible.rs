@@ -1,0 +1,182 @@
+//! What devices that a file describes cannot do, although it says so.
+
+use buttplug_core::message::OutputType;
+use buttplug_server_device_config::{
+    BaseDeviceIdentifier, DeviceConfigurationManager, ServerDeviceDefinition,
+};
+use serde_json::Value;
+
+use super::probe::{Outcome, Trial, try_all};
+use super::{CURRENT_MAJOR, Udcf, protocols};
+
+/// The most names that a sentence lists.
+const NAMES_MAX: usize = 8;
+/// The protocol whose numbers are decimal fractions.
+const TCODE: &str = "tcode-v03";
+
+/// A name that devices may connect with, its protocol, and their definition.
+struct Named<'a> {
+    name: String,
+    protocol: String,
+    definition: &'a ServerDeviceDefinition,
+    /// It is defined in this file.
+    is_own: bool,
+}
+
+impl Named<'_> {
+    fn trial(&self) -> Trial<'_> {
+        Trial {
+            protocol: &self.protocol,
+            name: &self.name,
+            definition: self.definition,
+        }
+    }
+}
+
+impl Udcf {
+    /// Reports names that their protocol does not take, and outputs that it cannot carry out.
+    pub(super) fn what_protocols_lack(&self, loaded: &DeviceConfigurationManager) -> Vec<String> {
+        let definitions = loaded.base_device_definitions();
+        let mut named = Vec::new();
+        for (name, protocol) in self.websocket_names().into_iter().chain(self.bridged_names()) {
+            let own = BaseDeviceIdentifier::new_with_identifier(&protocol, &name);
+            let default = BaseDeviceIdentifier::new_default(&protocol);
+            let Some(definition) = definitions.get(&own).or_else(|| definitions.get(&default)) else {
+                continue;
+            };
+            named.push(Named {
+                is_own: definitions.contains_key(&own) && !protocols::has_configuration(&protocol, &name),
+                name,
+                protocol,
+                definition,
+            });
+        }
+        let trials: Vec<Trial<'_>> = named.iter().map(Named::trial).collect();
+        let mut warnings = Vec::new();
+        for (named, outcome) in named.iter().zip(try_all(&trials)) {
+            let Named { name, protocol, .. } = named;
+            if outcome.refused {
+                warnings.push(refusal(named));
+            }
+            if !named.is_own {
+                continue;
+            }
+            for feature in named.definition.features().values() {
+                for output in feature.output.iter().filter(|output| !output.is_disabled()) {
+                    let kind = output.output_type();
+                    if outcome.impossible.contains(&kind) {
+                        warnings.push(format!(
+                            "the configuration of {name:?} has {}, which the server's {protocol} cannot carry out: \
+                             nothing moves{}",
+                            key(kind),
+                            alternatives(&outcome)
+                        ));
+                    }
+                }
+            }
+        }
+        warnings.extend(self.ranges_that_tcode_cannot_mean());
+        warnings
+    }
+
+    /// Reports ranges of TCode outputs that end elsewhere than the decimal fraction does.
+    fn ranges_that_tcode_cannot_mean(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        // The migration of older versions makes them what they meant.
+        if self.major != CURRENT_MAJOR {
+            return warnings;
+        }
+        let configurations = &self.value["user_configs"]["protocols"][TCODE]["configurations"];
+        for configuration in configurations.as_array().into_iter().flatten() {
+            let features = configuration["features"].as_array().into_iter().flatten();
+            let outputs = features.flat_map(|feature| feature["output"].as_object().into_iter().flatten());
+            for (kind, properties) in outputs {
+                let whole = match kind.as_str() {
+                    "vibrate" => 99,
+                    "position" | "hw_position_with_duration" => 999,
+                    _ => continue,
+                };
+                let range = &properties["value"];
+                let (Some(0), Some(end)) = (range[0].as_i64(), range[1].as_i64()) else {
+                    continue;
+                };
+                if end > 0 && end != whole {
+                    warnings.push(tcode_range(kind, &configuration["name"], end, whole));
+                }
+            }
+        }
+        warnings
+    }
+}
+
+/// What a range of TCode that ends at `end` comes to, where it should end at `whole`.
+fn tcode_range(kind: &str, configuration: &Value, end: i64, whole: i64) -> String {
+    let there = match end < whole {
+        // 0 to 999 is a thousand steps.
+        true => format!(
+            "goes no further than {} %",
+            end as f64 * 100.0 / (whole + 1) as f64
+        ),
+        false => format!("leaps back to 10 % behind {whole}"),
+    };
+    format!(
+        "the value of {kind} of the configuration {configuration} is 0 to {end}, but TCode reads digits as a decimal \
+         fraction: write [0, {whole}] for the whole travel; the server inside takes 0 to {end} as that, another one such \
+         as Intiface {there}"
+    )
+}
+
+/// Why a name is refused, and which are not.
+fn refusal(named: &Named<'_>) -> String {
+    let Named { name, protocol, .. } = named;
+    let models = protocols::models(protocol);
+    let trials: Vec<Trial<'_>> = models
+        .iter()
+        .map(|(model, definition)| Trial {
+            protocol,
+            name: model,
+            // A configuration of the user's own keeps its definition under another name.
+            definition: if named.is_own {
+                named.definition
+            } else {
+                definition
+            },
+        })
+        .collect();
+    let taken = trials.iter().zip(try_all(&trials));
+    let taken: Vec<String> = taken
+        .filter(|(_, outcome)| !outcome.refused)
+        .map(|(trial, _)| format!("{:?}", trial.name))
+        .take(NAMES_MAX)
+        .collect();
+    let start = format!("the server's {protocol} knows its models by name, and {name:?} is none of them: ");
+    match (taken.is_empty(), named.is_own) {
+        (false, _) => format!("{start}call the device {}", taken.join(" or ")),
+        (true, true) => {
+            format!(
+                "{start}its configuration needs the \"protocol_variant\" of a model, and the device its name"
+            )
+        }
+        (true, false) => format!("{start}the device never appears"),
+    }
+}
+
+fn alternatives(outcome: &Outcome) -> String {
+    let possible: Vec<String> = outcome.possible.iter().map(|kind| key(*kind)).collect();
+    match possible.is_empty() {
+        true => String::new(),
+        false => format!("; it has {}", possible.join(", ")),
+    }
+}
+
+/// The name of an output in a UDCF.
+fn key(kind: OutputType) -> String {
+    let mut key = String::new();
+    for c in kind.to_string().chars() {
+        if c.is_ascii_uppercase() && !key.is_empty() {
+            key.push('_');
+        }
+        key.push(c.to_ascii_lowercase());
+    }
+    key
+}

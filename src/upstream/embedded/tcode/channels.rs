@@ -1,0 +1,310 @@
+//! From a feature to its axis, and from the library's frames to those that the board gets.
+
+use std::collections::{HashMap, HashSet};
+
+use buttplug_core::message::{ButtplugDeviceMessage, ButtplugMessage};
+use buttplug_core::message::{OutputCommand, OutputType, OutputValue};
+use buttplug_server::message::checked_output_cmd::CheckedOutputCmdV4;
+use buttplug_server::message::checked_output_vec_cmd::CheckedOutputVecCmdV4;
+use buttplug_server::message::{
+    ButtplugClientMessageV0, ButtplugClientMessageV1, ButtplugClientMessageV2, ButtplugClientMessageV3,
+    ButtplugClientMessageVariant, ScalarCmdV3, ScalarSubcommandV3, VibrateCmdV1, VibrateSubcommandV1,
+};
+use buttplug_server_device_config::{
+    RangeWithLimit, ServerDeviceDefinition, ServerDeviceDefinitionBuilder, ServerDeviceFeature,
+    ServerDeviceFeatureOutput as Output,
+};
+use bytes::Bytes;
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::device::language::tcode::{self, Channel, Kind};
+
+/// An index that the library answers with an Error.
+const NO_VIBRATOR: u32 = u32::MAX;
+
+/// The axes of a device's features, by the feature's id.
+#[derive(Debug, Default)]
+pub(in super::super) struct Channels {
+    routes: HashMap<Uuid, Route>,
+    /// Of the vibrators that the library knows, in its order: whether clients see it as one too.
+    vibrators: Vec<bool>,
+}
+
+/// Where a feature's commands go.
+#[derive(Debug)]
+struct Route {
+    /// The feature's index, which the library writes in place of the axis.
+    index: u32,
+    position: Option<Travel>,
+    timed: Option<Travel>,
+    level: Option<Travel>,
+    /// The output that clients see where the library has a vibration.
+    shown: Option<OutputType>,
+}
+
+/// An axis, and what a value means on it.
+#[derive(Debug)]
+struct Travel {
+    channel: Channel,
+    /// An axis that is moved together with it.
+    with: Option<Channel>,
+    /// The value of its whole travel.
+    full: u32,
+    /// The values that the user, or the board, allows.
+    limits: (u32, u32),
+}
+
+impl Travel {
+    fn new(channel: Channel, range: &RangeWithLimit) -> Self {
+        let full = u32::try_from(range.base.end()).unwrap_or(0);
+        Self {
+            channel,
+            with: None,
+            full,
+            limits: range
+                .user
+                .map_or((0, full), |user| (user.start().min(user.end()), user.end())),
+        }
+    }
+
+    fn frame(&self, value: u32, within_ms: Option<u32>) -> Bytes {
+        let mut frame = String::new();
+        for channel in [Some(self.channel), self.with].into_iter().flatten() {
+            frame += &tcode::set(channel, value, self.full, within_ms);
+            frame.push('\n');
+        }
+        frame.into()
+    }
+}
+
+impl Channels {
+    /// Finds the axes of a definition's features; also returns the definition for the library, which can express
+    /// only vibrations and positions for TCode: what else is set to a level is a vibration in it.
+    pub(super) fn of(definition: &ServerDeviceDefinition) -> (ServerDeviceDefinition, Self) {
+        let mut in_library = ServerDeviceDefinitionBuilder::from_user(definition);
+        let mut channels = Self::default();
+        let moves = |feature: &&ServerDeviceFeature| {
+            feature.contains_output(OutputType::Position)
+                || feature.contains_output(OutputType::HwPositionWithDuration)
+        };
+        let is_alone = definition.features().values().filter(moves).count() == 1;
+        for feature in definition.features().values() {
+            let route = Route::new(feature, is_alone);
+            if let Some(shown) = route.shown {
+                let mut feature = feature.clone();
+                for output in feature.output.iter_mut() {
+                    if let Some(level) = output.as_value_properties()
+                        && output.output_type() == shown
+                    {
+                        *output = Output::Vibrate(level.clone());
+                    }
+                }
+                in_library.replace_feature(&feature);
+            }
+            if route.shown.is_some() || feature.contains_output(OutputType::Vibrate) {
+                channels.vibrators.push(route.shown.is_none());
+            }
+            channels.routes.insert(feature.id(), route);
+        }
+        (in_library.finish(), channels)
+    }
+
+    /// The frame for the board, from the library's frame for these features. `None` if it cannot be expressed: the
+    /// feature has no axis.
+    pub(in super::super) fn rewrite(&self, features: &HashSet<Uuid>, frame: &[u8]) -> Option<Bytes> {
+        let route = features.iter().find_map(|id| self.routes.get(id))?;
+        let (travel, value, within_ms) = route.read(std::str::from_utf8(frame).ok()?)?;
+        let (lowest, highest) = travel.limits;
+        // The limits of a level begin above nothing, and nothing is always allowed.
+        let is_off = value == 0 && matches!(travel.channel.kind(), Kind::Vibration | Kind::Auxiliary);
+        let value = if is_off { 0 } else { value.clamp(lowest, highest) };
+        Some(travel.frame(value, within_ms))
+    }
+
+    /// A client's command as the library can carry it out.
+    pub(in super::super) fn for_library(&self, command: CheckedOutputCmdV4) -> CheckedOutputCmdV4 {
+        let shown = self
+            .routes
+            .get(&command.feature_id())
+            .and_then(|route| route.shown);
+        let given = command.output_command();
+        if shown != Some(given.as_output_type()) {
+            return command;
+        }
+        CheckedOutputCmdV4::new(
+            command.id(),
+            command.device_index(),
+            command.feature_index(),
+            command.feature_id(),
+            OutputCommand::Vibrate(OutputValue::new(given.value())),
+        )
+    }
+
+    /// As [`Channels::for_library`], for a command with several values.
+    pub(in super::super) fn all_for_library(&self, command: &CheckedOutputVecCmdV4) -> CheckedOutputVecCmdV4 {
+        let values = command.value_vec().iter();
+        CheckedOutputVecCmdV4::new(
+            command.id(),
+            command.device_index(),
+            values.map(|value| self.for_library(value.clone())).collect(),
+        )
+    }
+
+    /// A command of message versions 0 to 3 as the library can convert it: the features are counted by their outputs
+    /// there, and the library has more vibrators than clients see.
+    pub(in super::super) fn legacy_for_library(
+        &self,
+        command: ButtplugClientMessageVariant,
+    ) -> ButtplugClientMessageVariant {
+        use ButtplugClientMessageVariant as M;
+        if self.vibrators.iter().all(|is_seen| *is_seen) {
+            return command;
+        }
+        match command {
+            M::V0(ButtplugClientMessageV0::SingleMotorVibrateCmd(m))
+            | M::V1(ButtplugClientMessageV1::SingleMotorVibrateCmd(m)) => {
+                let mut seen = self.seen_vibrators();
+                if seen.is_empty() {
+                    seen.push(NO_VIBRATOR);
+                }
+                let speeds = seen
+                    .into_iter()
+                    .map(|index| VibrateSubcommandV1::new(index, m.speed()));
+                let mut command = VibrateCmdV1::new(m.device_index(), speeds.collect());
+                command.set_id(m.id());
+                M::V1(ButtplugClientMessageV1::VibrateCmd(command))
+            }
+            M::V1(ButtplugClientMessageV1::VibrateCmd(m)) => {
+                M::V1(ButtplugClientMessageV1::VibrateCmd(self.vibrate(&m)))
+            }
+            M::V2(ButtplugClientMessageV2::VibrateCmd(m)) => {
+                M::V2(ButtplugClientMessageV2::VibrateCmd(self.vibrate(&m)))
+            }
+            M::V3(ButtplugClientMessageV3::VibrateCmd(m)) => {
+                M::V3(ButtplugClientMessageV3::VibrateCmd(self.vibrate(&m)))
+            }
+            M::V3(ButtplugClientMessageV3::ScalarCmd(m)) => {
+                M::V3(ButtplugClientMessageV3::ScalarCmd(self.scalar(&m)))
+            }
+            other => other,
+        }
+    }
+
+    /// The library's indexes of the vibrators that clients see.
+    fn seen_vibrators(&self) -> Vec<u32> {
+        let all = (0..).zip(&self.vibrators);
+        all.filter_map(|(index, is_seen)| is_seen.then_some(index))
+            .collect()
+    }
+
+    fn vibrate(&self, command: &VibrateCmdV1) -> VibrateCmdV1 {
+        let seen = self.seen_vibrators();
+        let speeds = command.speeds().iter().map(|speed| {
+            // An index that clients do not know is none that the library knows.
+            let index = usize::try_from(speed.index()).ok().and_then(|at| seen.get(at));
+            VibrateSubcommandV1::new(index.copied().unwrap_or(NO_VIBRATOR), speed.speed())
+        });
+        let mut translated = VibrateCmdV1::new(command.device_index(), speeds.collect());
+        translated.set_id(command.id());
+        translated
+    }
+
+    /// Scalars are counted over all outputs, which are as many in both definitions.
+    fn scalar(&self, command: &ScalarCmdV3) -> ScalarCmdV3 {
+        let is_shown = |kind: OutputType| self.routes.values().any(|route| route.shown == Some(kind));
+        let scalars = command.scalars().iter().map(|scalar| {
+            let kind = match scalar.actuator_type() {
+                kind if is_shown(kind) => OutputType::Vibrate,
+                kind => kind,
+            };
+            ScalarSubcommandV3::new(scalar.index(), scalar.scalar(), kind)
+        });
+        let mut translated = ScalarCmdV3::new(command.device_index(), scalars.collect());
+        translated.set_id(command.id());
+        translated
+    }
+}
+
+impl Route {
+    /// `is_alone`: the device has no other feature that moves.
+    fn new(feature: &ServerDeviceFeature, is_alone: bool) -> Self {
+        let index = feature.index();
+        let named = Channel::of_description(&feature.description);
+        // A description may begin with `V2` for other reasons, and no position is a vibration.
+        let moved = named.filter(|channel| channel.kind() != Kind::Vibration);
+        // A stop sets levels to nothing, and that is a position on any other axis.
+        let level = named.filter(|channel| matches!(channel.kind(), Kind::Vibration | Kind::Auxiliary));
+        let mut route = Self {
+            index,
+            position: None,
+            timed: None,
+            level: None,
+            shown: None,
+        };
+        for output in feature.output.iter() {
+            match output {
+                Output::Position(p) => {
+                    let travel = moved.or(Channel::new(Kind::Linear, index));
+                    route.position = travel.map(|channel| Travel {
+                        // The library turns a stroker of one axis while it strokes.
+                        with: Channel::new(Kind::Rotary, index)
+                            .filter(|_| moved.is_none() && is_alone && index == 0),
+                        ..Travel::new(channel, &p.value)
+                    });
+                }
+                Output::HwPositionWithDuration(p) => {
+                    let travel = moved.or(Channel::new(Kind::Linear, index));
+                    route.timed = travel.map(|channel| Travel::new(channel, &p.value));
+                }
+                Output::Vibrate(p) => {
+                    let channel = level.or(Channel::new(Kind::Vibration, index));
+                    route.level = channel.map(|channel| Travel::new(channel, &p.value));
+                    route.shown = None;
+                }
+                other => {
+                    // A feature has one axis, so of several levels the first one counts.
+                    if let (Some(channel), Some(p), None) = (level, other.as_value_properties(), &route.level)
+                        && p.value.base.start() >= 0
+                    {
+                        route.level = Some(Travel::new(channel, &p.value));
+                        route.shown = Some(other.output_type());
+                    }
+                }
+            }
+        }
+        let has_axis = route.position.is_some() || route.timed.is_some() || route.level.is_some();
+        if feature.has_output() && !has_axis {
+            warn!(
+                feature = index,
+                "a feature of this device has no axis, and cannot be used: begin its \"description\" with the channel, \
+                 such as \"R1 Roll\" or \"A0 Valve\""
+            );
+        }
+        route
+    }
+
+    /// Reads the library's frame: which axis it sets to what, and within how many milliseconds.
+    fn read(&self, frame: &str) -> Option<(&Travel, u32, Option<u32>)> {
+        // The second line of a position repeats the first one for another axis.
+        let line = frame.lines().next()?;
+        let index = self.index.to_string();
+        if let Some(level) = line.strip_prefix('V') {
+            let value = level.strip_prefix(&index)?.parse().ok()?;
+            return Some((self.level.as_ref()?, value, None));
+        }
+        let moved = line.strip_prefix('L')?;
+        match moved.split_once('I') {
+            Some((value, ms)) => {
+                let value = value.strip_prefix(&index)?.parse().ok()?;
+                Some((self.timed.as_ref()?, value, Some(ms.parse().ok()?)))
+            }
+            // Written to the first axis, whatever the feature's index.
+            None => Some((
+                self.position.as_ref()?,
+                moved.strip_prefix('0')?.parse().ok()?,
+                None,
+            )),
+        }
+    }
+}
