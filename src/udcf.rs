@@ -6,6 +6,7 @@
 pub mod bridge;
 pub mod check;
 pub mod directory;
+mod doubles;
 pub mod edit;
 mod feasible;
 mod findings;
@@ -156,7 +157,10 @@ impl Udcf {
         } else {
             current(original, &mut remarks).map_err(|fault| fault.at(&places))?
         };
-        remarks.extend(shape::ignored_keys(&value).into_iter().map(|remark| Remark {
+        let lost = shape::ignored_keys(&value)
+            .into_iter()
+            .chain(doubles::doubles(&value));
+        remarks.extend(lost.map(|remark| Remark {
             pointer: match &origins {
                 None => remark.pointer,
                 Some(origins) => remark.pointer.and_then(|at| origins.of(&at).map(str::to_owned)),

@@ -307,6 +307,31 @@ fn a_key_that_stands_twice_is_reported_with_both_places() {
     );
 }
 
+#[test]
+fn entries_for_the_same_thing_are_reported() {
+    let mut file: Value = serde_json::from_str(&text("v5-limits-200-800.json")).unwrap();
+    let device = file["user_configs"]["devices"][0].clone();
+    file["user_configs"]["devices"]
+        .as_array_mut()
+        .unwrap()
+        .push(device);
+    let same: Value = serde_json::from_str(&text("v5-same-index.json")).unwrap();
+    let configuration = &same["user_configs"]["protocols"]["tcode-v03"]["configurations"][0];
+    let (mut first, mut second) = (configuration.clone(), configuration.clone());
+    for (i, configuration) in [&mut first, &mut second].into_iter().enumerate() {
+        configuration["id"] = format!("0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c000{i}").into();
+        configuration["features"].as_array_mut().unwrap().truncate(1);
+    }
+    file["user_configs"]["protocols"]["tcode-v03"]["configurations"] = json!([first, second]);
+    let warnings = parse(&file).warnings().join("\n");
+    for part in [
+        "a second configuration for \"Stroker\"",
+        "a second entry for the device \"n1\" (tcode-v03)",
+    ] {
+        assert!(warnings.contains(part), "{part}: {warnings}");
+    }
+}
+
 /// Specifiers and protocols at the wrong depth of files of versions 4 and 5.
 #[test]
 fn what_stands_at_the_wrong_depth_is_read_as_it_is_meant() {
