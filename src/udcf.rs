@@ -6,6 +6,7 @@
 pub mod bridge;
 pub mod check;
 pub mod directory;
+mod doubles;
 pub mod edit;
 mod feasible;
 mod findings;
@@ -156,7 +157,10 @@ impl Udcf {
         } else {
             current(original, &mut remarks).map_err(|fault| fault.at(&places))?
         };
-        remarks.extend(shape::ignored_keys(&value).into_iter().map(|remark| Remark {
+        let lost = shape::ignored_keys(&value)
+            .into_iter()
+            .chain(doubles::doubles(&value));
+        remarks.extend(lost.map(|remark| Remark {
             pointer: match &origins {
                 None => remark.pointer,
                 Some(origins) => remark.pointer.and_then(|at| origins.of(&at).map(str::to_owned)),
@@ -320,7 +324,8 @@ fn current(mut value: Value, remarks: &mut Vec<Remark>) -> Result<Value, schema:
         remarks.push(Remark::at("/version", text));
     }
     if let Some(fault) = schema::fault(&value) {
-        return Err(fault);
+        // A device is completed by what its configuration has, so that one comes first.
+        return Err(schema::lack_of_configurations(&value).unwrap_or(fault));
     }
     let mut ids = HashMap::new();
     let protocols = value

@@ -7,8 +7,10 @@
 mod base;
 mod communication;
 mod compare;
+mod defaults;
 mod devices;
 mod features;
+mod kinds;
 mod limits;
 mod origins;
 mod own;

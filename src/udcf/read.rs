@@ -124,7 +124,9 @@ pub(super) fn version(file: &mut Value) -> Result<(u64, Option<Remark>), Version
         let text = format!(
             "has no \"version\": read as version {major}, by what it holds; add {header} to make that certain"
         );
-        file["version"] = json!({ "major": major, "minor": 0 });
+        if let Some(members) = file.as_object_mut() {
+            members.shift_insert(0, "version".to_owned(), json!({ "major": major, "minor": 0 }));
+        }
         return Ok((major, Some(Remark::note("", text))));
     };
     if !version.is_object() {

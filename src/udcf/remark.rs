@@ -114,7 +114,7 @@ pub(super) fn step(pointer: &str, key: impl ToString) -> String {
 
 /// A value as JSON, cut after so many characters that a line stays readable.
 pub(super) fn excerpt(value: &Value) -> String {
-    const MAX_CHARS: usize = 200;
+    const MAX_CHARS: usize = 400;
     let text = value.to_string();
     match text.char_indices().nth(MAX_CHARS) {
         Some((at, _)) => format!("{}...", &text[..at]),

@@ -41,6 +41,16 @@ pub(super) fn fault(value: &Value) -> Option<Fault> {
     Some(describe(&error, value))
 }
 
+/// What the first incomplete configuration of a file lacks.
+pub(super) fn lack_of_configurations(value: &Value) -> Option<Fault> {
+    let protocols = value["user_configs"]["protocols"].as_object()?;
+    protocols.iter().find_map(|(protocol, entry)| {
+        let at = step(&step("/user_configs/protocols", protocol), "configurations");
+        let configurations = entry["configurations"].as_array()?;
+        (0..configurations.len()).find_map(|i| lack(value, &step(&at, i)))
+    })
+}
+
 /// What a configuration lacks, or which of its ids is invalid, if the loader rejected it: the loader looks for
 /// configurations at another place than the schema, and reports no position.
 pub(super) fn lack(value: &Value, configuration: &str) -> Option<Fault> {

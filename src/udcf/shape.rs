@@ -91,6 +91,8 @@ const CONFIGURATION: Shape = Keys(
     ],
 );
 const SPECIFIER_NAME: &str = "an element of \"communication\"";
+const PAIRS: Shape = Keys("a \"usb\" or \"hid\" entry", &[("pairs", &Any)]);
+const EXISTS: Shape = Keys("an entry for a kind of hardware", &[("exists", &Any)]);
 const SPECIFIER: Shape = Keys(
     SPECIFIER_NAME,
     &[
@@ -114,17 +116,23 @@ const SPECIFIER: Shape = Keys(
                 "a \"btle\" entry",
                 &[
                     ("names", &Any),
-                    ("manufacturer_data", &Any),
+                    (
+                        "manufacturer_data",
+                        &List(&Keys(
+                            "an element of \"manufacturer_data\"",
+                            &[("company", &Any), ("expected_length", &Any), ("data", &Any)],
+                        )),
+                    ),
                     ("advertised_services", &Any),
                     ("services", &Any),
                 ],
             ),
         ),
-        ("usb", &Any),
-        ("hid", &Any),
-        ("sdl-gamepad", &Any),
-        ("lovense_connect_service", &Any),
-        ("simulated", &Any),
+        ("usb", &PAIRS),
+        ("hid", &PAIRS),
+        ("sdl-gamepad", &EXISTS),
+        ("lovense_connect_service", &EXISTS),
+        ("simulated", &Keys("a \"simulated\" entry", &[("names", &Any)])),
     ],
 );
 const PROTOCOL: Shape = Keys(

@@ -172,6 +172,8 @@ impl<'c> Compare<'c> {
                     let is_there = new[key] == *value || new[key] == serde_json::json!([value]);
                     self.report_unless(is_there, &at, key, value);
                 }
+                // What was made of defaults is a definition of its own.
+                "id" if old.get("identifier").is_none() => {}
                 "name" | "id" => self.report_unless(new[key] == *value, &at, key, value),
                 "protocol_variant" | "protocol-variant" | "message_gap_ms" | "message-gap-ms" => {
                     self.report_unless(new[key.replace('-', "_")] == *value, &at, key, value);

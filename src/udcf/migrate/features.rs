@@ -5,7 +5,11 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Migration, either, member, tcode};
+use super::kinds::{
+    both_ways, current_output, ends, feature_type, has_old_features, input_key, kind_of_message,
+    message_names, output_key, step_range,
+};
+use super::{Migration, either, tcode};
 use crate::udcf::remark::{excerpt, step};
 use crate::udcf::same_index;
 
@@ -38,60 +42,6 @@ impl Migration {
                 self.add(protocol, "configurations", configuration, &at);
             }
         }
-    }
-
-    /// Converts `defaults`: they were meant for every device of the protocol that the file names.
-    pub(super) fn defaults(&mut self) {
-        for (at, protocol, mut defaults) in std::mem::take(&mut self.defaults) {
-            let names = self.names_without_configuration(&protocol);
-            if names.is_empty() || !defaults.is_object() {
-                self.lose(
-                    &at,
-                    format!(
-                        "\"defaults\" of protocol {protocol:?} are the server's own, not a user's, and the file has no \
-                         name that they could be for: left out: {}",
-                        excerpt(&defaults)
-                    ),
-                );
-                continue;
-            }
-            self.warn(
-                &at,
-                format!(
-                    "\"defaults\" of protocol {protocol:?} became a configurations entry for {}: a user's part has no \
-                     defaults",
-                    names.join(", ")
-                ),
-            );
-            defaults["identifier"] = names.into();
-            if let Some(configuration) = self.configuration(&at, &protocol, &defaults) {
-                self.add(&protocol, "configurations", configuration, &at);
-            }
-        }
-    }
-
-    /// What devices of a protocol are identified by if they do not report a model, and no configuration is for.
-    fn names_without_configuration(&self, protocol: &str) -> Vec<String> {
-        let Some(entry) = self.protocols.get(protocol) else {
-            return Vec::new();
-        };
-        let specifiers = entry["communication"].as_array().into_iter().flatten();
-        let mut names: Vec<String> = specifiers
-            .flat_map(|specifier| {
-                let one = [&specifier["websocket"]["name"], &specifier["serial"]["port"]];
-                let many = specifier["btle"]["names"].as_array().into_iter().flatten();
-                one.into_iter().chain(many).filter_map(Value::as_str)
-            })
-            .filter(|name| !name.ends_with('*'))
-            .map(str::to_owned)
-            .collect();
-        let configurations = entry["configurations"].as_array();
-        names.retain(|name| {
-            let mut configurations = configurations.into_iter().flatten();
-            !configurations.any(|c| super::base::identifies(c, Some(name)))
-        });
-        names.dedup();
-        names
     }
 
     /// Converts one configuration.
@@ -300,16 +250,6 @@ impl Migration {
     }
 }
 
-/// Whether features are written as in version 2 or 3.
-pub(super) fn has_old_features(of: &Value) -> bool {
-    match of.get("features").and_then(Value::as_array) {
-        Some(features) => features
-            .iter()
-            .any(|feature| feature.get("output").is_none() && feature.get("input").is_none()),
-        None => of.get("messages").is_some(),
-    }
-}
-
 /// The input of version 5 that a sensor of the older versions is.
 fn input_of(sensor: &Value) -> Value {
     let mut commands: Vec<&str> = Vec::new();
@@ -369,95 +309,6 @@ pub(super) fn features_of_messages(at: &str, messages: &Value) -> Vec<(String, V
         }
     }
     features
-}
-
-/// The version 5 name of an actuator of the older versions.
-pub(super) fn output_key(kind: &str, messages: &[String]) -> Option<&'static str> {
-    Some(match kind {
-        "Vibrate" => "vibrate",
-        "Rotate" | "RotateWithDirection" => "rotate",
-        "Oscillate" => "oscillate",
-        "Constrict" | "Inflate" => "constrict",
-        "Spray" => "spray",
-        "Temperature" | "Heater" => "temperature",
-        "Led" | "LED" => "led",
-        "PositionWithDuration" | "HwPositionWithDuration" => "hw_position_with_duration",
-        "Position" if messages.iter().any(|m| m == "LinearCmd") => "hw_position_with_duration",
-        "Position" => "position",
-        _ => return None,
-    })
-}
-
-/// The version 5 name of an output; some had other names while version 4 was developed.
-pub(super) fn current_output(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "vibrate" => "vibrate",
-        "rotate" | "rotate_with_direction" => "rotate",
-        "oscillate" => "oscillate",
-        "constrict" | "inflate" => "constrict",
-        "spray" => "spray",
-        "temperature" | "heater" => "temperature",
-        "led" => "led",
-        "position" => "position",
-        "hw_position_with_duration" | "position_with_duration" => "hw_position_with_duration",
-        _ => return None,
-    })
-}
-
-pub(super) fn input_key(kind: &str) -> Option<&'static str> {
-    Some(match kind {
-        "Battery" => "battery",
-        "RSSI" => "rssi",
-        "Pressure" => "pressure",
-        _ => return None,
-    })
-}
-
-/// Parses `[0, 20]`, or `[[0, 20]]`, which some files have.
-pub(super) fn ends(range: &Value) -> Option<[i64; 2]> {
-    let range = if range[0].is_array() { &range[0] } else { range };
-    Some([range[0].as_i64()?, range[1].as_i64()?])
-}
-
-/// The step range of an actuator, with its key.
-pub(super) fn step_range(of: &Value) -> Option<(String, [i64; 2])> {
-    let (key, range) = member(of, "step_range").or_else(|| Some(("value".to_owned(), of.get("value")?)))?;
-    Some((key, ends(range)?))
-}
-
-/// The kind of a feature of the older versions.
-pub(super) fn feature_type(old: &Value) -> &str {
-    either(old, "feature_type")
-        .or(either(old, "actuator_type"))
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-}
-
-/// The names in a `messages` list or map.
-pub(super) fn message_names(of: &Value) -> Vec<String> {
-    match of.get("messages") {
-        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        Some(Value::Object(by_name)) => by_name.keys().cloned().collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// What an actuator of version 2 under this message is called in version 3.
-pub(super) fn kind_of_message<'v>(message: &str, attributes: &'v Value) -> &'v str {
-    match message {
-        "VibrateCmd" => "Vibrate",
-        "RotateCmd" => "Rotate",
-        "LinearCmd" => "Position",
-        _ => attributes["ActuatorType"]
-            .as_str()
-            .or(attributes["SensorType"].as_str())
-            .unwrap_or_default(),
-    }
-}
-
-/// Whether an actuator turns in both directions.
-pub(super) fn both_ways(key: &str, messages: &[String]) -> bool {
-    key == "rotate" && messages.iter().any(|message| message == "RotateCmd")
 }
 
 /// The given id, or else one that is derived from `seed`.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::base::Base;
-use super::features::{
+use super::kinds::{
     both_ways, current_output, ends, feature_type, kind_of_message, message_names, output_key, step_range,
 };
 use super::{Migration, either, member, tcode};

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Value, json};
 
 use super::base::Base;
-use super::features::{feature_type, has_old_features, input_key, message_names, output_key};
+use super::kinds::{feature_type, has_old_features, input_key, message_names, output_key};
 use super::limits::Setting;
 use super::{Migration, either, tcode};
 use crate::udcf::protocols;
@@ -120,7 +120,7 @@ impl Setting {
         if tcode::full(protocol, &self.kind).is_some() {
             return false;
         }
-        let [low, high] = match super::features::ends(&feature["output"][&self.kind]["value"]) {
+        let [low, high] = match super::kinds::ends(&feature["output"][&self.kind]["value"]) {
             Some(ends) => ends,
             None => return false,
         };

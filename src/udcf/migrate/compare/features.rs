@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::base::Base;
-use super::super::features::{
+use super::super::kinds::{
     both_ways, current_output, ends, feature_type, input_key, kind_of_message, message_names, output_key,
     step_range,
 };
