@@ -2,6 +2,7 @@
 
 pub mod ble;
 mod bridge;
+pub mod dial;
 pub mod hello;
 mod retry;
 pub mod serial;
@@ -114,7 +115,7 @@ impl Intake {
         &self,
         handshake: Handshake,
         board: Board,
-        link: Box<dyn FrameIo>,
+        mut link: Box<dyn FrameIo>,
         stop: &CancellationToken,
     ) -> Result<Disconnect, TurnedAway> {
         let Board {
@@ -138,6 +139,7 @@ impl Intake {
             entry.may_be_running();
         }
         let language = self.language(&entry.handle().handshake.identifier);
+        link.set_language(language);
         entry.actuators = Actuators::new(language, on_close);
         let handle = entry.handle().clone();
         let Handshake {

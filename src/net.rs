@@ -2,6 +2,8 @@
 
 pub mod accept;
 pub mod dial;
+pub mod endpoint;
+pub mod mdns;
 pub mod stream;
 pub mod target;
 pub mod tls;

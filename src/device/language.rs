@@ -42,6 +42,21 @@ pub trait Language: Sync {
 
     /// The frame that stops all motion at once, whatever is set.
     fn stop_all(&self) -> Option<&'static [u8]>;
+
+    /// A question that every board of this language answers, whatever it can do; `None` if there is none whose answer
+    /// cannot be taken for another's.
+    fn question(&self) -> Option<Question> {
+        None
+    }
+}
+
+/// A question that moves nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// The frame.
+    pub text: &'static [u8],
+    /// Whether a frame has the shape of its answer.
+    pub is_answer: fn(&[u8]) -> bool,
 }
 
 impl fmt::Debug for dyn Language {

@@ -1,4 +1,4 @@
-//! Asking a board on a wire or on Bluetooth who it is.
+//! Asking a board on a wire, on Bluetooth or behind an address who it is.
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -26,6 +26,9 @@ pub enum HelloError {
 impl HelloError {
     /// One line on what to do about a board at `peer`.
     pub fn hint_for(&self, peer: &Peer) -> &'static str {
+        if let Peer::Dial(_) = peer {
+            return self.hint_for_dialled();
+        }
         let on_bluetooth = matches!(peer, Peer::Ble(..));
         match self {
             Self::Silent(heard) if heard.is_empty() && on_bluetooth => {
@@ -47,6 +50,17 @@ impl HelloError {
             Self::Address(_) => "give the entry an address",
             Self::Io(_) if on_bluetooth => "is it near enough, and its battery full?",
             Self::Io(_) => "is the cable in?",
+        }
+    }
+
+    fn hint_for_dialled(&self) -> &'static str {
+        match self {
+            Self::Silent(_) => {
+                "does the right firmware listen there? A board that prints no hello line needs an identifier, or a \
+                 preset, in its [[dial]] entry"
+            }
+            Self::Address(_) => "give the entry an address",
+            Self::Io(_) => "did the board restart, or lose its network?",
         }
     }
 }

@@ -66,6 +66,7 @@ pub fn settings() -> Settings {
         upstream: None,
         serial: Vec::new(),
         ble: Vec::new(),
+        dial: Vec::new(),
         ports: Ports::system(),
         udcf: None,
         state_file: None,
