@@ -287,7 +287,10 @@ fn endpoint(keys: &mut Keys<'_>, preset: Option<&Firmware>) -> Option<Endpoint> 
             Some(Endpoint::Service(service).over(transport))
         }
         (Some(endpoint), Some(_)) => {
-            keys.problem("transport", "stands beside a url that says it already; it is for boards that mDNS finds");
+            keys.problem(
+                "transport",
+                "stands beside a url that says it already; it is for boards that mDNS finds",
+            );
             Some(endpoint)
         }
         (endpoint, _) => endpoint,

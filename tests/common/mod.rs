@@ -7,6 +7,7 @@ pub mod bluetooth;
 #[cfg(target_os = "linux")]
 pub mod bluez;
 pub mod json_client;
+pub mod listener;
 pub mod model_board;
 #[cfg(unix)]
 pub mod process;
