@@ -114,8 +114,9 @@ pub const DIAL_RETRY_MAX: Duration = Duration::from_secs(5);
 pub const UDP_REFUSAL_WAIT: Duration = Duration::from_millis(300);
 /// The largest datagram in either direction: what passes any network in one piece. Real ones have tens of bytes.
 pub const DATAGRAM_MAX_BYTES: usize = 1_200;
-/// What the system may hold back of a TCP connection to a board. It rounds up to what it can do, some commands.
-pub const BOARD_SEND_BUFFER_BYTES: usize = 1_024;
+/// What the system may hold back of a TCP connection to a board. Linux counts a kilobyte and more for each command that
+/// is not acknowledged, so this is a dozen of them: a stop does not wait for an acknowledgement that comes 40 ms late.
+pub const BOARD_SEND_BUFFER_BYTES: usize = 8 * 1_024;
 /// Between two questions to a board that is silent, if its language has one.
 pub const QUESTION_PAUSE: Duration = Duration::from_millis(1_000);
 /// If a board that answers does not answer for this long, motion waits where newer motion can take its place.

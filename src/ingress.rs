@@ -139,7 +139,7 @@ impl Intake {
             entry.may_be_running();
         }
         let language = self.language(&entry.handle().handshake.identifier);
-        link.set_language(language);
+        link.set_language(language, facts.keepalive.is_some());
         entry.actuators = Actuators::new(language, on_close);
         let handle = entry.handle().clone();
         let Handshake {

@@ -43,8 +43,9 @@ pub trait FrameIo:
         None
     }
 
-    /// Sets the language of the frames, once it is known, on links that know a stop or a question by it.
-    fn set_language(&mut self, _language: Option<&'static dyn Language>) {}
+    /// Sets the language of the frames, once it is known, on links that know a stop or a question by it. A board that
+    /// has a watchdog is asked nothing, which would feed it.
+    fn set_language(&mut self, _language: Option<&'static dyn Language>, _has_watchdog: bool) {}
 }
 
 /// Why a link, or an upstream half, ended.

@@ -120,8 +120,7 @@ async fn a_board_that_restarts_is_dialled_again_and_the_same_device() {
     for over in Over::ALL {
         let (gateway, app, listener, board) = driven(over, STROKER).await;
         let index = app.devices().into_keys().next().unwrap();
-        let at = listener.at;
-        drop(listener);
+        let at = listener.off().await;
         // UDP is gone once the host refuses it, which the next question finds out.
         listed(&app, 0).await;
         // It runs on: what drove it is unknown to it.

@@ -48,6 +48,11 @@ pub trait Language: Sync {
     fn question(&self) -> Option<Question> {
         None
     }
+
+    /// Whether a frame of the board only says that it took a command, and answers no question.
+    fn is_acknowledgement(&self, _frame: &Frame) -> bool {
+        false
+    }
 }
 
 /// A question that moves nothing.

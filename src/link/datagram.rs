@@ -22,6 +22,9 @@ use crate::device::language::{Command, Language, Relation, Setting};
 /// When a stop is sent again, counted from the first time. A gap of Wi-Fi is often longer than the first pause.
 const AGAIN_AFTER: [Duration; 2] = [Duration::from_millis(40), Duration::from_millis(160)];
 
+/// How long the acknowledgement of a repeated stop is waited for. Boards answer in 50 ms.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
+
 /// A UDP socket that is connected to a board.
 pub struct Datagrams {
     socket: UdpSocket,
@@ -112,7 +115,14 @@ impl Stream for Datagrams {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            Ok(()) => Poll::Ready(Some(Ok(Frame(Bytes::copy_from_slice(buf.filled()))))),
+            Ok(()) => {
+                let frame = Frame(Bytes::copy_from_slice(buf.filled()));
+                if this.repeats.is_answered_by(&frame) {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
         }
     }
 }
@@ -159,7 +169,7 @@ impl Sink<Frame> for Datagrams {
 }
 
 impl FrameIo for Datagrams {
-    fn set_language(&mut self, language: Option<&'static dyn Language>) {
+    fn set_language(&mut self, language: Option<&'static dyn Language>, _: bool) {
         self.repeats.language = language;
     }
 }
@@ -171,6 +181,10 @@ struct Repeats {
     /// In the order in which they are due.
     waiting: Vec<Repeat>,
     timer: Pin<Box<Sleep>>,
+    /// Acknowledgements of repeated stops that may still come: upstream would take them for answers to its questions.
+    owed: usize,
+    /// When the last stop was repeated.
+    last_sent: Instant,
 }
 
 #[derive(Clone, Debug)]
@@ -194,6 +208,8 @@ impl Repeats {
             on_close,
             waiting: Vec::new(),
             timer: Box::pin(sleep_until(Instant::now())),
+            owed: 0,
+            last_sent: Instant::now(),
         }
     }
 
@@ -271,9 +287,29 @@ impl Repeats {
     }
 
     fn sent(&mut self) {
-        if !self.waiting.is_empty() {
-            self.waiting.remove(0);
+        if self.waiting.is_empty() {
+            return;
         }
+        self.owed += match self.waiting.remove(0).stop {
+            Stop::All(_) => 1,
+            Stop::Set(stops) => stops.len(),
+        };
+        self.last_sent = Instant::now();
+    }
+
+    /// Whether the frame acknowledges a stop that was repeated.
+    fn is_answered_by(&mut self, frame: &Frame) -> bool {
+        if self.last_sent.elapsed() > ANSWERED_WITHIN {
+            self.owed = 0;
+        }
+        let is_one = self.owed > 0
+            && self
+                .language
+                .is_some_and(|language| language.is_acknowledgement(frame));
+        if is_one {
+            self.owed -= 1;
+        }
+        is_one
     }
 }
 
@@ -345,5 +381,20 @@ mod tests {
             ["off", "off"]
         );
         assert_eq!(again(&mut stop(), &["off", "go"]).await, []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_acknowledgement_of_a_repeated_stop_is_not_passed_on() {
+        let mut repeats = repeats("lovense");
+        let answered = |repeats: &mut Repeats, text: &'static str| repeats.is_answered_by(&Frame::from(text));
+        assert!(!answered(&mut repeats, "OK;"));
+        again(&mut repeats, &["Vibrate:0;"]).await;
+        assert!(answered(&mut repeats, "OK;\n"));
+        assert!(!answered(&mut repeats, "Z:11:0;"));
+        assert!(answered(&mut repeats, "ERR;"));
+        assert!(!answered(&mut repeats, "OK;"));
+        again(&mut repeats, &["Vibrate:0;"]).await;
+        tokio::time::advance(ANSWERED_WITHIN * 2).await;
+        assert!(!answered(&mut repeats, "OK;"), "it was lost");
     }
 }

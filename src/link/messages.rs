@@ -167,7 +167,7 @@ impl<L: FrameIo> FrameIo for Messages<L> {
         self.hello.take()
     }
 
-    fn set_language(&mut self, language: Option<&'static dyn Language>) {
-        self.link.set_language(language);
+    fn set_language(&mut self, language: Option<&'static dyn Language>, has_watchdog: bool) {
+        self.link.set_language(language, has_watchdog);
     }
 }

@@ -57,6 +57,17 @@ impl<L: FrameIo> Questioned<L> {
         }
     }
 
+    /// The board has a watchdog, which our questions would feed although nobody has control.
+    fn ask_nothing(&mut self) {
+        self.question = None;
+        self.ask_due = false;
+        self.asked = None;
+        self.answers = false;
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
     /// Sends a question that is due, and finds out whether the board is gone.
     fn poll_question(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
         let Some(question) = &self.question else {
@@ -170,14 +181,18 @@ impl<L: FrameIo> FrameIo for Questioned<L> {
     }
 
     fn take_hello(&mut self) -> Option<Hello> {
-        self.link.take_hello()
+        let hello = self.link.take_hello()?;
+        if hello.keepalive.is_some() {
+            self.ask_nothing();
+        }
+        Some(hello)
     }
 
-    fn set_language(&mut self, language: Option<&'static dyn Language>) {
-        self.question = language.and_then(Language::question);
+    fn set_language(&mut self, language: Option<&'static dyn Language>, has_watchdog: bool) {
+        self.question = language.and_then(Language::question).filter(|_| !has_watchdog);
         // Whether it answers is found out at once.
         self.ask_due = self.question.is_some();
-        self.link.set_language(language);
+        self.link.set_language(language, has_watchdog);
     }
 }
 
@@ -198,7 +213,7 @@ mod tests {
         let (near, far) = tokio::io::duplex(1024);
         let lines = Framing::Delimiter(Bytes::from_static(b"\n"));
         let mut link = Questioned::new(StreamLink::new(near, lines, BytesMut::new()));
-        link.set_language(of_protocol("tcode-v03"));
+        link.set_language(of_protocol("tcode-v03"), false);
         (link, far)
     }
 
@@ -263,5 +278,26 @@ mod tests {
         far.write_all(b"TCode v0.3\n#late\n").await.unwrap();
         link.next().await.unwrap().unwrap();
         assert!(is_through(&mut link));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_board_with_a_watchdog_is_asked_nothing() {
+        let (mut link, mut far) = tcode();
+        link.set_language(of_protocol("tcode-v03"), true);
+        let waits = timeout(Duration::from_secs(10), link.next()).await;
+        assert!(waits.is_err());
+        // The same if its hello line comes later.
+        link.set_language(of_protocol("tcode-v03"), false);
+        far.write_all(b"{\"identifier\":\"a\",\"version\":0,\"keepalive_ms\":200}\n#ready\n")
+            .await
+            .unwrap();
+        link.next().await.unwrap().unwrap();
+        assert!(link.take_hello().is_some());
+        let waits = timeout(Duration::from_secs(10), link.next()).await;
+        assert!(waits.is_err());
+        drop(link);
+        let mut said = Vec::new();
+        far.read_to_end(&mut said).await.unwrap();
+        assert_eq!(said, b"");
     }
 }

@@ -6,6 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use futures::{Sink, SinkExt, Stream, StreamExt};
@@ -21,6 +22,8 @@ use crate::device::hello::Hello;
 /// The size of one read while closing. What the board still sends is read and discarded: otherwise the system would
 /// send a reset, which may destroy the stop before the board has read it.
 const DRAIN_CHUNK_BYTES: usize = 512;
+/// How long that goes on. A board that reads at all has read the stop by then.
+const DRAIN_TIME: Duration = Duration::from_millis(200);
 
 /// A byte stream, cut into frames.
 pub struct StreamLink<S> {
@@ -28,8 +31,8 @@ pub struct StreamLink<S> {
     pause: Option<Pause>,
     /// Runs while the stream takes nothing.
     refused: Option<Pin<Box<Sleep>>>,
-    /// Our half is closed.
-    is_shut: bool,
+    /// Runs once our half is closed.
+    drain: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S: AsyncRead + AsyncWrite> StreamLink<S> {
@@ -43,7 +46,7 @@ impl<S: AsyncRead + AsyncWrite> StreamLink<S> {
             framed: Framed::from_parts(parts),
             pause,
             refused: None,
-            is_shut: false,
+            drain: None,
         }
     }
 }
@@ -100,20 +103,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Frame> for StreamLink<S> {
         Poll::Ready(Err(LinkError::NotTaken(WRITE_TIMEOUT)))
     }
 
-    /// Closes our half, then reads until the board has closed too. The caller sets the timeout.
+    /// Closes our half, then reads until the board has closed too, for a while: some never do.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        if !self.is_shut {
-            ready!(self.poll_flush_unpin(cx))?;
-            let socket = self.framed.get_mut();
-            if ready!(Pin::new(socket).poll_shutdown(cx)).is_err() {
+        let this = &mut *self;
+        if this.drain.is_none() {
+            ready!(SinkExt::<Frame>::poll_flush_unpin(this, cx))?;
+            if ready!(Pin::new(this.framed.get_mut()).poll_shutdown(cx)).is_err() {
                 return Poll::Ready(Ok(()));
             }
-            self.is_shut = true;
+        }
+        let drain = this.drain.get_or_insert_with(|| Box::pin(sleep(DRAIN_TIME)));
+        if drain.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
         }
         let mut chunk = [0; DRAIN_CHUNK_BYTES];
         loop {
             let mut buf = ReadBuf::new(&mut chunk);
-            match ready!(Pin::new(self.framed.get_mut()).poll_read(cx, &mut buf)) {
+            match ready!(Pin::new(this.framed.get_mut()).poll_read(cx, &mut buf)) {
                 Ok(()) if !buf.filled().is_empty() => {}
                 Ok(()) | Err(_) => return Poll::Ready(Ok(())),
             }
@@ -145,7 +151,7 @@ impl From<LinkError> for io::Error {
 mod tests {
     use bytes::Bytes;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::time::{Duration, timeout};
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -190,5 +196,13 @@ mod tests {
         let (closed, read) = timeout(Duration::from_secs(5), both).await.unwrap();
         closed.unwrap();
         assert_eq!(read, b"DSTOP\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_board_that_keeps_its_half_open_does_not_hold_the_goodbye_up() {
+        let (near, _far) = tokio::io::duplex(64);
+        let mut link = StreamLink::new(near, lines(), BytesMut::new());
+        let closed = timeout(2 * DRAIN_TIME, link.close()).await;
+        closed.expect("in time").unwrap();
     }
 }

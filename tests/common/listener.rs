@@ -129,6 +129,13 @@ impl Listener {
         }
     }
 
+    /// Switches it off, and waits until its port is free.
+    pub async fn off(mut self) -> SocketAddr {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+        self.at
+    }
+
     /// Waits until this was read from the gateway.
     pub async fn expect(&self, text: &str) {
         wait_until(&format!("{text:?}"), || self.knobs.count(text) > 0).await;

@@ -12,7 +12,7 @@ use tracing::debug;
 
 use super::DialledBoards;
 use crate::config::DialSettings;
-use crate::defaults::{BOARD_DIAL_TIMEOUT, BOARD_SEND_BUFFER_BYTES, UDP_REFUSAL_WAIT, WRITE_TIMEOUT};
+use crate::defaults::{BOARD_DIAL_TIMEOUT, BOARD_SEND_BUFFER_BYTES, UDP_REFUSAL_WAIT};
 use crate::ingress::{After, Board, Trouble};
 use crate::link::datagram::Datagrams;
 use crate::link::messages::Messages;
@@ -128,7 +128,7 @@ async fn tcp(at: &HostPort) -> Result<TcpStream, Trouble> {
             .with_retries(KEEPALIVE_TRIES);
         socket.set_tcp_keepalive(&keepalive)?;
         #[cfg(target_os = "linux")]
-        socket.set_tcp_user_timeout(Some(WRITE_TIMEOUT))?;
+        socket.set_tcp_user_timeout(Some(crate::defaults::WRITE_TIMEOUT))?;
         // What waits for the board should wait in the outbox, where newer motion takes its place.
         socket.set_send_buffer_size(BOARD_SEND_BUFFER_BYTES)?;
         Ok(tcp)
