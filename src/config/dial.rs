@@ -115,7 +115,6 @@ pub(super) static SECTION: Section = Section {
         Key {
             name: "transport",
             kind: Kind::Choice(const { &words(&TRANSPORTS) }),
-            default: Preset::Unset("by the service's name"),
             example: "\"ws\"",
             alternative: true,
             help: "How a board found by mDNS is spoken to",
