@@ -510,6 +510,7 @@ async fn a_board_that_cannot_be_reached_or_refuses_is_in_the_log_with_what_to_do
     .await;
     // A board that says nothing of itself.
     let silent = Listener::start(Over::Udp, stroker()).await;
+    silent.knobs.mute.store(true, Ordering::Relaxed);
     logged(
         &silent.url,
         "",

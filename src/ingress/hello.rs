@@ -1,4 +1,4 @@
-//! Asking a board on a wire, on Bluetooth or behind an address who it is.
+//! Asking a board on a wire or on Bluetooth who it is.
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -26,8 +26,10 @@ pub enum HelloError {
 impl HelloError {
     /// One line on what to do about a board at `peer`.
     pub fn hint_for(&self, peer: &Peer) -> &'static str {
-        if let Peer::Dial(_) = peer {
-            return self.hint_for_dialled();
+        if let Peer::Dial(_) = peer
+            && let Some(hint) = self.hint_for_dialled()
+        {
+            return hint;
         }
         let on_bluetooth = matches!(peer, Peer::Ble(..));
         match self {
@@ -53,14 +55,15 @@ impl HelloError {
         }
     }
 
-    fn hint_for_dialled(&self) -> &'static str {
+    /// What is special to a board that the gateway dials.
+    fn hint_for_dialled(&self) -> Option<&'static str> {
         match self {
-            Self::Silent(_) => {
+            Self::Silent(_) => Some(
                 "does the right firmware listen there? A board that prints no hello line needs an identifier, or a \
-                 preset, in its [[dial]] entry"
-            }
-            Self::Address(_) => "give the entry an address",
-            Self::Io(_) => "did the board restart, or lose its network?",
+                 preset, in its [[dial]] entry",
+            ),
+            Self::Io(_) => Some("did the board restart, or lose its network?"),
+            _ => None,
         }
     }
 }
