@@ -52,6 +52,17 @@ pub trait Language: Sync {
     fn answers(&self) -> Option<Box<dyn Answers>> {
         None
     }
+
+    /// A question that every board of this language answers, whatever it can do; `None` if there is none whose answer
+    /// cannot be taken for another's.
+    fn question(&self) -> Option<Question> {
+        None
+    }
+
+    /// Whether a frame of the board only says that it took a command, and answers no question.
+    fn is_acknowledgement(&self, _frame: &Frame) -> bool {
+        false
+    }
 }
 
 /// What a device answers to the server inside: of one session.
@@ -70,6 +81,15 @@ pub struct Heard {
     pub answers: Vec<Frame>,
     /// Something that was not understood and is to be logged.
     pub fault: Option<String>,
+}
+
+/// A question that moves nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// The frame.
+    pub text: &'static [u8],
+    /// Whether a frame has the shape of its answer.
+    pub is_answer: fn(&[u8]) -> bool,
 }
 
 impl fmt::Debug for dyn Language {

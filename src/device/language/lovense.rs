@@ -96,6 +96,13 @@ impl Language for Lovense {
         &[b"Vibrate:0;", b"Rotate:0;"]
     }
 
+    /// `OK;`, and `ERR;` of a toy that has no such actuator.
+    fn is_acknowledgement(&self, frame: &Frame) -> bool {
+        let text = frame.0.trim_ascii();
+        let text = text.strip_suffix(b";").unwrap_or(text);
+        text.eq_ignore_ascii_case(b"OK") || text.eq_ignore_ascii_case(b"ERR")
+    }
+
     fn stop_all(&self) -> Option<&'static [u8]> {
         None
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::limits::Limits;
-use super::{Command, Language, Relation, Setting};
+use super::{Command, Language, Question, Relation, Setting};
 use crate::device::frame::Frame;
 
 /// An axis as it is named on the wire, such as `L0` or `A1`.
@@ -168,6 +168,19 @@ impl Language for Tcode {
     /// Halts every axis. Many firmwares do not know it, so vibrators and valves are set to zero as well.
     fn stop_all(&self) -> Option<&'static [u8]> {
         Some(b"DSTOP\n")
+    }
+
+    /// The version of the language: `TCode v0.3`.
+    fn question(&self) -> Option<Question> {
+        let is_answer = |frame: &[u8]| {
+            let text = frame.trim_ascii_start();
+            text.get(..5)
+                .is_some_and(|start| start.eq_ignore_ascii_case(b"tcode"))
+        };
+        Some(Question {
+            text: b"D1\n",
+            is_answer,
+        })
     }
 }
 
