@@ -427,9 +427,14 @@ fn check_shows_the_bytes_that_are_sent_and_warns_of_former_names() {
 fn valid_files_hold() {
     let cli = Cli::new();
     for path in fixtures("valid") {
-        // The UDCF that one of them names need not be there for this.
+        // The UDCF that one of them names need not be there for this. Its boards are known.
         let udcf = cli.home.path().join("u.json");
-        std::fs::write(&udcf, r#"{"version": {"major": 5, "minor": 0}}"#).unwrap();
+        let name = |name| serde_json::json!({ "communication": [{ "websocket": { "name": name } }] });
+        let known = serde_json::json!({
+            "version": { "major": 5, "minor": 0 },
+            "user_configs": { "protocols": { "tcode-v03": name("TCodeDevice"), "lovense": name("LVSDevice") } },
+        });
+        std::fs::write(&udcf, known.to_string()).unwrap();
         let args = [
             "check",
             "--config",

@@ -226,9 +226,9 @@ impl<'a> Keys<'a> {
 pub(super) fn text(given: &Given) -> Result<&str, String> {
     match given {
         Given::Text(text) => Ok(text),
-        Given::Integer(_) => Err("is a number; put it in quotes".to_owned()),
+        Given::Integer(_) | Given::Hex(_) => Err("is a number; put it in quotes".to_owned()),
         Given::List(_) => Err("is a list, not one text".to_owned()),
-        Given::Boolean(_) | Given::Hex(_) | Given::Entry => Err("is not a text; put it in quotes".to_owned()),
+        Given::Boolean(_) | Given::Entry => Err("is not a text; put it in quotes".to_owned()),
     }
 }
 
