@@ -123,6 +123,9 @@ pub struct RunArgs {
     /// Configuration keys that are set by flags or the environment.
     #[command(flatten)]
     pub keys: KeyArgs,
+    /// Dial a board that listens, as a [[dial]] entry with this url; may be given several times
+    #[arg(long, value_name = "URL")]
+    pub dial: Vec<String>,
     /// Print JSON on stdout
     #[arg(long)]
     pub json: bool,

@@ -12,6 +12,7 @@
 mod commands;
 mod devices;
 mod handshake;
+mod legacy;
 mod lists;
 mod ownership;
 mod refusals;

@@ -7,6 +7,7 @@ mod board;
 mod bytes;
 mod clients;
 mod devices;
+mod dial;
 mod file;
 mod layers;
 mod read;
@@ -26,6 +27,7 @@ use crate::link::serial::ports::Ports;
 pub use ble::BleSettings;
 pub use clients::ClientSettings;
 pub use devices::DeviceSettings;
+pub use dial::DialSettings;
 pub use layers::{Given, Layers, Source};
 use layers::{Notes, Reader};
 pub use reference::{example, reference};
@@ -34,7 +36,7 @@ use table::Section;
 pub use upstream::UpstreamSettings;
 
 /// Every section, in the order of the example.
-pub(crate) static SECTIONS: [&Section; 7] = [
+pub(crate) static SECTIONS: [&Section; 8] = [
     &devices::SECTION,
     &clients::SECTION,
     &upstream::SECTION,
@@ -42,6 +44,7 @@ pub(crate) static SECTIONS: [&Section; 7] = [
     &udcf::STATE,
     &serial::SECTION,
     &ble::SECTION,
+    &dial::SECTION,
 ];
 
 /// What a configuration comes to.
@@ -57,6 +60,8 @@ pub struct Settings {
     pub serial: Vec<SerialSettings>,
     /// Boards on Bluetooth LE.
     pub ble: Vec<BleSettings>,
+    /// Boards that listen.
+    pub dial: Vec<DialSettings>,
     /// Where serial ports are. Not in the file: only tests have others than the system's.
     pub ports: Ports,
     /// The user's UDCF; `None` is the built-in one.
@@ -163,6 +168,7 @@ impl Loaded {
         if let Some(path) = &read {
             file::read(path, &mut layers, &mut notes);
         }
+        layers.add_entries();
         let folder = read.as_deref().and_then(Path::parent).map(Path::to_owned);
         let mut reader = Reader::new(layers, notes, folder);
         let settings = settings(&mut reader);
@@ -220,6 +226,7 @@ fn settings(reader: &mut Reader) -> Settings {
         state_file: udcf::read_state(reader),
         serial: serial::entries(reader),
         ble: ble::entries(reader),
+        dial: dial::entries(reader),
         ports: Ports::system(),
         control: None,
     }

@@ -132,6 +132,28 @@ pub const PORT_MISSING_HINT: Duration = Duration::from_secs(5);
 /// connected is seen by nobody else; it is connected again later.
 pub const BLE_HELLO_PATIENCE: Duration = Duration::from_secs(12);
 
+/// How long dialling a board may take: the name, the connection, TLS and the upgrade. As on Wi-Fi with bad reception.
+pub const BOARD_DIAL_TIMEOUT: Duration = Duration::from_millis(5_000);
+/// The first pause before a board that listens is dialled again: it may have restarted.
+pub const DIAL_RETRY_MIN: Duration = Duration::from_millis(250);
+/// The longest one.
+pub const DIAL_RETRY_MAX: Duration = Duration::from_secs(5);
+/// How long a board has to refuse a UDP port that nothing listens on.
+pub const UDP_REFUSAL_WAIT: Duration = Duration::from_millis(300);
+/// The largest datagram in either direction: what passes any network in one piece. Real ones have tens of bytes.
+pub const DATAGRAM_MAX_BYTES: usize = 1_200;
+/// What the system may hold back of a TCP connection to a board. Linux counts a kilobyte and more for each command that
+/// is not acknowledged, so this is a dozen of them: a stop does not wait for an acknowledgement that comes 40 ms late.
+pub const BOARD_SEND_BUFFER_BYTES: usize = 8 * 1_024;
+/// Between two questions to a board that is silent, if its language has one.
+pub const QUESTION_PAUSE: Duration = Duration::from_millis(1_000);
+/// If a board that answers does not answer for this long, motion waits where newer motion can take its place.
+pub const QUESTION_TIMEOUT: Duration = Duration::from_millis(100);
+/// A board that answers and is silent for so long is gone. Over UDP three questions in a row may be lost.
+pub const SILENT_AFTER: Duration = Duration::from_millis(3_500);
+/// Boards that one service name may find. Anybody on the network may announce any number.
+pub const FOUND_MAX: usize = 64;
+
 /// A board's connection that lasted this long was a good one.
 pub const GOOD_AFTER: Duration = Duration::from_secs(5);
 /// The first pause before a board that was refused is asked about again.

@@ -22,6 +22,7 @@ use crate::config::{ClientSettings, Settings};
 use crate::defaults::{SHUTDOWN_GRACE, STOP_FLUSH_TIMEOUT};
 use crate::ingress::Intake;
 use crate::ingress::ble::BlePeripherals;
+use crate::ingress::dial::DialledBoards;
 use crate::ingress::serial::SerialPorts;
 use crate::ingress::websocket::Devices;
 use crate::ingress::websocket::workers::Workers;
@@ -140,6 +141,8 @@ pub struct Gateway {
     serial: Option<Arc<SerialPorts>>,
     /// `None` if no Bluetooth LE peripherals are configured.
     ble: Option<Arc<BlePeripherals>>,
+    /// `None` if no boards that listen are configured.
+    dial: Option<Arc<DialledBoards>>,
     registry: Arc<Registry>,
     inside: Option<Inside>,
     control: Option<Control>,
@@ -290,6 +293,13 @@ impl Gateway {
                 intake: intake.clone(),
             })
         });
+        let dial = (!settings.dial.is_empty()).then(|| {
+            Arc::new(DialledBoards {
+                entries: settings.dial,
+                ping_interval: settings.devices.ping_interval,
+                intake: intake.clone(),
+            })
+        });
         let devices = Arc::new(Devices {
             settings: settings.devices,
             intake,
@@ -308,6 +318,7 @@ impl Gateway {
             devices,
             serial,
             ble,
+            dial,
             registry,
             inside,
             control,
@@ -361,6 +372,9 @@ impl Gateway {
         }
         if let Some(ble) = self.ble {
             rooms.spawn("Bluetooth", ble.serve(no_newcomers.clone()));
+        }
+        if let Some(dial) = self.dial {
+            rooms.spawn("boards that are dialled", dial.serve(no_newcomers.clone()));
         }
         let no_control = CancellationToken::new();
         let control = self

@@ -2,6 +2,7 @@
 
 pub mod ble;
 mod bridge;
+pub mod dial;
 pub mod hello;
 pub mod recognise;
 mod retry;
@@ -126,7 +127,7 @@ impl Intake {
         &self,
         handshake: Handshake,
         board: Board,
-        link: Box<dyn FrameIo>,
+        mut link: Box<dyn FrameIo>,
         stop: &CancellationToken,
     ) -> Result<Disconnect, TurnedAway> {
         let Board {
@@ -154,6 +155,7 @@ impl Intake {
             entry.may_be_running();
         }
         let language = self.language(&entry.handle().handshake.identifier, recognised.as_deref());
+        link.set_language(language, facts.keepalive.is_some());
         entry.actuators = Actuators::new(language, on_close);
         let handle = entry.handle().clone();
         let Handshake {

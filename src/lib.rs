@@ -3,8 +3,8 @@
 //! ```text
 //!  ESP32 over Wi-Fi, speaks WSDM itself ─┐                              ┌─ embedded: a Buttplug server inside,
 //!  board on a serial port ───────────────┼─> ingress ─> session ─> upstream   whose apps connect to a port here
-//!  board on Bluetooth LE ────────────────┘   identity   the pump        └─ relay: somebody else's Websocket
-//!                                                          │               Device Manager server
+//!  board on Bluetooth LE ────────────────┤   identity   the pump        └─ relay: somebody else's Websocket
+//!  board that listens (we dial) ─────────┘                 │               Device Manager server
 //!                                                       registry ─> web: what the command line sees
 //! ```
 //!
@@ -13,7 +13,8 @@
 //!
 //! - [`cli`], [`cmd`]: the command line; one file a subcommand.
 //! - [`gateway`]: the wiring. It builds the rooms below, supervises them, and drains them at the end.
-//! - [`ingress`]: the ways in. A board becomes an admitted session, by websocket, on a serial port or on Bluetooth LE.
+//! - [`ingress`]: the ways in. A board becomes an admitted session, by websocket, on a serial port, on
+//!   Bluetooth LE, or dialled where it listens.
 //! - [`upstream`]: where sessions feed: the Buttplug server inside, or a relay to another server.
 //! - [`clients`]: the port that Buttplug apps connect to.
 //! - [`web`]: views of a gateway that runs.

@@ -1,9 +1,13 @@
 //! A link: a duplex pipe of whole frames. Transports bytes, and knows nothing of Buttplug.
 
 pub mod ble;
+pub mod datagram;
 pub mod framing;
+pub mod messages;
 pub mod outbox;
+pub mod question;
 pub mod serial;
+pub mod stream;
 pub mod websocket;
 
 use std::task::{Context, Poll};
@@ -14,6 +18,7 @@ use futures::{Sink, Stream};
 use crate::device::close::CloseReason;
 use crate::device::frame::Frame;
 use crate::device::hello::Hello;
+use crate::device::language::Language;
 use crate::device::violation::Violation;
 
 /// A duplex pipe of whole frames.
@@ -38,6 +43,10 @@ pub trait FrameIo:
     fn take_hello(&mut self) -> Option<Hello> {
         None
     }
+
+    /// Sets the language of the frames, once it is known, on links that know a stop or a question by it. A board that
+    /// has a watchdog is asked nothing, which would feed it.
+    fn set_language(&mut self, _language: Option<&'static dyn Language>, _has_watchdog: bool) {}
 }
 
 /// Why a link, or an upstream half, ended.

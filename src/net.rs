@@ -3,7 +3,9 @@
 pub mod accept;
 pub mod announce;
 pub mod dial;
+pub mod endpoint;
 pub mod listen;
+pub mod mdns;
 pub mod refusals;
 pub mod stream;
 pub mod target;

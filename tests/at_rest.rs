@@ -60,6 +60,21 @@ async fn behind_a_relay_on_a_slow_serial_line() {
     check(Link::RelaySlow).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_websocket_that_is_dialled() {
+    check(Link::DialWebsocket).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_tcp_connection_that_is_dialled() {
+    check(Link::DialTcp).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_udp() {
+    check(Link::DialUdp).await;
+}
+
 /// Its devices were stopped for its silence; it was not disconnected.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_app_that_goes_on_after_a_silence_drives_again() {

@@ -467,6 +467,38 @@ fn every_problem_is_told_at_once_with_its_place() {
     }
 }
 
+/// They stand beside the entries of the file.
+#[test]
+fn boards_to_dial_may_stand_on_the_command_line() {
+    let cli = Cli::new();
+    let file = cli.home.path().join("dial.toml");
+    std::fs::write(&file, "[[dial]]\nurl = \"tcp://board:1\"\n").unwrap();
+    let args = [
+        "--config",
+        file.to_str().unwrap(),
+        "--dial",
+        "udp://board:2",
+        "--dial",
+        "mdns:_tcode._udp",
+    ];
+    for (key, value) in [
+        ("dial.1.url", "udp://board:2"),
+        ("dial.2.url", "mdns:_tcode._udp"),
+    ] {
+        assert_eq!(cli.check(&args, key), (value.to_owned(), "--dial".to_owned()));
+    }
+    let (first, source) = cli.check(&args, "dial.0.url");
+    assert_eq!(first, "tcp://board:1");
+    assert!(source.contains("dial.toml:2:7"), "{source}");
+    let output = cli.run(&["check", "--dial", "board"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("--dial: dial.0.url: \"board\" is not the address"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_file_that_cannot_be_read_is_told_with_what_to_do() {
     let cli = Cli::new();

@@ -117,7 +117,7 @@ fn the_example_shows_every_default() {
 #[test]
 fn what_the_example_shows_of_boards_holds() {
     let (_, blocks) = parts();
-    assert_eq!(blocks.len(), 2);
+    assert_eq!(blocks.len(), 3);
     for block in blocks {
         let section = block.lines().next().unwrap().trim_matches(['[', ']']);
         let given: Vec<&str> = block

@@ -107,6 +107,9 @@ const TCODE: &str = "udcf-examples/tcode-stroker/device.py";
 
 const BOARD: &str = "udcf-examples/serial-lovense/board.py";
 
+/// A board that listens.
+const LISTENER: &str = "udcf-examples/dial-tcode-esp32/board.py";
+
 /// Run by a test of its own, `tests/ble_example.rs`.
 const ELSEWHERE: &str = "ble-stroker";
 
@@ -138,6 +141,53 @@ const EXAMPLES: &[Example] = &[
             ),
             (2, Output::Vibrate(Amount::Steps(40)), "received V240"),
         ],
+    },
+    Example {
+        folder: "dial-tcode-esp32",
+        script: LISTENER,
+        args: &[],
+        name: "DIY machine on Wi-Fi",
+        display_name: None,
+        commands: &[
+            (
+                1,
+                Output::HwPositionWithDuration(Amount::Steps(250), 300),
+                "received L1250I300",
+            ),
+            (3, Output::Vibrate(Amount::Steps(40)), "received V340"),
+        ],
+    },
+    Example {
+        folder: "dial-tcode-esp32",
+        script: LISTENER,
+        args: &["--transport", "udp"],
+        name: "DIY machine on Wi-Fi",
+        display_name: None,
+        commands: &[(3, Output::Vibrate(Amount::Steps(40)), "received V340")],
+    },
+    Example {
+        folder: "dial-slopdrive-32",
+        script: LISTENER,
+        args: &["--path", "/"],
+        name: "SlopDrive-32",
+        display_name: None,
+        commands: &[(
+            0,
+            Output::HwPositionWithDuration(Amount::Steps(750), 400),
+            "received L0750I400",
+        )],
+    },
+    Example {
+        folder: "dial-ossm",
+        script: LISTENER,
+        args: &["--protocol", "ossm"],
+        name: "Kinky Makers OSSM",
+        display_name: None,
+        commands: &[(
+            0,
+            Output::HwPositionWithDuration(Amount::Steps(50), 200),
+            "received stream:50:200",
+        )],
     },
     Example {
         folder: "lovense-hush",
@@ -237,7 +287,25 @@ async fn every_example_does_what_its_readme_says() {
         );
         let wire = tempfile::tempdir().unwrap();
         let port = wire.path().join("tty").display().to_string();
-        let (gateway, mut python) = if example.script == BOARD {
+        let (gateway, mut python) = if example.script == LISTENER {
+            let mut args = vec!["--port", "0"];
+            args.extend(example.args);
+            let mut python = Python::start(example.script, &args).await;
+            let listening = python.line_with("listening on ", SOON).await;
+            let url = listening.trim_start_matches("listening on ").to_owned();
+            // The file as it is, but for the port. The path is the preset's.
+            let toml = std::fs::read_to_string(udcf.replace("udcf.json", "gateway.toml")).unwrap();
+            let (_, written) = toml.split_once("url = \"").unwrap();
+            let (written, _) = written.split_once('"').unwrap();
+            let host = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+            let toml = toml
+                .replace(written, &host)
+                .replace("path = \"udcf.json\"", &format!("path = {udcf:?}"));
+            let config = wire.path().join("gateway.toml");
+            std::fs::write(&config, toml).unwrap();
+            let gateway = Gateway::start(&["--config", config.to_str().unwrap()]).await;
+            (gateway, python)
+        } else if example.script == BOARD {
             let mut args = vec!["--port", &port];
             args.extend(example.args);
             let python = Python::start(example.script, &args).await;
@@ -317,6 +385,7 @@ fn no_example_is_left_out() {
     let mut run: Vec<_> = EXAMPLES.iter().map(|example| example.folder.to_owned()).collect();
     run.push(ELSEWHERE.to_owned());
     run.sort();
+    run.dedup();
     assert_eq!(run, folders);
     for script in folders_with_a_python_device() {
         assert!(

@@ -23,9 +23,9 @@ use futures::future::BoxFuture;
 use tokio::time::timeout;
 use tracing::error;
 
-use super::wire;
+use super::{legacy, wire};
 use crate::defaults::INPUT_TIMEOUT;
-use crate::upstream::embedded::{Engine, ListedDevice, Reply};
+use crate::upstream::embedded::{Engine, ListedDevice, Reply, limits};
 
 /// The library's answer to a command.
 #[derive(Debug)]
@@ -130,9 +130,21 @@ impl Command {
         }
     }
 
-    /// A command of message versions 0 to 3, which the library converts and checks.
+    /// A command of message versions 0 to 3: those that move a position are converted here, the others by the library.
     pub(super) fn legacy(device: &ListedDevice, message: ButtplugClientMessageVariant) -> Self {
         let id = message.id();
+        match legacy::check(&message, &device.definition) {
+            Some(Ok(checked)) => return Self::on_device(device, message.version(), checked.into()),
+            Some(Err(why)) => {
+                return Self {
+                    id,
+                    device: Some(device.index),
+                    effect: Effect::Output,
+                    future: futures::future::ready(Answer::error(id, why)).boxed(),
+                };
+            }
+            None => {}
+        }
         let effect = effect_of(&message);
         let future = guarded(id, || {
             device.convert_and_carry_out(message).map(|reply| Answer {
@@ -165,7 +177,9 @@ impl Command {
 
 fn effect_of_checked(message: &ButtplugCheckedClientMessageV4) -> Effect {
     match message {
-        ButtplugCheckedClientMessageV4::OutputCmd(_) => Effect::Output,
+        ButtplugCheckedClientMessageV4::OutputCmd(_) | ButtplugCheckedClientMessageV4::OutputVecCmd(_) => {
+            Effect::Output
+        }
         ButtplugCheckedClientMessageV4::InputCmd(_) => Effect::Input,
         _ => Effect::Other,
     }
@@ -264,9 +278,7 @@ pub(super) fn check_output(
         return Err(ButtplugDeviceError::MessageNotSupported(what).into());
     }
     let value = output_command.value();
-    // The library adds the start of the range without checking for overflow.
-    let checked = catch_unwind(AssertUnwindSafe(|| output.calculate_from_value(value)));
-    let Ok(Ok(checked)) = checked else {
+    let Some(checked) = limits::scale(feature, output, value) else {
         return Err(ButtplugDeviceError::DeviceStepRangeError(0, value).into());
     };
     output_command.set_value(checked);

@@ -146,6 +146,9 @@ pub(super) fn layers(args: RunArgs) -> Result<(Option<PathBuf>, Layers), Error> 
     for arg in args.keys.iter() {
         layers.give(&arg.key, Given::Text(arg.value.clone()), arg.source.clone());
     }
+    for url in args.dial {
+        layers.give_entry("dial", "url", Given::Text(url), Source::Flag("--dial".to_owned()));
+    }
     let file = args.config.filter(|path| !path.is_empty());
     Ok((file.map(PathBuf::from), layers))
 }

@@ -1,4 +1,4 @@
-//! The keys that `[[serial]]` and `[[ble]]` share: who a board is, and how its bytes are cut into frames.
+//! The keys that `[[serial]]`, `[[ble]]` and `[[dial]]` share: who a board is, and how its bytes are cut into frames.
 
 use std::time::Duration;
 

@@ -63,14 +63,35 @@ impl Given {
 
 /// Values by key; the first one given for a key stays.
 #[derive(Clone, Debug, Default)]
-pub struct Layers(BTreeMap<String, (Given, Source)>);
+pub struct Layers {
+    values: BTreeMap<String, (Given, Source)>,
+    /// Sections beside those of the file, each of one key.
+    entries: Vec<(&'static str, &'static str, Given, Source)>,
+}
 
 impl Layers {
     /// Adds a value, unless a stronger layer gave one. Empty text counts as not given, so that a variable can be
     /// unset by emptying it.
     pub fn give(&mut self, key: &str, given: Given, source: Source) {
         if given != Given::Text(String::new()) {
-            self.0.entry(key.to_owned()).or_insert((given, source));
+            self.values.entry(key.to_owned()).or_insert((given, source));
+        }
+    }
+
+    /// Adds one of the sections that may be repeated, with this key, to those that the file has.
+    pub fn give_entry(&mut self, section: &'static str, key: &'static str, given: Given, source: Source) {
+        self.entries.push((section, key, given, source));
+    }
+
+    /// Numbers the added sections, after the file's.
+    pub(super) fn add_entries(&mut self) {
+        for (section, key, given, source) in std::mem::take(&mut self.entries) {
+            let mut n = 0;
+            while self.values.contains_key(&format!("{section}.{n}")) {
+                n += 1;
+            }
+            self.give(&format!("{section}.{n}"), Given::Entry, source.clone());
+            self.give(&format!("{section}.{n}.{key}"), given, source);
         }
     }
 }
@@ -102,7 +123,7 @@ impl Reader {
     }
 
     pub(super) fn given(&self, key: &str) -> Option<&Given> {
-        self.layers.0.get(key).map(|(given, _)| given)
+        self.layers.values.get(key).map(|(given, _)| given)
     }
 
     pub(super) fn is_given(&self, key: &str) -> bool {
@@ -111,14 +132,14 @@ impl Reader {
 
     /// The folder that this key's path is relative to: one that was given in a file.
     pub(super) fn folder_of(&self, key: &str) -> Option<PathBuf> {
-        match self.layers.0.get(key) {
+        match self.layers.values.get(key) {
             Some((_, Source::File(..))) => self.folder.clone(),
             _ => None,
         }
     }
 
     fn place(&self, key: &str) -> String {
-        let given = self.layers.0.get(key);
+        let given = self.layers.values.get(key);
         given.map_or_else(|| Source::Default.to_string(), |(_, source)| source.to_string())
     }
 
@@ -146,7 +167,7 @@ impl Reader {
         parse: impl Fn(&Given) -> Result<T, String>,
         show: impl Fn(&T) -> String,
     ) -> Option<T> {
-        let (given, source) = match (self.layers.0.get(full), key.given_default()) {
+        let (given, source) = match (self.layers.values.get(full), key.given_default()) {
             (Some((given, source)), _) => (given.clone(), source.clone()),
             (None, Some(default)) => (default, Source::Default),
             (None, None) => {

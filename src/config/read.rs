@@ -74,6 +74,12 @@ impl<'a> Keys<'a> {
         keys.any(|key| key.name.starts_with(table) && self.is_given(key.name))
     }
 
+    /// Shows what holds for a key that was left out.
+    pub(super) fn show_instead(&mut self, name: &str, value: String, source: &str) {
+        let full = self.full(name);
+        self.reader.show(&full, value, source.to_owned());
+    }
+
     /// Notes something wrong with a key, or without a name with the whole section.
     pub(super) fn problem(&mut self, name: &str, problem: impl Into<String>) {
         let full = self.full(name);

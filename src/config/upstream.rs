@@ -79,15 +79,15 @@ pub(super) fn read(reader: &mut Reader) -> Option<UpstreamSettings> {
     let grace = keys.time("grace_s");
     let stop_after = keys.time("stop_after_ms");
     relay.map(|relay| UpstreamSettings {
-        tls: tls(&mut keys, &relay, ca.as_deref()),
+        tls: tls(&mut keys, "relay", &relay, ca.as_deref()),
         relay,
         grace,
         stop_after,
     })
 }
 
-/// What to trust upstream; what is missing for it is a problem of the key that asks for it.
-fn tls(keys: &mut Keys<'_>, relay: &Target, ca: Option<&Path>) -> Tls {
+/// What to trust at the other end of a websocket; what is missing for it is a problem of the key that asks for it.
+pub(super) fn tls(keys: &mut Keys<'_>, url: &str, relay: &Target, ca: Option<&Path>) -> Tls {
     let tls = Tls::system();
     match ca {
         // Not a problem: a command line may replace the URL of a file that names a CA.
@@ -101,7 +101,7 @@ fn tls(keys: &mut Keys<'_>, relay: &Target, ca: Option<&Path>) -> Tls {
         },
         None if relay.is_tls() => {
             if let Err(e) = tls.connector() {
-                keys.problem("relay", e.with_hint());
+                keys.problem(url, e.with_hint());
             }
         }
         None => {}

@@ -67,18 +67,17 @@ impl Hello {
     /// What is wrong with a line that was meant to be a hello; `None` where nothing shows that it was.
     pub fn fault(line: &[u8]) -> Option<HelloFault> {
         let text = String::from_utf8_lossy(&line[line.iter().position(|b| *b == b'{')?..]);
-        let has_key = |quote: &str| {
-            let mut keys = key::ALL.iter();
-            keys.any(|key| text.contains(&format!("{quote}{key}{quote}")))
+        // A status in JSON may have a version too.
+        let is_meant = |before: &str, after: &str| {
+            let has = |key: &&&str| text.contains(&format!("{before}{key}{after}"));
+            let found: Vec<&&str> = key::ALL.iter().filter(has).collect();
+            found.contains(&&key::IDENTIFIER) || found.len() > 1
         };
-        if has_key("'") {
+        if is_meant("'", "'") {
             return Some(HelloFault::SingleQuotes);
         }
-        if !has_key("\"") {
-            return key::ALL
-                .iter()
-                .any(|key| text.contains(&format!("{key}:")))
-                .then_some(HelloFault::NoQuotes);
+        if !is_meant("\"", "\"") {
+            return is_meant("", ":").then_some(HelloFault::NoQuotes);
         }
         if text.contains('\0') {
             return Some(HelloFault::Nul);
@@ -217,6 +216,7 @@ mod tests {
             "{",
             "{}",
             "{\"state\":1}",
+            "{\"version\":\"1.2\",\"state\":1}",
             "TCode v0.3",
             "{x",
         ] {

@@ -1,6 +1,7 @@
 //! The meaning of a protocol's frames: what a command sets, which older command it covers, and how to stop. One file
 //! per language; no other code looks into a frame.
 
+pub mod limits;
 mod lovense;
 pub mod tcode;
 
@@ -10,6 +11,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::device::frame::Frame;
+use limits::Limits;
 
 /// All known languages. A new one needs a file and a line here.
 static LANGUAGES: [&dyn Language; 2] = [&lovense::Lovense, &tcode::Tcode];
@@ -43,9 +45,23 @@ pub trait Language: Sync {
     /// The frame that stops all motion at once, whatever is set.
     fn stop_all(&self) -> Option<&'static [u8]>;
 
+    /// The frame with every setting inside the limits; `None` if it cannot be written so.
+    fn limit(&self, frame: &str, limits: &Limits) -> Option<String>;
+
     /// Begins to follow a device's answers, if the server inside needs that. `None` if it takes every frame as it is.
     fn answers(&self) -> Option<Box<dyn Answers>> {
         None
+    }
+
+    /// A question that every board of this language answers, whatever it can do; `None` if there is none whose answer
+    /// cannot be taken for another's.
+    fn question(&self) -> Option<Question> {
+        None
+    }
+
+    /// Whether a frame of the board only says that it took a command, and answers no question.
+    fn is_acknowledgement(&self, _frame: &Frame) -> bool {
+        false
     }
 }
 
@@ -65,6 +81,15 @@ pub struct Heard {
     pub answers: Vec<Frame>,
     /// Something that was not understood and is to be logged.
     pub fault: Option<String>,
+}
+
+/// A question that moves nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// The frame.
+    pub text: &'static [u8],
+    /// Whether a frame has the shape of its answer.
+    pub is_answer: fn(&[u8]) -> bool,
 }
 
 impl fmt::Debug for dyn Language {

@@ -13,6 +13,8 @@ pub enum Peer {
     Serial(PathBuf),
     /// A Bluetooth LE peripheral: its address, and its name if it has one.
     Ble(String, Option<String>),
+    /// A board that listens, dialled at this URL.
+    Dial(String),
 }
 
 impl fmt::Display for Peer {
@@ -23,6 +25,7 @@ impl fmt::Display for Peer {
             Self::Ble(address, None) => write!(f, "ble {address}"),
             // Anyone within range may have chosen the name.
             Self::Ble(address, Some(name)) => write!(f, "ble {address} {:?}", name),
+            Self::Dial(url) => write!(f, "dial {url}"),
         }
     }
 }

@@ -38,6 +38,11 @@ pub enum HelloError {
 impl HelloError {
     /// One line on what to do about a board at `peer`.
     pub fn hint_for(&self, peer: &Peer) -> &'static str {
+        if let Peer::Dial(_) = peer
+            && let Some(hint) = self.hint_for_dialled()
+        {
+            return hint;
+        }
         let on_bluetooth = matches!(peer, Peer::Ble(..));
         match self {
             Self::Faulty { .. } => {
@@ -63,6 +68,18 @@ impl HelloError {
             Self::Address(_) => "give the entry an address",
             Self::Io(_) if on_bluetooth => "is it near enough, and its battery full?",
             Self::Io(_) => "is the cable in?",
+        }
+    }
+
+    /// What is special to a board that the gateway dials.
+    fn hint_for_dialled(&self) -> Option<&'static str> {
+        match self {
+            Self::Silent(_) => Some(
+                "does the right firmware listen there? A board that prints no hello line needs an identifier, or a \
+                 preset, in its [[dial]] entry",
+            ),
+            Self::Io(_) => Some("did the board restart, or lose its network?"),
+            _ => None,
         }
     }
 }

@@ -135,6 +135,7 @@ impl SerialPorts {
         let plug = Plug::of(&found.path);
         let peer = Peer::Serial(found.path.clone());
         let mut retry = Retry::new(FIRST_PAUSE, LONGEST_PAUSE);
+        let mut was_let_go = false;
         while !stop.is_cancelled() && Plug::of(&found.path) == plug {
             let after = self.connect(&found, retry.log(), &stop).await;
             if matches!(after, After::Refused(_) | After::Failed(_)) && Plug::of(&found.path) != plug {
@@ -142,7 +143,15 @@ impl SerialPorts {
             }
             let pause = match after {
                 // Nobody asked for this port by name.
-                After::Refused(_) if self.is_any(&found) => Some(UNIDENTIFIED_RETRY),
+                After::Refused(_) if self.is_any(&found) => {
+                    if !std::mem::replace(&mut was_let_go, true) {
+                        info!(
+                            "{peer}: closed again; it is tried when it is plugged in anew, and every {} min",
+                            UNIDENTIFIED_RETRY.as_secs() / 60
+                        );
+                    }
+                    Some(UNIDENTIFIED_RETRY)
+                }
                 After::Failed(trouble) if self.is_any(&found) => {
                     debug!("{peer}: {trouble}; {}", trouble.hint);
                     Some(LONGEST_PAUSE)
@@ -207,15 +216,7 @@ impl SerialPorts {
             ..Board::at(Peer::Serial(found.path.clone()))
         };
         let link = |port, framing, read| SerialLink::new(port, settings.line.clone(), framing, read);
-        let after = self.intake.bridge(board, port, stop, link).await;
-        if is_any && matches!(after, After::Refused(_)) {
-            info!(
-                "serial {}: closed again; it is tried when it is plugged in anew, and every {} min",
-                found.path.display(),
-                UNIDENTIFIED_RETRY.as_secs() / 60
-            );
-        }
-        after
+        self.intake.bridge(board, port, stop, link).await
     }
 
     /// Why a port that nobody asked for by name is not even opened.

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, sleep_until};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Error as WsError, Message, error::ProtocolError};
+use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes, error::ProtocolError};
 
 use super::{Frame, FrameIo, LinkError};
 use crate::defaults::{PROBE_PAUSE, PROBE_TIMEOUT, PROBE_TIMEOUT_MIN, WRITE_TIMEOUT, attentive_pings};
@@ -43,6 +43,8 @@ pub struct WebSocketLink<S> {
     last_received: Instant,
     attention: Option<Attention>,
     probes: Option<Probes>,
+    /// Frames are sent as text messages, if they are text.
+    as_text: bool,
     /// Runs while the socket accepts nothing.
     refused: Option<Pin<Box<Sleep>>>,
     close_reason: Option<CloseReason>,
@@ -149,6 +151,7 @@ impl<S> WebSocketLink<S> {
             last_received: Instant::now(),
             attention: None,
             probes: None,
+            as_text: false,
             refused: None,
             close_reason: None,
             closing: Closing::Open,
@@ -159,6 +162,13 @@ impl<S> WebSocketLink<S> {
     #[must_use]
     pub fn with_probes(mut self) -> Self {
         self.probes = Some(Probes::default());
+        self
+    }
+
+    /// Sends frames as text messages, for boards that know no binary ones. A frame that is not UTF-8 stays binary.
+    #[must_use]
+    pub fn with_text(mut self, as_text: bool) -> Self {
+        self.as_text = as_text;
         self
     }
 
@@ -319,7 +329,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Frame> for WebSocketLink<S> {
 
     fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), LinkError> {
         let probe = self.probes.as_mut().and_then(Probes::next);
-        let messages = [Some(Message::Binary(frame.0)), probe.map(Message::Ping)];
+        let message = match Utf8Bytes::try_from(frame.0.clone()) {
+            Ok(text) if self.as_text => Message::Text(text),
+            _ => Message::Binary(frame.0),
+        };
+        let messages = [Some(message), probe.map(Message::Ping)];
         for message in messages.into_iter().flatten() {
             Pin::new(&mut self.ws).start_send(message).map_err(link_error)?;
         }

@@ -1,4 +1,4 @@
-//! Connects to a Websocket Device Manager server as a device.
+//! Opens websockets: to a Websocket Device Manager server as a device, and to boards that listen.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -8,7 +8,11 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::{self, Message, http::StatusCode};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::{ProtocolError, SubProtocolError};
+use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::stream::Stream;
 use super::target::Target;
@@ -98,6 +102,15 @@ impl DialError {
     pub fn is_denial(&self) -> bool {
         matches!(self, Self::Http { status, .. } if is_denial(*status))
     }
+
+    /// Whether the server named a subprotocol although none was offered, as a widespread library of boards does.
+    pub fn is_unasked_subprotocol(&self) -> bool {
+        let unasked = SubProtocolError::ServerSentSubProtocolNoneRequested;
+        matches!(self, Self::NotWebsocket { source, .. } if matches!(
+            &**source,
+            tungstenite::Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(why)) if *why == unasked
+        ))
+    }
 }
 
 fn is_denial(status: StatusCode) -> bool {
@@ -130,12 +143,41 @@ async fn dial_without_limit(
     let tcp = TcpStream::connect(target.host_and_port()).await.map_err(no_tcp)?;
     // Needed under TLS too: each record is a command and must not wait for the next.
     tcp.set_nodelay(true).map_err(no_tcp)?;
+    let mut socket = upgrade(target, tcp, tls, None).await?;
+    let sent = socket.send(Message::text(handshake.encode())).await;
+    sent.map_err(|source| not_websocket(target, source))?;
+    Ok(socket)
+}
+
+/// Opens a websocket on a connection to this target, which offers this subprotocol if there is one. The caller sets
+/// the timeout. Not cancel safe: a dropped future drops the connection.
+///
+/// # Errors
+/// See [`DialError`].
+pub async fn upgrade(
+    target: &Target,
+    tcp: TcpStream,
+    tls: &Tls,
+    subprotocol: Option<&'static str>,
+) -> Result<WebSocketStream<Stream>, DialError> {
+    let failed = |source| not_websocket(target, source);
     let stream = if target.is_tls() {
         encrypt(target, tcp, tls).await?
     } else {
         Stream::Plain(tcp)
     };
-    let no_websocket = |source| match source {
+    let mut request = target.url().into_client_request().map_err(failed)?;
+    if let Some(offered) = subprotocol {
+        let offered = HeaderValue::from_static(offered);
+        request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offered);
+    }
+    let config = Some(websocket::device_config());
+    let upgraded = tokio_tungstenite::client_async_with_config(request, stream, config).await;
+    upgraded.map(|(socket, _)| socket).map_err(failed)
+}
+
+fn not_websocket(target: &Target, source: tungstenite::Error) -> DialError {
+    match source {
         tungstenite::Error::Http(response) => DialError::Http {
             target: target.clone(),
             status: response.status(),
@@ -144,15 +186,7 @@ async fn dial_without_limit(
             target: target.clone(),
             source: Box::new(source),
         },
-    };
-    let upgrade =
-        tokio_tungstenite::client_async_with_config(target.url(), stream, Some(websocket::device_config()));
-    let (mut socket, _) = upgrade.await.map_err(no_websocket)?;
-    socket
-        .send(Message::text(handshake.encode()))
-        .await
-        .map_err(no_websocket)?;
-    Ok(socket)
+    }
 }
 
 async fn encrypt(target: &Target, tcp: TcpStream, tls: &Tls) -> Result<Stream, DialError> {

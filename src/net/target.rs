@@ -111,6 +111,18 @@ impl Target {
         })
     }
 
+    /// A target whose parts are known: the host as in a URL, so an IPv6 address in brackets, and a path that begins
+    /// with a slash.
+    pub(super) fn of_parts(tls: bool, host: String, port: u16, path: String) -> Self {
+        Self {
+            tls,
+            host,
+            port,
+            path,
+            token: None,
+        }
+    }
+
     /// Returns the same target with a token, for servers that require one.
     #[must_use]
     pub fn with_token(mut self, token: &str) -> Self {

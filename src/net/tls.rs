@@ -173,6 +173,24 @@ fn connector(roots: RootCertStore) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
+/// What to do about a TLS handshake with a board that failed.
+pub fn board_hint(error: &io::Error) -> &'static str {
+    match certificate_error(error) {
+        Some(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            "its certificate is by a CA that is not known here: give its CA with ca = \"FILE\" in its [[dial]] entry"
+        }
+        _ => hint(error),
+    }
+}
+
+fn certificate_error(error: &io::Error) -> Option<&CertificateError> {
+    let tls = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::InvalidCertificate(why)) => Some(why),
+        _ => None,
+    }
+}
+
 /// What to do about a TLS handshake that failed.
 pub(super) fn hint(error: &io::Error) -> &'static str {
     let tls = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());

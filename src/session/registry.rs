@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use futures::task::AtomicWaker;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::defaults::{INJECT_QUEUE, PENDING_STOPS_MAX, TAKEOVER_LIMIT, TAKEOVER_WINDOW};
 use crate::device::frame::{Frame, Outgoing, Receipt};
 use crate::device::handshake::{Address, Handshake};
+use crate::device::language::limits::Limits;
 use crate::device::language::{Actuators, Command};
 use crate::device::peer::{ConnectionId, Peer};
 use crate::device::refusal::Refusal;
@@ -52,6 +53,8 @@ pub struct SessionHandle {
     pub(crate) outputs_on: AtomicBool,
     /// Whether the device may have been running when it connected.
     pub(crate) came_running: AtomicBool,
+    /// The limits that its user set, once the server inside has listed it. In a relay they are upstream's.
+    pub(crate) limits: OnceLock<Limits>,
 }
 
 #[derive(Debug, Default)]
@@ -386,6 +389,7 @@ impl Registry {
             ownership: Ownership::default(),
             outputs_on: AtomicBool::new(false),
             came_running: AtomicBool::new(false),
+            limits: OnceLock::new(),
         });
         let released = CancellationToken::new();
         let pending_stop = inner.pending_stops.take(&address);

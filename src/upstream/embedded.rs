@@ -10,6 +10,7 @@
 //! - `tcode`: the definitions of TCode devices, and from a feature to its axis.
 
 mod hardware;
+pub mod limits;
 mod listed;
 mod shard;
 mod tcode;
@@ -27,7 +28,9 @@ use buttplug_core::message::{
 use buttplug_server::ButtplugServerError;
 use buttplug_server::device::ServerDeviceManager;
 use buttplug_server::device::hardware::communication::HardwareCommunicationManagerEvent;
-use buttplug_server_device_config::{DeviceConfigurationManager, UserDeviceIdentifier};
+use buttplug_server_device_config::{
+    DeviceConfigurationManager, ServerDeviceFeature, ServerDeviceFeatureOutput, UserDeviceIdentifier,
+};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -428,6 +431,11 @@ impl Engine {
             index,
         };
         let index = self.indexes.connected(&identifier);
+        let channel = |feature: &ServerDeviceFeature, output: &ServerDeviceFeatureOutput| {
+            tcode.as_ref()?.channels.name(feature.id(), output.output_type())
+        };
+        // Set once for a connection: a device is listed once.
+        let _ = (live.session.limits).set(limits::of_device(&definition, channel));
         live.listing.set_listed();
         info!(
             conn = live.session.connection.0, index, address = %address,

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 #[cfg(target_os = "linux")]
 use super::common::bluez::{Bluez, Peripheral};
+use super::common::listener::{Listener, Over};
 use super::common::model_board::ModelBoard;
 use super::common::{pty, wait_until};
 use super::gateway::Gateway;
@@ -92,6 +93,29 @@ impl Rig {
                 _ports: Some(ports),
             };
         }
+        if let Some(over) = link.dialled() {
+            for board in boards {
+                let listener = Listener::start(over, board.clone()).await;
+                let _ = write!(
+                    toml,
+                    "[[dial]]\nurl = {:?}\nidentifier = {:?}\naddress = {:?}\n",
+                    listener.url,
+                    board.kind.identifier(),
+                    board.kind.name()
+                );
+                tasks.spawn(listens(over, listener, board.clone(), faults.subscribe()));
+            }
+            return Self {
+                gateway: Gateway::start(&toml, upstream, &[]).await,
+                hub,
+                faults,
+                ended: boards.iter().map(|_| None).collect(),
+                tasks,
+                #[cfg(target_os = "linux")]
+                _bluez: None,
+                _ports: None,
+            };
+        }
         #[cfg(target_os = "linux")]
         if link == Link::Ble {
             let bluez = Bluez::start();
@@ -156,6 +180,21 @@ impl Rig {
         self.tasks
             .spawn(async move { websocket::plug(&url, board, faults, over).await });
         ended
+    }
+}
+
+/// A board that listens, which is switched off and on again when it vanishes, and goes on as before.
+async fn listens(
+    over: Over,
+    mut listener: Listener,
+    board: Arc<ModelBoard>,
+    mut faults: watch::Receiver<Option<Fault>>,
+) {
+    while faults.changed().await.is_ok() {
+        if *faults.borrow_and_update() == Some(Fault::Vanish) {
+            let at = listener.off().await;
+            listener = Listener::start_at(over, board.clone(), at, Arc::default()).await;
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use super::common::listener::Over;
 use super::common::model_board::Kind;
 use super::websocket::Fault;
 
@@ -23,16 +24,23 @@ pub enum Link {
     Relay,
     /// On a slow line, by way of a gateway that relays to another.
     RelaySlow,
+    /// On a websocket that the gateway dials.
+    DialWebsocket,
+    DialTcp,
+    DialUdp,
 }
 
 impl Link {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Websocket,
         Self::SerialFast,
         Self::SerialSlow,
         Self::Ble,
         Self::Relay,
         Self::RelaySlow,
+        Self::DialWebsocket,
+        Self::DialTcp,
+        Self::DialUdp,
     ];
 
     pub fn is_relay(self) -> bool {
@@ -41,6 +49,16 @@ impl Link {
 
     pub fn is_websocket(self) -> bool {
         matches!(self, Self::Websocket | Self::Relay)
+    }
+
+    /// How the gateway dials its boards, if it does.
+    pub fn dialled(self) -> Option<Over> {
+        match self {
+            Self::DialWebsocket => Some(Over::Websocket),
+            Self::DialTcp => Some(Over::Tcp),
+            Self::DialUdp => Some(Over::Udp),
+            _ => None,
+        }
     }
 
     pub fn baud(self) -> Option<u32> {
@@ -61,6 +79,9 @@ impl fmt::Display for Link {
             Self::Ble => "BLE",
             Self::Relay => "relay, websocket",
             Self::RelaySlow => "relay, serial 1200",
+            Self::DialWebsocket => "dial ws",
+            Self::DialTcp => "dial tcp",
+            Self::DialUdp => "dial udp",
         })
     }
 }
@@ -126,8 +147,16 @@ impl Way {
             {
                 Some("there is no upstream")
             }
+            Self::BadFrame | Self::BadText | Self::LargeMessage | Self::NoPong
+                if link == Link::DialWebsocket =>
+            {
+                Some("the same link as on the websocket of a board that dials")
+            }
             Self::BadFrame | Self::BadText | Self::LargeMessage | Self::NoPong if !link.is_websocket() => {
                 Some("the link has no websocket messages and no pings")
+            }
+            Self::Returns if link == Link::DialUdp => {
+                Some("of a board that is silent anyway, nothing tells over UDP that it was away")
             }
             Self::Replaced if !link.is_websocket() => Some("a port has one board at a time"),
             Self::Settling if link.baud().is_none() => Some("only a board on a wire is given time to start"),

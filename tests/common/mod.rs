@@ -8,6 +8,7 @@ pub mod bluetooth;
 #[cfg(target_os = "linux")]
 pub mod bluez;
 pub mod json_client;
+pub mod listener;
 pub mod model_board;
 #[cfg(unix)]
 pub mod process;
@@ -70,6 +71,7 @@ pub fn settings() -> Settings {
         upstream: None,
         serial: Vec::new(),
         ble: Vec::new(),
+        dial: Vec::new(),
         ports: Ports::system(),
         udcf: None,
         bridge_udcf: false,

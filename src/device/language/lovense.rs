@@ -1,9 +1,11 @@
 //! Lovense: commands with a name and numbers, each ended by a semicolon.
 
 mod answers;
+mod limit;
 
 use bytes::Bytes;
 
+use super::limits::Limits;
 use super::{Answers, Command, Language, Relation, Setting};
 use crate::device::frame::Frame;
 
@@ -94,8 +96,22 @@ impl Language for Lovense {
         &[b"Vibrate:0;", b"Rotate:0;"]
     }
 
+    /// `OK;`, and `ERR;` of a toy that has no such actuator.
+    fn is_acknowledgement(&self, frame: &Frame) -> bool {
+        let text = frame.0.trim_ascii();
+        let text = text.strip_suffix(b";").unwrap_or(text);
+        text.eq_ignore_ascii_case(b"OK") || text.eq_ignore_ascii_case(b"ERR")
+    }
+
     fn stop_all(&self) -> Option<&'static [u8]> {
         None
+    }
+
+    fn limit(&self, frame: &str, limits: &Limits) -> Option<String> {
+        frame
+            .split_inclusive(';')
+            .map(|command| limit::command(command, limits))
+            .collect()
     }
 
     fn answers(&self) -> Option<Box<dyn Answers>> {

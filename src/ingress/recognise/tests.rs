@@ -64,6 +64,8 @@ struct Script {
     boot: Duration,
     noise: &'static str,
     delay: Duration,
+    /// In the middle of each line.
+    pause: Duration,
     echoes: bool,
     end: &'static str,
     answers: &'static [(&'static str, &'static [&'static str])],
@@ -89,6 +91,7 @@ const BOARD: Script = Script {
     boot: Duration::ZERO,
     noise: "",
     delay: Duration::from_millis(5),
+    pause: Duration::from_millis(20),
     echoes: false,
     end: "\r\n",
     answers: SR6,
@@ -124,7 +127,7 @@ impl Script {
                 let whole = format!("{answer}{}", self.end);
                 let (first, rest) = whole.split_at(whole.len().min(7));
                 let _ = wire.write_all(first.as_bytes()).await;
-                sleep(Duration::from_millis(20)).await;
+                sleep(self.pause).await;
                 let _ = wire.write_all(rest.as_bytes()).await;
             }
         }
@@ -161,6 +164,13 @@ async fn a_tcode_board_is_recognised_with_every_axis_however_it_answers() {
             },
         ),
         (
+            "with long pauses, in numbers too",
+            Script {
+                pause: Duration::from_millis(400),
+                ..BOARD
+            },
+        ),
+        (
             "echoing",
             Script {
                 echoes: true,
@@ -192,6 +202,10 @@ async fn a_tcode_board_is_recognised_with_every_axis_however_it_answers() {
         assert_eq!(board.name.as_deref(), Some("SR6_Release3.ino"), "{what}");
         assert_eq!(board.version.as_deref(), Some("TCode v0.3"), "{what}");
         assert_eq!(channels(&board), ["L0", "L1", "L2", "R0", "R1", "R2"], "{what}");
+        assert!(
+            board.axes[..4].iter().all(|axis| axis.range == (0..=9_999)),
+            "{what}: {board}"
+        );
         assert_eq!(
             (board.axes[4].name.as_str(), &board.axes[4].range),
             ("Roll", &(2_000..=8_000))

@@ -8,7 +8,7 @@ use buttplug_server::message::checked_output_cmd::CheckedOutputCmdV4;
 use buttplug_server::message::checked_output_vec_cmd::CheckedOutputVecCmdV4;
 use buttplug_server::message::{
     ButtplugClientMessageV0, ButtplugClientMessageV1, ButtplugClientMessageV2, ButtplugClientMessageV3,
-    ButtplugClientMessageVariant, ScalarCmdV3, ScalarSubcommandV3, VibrateCmdV1, VibrateSubcommandV1,
+    ButtplugClientMessageVariant, VibrateCmdV1, VibrateSubcommandV1,
 };
 use buttplug_server_device_config::{
     RangeWithLimit, ServerDeviceDefinition, ServerDeviceDefinitionBuilder, ServerDeviceFeature,
@@ -122,6 +122,17 @@ impl Channels {
         Some(travel.frame(value, within_ms))
     }
 
+    /// The axis of an output, if it has one.
+    pub(in super::super) fn name(&self, feature: Uuid, output: OutputType) -> Option<String> {
+        let route = self.routes.get(&feature)?;
+        let travel = match output {
+            OutputType::Position => &route.position,
+            OutputType::HwPositionWithDuration => &route.timed,
+            _ => &route.level,
+        };
+        travel.as_ref().map(|travel| travel.channel.to_string())
+    }
+
     /// A client's command as the library can carry it out.
     pub(in super::super) fn for_library(&self, command: CheckedOutputCmdV4) -> CheckedOutputCmdV4 {
         let shown = self
@@ -184,9 +195,6 @@ impl Channels {
             M::V3(ButtplugClientMessageV3::VibrateCmd(m)) => {
                 M::V3(ButtplugClientMessageV3::VibrateCmd(self.vibrate(&m)))
             }
-            M::V3(ButtplugClientMessageV3::ScalarCmd(m)) => {
-                M::V3(ButtplugClientMessageV3::ScalarCmd(self.scalar(&m)))
-            }
             other => other,
         }
     }
@@ -206,21 +214,6 @@ impl Channels {
             VibrateSubcommandV1::new(index.copied().unwrap_or(NO_VIBRATOR), speed.speed())
         });
         let mut translated = VibrateCmdV1::new(command.device_index(), speeds.collect());
-        translated.set_id(command.id());
-        translated
-    }
-
-    /// Scalars are counted over all outputs, which are as many in both definitions.
-    fn scalar(&self, command: &ScalarCmdV3) -> ScalarCmdV3 {
-        let is_shown = |kind: OutputType| self.routes.values().any(|route| route.shown == Some(kind));
-        let scalars = command.scalars().iter().map(|scalar| {
-            let kind = match scalar.actuator_type() {
-                kind if is_shown(kind) => OutputType::Vibrate,
-                kind => kind,
-            };
-            ScalarSubcommandV3::new(scalar.index(), scalar.scalar(), kind)
-        });
-        let mut translated = ScalarCmdV3::new(command.device_index(), scalars.collect());
         translated.set_id(command.id());
         translated
     }

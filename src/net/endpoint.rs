@@ -1,0 +1,382 @@
+//! Where a board that listens is, as people write it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use tokio_tungstenite::tungstenite::http::uri::{Authority, PathAndQuery};
+
+use super::target::Target;
+use crate::advice::Advice;
+
+/// Ports of `ws://` and `wss://`, as in a browser: that is how boards with a page of their own are reached.
+const WS_PORT: u16 = 80;
+const WSS_PORT: u16 = 443;
+
+/// How bytes travel to a board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// `ws://`
+    Websocket,
+    /// `wss://`
+    SecureWebsocket,
+    /// `tcp://`
+    Tcp,
+    /// `udp://`
+    Udp,
+}
+
+impl Transport {
+    fn of_scheme(scheme: &str) -> Option<Self> {
+        Some(match scheme.to_ascii_lowercase().as_str() {
+            "ws" => Self::Websocket,
+            "wss" => Self::SecureWebsocket,
+            "tcp" => Self::Tcp,
+            "udp" => Self::Udp,
+            _ => return None,
+        })
+    }
+
+    fn scheme(self) -> &'static str {
+        match self {
+            Self::Websocket => "ws",
+            Self::SecureWebsocket => "wss",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+
+    /// Whether it carries messages, which need no framing.
+    pub fn is_websocket(self) -> bool {
+        matches!(self, Self::Websocket | Self::SecureWebsocket)
+    }
+}
+
+/// What stands for the parts that a URL leaves out, for boards of a known kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UrlDefaults {
+    /// The scheme of a lone host.
+    pub transport: Option<Transport>,
+    /// The port of `ws://`.
+    pub ws_port: Option<u16>,
+    /// The path of `ws://` and `wss://`, with its slash.
+    pub ws_path: Option<&'static str>,
+    /// The port of `tcp://`.
+    pub tcp_port: Option<u16>,
+    /// The port of `udp://`.
+    pub udp_port: Option<u16>,
+}
+
+/// A host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// A name, or an IP address; IPv6 without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') {
+            write!(f, "[{host}]:{port}")
+        } else {
+            write!(f, "{host}:{port}")
+        }
+    }
+}
+
+/// A service that boards announce by mDNS (RFC 6763).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// The board of this name alone; `None` is every board that announces the service.
+    pub instance: Option<String>,
+    /// The service, such as `_tcode._udp`.
+    pub kind: String,
+    /// How such boards are spoken to.
+    pub transport: Transport,
+}
+
+impl Service {
+    /// The service as it is asked for.
+    pub fn domain(&self) -> String {
+        format!("{}.local.", self.kind)
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.instance {
+            Some(instance) => write!(f, "mdns:{}.{}", instance.escape_debug(), self.kind),
+            None => write!(f, "mdns:{}", self.kind),
+        }
+    }
+}
+
+/// Where a board that listens is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A websocket.
+    Websocket(Target),
+    /// A TCP port.
+    Tcp(HostPort),
+    /// A UDP port.
+    Udp(HostPort),
+    /// Wherever mDNS finds it.
+    Service(Service),
+}
+
+/// Why a text does not say where a board is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    /// The scheme is missing or unknown.
+    #[error("\"{}\" is not the address of a board that listens", .0.escape_debug())]
+    Scheme(String),
+    /// The host is missing or malformed.
+    #[error("\"{}\" names no host", .0.escape_debug())]
+    Host(String),
+    /// A name and a password stand before the host.
+    #[error("it has a name or a password before the host, which boards are not sent")]
+    User,
+    /// The port is missing.
+    #[error("\"{}\" names no port", .0.escape_debug())]
+    NoPort(String),
+    /// The port is no port.
+    #[error("\"{}\" is not a port; a port is a number from 1 to 65535", .0.escape_debug())]
+    Port(String),
+    /// Something stands behind the port that a websocket alone has.
+    #[error("\"{path}\" is a path, which {scheme}:// has not")]
+    Path {
+        /// `tcp` or `udp`.
+        scheme: &'static str,
+        /// What stands there.
+        path: String,
+    },
+    /// The path or the query of a websocket is malformed.
+    #[error("\"{}\" is not the path of a URL", .0.escape_debug())]
+    BadPath(String),
+    /// The name of a service is malformed.
+    #[error("\"{}\" is not the name of a service", .0.escape_debug())]
+    Service(String),
+}
+
+impl Advice for EndpointError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(match self {
+            Self::Scheme(_) => {
+                "write ws://HOST/PATH, wss://HOST/PATH, tcp://HOST:PORT, udp://HOST:PORT or mdns:_SERVICE._tcp"
+            }
+            Self::Host(_) => "write its IP address or its name, as in tcp://192.168.1.31:8000",
+            Self::User => "leave out what stands before the @",
+            Self::NoPort(_) => {
+                "the board's own page or its log says on which it listens, as in tcp://192.168.1.31:8000"
+            }
+            Self::Port(_) => "write it behind the host, as in tcp://192.168.1.31:8000",
+            Self::Path { .. } => "leave the path out, or write ws:// if the board speaks websocket there",
+            Self::BadPath(_) => "write it as in ws://192.168.1.31/ws, without spaces",
+            Self::Service(_) => {
+                "write mdns:_tcode._udp for all boards with that service, or mdns:NAME._tcode._udp for one"
+            }
+        }))
+    }
+}
+
+impl Endpoint {
+    /// Parses a URL; `defaults` stand for what it leaves out.
+    ///
+    /// # Errors
+    /// [`EndpointError`], which has a hint.
+    pub fn parse(text: &str, defaults: &UrlDefaults) -> Result<Self, EndpointError> {
+        let text = text.trim();
+        if text
+            .get(..5)
+            .is_some_and(|start| start.eq_ignore_ascii_case("mdns:"))
+        {
+            return Service::parse(text).map(Self::Service);
+        }
+        let unknown = || EndpointError::Scheme(text.to_owned());
+        let (transport, rest) = match text.split_once("://") {
+            Some((scheme, rest)) => (Transport::of_scheme(scheme).ok_or_else(unknown)?, rest),
+            None => (defaults.transport.ok_or_else(unknown)?, text),
+        };
+        let (authority, path) = match rest.find(['/', '?', '#']) {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        if authority.contains('@') {
+            return Err(EndpointError::User);
+        }
+        let (host, port) = split(authority).ok_or_else(|| EndpointError::Host(text.to_owned()))?;
+        let port = match port {
+            Some(port) => match port.parse() {
+                Ok(0) | Err(_) => return Err(EndpointError::Port(port.to_owned())),
+                Ok(port) => Some(port),
+            },
+            None => None,
+        };
+        if transport.is_websocket() {
+            let port = port.unwrap_or(match transport {
+                Transport::SecureWebsocket => WSS_PORT,
+                _ => defaults.ws_port.unwrap_or(WS_PORT),
+            });
+            let path = match path {
+                "" => defaults.ws_path.unwrap_or("/").to_owned(),
+                path if path.starts_with('/') => path.to_owned(),
+                query => format!("/{query}"),
+            };
+            if path.contains('#') || path.parse::<PathAndQuery>().is_err() {
+                return Err(EndpointError::BadPath(path));
+            }
+            let host = if host.contains(':') {
+                format!("[{host}]")
+            } else {
+                host.to_owned()
+            };
+            let is_tls = transport == Transport::SecureWebsocket;
+            return Ok(Self::Websocket(Target::of_parts(is_tls, host, port, path)));
+        }
+        if !matches!(path, "" | "/") {
+            return Err(EndpointError::Path {
+                scheme: transport.scheme(),
+                path: path.escape_debug().to_string(),
+            });
+        }
+        let usual = match transport {
+            Transport::Udp => defaults.udp_port,
+            _ => defaults.tcp_port,
+        };
+        let port = port
+            .or(usual)
+            .ok_or_else(|| EndpointError::NoPort(text.to_owned()))?;
+        let at = HostPort {
+            host: host.to_owned(),
+            port,
+        };
+        Ok(match transport {
+            Transport::Udp => Self::Udp(at),
+            _ => Self::Tcp(at),
+        })
+    }
+
+    /// The same service, its boards spoken to in another way.
+    #[must_use]
+    pub fn over(self, transport: Transport) -> Self {
+        match self {
+            Self::Service(service) => Self::Service(Service { transport, ..service }),
+            other => other,
+        }
+    }
+
+    /// How bytes travel there.
+    pub fn transport(&self) -> Transport {
+        match self {
+            Self::Websocket(target) if target.is_tls() => Transport::SecureWebsocket,
+            Self::Websocket(_) => Transport::Websocket,
+            Self::Tcp(_) => Transport::Tcp,
+            Self::Udp(_) => Transport::Udp,
+            Self::Service(service) => service.transport,
+        }
+    }
+
+    /// An endpoint that mDNS found: `host` is an IP address or a name.
+    pub fn found(transport: Transport, host: String, port: u16, path: &str) -> Self {
+        match transport {
+            Transport::Websocket | Transport::SecureWebsocket => {
+                let host = if host.contains(':') {
+                    format!("[{host}]")
+                } else {
+                    host
+                };
+                // Anybody on the network may have announced it.
+                let path = match path.parse::<PathAndQuery>() {
+                    Ok(path) if path.as_str().starts_with('/') => path.to_string(),
+                    _ => "/".to_owned(),
+                };
+                let is_tls = transport == Transport::SecureWebsocket;
+                Self::Websocket(Target::of_parts(is_tls, host, port, path))
+            }
+            Transport::Tcp => Self::Tcp(HostPort { host, port }),
+            Transport::Udp => Self::Udp(HostPort { host, port }),
+        }
+    }
+
+    /// What tells the board there from others, for an address: the host and the port.
+    pub fn own_name(&self) -> String {
+        match self {
+            Self::Websocket(target) => {
+                let (host, port) = target.host_and_port();
+                let host = host.to_owned();
+                HostPort { host, port }.to_string()
+            }
+            Self::Tcp(at) | Self::Udp(at) => at.to_string(),
+            Self::Service(service) => service.to_string(),
+        }
+    }
+}
+
+impl Service {
+    /// `mdns:_tcode._udp`, `mdns:my stroker._tcode._udp`
+    fn parse(text: &str) -> Result<Self, EndpointError> {
+        let malformed = || EndpointError::Service(text.to_owned());
+        let name = text.get(5..).unwrap_or_default().trim_start_matches("//");
+        let name = name.trim_end_matches('.');
+        let name = name.strip_suffix(".local").unwrap_or(name);
+        let (rest, protocol) = name.rsplit_once('.').ok_or_else(malformed)?;
+        let (instance, service) = match rest.rsplit_once('.') {
+            Some((instance, service)) => (Some(instance.to_owned()), service),
+            None => (None, rest),
+        };
+        let word = service.strip_prefix('_').ok_or_else(malformed)?;
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if !(1..=15).contains(&word.len()) || !word.bytes().all(plain) || instance.as_deref() == Some("") {
+            return Err(malformed());
+        }
+        let transport = match (protocol, service) {
+            ("_udp", _) => Transport::Udp,
+            ("_tcp", "_ws" | "_http" | "_wsdm-device") => Transport::Websocket,
+            ("_tcp", "_wss" | "_https") => Transport::SecureWebsocket,
+            ("_tcp", _) => Transport::Tcp,
+            _ => return Err(malformed()),
+        };
+        Ok(Self {
+            instance,
+            kind: format!("{service}.{protocol}"),
+            transport,
+        })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Websocket(target) => target.fmt(f),
+            Self::Tcp(at) => write!(f, "tcp://{at}"),
+            Self::Udp(at) => write!(f, "udp://{at}"),
+            Self::Service(service) => service.fmt(f),
+        }
+    }
+}
+
+/// The host, without the brackets of an IPv6 address, and what stands for a port.
+fn split(authority: &str) -> Option<(&str, Option<&str>)> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) = rest.split_once(']')?;
+            host.parse::<std::net::Ipv6Addr>().ok()?;
+            match after {
+                "" => (host, None),
+                after => (host, Some(after.strip_prefix(':')?)),
+            }
+        }
+        None if authority.parse::<std::net::Ipv6Addr>().is_ok() => (authority, None),
+        None => match authority.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        },
+    };
+    let is_host = host.contains(':') || (!host.is_empty() && host.parse::<Authority>().is_ok());
+    is_host.then_some((host, port))
+}
+
+#[cfg(test)]
+mod tests;
