@@ -267,6 +267,23 @@ fn features_with_one_index_and_one_kind_of_output_are_reported() {
     }
 }
 
+/// A channel in a description counts more than the index, so such a feature is not joined to one with another channel.
+#[tokio::test]
+async fn a_feature_with_a_channel_of_its_own_keeps_it() {
+    let mut file: Value = serde_json::from_str(&text("v5-same-index.json")).unwrap();
+    let features = &mut file["user_configs"]["protocols"]["tcode-v03"]["configurations"][0]["features"];
+    features[1]["description"] = "Buzz (V3)".into();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("udcf.json");
+    std::fs::write(&path, file.to_string()).unwrap();
+    let (gateway, mut device, client) = with_device(path.to_str().unwrap(), "Stroker", "n1").await;
+    run(&client, Output::HwPositionWithDuration(1.0.into(), 500)).await;
+    device.expect("L0999I500\n").await;
+    run(&client, Output::Vibrate(1.0.into())).await;
+    device.expect("V399\n").await;
+    gateway.stop().await;
+}
+
 #[test]
 fn a_device_on_features_that_were_joined_keeps_its_limits() {
     let mut file: Value = serde_json::from_str(&text("v5-same-index.json")).unwrap();

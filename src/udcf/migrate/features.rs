@@ -88,7 +88,7 @@ impl Migration {
         if let Some(gap) = either(configuration, "message_gap_ms").filter(|g| g.is_u64()) {
             out["message_gap_ms"] = gap.clone();
         }
-        let joined = same_index::join(&mut out, at);
+        let joined = same_index::join(&mut out, protocol, at);
         // In the older versions each kind of output was counted on its own, so there it is no fault of the file.
         if !has_old_features(configuration) {
             self.remarks.extend(joined.remarks);
