@@ -335,7 +335,7 @@ fn current(mut value: Value, remarks: &mut Vec<Remark>) -> Result<Value, schema:
         let at = step(&step("/user_configs/protocols", protocol), "configurations");
         let configurations = entry.get_mut("configurations").and_then(Value::as_array_mut);
         for (i, configuration) in configurations.into_iter().flatten().enumerate() {
-            let joined = same_index::join(configuration, &step(&at, i));
+            let joined = same_index::join(configuration, protocol, &step(&at, i));
             remarks.extend(joined.remarks);
             remarks.extend(joined.clashes);
             ids.extend(joined.ids);

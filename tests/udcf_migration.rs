@@ -267,6 +267,23 @@ fn features_with_one_index_and_one_kind_of_output_are_reported() {
     }
 }
 
+/// A channel in a description counts more than the index, so such a feature is not joined to one with another channel.
+#[tokio::test]
+async fn a_feature_with_a_channel_of_its_own_keeps_it() {
+    let mut file: Value = serde_json::from_str(&text("v5-same-index.json")).unwrap();
+    let features = &mut file["user_configs"]["protocols"]["tcode-v03"]["configurations"][0]["features"];
+    features[1]["description"] = "Buzz (V3)".into();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("udcf.json");
+    std::fs::write(&path, file.to_string()).unwrap();
+    let (gateway, mut device, client) = with_device(path.to_str().unwrap(), "Stroker", "n1").await;
+    run(&client, Output::HwPositionWithDuration(1.0.into(), 500)).await;
+    device.expect("L0999I500\n").await;
+    run(&client, Output::Vibrate(1.0.into())).await;
+    device.expect("V399\n").await;
+    gateway.stop().await;
+}
+
 #[test]
 fn a_device_on_features_that_were_joined_keeps_its_limits() {
     let mut file: Value = serde_json::from_str(&text("v5-same-index.json")).unwrap();
@@ -574,7 +591,7 @@ const KEY: &str = "zqkey";
 const MARK: &str = "zq-4711";
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     /// A key that no version has is named, wherever it stands.
     #[test]
@@ -605,5 +622,51 @@ proptest! {
         let carried = udcf.to_json().contains(MARK);
         prop_assert!(carried || said.contains(MARK), "{}: {}: {}\n{}", name, at, said, udcf.to_json());
         prop_assert!(carried || !udcf.summary().unwrap().ends_with(EVERYTHING), "{}: {}", name, at);
+    }
+
+    /// A key that is spelt otherwise is named, unless it is a name of the user's choice.
+    #[test]
+    fn a_misspelt_key_is_carried_over_or_named(name in prop::sample::select(OLD), at in any::<prop::sample::Index>()) {
+        let mut file: Value = serde_json::from_str(&text(name)).unwrap();
+        let mut objects = Vec::new();
+        pointers(&file, "", true, &mut objects);
+        let mut keys: Vec<(String, String)> = Vec::new();
+        for object in objects.iter().filter(|at| *at != "/version") {
+            let members = file.pointer(object).unwrap().as_object().unwrap();
+            // Ids only tie the parts of a file together, and an empty list says nothing.
+            let says = |key: &str, value: &Value| {
+                !["id", "base_id", "version"].contains(&key) && *value != json!([]) && *value != json!({})
+            };
+            keys.extend(members.iter().filter(|(k, v)| says(k, v)).map(|(k, _)| (object.clone(), k.clone())));
+        }
+        let (object, key) = at.get(&keys);
+        let members = file.pointer_mut(object).unwrap().as_object_mut().unwrap();
+        let value = members.shift_remove(key).unwrap();
+        members.insert(KEY.to_owned(), value);
+        let udcf = Udcf::parse(&file.to_string(), "f").unwrap();
+        let said = udcf.warnings().join("\n");
+        prop_assert!(said.contains(KEY) || udcf.to_json().contains(KEY), "{}: {}/{}: {}", name, object, key, said);
+    }
+
+    /// What a device may do is never more than what the old file meant, whatever its range was, and not less by a step.
+    #[test]
+    fn a_limit_in_steps_of_any_range_stays_inside_of_what_was_meant(
+        (steps, low, high) in (2i64..20_000).prop_flat_map(|steps| (Just(steps), 0..=steps, 0..=steps))
+            .prop_map(|(steps, one, other)| (steps, one.min(other), one.max(other)))
+    ) {
+        let udcf = parse(&tcode_device(json!([0, steps]), json!([low, high])));
+        let user = migrated(&udcf)["user_configs"].clone();
+        let outputs = user["devices"][0]["config"]["features"][0]["output"].clone();
+        for (kind, full) in [("hw_position_with_duration", 999), ("vibrate", 99)] {
+            let output = &outputs[kind];
+            if output["disabled"] == true {
+                prop_assert!((high - low) * full < 2 * steps, "{}: {} to {} of {}", kind, low, high, steps);
+                continue;
+            }
+            let bound = |i: usize, otherwise: i64| output["value"][i].as_i64().unwrap_or(otherwise);
+            let (new_low, new_high) = (bound(0, 0), bound(1, full));
+            prop_assert!(new_low * steps >= low * full && new_high * steps <= high * full, "{}: {}", kind, output);
+            prop_assert!((new_low - 1) * steps < low * full && (new_high + 1) * steps > high * full, "{}: {}", kind, output);
+        }
     }
 }

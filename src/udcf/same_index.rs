@@ -1,13 +1,14 @@
 //! Features of one configuration that have the same index: the server keeps only the last of them.
 //!
 //! In TCode the index is the channel, so a position on `L0` and a vibration on `V0` both have index 0. That is one
-//! feature with two outputs.
+//! feature with two outputs; unless a description names another channel, which counts more than the index.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
 use super::remark::{Remark, step};
+use crate::device::language::tcode::Channel;
 
 /// What was done about the features of a configuration that have the same index.
 #[derive(Default)]
@@ -21,7 +22,7 @@ pub(super) struct Joined {
 }
 
 /// Joins features that have the same index and different outputs and inputs; reports those that clash.
-pub(super) fn join(configuration: &mut Value, at: &str) -> Joined {
+pub(super) fn join(configuration: &mut Value, protocol: &str, at: &str) -> Joined {
     let mut outcome = Joined::default();
     let name = configuration["name"].clone();
     let Some(features) = configuration["features"].as_array_mut() else {
@@ -29,7 +30,8 @@ pub(super) fn join(configuration: &mut Value, at: &str) -> Joined {
     };
     let at = step(at, "features");
     let mut kept: Vec<(usize, Value)> = Vec::new();
-    for (position, feature) in std::mem::take(features).into_iter().enumerate() {
+    let mut taken: HashSet<u64> = features.iter().filter_map(|f| f["index"].as_u64()).collect();
+    for (position, mut feature) in std::mem::take(features).into_iter().enumerate() {
         let index = feature["index"].as_u64();
         let same = kept
             .iter_mut()
@@ -39,6 +41,26 @@ pub(super) fn join(configuration: &mut Value, at: &str) -> Joined {
             continue;
         };
         let index = index.unwrap_or_default();
+        if protocol.starts_with("tcode") && (names_another(&feature) || names_another(other)) {
+            let moved = if names_another(&feature) {
+                &mut feature
+            } else {
+                other
+            };
+            let free = (0..).find(|index| !taken.contains(index)).unwrap_or(index);
+            taken.insert(free);
+            moved["index"] = free.into();
+            outcome.remarks.push(Remark::note(
+                step(&at, position),
+                format!(
+                    "two features of the configuration {name} have the index {index}: {} got the index {free}, or the \
+                     server would keep only the last; its channel is the one in its description",
+                    moved["description"]
+                ),
+            ));
+            kept.push((position, feature));
+            continue;
+        }
         match clash(other, &feature) {
             Some(kind) => {
                 outcome.clashes.push(Remark::at(
@@ -88,6 +110,22 @@ pub(super) fn follow(device: &mut Value, joined: &HashMap<String, String>) {
         }
     }
     *features = kept;
+}
+
+/// Whether the description of a TCode feature names another channel than its index does.
+fn names_another(feature: &Value) -> bool {
+    let description = feature["description"].as_str().unwrap_or_default();
+    let Some(named) = Channel::of_description(description) else {
+        return false;
+    };
+    let outputs = feature["output"].as_object().into_iter().flatten();
+    let of_index = |kind: &str| {
+        let letter = if kind == "vibrate" { 'V' } else { 'L' };
+        format!("{letter}{}", feature["index"])
+    };
+    !outputs
+        .into_iter()
+        .any(|(kind, _)| of_index(kind) == named.to_string())
 }
 
 /// An output or input that both features have.

@@ -88,7 +88,7 @@ impl Migration {
         if let Some(gap) = either(configuration, "message_gap_ms").filter(|g| g.is_u64()) {
             out["message_gap_ms"] = gap.clone();
         }
-        let joined = same_index::join(&mut out, at);
+        let joined = same_index::join(&mut out, protocol, at);
         // In the older versions each kind of output was counted on its own, so there it is no fault of the file.
         if !has_old_features(configuration) {
             self.remarks.extend(joined.remarks);
@@ -106,12 +106,12 @@ impl Migration {
     }
 
     fn features(&mut self, at: &str, protocol: &str, of: &Value, name: &str, seed: &str) -> Vec<Value> {
-        let old: Vec<(String, Value)> = match (of.get("features"), of.get("messages")) {
+        let old: Vec<(String, Value, &Value)> = match (of.get("features"), of.get("messages")) {
             (Some(Value::Array(features)), _) => {
                 let at = step(at, "features");
                 let features = features.iter().enumerate();
                 features
-                    .map(|(i, feature)| (step(&at, i), feature.clone()))
+                    .map(|(i, feature)| (step(&at, i), feature.clone(), feature))
                     .collect()
             }
             (_, Some(messages)) => features_of_messages(&step(at, "messages"), messages),
@@ -119,12 +119,12 @@ impl Migration {
         };
         let mut channels = HashMap::new();
         let mut features = Vec::new();
-        for (index, (at, feature)) in old.iter().enumerate() {
+        for (index, (at, feature, original)) in old.iter().enumerate() {
             match self.feature(at, protocol, feature, (index, seed), &mut channels) {
                 Ok(feature) => features.push(feature),
                 Err(why) => self.lose(
                     at,
-                    format!("a feature of {name:?} was left out: {why}: {}", excerpt(feature)),
+                    format!("a feature of {name:?} was left out: {why}: {}", excerpt(original)),
                 ),
             }
         }
@@ -269,9 +269,9 @@ fn input_of(sensor: &Value) -> Value {
     json!({ "value": range, "command": commands })
 }
 
-/// Converts the `messages` of version 2, each element of which is a feature, to version 3; each with its place.
-pub(super) fn features_of_messages(at: &str, messages: &Value) -> Vec<(String, Value)> {
-    let mut features: Vec<(String, Value)> = Vec::new();
+/// Converts the `messages` of version 2, each element of which is a feature, to version 3; each with its place, and as it was.
+fn features_of_messages<'m>(at: &str, messages: &'m Value) -> Vec<(String, Value, &'m Value)> {
+    let mut features: Vec<(String, Value, &Value)> = Vec::new();
     for (message, list) in messages.as_object().into_iter().flatten() {
         let at = step(at, message);
         for (i, attributes) in list.as_array().into_iter().flatten().enumerate() {
@@ -292,19 +292,19 @@ pub(super) fn features_of_messages(at: &str, messages: &Value) -> Vec<(String, V
             }
             // One motor may be listed under several messages.
             let feature = Value::Object(feature);
-            let known = features.iter_mut().find(|(_, f)| {
+            let known = features.iter_mut().find(|(_, f, _)| {
                 f["feature-type"] == feature["feature-type"]
                     && f["step-range"] == feature["step-range"]
                     && f["description"] == feature["description"]
                     && f["messages"] != feature["messages"]
             });
             match known {
-                Some((_, known)) => {
+                Some((_, known, _)) => {
                     if let Some(messages) = known["messages"].as_array_mut() {
                         messages.push(message.as_str().into());
                     }
                 }
-                None => features.push((step(&at, i), feature)),
+                None => features.push((step(&at, i), feature, attributes)),
             }
         }
     }

@@ -232,7 +232,8 @@ impl Migration {
                 }
                 None => tcode::range([low, high]),
             };
-            if low == high || properties["value"][0] == properties["value"][1] {
+            let is_empty = ends(&properties["value"]).is_some_and(|[low, high]| low >= high);
+            if is_empty && low >= 0 {
                 if aloud {
                     let text = format!(
                         "{called}: the limit of {kind}, {low} to {high}, leaves nothing: the output is disabled"
