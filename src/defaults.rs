@@ -52,6 +52,9 @@ pub const CLIENT_LIST_PAUSE_MAX: Duration = Duration::from_secs(1);
 pub const INPUT_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// Time for the library's stop of a device that may be running when it comes, before apps see it.
 pub const LIBRARY_STOP_TIMEOUT: Duration = Duration::from_millis(1_000);
+/// How long a stop waits for the moves that the server inside has queued before it. They pass in microseconds, unless the
+/// user's message gap holds them.
+pub const FENCE_TIMEOUT: Duration = Duration::from_millis(50);
 /// Time for the library's own stop of a device, before the stop bytes follow. A wedged device holds it for 1 s.
 pub const STOP_TIMEOUT: Duration = Duration::from_millis(80);
 /// Queries that wait for a slow link, or frames in a language that is not known. Past that the oldest are dropped. Of

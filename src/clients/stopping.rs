@@ -86,6 +86,7 @@ impl Target {
     }
 
     async fn send_stop_bytes(&self, shared: &Shared) {
+        self.device.pass_all().await;
         if self.is_superseded(shared) {
             return;
         }

@@ -439,6 +439,11 @@ impl HardwareInternal for EmbeddedHardware {
     /// Completes when the bytes are written; if newer motion may supersede them, before that.
     fn write_value(&self, msg: &HardwareWriteCmd) -> BoxFuture<'static, Result<(), ButtplugDeviceError>> {
         let writes = self.0.writes.clone();
+        if let Some(tcode) = &self.0.identity.tcode
+            && tcode.fence.passes(msg.command_id().iter().copied(), msg.data())
+        {
+            return future::ready(Ok(())).boxed();
+        }
         let bytes = match &self.0.identity.tcode {
             Some(tcode) => tcode.channels.rewrite(msg.command_id(), msg.data()),
             None => Some(Bytes::copy_from_slice(msg.data())),

@@ -26,7 +26,7 @@ use tracing::{debug, warn};
 
 use super::TcodeDevice;
 use super::shard::Shard;
-use crate::defaults::LIBRARY_STOP_TIMEOUT;
+use crate::defaults::{FENCE_TIMEOUT, LIBRARY_STOP_TIMEOUT};
 use crate::device::peer::ConnectionId;
 use crate::session::registry::SessionHandle;
 
@@ -138,6 +138,25 @@ impl ListedDevice {
             }
             Ok(Err(_)) => warn!(index, "the server failed while it stopped the device"),
             Err(_) => warn!(index, "the device did not take the server's stop in time"),
+        }
+    }
+
+    /// Completes when the library has passed on all commands that it was given before, or after [`FENCE_TIMEOUT`]. At
+    /// once for other devices than TCode's, whose stop goes the same way as their commands.
+    pub async fn pass_all(&self) {
+        let Some(tcode) = &self.tcode else { return };
+        let (command, number) = tcode.fence.command(self.place.index);
+        let sent = AssertUnwindSafe(self.place.shard.manager.parse_message(command.into())).catch_unwind();
+        let passed = async {
+            if matches!(sent.await, Ok(Ok(_))) {
+                tcode.fence.passed(number).await;
+            }
+        };
+        if timeout(FENCE_TIMEOUT, passed).await.is_err() {
+            debug!(
+                index = self.index,
+                "the server has not passed on all commands yet"
+            );
         }
     }
 

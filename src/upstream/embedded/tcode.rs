@@ -6,9 +6,11 @@
 //!
 //! - `axes`: the definition of a board that listed its axes.
 //! - `channels`: from a feature to its axis.
+//! - `fence`: when the library has passed on all that it was given.
 
 mod axes;
 mod channels;
+mod fence;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use uuid::Uuid;
 use crate::device::handshake::Handshake;
 use crate::device::recognition::Recognised;
 pub(super) use channels::Channels;
+pub(super) use fence::Fence;
 
 /// The protocol, by its name in the UDCF.
 const PROTOCOL: &str = "tcode-v03";
@@ -40,6 +43,7 @@ pub(super) struct TcodeDevice {
     pub(super) in_library: ServerDeviceDefinition,
     /// From its features to its axes.
     pub(super) channels: Channels,
+    pub(super) fence: Fence,
 }
 
 impl TcodeDevice {
@@ -81,6 +85,7 @@ impl TcodeDevice {
             definition: Arc::new(definition),
             in_library,
             channels,
+            fence: Fence::default(),
         })
     }
 
