@@ -195,8 +195,8 @@ async fn every_axis_of_a_recognised_board_is_moved_by_older_apps() {
     let mut apps = Vec::new();
     for version in 1..=3 {
         let mut app = JsonClient::connect(&bench.clients, version).await;
-        for (vector, (channel, _)) in AXES.iter().take(6).enumerate() {
-            let end = if *channel == "R2" { 8_000 } else { 9_999 };
+        for (vector, &(channel, _)) in AXES.iter().take(6).enumerate() {
+            let end = if channel == "R2" { 8_000 } else { 9_999 };
             let duration = 100 + version;
             let vectors = json!([{"Index": vector, "Duration": duration, "Position": 1.0}]);
             let fields = json!({"DeviceIndex": index, "Vectors": vectors});
@@ -224,7 +224,7 @@ async fn every_axis_of_a_recognised_board_is_moved_by_older_apps() {
             "V0" => "Vibrate",
             _ => "Position",
         };
-        let end = if *channel == "R2" { 8_000 } else { 9_999 };
+        let end = if channel == "R2" { 8_000 } else { 9_999 };
         (kind.to_owned(), format!("{channel}{end}\n"))
     });
     assert_eq!(seen, wanted);

@@ -344,7 +344,7 @@ fn a_range_that_tcode_cannot_mean_is_told_with_the_one_that_is_meant() {
     ] {
         let warnings = warnings(&json!({ "tcode-v03": {
             "communication": [{ "websocket": { "name": "X" } }],
-            "configurations": [configuration("X", &[output.clone()])],
+            "configurations": [configuration("X", std::slice::from_ref(&output))],
         } }));
         match wanted {
             None => assert_eq!(warnings, [""; 0], "{output}"),
