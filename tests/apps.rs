@@ -6,6 +6,7 @@ mod common;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use common::json_client::JsonClient;
 use common::process::{Process, command};
 use common::{DEADLINE, RawDevice, Running, client, listed, settings, within};
 use futures::{SinkExt, StreamExt};
@@ -465,4 +466,59 @@ async fn an_announcement_that_nobody_could_use_is_not_made_and_that_is_said() {
     let mut log = Log::of(&mut gateway);
     log.expect(&["WARN", "apps on the network", "--client-listen 0.0.0.0:"])
         .await;
+}
+
+/// A published client sends these in a session of version 4, and others in sessions of older versions.
+#[tokio::test]
+async fn a_stop_of_another_version_stops() {
+    let gateway = Running::start(settings()).await;
+    let mut device = RawDevice::lovense(&gateway.devices(), "8A3D9FAC2A45").await;
+    let mut app = JsonClient::connect(&gateway.clients(), 4).await;
+    let index = app.first_device().await;
+    let mut older = JsonClient::connect(&gateway.clients(), 3).await;
+    let vibrate =
+        json!({ "DeviceIndex": index, "FeatureIndex": 0, "Command": { "Vibrate": { "Value": 10 } } });
+    for (is_older, name, fields) in [
+        (false, "StopDeviceCmd", json!({ "DeviceIndex": index })),
+        (false, "StopAllDevices", json!({})),
+        (false, "StopCmd", json!({ "DeviceIndex": null })),
+        (true, "StopCmd", json!({ "DeviceIndex": index })),
+        (
+            true,
+            "StopDeviceCmd",
+            json!({ "DeviceIndex": index, "Why": "a key of its own" }),
+        ),
+    ] {
+        app.call("OutputCmd", vibrate.clone()).await;
+        device.expect("Vibrate:10;").await;
+        let sender = if is_older { &mut older } else { &mut app };
+        let reply = sender.call(name, fields).await;
+        assert!(reply["Ok"].is_object(), "{name}: {reply}");
+        device.expect("Vibrate:0;").await;
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_field_that_is_wrong_is_named_with_its_message() {
+    let gateway = Running::start(settings()).await;
+    for version in 1..=3 {
+        let mut app = JsonClient::connect(&gateway.clients(), version).await;
+        let vectors = json!([{ "Index": 0, "Position": 0.5 }]);
+        let reply = app
+            .call("LinearCmd", json!({ "DeviceIndex": 0, "Vectors": vectors }))
+            .await;
+        let why = reply["Error"]["ErrorMessage"].as_str().unwrap_or_default();
+        assert!(
+            why.contains("LinearCmd: missing field `Duration`"),
+            "version {version}: {why}"
+        );
+        let reply = app.call("StopDeviceCmd", json!({})).await;
+        let why = reply["Error"]["ErrorMessage"].as_str().unwrap_or_default();
+        assert!(
+            why.contains("StopDeviceCmd: missing field `DeviceIndex`"),
+            "version {version}: {why}"
+        );
+    }
+    gateway.stop().await;
 }

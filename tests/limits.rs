@@ -117,3 +117,117 @@ async fn frames_of_monitors_stay_inside() {
         limited.gateway.stop().await;
     }
 }
+
+/// The server inside holds moves back for the user's message gap. A stop must not let go of them.
+#[tokio::test]
+async fn a_move_that_is_held_back_is_not_made_after_a_stop() {
+    let folder = TempDir::new().unwrap();
+    let udcf = folder.path().join("slow.json");
+    let file = json!({ "version": { "major": 5, "minor": 0 }, "user_configs": { "protocols": { "tcode-v03": {
+        "communication": [{ "websocket": { "name": "Slow" } }],
+        "configurations": [{
+            "identifier": ["Slow"], "name": "Slow", "message_gap_ms": 1_000,
+            "id": "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e01",
+            "features": [
+                { "index": 0, "id": "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e02", "description": "L0 Stroke",
+                  "output": { "hw_position_with_duration": { "value": [0, 999], "duration": [0, 99_999] } } },
+                { "index": 1, "id": "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e03", "description": "V0 Motor",
+                  "output": { "vibrate": { "value": [0, 99] } } },
+            ],
+        }],
+    } } } });
+    std::fs::write(&udcf, file.to_string()).unwrap();
+    let gateway = Running::start(Settings {
+        udcf: Some(udcf),
+        ..settings()
+    })
+    .await;
+    let mut device = RawDevice::hello(&gateway.devices(), "Slow", ADDRESS).await;
+    for leaves in [false, true] {
+        let mut app = JsonClient::connect(&gateway.clients(), 4).await;
+        let index = app.first_device().await;
+        let stroke = json!({ "HwPositionWithDuration": { "Value": 999, "Duration": 5_000 } });
+        app.call(
+            "OutputCmd",
+            json!({ "DeviceIndex": index, "FeatureIndex": 0, "Command": stroke }),
+        )
+        .await;
+        if leaves {
+            app.goodbye().await;
+        } else {
+            app.call("StopCmd", json!({ "DeviceIndex": index })).await;
+            app.goodbye().await;
+        }
+        // Longer than the gap: whatever it held is out.
+        let vibrate = json!({ "Vibrate": { "Value": 50 + u32::from(leaves) } });
+        let mut app = JsonClient::connect(&gateway.clients(), 4).await;
+        app.call(
+            "OutputCmd",
+            json!({ "DeviceIndex": index, "FeatureIndex": 1, "Command": vibrate }),
+        )
+        .await;
+        loop {
+            let frame = device.frame().await;
+            assert!(!frame.contains('L'), "leaves: {leaves}: {frame}");
+            if frame == format!("V0{}\n", 50 + u32::from(leaves)) {
+                break;
+            }
+        }
+        app.goodbye().await;
+    }
+    gateway.stop().await;
+}
+
+/// Two features of one axis.
+#[tokio::test]
+async fn features_on_one_axis_share_its_limits() {
+    let folder = TempDir::new().unwrap();
+    let udcf = folder.path().join("twice.json");
+    let stroke = |index: u32, id: &str| {
+        json!({ "index": index, "id": id, "description": format!("L0 number {index}"),
+            "output": { "hw_position_with_duration": { "value": [0, 999], "duration": [0, 99_999] } } })
+    };
+    let limited = json!({ "hw_position_with_duration": { "value": [200, 800] } });
+    let file = json!({ "version": { "major": 5, "minor": 0 }, "user_configs": {
+        "protocols": { "tcode-v03": {
+            "communication": [{ "websocket": { "name": "Twice" } }],
+            "configurations": [{
+                "identifier": ["Twice"], "name": "Twice", "id": "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e11",
+                "features": [
+                    stroke(0, "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e12"),
+                    stroke(1, "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e13"),
+                ],
+            }],
+        } },
+        "devices": [{
+            "identifier": { "address": ADDRESS, "protocol": "tcode-v03", "identifier": "Twice" },
+            "config": {
+                "id": "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e14", "base_id": "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e11",
+                "features": [
+                    { "id": "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e15",
+                      "base_id": "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e12", "output": limited },
+                    { "id": "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e16",
+                      "base_id": "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e13", "output": {} },
+                ],
+                "user_config": { "allow": false, "deny": false, "index": 0 },
+            },
+        }],
+    } });
+    std::fs::write(&udcf, file.to_string()).unwrap();
+    let gateway = Running::start(Settings {
+        udcf: Some(udcf),
+        ..settings()
+    })
+    .await;
+    let mut device = RawDevice::hello(&gateway.devices(), "Twice", ADDRESS).await;
+    let mut app = JsonClient::connect(&gateway.clients(), 4).await;
+    let index = app.first_device().await;
+    for (value, wanted) in [(0, "L0200I100\n"), (999, "L0800I100\n")] {
+        let timed = json!({ "HwPositionWithDuration": { "Value": value, "Duration": 100 } });
+        let command = json!({ "DeviceIndex": index, "FeatureIndex": 1, "Command": timed });
+        let reply = app.call("OutputCmd", command).await;
+        assert!(reply["Ok"].is_object(), "{reply}");
+        assert_eq!(device.frame().await, wanted);
+    }
+    gateway.stop().await;
+}

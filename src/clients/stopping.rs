@@ -86,7 +86,7 @@ impl Target {
     }
 
     async fn send_stop_bytes(&self, shared: &Shared) {
-        self.device.pass_all().await;
+        self.device.let_go().await;
         if self.is_superseded(shared) {
             return;
         }

@@ -4,6 +4,7 @@
 //! does not know `Disconnect`. Here each Buttplug message is read on its own, so that each gets an answer.
 
 mod server_info;
+mod stops;
 
 use buttplug_core::errors::{ButtplugError, ButtplugHandshakeError, ButtplugMessageError};
 use buttplug_core::message::serializer::ButtplugSerializerError;
@@ -110,7 +111,7 @@ pub(super) fn read_handshake(schema: &Schema, message: Value) -> Result<RequestS
         return Err(error(id, ButtplugHandshakeError::UntypedDeserializedError(why)));
     }
     let body = body.clone();
-    checked_by(schema, message)?;
+    checked_by(schema, ButtplugMessageSpecVersion::Version4, message)?;
     if is_new {
         typed(id, body)
     } else {
@@ -132,25 +133,37 @@ pub(super) fn read(
     {
         return typed::<DisconnectV4>(id, body.clone()).map(|_| Request::Disconnect);
     }
-    let message = checked_by(schema, message)?;
-    parse(version, id, message).map(to_request)
+    let stop = stops::read(&message);
+    let read = checked_by(schema, version, message).and_then(|message| parse(version, id, message));
+    match (read, stop) {
+        (Ok(message), _) => Ok(to_request(message)),
+        (Err(_), Some(stop)) => Ok(Request::Stop(stop)),
+        (Err(error), None) => Err(error),
+    }
 }
 
-/// Validates a message. The schema gives no reason, so the error text comes from deserializing the message.
-fn checked_by(schema: &Schema, message: Value) -> Result<Value, Box<ErrorV0>> {
+/// Validates a message. The schema gives no reason, so the error text comes from deserializing the message, as one of
+/// the client's version.
+fn checked_by(
+    schema: &Schema,
+    version: ButtplugMessageSpecVersion,
+    message: Value,
+) -> Result<Value, Box<ErrorV0>> {
     let id = id_of(&message);
     let array = Value::Array(vec![message]);
-    if !(schema.0)(&array) {
-        let why = match serde_json::from_value::<Vec<ButtplugClientMessageV4>>(array) {
-            Err(e) => e.to_string(),
-            Ok(_) => "a field is unknown or out of its range (an Id is at least 1)".to_owned(),
-        };
-        return Err(malformed(id, &why));
+    let is_valid = (schema.0)(&array);
+    let message = match array {
+        Value::Array(mut items) => items.pop().unwrap_or_default(),
+        other => other,
+    };
+    if is_valid {
+        return Ok(message);
     }
-    match array {
-        Value::Array(mut items) => Ok(items.pop().unwrap_or_default()),
-        other => Ok(other),
-    }
+    parse(version, id, message)?;
+    Err(malformed(
+        id,
+        "a field is unknown or out of its range (an Id is at least 1)",
+    ))
 }
 
 fn parse(
@@ -169,7 +182,15 @@ fn parse(
 }
 
 fn typed<T: DeserializeOwned>(id: u32, message: Value) -> Result<T, Box<ErrorV0>> {
-    serde_json::from_value(message).map_err(|e| malformed(id, &e.to_string()))
+    let name = message
+        .as_object()
+        .and_then(|object| object.keys().next())
+        .cloned();
+    serde_json::from_value(message).map_err(|e| match (e.to_string(), name) {
+        // A fault in a field does not name the message.
+        (why, Some(name)) if !why.contains(&name) => malformed(id, &format!("{name}: {why}")),
+        (why, _) => malformed(id, &why),
+    })
 }
 
 /// Converts the messages that versions 0 to 3 share to their counterparts of version 4.

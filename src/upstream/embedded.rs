@@ -31,8 +31,8 @@ use buttplug_server::device::hardware::communication::HardwareCommunicationManag
 use buttplug_server_device_config::{
     DeviceConfigurationManager, ServerDeviceFeature, ServerDeviceFeatureOutput, UserDeviceIdentifier,
 };
-use futures::StreamExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
+use futures::{FutureExt, StreamExt};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info};
@@ -217,7 +217,21 @@ impl Engine {
     /// [`ListedDevice::carry_out`] does.
     pub fn carry_out_on_all(&self, stop: &StopCmdV4) -> BoxFuture<'static, Reply> {
         let shards = lock(&self.places).shards.clone();
-        listed::stop_all(&shards, stop)
+        let fences: Vec<_> = match stop.outputs() {
+            true => self
+                .devices
+                .borrow()
+                .values()
+                .filter_map(|device| device.fence())
+                .collect(),
+            false => Vec::new(),
+        };
+        let stopped = listed::stop_all(&shards, stop);
+        async move {
+            join_all(fences).await;
+            stopped.await
+        }
+        .boxed()
     }
 
     /// Makes the library stop every device. A stuck device can block this for 1 s; use a timeout.

@@ -1,7 +1,7 @@
 //! A user's limits, as far as they can be kept on frames that did not come from the server inside: those of a monitor
 //! go to the device as they are.
 
-use super::{Command, Language};
+use super::Language;
 use crate::device::frame::Frame;
 
 /// What an output does.
@@ -91,9 +91,6 @@ impl Limits {
         let Ok(text) = std::str::from_utf8(&frame.0) else {
             return Ok(frame);
         };
-        if language.read(text) == Command::Other {
-            return Ok(frame);
-        }
         let kept = language.limit(text, self).ok_or(OutsideLimits)?;
         Ok(if kept == text { frame } else { Frame(kept.into()) })
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::limits::Limits;
+use super::limits::{Limit, Limits};
 use super::{Command, Language, Question, Relation, Setting};
 use crate::device::frame::Frame;
 
@@ -184,30 +184,36 @@ impl Language for Tcode {
     }
 }
 
-/// A command, with the white space behind it, inside the limits of its axis.
+/// A command, with the white space behind it, inside the limits of its axis. `None` if it names a limited axis in a form
+/// that is not known: firmware may read it more generously.
 fn limited(command: &str, limits: &Limits) -> Option<String> {
     let unchanged = || Some(command.to_owned());
-    let Some(setting) = axis(command.trim_end()) else {
-        return unchanged();
-    };
-    let Some(limit) = limits
+    let name = command.get(..2).unwrap_or_default().to_ascii_uppercase();
+    let of_axis: Vec<&Limit> = limits
         .all()
-        .find(|limit| limit.name.as_ref() == Some(&setting.actuator))
-    else {
+        .filter(|limit| limit.name.as_ref() == Some(&name))
+        .collect();
+    if of_axis.is_empty() {
         return unchanged();
-    };
+    }
+    axis(command.trim_end())?;
     let (name, rest) = command.split_at(2);
     let (digits, modifier) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
     // What is behind the fourth digit moves nothing that can be seen.
     let digits = &digits[..digits.len().min(4)];
-    let full = |digits: usize| 10_u64.pow(u32::try_from(digits).unwrap_or(4)) - 1;
     let value: u64 = digits.parse().ok()?;
-    match limit.clamp(value, full(digits.len())) {
+    let full = |digits: usize| 10_u64.pow(u32::try_from(digits).unwrap_or(4)) - 1;
+    let clamp = |value, full| {
+        of_axis
+            .iter()
+            .try_fold(value, |value, limit| limit.clamp(value, full))
+    };
+    match clamp(value, full(digits.len())) {
         Some(kept) if kept == value => unchanged(),
         Some(kept) => Some(format!("{name}{kept:0width$}{modifier}", width = digits.len())),
         // Too coarse for the limits.
         None => {
-            let kept = limit.clamp(value * full(4) / full(digits.len()), full(4))?;
+            let kept = clamp(value * full(4) / full(digits.len()), full(4))?;
             Some(format!("{name}{kept:04}{modifier}"))
         }
     }
@@ -306,6 +312,9 @@ mod tests {
             ("DSTOP\n", "DSTOP\n"),
         ] {
             assert_eq!(Tcode.limit(sent, &limits).as_deref(), Some(wanted), "{sent}");
+        }
+        for unclear in ["L0999X3\n", "L0 999\n", "l0\n", "L0-9\n"] {
+            assert_eq!(Tcode.limit(unclear, &limits), None, "{unclear}");
         }
     }
 

@@ -30,7 +30,7 @@ use tracing::warn;
 use super::shard::recognised_as;
 use super::{Engine, Listing, TcodeDevice};
 use crate::device::frame::{Frame, Outgoing};
-use crate::device::language::{Answers, Language};
+use crate::device::language::{self, Answers, Command, Language};
 use crate::session::ends::{Disconnect, FromUpstream, UpstreamError, UpstreamIo};
 use crate::session::registry::{Counters, SessionHandle};
 
@@ -405,6 +405,11 @@ impl HardwareConnector for Connector {
     }
 }
 
+/// Whether a frame of a TCode device only sets axes to nothing.
+fn is_stop(bytes: Bytes) -> bool {
+    Command::read(language::of_protocol("tcode-v03"), &Frame(bytes)).is_stop()
+}
+
 /// The device as the library sees it.
 struct EmbeddedHardware(ConnectorParts);
 
@@ -448,6 +453,12 @@ impl HardwareInternal for EmbeddedHardware {
             Some(tcode) => tcode.channels.rewrite(msg.command_id(), msg.data()),
             None => Some(Bytes::copy_from_slice(msg.data())),
         };
+        if let Some(tcode) = &self.0.identity.tcode
+            && tcode.fence.is_pending()
+            && !bytes.clone().is_some_and(is_stop)
+        {
+            return future::ready(Ok(())).boxed();
+        }
         async move {
             let bytes = bytes.ok_or_else(|| {
                 let why = "the feature has no TCode axis".to_owned();

@@ -141,23 +141,29 @@ impl ListedDevice {
         }
     }
 
-    /// Completes when the library has passed on all commands that it was given before, or after [`FENCE_TIMEOUT`]. At
-    /// once for other devices than TCode's, whose stop goes the same way as their commands.
-    pub async fn pass_all(&self) {
-        let Some(tcode) = &self.tcode else { return };
-        let (command, number) = tcode.fence.command(self.place.index);
-        let sent = AssertUnwindSafe(self.place.shard.manager.parse_message(command.into())).catch_unwind();
-        let passed = async {
-            if matches!(sent.await, Ok(Ok(_))) {
-                tcode.fence.passed(number).await;
-            }
-        };
-        if timeout(FENCE_TIMEOUT, passed).await.is_err() {
+    /// Completes when the library has let go of all moves that it held when the last stop was carried out, or after
+    /// [`FENCE_TIMEOUT`]: they are dropped even later. At once for other devices than TCode's.
+    pub async fn let_go(&self) {
+        if let Some(tcode) = &self.tcode
+            && timeout(FENCE_TIMEOUT, tcode.fence.all_passed()).await.is_err()
+        {
             debug!(
                 index = self.index,
-                "the server has not passed on all commands yet"
+                "the server still holds moves from before the stop"
             );
         }
+    }
+
+    /// Queues a fence before a stop; see [`Fence`](super::tcode::Fence). As for [`ListedDevice::carry_out`], the first
+    /// poll queues it.
+    pub(super) fn fence(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let (command, begun) = self.tcode.as_ref()?.fence.begin(self.place.index);
+        let queued = self.place.shard.manager.parse_message(command.into());
+        Some(async move {
+            if let Ok(Ok(_)) = AssertUnwindSafe(queued).catch_unwind().await {
+                begun.queued();
+            }
+        })
     }
 
     /// Makes the library carry out a checked command of this device. As in the library itself, the call records the
@@ -182,21 +188,28 @@ impl ListedDevice {
             _ => {}
         }
         let index = self.index;
-        self.place
-            .shard
-            .manager
-            .parse_message(command)
-            .map(move |reply| match reply {
-                Ok(mut reply) => {
-                    reply.set_id(id);
-                    if let ButtplugServerMessageV4::InputReading(reading) = &mut reply {
-                        reading.set_device_index(index);
-                    }
-                    Ok(reply)
+        let fence = match &command {
+            M::StopCmd(m) if m.outputs() => self.fence(),
+            _ => None,
+        };
+        let carried_out = self.place.shard.manager.parse_message(command);
+        async move {
+            if let Some(fence) = fence {
+                fence.await;
+            }
+            carried_out.await
+        }
+        .map(move |reply| match reply {
+            Ok(mut reply) => {
+                reply.set_id(id);
+                if let ButtplugServerMessageV4::InputReading(reading) = &mut reply {
+                    reading.set_device_index(index);
                 }
-                Err(error) => Err(as_seen_by_clients(id, index, error)),
-            })
-            .boxed()
+                Ok(reply)
+            }
+            Err(error) => Err(as_seen_by_clients(id, index, error)),
+        })
+        .boxed()
     }
 
     /// Makes the library convert, check, carry out and answer a device command of versions 0 to 3. May panic, as

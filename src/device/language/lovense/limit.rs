@@ -15,7 +15,9 @@ pub(super) fn command(command: &str, limits: &Limits) -> Option<String> {
         return limits.of(Kind::Constrict).all(Limit::is_open).then(unchanged)?;
     }
     let Some(known) = setting(text) else {
-        return unchanged();
+        // A command with a value in a form that is not known: firmware may read it more generously.
+        let is_open = !text.contains(':') || limits.all().all(Limit::is_open);
+        return is_open.then(unchanged)?;
     };
     if known.actuator == "Preset" && !known.is_nothing {
         return limits.all().all(Limit::is_open).then(unchanged)?;
@@ -106,6 +108,9 @@ mod tests {
             ("Battery;", Some("Battery;")),
             ("Vibrate1:5;", Some("Vibrate1:5;")),
             ("Air:In:1;", None),
+            ("Vibrate: 20;", None),
+            ("vibrate:20;", None),
+            ("Vibrate:99999999999;", None),
             ("Preset:2;", None),
             ("Preset:0;", Some("Preset:0;")),
         ] {

@@ -68,6 +68,15 @@ impl Travel {
         }
     }
 
+    /// Narrows the limits to `low` to `high` of `full`, rounded inwards. If nothing is left, the lower limit is.
+    fn keep_inside(&mut self, full: u32, low: u32, high: u32) {
+        let scaled = |value: u32| u64::from(value) * u64::from(self.full);
+        let narrow = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        let low = narrow(scaled(low).div_ceil(full.into())).max(self.limits.0);
+        let high = narrow(scaled(high) / u64::from(full)).min(self.limits.1);
+        self.limits = (low, high.max(low));
+    }
+
     fn frame(&self, value: u32, within_ms: Option<u32>) -> Bytes {
         let mut frame = String::new();
         for channel in [Some(self.channel), self.with].into_iter().flatten() {
@@ -107,7 +116,35 @@ impl Channels {
             }
             channels.routes.insert(feature.id(), route);
         }
+        channels.share_limits();
         (in_library.finish(), channels)
+    }
+
+    /// Features on one axis share their limits: none may move it where another may not.
+    fn share_limits(&mut self) {
+        let travels = |route: &Route| {
+            let all = [&route.position, &route.timed, &route.level];
+            all.into_iter()
+                .flatten()
+                .map(|travel| (travel.channel, travel.full, travel.limits))
+                .collect::<Vec<_>>()
+        };
+        let all: Vec<_> = self.routes.values().flat_map(travels).collect();
+        for route in self.routes.values_mut() {
+            let Route {
+                position,
+                timed,
+                level,
+                ..
+            } = route;
+            for travel in [position, timed, level].into_iter().flatten() {
+                for (channel, full, (low, high)) in &all {
+                    if *channel == travel.channel && *full > 0 {
+                        travel.keep_inside(*full, *low, *high);
+                    }
+                }
+            }
+        }
     }
 
     /// The frame for the board, from the library's frame for these features. `None` if it cannot be expressed: the

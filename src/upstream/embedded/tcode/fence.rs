@@ -1,9 +1,10 @@
-//! Tells when the library has passed on all commands that it was given before.
+//! Keeps a stop of the gateway's own from being passed by moves that the library still holds.
 //!
-//! The library keeps a queue for each device, and its own stop goes through that queue only if it writes something: no
-//! position has a stop. A stop of the gateway's own, which does not go through the queue, would then be overtaken by
-//! moves that still wait there. A command that means nothing follows them through the queue, and stops here.
+//! The library queues a device's commands, and holds the last one back for the user's message gap. Its own stop goes
+//! through that queue only if it writes something: no position has a stop. So a command that means nothing is queued
+//! before each stop. Until it comes out of the queue, moves that come out are older than the stop, and are dropped.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use buttplug_core::message::{OutputCommand, OutputValue};
@@ -15,38 +16,116 @@ use uuid::{Uuid, uuid};
 const FEATURE: Uuid = uuid!("b1d4f0a2-93c7-4e0e-8a53-5f2c1d7e6a90");
 
 /// The fences of a device.
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct Fence(Arc<State>);
+
 #[derive(Debug, Default)]
-pub(in super::super) struct Fence {
-    sent: AtomicU32,
+struct State {
+    /// The number of the newest.
+    newest: AtomicU32,
+    /// The number of the last one that came out of the queue, or never came into it.
     passed: watch::Sender<u32>,
 }
 
+/// A fence that is not queued yet. Dropping it takes the fence away: moves must not wait for one that never comes.
+pub(in super::super) struct Begun {
+    fence: Fence,
+    number: u32,
+    is_queued: bool,
+}
+
+impl Begun {
+    /// Records that the library has queued the fence.
+    pub(in super::super) fn queued(mut self) {
+        self.is_queued = true;
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if !self.is_queued {
+            self.fence.set_passed(self.number);
+        }
+    }
+}
+
 impl Fence {
-    /// A command to send after all others of the library's device `device`, and its number. No two in a row are equal,
-    /// since the library drops repetitions.
-    pub(in super::super) fn command(&self, device: u32) -> (CheckedOutputCmdV4, u32) {
-        let number = self.sent.fetch_add(1, Ordering::Relaxed) % 1_000_000 + 1;
-        let value = OutputCommand::Vibrate(OutputValue::new(number as i32));
-        (CheckedOutputCmdV4::new(1, device, 0, FEATURE, value), number)
+    /// Begins a stop: the command to queue, for the library's device `device`. No two in a row are equal, since the
+    /// library drops repetitions.
+    pub(in super::super) fn begin(&self, device: u32) -> (CheckedOutputCmdV4, Begun) {
+        let number = self.0.newest.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
+        let value = OutputCommand::Vibrate(OutputValue::new(number.cast_signed() & i32::MAX));
+        let begun = Begun {
+            fence: self.clone(),
+            number,
+            is_queued: false,
+        };
+        (CheckedOutputCmdV4::new(1, device, 0, FEATURE, value), begun)
     }
 
-    /// Whether a frame of the library is a fence; if so, it has passed.
+    fn set_passed(&self, number: u32) {
+        self.0.passed.send_modify(|passed| *passed = number.max(*passed));
+    }
+
+    /// Whether a frame of the library belongs to a fence, which has passed then.
     pub(in super::super) fn passes(&self, mut features: impl Iterator<Item = Uuid>, frame: &[u8]) -> bool {
         if !features.any(|feature| feature == FEATURE) {
             return false;
         }
-        let number = std::str::from_utf8(frame)
-            .ok()
-            .and_then(|text| text.trim().strip_prefix("V0")?.parse().ok());
-        if let Some(number) = number {
-            self.passed.send_replace(number);
+        let text = std::str::from_utf8(frame).unwrap_or_default();
+        if let Some(number) = text
+            .trim()
+            .strip_prefix("V0")
+            .and_then(|number| number.parse().ok())
+        {
+            self.set_passed(number);
         }
         true
     }
 
-    /// Completes when the fence with this number has passed, or a later one. Cancel safe.
-    pub(in super::super) async fn passed(&self, number: u32) {
+    /// Whether what the library writes now is older than a stop.
+    pub(in super::super) fn is_pending(&self) -> bool {
+        *self.0.passed.borrow() < self.0.newest.load(Ordering::SeqCst)
+    }
+
+    /// Completes when no fence is pending. Cancel safe.
+    pub(in super::super) async fn all_passed(&self) {
         // The sender is this fence's own.
-        let _ = self.passed.subscribe().wait_for(|passed| *passed >= number).await;
+        let passed = |passed: &u32| *passed >= self.0.newest.load(Ordering::SeqCst);
+        let _ = self.0.passed.subscribe().wait_for(passed).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the library makes of a fence.
+    fn frame(command: &CheckedOutputCmdV4) -> String {
+        format!("V0{:02}\n", command.output_command().value())
+    }
+
+    #[test]
+    fn moves_are_older_than_a_stop_until_its_fence_comes_out() {
+        let fence = Fence::default();
+        assert!(!fence.is_pending());
+        let (first, begun) = fence.begin(0);
+        begun.queued();
+        let (second, begun) = fence.begin(0);
+        begun.queued();
+        assert_ne!(first, second);
+        assert!(!fence.passes([Uuid::nil()].into_iter(), b"V099\n"), "a move");
+        for (command, is_pending) in [(&first, true), (&second, false)] {
+            assert!(fence.is_pending());
+            assert!(fence.passes([command.feature_id()].into_iter(), frame(command).as_bytes()));
+            assert_eq!(fence.is_pending(), is_pending);
+        }
+    }
+
+    #[test]
+    fn a_fence_that_is_not_queued_holds_nothing_back() {
+        let fence = Fence::default();
+        drop(fence.begin(0));
+        assert!(!fence.is_pending());
     }
 }
