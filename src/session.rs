@@ -97,7 +97,7 @@ impl Session {
                         }
                         self.outbox.drain_now().await?;
                     }
-                    Order::Inject(injected, by) => self.inject(injected, by).await?,
+                    Order::Inject(injected, by) => self.command(injected, by).await?,
                     Order::End(why) => return Err(why),
                 },
                 next = self.upstream.next(), if in_a_row < UPSTREAM_BURST => {
@@ -124,21 +124,6 @@ impl Session {
                 () = yield_now(), if in_a_row >= UPSTREAM_BURST => in_a_row = 0,
             }
         }
-    }
-
-    /// Queues a frame that did not come from upstream, inside the user's limits. One that cannot be kept inside them is
-    /// dropped, with its receipt.
-    async fn inject(&mut self, mut injected: Outgoing, by: Controller) -> Result<(), Disconnect> {
-        if let Some(limits) = self.entry.handle().limits.get() {
-            match limits.keep(self.entry.actuators.language(), injected.frame) {
-                Ok(frame) => injected.frame = frame,
-                Err(e) => {
-                    warn!("a monitor's frame was not sent: {e}");
-                    return Ok(());
-                }
-            }
-        }
-        self.command(injected, by).await
     }
 
     /// Queues a command for the device, and writes as much as the link accepts now.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::defaults::{INJECT_QUEUE, PENDING_STOPS_MAX, TAKEOVER_LIMIT, TAKEOVER_WINDOW};
 use crate::device::frame::{Frame, Outgoing, Receipt};
 use crate::device::handshake::{Address, Handshake};
-use crate::device::language::limits::Limits;
+use crate::device::language::limits::{Limits, OutsideLimits};
 use crate::device::language::{Actuators, Command};
 use crate::device::peer::{ConnectionId, Peer};
 use crate::device::refusal::Refusal;
@@ -83,6 +83,9 @@ pub enum InjectError {
     /// The session ended before it wrote the frame.
     #[error("the device went before it took the frame")]
     Gone,
+    /// It would leave the limits that the user set.
+    #[error(transparent)]
+    OutsideLimits(#[from] OutsideLimits),
 }
 
 /// An order to a session.
@@ -138,12 +141,17 @@ impl SessionHandle {
         self.waker.wake();
     }
 
-    /// Makes the session write one frame, as if it came from upstream; completes when it is written. Dropping the
-    /// future cancels the frame, unless its write has begun: a stop that is ordered later is then written after it.
+    /// Makes the session write one frame, inside the user's limits, as if it came from upstream; completes when it is
+    /// written. Dropping the future cancels the frame, unless its write has begun: a stop that is ordered later is then written after it.
     ///
     /// # Errors
-    /// [`InjectError::Busy`] if [`INJECT_QUEUE`] frames wait, [`InjectError::Gone`] if the session has ended.
+    /// [`InjectError::Busy`] if [`INJECT_QUEUE`] frames wait, [`InjectError::Gone`] if the session has ended,
+    /// [`InjectError::OutsideLimits`] if the frame cannot be kept inside the limits.
     pub async fn inject(&self, frame: Frame, by: Controller) -> Result<(), InjectError> {
+        let frame = match self.limits.get() {
+            Some(limits) => limits.keep(frame)?,
+            None => frame,
+        };
         let (written, taken) = oneshot::channel();
         {
             let mut orders = lock(&self.orders);

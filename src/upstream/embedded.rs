@@ -38,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info};
 
 use crate::device::handshake::Address;
+use crate::device::language;
 use crate::session::ends::{DeviceInfo, Upstream, UpstreamIo};
 use crate::session::registry::SessionHandle;
 use crate::thread;
@@ -448,8 +449,9 @@ impl Engine {
         let channel = |feature: &ServerDeviceFeature, output: &ServerDeviceFeatureOutput| {
             tcode.as_ref()?.channels.name(feature.id(), output.output_type())
         };
+        let language = language::of_protocol(identifier.protocol());
         // Set once for a connection: a device is listed once.
-        let _ = (live.session.limits).set(limits::of_device(&definition, channel));
+        let _ = (live.session.limits).set(limits::of_device(&definition, language, channel));
         live.listing.set_listed();
         info!(
             conn = live.session.connection.0, index, address = %address,

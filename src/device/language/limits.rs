@@ -54,42 +54,41 @@ impl Limit {
 }
 
 /// The limits of a device's outputs, in the order of its features.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Limits(Vec<Limit>);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    language: Option<&'static dyn Language>,
+    limits: Vec<Limit>,
+}
 
 impl Limits {
-    /// The limits of these outputs; without any if none is limited.
-    pub fn new(limits: Vec<Limit>) -> Self {
-        match limits.iter().all(Limit::is_open) {
-            true => Self::default(),
-            false => Self(limits),
+    /// The limits of these outputs, of a device that speaks `language`; without any if none is limited.
+    pub fn new(language: Option<&'static dyn Language>, mut limits: Vec<Limit>) -> Self {
+        if limits.iter().all(Limit::is_open) {
+            limits.clear();
         }
+        Self { language, limits }
     }
 
     /// All limits of one kind.
     pub(super) fn of(&self, kind: Kind) -> impl Iterator<Item = &Limit> {
-        self.0.iter().filter(move |limit| limit.kind == kind)
+        self.limits.iter().filter(move |limit| limit.kind == kind)
     }
 
     /// All limits.
     pub(super) fn all(&self) -> impl Iterator<Item = &Limit> {
-        self.0.iter()
+        self.limits.iter()
     }
 
-    /// Brings a frame inside the limits.
+    /// Brings a frame inside the limits. Nothing is known of frames in an unknown language.
     ///
     /// # Errors
     /// The frame cannot be written so that it is.
-    pub fn keep(
-        &self,
-        language: Option<&'static dyn Language>,
-        frame: Frame,
-    ) -> Result<Frame, OutsideLimits> {
-        let Some(language) = language.filter(|_| !self.0.is_empty()) else {
+    pub fn keep(&self, frame: Frame) -> Result<Frame, OutsideLimits> {
+        let Some(language) = self.language.filter(|_| !self.limits.is_empty()) else {
             return Ok(frame);
         };
         let Ok(text) = std::str::from_utf8(&frame.0) else {
-            return Ok(frame);
+            return Err(OutsideLimits);
         };
         let kept = language.limit(text, self).ok_or(OutsideLimits)?;
         Ok(if kept == text { frame } else { Frame(kept.into()) })
@@ -97,6 +96,6 @@ impl Limits {
 }
 
 /// A frame would leave the limits of its device.
-#[derive(Debug, thiserror::Error)]
-#[error("it cannot be kept inside the limits that the UDCF sets for this device")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the frame cannot be kept inside the limits that the UDCF sets for this device")]
 pub struct OutsideLimits;

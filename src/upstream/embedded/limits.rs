@@ -9,6 +9,7 @@ use buttplug_server_device_config::{
     RangeWithLimit, ServerDeviceDefinition, ServerDeviceFeature, ServerDeviceFeatureOutput as Output,
 };
 
+use crate::device::language::Language;
 use crate::device::language::limits::{Kind, Limit, Limits};
 
 /// Scales a value of an output's steps, as the device list shows them, to the device's range. `None` if there is no
@@ -95,6 +96,7 @@ fn axis_limits(feature: &ServerDeviceFeature, range: &RangeWithLimit) -> Option<
 /// output, if the device's language names axes.
 pub(super) fn of_device(
     device: &ServerDeviceDefinition,
+    language: Option<&'static dyn Language>,
     channel: impl Fn(&ServerDeviceFeature, &Output) -> Option<String>,
 ) -> Limits {
     let mut limits = Vec::new();
@@ -127,7 +129,7 @@ pub(super) fn of_device(
             });
         }
     }
-    Limits::new(limits)
+    Limits::new(language, limits)
 }
 
 #[cfg(test)]

@@ -89,13 +89,16 @@ mod tests {
 
     #[test]
     fn each_command_keeps_the_limit_of_its_output() {
-        let limits = Limits::new(vec![
-            limit(Kind::Vibrate, 0, 10, 20),
-            limit(Kind::Vibrate, 5, 20, 20),
-            limit(Kind::Rotate, 0, 8, 20),
-            limit(Kind::Constrict, 0, 2, 3),
-            limit(Kind::Position, 20, 80, 100),
-        ]);
+        let limits = Limits::new(
+            None,
+            vec![
+                limit(Kind::Vibrate, 0, 10, 20),
+                limit(Kind::Vibrate, 5, 20, 20),
+                limit(Kind::Rotate, 0, 8, 20),
+                limit(Kind::Constrict, 0, 2, 3),
+                limit(Kind::Position, 20, 80, 100),
+            ],
+        );
         for (sent, wanted) in [
             ("Vibrate1:20;", Some("Vibrate1:10;")),
             ("Vibrate2:3;", Some("Vibrate2:5;")),
@@ -122,7 +125,7 @@ mod tests {
         #[test]
         fn no_vibration_leaves_its_limits(low in 0..=20_u32, extent in 0..=20_u32, value in 0..=99_u32) {
             let high = (low + extent).min(20);
-            let limits = Limits::new(vec![limit(Kind::Vibrate, low, high, 20)]);
+            let limits = Limits::new(None, vec![limit(Kind::Vibrate, low, high, 20)]);
             let kept = command(&format!("Vibrate:{value};"), &limits).expect("a command");
             let kept: u32 = kept["Vibrate:".len()..kept.len() - 1].parse().expect("a number");
             let is_open = low == 0 && high == 20;
