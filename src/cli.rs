@@ -123,7 +123,7 @@ pub struct RunArgs {
     /// Configuration keys that are set by flags or the environment.
     #[command(flatten)]
     pub keys: KeyArgs,
-    /// Dial a board that listens, as a [[dial]] entry with this url; may be given several times
+    /// Dial a board that listens at this URL; may be given several times
     #[arg(long, value_name = "URL")]
     pub dial: Vec<String>,
     /// Print JSON on stdout

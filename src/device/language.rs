@@ -71,12 +71,12 @@ pub trait Answers: fmt::Debug + Send {
     fn asked(&mut self, frame: &Frame) -> Option<String>;
 
     /// Notes a frame of the device. Returns what of it is an answer for the server.
-    fn heard(&mut self, frame: Frame) -> Heard;
+    fn received(&mut self, frame: Frame) -> Received;
 }
 
 /// What is in a frame of a device.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Heard {
+pub struct Received {
     /// The answers for the server, each whole and in a frame of its own.
     pub answers: Vec<Frame>,
     /// Something that was not understood and is to be logged.

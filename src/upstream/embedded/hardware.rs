@@ -241,11 +241,11 @@ impl Sink<Frame> for EmbeddedIo {
         match &mut self.answers {
             None => self.queue(frame),
             Some(answers) => {
-                let heard = answers.heard(frame);
-                if let Some(fault) = heard.fault {
+                let received = answers.received(frame);
+                if let Some(fault) = received.fault {
                     warn!("{fault}");
                 }
-                for frame in heard.answers {
+                for frame in received.answers {
                     self.queue(frame);
                 }
             }

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use super::super::{Answers, Heard};
+use super::super::{Answers, Received};
 use crate::device::frame::Frame;
 
 /// How often the server asks for the type, half a second apart, before it gives up.
@@ -48,28 +48,28 @@ impl Answers for LovenseAnswers {
         None
     }
 
-    fn heard(&mut self, frame: Frame) -> Heard {
-        let mut heard = Heard::default();
+    fn received(&mut self, frame: Frame) -> Received {
+        let mut received = Received::default();
         let Ok(text) = std::str::from_utf8(&frame.0) else {
             // No late answer of a Lovense: the server refuses the device for it, with a reason.
             if self.is_identified || self.type_asked > 0 {
-                heard.answers.push(frame);
+                received.answers.push(frame);
             }
-            return heard;
+            return received;
         };
         for body in text.split(';').map(|body| body.trim_matches(is_padding)) {
             if body.is_empty() || !self.is_for_server(body) {
                 continue;
             }
-            heard.fault = heard.fault.or(self.fault(body));
+            received.fault = received.fault.or(self.fault(body));
             let as_it_is = frame.0.len() == body.len() + 1 && frame.0.ends_with(b";");
-            heard.answers.push(if as_it_is {
+            received.answers.push(if as_it_is {
                 frame.clone()
             } else {
                 Frame(Bytes::from(format!("{body};")))
             });
         }
-        heard
+        received
     }
 }
 
@@ -146,29 +146,31 @@ mod tests {
         Frame(Bytes::copy_from_slice(text.as_bytes()))
     }
 
-    fn heard(answers: &mut LovenseAnswers, text: &str) -> Vec<String> {
-        let heard = answers.heard(frame(text)).answers.into_iter();
-        heard.map(|f| String::from_utf8(f.0.to_vec()).unwrap()).collect()
+    fn received(answers: &mut LovenseAnswers, text: &str) -> Vec<String> {
+        let received = answers.received(frame(text)).answers.into_iter();
+        received
+            .map(|f| String::from_utf8(f.0.to_vec()).unwrap())
+            .collect()
     }
 
     #[test]
     fn until_the_type_is_answered_nothing_else_is_passed_on() {
         let mut answers = LovenseAnswers::default();
-        assert!(heard(&mut answers, "OK;").is_empty(), "before the question");
+        assert!(received(&mut answers, "OK;").is_empty(), "before the question");
         let binary = || Frame(Bytes::from_static(b"\xff;"));
-        assert!(answers.heard(binary()).answers.is_empty());
+        assert!(answers.received(binary()).answers.is_empty());
         assert_eq!(answers.asked(&frame("DeviceType;")), None);
         for late in [
             "OK;", "\r\n", "OK;OK;", "ERR;", "90;", "hello", "OK:1;", ":11:x;", "Z;", "Z:x:y;",
         ] {
-            assert!(heard(&mut answers, late).is_empty(), "{late}");
+            assert!(received(&mut answers, late).is_empty(), "{late}");
         }
         assert_eq!(
-            heard(&mut answers, "OK;EI-FW3:3:ADDRESS;OK;"),
+            received(&mut answers, "OK;EI-FW3:3:ADDRESS;OK;"),
             ["EI-FW3:3:ADDRESS;", "OK;"]
         );
-        assert_eq!(heard(&mut answers, "OK;"), ["OK;"]);
-        assert_eq!(answers.heard(binary()).answers, [binary()]);
+        assert_eq!(received(&mut answers, "OK;"), ["OK;"]);
+        assert_eq!(answers.received(binary()).answers, [binary()]);
     }
 
     #[test]
@@ -181,7 +183,7 @@ mod tests {
             ("Z:11;\0", &["Z:11;"]),
         ] {
             let mut answers = LovenseAnswers::default();
-            assert_eq!(heard(&mut answers, sent), wanted, "{sent:?}");
+            assert_eq!(received(&mut answers, sent), wanted, "{sent:?}");
             for (sent, wanted) in [
                 ("100", &["100;"][..]),
                 ("100\r\n", &["100;"]),
@@ -191,7 +193,7 @@ mod tests {
                 (";", &[]),
                 ("OK;\n90;\n", &["OK;", "90;"]),
             ] {
-                assert_eq!(heard(&mut answers, sent), wanted, "{sent:?}");
+                assert_eq!(received(&mut answers, sent), wanted, "{sent:?}");
             }
         }
     }
@@ -202,7 +204,7 @@ mod tests {
         let mut faults = Vec::new();
         for _ in 0..2 * TYPE_ASKED {
             faults.extend(answers.asked(&frame("DeviceType;")));
-            assert_eq!(answers.heard(frame("Hush\n")), Heard::default());
+            assert_eq!(answers.received(frame("Hush\n")), Received::default());
         }
         assert_eq!(faults.len(), 1, "{faults:?}");
         assert!(
@@ -213,7 +215,7 @@ mod tests {
         assert_eq!(answers.asked(&frame("Battery;")), None);
         let faults: Vec<_> = ["OK;", "90%;", "4095;", "90;", "level 3;"]
             .into_iter()
-            .filter_map(|sent| answers.heard(frame(sent)).fault)
+            .filter_map(|sent| answers.received(frame(sent)).fault)
             .collect();
         assert_eq!(faults.len(), 1, "{faults:?}");
         assert!(
@@ -227,11 +229,11 @@ mod tests {
         let mut answers = LovenseAnswers::default();
         for sent in ["OK;", "OK;", "Z:11:AABBCCDDEEFF;"] {
             assert_eq!(answers.asked(&frame("DeviceType;")), None);
-            assert_eq!(answers.heard(frame(sent)).fault, None);
+            assert_eq!(answers.received(frame(sent)).fault, None);
         }
         answers.asked(&frame("Battery;"));
         for sent in ["Z:11:AABBCCDDEEFF;", "OK;", "88;", "anything;"] {
-            assert_eq!(answers.heard(frame(sent)).fault, None, "{sent}");
+            assert_eq!(answers.received(frame(sent)).fault, None, "{sent}");
         }
     }
 
@@ -249,7 +251,7 @@ mod tests {
             let mut sent = noise;
             sent.push(kind);
             let sent = if joined { vec![sent.concat()] } else { sent };
-            let passed: Vec<String> = sent.iter().flat_map(|text| heard(&mut answers, text)).collect();
+            let passed: Vec<String> = sent.iter().flat_map(|text| received(&mut answers, text)).collect();
             prop_assert_eq!(passed, ["P:37:AABBCCDDEEFF;"]);
         }
 
@@ -257,7 +259,7 @@ mod tests {
         fn what_is_passed_on_is_one_answer_with_its_semicolon(sent in proptest::collection::vec("\\PC{0,20}", 0..8)) {
             let mut answers = LovenseAnswers { is_identified: true, ..LovenseAnswers::default() };
             for text in sent {
-                for answer in heard(&mut answers, &text) {
+                for answer in received(&mut answers, &text) {
                     prop_assert!(answer.len() > 1 && answer.ends_with(';') && answer.matches(';').count() == 1);
                 }
             }
