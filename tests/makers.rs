@@ -153,3 +153,24 @@ fn plugged(folder: &TempDir, model: Model) -> TcodeBoard {
 fn serial(port: &Path) -> String {
     format!("[[serial]]\nport = {:?}\n", port.to_str().unwrap())
 }
+
+/// To find out who a board is takes seconds. What the gateway left running behind this port does not run on meanwhile.
+#[tokio::test]
+async fn a_board_that_was_cut_off_is_stopped_before_it_is_asked_who_it_is() {
+    let folder = TempDir::new().unwrap();
+    let board = plugged(&folder, SR6);
+    let gateway = configured(&folder, &serial(&board.port)).await;
+    let mut app = JsonClient::connect(&gateway.clients(), 4).await;
+    let device = listed(&mut app).await;
+    moved(&mut app, &board, &device).await;
+    board.unplug().await;
+    while !app.device_indexes().await.is_empty() {
+        app.event("DeviceList").await;
+    }
+    let board = plugged(&folder, SR6);
+    wait_until("it is stopped", || board.sent().contains("DSTOP\n")).await;
+    assert!(board.sent().starts_with("DSTOP\n"), "{:?}", board.sent());
+    // And the gateway may stop before it knows who it is.
+    gateway.stop().await;
+    board.expect_only_questions();
+}

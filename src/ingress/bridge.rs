@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use futures::SinkExt;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -22,6 +22,30 @@ use crate::link::FrameIo;
 use crate::link::framing::Framing;
 
 impl Intake {
+    /// Stops the board that was last behind this port, if it was left running: to find out who it is takes seconds, and
+    /// the gateway may be told to stop meanwhile. A board whose identity is configured is stopped by its session, which
+    /// begins at once.
+    async fn stop_last_at<P: AsyncWrite + Unpin>(&self, board: &Board, port: &mut P) {
+        let frames = self.registry.pending_stop_at(&board.peer);
+        // Without a delimiter, only the link can tell where a frame ends.
+        if frames.is_empty() || board.framing.is_some() {
+            return;
+        }
+        info!(
+            "{}: the board may still be running from before: stopping it first",
+            board.peer
+        );
+        let written = timeout(STOP_FLUSH_TIMEOUT, async {
+            for frame in &frames {
+                port.write_all(&frame.0).await?;
+            }
+            port.flush().await
+        });
+        if !matches!(written.await, Ok(Ok(()))) {
+            warn!("{}: it may be running, and did not take its stop", board.peer);
+        }
+    }
+
     /// Bridges a board from the moment its `port` is open until its session is over. `link` makes the link, from the
     /// port, the framing and what was read already. Not cancel safe: a dropped future neither stops nor tells the
     /// board.
@@ -36,6 +60,9 @@ impl Intake {
         P: AsyncRead + AsyncWrite + Unpin,
         L: FrameIo + 'static,
     {
+        if board.facts.configured.is_none() {
+            self.stop_last_at(&board, &mut port).await;
+        }
         let mut read = BytesMut::new();
         let handshake = match board.introduce(&mut port, &mut read, stop).await {
             Ok(Some(handshake)) => handshake,

@@ -258,6 +258,8 @@ struct Inner {
     /// Recent takeovers, by address.
     takeovers: Takeovers,
     pending_stops: PendingStops,
+    /// The address of the board that was last behind a port, a URL or a Bluetooth address of an entry. Entries are few.
+    last_at: HashMap<Peer, Address>,
 }
 
 /// Below this many addresses, stale takeovers are not pruned.
@@ -385,6 +387,10 @@ impl Registry {
         peer: Peer,
     ) -> Entry {
         let address = handshake.address.clone();
+        // Websockets come from ever new ports.
+        if !matches!(peer, Peer::Websocket(_)) {
+            inner.last_at.insert(peer.clone(), address.clone());
+        }
         let handle = Arc::new(SessionHandle {
             connection,
             handshake,
@@ -420,6 +426,16 @@ impl Registry {
             pending_stop,
             is_stopped: false,
         }
+    }
+
+    /// The stop that is pending for the board that was last at this place; empty if none is known. It stays pending.
+    pub fn pending_stop_at(&self, peer: &Peer) -> Vec<Frame> {
+        let inner = lock(&self.inner);
+        let stop = inner
+            .last_at
+            .get(peer)
+            .and_then(|address| inner.pending_stops.stops.get(address));
+        stop.map(|(_, frames)| frames.clone()).unwrap_or_default()
     }
 
     /// All current sessions.
