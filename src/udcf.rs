@@ -24,6 +24,7 @@ mod same_index;
 mod schema;
 mod shape;
 pub mod store;
+pub mod tcode;
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -9,14 +9,16 @@ mod common;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use buttplug_client::ButtplugClient;
 use buttplug_client::device::ClientDeviceOutputCommand;
 use common::process::Process;
 use common::pty::Board;
-use common::{Running, client, listed, settings, vibrate, within};
+use common::{RawDevice, Running, client, listed, settings, vibrate, within};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use wsdm_gateway::advice::Advice;
 use wsdm_gateway::config::{Layers, Loaded, Settings};
 use wsdm_gateway::udcf::Udcf;
 
@@ -136,6 +138,23 @@ async fn an_entry_of_the_configuration_wins_over_the_files() {
     gateway.stop().await;
 }
 
+#[tokio::test]
+async fn ports_shows_that_the_file_takes_a_port() {
+    let folder = TempDir::new().unwrap();
+    let board = Board::plug(&folder.path().join("tty"));
+    serial_udcf(folder.path(), &board.port);
+    for (bridge, shown) in [("true", true), ("false", false)] {
+        let toml = format!("[udcf]\npath = \"udcf.json\"\nbridge = {bridge}\n");
+        let file = write(folder.path(), "gateway.toml", &toml);
+        let output = program(folder.path(), &["ports", "--config", file.to_str().unwrap()]);
+        let table = text(&output.stdout);
+        let row = table
+            .lines()
+            .find(|line| line.starts_with(board.port.to_str().unwrap()));
+        assert_eq!(row.is_some_and(|row| row.ends_with("udcf")), shown, "{table}");
+    }
+}
+
 #[test]
 fn every_board_is_offered_and_what_cannot_be_used_is_explained() {
     let folder = TempDir::new().unwrap();
@@ -243,6 +262,13 @@ fn check_finds_an_identifier_that_nobody_knows() {
     ] {
         assert!(said.contains(wanted), "{wanted}\n\n{said}");
     }
+    let dial = "[[dial]]\nurl = \"tcp://127.0.0.1:1\"\nidentifier = \"Nobody\"\n";
+    let (said, code) = check(folder.path(), dial);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("gateway.toml:3:14: dial.0.identifier: no UDCF entry names \"Nobody\""),
+        "{said}"
+    );
     // Upstream decides which identifiers there are.
     let relay = "[upstream]\nrelay = \"ws://127.0.0.1:1\"\n";
     let (said, code) = check(folder.path(), &format!("{relay}{serial}"));
@@ -362,34 +388,129 @@ fn a_range_that_tcode_cannot_mean_is_told_with_the_one_that_is_meant() {
 #[test]
 fn an_output_that_the_protocol_lacks_is_not_listed_but_told() {
     let folder = TempDir::new().unwrap();
-    let outputs = [
-        json!({ "rotate": { "value": [0, 99] } }),
-        json!({ "vibrate": { "value": [0, 99] } }),
-        json!({ "constrict": { "value": [0, 99] } }),
-    ];
+    let level = |kind: &str| json!({ kind: { "value": [0, 99] } });
+    let mut tcode = configuration(
+        "X",
+        &[
+            level("rotate"),
+            level("vibrate"),
+            level("constrict"),
+            level("spray"),
+        ],
+    );
+    tcode["features"][2]["description"] = "A0 Valve".into();
+    let one = |configuration: Value| {
+        json!({
+            "communication": [{ "websocket": { "name": configuration["name"] } }], "configurations": [configuration],
+        })
+    };
+    let other = configuration("Y", &[level("vibrate"), level("rotate")]);
     let file = version_5(
         folder.path(),
-        &json!({ "tcode-v03": {
-            "communication": [{ "websocket": { "name": "X" } }],
-            "configurations": [configuration("X", &outputs)],
-        } }),
+        &json!({ "tcode-v03": one(tcode), "aneros": one(other) }),
     );
     let output = program(folder.path(), &["udcf", "check", file.to_str().unwrap()]);
     let said = text(&output.stdout);
-    assert!(said.contains("  X  tcode-v03: Vibrate 0-99\n"), "{said}");
-    for lacking in ["rotate", "constrict"] {
-        let wanted = format!(
-            "the configuration of \"X\" has {lacking}, which the server's tcode-v03 cannot carry out: nothing moves; it \
-             has vibrate, position, hw_position_with_duration"
-        );
-        assert!(said.contains(&wanted), "{said}");
+    for wanted in [
+        "  X  tcode-v03: Vibrate 0-99, Constrict 0-99\n",
+        "  Y  aneros: Vibrate 0-99\n",
+        "the configuration of \"X\" has rotate without a TCode axis: nothing moves",
+        "the configuration of \"X\" has spray without a TCode axis: nothing moves",
+        "the configuration of \"Y\" has rotate, which the server's aneros cannot carry out: nothing moves; it has vibrate",
+    ] {
+        assert!(said.contains(wanted), "{wanted}\n\n{said}");
     }
+    assert!(!said.contains("has constrict"), "{said}");
     // Trying it is nobody's business.
     assert!(
         !text(&output.stderr).contains("panicked"),
         "{}",
         text(&output.stderr)
     );
+}
+
+/// Wherever they stand, they are read, or the file is refused or warned about with the place where they belong.
+#[test]
+fn configurations_at_another_depth_are_not_passed_over_in_silence() {
+    let folder = TempDir::new().unwrap();
+    let name = json!({ "websocket": { "name": "X" } });
+    let own = json!([configuration("X", &[json!({ "vibrate": { "value": [0, 99] } })])]);
+    let lovense = |name: &Value| json!({ "communication": [name] });
+    let mut within = name.clone();
+    within["configurations"] = own.clone();
+    let mut beside = json!({ "protocols": { "lovense": lovense(&name) } });
+    beside["configurations"] = own.clone();
+    let mut devices = lovense(&name);
+    devices["devices"] = json!({ "configurations": own });
+    let mut between = json!({ "lovense": lovense(&name) });
+    between["configurations"] = own.clone();
+    for user in [
+        beside,
+        json!({ "protocols": { "lovense": lovense(&within) } }),
+        json!({ "protocols": { "lovense": devices } }),
+        json!({ "protocols": between }),
+    ] {
+        for top in [false, true] {
+            let mut file = json!({ "version": { "major": 5, "minor": 0 }, "user_configs": user });
+            if top {
+                file["user_configs"] = json!({ "protocols": { "lovense": lovense(&name) } });
+                file["configurations"] = own.clone();
+            }
+            let path = write(folder.path(), "udcf.json", &file.to_string());
+            let said = match Udcf::load(&path) {
+                Ok(udcf) if udcf.to_json().contains("00000000-0000-4000-8000-0000000000ff") => continue,
+                Ok(udcf) => udcf.warnings().join("\n"),
+                Err(e) => e.with_hint(),
+            };
+            let tells =
+                said.contains("configurations") && (said.contains("belongs in") || said.contains("protocol"));
+            assert!(tells, "{file}\n{said}");
+        }
+    }
+}
+
+/// For every protocol, a board that needs time between two commands gets it.
+#[tokio::test]
+async fn a_message_gap_of_a_device_holds() {
+    const GAP: Duration = Duration::from_millis(400);
+    let folder = TempDir::new().unwrap();
+    let file = version_5(
+        folder.path(),
+        &json!({
+            "tcode-v03": {
+                "communication": [{ "websocket": { "name": "T" } }],
+                "configurations": [configuration("T", &[json!({ "vibrate": { "value": [0, 99] } })])],
+            },
+        }),
+    );
+    let mut value: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    value["user_configs"]["devices"] = json!([{
+        "identifier": { "address": "slow", "protocol": "tcode-v03", "identifier": "T" },
+        "config": {
+            "id": "00000000-0000-4000-8000-0000000000aa", "base_id": "00000000-0000-4000-8000-0000000000ff",
+            "features": [{
+                "id": "00000000-0000-4000-8000-0000000000ab", "base_id": "00000000-0000-4000-8000-000000000000" }],
+            "user_config": { "allow": false, "deny": false, "index": 0, "message_gap_ms": 400 },
+        },
+    }]);
+    std::fs::write(&file, value.to_string()).unwrap();
+    let gateway = Running::start(Settings {
+        udcf: Some(file),
+        ..settings()
+    })
+    .await;
+    let mut board = RawDevice::hello(&gateway.devices(), "T", "slow").await;
+    let client = client(&gateway.clients(), "app").await;
+    listed(&client, 1).await;
+    vibrate(&client, 0.1).await;
+    let first = board.frame().await;
+    let start = Instant::now();
+    vibrate(&client, 0.9).await;
+    let second = board.frame().await;
+    assert_ne!(first, second);
+    // The library counts from when it wrote the first, a little earlier.
+    assert!(start.elapsed() > GAP / 2, "{second} after {:?}", start.elapsed());
+    gateway.stop().await;
 }
 
 #[test]

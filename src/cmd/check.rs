@@ -54,7 +54,7 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
     }
     let boards = Boards::of(&loaded.settings, &udcf);
     let names = udcf.websocket_names();
-    let ports = configured_ports(&loaded.settings.serial);
+    let ports = configured_ports(&boards.serial, loaded.settings.serial.len());
     if as_json {
         let names: Vec<_> = names
             .iter()
@@ -119,8 +119,9 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
     print(&text)
 }
 
-/// The entries that name a port: entry, port, and whether it can be opened.
-fn configured_ports(entries: &[SerialSettings]) -> Vec<(String, String, Access)> {
+/// The entries that name a port: entry, port, and whether it can be opened. The first `own` ones are those of
+/// gateway.toml.
+fn configured_ports(entries: &[SerialSettings], own: usize) -> Vec<(String, String, Access)> {
     // What is not listed may still be there.
     let listed = Ports::system().list().unwrap_or_default();
     let entries = entries.iter().enumerate().filter_map(|(n, entry)| {
@@ -131,7 +132,7 @@ fn configured_ports(entries: &[SerialSettings]) -> Vec<(String, String, Access)>
             Some(port) => Ports::system().access(&port.path),
             None => ports::unlisted_access(path),
         };
-        Some((format!("serial.{n}"), path.display().to_string(), access))
+        Some((ports::entry_name(n, own), path.display().to_string(), access))
     });
     entries.collect()
 }

@@ -13,6 +13,7 @@ use super::print;
 use crate::cmd::error::Error;
 use crate::config::{Layers, Loaded, PortSource, SerialSettings};
 use crate::defaults::PORT_POLL;
+use crate::gateway::boards::serial_entries;
 use crate::link::serial::ports::{Access, PortInfo, Ports};
 use crate::text::{clock, printable};
 use crate::web::control::api::seconds;
@@ -45,6 +46,8 @@ struct Row {
     is_unlisted: bool,
     access: Access,
     entry: Option<usize>,
+    /// The name of that entry.
+    taken_by: Option<String>,
     /// What came of asking the board behind it.
     board: Option<Identified>,
 }
@@ -54,7 +57,7 @@ impl Row {
         let mut row = json!(self.port);
         row["access"] = json!(self.access);
         row["hint"] = json!(self.access.hint());
-        row["entry"] = json!(self.entry.map(entry_name));
+        row["entry"] = json!(self.taken_by);
         if let Some(board) = &self.board {
             row["board"] = board.json();
         }
@@ -96,13 +99,17 @@ impl Row {
             ids,
             product,
             self.access.to_string(),
-            self.entry.map_or("-".to_owned(), entry_name),
+            self.taken_by.clone().unwrap_or("-".to_owned()),
         ]
     }
 }
 
-fn entry_name(n: usize) -> String {
-    format!("serial.{n}")
+/// The name of an entry: those behind the first `own` ones are the UDCF's.
+pub(super) fn entry_name(n: usize, own: usize) -> String {
+    match n < own {
+        true => format!("serial.{n}"),
+        false => "udcf".to_owned(),
+    }
 }
 
 fn path_text(path: &Path) -> String {
@@ -112,10 +119,10 @@ fn path_text(path: &Path) -> String {
 /// Says which serial ports there are.
 pub(super) async fn ports(args: PortsArgs) -> Result<(), Error> {
     let ports = Ports::under(&args.root);
-    let entries = Loaded::load(args.config.as_deref(), Layers::default())?
-        .settings
-        .serial;
-    let mut rows = look(&ports, &entries)?;
+    let settings = Loaded::load(args.config.as_deref(), Layers::default())?.settings;
+    let entries = serial_entries(&settings);
+    let own = settings.serial.len();
+    let mut rows = look(&ports, &entries, own)?;
     if args.identify {
         identify::ask_all(&ports, &entries, &mut rows).await;
     }
@@ -150,7 +157,7 @@ pub(super) async fn ports(args: PortsArgs) -> Result<(), Error> {
             Ok(()) = tokio::signal::ctrl_c() => return Ok(()),
             () = tokio::time::sleep(PORT_POLL) => {}
         }
-        let now = look(&ports, &entries)?;
+        let now = look(&ports, &entries, own)?;
         let same = |a: &Row, b: &Row| a.port == b.port;
         for gone in rows.iter().filter(|row| !now.iter().any(|n| same(n, row))) {
             print(&event("gone", gone, args.json))?;
@@ -162,17 +169,22 @@ pub(super) async fn ports(args: PortsArgs) -> Result<(), Error> {
     }
 }
 
-/// The system's ports, and those of entries that it does not list: pseudo-terminals, and what is not there.
-fn look(ports: &Ports, entries: &[SerialSettings]) -> Result<Vec<Row>, Error> {
+/// The system's ports, and those of entries that it does not list: pseudo-terminals, and what is not there. The first
+/// `own` entries are those of gateway.toml.
+fn look(ports: &Ports, entries: &[SerialSettings], own: usize) -> Result<Vec<Row>, Error> {
     let listed = ports.list().map_err(Error::ports)?;
     let mut rows: Vec<Row> = listed
         .into_iter()
-        .map(|port| Row {
-            access: ports.access(&port.path),
-            entry: SerialSettings::taking(entries, &port),
-            is_unlisted: false,
-            port,
-            board: None,
+        .map(|port| {
+            let entry = SerialSettings::taking(entries, &port);
+            Row {
+                access: ports.access(&port.path),
+                entry,
+                taken_by: entry.map(|n| entry_name(n, own)),
+                is_unlisted: false,
+                port,
+                board: None,
+            }
         })
         .collect();
     for (n, entry) in entries.iter().enumerate() {
@@ -182,6 +194,7 @@ fn look(ports: &Ports, entries: &[SerialSettings]) -> Result<Vec<Row>, Error> {
             rows.push(Row {
                 access: unlisted_access(path),
                 entry: Some(n),
+                taken_by: Some(entry_name(n, own)),
                 is_unlisted: true,
                 port: PortInfo {
                     path: path.clone(),

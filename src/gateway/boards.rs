@@ -120,6 +120,16 @@ fn offer(file: &Path, described: &[Bridged]) -> Option<String> {
     })
 }
 
+/// The `[[serial]]` entries of a configuration, then those of its UDCF if it is bridged; of one that cannot be read there
+/// are none. The ports are listed in any case.
+pub fn serial_entries(settings: &Settings) -> Vec<SerialSettings> {
+    let udcf = settings.udcf.as_ref().filter(|_| settings.bridge_udcf);
+    match udcf.and_then(|path| Udcf::load(path).ok()) {
+        Some(udcf) => Boards::of(settings, &udcf).serial,
+        None => settings.serial.clone(),
+    }
+}
+
 /// The identifiers in a configuration that no name of the UDCF is equal to: each key, and what is wrong with it in one
 /// line. Empty if upstream decides on identifiers.
 pub fn unknown_identifiers(settings: &Settings, admission: &Admission) -> Vec<(String, String)> {
@@ -128,9 +138,11 @@ pub fn unknown_identifiers(settings: &Settings, admission: &Admission) -> Vec<(S
     }
     let serial = settings.serial.iter().map(|entry| &entry.identifier).enumerate();
     let ble = settings.ble.iter().map(|entry| &entry.identifier).enumerate();
+    let dial = settings.dial.iter().map(|entry| &entry.identifier).enumerate();
     let all = serial
         .map(|(n, identifier)| ("serial", n, identifier))
-        .chain(ble.map(|(n, identifier)| ("ble", n, identifier)));
+        .chain(ble.map(|(n, identifier)| ("ble", n, identifier)))
+        .chain(dial.map(|(n, identifier)| ("dial", n, identifier)));
     all.filter_map(|(section, n, identifier)| {
         let refusal = admission.identifier(identifier.as_ref()?).err()?;
         Some((format!("{section}.{n}.identifier"), refusal.with_hint()))

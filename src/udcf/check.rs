@@ -8,6 +8,7 @@ use buttplug_server_device_config::{
 use serde::Serialize;
 
 use super::bridge::Place;
+use super::feasible::lacks;
 use super::probe::{Trial, try_all};
 use super::{Udcf, UdcfError};
 use crate::text::shell_word;
@@ -165,11 +166,11 @@ fn features(protocol: &str, name: &str, definition: &ServerDeviceDefinition) -> 
         name,
         definition,
     };
-    let impossible = try_all(&[trial]).pop().unwrap_or_default().impossible;
+    let outcome = try_all(&[trial]).pop().unwrap_or_default();
     let mut all = Vec::new();
     for feature in definition.features().values() {
         let outputs = feature.output.iter().filter(|output| !output.is_disabled());
-        let outputs = outputs.filter(|output| !impossible.contains(&output.output_type()));
+        let outputs = outputs.filter(|output| !lacks(protocol, &outcome, feature, output));
         all.extend(outputs.map(|output| {
             let value = match output {
                 Output::Position(position) => Some(&position.value),

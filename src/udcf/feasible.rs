@@ -2,17 +2,16 @@
 
 use buttplug_core::message::OutputType;
 use buttplug_server_device_config::{
-    BaseDeviceIdentifier, DeviceConfigurationManager, ServerDeviceDefinition,
+    BaseDeviceIdentifier, DeviceConfigurationManager, ServerDeviceDefinition, ServerDeviceFeature,
+    ServerDeviceFeatureOutput,
 };
 use serde_json::Value;
 
 use super::probe::{Outcome, Trial, try_all};
-use super::{CURRENT_MAJOR, Udcf, protocols};
+use super::{CURRENT_MAJOR, Udcf, protocols, tcode};
 
 /// The most names that a sentence lists.
 const NAMES_MAX: usize = 8;
-/// The protocol whose numbers are decimal fractions.
-const TCODE: &str = "tcode-v03";
 
 /// A name that devices may connect with, its protocol, and their definition.
 struct Named<'a> {
@@ -54,7 +53,7 @@ impl Udcf {
         let trials: Vec<Trial<'_>> = named.iter().map(Named::trial).collect();
         let mut warnings = Vec::new();
         for (named, outcome) in named.iter().zip(try_all(&trials)) {
-            let Named { name, protocol, .. } = named;
+            let protocol = &named.protocol;
             if outcome.refused {
                 warnings.push(refusal(named));
             }
@@ -63,14 +62,8 @@ impl Udcf {
             }
             for feature in named.definition.features().values() {
                 for output in feature.output.iter().filter(|output| !output.is_disabled()) {
-                    let kind = output.output_type();
-                    if outcome.impossible.contains(&kind) {
-                        warnings.push(format!(
-                            "the configuration of {name:?} has {}, which the server's {protocol} cannot carry out: \
-                             nothing moves{}",
-                            key(kind),
-                            alternatives(&outcome)
-                        ));
+                    if lacks(protocol, &outcome, feature, output) {
+                        warnings.push(lack(named, &outcome, output.output_type()));
                     }
                 }
             }
@@ -86,7 +79,7 @@ impl Udcf {
         if self.major != CURRENT_MAJOR {
             return warnings;
         }
-        let configurations = &self.value["user_configs"]["protocols"][TCODE]["configurations"];
+        let configurations = &self.value["user_configs"]["protocols"][tcode::PROTOCOL]["configurations"];
         for configuration in configurations.as_array().into_iter().flatten() {
             let features = configuration["features"].as_array().into_iter().flatten();
             let outputs = features.flat_map(|feature| feature["output"].as_object().into_iter().flatten());
@@ -107,6 +100,37 @@ impl Udcf {
         }
         warnings
     }
+}
+
+/// Whether a protocol cannot carry out an output of a feature, as far as `outcome` tells. For TCode the gateway sends
+/// what the library lacks.
+pub(super) fn lacks(
+    protocol: &str,
+    outcome: &Outcome,
+    feature: &ServerDeviceFeature,
+    output: &ServerDeviceFeatureOutput,
+) -> bool {
+    match protocol {
+        tcode::PROTOCOL => tcode::channel(feature, output).is_none(),
+        _ => outcome.impossible.contains(&output.output_type()),
+    }
+}
+
+/// What a configuration has and its protocol lacks.
+fn lack(named: &Named<'_>, outcome: &Outcome, kind: OutputType) -> String {
+    let Named { name, protocol, .. } = named;
+    let kind = key(kind);
+    if protocol == tcode::PROTOCOL {
+        return format!(
+            "the configuration of {name:?} has {kind} without a TCode axis: nothing moves; a level names its channel in \
+             \"description\", such as \"A0 Valve\", one for each feature, and what turns or moves to a place is \
+             hw_position_with_duration or position"
+        );
+    }
+    format!(
+        "the configuration of {name:?} has {kind}, which the server's {protocol} cannot carry out: nothing moves{}",
+        alternatives(outcome)
+    )
 }
 
 /// What a range of TCode that ends at `end` comes to, where it should end at `whole`.

@@ -16,6 +16,7 @@ use crate::cmd::error::Error;
 use crate::config::{Layers, Loaded, SerialSettings};
 use crate::defaults::{CLOSE_TIMEOUT, IDLE_MS_DEFAULT, PORT_POLL};
 use crate::device::frame::Frame;
+use crate::gateway::boards::serial_entries;
 use crate::link::LinkError;
 use crate::link::framing::{FrameCodec, Framing};
 use crate::link::serial::ports::{PortInfo, Ports};
@@ -85,9 +86,8 @@ pub(super) async fn watch(path: PathBuf, args: MonitorArgs, sends: Sends) -> Res
 
 /// The entry that takes this port, where there is one.
 fn entry(path: &Path, args: &MonitorArgs) -> Result<Option<SerialSettings>, Error> {
-    let entries = Loaded::load(args.config.as_deref(), Layers::default())?
-        .settings
-        .serial;
+    let loaded = Loaded::load(args.config.as_deref(), Layers::default())?;
+    let entries = serial_entries(&loaded.settings);
     let node = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let listed = Ports::system().list().unwrap_or_default();
     let port = listed.into_iter().find(|port| port.path == node);

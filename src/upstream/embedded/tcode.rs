@@ -24,11 +24,10 @@ use uuid::Uuid;
 
 use crate::device::handshake::Handshake;
 use crate::device::recognition::Recognised;
+use crate::udcf::tcode::PROTOCOL;
 pub(super) use channels::Channels;
 pub(super) use fence::Fence;
 
-/// The protocol, by its name in the UDCF.
-const PROTOCOL: &str = "tcode-v03";
 /// The recommended gap between two commands in milliseconds, for clients: 100 moves a second, which boards on fast
 /// links carry. The gateway sends what comes faster too, as far as the link takes it.
 const RECOMMENDED_GAP_MS: u32 = 10;

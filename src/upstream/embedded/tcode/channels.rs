@@ -19,6 +19,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::device::language::tcode::{self, Channel, Kind};
+use crate::udcf::tcode::{channel, named_for_position};
 
 /// An index that the library answers with an Error.
 const NO_VIBRATOR: u32 = u32::MAX;
@@ -260,11 +261,6 @@ impl Route {
     /// `is_alone`: the device has no other feature that moves.
     fn new(feature: &ServerDeviceFeature, is_alone: bool) -> Self {
         let index = feature.index();
-        let named = Channel::of_description(&feature.description);
-        // A description may begin with `V2` for other reasons, and no position is a vibration.
-        let moved = named.filter(|channel| channel.kind() != Kind::Vibration);
-        // A stop sets levels to nothing, and that is a position on any other axis.
-        let level = named.filter(|channel| matches!(channel.kind(), Kind::Vibration | Kind::Auxiliary));
         let mut route = Self {
             index,
             position: None,
@@ -273,33 +269,28 @@ impl Route {
             shown: None,
         };
         for output in feature.output.iter() {
+            let Some(channel) = channel(feature, output) else {
+                continue;
+            };
             match output {
                 Output::Position(p) => {
-                    let travel = moved.or(Channel::new(Kind::Linear, index));
-                    route.position = travel.map(|channel| Travel {
+                    let is_numbered = named_for_position(feature).is_none();
+                    route.position = Some(Travel {
                         // The library turns a stroker of one axis while it strokes.
                         with: Channel::new(Kind::Rotary, index)
-                            .filter(|_| moved.is_none() && is_alone && index == 0),
+                            .filter(|_| is_numbered && is_alone && index == 0),
                         ..Travel::new(channel, &p.value)
                     });
                 }
                 Output::HwPositionWithDuration(p) => {
-                    let travel = moved.or(Channel::new(Kind::Linear, index));
-                    route.timed = travel.map(|channel| Travel::new(channel, &p.value));
+                    route.timed = Some(Travel::new(channel, &p.value));
                 }
-                Output::Vibrate(p) => {
-                    let channel = level.or(Channel::new(Kind::Vibration, index));
-                    route.level = channel.map(|channel| Travel::new(channel, &p.value));
-                    route.shown = None;
-                }
-                other => {
-                    // A feature has one axis, so of several levels the first one counts.
-                    if let (Some(channel), Some(p), None) = (level, other.as_value_properties(), &route.level)
-                        && p.value.base.start() >= 0
-                    {
-                        route.level = Some(Travel::new(channel, &p.value));
-                        route.shown = Some(other.output_type());
-                    }
+                level => {
+                    let kind = level.output_type();
+                    route.level = level
+                        .as_value_properties()
+                        .map(|p| Travel::new(channel, &p.value));
+                    route.shown = (kind != OutputType::Vibrate).then_some(kind);
                 }
             }
         }
