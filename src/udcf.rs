@@ -182,6 +182,7 @@ impl Udcf {
                 (None, _) => return Err(UdcfError::new(name, problem, None)),
                 (Some((pointer, problem)), None) => {
                     let lack = schema::lack(&udcf.value, pointer);
+                    let lack = lack.or_else(|| schema::beside_a_kind(&udcf.value, pointer));
                     return Err(lack.map_or_else(
                         || UdcfError::new(places.place(pointer), problem, None),
                         |fault| fault.at(&places),

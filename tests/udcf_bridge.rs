@@ -442,13 +442,10 @@ fn configurations_at_another_depth_are_not_passed_over_in_silence() {
     beside["configurations"] = own.clone();
     let mut devices = lovense(&name);
     devices["devices"] = json!({ "configurations": own });
-    let mut between = json!({ "lovense": lovense(&name) });
-    between["configurations"] = own.clone();
     for user in [
         beside,
         json!({ "protocols": { "lovense": lovense(&within) } }),
         json!({ "protocols": { "lovense": devices } }),
-        json!({ "protocols": between }),
     ] {
         for top in [false, true] {
             let mut file = json!({ "version": { "major": 5, "minor": 0 }, "user_configs": user });

@@ -72,6 +72,26 @@ pub(super) fn lack(value: &Value, configuration: &str) -> Option<Fault> {
     Some(fault)
 }
 
+/// A key that stands beside the kind of a specifier, if the loader rejected the specifier at this pointer: it takes one
+/// kind and nothing else, and does not name what it found.
+pub(super) fn beside_a_kind(value: &Value, specifier: &str) -> Option<Fault> {
+    if !specifier.contains("/communication/") {
+        return None;
+    }
+    let known = shape::keys_beside(specifier);
+    let mut keys = value.pointer(specifier)?.as_object()?.keys();
+    let key = keys.find(|key| !known.contains(&key.as_str()))?;
+    let hint = match shape::belongs(key) {
+        Some(place) => format!("it belongs in {place}"),
+        None => "take it out; the server refuses a file that has it".to_owned(),
+    };
+    Some(Fault {
+        pointer: step(specifier, key),
+        problem: format!("{key:?} does not belong here"),
+        hint: Some(hint),
+    })
+}
+
 fn is_no_uuid(kind: &ValidationErrorKind) -> bool {
     matches!(kind, ValidationErrorKind::Pattern { pattern } if pattern.contains("{12}"))
 }
@@ -131,11 +151,16 @@ fn describe(error: &ValidationError<'_>, value: &Value) -> Fault {
             problem: format!("{} is none of {pattern}", short(found)),
             hint: None,
         },
-        ValidationErrorKind::MaxProperties { .. } if pointer.is_empty() => Fault {
-            problem: "a UDCF has \"version\" and \"user_configs\", and nothing else".to_owned(),
-            hint: None,
-            pointer,
-        },
+        ValidationErrorKind::MaxProperties { .. } if pointer.is_empty() => {
+            let known = shape::keys_beside("");
+            let mut keys = found.as_object().into_iter().flat_map(|file| file.keys());
+            let other = keys.find(|key| !known.contains(&key.as_str()));
+            Fault {
+                problem: "a UDCF has \"version\" and \"user_configs\", and nothing else".to_owned(),
+                hint: other.map(|key| format!("{key:?}: {}", misplaced(key, error, &pointer))),
+                pointer: other.map_or(pointer, |key| step("", key)),
+            }
+        }
         _ => {
             // The text may quote the whole offending value, which may be the whole file.
             let text = error.to_string();
