@@ -97,13 +97,13 @@ impl Session {
                         }
                         self.outbox.drain_now().await?;
                     }
-                    Order::Inject(injected, by) => self.command(injected, by).await?,
+                    Order::Inject(injected, by) => self.inject(injected, by).await?,
                     Order::End(why) => return Err(why),
                 },
                 next = self.upstream.next(), if in_a_row < UPSTREAM_BURST => {
                     in_a_row += 1;
                     match next.ok_or(UpstreamError::Released)?? {
-                        FromUpstream::Frame(outgoing) => self.command(outgoing, Controller::UPSTREAM).await?,
+                        FromUpstream::Frame(outgoing) => self.pass_on(outgoing).await?,
                         FromUpstream::Stop => {
                             self.outbox.discard();
                             self.preempt(None);
@@ -124,6 +124,35 @@ impl Session {
                 () = yield_now(), if in_a_row >= UPSTREAM_BURST => in_a_row = 0,
             }
         }
+    }
+
+    /// Queues a frame that did not come from upstream. The limits may have come while it waited.
+    async fn inject(&mut self, mut injected: Outgoing, by: Controller) -> Result<(), Disconnect> {
+        match self.entry.handle().keep_limits(injected.frame) {
+            Ok(frame) => injected.frame = frame,
+            Err(e) => {
+                warn!("a monitor: {e}");
+                return Ok(());
+            }
+        }
+        self.command(injected, by).await
+    }
+
+    /// Queues a frame from upstream, inside the user's limits: the server inside leaves them on the way to a position.
+    async fn pass_on(&mut self, mut outgoing: Outgoing) -> Result<(), Disconnect> {
+        if let Some(limits) = self.entry.handle().limits.get() {
+            match limits.keep(outgoing.frame) {
+                Ok(frame) => outgoing.frame = frame,
+                Err(e) => {
+                    warn!("a frame of the server inside was not sent: {e}");
+                    if let Some(receipt) = outgoing.receipt.take() {
+                        let _ = receipt.send(());
+                    }
+                    return Ok(());
+                }
+            }
+        }
+        self.command(outgoing, Controller::UPSTREAM).await
     }
 
     /// Queues a command for the device, and writes as much as the link accepts now.

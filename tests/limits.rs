@@ -3,12 +3,12 @@
 
 mod common;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use common::json_client::JsonClient;
 use common::{RawDevice, Running, settings, within};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use wsdm_gateway::config::{ControlAt, Settings};
 use wsdm_gateway::web::control::client::Client;
@@ -25,11 +25,42 @@ struct Limited {
 impl Limited {
     /// A gateway with a UDCF of the fixtures, and the device that it limits.
     async fn start(udcf: &str, identifier: &str) -> Self {
-        let folder = TempDir::new().unwrap();
-        let socket = folder.path().join("control.sock");
         let udcf = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/fixtures/udcf")
             .join(udcf);
+        Self::of_file(TempDir::new().unwrap(), udcf, identifier).await
+    }
+
+    /// A gateway with limits for one Lovense device, which has not said yet what it is.
+    async fn lovense(model: &str, base: &str, features: &[(&str, Value)]) -> Self {
+        let features: Vec<Value> = (features.iter().zip(1..))
+            .map(|((base, output), n)| {
+                json!({ "id": format!("00000000-0000-4000-8000-00000000000{n}"), "base_id": base, "output": output })
+            })
+            .collect();
+        let config = json!({
+            "id": "00000000-0000-4000-8000-000000000000", "base_id": base, "features": features,
+            "user_config": { "allow": false, "deny": false, "index": 0 },
+        });
+        let identifier = json!({ "address": ADDRESS, "protocol": "lovense", "identifier": model });
+        let communication = json!({ "communication": [{ "websocket": { "name": "LVSDevice" } }] });
+        let udcf = json!({
+            "version": { "major": 5, "minor": 0 },
+            "user_configs": {
+                "protocols": { "lovense": communication },
+                "devices": [{ "identifier": identifier, "config": config }],
+            },
+        });
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("udcf.json");
+        std::fs::write(&file, udcf.to_string()).unwrap();
+        let mut limited = Self::of_file(folder, file, "LVSDevice").await;
+        limited.device.expect("DeviceType;").await;
+        limited
+    }
+
+    async fn of_file(folder: TempDir, udcf: PathBuf, identifier: &str) -> Self {
+        let socket = folder.path().join("control.sock");
         let gateway = Running::start(Settings {
             udcf: Some(udcf),
             control: Some(ControlAt::Path(socket.clone())),
@@ -44,6 +75,20 @@ impl Limited {
             monitor,
             _folder: folder,
         }
+    }
+
+    /// The device says what it is, and is listed: its index.
+    async fn list(&mut self, model: &str) -> u64 {
+        self.device
+            .binary(format!("{model}:11:{ADDRESS};").as_bytes())
+            .await;
+        self.app(4).await.first_device().await
+    }
+
+    /// Sends a frame as a monitor does; returns why it was refused, if it was.
+    async fn inject(&mut self, frame: &'static [u8]) -> Result<(), String> {
+        let send = self.monitor.send(ADDRESS, Bytes::from_static(frame));
+        within("an answer", send).await.map_err(|e| e.to_string())
     }
 
     async fn app(&self, version: u32) -> JsonClient {
@@ -230,4 +275,167 @@ async fn features_on_one_axis_share_its_limits() {
         assert_eq!(device.frame().await, wanted);
     }
     gateway.stop().await;
+}
+
+/// The server moves a Lovense stroker step by step, and begins at 0, whatever its limits are.
+#[tokio::test]
+async fn a_stroker_stays_inside_on_its_way() {
+    let stroke = json!({ "hw_position_with_duration": { "value": [40, 60] } });
+    let mut limited = Limited::lovense(
+        "BA",
+        "ed5f76c6-84b9-4fee-891f-28f9f4fa3632",
+        &[
+            ("c4b2855d-5ecc-4010-8a8d-17fd3e51cc57", stroke),
+            ("0b1cba39-8bb7-4f87-9bed-c59f2284d702", json!({})),
+        ],
+    )
+    .await;
+    let index = limited.list("BA").await;
+    let mut app = limited.app(4).await;
+    let timed = json!({ "HwPositionWithDuration": { "Value": 10, "Duration": 500 } });
+    let command = json!({ "DeviceIndex": index, "FeatureIndex": 0, "Command": timed });
+    let reply = app.call("OutputCmd", command).await;
+    assert!(reply["Ok"].is_object(), "{reply}");
+    loop {
+        let frame = limited.device.frame().await;
+        let Some(at) = frame
+            .strip_prefix("FSetSite:")
+            .and_then(|rest| rest.strip_suffix(';'))
+        else {
+            continue;
+        };
+        let at: u32 = at.parse().unwrap();
+        assert!((40..=60).contains(&at), "{frame}");
+        if at == 50 {
+            break;
+        }
+    }
+    limited.gateway.stop().await;
+}
+
+/// A Lovense with two vibrators, the first of them disabled and the second limited.
+async fn half_disabled() -> Limited {
+    Limited::lovense(
+        "P",
+        "2e309985-6bbf-4b75-866f-76d845b3ce42",
+        &[
+            (
+                "cb286b22-998b-4420-82f3-84e8d39db6b5",
+                json!({ "vibrate": { "disabled": true } }),
+            ),
+            (
+                "c8b72e1d-d7d4-4417-8cbc-e6c0f435889a",
+                json!({ "vibrate": { "value": [0, 10] } }),
+            ),
+            ("66b31efb-3bd9-4e3a-9972-88c66e9fca28", json!({})),
+        ],
+    )
+    .await
+}
+
+/// Older apps count the outputs that they see.
+#[tokio::test]
+async fn no_app_drives_a_disabled_output() {
+    let mut limited = half_disabled().await;
+    let index = limited.list("P").await;
+    let speeds = |n: u32| json!({ "DeviceIndex": index, "Speeds": [{ "Index": n, "Speed": 1.0 }] });
+    let scalar = |n: u32| json!([{ "Index": n, "Scalar": 1.0, "ActuatorType": "Vibrate" }]);
+    let one = json!({ "DeviceIndex": index, "Speed": 1.0 });
+    for (version, name, fields, beyond) in [
+        (0, "SingleMotorVibrateCmd", one, None),
+        (1, "VibrateCmd", speeds(0), Some(speeds(1))),
+        (2, "VibrateCmd", speeds(0), Some(speeds(1))),
+        (
+            3,
+            "ScalarCmd",
+            json!({ "DeviceIndex": index, "Scalars": scalar(0) }),
+            Some(json!({ "DeviceIndex": index, "Scalars": scalar(1) })),
+        ),
+    ] {
+        let mut app = limited.app(version).await;
+        let reply = app.call(name, fields).await;
+        assert!(reply["Ok"].is_object(), "version {version}: {reply}");
+        loop {
+            let frame = limited.device.frame().await;
+            assert!(
+                !frame.starts_with("Vibrate1:") || frame == "Vibrate1:0;",
+                "version {version}: {frame}"
+            );
+            if frame == "Vibrate2:10;" {
+                break;
+            }
+        }
+        if let Some(beyond) = beyond {
+            let reply = app.call(name, beyond).await;
+            assert!(reply["Error"].is_object(), "version {version}: {reply}");
+        }
+        app.goodbye().await;
+    }
+    limited.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_monitor_is_told_that_a_limit_refuses_its_frame() {
+    let mut limited = half_disabled().await;
+    let refused = |answer: Result<(), String>, frame: &[u8]| {
+        let why = answer.expect_err(&String::from_utf8_lossy(frame));
+        assert!(why.contains("limit"), "{why}");
+    };
+    // Which model it is, and so which limits it has, is not known yet.
+    let frame = b"Vibrate:20;";
+    refused(limited.inject(frame).await, frame);
+    limited.list("P").await;
+    for frame in [
+        &b"Preset:1;"[..],
+        b"Vibrate3000000000:20;",
+        b"vibrate:20;",
+        b"Vibrate2:99999999999;",
+        b"Vibrate2:1\x002;",
+        b"\xff;Vibrate2:20;",
+    ] {
+        refused(limited.inject(frame).await, frame);
+    }
+    for (frame, wanted) in [
+        (&b"\nVibrate2:20;"[..], "Vibrate2:10;"),
+        (b"Vibrate2:20", "Vibrate2:10;"),
+        (b"Vibrate1:20;", "Vibrate1:0;"),
+        (b"Vibrate2:9;", "Vibrate2:9;"),
+        (b"Battery;", "Battery;"),
+    ] {
+        limited.inject(frame).await.unwrap();
+        limited.device.expect(wanted).await;
+    }
+    limited.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn no_trick_of_writing_takes_a_stroke_outside() {
+    let mut limited = Limited::start("v5-limits-200-800.json", "Stroker").await;
+    limited.app(4).await.first_device().await;
+    for frame in [
+        &b"L0999X\n"[..],
+        b"L0999I\n",
+        b"L0+999\n",
+        b"\xffL0999\n",
+        b"\0L0999\n",
+        b"L0",
+        b"L0\n",
+    ] {
+        let why = limited
+            .inject(frame)
+            .await
+            .expect_err(&String::from_utf8_lossy(frame));
+        assert!(why.contains("limit"), "{why}");
+    }
+    for (frame, wanted) in [
+        // A line that was not ended would be continued by the next one.
+        (&b"L0999"[..], "L0800\n"),
+        (b"D1", "D1\n"),
+        (b"L01\n", "L0200\n"),
+        (b"L08001\n", "L0800\n"),
+    ] {
+        limited.inject(frame).await.unwrap();
+        limited.device.expect(wanted).await;
+    }
+    limited.gateway.stop().await;
 }

@@ -130,7 +130,7 @@ impl Command {
         }
     }
 
-    /// A command of message versions 0 to 3: those that move a position are converted here, the others by the library.
+    /// A command of message versions 0 to 3: those that set outputs are converted here, the others by the library.
     pub(super) fn legacy(device: &ListedDevice, message: ButtplugClientMessageVariant) -> Self {
         let id = message.id();
         match legacy::check(&message, &device.definition) {
@@ -273,10 +273,7 @@ pub(super) fn check_output(
     let output = feature
         .get_output(output_type)
         .ok_or_else(|| ButtplugDeviceError::MessageNotSupported("OutputCmd".to_owned()))?;
-    if output.is_disabled() {
-        let what = format!("Output type {output_type:?} is disabled for this device");
-        return Err(ButtplugDeviceError::MessageNotSupported(what).into());
-    }
+    limits::usable(feature, output)?;
     let value = output_command.value();
     let Some(checked) = limits::scale(feature, output, value) else {
         return Err(ButtplugDeviceError::DeviceStepRangeError(0, value).into());
@@ -356,4 +353,4 @@ pub(super) fn has_position(device: &ServerDeviceDefinition, feature: Option<u32>
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,15 +1,16 @@
-//! Commands of message versions 1 to 3 that the gateway converts itself, to keep them inside a user's limits. The
-//! library converts the rest, all of which it scales as it should.
+//! Output commands of message versions 0 to 3, converted here to keep them inside a user's limits. The library moves a
+//! limited position outside, counts outputs that these clients do not see, and drives those that the user disabled.
 
 use buttplug_core::errors::{ButtplugDeviceError, ButtplugError, ButtplugMessageError};
 use buttplug_core::message::{
-    ButtplugDeviceMessage, OutputCommand, OutputHwPositionWithDuration, OutputType,
+    ButtplugDeviceMessage, OutputCommand, OutputHwPositionWithDuration, OutputType, OutputValue,
 };
 use buttplug_server::message::checked_output_cmd::CheckedOutputCmdV4;
 use buttplug_server::message::checked_output_vec_cmd::CheckedOutputVecCmdV4;
 use buttplug_server::message::{
-    ButtplugClientMessageV1, ButtplugClientMessageV2, ButtplugClientMessageV3, ButtplugClientMessageVariant,
-    LinearCmdV1, ScalarCmdV3,
+    ButtplugClientMessageV0, ButtplugClientMessageV1, ButtplugClientMessageV2, ButtplugClientMessageV3,
+    ButtplugClientMessageVariant, LinearCmdV1, RotateCmdV1, ScalarCmdV3, SingleMotorVibrateCmdV0,
+    VibrateCmdV1,
 };
 use buttplug_server_device_config::{
     ServerDeviceDefinition, ServerDeviceFeature, ServerDeviceFeatureOutput as Output,
@@ -17,22 +18,109 @@ use buttplug_server_device_config::{
 
 use crate::upstream::embedded::limits;
 
-/// Checks a command that moves a position against the device's features; `None` if the library is to convert it.
+/// Checks a command that sets outputs against the device's features; `None` if it sets none.
 ///
 /// # Errors
-/// The library's own errors: no such feature, or a value outside 0 to 1.
+/// As the library's: no such feature, or a value outside 0 to 1.
 pub(super) fn check(
     message: &ButtplugClientMessageVariant,
     device: &ServerDeviceDefinition,
 ) -> Option<Result<CheckedOutputVecCmdV4, ButtplugError>> {
     use ButtplugClientMessageVariant as M;
+    use {
+        ButtplugClientMessageV0 as V0, ButtplugClientMessageV1 as V1, ButtplugClientMessageV2 as V2,
+        ButtplugClientMessageV3 as V3,
+    };
     match message {
-        M::V1(ButtplugClientMessageV1::LinearCmd(m))
-        | M::V2(ButtplugClientMessageV2::LinearCmd(m))
-        | M::V3(ButtplugClientMessageV3::LinearCmd(m)) => Some(linear(m, device)),
-        M::V3(ButtplugClientMessageV3::ScalarCmd(m)) => Some(scalar(m, device)),
+        M::V0(V0::SingleMotorVibrateCmd(m)) | M::V1(V1::SingleMotorVibrateCmd(m)) => {
+            Some(vibrate_all(m, device))
+        }
+        M::V1(V1::VibrateCmd(m)) | M::V2(V2::VibrateCmd(m)) | M::V3(V3::VibrateCmd(m)) => {
+            Some(vibrate(m, device))
+        }
+        M::V1(V1::RotateCmd(m)) | M::V2(V2::RotateCmd(m)) | M::V3(V3::RotateCmd(m)) => {
+            Some(rotate(m, device))
+        }
+        M::V1(V1::LinearCmd(m)) | M::V2(V2::LinearCmd(m)) | M::V3(V3::LinearCmd(m)) => {
+            Some(linear(m, device))
+        }
+        M::V3(V3::ScalarCmd(m)) => Some(scalar(m, device)),
         _ => None,
     }
+}
+
+/// An output and its feature.
+type Place<'a> = (&'a ServerDeviceFeature, &'a Output);
+
+/// The outputs that a kind of command counts, in the order in which clients see them.
+fn counted(device: &ServerDeviceDefinition, counts: impl Fn(&Output) -> bool) -> Vec<Place<'_>> {
+    let features = device.features().values();
+    features
+        .flat_map(|feature| feature.output.iter().map(move |output| (feature, output)))
+        // Clients do not see what is disabled.
+        .filter(|(_, output)| !output.is_disabled() && counts(output))
+        .collect()
+}
+
+fn is(kind: OutputType) -> impl Fn(&Output) -> bool {
+    move |output| output.output_type() == kind
+}
+
+/// All vibrators at one speed.
+fn vibrate_all(
+    message: &SingleMotorVibrateCmdV0,
+    device: &ServerDeviceDefinition,
+) -> Result<CheckedOutputVecCmdV4, ButtplugError> {
+    let vibrators = counted(device, is(OutputType::Vibrate));
+    if vibrators.is_empty() {
+        let what = "Device has no Vibrate features".to_owned();
+        return Err(ButtplugDeviceError::DeviceFeatureMismatch(what).into());
+    }
+    let commands = vibrators.into_iter().map(|place| {
+        let value = OutputValue::new(scaled(place, message.speed())?);
+        Ok(checked(message, place, OutputCommand::Vibrate(value)))
+    });
+    all(message, commands)
+}
+
+fn vibrate(
+    message: &VibrateCmdV1,
+    device: &ServerDeviceDefinition,
+) -> Result<CheckedOutputVecCmdV4, ButtplugError> {
+    let vibrators = counted(device, is(OutputType::Vibrate));
+    if vibrators.is_empty() {
+        let asked = u32::try_from(message.speeds().len()).unwrap_or(u32::MAX);
+        return Err(ButtplugDeviceError::DeviceFeatureCountMismatch(0, asked).into());
+    }
+    let commands = message.speeds().iter().map(|speed| {
+        let place = nth(&vibrators, speed.index())?;
+        let value = OutputValue::new(scaled(place, speed.speed())?);
+        Ok(checked(message, place, OutputCommand::Vibrate(value)))
+    });
+    all(message, commands)
+}
+
+/// Rotate commands count the outputs that turn both ways.
+fn rotate(
+    message: &RotateCmdV1,
+    device: &ServerDeviceDefinition,
+) -> Result<CheckedOutputVecCmdV4, ButtplugError> {
+    let both_ways = |output: &Output| {
+        let level = output.as_value_properties();
+        output.output_type() == OutputType::Rotate
+            && level.is_some_and(|level| level.value.step_limit().start() < 0)
+    };
+    let rotators = counted(device, both_ways);
+    if rotators.is_empty() && !message.rotations().is_empty() {
+        return Err(ButtplugDeviceError::MessageNotSupported("RotateCmd".to_owned()).into());
+    }
+    let commands = message.rotations().iter().map(|rotation| {
+        let place = nth(&rotators, rotation.index())?;
+        let speed = scaled(place, rotation.speed())?;
+        let value = OutputValue::new(if rotation.clockwise() { speed } else { -speed });
+        Ok(checked(message, place, OutputCommand::Rotate(value)))
+    });
+    all(message, commands)
 }
 
 /// Linear commands count the features that have a timed position.
@@ -40,27 +128,19 @@ fn linear(
     message: &LinearCmdV1,
     device: &ServerDeviceDefinition,
 ) -> Result<CheckedOutputVecCmdV4, ButtplugError> {
-    let timed: Vec<(&ServerDeviceFeature, &Output)> = device
-        .features()
-        .values()
-        .filter_map(|feature| Some((feature, feature.get_output(OutputType::HwPositionWithDuration)?)))
-        .collect();
+    let timed = counted(device, is(OutputType::HwPositionWithDuration));
     if timed.is_empty() {
         let what = "Device has no PositionWithDuration features".to_owned();
         return Err(ButtplugDeviceError::DeviceFeatureMismatch(what).into());
     }
     let commands = message.vectors().iter().map(|vector| {
-        let (feature, output) = nth(&timed, vector.index())?;
-        usable(output)?;
-        let value = limits::scale_fraction(feature, output, vector.position());
-        let value = value.and_then(|value| u32::try_from(value).ok()).ok_or_else(|| {
-            let what = "Position should be 0.0 < x < 1.0".to_owned();
-            ButtplugMessageError::InvalidMessageContents(what)
-        })?;
+        let place = nth(&timed, vector.index())?;
+        let value = scaled(place, vector.position())?;
+        let value = u32::try_from(value).map_err(|_| outside())?;
         let command = OutputHwPositionWithDuration::new(value, vector.duration());
         Ok(checked(
             message,
-            feature,
+            place,
             OutputCommand::HwPositionWithDuration(command),
         ))
     });
@@ -77,28 +157,21 @@ fn scalar(
         let what = "ScalarCmd with no subcommands is not allowed.".to_owned();
         return Err(ButtplugDeviceError::ProtocolRequirementError(what).into());
     }
-    let scalars: Vec<(&ServerDeviceFeature, &Output)> = device
-        .features()
-        .values()
-        .flat_map(|feature| feature.output.iter().map(move |output| (feature, output)))
-        .filter(|(_, output)| !matches!(output, Output::HwPositionWithDuration(_)))
-        .collect();
+    let scalars = counted(device, |output| {
+        !matches!(output, Output::HwPositionWithDuration(_))
+    });
     let commands = message.scalars().iter().map(|scalar| {
         let (feature, _) = nth(&scalars, scalar.index())?;
         let kind = scalar.actuator_type();
         let output = feature.get_output(kind).ok_or_else(not_supported)?;
-        usable(output)?;
-        let value = limits::scale_fraction(feature, output, scalar.scalar()).ok_or_else(not_supported)?;
+        let value = scaled((feature, output), scalar.scalar())?;
         let command = OutputCommand::from_output_type(kind, value).map_err(|_| not_supported())?;
-        Ok(checked(message, feature, command))
+        Ok(checked(message, (feature, output), command))
     });
     all(message, commands)
 }
 
-fn nth<'a>(
-    outputs: &[(&'a ServerDeviceFeature, &'a Output)],
-    index: u32,
-) -> Result<(&'a ServerDeviceFeature, &'a Output), ButtplugError> {
+fn nth<'a>(outputs: &[Place<'a>], index: u32) -> Result<Place<'a>, ButtplugError> {
     let at = usize::try_from(index)
         .ok()
         .and_then(|at| outputs.get(at))
@@ -107,20 +180,18 @@ fn nth<'a>(
     at.ok_or_else(|| ButtplugDeviceError::DeviceFeatureIndexError(count, index).into())
 }
 
-fn usable(output: &Output) -> Result<(), ButtplugError> {
-    if output.is_disabled() {
-        let what = format!(
-            "Output type {:?} is disabled for this device",
-            output.output_type()
-        );
-        return Err(ButtplugDeviceError::MessageNotSupported(what).into());
-    }
-    Ok(())
+fn scaled((feature, output): Place<'_>, fraction: f64) -> Result<i32, ButtplugError> {
+    limits::usable(feature, output)?;
+    limits::scale_fraction(feature, output, fraction).ok_or_else(outside)
+}
+
+fn outside() -> ButtplugError {
+    ButtplugMessageError::InvalidMessageContents("a value is not between 0.0 and 1.0".to_owned()).into()
 }
 
 fn checked(
     message: &impl ButtplugDeviceMessage,
-    feature: &ServerDeviceFeature,
+    (feature, _): Place<'_>,
     command: OutputCommand,
 ) -> CheckedOutputCmdV4 {
     let (id, device) = (message.id(), message.device_index());
@@ -138,3 +209,6 @@ fn all(
         commands,
     ))
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,8 @@ pub trait Language: Sync {
     /// The frame that stops all motion at once, whatever is set.
     fn stop_all(&self) -> Option<&'static [u8]>;
 
-    /// The frame with every setting inside the limits; `None` if it cannot be written so.
+    /// The frame with every setting inside the limits, and ended. `None` if it cannot be written so, or if a board might
+    /// read something else in it.
     fn limit(&self, frame: &str, limits: &Limits) -> Option<String>;
 
     /// Begins to follow a device's answers, if the server inside needs that. `None` if it takes every frame as it is.

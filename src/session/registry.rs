@@ -53,8 +53,11 @@ pub struct SessionHandle {
     pub(crate) outputs_on: AtomicBool,
     /// Whether the device may have been running when it connected.
     pub(crate) came_running: AtomicBool,
-    /// The limits that its user set, once the server inside has listed it. In a relay they are upstream's.
+    /// The limits that its user set, once the server inside knows them. In a relay they are upstream's.
     pub(crate) limits: OnceLock<Limits>,
+    /// The user set limits for this address, and which of them hold is known when the server inside has listed the
+    /// device.
+    pub(crate) awaits_limits: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -83,9 +86,14 @@ pub enum InjectError {
     /// The session ended before it wrote the frame.
     #[error("the device went before it took the frame")]
     Gone,
-    /// It would leave the limits that the user set.
-    #[error(transparent)]
-    OutsideLimits(#[from] OutsideLimits),
+    /// The user's limits do not allow the frame.
+    #[error("the frame was not sent: {0}")]
+    Limited(#[from] OutsideLimits),
+    /// The user limited the device, and what it is, and so what its limits are, is not known yet.
+    #[error(
+        "the frame was not sent: the UDCF has limits for this device, which is not listed yet; try again then"
+    )]
+    NotListed,
 }
 
 /// An order to a session.
@@ -146,12 +154,9 @@ impl SessionHandle {
     ///
     /// # Errors
     /// [`InjectError::Busy`] if [`INJECT_QUEUE`] frames wait, [`InjectError::Gone`] if the session has ended,
-    /// [`InjectError::OutsideLimits`] if the frame cannot be kept inside the limits.
+    /// [`InjectError::Limited`] or [`InjectError::NotListed`] if the user's limits do not allow it.
     pub async fn inject(&self, frame: Frame, by: Controller) -> Result<(), InjectError> {
-        let frame = match self.limits.get() {
-            Some(limits) => limits.keep(frame)?,
-            None => frame,
-        };
+        let frame = self.keep_limits(frame)?;
         let (written, taken) = oneshot::channel();
         {
             let mut orders = lock(&self.orders);
@@ -170,6 +175,15 @@ impl SessionHandle {
         }
         self.waker.wake();
         taken.await.map_err(|_| InjectError::Gone)
+    }
+
+    /// Brings a frame that did not come from upstream inside the user's limits.
+    pub(crate) fn keep_limits(&self, frame: Frame) -> Result<Frame, InjectError> {
+        match self.limits.get() {
+            Some(limits) => Ok(limits.keep(frame)?),
+            None if self.awaits_limits.load(Ordering::Acquire) => Err(InjectError::NotListed),
+            None => Ok(frame),
+        }
     }
 
     /// Watches the session's frames from now on.
@@ -404,6 +418,7 @@ impl Registry {
             outputs_on: AtomicBool::new(false),
             came_running: AtomicBool::new(false),
             limits: OnceLock::new(),
+            awaits_limits: AtomicBool::new(false),
         });
         let released = CancellationToken::new();
         let pending_stop = inner.pending_stops.take(&address);

@@ -28,9 +28,7 @@ use buttplug_core::message::{
 use buttplug_server::ButtplugServerError;
 use buttplug_server::device::ServerDeviceManager;
 use buttplug_server::device::hardware::communication::HardwareCommunicationManagerEvent;
-use buttplug_server_device_config::{
-    DeviceConfigurationManager, ServerDeviceFeature, ServerDeviceFeatureOutput, UserDeviceIdentifier,
-};
+use buttplug_server_device_config::{DeviceConfigurationManager, UserDeviceIdentifier};
 use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt, StreamExt};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -38,7 +36,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info};
 
 use crate::device::handshake::Address;
-use crate::device::language;
 use crate::session::ends::{DeviceInfo, Upstream, UpstreamIo};
 use crate::session::registry::SessionHandle;
 use crate::thread;
@@ -446,12 +443,10 @@ impl Engine {
             index,
         };
         let index = self.indexes.connected(&identifier);
-        let channel = |feature: &ServerDeviceFeature, output: &ServerDeviceFeatureOutput| {
-            tcode.as_ref()?.channels.name(feature.id(), output.output_type())
-        };
-        let language = language::of_protocol(identifier.protocol());
-        // Set once for a connection: a device is listed once.
-        let _ = (live.session.limits).set(limits::of_device(&definition, language, channel));
+        // Those of a TCode device are set already: it is defined before it is listed.
+        let _ = (live.session.limits).set(limits::of_device(identifier.protocol(), &definition, |_, _| {
+            Vec::new()
+        }));
         live.listing.set_listed();
         info!(
             conn = live.session.connection.0, index, address = %address,
@@ -487,6 +482,21 @@ impl Upstream for Engine {
         let handshake = &session.handshake;
         let tcode = TcodeDevice::new(&self.given, self.named(&handshake.address), handshake, recognised);
         let tcode = tcode.map(Arc::new);
+        match &tcode {
+            Some(tcode) => {
+                let _ = session.limits.set(tcode.limits());
+            }
+            None => {
+                let is_limited = |id: &UserDeviceIdentifier| {
+                    let definition = self.given.user_device_definitions().get(id);
+                    definition.is_some_and(|definition| {
+                        !limits::of_device(id.protocol(), &definition, |_, _| Vec::new()).is_empty()
+                    })
+                };
+                let awaits = self.named(&handshake.address).iter().any(is_limited);
+                session.awaits_limits.store(awaits, Ordering::Release);
+            }
+        }
         let identity = hardware::Identity {
             session: session.clone(),
             recognised: recognised.map(|recognised| recognised.protocol),

@@ -15,10 +15,10 @@ use futures::StreamExt;
 use super::*;
 
 /// Devices by kind: each one's index and definition.
-type Kinds = BTreeMap<String, (u32, ServerDeviceDefinition)>;
+pub(in crate::clients) type Kinds = BTreeMap<String, (u32, ServerDeviceDefinition)>;
 
 /// A server with one device of each kind that the library simulates.
-async fn simulated() -> (ButtplugServer, Kinds) {
+pub(in crate::clients) async fn simulated() -> (ButtplugServer, Kinds) {
     let dcm = load_protocol_configs(&None, &None, false)
         .expect("the library's own configuration")
         .finish()

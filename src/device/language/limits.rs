@@ -1,7 +1,7 @@
-//! A user's limits, as far as they can be kept on frames that did not come from the server inside: those of a monitor
-//! go to the device as they are.
+//! A user's limits, kept on the frames themselves, whoever sent them: a monitor's go to the device as they are, and the
+//! library moves some devices step by step, from a place outside.
 
-use super::Language;
+use super::{Language, of_protocol};
 use crate::device::frame::Frame;
 
 /// What an output does.
@@ -9,6 +9,8 @@ use crate::device::frame::Frame;
 pub enum Kind {
     /// Vibrates.
     Vibrate,
+    /// Strokes or thrusts by itself, at a speed.
+    Oscillate,
     /// Rotates at a speed.
     Rotate,
     /// Inflates, squeezes or sucks.
@@ -19,9 +21,12 @@ pub enum Kind {
     Other,
 }
 
-/// The values that an output may have: from `low` to `high`, of 0 to `full`. A level may also be 0, which is off.
+/// The values that an output may have: from `low` to `high`, of 0 to `full`. A level may also be 0, which is off. None
+/// is allowed if `low` is above `high`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
+    /// The index of the feature that it belongs to.
+    pub feature: u32,
     /// What the output does.
     pub kind: Kind,
     /// The output's name in the device's language, if it has one of its own, such as `L0`.
@@ -40,62 +45,79 @@ impl Limit {
         self.low == 0 && self.high >= self.full
     }
 
-    /// The allowed value that is nearest to `value`, of 0 to `full`; rounded inwards. `None` if no value of this scale
-    /// is allowed.
-    pub fn clamp(&self, value: u64, full: u64) -> Option<u64> {
-        if value == 0 && self.kind != Kind::Position {
+    /// Whether it is one of a level, for which 0 is off.
+    pub fn is_level(&self) -> bool {
+        self.kind != Kind::Position
+    }
+}
+
+/// The value that all of these allow and that is nearest to `value`; `None` if there is none. Without any it is
+/// `value`.
+pub(super) fn nearest<'a>(limits: impl IntoIterator<Item = &'a Limit>, value: u32) -> Option<u32> {
+    let (mut low, mut high) = (0, u32::MAX);
+    for limit in limits {
+        if value == 0 && limit.is_level() {
             return Some(0);
         }
-        let of = u64::from(self.full.max(1));
-        let low = (u64::from(self.low) * full).div_ceil(of);
-        let high = u64::from(self.high) * full / of;
-        (low <= high).then(|| value.clamp(low, high))
+        low = low.max(limit.low);
+        // A board may know more than its definition says.
+        high = if limit.is_open() {
+            high
+        } else {
+            high.min(limit.high)
+        };
     }
+    (low <= high).then(|| value.clamp(low, high))
 }
 
 /// The limits of a device's outputs, in the order of its features.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Limits {
     language: Option<&'static dyn Language>,
-    limits: Vec<Limit>,
+    all: Vec<Limit>,
 }
 
 impl Limits {
-    /// The limits of these outputs, of a device that speaks `language`; without any if none is limited.
-    pub fn new(language: Option<&'static dyn Language>, mut limits: Vec<Limit>) -> Self {
-        if limits.iter().all(Limit::is_open) {
-            limits.clear();
+    /// The limits of the outputs of a device with this protocol; without any if none is limited.
+    pub fn new(protocol: &str, limits: Vec<Limit>) -> Self {
+        match limits.iter().all(Limit::is_open) {
+            true => Self::default(),
+            false => Self {
+                language: of_protocol(protocol),
+                all: limits,
+            },
         }
-        Self { language, limits }
     }
 
-    /// All limits of one kind.
-    pub(super) fn of(&self, kind: Kind) -> impl Iterator<Item = &Limit> {
-        self.limits.iter().filter(move |limit| limit.kind == kind)
+    /// Whether nothing is limited.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
     }
 
-    /// All limits.
+    /// All limits, those that allow everything too.
     pub(super) fn all(&self) -> impl Iterator<Item = &Limit> {
-        self.limits.iter()
+        self.all.iter()
     }
 
-    /// Brings a frame inside the limits. Nothing is known of frames in an unknown language.
+    /// Brings a frame inside the limits. In an unknown language it stays as it is.
     ///
     /// # Errors
-    /// The frame cannot be written so that it is.
+    /// The frame cannot be written so that it is certainly inside.
     pub fn keep(&self, frame: Frame) -> Result<Frame, OutsideLimits> {
-        let Some(language) = self.language.filter(|_| !self.limits.is_empty()) else {
+        let Some(language) = self.language.filter(|_| !self.is_empty()) else {
             return Ok(frame);
         };
-        let Ok(text) = std::str::from_utf8(&frame.0) else {
-            return Err(OutsideLimits);
-        };
+        // A board may skip what is no text, and obey the rest.
+        let text = std::str::from_utf8(&frame.0).map_err(|_| OutsideLimits)?;
         let kept = language.limit(text, self).ok_or(OutsideLimits)?;
         Ok(if kept == text { frame } else { Frame(kept.into()) })
     }
 }
 
-/// A frame would leave the limits of its device.
+/// A frame might leave the limits of its device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the frame cannot be kept inside the limits that the UDCF sets for this device")]
+#[error(
+    "it cannot be kept inside the limits that the UDCF sets for this device: write one value for one output, in full, \
+     or change the limits"
+)]
 pub struct OutsideLimits;

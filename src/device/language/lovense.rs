@@ -108,10 +108,7 @@ impl Language for Lovense {
     }
 
     fn limit(&self, frame: &str, limits: &Limits) -> Option<String> {
-        frame
-            .split_inclusive(';')
-            .map(|command| limit::command(command, limits))
-            .collect()
+        limit::frame(frame, limits)
     }
 
     fn answers(&self) -> Option<Box<dyn Answers>> {

@@ -1,10 +1,12 @@
 //! TCode version 0.3: axes with fractions of their range, any number of them in a line.
 
+mod limit;
+
 use std::fmt;
 
 use bytes::Bytes;
 
-use super::limits::{Limit, Limits};
+use super::limits::Limits;
 use super::{Command, Language, Question, Relation, Setting};
 use crate::device::frame::Frame;
 
@@ -158,11 +160,7 @@ impl Language for Tcode {
     }
 
     fn limit(&self, frame: &str, limits: &Limits) -> Option<String> {
-        let mut kept = String::with_capacity(frame.len());
-        for command in frame.split_inclusive(|c: char| c.is_ascii_whitespace()) {
-            kept += &limited(command, limits)?;
-        }
-        Some(kept)
+        limit::frame(frame, limits)
     }
 
     /// Halts every axis. Many firmwares do not know it, so vibrators and valves are set to zero as well.
@@ -181,41 +179,6 @@ impl Language for Tcode {
             text: b"D1\n",
             is_answer,
         })
-    }
-}
-
-/// A command, with the white space behind it, inside the limits of its axis. `None` if it names a limited axis in a form
-/// that is not known: firmware may read it more generously.
-fn limited(command: &str, limits: &Limits) -> Option<String> {
-    let unchanged = || Some(command.to_owned());
-    let name = command.get(..2).unwrap_or_default().to_ascii_uppercase();
-    let of_axis: Vec<&Limit> = limits
-        .all()
-        .filter(|limit| limit.name.as_ref() == Some(&name))
-        .collect();
-    if of_axis.is_empty() {
-        return unchanged();
-    }
-    axis(command.trim_end())?;
-    let (name, rest) = command.split_at(2);
-    let (digits, modifier) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
-    // What is behind the fourth digit moves nothing that can be seen.
-    let digits = &digits[..digits.len().min(4)];
-    let value: u64 = digits.parse().ok()?;
-    let full = |digits: usize| 10_u64.pow(u32::try_from(digits).unwrap_or(4)) - 1;
-    let clamp = |value, full| {
-        of_axis
-            .iter()
-            .try_fold(value, |value, limit| limit.clamp(value, full))
-    };
-    match clamp(value, full(digits.len())) {
-        Some(kept) if kept == value => unchanged(),
-        Some(kept) => Some(format!("{name}{kept:0width$}{modifier}", width = digits.len())),
-        // Too coarse for the limits.
-        None => {
-            let kept = clamp(value * full(4) / full(digits.len()), full(4))?;
-            Some(format!("{name}{kept:04}{modifier}"))
-        }
     }
 }
 
@@ -283,64 +246,6 @@ mod tests {
                 let value = value % (full + 1);
                 prop_assert_eq!(fraction(value, full), format!("{value:0digits$}"));
             }
-        }
-    }
-
-    #[test]
-    fn a_frame_keeps_the_limits_of_its_axes() {
-        use super::super::limits::{Kind as Sort, Limit};
-        let limit = |name: &str, kind, low, high, full| Limit {
-            name: Some(name.to_owned()),
-            kind,
-            low,
-            high,
-            full,
-        };
-        let limits = Limits::new(
-            None,
-            vec![
-                limit("L0", Sort::Position, 200, 800, 999),
-                limit("V0", Sort::Vibrate, 30, 50, 99),
-            ],
-        );
-        for (sent, wanted) in [
-            ("L0000\n", "L0200\n"),
-            ("L0999I500\n", "L0800I500\n"),
-            ("l09999 R0999\n", "l08007 R0999\n"),
-            ("L0500 V099\n", "L0500 V050\n"),
-            ("V000\n", "V000\n"),
-            ("V001", "V030"),
-            ("L09", "L07"),
-            ("L0999999999999999999999", "L08007"),
-            ("DSTOP\n", "DSTOP\n"),
-        ] {
-            assert_eq!(Tcode.limit(sent, &limits).as_deref(), Some(wanted), "{sent}");
-        }
-        for unclear in ["L0999X3\n", "L0 999\n", "l0\n", "L0-9\n"] {
-            assert_eq!(Tcode.limit(unclear, &limits), None, "{unclear}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_frame_leaves_a_limit(
-            low in 0..=999_u32, extent in 0..=999_u32, digits in "[0-9]{1,7}", modifier in "(|I[0-9]{1,4}|S[0-9]{1,3})",
-        ) {
-            use super::super::limits::{Kind as Sort, Limit};
-            let high = (low + extent).min(999);
-            let stroke = Limit { name: Some("L0".to_owned()), kind: Sort::Position, low, high, full: 999 };
-            let limits = Limits::new(None, vec![stroke]);
-            let Some(kept) = Tcode.limit(&format!("L0{digits}{modifier}\n"), &limits) else {
-                // No number with so few digits is exactly there.
-                prop_assert_eq!(low, high);
-                return Ok(());
-            };
-            let kept = kept.trim_end().strip_suffix(&modifier).expect("the same modifier");
-            let at = travel(&kept[2..]);
-            // A magnitude of all nines is the whole travel.
-            let nines = 1.0 - 0.1_f64.powi(i32::try_from(kept.len() - 2).expect("few"));
-            let (low, high) = (f64::from(low) / 999.0 * nines, f64::from(high) / 999.0 * nines);
-            prop_assert!(at >= low - 1e-9 && at <= high + 1e-9, "{kept}: {at} is not in {low} to {high}");
         }
     }
 

@@ -4,13 +4,36 @@
 //! knows the limits of each output of a feature alone. Both outputs of a position move one axis, so the limits of
 //! either hold for both.
 
+use buttplug_core::errors::ButtplugDeviceError;
 use buttplug_core::message::OutputType;
 use buttplug_server_device_config::{
     RangeWithLimit, ServerDeviceDefinition, ServerDeviceFeature, ServerDeviceFeatureOutput as Output,
 };
+use tracing::warn;
 
-use crate::device::language::Language;
 use crate::device::language::limits::{Kind, Limit, Limits};
+
+/// Checks that clients may use an output at all.
+///
+/// # Errors
+/// The user disabled it, or the limits of the feature's outputs exclude each other.
+pub fn usable(feature: &ServerDeviceFeature, output: &Output) -> Result<(), ButtplugDeviceError> {
+    let kind = output.output_type();
+    if output.is_disabled() {
+        let what = format!("Output type {kind:?} is disabled for this device");
+        return Err(ButtplugDeviceError::MessageNotSupported(what));
+    }
+    if let Some((range, _)) = position(output)
+        && axis_limits(feature, range).is_none()
+    {
+        let what = format!(
+            "feature {} allows no position: the limits of its outputs exclude each other; change them in the UDCF",
+            feature.index()
+        );
+        return Err(ButtplugDeviceError::DeviceConfigurationError(what));
+    }
+    Ok(())
+}
 
 /// Scales a value of an output's steps, as the device list shows them, to the device's range. `None` if there is no
 /// such step, or if the limits of the feature's outputs exclude each other.
@@ -92,16 +115,23 @@ fn axis_limits(feature: &ServerDeviceFeature, range: &RangeWithLimit) -> Option<
     (low <= high).then_some((low, high))
 }
 
-/// The limits of a device's outputs, for frames that do not pass through the server. `channel` names the axis of an
-/// output, if the device's language names axes.
+/// The limits of the outputs of a device, for the frames that go to it. `names` are the axes of an output, if the
+/// device's language names axes. An output that is disabled allows nothing, unless another one moves the same.
 pub(super) fn of_device(
+    protocol: &str,
     device: &ServerDeviceDefinition,
-    language: Option<&'static dyn Language>,
-    channel: impl Fn(&ServerDeviceFeature, &Output) -> Option<String>,
+    names: impl Fn(&ServerDeviceFeature, &Output) -> Vec<String>,
 ) -> Limits {
     let mut limits = Vec::new();
     for feature in device.features().values() {
         for output in feature.output.iter() {
+            let is_position = position(output).is_some();
+            let is_enabled =
+                |other: &Output| position(other).is_some() == is_position && !other.is_disabled();
+            let is_off = !feature.output.iter().any(is_enabled);
+            if output.is_disabled() && !is_off {
+                continue;
+            }
             let range = match (position(output), output.as_value_properties()) {
                 (Some((range, _)), _) => range,
                 (None, Some(level)) => &level.value,
@@ -109,27 +139,43 @@ pub(super) fn of_device(
             };
             let kind = match output.output_type() {
                 OutputType::Vibrate => Kind::Vibrate,
+                OutputType::Oscillate => Kind::Oscillate,
                 OutputType::Rotate => Kind::Rotate,
                 OutputType::Constrict => Kind::Constrict,
                 OutputType::Position | OutputType::HwPositionWithDuration => Kind::Position,
                 _ => Kind::Other,
             };
             let internal = range.internal();
-            let (low, high) = match kind {
-                Kind::Position => axis_limits(feature, range).unwrap_or((0, 0)),
-                _ => (internal.start().into(), internal.end().into()),
+            let (low, high) = match (is_position, is_off) {
+                // No position is nothing.
+                (true, true) => (1, 0),
+                (true, false) => axis_limits(feature, range).unwrap_or((1, 0)),
+                (false, true) => (0, 0),
+                (false, false) => (internal.start().into(), internal.end().into()),
             };
+            if low > high && !is_off {
+                warn!(
+                    feature = feature.index(),
+                    "a feature of this device allows no position: the limits of its outputs exclude each other; change \
+                     them in the UDCF"
+                );
+            }
             let unsigned = |value: i64| u32::try_from(value).unwrap_or(0);
-            limits.push(Limit {
+            let mut names: Vec<Option<String>> = names(feature, output).into_iter().map(Some).collect();
+            if names.is_empty() {
+                names.push(None);
+            }
+            limits.extend(names.into_iter().map(|name| Limit {
+                feature: feature.index(),
                 kind,
-                name: channel(feature, output),
+                name,
                 low: unsigned(low),
                 high: unsigned(high),
                 full: unsigned(range.base.end().into()),
-            });
+            }));
         }
     }
-    Limits::new(language, limits)
+    Limits::new(protocol, limits)
 }
 
 #[cfg(test)]

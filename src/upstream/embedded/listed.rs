@@ -212,8 +212,8 @@ impl ListedDevice {
         .boxed()
     }
 
-    /// Makes the library convert, check, carry out and answer a device command of versions 0 to 3. May panic, as
-    /// [`ListedDevice::carry_out`] may.
+    /// Makes the library convert, check, carry out and answer a device command of versions 0 to 3 that sets no output.
+    /// May panic, as [`ListedDevice::carry_out`] may.
     pub fn convert_and_carry_out(
         &self,
         mut command: ButtplugClientMessageVariant,
@@ -222,10 +222,6 @@ impl ListedDevice {
         let shard = &self.place.shard;
         // On the library's one thread no device can leave between this check and the call.
         let is_there = shard.manager.device_info(self.place.index).is_some();
-        // Before the version is looked at: a command of version 0 may become one of version 1.
-        if let Some(tcode) = &self.tcode {
-            command = tcode.channels.legacy_for_library(command);
-        }
         let Some(converter) = shard.converter(command.version()).filter(|_| is_there) else {
             let error = ButtplugDeviceError::DeviceNotAvailable(index).into();
             let error = as_seen_by_clients(id, index, error);

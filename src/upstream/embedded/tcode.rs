@@ -22,7 +22,9 @@ use buttplug_server_device_config::{
 };
 use uuid::Uuid;
 
+use super::limits;
 use crate::device::handshake::Handshake;
+use crate::device::language::limits::Limits;
 use crate::device::recognition::Recognised;
 use crate::udcf::tcode::PROTOCOL;
 pub(super) use channels::Channels;
@@ -91,6 +93,13 @@ impl TcodeDevice {
     /// The name under which the library finds the definition.
     pub(super) fn name(&self) -> Option<&str> {
         self.id.identifier().as_deref()
+    }
+
+    /// The limits of its axes.
+    pub(super) fn limits(&self) -> Limits {
+        limits::of_device(PROTOCOL, &self.definition, |feature, output| {
+            self.channels.names(feature.id(), output.output_type())
+        })
     }
 
     /// The features for the clients' device list.

@@ -210,10 +210,9 @@ async fn send(
     match session.inject(Frame(body), injector.controller).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(e @ InjectError::Busy) => (StatusCode::TOO_MANY_REQUESTS, format!("{e}\n")).into_response(),
-        Err(e @ InjectError::OutsideLimits(_)) => {
-            (StatusCode::UNPROCESSABLE_ENTITY, format!("{e}\n")).into_response()
-        }
         Err(e @ InjectError::Gone) => (StatusCode::GONE, format!("{e}\n")).into_response(),
+        Err(e @ InjectError::Limited(_)) => (StatusCode::FORBIDDEN, format!("{e}\n")).into_response(),
+        Err(e @ InjectError::NotListed) => (StatusCode::CONFLICT, format!("{e}\n")).into_response(),
     }
 }
 

@@ -2,14 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use buttplug_core::message::{ButtplugDeviceMessage, ButtplugMessage};
 use buttplug_core::message::{OutputCommand, OutputType, OutputValue};
 use buttplug_server::message::checked_output_cmd::CheckedOutputCmdV4;
 use buttplug_server::message::checked_output_vec_cmd::CheckedOutputVecCmdV4;
-use buttplug_server::message::{
-    ButtplugClientMessageV0, ButtplugClientMessageV1, ButtplugClientMessageV2, ButtplugClientMessageV3,
-    ButtplugClientMessageVariant, VibrateCmdV1, VibrateSubcommandV1,
-};
 use buttplug_server_device_config::{
     RangeWithLimit, ServerDeviceDefinition, ServerDeviceDefinitionBuilder, ServerDeviceFeature,
     ServerDeviceFeatureOutput as Output,
@@ -21,15 +16,10 @@ use uuid::Uuid;
 use crate::device::language::tcode::{self, Channel, Kind};
 use crate::udcf::tcode::{channel, named_for_position};
 
-/// An index that the library answers with an Error.
-const NO_VIBRATOR: u32 = u32::MAX;
-
 /// The axes of a device's features, by the feature's id.
 #[derive(Debug, Default)]
 pub(in super::super) struct Channels {
     routes: HashMap<Uuid, Route>,
-    /// Of the vibrators that the library knows, in its order: whether clients see it as one too.
-    vibrators: Vec<bool>,
 }
 
 /// Where a feature's commands go.
@@ -112,9 +102,6 @@ impl Channels {
                 }
                 in_library.replace_feature(&feature);
             }
-            if route.shown.is_some() || feature.contains_output(OutputType::Vibrate) {
-                channels.vibrators.push(route.shown.is_none());
-            }
             channels.routes.insert(feature.id(), route);
         }
         channels.share_limits();
@@ -160,15 +147,20 @@ impl Channels {
         Some(travel.frame(value, within_ms))
     }
 
-    /// The axis of an output, if it has one.
-    pub(in super::super) fn name(&self, feature: Uuid, output: OutputType) -> Option<String> {
-        let route = self.routes.get(&feature)?;
-        let travel = match output {
-            OutputType::Position => &route.position,
-            OutputType::HwPositionWithDuration => &route.timed,
-            _ => &route.level,
-        };
-        travel.as_ref().map(|travel| travel.channel.to_string())
+    /// The axes that an output moves.
+    pub(in super::super) fn names(&self, feature: Uuid, output: OutputType) -> Vec<String> {
+        let travel = self.routes.get(&feature).and_then(|route| match output {
+            OutputType::Position => route.position.as_ref(),
+            OutputType::HwPositionWithDuration => route.timed.as_ref(),
+            _ => route.level.as_ref(),
+        });
+        let channels = travel.map(|travel| [Some(travel.channel), travel.with]);
+        channels
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|channel| channel.to_string())
+            .collect()
     }
 
     /// A client's command as the library can carry it out.
@@ -198,62 +190,6 @@ impl Channels {
             command.device_index(),
             values.map(|value| self.for_library(value.clone())).collect(),
         )
-    }
-
-    /// A command of message versions 0 to 3 as the library can convert it: the features are counted by their outputs
-    /// there, and the library has more vibrators than clients see.
-    pub(in super::super) fn legacy_for_library(
-        &self,
-        command: ButtplugClientMessageVariant,
-    ) -> ButtplugClientMessageVariant {
-        use ButtplugClientMessageVariant as M;
-        if self.vibrators.iter().all(|is_seen| *is_seen) {
-            return command;
-        }
-        match command {
-            M::V0(ButtplugClientMessageV0::SingleMotorVibrateCmd(m))
-            | M::V1(ButtplugClientMessageV1::SingleMotorVibrateCmd(m)) => {
-                let mut seen = self.seen_vibrators();
-                if seen.is_empty() {
-                    seen.push(NO_VIBRATOR);
-                }
-                let speeds = seen
-                    .into_iter()
-                    .map(|index| VibrateSubcommandV1::new(index, m.speed()));
-                let mut command = VibrateCmdV1::new(m.device_index(), speeds.collect());
-                command.set_id(m.id());
-                M::V1(ButtplugClientMessageV1::VibrateCmd(command))
-            }
-            M::V1(ButtplugClientMessageV1::VibrateCmd(m)) => {
-                M::V1(ButtplugClientMessageV1::VibrateCmd(self.vibrate(&m)))
-            }
-            M::V2(ButtplugClientMessageV2::VibrateCmd(m)) => {
-                M::V2(ButtplugClientMessageV2::VibrateCmd(self.vibrate(&m)))
-            }
-            M::V3(ButtplugClientMessageV3::VibrateCmd(m)) => {
-                M::V3(ButtplugClientMessageV3::VibrateCmd(self.vibrate(&m)))
-            }
-            other => other,
-        }
-    }
-
-    /// The library's indexes of the vibrators that clients see.
-    fn seen_vibrators(&self) -> Vec<u32> {
-        let all = (0..).zip(&self.vibrators);
-        all.filter_map(|(index, is_seen)| is_seen.then_some(index))
-            .collect()
-    }
-
-    fn vibrate(&self, command: &VibrateCmdV1) -> VibrateCmdV1 {
-        let seen = self.seen_vibrators();
-        let speeds = command.speeds().iter().map(|speed| {
-            // An index that clients do not know is none that the library knows.
-            let index = usize::try_from(speed.index()).ok().and_then(|at| seen.get(at));
-            VibrateSubcommandV1::new(index.copied().unwrap_or(NO_VIBRATOR), speed.speed())
-        });
-        let mut translated = VibrateCmdV1::new(command.device_index(), speeds.collect());
-        translated.set_id(command.id());
-        translated
     }
 }
 
