@@ -124,6 +124,7 @@ fn sr6() -> Recognised {
         name: Some("SR6-Alpha4_ESP32".to_owned()),
         version: Some("TCode v0.3".to_owned()),
         axes: axes.to_vec(),
+        faults: Vec::new(),
     }
 }
 
@@ -314,6 +315,7 @@ async fn recognised_boards_need_no_name_in_the_udcf() {
         protocol: "lovense",
         name: None,
         version: None,
+        faults: Vec::new(),
         axes: Vec::new(),
     };
     let mut board = bench.board("two", lovense).await;

@@ -26,6 +26,8 @@ const TEXT_MAX: usize = 80;
 const NAMES_MAX: usize = 4;
 /// The end of an axis's travel.
 const RANGE_MAX: u16 = 9_999;
+/// A shorter range than this hundredth of the travel moves nothing that anybody would notice: it is in other units.
+const EXTENT_MIN: u16 = 100;
 
 /// A board that answered in a language that the gateway knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,6 +40,8 @@ pub struct Recognised {
     pub version: Option<String>,
     /// Its axes, in the order in which the board listed them; empty if its language has none, or it does not list them.
     pub axes: Vec<Axis>,
+    /// What in the list of its axes was not understood, or contradicts itself, and what is taken instead; a sentence each.
+    pub faults: Vec<String>,
 }
 
 /// An axis of a TCode board.
@@ -160,7 +164,7 @@ pub struct Answers {
     /// Lines that may be its name. What it prints while it starts may be among them.
     names: Vec<String>,
     version: Option<String>,
-    axes: Vec<Axis>,
+    axes: Vec<Listed>,
     /// Model and firmware.
     lovense: Option<(String, String)>,
 }
@@ -199,7 +203,8 @@ impl Answers {
 
     /// Whether it speaks TCode.
     pub fn is_tcode(&self) -> bool {
-        self.has(Question::Version) || self.has(Question::Axes)
+        // A channel without a range is too little to tell a language by.
+        self.has(Question::Version) || self.axes.iter().any(|axis| axis.range.is_some())
     }
 
     /// Whether its language is known.
@@ -229,10 +234,12 @@ impl Answers {
             return;
         }
         let short = || text.chars().take(TEXT_MAX).collect::<String>();
-        if let Some(axis) = axis(text) {
+        // A name may begin as a channel does, such as `A1 mini`.
+        let listed = listed(text).filter(|axis| !axis.is_bare || !self.awaits_name);
+        if let Some(axis) = listed {
             if self.was_asked(Question::Axes) {
                 match self.axes.iter_mut().find(|known| known.channel == axis.channel) {
-                    Some(known) => *known = axis,
+                    Some(known) => known.add(axis),
                     None => self.axes.push(axis),
                 }
             }
@@ -274,7 +281,8 @@ impl Answers {
                 protocol: TCODE,
                 name: name.or(self.names.into_iter().next()),
                 version: self.version,
-                axes: self.axes,
+                faults: self.axes.iter().filter_map(Listed::fault).collect(),
+                axes: self.axes.into_iter().map(Listed::into_axis).collect(),
             });
         }
         let (model, firmware) = self.lovense?;
@@ -283,8 +291,74 @@ impl Answers {
             name: Some(model),
             version: Some(firmware),
             axes: Vec::new(),
+            faults: Vec::new(),
         })
     }
+}
+
+/// What a board said of an axis, in one line or in several.
+#[derive(Debug)]
+struct Listed {
+    channel: String,
+    name: String,
+    /// What all ranges that were understood have in common.
+    range: Option<RangeInclusive<u16>>,
+    /// Its lines do not agree.
+    differs: bool,
+    /// A line whose range was not understood.
+    odd: Option<String>,
+    /// Its line has no number at all.
+    is_bare: bool,
+}
+
+impl Listed {
+    /// Another line for the same channel. The narrower limits hold: a board that sets some means them.
+    fn add(&mut self, other: Self) {
+        if self.name.is_empty() {
+            self.name = other.name;
+        }
+        self.odd = self.odd.take().or(other.odd);
+        self.range = match (self.range.take(), other.range) {
+            (Some(a), Some(b)) => {
+                self.differs |= a != b;
+                let both = *a.start().max(b.start())..=*a.end().min(b.end());
+                // Of two that have nothing in common the shorter one.
+                let shorter = if extent(&b) < extent(&a) { b } else { a };
+                Some(if extent(&both) < EXTENT_MIN { shorter } else { both })
+            }
+            (a, b) => a.or(b),
+        };
+    }
+
+    fn fault(&self) -> Option<String> {
+        let range = self.range.clone().unwrap_or(0..=RANGE_MAX);
+        let holds = match &self.range {
+            Some(_) => format!("{} to {} holds", range.start(), range.end()),
+            None => "its whole travel is taken".to_owned(),
+        };
+        let channel = &self.channel;
+        match &self.odd {
+            Some(line) => Some(format!(
+                "axis {channel}: {line:?} has no range within 0 to {RANGE_MAX}, at least {EXTENT_MIN} apart; {holds}"
+            )),
+            None => self
+                .differs
+                .then(|| format!("axis {channel} is listed more than once, with other ranges; {holds}")),
+        }
+    }
+
+    fn into_axis(self) -> Axis {
+        Axis {
+            channel: self.channel,
+            name: self.name,
+            range: self.range.unwrap_or(0..=RANGE_MAX),
+        }
+    }
+}
+
+/// Nothing, for a range that ends before it starts.
+fn extent(range: &RangeInclusive<u16>) -> u16 {
+    range.end().saturating_sub(*range.start())
 }
 
 /// A board, or a shell on it, that repeats what it is sent, perhaps behind a prompt.
@@ -294,23 +368,39 @@ fn is_echo(text: &str) -> bool {
     text.is_empty() || Question::ALL.iter().any(|question| text == question.word())
 }
 
-/// `L0 0 9999 Up`: channel, range, and a name that may hold spaces or be missing.
-fn axis(text: &str) -> Option<Axis> {
-    let mut rest = text;
-    let mut word = || {
+/// `L0 0 9999 Up`: channel, range, and a name that may hold spaces or be missing. A channel without a range that can be
+/// read is an axis too.
+fn listed(text: &str) -> Option<Listed> {
+    let (channel, mut rest) = text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()));
+    let channel = channel.to_ascii_uppercase();
+    if !matches!(channel.as_bytes(), [b'L' | b'R' | b'V' | b'A', b'0'..=b'9']) {
+        return None;
+    }
+    let mut numbers = Vec::new();
+    while numbers.len() < 2 {
         rest = rest.trim_start();
         let (word, after) = rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len()));
+        let is_number = word.contains(|c: char| c.is_ascii_digit())
+            && word.chars().all(|c| c.is_ascii_digit() || "+-.,".contains(c));
+        if !is_number {
+            break;
+        }
+        numbers.push(word);
         rest = after;
-        word
-    };
-    let (channel, low, high) = (word().to_ascii_uppercase(), word(), word());
-    let is_channel = matches!(channel.as_bytes(), [b'L' | b'R' | b'V' | b'A', b'0'..=b'9']);
+    }
     let limit = |text: &str| text.parse::<u16>().ok().filter(|limit| *limit <= RANGE_MAX);
-    let (low, high) = (limit(low)?, limit(high)?);
-    is_channel.then(|| Axis {
+    let range = match numbers[..] {
+        [a, b] => limit(a).zip(limit(b)).map(|(a, b)| a.min(b)..=a.max(b)),
+        _ => None,
+    };
+    let range = range.filter(|range| extent(range) >= EXTENT_MIN);
+    Some(Listed {
         channel,
         name: rest.trim().chars().take(TEXT_MAX).collect(),
-        range: low.min(high)..=low.max(high),
+        odd: range.is_none().then(|| text.chars().take(TEXT_MAX).collect()),
+        is_bare: numbers.is_empty(),
+        differs: false,
+        range,
     })
 }
 

@@ -142,10 +142,48 @@ pub fn unknown_identifiers(settings: &Settings, admission: &Admission) -> Vec<(S
     let all = serial
         .map(|(n, identifier)| ("serial", n, identifier))
         .chain(ble.map(|(n, identifier)| ("ble", n, identifier)))
+        // One that a preset fills in needs an entry in the UDCF as one that is written out does.
         .chain(dial.map(|(n, identifier)| ("dial", n, identifier)));
     all.filter_map(|(section, n, identifier)| {
         let refusal = admission.identifier(identifier.as_ref()?).err()?;
         Some((format!("{section}.{n}.identifier"), refusal.with_hint()))
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Layers, Loaded};
+
+    #[test]
+    fn identifiers_of_boards_that_are_dialled_are_looked_up_also_those_of_presets() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gateway.toml");
+        let entries = [
+            "url = \"tcp://192.0.2.1:8000\"\nidentifier = \"TCodeDevise\"",
+            "url = \"192.0.2.2\"\npreset = \"ossm\"",
+            "url = \"192.0.2.3\"\npreset = \"tcode-esp32\"",
+            "url = \"tcp://192.0.2.4:8000\"",
+        ];
+        std::fs::write(
+            &file,
+            entries.map(|entry| format!("[[dial]]\n{entry}\n")).concat(),
+        )
+        .unwrap();
+        let settings = Loaded::load(Some(&file), Layers::default()).unwrap().settings;
+        let udcf = Udcf::builtin();
+        let loaded = udcf.device_configuration().unwrap();
+        let admission = Admission::new(&settings.devices, udcf.directory(&loaded));
+        let problems = unknown_identifiers(&settings, &admission);
+        let keys: Vec<&str> = problems.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["dial.0.identifier", "dial.1.identifier"]);
+        assert!(problems[0].1.contains("TCodeDevice"), "{problems:?}");
+        assert!(
+            problems[1]
+                .1
+                .contains("udcf add --protocol ossm --websocket OSSM"),
+            "{problems:?}"
+        );
+    }
 }

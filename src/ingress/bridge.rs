@@ -93,6 +93,9 @@ impl Intake {
         info!("{}: {} {}", board.peer, handshake.identifier, handshake.address);
         if let Some(recognised) = &board.recognised {
             info!("{}: recognised: {recognised}", board.peer);
+            for fault in &recognised.faults {
+                warn!("{}: {fault}", board.peer);
+            }
             if self.admission.is_upstreams() {
                 info!(
                     "{}: upstream lists it if its UDCF names {:?} as a websocket device of protocol {}",

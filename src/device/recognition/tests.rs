@@ -70,6 +70,52 @@ fn a_name_that_holds_the_version_is_the_name() {
 }
 
 #[test]
+fn a_line_that_names_a_channel_is_an_axis_whatever_its_range() {
+    for (line, shown) in [
+        ("L0 0.1 0.9 Up", "L0 \"Up\""),
+        ("R0 00000 99999 Twist", "R0 \"Twist\""),
+        ("L0 0 99999999999999999999", "L0"),
+        ("V0 -5 9999", "V0"),
+        ("V0 0 1", "V0"),
+        ("A3 5 5 Fan", "A3 \"Fan\""),
+        ("L1 9999", "L1"),
+    ] {
+        let board = recognised(&["TCode v0.3", line, line]).unwrap();
+        assert_eq!(
+            board.axes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [shown],
+            "{line}"
+        );
+        assert_eq!(board.faults.len(), 1, "{line}: {:?}", board.faults);
+        assert!(
+            board.faults[0].contains(line) && board.faults[0].contains("whole travel"),
+            "{:?}",
+            board.faults
+        );
+    }
+    let mini = recognised(&["A1 mini", "TCode v0.3", "L0 0 9999 Up"]).unwrap();
+    assert_eq!((mini.name.as_deref(), mini.axes.len()), (Some("A1 mini"), 1));
+}
+
+#[test]
+fn of_several_lines_for_one_channel_the_narrower_limits_hold() {
+    for (lines, wanted) in [
+        (["L0 2000 8000 Up", "L0 0 9999 Up"], 2_000..=8_000),
+        (["L0 0 9999 Up", "L0 2000 8000 Up"], 2_000..=8_000),
+        (["L0 2000 9999", "L0 0 8000"], 2_000..=8_000),
+        (["L0 0 1000", "L0 5000 9999"], 0..=1_000),
+        (["L0 2000 8000", "L0 0 1"], 2_000..=8_000),
+    ] {
+        let board = recognised(&["TCode v0.3", lines[0], lines[1], lines[0], lines[1]]).unwrap();
+        assert_eq!(board.axes.len(), 1, "{lines:?}");
+        assert_eq!(board.axes[0].range, wanted, "{lines:?}");
+        assert_eq!(board.faults.len(), 1, "{:?}", board.faults);
+        let holds = format!("{} to {} holds", wanted.start(), wanted.end());
+        assert!(board.faults[0].contains(&holds), "{:?}", board.faults);
+    }
+}
+
+#[test]
 fn nothing_else_is_recognised() {
     for line in [
         "D0",
@@ -111,10 +157,12 @@ proptest! {
 
     #[test]
     fn every_axis_is_read_as_it_was_listed(
-        kind in "[LRVA]", channel in 0..10u8, low in 0..=4_999u16, high in 5_000..=9_999u16, name in "([A-Za-z]{1,8}( [A-Za-z]{1,8}){0,2})?",
+        kind in "[LRVA]", channel in 0..10u8, low in 0..=4_899u16, high in 5_000..=9_999u16, name in "([A-Za-z]{1,8}( [A-Za-z]{1,8}){0,2})?",
     ) {
         let channel = format!("{kind}{channel}");
         let wanted = Axis { channel: channel.clone(), name: name.clone(), range: low..=high };
-        prop_assert_eq!(axis(format!("{channel} {low} {high} {name}").trim()), Some(wanted));
+        let listed = listed(format!("{channel} {low} {high} {name}").trim());
+        prop_assert_eq!(listed.as_ref().and_then(Listed::fault), None);
+        prop_assert_eq!(listed.map(Listed::into_axis), Some(wanted));
     }
 }

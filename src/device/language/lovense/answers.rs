@@ -109,14 +109,18 @@ fn is_padding(c: char) -> bool {
     c.is_ascii_whitespace() || c == '\0'
 }
 
-/// `Z:11:AABBCCDDEEFF`: model, firmware, address. The server does without an address, and so do sketches.
+/// `Z:11:AABBCCDDEEFF`: model, firmware, address. The server does without an address, and so do sketches; the device on
+/// the protocol's own page has the last two the other way round.
 fn is_type(body: &str) -> bool {
     let mut parts = body.split(':');
-    let (model, firmware) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let model = parts.next().unwrap_or_default();
     let is_model = (1..=8).contains(&model.len())
         && model.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         && !is_acknowledgement(model);
-    is_model && !firmware.is_empty() && firmware.bytes().all(|b| b.is_ascii_digit())
+    is_model
+        && parts
+            .take(2)
+            .any(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn is_acknowledgement(body: &str) -> bool {
@@ -181,6 +185,7 @@ mod tests {
             ("\r\nZ:11:AABBCCDDEEFF;", &["Z:11:AABBCCDDEEFF;"]),
             ("Z:11:AABBCCDDEEFF", &["Z:11:AABBCCDDEEFF;"]),
             ("Z:11;\0", &["Z:11;"]),
+            ("Z:8A3D9FAC2A45:10", &["Z:8A3D9FAC2A45:10;"]),
         ] {
             let mut answers = LovenseAnswers::default();
             assert_eq!(received(&mut answers, sent), wanted, "{sent:?}");

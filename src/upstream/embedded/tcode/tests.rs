@@ -27,6 +27,7 @@ fn board(axes: &[(&str, &str, std::ops::RangeInclusive<u16>)]) -> Recognised {
                 range: range.clone(),
             })
             .collect(),
+        faults: Vec::new(),
     }
 }
 
