@@ -172,7 +172,11 @@ async fn first_message(
 }
 
 /// Answers a Buttplug app that came to this port. `None` if the message is not an app's.
-async fn refuse_app(ws: &mut WebSocketStream<TcpStream>, message: &str, signpost: Signpost) -> Option<Refusal> {
+async fn refuse_app(
+    ws: &mut WebSocketStream<TcpStream>,
+    message: &str,
+    signpost: Signpost,
+) -> Option<Refusal> {
     let id = misplaced::app_hello(message)?;
     let place = signpost.at(ws.get_ref().local_addr().ok()?).to_string();
     // Apps show the text of an Error, not the reason of a Close frame.

@@ -66,7 +66,10 @@ impl Announcement {
         let users = service.users();
         match announce(service, &reachable, first.port()) {
             Ok(announced) => {
-                info!("{users} on the network find this gateway as {}", announced.fullname);
+                info!(
+                    "{users} on the network find this gateway as {}",
+                    announced.fullname
+                );
                 Some(announced)
             }
             Err(e) => {

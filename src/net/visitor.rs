@@ -246,9 +246,9 @@ impl Advice for Visitor {
                 format!("use ws:// instead of wss:// ({this_way}), or a proxy in front that terminates TLS")
             }
             Kind::Json => format!("send it over a websocket: {this_way}, {other_way}"),
-            Kind::Tcode => format!(
-                "{this_way} by websocket; if the board listens, add a [[dial]] entry to gateway.toml"
-            ),
+            Kind::Tcode => {
+                format!("{this_way} by websocket; if the board listens, add a [[dial]] entry to gateway.toml")
+            }
             Kind::Other => format!("{this_way} by websocket, {other_way}"),
         };
         Some(hint.into())

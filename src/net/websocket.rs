@@ -31,7 +31,8 @@ pub fn violation(error: &WsError) -> Violation {
             "update its websocket library, or make it act as a client: only a server may leave frames unmasked",
         ),
         WsError::Protocol(P::NonZeroReservedBits) => (
-            "it sent a frame that is compressed or has other reserved bits set, without negotiating that".into(),
+            "it sent a frame that is compressed or has other reserved bits set, without negotiating that"
+                .into(),
             "turn off compression (permessage-deflate) in its websocket library",
         ),
         WsError::Protocol(
