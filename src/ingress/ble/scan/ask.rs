@@ -1,6 +1,6 @@
 //! Asks a peripheral what it is.
 
-use btleplug::api::{Central as _, Peripheral as _};
+use btleplug::api::Peripheral as _;
 use btleplug::platform::Peripheral;
 use bytes::Bytes;
 use futures::StreamExt;
