@@ -429,7 +429,7 @@ async fn a_port_that_is_not_there_is_named_in_the_log_and_in_what_lists_ports() 
     let there = TcodeBoard::plug(&home.path().join("tty"), HUSH);
     let toml = format!("[[serial]]\nport = \"COM3\"\n{}", entry(&there.port));
     let (gateway, mut log) = Log::start(&home, &[], &toml).await;
-    let line = log.expect("serial COM3: not there").await;
+    let line = log.expect("serial COM3: not found").await;
     assert!(line.contains("WARN") && line.contains("serial.0"), "{line}");
     let config = home.path().join("gateway.toml");
     let config = config.to_str().unwrap();
@@ -458,7 +458,7 @@ async fn a_port_that_is_not_there_is_named_in_the_log_and_in_what_lists_ports() 
     assert_ne!(check["serial"][1]["access"]["state"], "gone", "{check:#}");
     gateway.signal("-TERM");
     while let Ok(Some(line)) = within("the log ends", log.lines.next_line()).await {
-        assert!(!line.contains("not there"), "once: {line}");
+        assert!(!line.contains("not found"), "once: {line}");
     }
 }
 
