@@ -55,7 +55,7 @@ pub(super) struct Outcome {
     pub(super) impossible: Vec<OutputType>,
 }
 
-/// Tries devices, and returns an outcome for each. Nothing is known if the system has no thread for it.
+/// Tries devices, and returns an outcome for each. Nothing is known about any if no thread can be started.
 pub(super) fn try_all(trials: &[Trial<'_>]) -> Vec<Outcome> {
     let unknown = || trials.iter().map(|_| Outcome::default()).collect();
     if trials.is_empty() {
