@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::position::Positions;
+use crate::text::cut;
 
 /// One sentence about a file, and the place that it is about.
 #[derive(Clone, Debug)]
@@ -120,12 +121,4 @@ pub(super) fn elements(list: &Value) -> impl Iterator<Item = (usize, &Value)> {
 /// A value as JSON, cut so that its line stays readable.
 pub(super) fn excerpt(value: &Value) -> String {
     cut(value.to_string(), 400)
-}
-
-/// A text of at most so many characters; what follows is replaced by dots.
-pub(super) fn cut(text: String, max_chars: usize) -> String {
-    match text.char_indices().nth(max_chars) {
-        Some((at, _)) => format!("{}...", &text[..at]),
-        None => text,
-    }
 }

@@ -6,8 +6,9 @@ use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
 use serde_json::{Value, json};
 
-use super::remark::{Places, cut, step};
+use super::remark::{Places, step};
 use super::{UdcfError, ids, protocols, shape};
+use crate::text::cut;
 
 /// The published schema of version 5: `buttplug_server_device_config` 12.0.1, (c) Nonpolynomial Labs LLC,
 /// BSD-3-Clause.
