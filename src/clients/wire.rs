@@ -48,7 +48,7 @@ pub(super) enum Request {
     Input(InputCmdV4),
     /// Starts or stops scanning; needs no checks.
     Scan(ButtplugCheckedClientMessageV4),
-    /// A device command of versions 0 to 3, which only the library can convert.
+    /// A device command of versions 0 to 3, not converted yet.
     Legacy(ButtplugClientMessageVariant),
 }
 
