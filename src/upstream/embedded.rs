@@ -7,9 +7,11 @@
 //! - `shard`: the library's device managers, each with its share of the devices.
 //! - `listed`: a device that clients see, and the path of its commands into the library.
 //! - `hardware`: a session's upstream half, and the library's hardware.
+//! - `init_failed`: what to do about a device that its protocol does not take.
 //! - `tcode`: the definitions of TCode devices, and from a feature to its axis.
 
 mod hardware;
+mod init_failed;
 pub mod limits;
 mod listed;
 mod shard;
