@@ -339,7 +339,9 @@ async fn a_device_on_the_port_for_apps_is_told_where_devices_connect() {
         Message::binary(hello.clone().into_bytes()),
         // One with a fault of its own is a device too.
         Message::text(r#"{"identifier":"LVSDevice","address":7}"#),
-        Message::text(hello + "\0"),
+        Message::text(hello.clone() + "\0"),
+        Message::text(hello.replace('"', "'")),
+        Message::text(format!("[{hello}]")),
     ] {
         let mut device = RawDevice::connect(&gateway.process.clients).await;
         device.ws.send(message.clone()).await.unwrap();
