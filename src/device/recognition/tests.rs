@@ -110,8 +110,8 @@ fn of_several_lines_for_one_channel_the_narrower_limits_hold() {
         assert_eq!(board.axes.len(), 1, "{lines:?}");
         assert_eq!(board.axes[0].range, wanted, "{lines:?}");
         assert_eq!(board.faults.len(), 1, "{:?}", board.faults);
-        let holds = format!("{} to {} holds", wanted.start(), wanted.end());
-        assert!(board.faults[0].contains(&holds), "{:?}", board.faults);
+        let used = format!("using {} to {}", wanted.start(), wanted.end());
+        assert!(board.faults[0].contains(&used), "{:?}", board.faults);
     }
 }
 
