@@ -165,7 +165,7 @@ pub(super) static SECTION: Section = Section {
             name: "address",
             default: Preset::Unset("the board's hello line, or its host and port, or its name in mDNS"),
             example: "\"bench-1\"",
-            help: "Which board it is, as in a handshake; for mdns: this is the prefix of the name in mDNS",
+            help: "Which board it is, as in a handshake; with an mdns: url, the prefix of the name in mDNS",
             ..Key::BASE
         },
         board::KEEPALIVE,
