@@ -161,8 +161,8 @@ proptest! {
     ) {
         let channel = format!("{kind}{channel}");
         let wanted = Axis { channel: channel.clone(), name: name.clone(), range: low..=high };
-        let listed = listed(format!("{channel} {low} {high} {name}").trim());
-        prop_assert_eq!(listed.as_ref().and_then(Listed::fault), None);
-        prop_assert_eq!(listed.map(Listed::into_axis), Some(wanted));
+        let listed = ListedAxis::parse(format!("{channel} {low} {high} {name}").trim());
+        prop_assert_eq!(listed.as_ref().and_then(ListedAxis::fault), None);
+        prop_assert_eq!(listed.map(ListedAxis::into_axis), Some(wanted));
     }
 }
