@@ -1,4 +1,4 @@
-//! What an app's developer meets: where the gateway can be reached, and what the log says of messages it refuses.
+//! What an app's developer meets: where the gateway can be reached, and what the log reports about messages that it refuses.
 #![cfg(unix)]
 
 mod common;
@@ -206,7 +206,7 @@ fn has_ipv6() -> bool {
 }
 
 #[tokio::test]
-async fn unless_told_otherwise_both_loopback_addresses_are_listened_on() {
+async fn both_loopback_addresses_are_listened_on_by_default() {
     if !has_ipv6() {
         return;
     }
@@ -276,7 +276,7 @@ async fn several_addresses_are_listened_on_as_one_port() {
     for app in &apps {
         listed(app, 2).await;
     }
-    // Who can reach it is told for each kind.
+    // The log reports who can reach it, for each kind.
     child.start_kill().expect("running");
     let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
     let mut lines = Vec::new();
@@ -460,7 +460,7 @@ async fn apps_and_boards_find_a_gateway_that_announces_itself() {
 }
 
 #[tokio::test]
-async fn an_announcement_that_nobody_could_use_is_not_made_and_that_is_said() {
+async fn an_announcement_that_nobody_could_use_is_not_made_and_that_is_logged() {
     let home = TempDir::new().expect("a directory");
     let mut gateway = Process::start(home.path(), &["--broadcast-server-mdns"]).await;
     let mut log = Log::of(&mut gateway);

@@ -1,4 +1,4 @@
-//! Boards that nobody configured and that print no hello line: found out by questions that move nothing.
+//! Boards that nobody configured and that print no hello line: recognised by questions that move nothing.
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,
@@ -259,7 +259,7 @@ async fn a_board_that_says_nothing_is_reported_once_with_all_that_was_tried() {
 }
 
 #[tokio::test]
-async fn a_faulty_hello_line_is_named_also_where_the_board_is_recognised() {
+async fn a_faulty_hello_line_is_reported_even_if_the_board_is_recognised() {
     let home = TempDir::new().unwrap();
     let mut board = Board::plug(&home.path().join("tty"));
     let (gateway, mut log) = Log::start(&home, &[], &entry(&board.port)).await;
