@@ -8,13 +8,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use common::bare_websocket::{Bare, KEY, masked, unmasked, upgrade};
+use common::log::Log;
 use common::process::{Process, run};
 use common::{RawDevice, handshake, within};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::ChildStderr;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -22,8 +22,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 /// A gateway in a process of its own whose log is read.
 struct Gateway {
     process: Process,
-    log: Lines<BufReader<ChildStderr>>,
-    seen: Vec<String>,
+    log: Log,
 }
 
 impl Gateway {
@@ -31,12 +30,8 @@ impl Gateway {
         let mut command = run(home);
         command.args(args);
         let mut process = Process::spawn(command).await;
-        let log = BufReader::new(process.child.stderr.take().expect("piped")).lines();
-        Self {
-            process,
-            log,
-            seen: Vec::new(),
-        }
+        let log = Log::of(&mut process.child);
+        Self { process, log }
     }
 
     fn devices(&self) -> SocketAddr {
@@ -47,24 +42,14 @@ impl Gateway {
         address(&self.process.clients)
     }
 
-    /// Reads on to the next line of the log that has all of this in it.
+    /// Reads up to a line of the log that contains all of these texts.
     async fn logged(&mut self, texts: &[&str]) -> String {
-        let found = tokio::time::timeout(common::DEADLINE, async {
-            while let Some(line) = self.log.next_line().await.expect("text") {
-                self.seen.push(line.clone());
-                if texts.iter().all(|text| line.contains(text)) {
-                    return Some(line);
-                }
-            }
-            None
-        });
-        let found = found.await.ok().flatten();
-        found.unwrap_or_else(|| panic!("no line with {texts:?} in {:#?}", self.seen))
+        self.log.expect(texts).await
     }
 
     /// How many lines that were read have this in it.
     fn times(&self, text: &str) -> usize {
-        self.seen.iter().filter(|line| line.contains(text)).count()
+        self.log.seen.iter().filter(|line| line.contains(text)).count()
     }
 }
 
@@ -123,7 +108,7 @@ async fn a_browser_gets_a_page_that_names_this_port_and_the_others() {
     // Each once: what comes after them is in the log, and they are not again.
     exchange(devices, b"hello\n").await;
     gateway.logged(&["WARN", "bare TCP"]).await;
-    assert_eq!(gateway.times("plain HTTP"), 2, "{:#?}", gateway.seen);
+    assert_eq!(gateway.times("plain HTTP"), 2, "{:#?}", gateway.log.seen);
 }
 
 #[tokio::test]
