@@ -8,7 +8,7 @@ pub mod check;
 pub mod directory;
 mod doubles;
 pub mod edit;
-mod feasible;
+pub mod feasible;
 mod findings;
 mod ids;
 mod indexes;

@@ -22,7 +22,21 @@ struct Named<'a> {
     is_own: bool,
 }
 
-impl Named<'_> {
+impl<'a> Named<'a> {
+    /// A name of a protocol; `None` if `loaded` has no definition for it.
+    fn of(loaded: &'a DeviceConfigurationManager, name: String, protocol: String) -> Option<Self> {
+        let definitions = loaded.base_device_definitions();
+        let own = BaseDeviceIdentifier::new_with_identifier(&protocol, &name);
+        let default = BaseDeviceIdentifier::new_default(&protocol);
+        let definition = definitions.get(&own).or_else(|| definitions.get(&default))?;
+        Some(Self {
+            is_own: definitions.contains_key(&own) && !protocols::has_configuration(&protocol, &name),
+            name,
+            protocol,
+            definition,
+        })
+    }
+
     fn trial(&self) -> Trial<'_> {
         Trial {
             protocol: &self.protocol,
@@ -36,21 +50,10 @@ impl Udcf {
     /// Reports names that their protocol does not accept, outputs that it cannot carry out, and ranges that it would
     /// misunderstand.
     pub(super) fn protocol_warnings(&self, loaded: &DeviceConfigurationManager) -> Vec<String> {
-        let definitions = loaded.base_device_definitions();
-        let mut named = Vec::new();
-        for (name, protocol) in self.websocket_names().into_iter().chain(self.bridged_names()) {
-            let own = BaseDeviceIdentifier::new_with_identifier(&protocol, &name);
-            let default = BaseDeviceIdentifier::new_default(&protocol);
-            let Some(definition) = definitions.get(&own).or_else(|| definitions.get(&default)) else {
-                continue;
-            };
-            named.push(Named {
-                is_own: definitions.contains_key(&own) && !protocols::has_configuration(&protocol, &name),
-                name,
-                protocol,
-                definition,
-            });
-        }
+        let names = self.websocket_names().into_iter().chain(self.bridged_names());
+        let named: Vec<_> = names
+            .filter_map(|(name, protocol)| Named::of(loaded, name, protocol))
+            .collect();
         let trials: Vec<Trial<'_>> = named.iter().map(Named::trial).collect();
         let mut warnings = Vec::new();
         for (named, outcome) in named.iter().zip(try_all(&trials)) {
@@ -101,6 +104,14 @@ impl Udcf {
         }
         warnings
     }
+}
+
+/// Why a protocol that knows its models by name does not take this one, with names that it takes; `None` if the name is
+/// not the reason. Takes milliseconds.
+pub fn refused_name(loaded: &DeviceConfigurationManager, protocol: &str, name: &str) -> Option<String> {
+    let named = Named::of(loaded, name.to_owned(), protocol.to_owned())?;
+    let outcome = try_all(&[named.trial()]).pop()?;
+    outcome.refused.then(|| refusal(&named))
 }
 
 /// Whether a protocol cannot carry out an output of a feature, as far as `outcome` tells. For TCode the gateway sends

@@ -7,10 +7,12 @@
 //! - `shard`: the library's device managers, each with its share of the devices.
 //! - `listed`: a device that clients see, and the path of its commands into the library.
 //! - `hardware`: a session's upstream half, and the library's hardware.
+//! - `init_failed`: what to do about a device whose protocol did not initialise.
 //! - `limits`: the limits that a user set, for clients' values and for frames.
 //! - `tcode`: the definitions of TCode devices, and the axes of their features.
 
 mod hardware;
+mod init_failed;
 pub mod limits;
 mod listed;
 mod shard;

@@ -112,6 +112,7 @@ pub(super) fn pair(
     let io = EmbeddedIo {
         engine,
         session: identity.session.clone(),
+        recognised: identity.recognised,
         writes: written,
         events: events.clone(),
         answers: language.and_then(Language::answers),
@@ -139,6 +140,8 @@ pub(super) fn pair(
 pub(super) struct EmbeddedIo {
     engine: Arc<Engine>,
     session: Arc<SessionHandle>,
+    /// See [`Identity`].
+    recognised: Option<&'static str>,
     writes: mpsc::Receiver<Write>,
     events: broadcast::Sender<HardwareEvent>,
     answers: Option<Box<dyn Answers>>,
@@ -220,7 +223,10 @@ impl Stream for EmbeddedIo {
                 }))))
             }
             None if this.listing.was_listed() => Poll::Ready(Some(Err(UpstreamError::Released))),
-            None if this.taken.load(Ordering::Acquire) => Poll::Ready(Some(Err(UpstreamError::InitFailed))),
+            None if this.taken.load(Ordering::Acquire) => {
+                let protocol = this.recognised;
+                Poll::Ready(Some(Err(this.engine.init_failed(&this.session, protocol))))
+            }
             None => Poll::Ready(Some(Err(UpstreamError::NotTaken))),
         }
     }
