@@ -102,7 +102,7 @@ impl Intake {
             for fault in &recognised.faults {
                 warn!("{}: {fault}", board.peer);
             }
-            if self.admission.is_upstreams() {
+            if self.admission.accepts_any_name() {
                 info!(
                     "{}: upstream lists it if its UDCF names {:?} as a websocket device of protocol {}",
                     board.peer, handshake.identifier, recognised.protocol
