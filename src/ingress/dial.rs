@@ -155,7 +155,13 @@ impl DialledBoards {
                         Some(change) => if let Some(name) = apply(&found, &service, change) {
                             self.spawn(&mut boards, n, &found, name, &stop);
                         },
-                        None => break,
+                        None => {
+                            // The search ended by itself; begin again, but not at once.
+                            tokio::select! {
+                                () = stop.cancelled() => break 'search,
+                                () = tokio::time::sleep(DIAL_RETRY_MAX) => break,
+                            }
+                        }
                     }
                 }
             }
