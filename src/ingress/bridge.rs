@@ -182,10 +182,10 @@ impl Board {
                 }
             }
         };
-        if let Some(said) = said
-            && let Err(other) = self.facts.learn(&said)
-        {
-            warn!("{}: {other}", self.peer);
+        if let Some(said) = said {
+            for warning in self.facts.learn(&said) {
+                warn!("{}: {warning}", self.peer);
+            }
         }
         Ok(Some(handshake))
     }

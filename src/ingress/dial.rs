@@ -222,6 +222,7 @@ fn board(settings: &DialSettings, whereabouts: &Whereabouts, endpoint: &Endpoint
         facts: BoardFacts {
             keepalive: settings.keepalive,
             configured: settings.identifier.clone(),
+            ..BoardFacts::default()
         },
         address: settings.address.clone(),
         is_one: matches!(whereabouts, Whereabouts::Fixed(_)),
