@@ -3,8 +3,10 @@
 //! A UDCF of any major version from 2 to 5 becomes version 5 in memory. The user's file is written only by the `udcf`
 //! subcommands, on request.
 
+pub mod axis;
 pub mod bridge;
 pub mod check;
+mod directions;
 pub mod directory;
 mod doubles;
 pub mod edit;

@@ -144,6 +144,46 @@ async fn positions_of_apps_stay_inside() {
     }
 }
 
+/// The file limits, or reverses, the timed output alone, but both move one axis.
+#[tokio::test]
+async fn an_axis_moves_in_one_direction_whichever_output_an_app_uses() {
+    for (udcf, [low, _, high]) in STROKES {
+        let mut limited = Limited::start(udcf, "Stroker").await;
+        let mut app = limited.app(4).await;
+        let index = app.first_device().await;
+        for (value, at) in [(999, high), (0, low)] {
+            let untimed = json!({ "Position": { "Value": value } });
+            let command = json!({ "DeviceIndex": index, "FeatureIndex": 0, "Command": untimed });
+            let reply = app.call("OutputCmd", command).await;
+            assert!(reply["Ok"].is_object(), "{udcf}: {reply}");
+            let frame = limited.device.frame().await;
+            assert!(
+                frame.starts_with(&format!("L0{at:03}")),
+                "{udcf}, {value}: {frame}"
+            );
+        }
+        let mut app = limited.app(3).await;
+        for (value, at) in [(1.0, high), (0.0, low)] {
+            let scalars = json!([{ "Index": 0, "Scalar": value, "ActuatorType": "Position" }]);
+            let reply = app
+                .call("ScalarCmd", json!({ "DeviceIndex": index, "Scalars": scalars }))
+                .await;
+            assert!(reply["Ok"].is_object(), "{udcf}: {reply}");
+            let frame = loop {
+                let frame = limited.device.frame().await;
+                if frame.starts_with('L') {
+                    break frame;
+                }
+            };
+            assert!(
+                frame.starts_with(&format!("L0{at:03}")),
+                "{udcf}, {value}: {frame}"
+            );
+        }
+        limited.gateway.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn frames_of_monitors_stay_inside() {
     for (udcf, _) in STROKES {

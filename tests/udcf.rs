@@ -191,6 +191,50 @@ fn a_range_below_0_is_no_panic_and_is_told() {
     }
 }
 
+#[test]
+fn outputs_of_one_axis_that_are_reversed_and_are_not_are_warned_of() {
+    let text = std::fs::read_to_string(fixture("v5-limits-200-800-reversed.json")).unwrap();
+    let mut file: Value = serde_json::from_str(&text).unwrap();
+    let warnings = |file: &Value| Udcf::parse(&file.to_string(), "f").unwrap().warnings().join("\n");
+    assert_eq!(warnings(&file), "", "what is not said contradicts nothing");
+    let outputs = "/user_configs/devices/0/config/features/0/output";
+    file.pointer_mut(outputs).unwrap()["position"] = json!({"reverse": true});
+    assert_eq!(warnings(&file), "");
+    file.pointer_mut(outputs).unwrap()["position"] = json!({"reverse": false});
+    let said = warnings(&file);
+    for part in [
+        "feature 0 of the device \"n1\"",
+        "not to be reversed by position",
+        "the same \"reverse\" for both",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+
+    let configuration = |position: Value, timed: Value| {
+        let mut outputs = json!({"position": position, "hw_position_with_duration": timed});
+        outputs["position"]["value"] = json!([0, 999]);
+        outputs["hw_position_with_duration"]["value"] = json!([0, 999]);
+        outputs["hw_position_with_duration"]["duration"] = json!([0, 99_999]);
+        warnings(
+            &json!({"version": {"major": 5, "minor": 0}, "user_configs": {"protocols": {"tcode-v03": {
+            "communication": [{"websocket": {"name": "X"}}],
+            "configurations": [{"identifier": ["X"], "name": "x", "id": "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0001", "features": [
+                {"index": 0, "id": "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0002", "output": outputs}]}]}}}}),
+        )
+    };
+    let is = |reversed: bool| json!({"reverse_position": reversed});
+    assert_eq!(configuration(is(true), is(true)), "");
+    assert_eq!(configuration(is(true), json!({})), "");
+    let said = configuration(is(true), is(false));
+    for part in [
+        "feature 0 of the configuration \"x\"",
+        "hw_position_with_duration",
+        "which is reversed",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
 /// The server has one limit for both directions of a rotation, counted from 0.
 #[test]
 fn a_limit_in_both_directions_is_no_loss() {
