@@ -192,6 +192,73 @@ fn a_range_below_0_is_no_panic_and_is_told() {
 }
 
 #[test]
+fn what_another_output_limits_on_the_same_axis_is_shown_with_what_holds() {
+    let features = |udcf: &Udcf| report(udcf).unwrap().devices[0].features.join(", ");
+    let limited = load("v5-limits-200-800.json");
+    let shown = features(&limited);
+    for part in [
+        "Position 0-999 (kept to 200-800 of 999 by another limit of its axis)",
+        "HwPositionWithDuration 0-600",
+    ] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    assert_eq!(shown.matches("kept to").count(), 1, "{shown}");
+    // Without limits nothing is added.
+    let all = report(&limited).unwrap().websocket[0].features.join(", ");
+    assert!(
+        all.contains("Position 0-999") && !all.contains("kept to"),
+        "{all}"
+    );
+
+    // Features of a TCode device on one channel share their limits too.
+    let ids = [
+        "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e12",
+        "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e13",
+    ];
+    let timed = json!({"hw_position_with_duration": {"value": [0, 999], "duration": [0, 99_999]}});
+    let twice: Vec<Value> = (ids.iter().enumerate())
+        .map(
+            |(n, id)| json!({"index": n, "id": id, "description": format!("L0 number {n}"), "output": timed}),
+        )
+        .collect();
+    let of_device = |limits: [Value; 2]| {
+        let features: Vec<Value> = (ids.iter().zip(limits).enumerate())
+            .map(|(n, (base, limit))| {
+                let id = format!("0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e2{n}");
+                json!({"id": id, "base_id": base, "output": {"hw_position_with_duration": {"value": limit}}})
+            })
+            .collect();
+        let file = json!({"version": {"major": 5, "minor": 0}, "user_configs": {
+            "protocols": {"tcode-v03": {
+                "communication": [{"websocket": {"name": "Twice"}}],
+                "configurations": [{"identifier": ["Twice"], "name": "Twice", "features": twice,
+                    "id": "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e11"}]}},
+            "devices": [{"identifier": {"address": "a", "protocol": "tcode-v03", "identifier": "Twice"}, "config": {
+                "id": "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e14", "base_id": "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e11",
+                "features": features, "user_config": {"allow": false, "deny": false, "index": 0}}}]}});
+        features_of(&file)
+    };
+    fn features_of(file: &Value) -> Vec<String> {
+        let udcf = Udcf::parse(&file.to_string(), "f").unwrap();
+        report(&udcf).unwrap().devices[0].features.clone()
+    }
+    assert_eq!(
+        of_device([json!([200, 800]), json!([0, 999])]),
+        [
+            "HwPositionWithDuration 0-600",
+            "HwPositionWithDuration 0-999 (kept to 200-800 of 999 by another limit of its axis)",
+        ]
+    );
+    assert_eq!(
+        of_device([json!([0, 100]), json!([800, 999])]),
+        [
+            "HwPositionWithDuration 0-100 (moves nothing: the limits of its axis exclude each other)",
+            "HwPositionWithDuration 0-199 (moves nothing: the limits of its axis exclude each other)",
+        ]
+    );
+}
+
+#[test]
 fn outputs_of_one_axis_that_are_reversed_and_are_not_are_warned_of() {
     let text = std::fs::read_to_string(fixture("v5-limits-200-800-reversed.json")).unwrap();
     let mut file: Value = serde_json::from_str(&text).unwrap();

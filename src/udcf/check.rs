@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use buttplug_server_device_config::{
-    BaseDeviceIdentifier, RangeWithLimit, ServerDeviceDefinition, ServerDeviceFeatureOutput as Output,
+    BaseDeviceIdentifier, ServerDeviceDefinition, ServerDeviceFeature, ServerDeviceFeatureOutput as Output,
 };
 use serde::Serialize;
 
 use super::bridge::Place;
 use super::feasible::lacks;
 use super::probe::{Trial, try_all};
-use super::{Udcf, UdcfError};
+use super::{Udcf, UdcfError, axis};
 use crate::text::shell_word;
 
 /// The content of a file.
@@ -171,31 +171,34 @@ fn features(protocol: &str, name: &str, definition: &ServerDeviceDefinition) -> 
     for feature in definition.features().values() {
         let outputs = feature.output.iter().filter(|output| !output.is_disabled());
         let outputs = outputs.filter(|output| !lacks(protocol, &outcome, feature, output));
-        all.extend(outputs.map(|output| {
-            let value = match output {
-                Output::Position(position) => Some(&position.value),
-                Output::HwPositionWithDuration(position) => Some(&position.value),
-                other => other.as_value_properties().map(|properties| &properties.value),
-            };
-            let kind = output.output_type();
-            match value.and_then(steps) {
-                Some((low, high)) => format!("{kind} {low}-{high}"),
-                None => format!("{kind} without values"),
-            }
-        }));
+        all.extend(outputs.map(|output| shown(protocol, definition, feature, output)));
         all.extend(feature.input.iter().map(|input| input.input_type().to_string()));
     }
     all
 }
 
-/// The range that clients receive; `None` if it is empty. The library's own arithmetic panics on some of these.
-fn steps(range: &RangeWithLimit) -> Option<(i32, i32)> {
-    let count = match &range.user {
-        Some(user) => i32::try_from(user.end().checked_sub(user.start())?).ok()?,
-        None => range.base.end(),
+/// An output with the range that clients receive, and with the limits of its axis if these are narrower.
+fn shown(
+    protocol: &str,
+    definition: &ServerDeviceDefinition,
+    feature: &ServerDeviceFeature,
+    output: &Output,
+) -> String {
+    let kind = output.output_type();
+    let range = axis::range(output);
+    let mut text = match range.and_then(axis::steps) {
+        Some((low, high)) => format!("{kind} {low}-{high}"),
+        None => format!("{kind} without values"),
     };
-    let both_ways = range.base.start() < 0;
-    (count > 0).then(|| (if both_ways { -count } else { 0 }, count))
+    let full = range.map_or(0, |range| range.base.end());
+    match axis::narrowed(protocol, definition, feature, output) {
+        Some(Some((low, high))) => {
+            text += &format!(" (kept to {low}-{high} of {full} by another limit of its axis)");
+        }
+        Some(None) => text += " (moves nothing: the limits of its axis exclude each other)",
+        None => {}
+    }
+    text
 }
 
 impl Report {
