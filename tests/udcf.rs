@@ -302,6 +302,57 @@ fn outputs_of_one_axis_that_are_reversed_and_are_not_are_warned_of() {
     }
 }
 
+#[test]
+fn names_whose_protocol_the_server_lacks_are_not_among_those_that_devices_may_send() {
+    let home = tempfile::tempdir().unwrap();
+    let name = |name: &str| json!({"communication": [{"websocket": {"name": name}}]});
+    let mut file = json!({"version": {"major": 5, "minor": 0}, "user_configs": {"protocols": {
+        "lovense": name("Here"), "tcode-v04": name("Nowhere")}}});
+    let path = home.path().join("udcf.json");
+    let shown = |file: &Value, json: bool| {
+        std::fs::write(&path, file.to_string()).unwrap();
+        let mut args = vec!["check", path.to_str().unwrap()];
+        args.extend(json.then_some("--json"));
+        let output = udcf(&args);
+        assert!(output.status.success(), "{output:?}");
+        text(&output.stdout)
+    };
+    let said = shown(&file, false);
+    let (before, after) = said
+        .split_once("names without effect: the server lacks their protocol\n")
+        .unwrap_or_else(|| panic!("{said}"));
+    assert!(before.contains("Here") && !before.contains("Nowhere"), "{said}");
+    assert!(after.starts_with("  Nowhere  tcode-v04\n"), "{said}");
+    let report: Value = serde_json::from_str(&shown(&file, true)).unwrap();
+    let report = &report["report"];
+    assert_eq!(report["websocket"].as_array().unwrap().len(), 1, "{report}");
+    assert_eq!(
+        report["unserved"],
+        json!([{"name": "Nowhere", "protocol": "tcode-v04"}])
+    );
+
+    file["user_configs"]["protocols"]
+        .as_object_mut()
+        .unwrap()
+        .remove("lovense");
+    let said = shown(&file, false);
+    let wanted = "no websocket name of a protocol that the server has: no device can connect";
+    assert!(said.contains(wanted) && !said.contains("may send"), "{said}");
+
+    // The check of the whole configuration says the same.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wsdm-gateway"));
+    let output = command
+        .args(["check", "--user-device-config-file", path.to_str().unwrap()])
+        .current_dir(home.path())
+        .output()
+        .unwrap();
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("names without effect") && !said.contains("may send"),
+        "{said}"
+    );
+}
+
 /// The server has one limit for both directions of a rotation, counted from 0.
 #[test]
 fn a_limit_in_both_directions_is_no_loss() {

@@ -22,6 +22,8 @@ pub struct Report {
     pub migration: Option<String>,
     /// The identifiers that devices may send.
     pub websocket: Vec<Name>,
+    /// Names without effect: the server lacks their protocol.
+    pub unserved: Vec<Unserved>,
     /// Boards on serial ports and Bluetooth, which the gateway can bridge.
     pub bridge: Vec<Board>,
     /// Entries that identify devices in other ways: kept, but without effect here.
@@ -41,6 +43,15 @@ pub struct Name {
     pub protocol: String,
     /// Its features, if they are known without asking the device for its model.
     pub features: Vec<String>,
+}
+
+/// A name that no device can connect with.
+#[derive(Debug, Serialize)]
+pub struct Unserved {
+    /// The name.
+    pub name: String,
+    /// The protocol that the server lacks.
+    pub protocol: String,
 }
 
 /// A board on a serial port or on Bluetooth.
@@ -104,8 +115,9 @@ pub fn report(udcf: &Udcf) -> Result<Report, UdcfError> {
             .map(|definition| features(protocol, name, definition))
             .unwrap_or_default()
     };
-    let names = udcf.websocket_names().into_iter();
-    let websocket = names
+    let (served, unserved) = udcf.served_names();
+    let websocket = served
+        .into_iter()
         .map(|(name, protocol)| Name {
             features: features_of(&protocol, &name),
             name,
@@ -146,6 +158,10 @@ pub fn report(udcf: &Udcf) -> Result<Report, UdcfError> {
         version: udcf.major(),
         migration: udcf.summary().map(str::to_owned),
         websocket,
+        unserved: unserved
+            .into_iter()
+            .map(|(name, protocol)| Unserved { name, protocol })
+            .collect(),
         bridge,
         others: udcf
             .other_specifiers()
@@ -230,10 +246,14 @@ impl Report {
             Some(migration) => format!("{migration}\n"),
             None => format!("{name}: version {}\n", self.version),
         };
-        if self.websocket.is_empty() && !self.bridge.is_empty() {
-            text += "\nno websocket name: no device can connect by itself with this file\n";
-        } else if self.websocket.is_empty() {
-            text += "\nno websocket name: no device can connect with this file\n";
+        if self.websocket.is_empty() {
+            let of = if self.unserved.is_empty() {
+                ""
+            } else {
+                " of a protocol that the server has"
+            };
+            let itself = if self.bridge.is_empty() { "" } else { " by itself" };
+            text += &format!("\nno websocket name{of}: no device can connect{itself} with this file\n");
         } else {
             text += "\nidentifiers that devices may send\n";
             for Name {
@@ -246,6 +266,12 @@ impl Report {
                     "  {name}  {protocol}: {}\n",
                     list(features, "its features come from its model")
                 );
+            }
+        }
+        if !self.unserved.is_empty() {
+            text += "\nnames without effect: the server lacks their protocol\n";
+            for Unserved { name, protocol } in &self.unserved {
+                text += &format!("  {name}  {protocol}\n");
             }
         }
         if !self.bridge.is_empty() {
