@@ -14,6 +14,7 @@ mod devices;
 mod handshake;
 mod legacy;
 mod lists;
+mod out_of_range;
 mod ownership;
 mod refusals;
 mod session;

@@ -73,8 +73,12 @@ pub fn scale_fraction(feature: &ServerDeviceFeature, output: &Output, fraction: 
     scale(feature, output, steps as i32)
 }
 
-/// Zero is off, whatever the limits are; other values are counted from the lower limit. Negative ones mirror that; the
-/// library refuses them for outputs that have no sign.
+/// Whether an output takes values below 0.
+pub fn is_signed(output: &Output) -> bool {
+    axis::range(output).is_some_and(|range| range.base.start() < 0)
+}
+
+/// Zero is off, whatever the limits are; other values are counted from the lower limit. Negative ones mirror that.
 fn level(range: &RangeWithLimit, value: i32) -> Option<i32> {
     if value == 0 {
         return Some(0);
