@@ -15,6 +15,7 @@ mod devices;
 mod handshake;
 mod legacy;
 mod lists;
+mod out_of_range;
 mod ownership;
 mod refusals;
 mod session;

@@ -3,8 +3,10 @@
 //! A UDCF of any major version from 2 to 5 becomes version 5 in memory. The user's file is written only by the `udcf`
 //! subcommands, on request.
 
+pub mod axis;
 pub mod bridge;
 pub mod check;
+mod directions;
 pub mod directory;
 mod doubles;
 pub mod edit;
@@ -52,6 +54,9 @@ static BASE: LazyLock<DeviceConfigurationManager> = LazyLock::new(|| {
         .and_then(|mut b| b.finish())
         .expect("the library loads its own device base")
 });
+
+/// Websocket names with their protocols.
+type Names = Vec<(String, String)>;
 
 /// A parsed UDCF, migrated to version 5 if it was older.
 #[derive(Clone, Debug)]
@@ -275,6 +280,12 @@ impl Udcf {
             }
         }
         names
+    }
+
+    /// The same in two lists: names that devices may send, and those without effect, since the server lacks their protocol.
+    pub fn served_names(&self) -> (Names, Names) {
+        let names = self.websocket_names().into_iter();
+        names.partition(|(_, protocol)| protocols::is_implemented(protocol))
     }
 
     /// The server's configuration: its own device base with this file on top. Boards on serial ports and on Bluetooth

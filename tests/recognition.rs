@@ -255,6 +255,29 @@ async fn a_faulty_hello_line_is_reported_even_if_the_board_is_recognised() {
     gateway.signal("-TERM");
 }
 
+#[tokio::test]
+async fn a_faulty_keepalive_is_named_with_what_holds_instead_and_the_board_connects() {
+    for (value, keys, holds) in [
+        ("\"200\"", "", "the board gets no keepalive"),
+        ("-5", "", "the board gets no keepalive"),
+        ("99999", "", "60000 ms hold"),
+        ("\"200\"", "keepalive_ms = 250\n", "250 ms hold"),
+    ] {
+        let home = TempDir::new().unwrap();
+        let mut board = Board::plug(&home.path().join("tty"));
+        let (gateway, mut log) = start(&home, &[], &(entry(&board.port) + keys)).await;
+        board.expect("\n").await;
+        let line = format!("{{\"identifier\":\"LVSDevice\",\"version\":0,\"keepalive_ms\":{value}}}\r\n");
+        board.say(line).await;
+        let line = log.expect(&["\"keepalive_ms\" is"]).await;
+        for part in ["WARN", value, "from 20 to 60000", holds] {
+            assert!(line.contains(part), "{value}: {line}");
+        }
+        log.expect(&["device connected"]).await;
+        gateway.signal("-TERM");
+    }
+}
+
 /// Ports by the names of a system that the test made, each with a board behind it.
 fn system() -> System {
     let system = System::new();

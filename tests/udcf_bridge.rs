@@ -362,6 +362,25 @@ fn a_range_that_does_not_fit_tcode_is_reported_with_the_one_that_does() {
             json!({ "vibrate": { "value": [0, 20] } }),
             Some(("[0, 99]", "goes no further than 20 %")),
         ),
+        (
+            json!({ "position": { "value": [-50, 50] } }),
+            Some(("[0, 999]", "is -50 to 50, but a TCode axis begins at 0")),
+        ),
+        (
+            json!({ "hw_position_with_duration": { "value": [-999, 999], "duration": [0, 9999] } }),
+            Some((
+                "[0, 999]",
+                "apps are offered values below 0, and get an Error for them",
+            )),
+        ),
+        (
+            json!({ "vibrate": { "value": [-99, 99] } }),
+            Some(("[0, 99]", "is -99 to 99, but a TCode axis begins at 0")),
+        ),
+        (
+            json!({ "position": { "value": [100, 999] } }),
+            Some(("[0, 999]", "0 to 999 is the whole travel here; a limit is")),
+        ),
         (json!({ "vibrate": { "value": [0, 99] } }), None),
         (
             json!({ "hw_position_with_duration": { "value": [0, 999], "duration": [0, 9999] } }),

@@ -3,6 +3,7 @@
 //! The library's serializer accepts or rejects a websocket message as a whole, echoes all of it in its error, and
 //! does not know `Disconnect`. Here each Buttplug message is read on its own, so that each gets an answer.
 
+mod fractions;
 mod server_info;
 mod stops;
 
@@ -192,7 +193,10 @@ fn checked_by(
     if is_valid {
         return Ok(message);
     }
-    parse(version, id, message)?;
+    parse(version, id, message.clone())?;
+    if fractions::are_all_that_is_wrong(schema, &message) {
+        return Ok(message);
+    }
     Err(malformed(
         id,
         "a field is unknown or out of its range (an Id is at least 1)",

@@ -53,13 +53,15 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
         return Err(ConfigError(problems).into());
     }
     let boards = Boards::of(&loaded.settings, &udcf);
-    let names = udcf.websocket_names();
+    let (names, unserved) = udcf.served_names();
     let ports = configured_ports(&boards.serial, loaded.settings.serial.len());
     if as_json {
-        let names: Vec<_> = names
-            .iter()
-            .map(|(name, protocol)| json!({ "name": name, "protocol": protocol }))
-            .collect();
+        let list = |names: &[(String, String)]| -> Vec<_> {
+            let names = names.iter();
+            names
+                .map(|(name, protocol)| json!({ "name": name, "protocol": protocol }))
+                .collect()
+        };
         let all = json!({
             "ok": true,
             "file": loaded.file,
@@ -70,7 +72,8 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
                 .map(|(entry, port, access)| json!({ "entry": entry, "port": port, "access": access }))
                 .collect::<Vec<_>>(),
             "udcf": {
-                "migration": udcf.summary(), "warnings": udcf.warnings(), "websocket": names,
+                "migration": udcf.summary(), "warnings": udcf.warnings(), "websocket": list(&names),
+                "unserved": list(&unserved),
                 "bridged": boards.bridged, "not_bridged": boards.warnings, "offer": boards.offer,
             },
         });
@@ -92,6 +95,12 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
         text += "\nidentifiers that devices may send\n";
     }
     for (name, protocol) in names {
+        text += &format!("  {name}  {protocol}\n");
+    }
+    if !unserved.is_empty() {
+        text += "\nnames without effect: the server lacks their protocol\n";
+    }
+    for (name, protocol) in unserved {
         text += &format!("  {name}  {protocol}\n");
     }
     if !boards.bridged.is_empty() {

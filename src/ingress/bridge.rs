@@ -188,10 +188,10 @@ impl Board {
                 }
             }
         };
-        if let Some(hello) = hello
-            && let Err(other) = self.facts.learn(&hello)
-        {
-            warn!("{}: {other}", self.peer);
+        if let Some(hello) = hello {
+            for warning in self.facts.learn(&hello) {
+                warn!("{}: {warning}", self.peer);
+            }
         }
         Ok(Some(handshake))
     }

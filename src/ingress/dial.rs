@@ -228,6 +228,7 @@ fn board(settings: &DialSettings, location: &Location, endpoint: &Endpoint, log:
         facts: BoardFacts {
             keepalive: settings.keepalive,
             configured: settings.identifier.clone(),
+            ..BoardFacts::default()
         },
         address: settings.address.clone(),
         is_one: matches!(location, Location::Fixed(_)),
