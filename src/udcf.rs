@@ -5,6 +5,7 @@
 
 pub mod bridge;
 pub mod check;
+mod depth;
 pub mod directory;
 mod doubles;
 pub mod edit;
@@ -324,6 +325,9 @@ fn current(mut value: Value, remarks: &mut Vec<Remark>) -> Result<Value, schema:
         value["version"]["minor"] = 0.into();
         let text = "\"version\" has no \"minor\": read as 0; Intiface refuses a file without it";
         remarks.push(Remark::at("/version", text));
+    }
+    if let Some(fault) = depth::fault(&value) {
+        return Err(fault);
     }
     if let Some(fault) = schema::fault(&value) {
         // A device is completed by what its configuration has, so that one comes first.
