@@ -435,6 +435,76 @@ async fn sigterm_leaves_a_board_at_rest_that_the_command_line_named() {
     }
 }
 
+/// What a tester mixes up: each combination of a url and of what is there. Every line names the url that is meant.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_url_with_the_wrong_scheme_is_answered_with_the_right_one() {
+    let folder = TempDir::new().unwrap();
+    let acceptor = certificate(&folder);
+    let secure = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let secure_at = secure.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        let mut tasks = tokio::task::JoinSet::new();
+        while let Ok((tcp, _)) = secure.accept().await {
+            let acceptor = acceptor.clone();
+            tasks.spawn(async move {
+                if let Ok(tls) = acceptor.accept(tcp).await {
+                    common::listener::websocket(tls, &stroker(), &Knobs::default()).await;
+                }
+            });
+        }
+    });
+    let websocket = Listener::start(Over::Websocket, stroker()).await;
+    let tcp = Listener::start(Over::Tcp, stroker()).await;
+    let udp = Listener::start(Over::Udp, stroker()).await;
+    let (ws, tcp, udp) = (websocket.at, tcp.at, udp.at);
+    let cases = [
+        (format!("tcp://{ws}"), format!("ws://{ws}/ws")),
+        (format!("wss://{ws}/ws"), format!("ws://{ws}/ws")),
+        (format!("udp://{ws}"), format!("ws://{ws}/ws")),
+        (format!("ws://{tcp}/ws"), format!("tcp://{tcp}")),
+        (format!("wss://{tcp}/ws"), format!("tcp://{tcp}")),
+        (format!("udp://{tcp}"), format!("tcp://{tcp}")),
+        (format!("ws://{secure_at}/ws"), format!("wss://{secure_at}/ws")),
+        (format!("tcp://{secure_at}"), format!("wss://{secure_at}/ws")),
+        (format!("tcp://{udp}"), format!("udp://{udp}")),
+        (format!("ws://{udp}/ws"), format!("udp://{udp}")),
+    ];
+    let tries = cases.iter().flat_map(|(url, meant)| {
+        ["", "identifier = \"TCodeDevice\""].map(|keys| async move {
+            let meant = format!("its url is {meant}");
+            let line = logged(url, keys, &["WARN", "is spoken there", &meant]).await;
+            assert!(line.contains(url.trim_end_matches("/ws")), "{line}");
+        })
+    });
+    futures::future::join_all(tries).await;
+    task.abort();
+}
+
+/// The device is not listed again and again, the line is not repeated, and the board is used once it is right.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_far_end_that_is_no_board_is_reported_once_and_never_moved() {
+    let board = stroker();
+    let websocket = Listener::start(Over::Websocket, board.clone()).await;
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("gateway.toml");
+    std::fs::write(&file, format!("[[dial]]\nurl = \"tcp://{}\"\n", websocket.at)).unwrap();
+    let mut gateway = Process::start(home.path(), &["--config", file.to_str().unwrap()]).await;
+    let mut log = BufReader::new(gateway.child.stderr.take().unwrap()).lines();
+    // The first try, the look at what is there, and the look before the next try.
+    wait_until("it is tried again", || {
+        websocket.knobs.connections.load(Ordering::Relaxed) >= 3
+    })
+    .await;
+    gateway.signal("-TERM");
+    let mut lines = Vec::new();
+    while let Some(line) = within("the log", log.next_line()).await.unwrap() {
+        lines.push(line);
+    }
+    let times = |words: &str| lines.iter().filter(|line| line.contains(words)).count();
+    assert_eq!(times("is spoken there"), 1, "{lines:#?}");
+    assert!(board.commands().is_empty(), "{:?}", board.commands());
+}
+
 /// The lines of the log of a gateway with this entry, until one has all these words.
 async fn logged(url: &str, keys: &str, words: &[&str]) -> String {
     let home = TempDir::new().unwrap();
@@ -443,16 +513,17 @@ async fn logged(url: &str, keys: &str, words: &[&str]) -> String {
     let mut gateway = Process::start(home.path(), &["--config", file.to_str().unwrap()]).await;
     let mut log = BufReader::new(gateway.child.stderr.take().unwrap()).lines();
     let mut seen = Vec::new();
-    within(&format!("{words:?}"), async {
+    let found = tokio::time::timeout(common::DEADLINE, async {
         while let Some(line) = log.next_line().await.unwrap() {
             if words.iter().all(|word| line.contains(word)) {
-                return line;
+                return Some(line);
             }
             seen.push(line);
         }
-        panic!("no {words:?} in {seen:#?}");
-    })
-    .await
+        None
+    });
+    let found = found.await.ok().flatten();
+    found.unwrap_or_else(|| panic!("no {words:?} of {url} with {keys:?} in {seen:#?}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
