@@ -223,6 +223,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Plain<S> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::device::frame::Frame;
     use crate::device::language::{self, Command};
@@ -236,7 +238,7 @@ mod tests {
         for sent in requests.into_iter().chain([CLIENT_HELLO.to_vec(), question()]) {
             let text = String::from_utf8_lossy(&sent).into_owned();
             for word in text.split_whitespace() {
-                let command = Command::read(tcode, &Frame::from(word));
+                let command = Command::read(tcode, &Frame(Bytes::copy_from_slice(word.as_bytes())));
                 assert!(
                     !matches!(command, Command::Set(_) | Command::StopAll),
                     "{word:?}: {command:?}"
