@@ -283,6 +283,89 @@ async fn a_preset_fills_in_what_is_known_of_a_firmware() {
     }
 }
 
+/// A machine with TCodeESP32, as its source has it: it takes text messages alone, wraps its answers in JSON, and sends
+/// lines of its log in between. Returns where it listens, and what it was sent.
+async fn esp32(
+    lists_axes: bool,
+) -> (
+    SocketAddr,
+    Arc<std::sync::Mutex<String>>,
+    tokio::task::JoinHandle<()>,
+) {
+    use futures::{SinkExt, StreamExt};
+    use tokio_tungstenite::tungstenite::Message;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let sent = Arc::new(std::sync::Mutex::new(String::new()));
+    let seen = sent.clone();
+    let task = tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let Ok(mut ws) = tokio_tungstenite::accept_async(tcp).await else {
+                continue;
+            };
+            while let Some(Ok(message)) = ws.next().await {
+                let Message::Text(text) = message else {
+                    if message.is_binary() {
+                        let _ = ws.send(Message::binary("I got your binary message")).await;
+                    }
+                    continue;
+                };
+                seen.lock().unwrap().push_str(&text);
+                let answer = match text.trim() {
+                    "D0" => "TCodeESP32 v0.5",
+                    "D1" => "TCode v0.3\n",
+                    "D2" if lists_axes => {
+                        "L0 0 9999 Up\nL1 0 9999 Forward\nL2 0 9999 Left\nR0 0 9999 Twist\nR1 2000 8000 Roll\nR2 0 9999 Pitch\n"
+                    }
+                    _ => continue,
+                };
+                for (command, message) in [("debug", "Websocket tcode in"), ("tcode", answer)] {
+                    let json = serde_json::json!({ "command": command, "message": message });
+                    let _ = ws.send(Message::text(json.to_string())).await;
+                }
+            }
+        }
+    });
+    (at, sent, task)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_answers_in_json_offers_all_its_axes_with_a_preset_and_without() {
+    for (keys, lists_axes, features) in [
+        ("frames = \"text\"", true, 6),
+        ("preset = \"tcode-esp32\"", true, 6),
+        // What it is follows from the preset.
+        ("preset = \"tcode-esp32\"", false, 1),
+    ] {
+        let (at, sent, task) = esp32(lists_axes).await;
+        let folder = TempDir::new().unwrap();
+        let toml = format!("[[dial]]\nurl = \"ws://{at}/ws\"\n{keys}\n");
+        let gateway = Running::start(Settings {
+            udcf: None,
+            ..configured(&folder, &toml)
+        })
+        .await;
+        let app = client(&gateway.clients(), "driver").await;
+        listed(&app, 1).await;
+        let device = app.devices().into_values().next().unwrap();
+        assert_eq!(device.device_features().len(), features, "{keys}: {device:?}");
+        let sent = || sent.lock().unwrap().clone();
+        // It may run from before.
+        assert!(sent().contains("DSTOP"), "{keys}: {}", sent());
+        if keys.starts_with("preset") {
+            assert!(sent().starts_with("DSTOP"), "{keys}: {}", sent());
+        }
+        for feature in device.device_features().values() {
+            let step = ClientDeviceOutputCommand::HwPositionWithDuration(0.9.into(), 100);
+            within("a command", feature.run_output(&step)).await.unwrap();
+        }
+        let last = if features == 6 { "R2" } else { "L0" };
+        wait_until("the last axis moves", || sent().contains(last)).await;
+        gateway.stop().await;
+        task.abort();
+    }
+}
+
 /// A CA of its own, its file, and what a board needs to be a TLS server.
 fn certificate(folder: &TempDir) -> TlsAcceptor {
     let mut params = CertificateParams::new(Vec::new()).unwrap();

@@ -244,6 +244,7 @@ fn board(settings: &DialSettings, whereabouts: &Whereabouts, endpoint: &Endpoint
             keepalive: settings.keepalive,
             configured: settings.identifier.clone(),
         },
+        asks_axes: settings.asks_axes,
         address: settings.address.clone(),
         is_one: matches!(whereabouts, Whereabouts::Fixed(_)),
         own_name: whereabouts.own_name(endpoint),
