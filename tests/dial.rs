@@ -15,6 +15,7 @@ use std::time::Duration;
 use buttplug_client::ButtplugClient;
 use buttplug_client::device::ClientDeviceOutputCommand;
 use common::listener::{Knobs, Listener, Over};
+use common::log::Log;
 use common::model_board::{Kind, ModelBoard, UDCF};
 use common::process::Process;
 use common::{Running, client, listed, settings, wait_until, within};
@@ -23,7 +24,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use wsdm_gateway::config::{Layers, Loaded, Settings};
@@ -572,41 +573,26 @@ async fn a_far_end_that_is_no_board_is_reported_once_and_never_moved() {
     let file = home.path().join("gateway.toml");
     std::fs::write(&file, format!("[[dial]]\nurl = \"tcp://{}\"\n", websocket.at)).unwrap();
     let mut gateway = Process::start(home.path(), &["--config", file.to_str().unwrap()]).await;
-    let mut log = BufReader::new(gateway.child.stderr.take().unwrap()).lines();
+    let mut log = Log::of(&mut gateway.child);
     // The first try, the look at what is there, and the look before the next try.
     wait_until("it is tried again", || {
         websocket.knobs.connections.load(Ordering::Relaxed) >= 3
     })
     .await;
     gateway.signal("-TERM");
-    let mut lines = Vec::new();
-    while let Some(line) = within("the log", log.next_line()).await.unwrap() {
-        lines.push(line);
-    }
+    let lines = log.rest().await;
     let times = |words: &str| lines.iter().filter(|line| line.contains(words)).count();
     assert_eq!(times("is spoken there"), 1, "{lines:#?}");
     assert!(board.commands().is_empty(), "{:?}", board.commands());
 }
 
-/// The lines of the log of a gateway with this entry, until one has all these words.
+/// The line with all these words in the log of a gateway with this entry.
 async fn logged(url: &str, keys: &str, words: &[&str]) -> String {
     let home = TempDir::new().unwrap();
     let file = home.path().join("gateway.toml");
     std::fs::write(&file, format!("[[dial]]\nurl = {url:?}\n{keys}\n")).unwrap();
     let mut gateway = Process::start(home.path(), &["--config", file.to_str().unwrap()]).await;
-    let mut log = BufReader::new(gateway.child.stderr.take().unwrap()).lines();
-    let mut seen = Vec::new();
-    let found = tokio::time::timeout(common::DEADLINE, async {
-        while let Some(line) = log.next_line().await.unwrap() {
-            if words.iter().all(|word| line.contains(word)) {
-                return Some(line);
-            }
-            seen.push(line);
-        }
-        None
-    });
-    let found = found.await.ok().flatten();
-    found.unwrap_or_else(|| panic!("no {words:?} of {url} with {keys:?} in {seen:#?}"))
+    Log::of(&mut gateway.child).expect(words).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

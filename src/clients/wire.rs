@@ -26,7 +26,7 @@ use serde_json::{Deserializer, Value};
 /// The longest error text that is passed on. The text may quote the message.
 const FAULT_MAX_CHARS: usize = 300;
 
-/// The longest message that is given back as it should be.
+/// The longest message that an error quotes as it should be.
 const MEANT_MAX_CHARS: usize = 240;
 
 /// Buttplug's JSON schema, compiled once for all clients.
@@ -51,7 +51,7 @@ pub(super) enum Request {
     Input(InputCmdV4),
     /// Starts or stops scanning; needs no checks.
     Scan(ButtplugCheckedClientMessageV4),
-    /// A device command of versions 0 to 3, which only the library can convert.
+    /// A device command of versions 0 to 3, not converted yet.
     Legacy(ButtplugClientMessageVariant),
 }
 
@@ -75,7 +75,7 @@ pub(super) fn split(text: &str) -> Vec<Result<Value, Box<ErrorV0>>> {
     if text[content.len()..].contains('\0') {
         messages.push(Err(malformed(
             0,
-            "a NUL byte stands behind the text: send as many bytes as the text has, strlen(text) and not sizeof(text)",
+            "a NUL byte follows the text: send as many bytes as the text has, strlen(text) and not sizeof(text)",
         )));
     } else if messages.is_empty() {
         messages.push(Err(malformed(0, "nothing in it")));
@@ -83,7 +83,7 @@ pub(super) fn split(text: &str) -> Vec<Result<Value, Box<ErrorV0>>> {
     messages
 }
 
-/// What is wrong with a document that is no array of messages, and the text that is meant.
+/// What is wrong with a document that is no array of messages, and what to send instead.
 fn not_an_array(document: &Value) -> String {
     match document {
         Value::Array(_) => {

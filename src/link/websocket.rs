@@ -43,7 +43,7 @@ pub struct WebSocketLink<S> {
     last_received: Instant,
     attention: Option<Attention>,
     probes: Option<Probes>,
-    /// Frames are sent as text messages, if they are text.
+    /// Whether to send frames that are text as text messages.
     as_text: bool,
     /// Runs while the socket accepts nothing.
     refused: Option<Pin<Box<Sleep>>>,
@@ -165,7 +165,7 @@ impl<S> WebSocketLink<S> {
         self
     }
 
-    /// Sends frames as text messages, for boards that know no binary ones. A frame that is not UTF-8 stays binary.
+    /// Sends frames as text messages, for boards that do not accept binary ones. A frame that is not UTF-8 stays binary.
     #[must_use]
     pub fn with_text(mut self, as_text: bool) -> Self {
         self.as_text = as_text;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::remark::step;
 use super::schema::{Fault, short};
 use super::shape::Shape::{self, Any, Each, Keys, List};
-use super::shape::{FILE, belongs, looks_like};
+use super::shape::{FILE, looks_like, place_of};
 
 /// The first list or object that is of the wrong kind, with where it belongs.
 pub(super) fn fault(file: &Value) -> Option<Fault> {
@@ -40,7 +40,7 @@ fn find(shape: &'static Shape, value: &Value, pointer: &str, key: Option<&str>) 
 fn hint(shape: &Shape, value: &Value, key: Option<&str>) -> String {
     // `"protocols": {"configurations": [...]}`
     if let Some(key) = key
-        && let Some(place) = belongs(key)
+        && let Some(place) = place_of(key)
     {
         return format!("{key:?} belongs in {place}: in the object that has the protocol's name");
     }
@@ -53,7 +53,7 @@ fn hint(shape: &Shape, value: &Value, key: Option<&str>) -> String {
     if let (List(element), Some((inner, elements))) = (shape, inner.next())
         && !is_like(element, value)
     {
-        return match belongs(inner) {
+        return match place_of(inner) {
             Some(place) if !is_like(element, &elements[0]) => format!("{inner:?} belongs in {place}"),
             _ => format!("write the list of {inner:?} in its place, without the object around it"),
         };
@@ -67,7 +67,7 @@ fn hint(shape: &Shape, value: &Value, key: Option<&str>) -> String {
             "leave the brackets around it out".to_owned()
         }
         Each(_) | Keys(..) => match looks_like(content) {
-            Some(place) => match place.split('"').nth(1).and_then(belongs) {
+            Some(place) => match place.split('"').nth(1).and_then(place_of) {
                 Some(outer) => format!("what is in it is {place}, which belongs in {outer}"),
                 None => format!("what is in it is {place}"),
             },
