@@ -6,6 +6,7 @@
 pub mod axis;
 pub mod bridge;
 pub mod check;
+mod depth;
 mod directions;
 pub mod directory;
 mod doubles;
@@ -336,6 +337,9 @@ fn current(mut value: Value, remarks: &mut Vec<Remark>) -> Result<Value, schema:
         value["version"]["minor"] = 0.into();
         let text = "\"version\" has no \"minor\": read as 0; Intiface refuses a file without it";
         remarks.push(Remark::at("/version", text));
+    }
+    if let Some(fault) = depth::fault(&value) {
+        return Err(fault);
     }
     if let Some(fault) = schema::fault(&value) {
         // A device inherits from its configuration, so a fault in that one is reported first.

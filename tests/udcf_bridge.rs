@@ -485,6 +485,53 @@ fn configurations_at_another_depth_are_not_skipped_silently() {
     }
 }
 
+/// A list where an object is meant, or the other way round: the place, and where the content belongs.
+#[test]
+fn lists_at_another_depth_are_refused_with_where_they_belong() {
+    let own = json!([configuration("X", &[json!({ "vibrate": { "value": [0, 99] } })])]);
+    let names = json!([{ "websocket": { "name": "X" } }]);
+    let lovense = |list: &Value| json!({ "lovense": { "communication": names, "configurations": list } });
+    let in_protocol = "belongs in a protocol under \"protocols\"";
+    for (user, told) in [
+        (json!({ "protocols": { "configurations": own } }), in_protocol),
+        (
+            json!({ "protocols": { "lovense": { "communication": names }, "communication": names } }),
+            in_protocol,
+        ),
+        (json!({ "protocols": { "lovense": own } }), in_protocol),
+        (json!({ "protocols": own }), in_protocol),
+        (json!(own), in_protocol),
+        (
+            json!({ "protocols": {}, "devices": { "configurations": own } }),
+            in_protocol,
+        ),
+        (json!({ "protocols": lovense(&own[0]) }), "in brackets"),
+        (
+            json!({ "protocols": lovense(&json!([own])) }),
+            "leave the brackets",
+        ),
+        (
+            json!({ "protocols": lovense(&json!({ "configurations": own })) }),
+            "without the object around it",
+        ),
+        (
+            json!({ "protocols": lovense(&json!({ "lovense": own })) }),
+            "without the object around it",
+        ),
+        (json!({ "protocols": lovense(&json!("X")) }), "write a list"),
+    ] {
+        let file = json!({ "version": { "major": 5, "minor": 0 }, "user_configs": user });
+        let said = match Udcf::parse(&file.to_string(), "my.json") {
+            Ok(udcf) => panic!("{file} was read: {:?}", udcf.warnings()),
+            Err(e) => e.with_hint(),
+        };
+        assert!(
+            said.starts_with("my.json:1:") && said.contains(told),
+            "{file}\n{said}"
+        );
+    }
+}
+
 /// For every protocol, a board that needs time between two commands gets it.
 #[tokio::test]
 async fn a_message_gap_of_a_device_holds() {

@@ -24,6 +24,8 @@ struct Firmware {
     /// It takes and sends text messages.
     is_text: bool,
     identifier: &'static str,
+    /// It lists its axes, of which the identifier's definition has one.
+    lists_axes: bool,
     on_close: Option<&'static [u8]>,
 }
 
@@ -39,6 +41,7 @@ static TCODE_ESP32: Firmware = Firmware {
     },
     is_text: true,
     identifier: "TCodeDevice",
+    lists_axes: true,
     on_close: None,
 };
 
@@ -54,6 +57,7 @@ static SLOPDRIVE_32: Firmware = Firmware {
     },
     is_text: true,
     identifier: "TCodeDevice",
+    lists_axes: true,
     on_close: None,
 };
 
@@ -69,6 +73,7 @@ static OSSM: Firmware = Firmware {
     },
     is_text: true,
     identifier: "OSSM",
+    lists_axes: false,
     on_close: Some(b"set:speed:0"),
 };
 
@@ -192,6 +197,8 @@ pub struct DialSettings {
     pub framing: Option<Framing>,
     /// What the device is; `None` waits for its hello line.
     pub identifier: Option<Identifier>,
+    /// It is TCode by its preset, and is asked for its axes.
+    pub asks_axes: bool,
     /// Which device it is; if mDNS finds several, the prefix of their names.
     pub address: Option<Address>,
     /// The silence after which the board's watchdog wants a sign of life; `None` for what its hello line asks for.
@@ -249,6 +256,7 @@ fn entry(keys: &mut Keys<'_>) -> DialSettings {
         settle: keys.time("settle_ms"),
         framing,
         identifier: identifier(keys, preset),
+        asks_axes: preset.is_some_and(|preset| preset.lists_axes) && !keys.is_given("identifier"),
         address: keys.board_address("address"),
         keepalive: keys.keepalive(),
         on_close: on_close(keys, preset),

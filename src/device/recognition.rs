@@ -225,6 +225,14 @@ impl Answers {
 
     /// Reads a whole line, with or without its end.
     pub fn read_line(&mut self, line: &[u8]) {
+        match wrapped(line) {
+            Some(Wrapped::Answer(lines)) => lines.lines().for_each(|line| self.read_plain(line.as_bytes())),
+            Some(Wrapped::Other) => {}
+            None => self.read_plain(line),
+        }
+    }
+
+    fn read_plain(&mut self, line: &[u8]) {
         self.read_unended(line);
         let text = String::from_utf8_lossy(line);
         let plain = text.chars().filter(|c| *c == '\t' || !c.is_control());
@@ -389,6 +397,25 @@ impl ListedAxis {
             range: self.range.unwrap_or(0..=RANGE_MAX),
         }
     }
+}
+
+/// What is in a message of TCodeESP32's websocket.
+enum Wrapped {
+    /// Lines of TCode.
+    Answer(String),
+    /// What the page of the board shows: lines of its log, its battery.
+    Other,
+}
+
+/// TCodeESP32 sends JSON on its websocket: `{"command":"tcode","message":"TCode v0.3\n"}` for what it prints on its serial
+/// port, and the same with other commands for its page (`compileCommand` in its `WebSocketBase.h`, July 2026).
+fn wrapped(line: &[u8]) -> Option<Wrapped> {
+    let mut message: serde_json::Value = serde_json::from_slice(line.trim_ascii()).ok()?;
+    let is_answer = message.get("command")?.as_str()? == "tcode";
+    Some(match message["message"].take() {
+        serde_json::Value::String(lines) if is_answer => Wrapped::Answer(lines),
+        _ => Wrapped::Other,
+    })
 }
 
 /// The length of a range; 0 if it ends before it starts.

@@ -166,3 +166,38 @@ proptest! {
         prop_assert_eq!(listed.map(ListedAxis::into_axis), Some(wanted));
     }
 }
+
+#[test]
+fn answers_in_the_json_of_a_websocket_are_read_and_the_log_in_it_is_not() {
+    let mut answers = Answers::default();
+    for (question, said) in [
+        (
+            Question::Device,
+            r#"{"command":"debug","message":"ws[/ws][1] connect"}"#,
+        ),
+        (
+            Question::Device,
+            r#"{"command":"tcode","message":"ESP32 \"DevKit\""}"#,
+        ),
+        (
+            Question::Version,
+            r#"{"command":"tcode","message":"TCode v0.3\n"}"#,
+        ),
+        (
+            Question::Version,
+            r#"{"command":"batteryVoltage","message":{"voltage":3.7}}"#,
+        ),
+        (
+            Question::Axes,
+            r#"{"command":"tcode","message":"L0 0 9999 Up\nR1 2000 8000 Roll\nV0 0 9999 Vibe0\n"}"#,
+        ),
+    ] {
+        answers.ask(question);
+        answers.read_line(format!("{said}\n").as_bytes());
+    }
+    let board = answers.recognised(None).unwrap();
+    assert_eq!(
+        board.to_string(),
+        "TCode v0.3, \"ESP32 \\\"DevKit\\\"\", axes L0 \"Up\", R1 \"Roll\" 2000 to 8000, V0 \"Vibe0\""
+    );
+}
