@@ -45,6 +45,10 @@ pub trait Language: Sync {
     /// The frame that stops all motion at once, whatever is set.
     fn stop_all(&self) -> Option<&'static [u8]>;
 
+    /// The frames that stop a board that may speak this language, whatever was set on it. A board that speaks another
+    /// one is not moved by any of them.
+    fn stop_perhaps(&self) -> &'static [&'static [u8]];
+
     /// The frame with every setting inside the limits, and ended. `None` if it cannot be written so, or if a board might
     /// read something else in it.
     fn limit(&self, frame: &str, limits: &Limits) -> Option<String>;

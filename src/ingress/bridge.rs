@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures::SinkExt;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
+use tokio_util::codec::Encoder;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -15,20 +16,20 @@ use super::recognise::{Identity, Wait, identify};
 use super::retry::{After, Trouble};
 use super::{Board, Intake, TurnedAway};
 use crate::advice::Advice;
-use crate::defaults::STOP_FLUSH_TIMEOUT;
+use crate::defaults::{CLOSE_TIMEOUT, STOP_FLUSH_TIMEOUT};
 use crate::device::frame::Frame;
 use crate::device::handshake::{Address, Handshake, HandshakeError};
-use crate::link::FrameIo;
-use crate::link::framing::Framing;
+use crate::device::language::Language;
+use crate::device::recognition::Answers;
+use crate::link::framing::{FrameCodec, Framing};
+use crate::link::{FrameIo, LinkError};
 
 impl Intake {
-    /// Stops the board that was last behind this port, if it was left running: to find out who it is takes seconds, and
-    /// the gateway may be told to stop meanwhile. A board whose identity is configured is stopped by its session, which
-    /// begins at once.
+    /// Stops the board that was last behind this port, if it was left running: to find out who it is takes seconds. A
+    /// board whose identity is configured is stopped by its session, which begins at once.
     async fn stop_last_at<P: AsyncWrite + Unpin>(&self, board: &Board, port: &mut P) {
         let frames = self.registry.pending_stop_at(&board.peer);
-        // Without a delimiter, only the link can tell where a frame ends.
-        if frames.is_empty() || board.framing.is_some() {
+        if frames.is_empty() {
             return;
         }
         info!(
@@ -36,8 +37,8 @@ impl Intake {
             board.peer
         );
         let written = timeout(STOP_FLUSH_TIMEOUT, async {
-            for frame in &frames {
-                port.write_all(&frame.0).await?;
+            for frame in frames {
+                port.write_all(&board.framed(frame)).await?;
             }
             port.flush().await
         });
@@ -64,19 +65,16 @@ impl Intake {
             self.stop_last_at(&board, &mut port).await;
         }
         let mut read = BytesMut::new();
-        let handshake = match board.introduce(&mut port, &mut read, stop).await {
+        let mut answers = Answers::default();
+        let handshake = match board.introduce(&mut port, &mut read, &mut answers, stop).await {
             Ok(Some(handshake)) => handshake,
             Ok(None) => {
-                // Who it is would have told what stops it; its entry may tell too.
-                if let Some(on_close) = board.on_close {
-                    let mut link = link(port, board.framing.unwrap_or(Framing::Raw), read);
-                    let stopped = timeout(STOP_FLUSH_TIMEOUT, async {
-                        link.send(Frame(on_close)).await?;
-                        link.close().await
-                    });
-                    if !matches!(stopped.await, Ok(Ok(()))) {
-                        warn!("{}: it may be running, and did not take its stop", board.peer);
-                    }
+                let link = link(port, board.framing.unwrap_or(Framing::Raw), read);
+                if stop_unknown(link, board.on_close, &answers.languages())
+                    .await
+                    .is_err()
+                {
+                    warn!("{}: it may be running, and did not take its stop", board.peer);
                 }
                 return After::Stopping;
             }
@@ -119,9 +117,47 @@ impl Intake {
     }
 }
 
+/// Stops a board of which it is not known who it is, and closes its link. Its entry may tell what stops it; else it gets
+/// the stop of every language that it may speak.
+async fn stop_unknown(
+    mut link: impl FrameIo,
+    on_close: Option<Bytes>,
+    languages: &[&'static dyn Language],
+) -> Result<(), LinkError> {
+    let stop = async {
+        if let Some(on_close) = on_close {
+            return link.send(Frame(on_close)).await;
+        }
+        // It may be in the middle of a question.
+        link.send(Frame::from(&b"\n"[..])).await?;
+        for language in languages {
+            // The link repeats what it knows for a stop if it may lose it. Nobody waits for answers any more, so that it
+            // should ask nothing.
+            link.set_language(Some(*language), true);
+            for frame in language.stop_perhaps() {
+                link.send(Frame::from(*frame)).await?;
+            }
+        }
+        Ok(())
+    };
+    let too_late = |_| LinkError::NotTaken(STOP_FLUSH_TIMEOUT);
+    timeout(STOP_FLUSH_TIMEOUT, stop).await.map_err(too_late)??;
+    timeout(CLOSE_TIMEOUT, link.close()).await.map_err(too_late)?
+}
+
 impl Board {
+    /// A frame as it is written to the board; in no framing as it is.
+    fn framed(&self, frame: Frame) -> BytesMut {
+        let mut bytes = BytesMut::new();
+        let framing = self.framing.clone().unwrap_or(Framing::Raw);
+        // A frame that fits no framing was reported, and nothing is written.
+        let _ = FrameCodec::new(framing).encode(frame, &mut bytes);
+        bytes
+    }
+
     /// Finds out who the board is; `None` if the gateway stops first. One whose identity is configured is known even
-    /// then: its session ends at once, and stops it. What the board said besides stays in `read`.
+    /// then: its session ends at once, and stops it. What the board said besides stays in `read`, and what is known of
+    /// its language in `answers`.
     ///
     /// # Errors
     /// It does not identify itself, is gone, or has an address that does not fit a handshake.
@@ -129,6 +165,7 @@ impl Board {
         &mut self,
         port: &mut P,
         read: &mut BytesMut,
+        answers: &mut Answers,
         stop: &CancellationToken,
     ) -> Result<Option<Handshake>, HelloError>
     where
@@ -151,14 +188,16 @@ impl Board {
                 if let (Some(_), Err(e)) = (&self.address, &address) {
                     return Err(e.clone().into());
                 }
+                let on_close = self.on_close.clone().map(|bytes| self.framed(Frame(bytes)));
                 let wait = Wait {
                     settle: self.settle.unwrap_or_default(),
                     patience: self.patience,
                     fallback: &address,
                     reads_messages: self.reads_messages,
+                    on_close: on_close.as_deref(),
                 };
                 let not_yet = |e: &HelloError| self.log.report(&self.peer, &self.trouble(e));
-                let asked = identify(port, read, wait, not_yet);
+                let asked = identify(port, read, wait, answers, not_yet);
                 let Some(introduction) = stop.run_until_cancelled(asked).await else {
                     return Ok(None);
                 };

@@ -1,5 +1,10 @@
 //! Asks a board what it is: for its hello line, then in the languages that the gateway knows. Nothing of it moves
 //! anything.
+//!
+//! The board may be running: a gateway that was killed stops nothing, and this one knows nothing of that board. So it is
+//! stopped in every language that it can be recognised by, long before it is known which one it speaks. A hello line is
+//! asked for first. A board that runs is past its start, and answers that at once: it is then stopped in its own language,
+//! and is spared words that are bytes of something else to it. One that is still starting was reset, and is at rest.
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -28,6 +33,8 @@ pub struct Wait<'a> {
     pub fallback: &'a Result<Address, HandshakeError>,
     /// Each read is a message of the board, which ends a hello line as a newline does.
     pub reads_messages: bool,
+    /// What stops it, as it is written, in place of what is known of its languages.
+    pub on_close: Option<&'a [u8]>,
 }
 
 /// Who a board is.
@@ -48,10 +55,11 @@ pub struct Introduction {
     pub fault: Option<HelloFault>,
 }
 
-/// Finds out what a board is. It is sent newlines first, which ask for a hello line, then the questions of TCode and
-/// of Lovense; often at first, then from time to time, since it may be slow to start, or be flashed while its port
-/// stays. `not_yet` is called once with what is wrong so far. What the board said after a hello line stays in `read`;
-/// late answers to questions do not. Not cancel safe: what was read is lost with the future.
+/// Finds out what a board is. It is sent newlines first, which ask for a hello line, then its stop, then the questions of
+/// TCode and of Lovense; often at first, then from time to time, since it may be slow to start, or be flashed while its
+/// port stays. `not_yet` is called once with what is wrong so far. What the board said after a hello line stays in
+/// `read`; late answers to questions do not. Not cancel safe: what was read is lost with the future, and the board may be
+/// in the middle of a question. What it answered until then is in `answers`.
 ///
 /// # Errors
 /// The port broke, or patience ended.
@@ -59,6 +67,7 @@ pub async fn identify<P>(
     port: &mut P,
     read: &mut BytesMut,
     wait: Wait<'_>,
+    answers: &mut Answers,
     not_yet: impl Fn(&HelloError),
 ) -> Result<Introduction, HelloError>
 where
@@ -72,7 +81,8 @@ where
         not_yet,
         report_at: start + wait.settle + HELLO_TIMEOUT,
         give_up_at: wait.patience.map(|patience| start + patience),
-        answers: Answers::default(),
+        answers,
+        was_stopped: false,
         heard: Vec::new(),
         nameless: None,
         fault: None,
@@ -118,7 +128,9 @@ struct Conversation<'a, P, F> {
     not_yet: F,
     report_at: Instant,
     give_up_at: Option<Instant>,
-    answers: Answers,
+    answers: &'a mut Answers,
+    /// It was sent stops of languages that may not be its own.
+    was_stopped: bool,
     /// The end of what the board said.
     heard: Vec<u8>,
     /// It names no address, and its port makes none.
@@ -140,11 +152,18 @@ where
 {
     /// Asks until it is known what the board is. A hello line ends it too.
     async fn hold(&mut self, start: Instant) -> Result<Recognised, Ended> {
-        let first = start + self.wait.settle.max(HELLO_ASK_PAUSE);
-        self.listen(first, |_| false).await?;
+        self.listen(start + self.wait.settle, |_| false).await?;
+        if self.wait.on_close.is_some() {
+            // Its entry says what stops it, whatever it is.
+            self.stop().await?;
+        }
+        self.ask_for_hello().await?;
         let mut hellos = HELLO_FIRST_ASKS;
         loop {
             let began = Instant::now();
+            // Again each time: a board that was in its boot loader has lost it, and a datagram may be lost. The newline
+            // that follows ends it, and what the board makes of it comes before the first answer.
+            self.stop().await?;
             for _ in 0..hellos {
                 self.ask_for_hello().await?;
             }
@@ -160,6 +179,24 @@ where
             }
             hellos = 1;
         }
+    }
+
+    /// Stops the board in every language that it may speak.
+    async fn stop(&mut self) -> std::io::Result<()> {
+        if self.answers.was_asked(Question::DeviceType) {
+            // What a TCode board has of that question would be part of the stop.
+            self.write(b"\n").await?;
+        }
+        if let Some(bytes) = self.wait.on_close {
+            return self.write(bytes).await;
+        }
+        self.was_stopped = true;
+        for language in self.answers.languages() {
+            for frame in language.stop_perhaps() {
+                self.write(frame).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn ask_for_hello(&mut self) -> Result<(), Ended> {
@@ -190,10 +227,8 @@ where
     async fn finish(&mut self) -> Result<Recognised, Ended> {
         let mut name = None;
         if self.answers.is_tcode() {
-            if self.answers.was_asked(Question::DeviceType) {
-                // Else what a TCode board has of that question would be part of its first command.
-                self.write(b"\n").await?;
-            }
+            // It reads now, which it may not have done before, and the rest takes seconds if it is slow.
+            self.stop().await?;
             if !self.answers.has(Question::Version) {
                 self.ask_known(Question::Version).await?;
             }
@@ -210,10 +245,11 @@ where
             self.until_quiet().await?;
             name = self.answers.name().map(str::to_owned).or(before);
         } else {
+            self.stop().await?;
             self.until_quiet().await?;
         }
         self.read.clear();
-        let answers = std::mem::take(&mut self.answers);
+        let answers = std::mem::take(self.answers);
         let heard = std::mem::take(&mut self.heard);
         answers
             .recognised(name)
@@ -256,10 +292,10 @@ where
         }
     }
 
-    /// A board with a hello line was asked other questions meanwhile: they must be no part of its first command, and
-    /// what it answers no frame.
+    /// A board with a hello line was stopped and asked in other languages meanwhile: that must be no part of its first
+    /// command, and what it answers no frame.
     async fn forget_questions(&mut self) -> Result<(), HelloError> {
-        if !self.answers.was_asked_anything() {
+        if !self.answers.was_asked_anything() && !self.was_stopped {
             return Ok(());
         }
         self.write(CLEAR).await?;
@@ -297,7 +333,7 @@ where
     async fn listen(&mut self, until: Instant, enough: impl Fn(&Answers) -> bool) -> Result<(), Ended> {
         loop {
             self.take_lines()?;
-            if enough(&self.answers) {
+            if enough(self.answers) {
                 return Ok(());
             }
             // A board whose language is known is not given up for what it does not answer besides.

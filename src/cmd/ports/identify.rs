@@ -7,6 +7,7 @@ use super::Row;
 use crate::config::SerialSettings;
 use crate::defaults::RECOGNITION_PATIENCE;
 use crate::device::handshake::Address;
+use crate::device::recognition::Answers;
 use crate::ingress::recognise::{Wait, identify};
 use crate::link::serial::Port;
 use crate::link::serial::ports::{Access, Ports};
@@ -47,8 +48,17 @@ async fn ask(ports: &Ports, entries: &[SerialSettings], row: &Row) -> Identified
         // Which one it is does not matter here.
         fallback: &Address::new("-"),
         reads_messages: false,
+        on_close: None,
     };
-    match identify(&mut port, &mut BytesMut::new(), wait, |_| {}).await {
+    match identify(
+        &mut port,
+        &mut BytesMut::new(),
+        wait,
+        &mut Answers::default(),
+        |_| {},
+    )
+    .await
+    {
         Ok(introduction) => Identified::Known(introduction),
         Err(error) => Identified::Unknown(error),
     }

@@ -168,6 +168,12 @@ impl Language for Tcode {
         Some(b"DSTOP\n")
     }
 
+    /// Many firmwares do not know `DSTOP`, and no move lasts for ever but a vibration: every vibrator is set to zero. The
+    /// other axes have places, and to go to one is a move.
+    fn stop_perhaps(&self) -> &'static [&'static [u8]] {
+        &[b"DSTOP\n", b"V00 V10 V20 V30 V40 V50 V60 V70 V80 V90\n"]
+    }
+
     /// The version of the language: `TCode v0.3`.
     fn question(&self) -> Option<Question> {
         let is_answer = |frame: &[u8]| {

@@ -10,6 +10,7 @@ use super::{Scanner, connect, limited, query};
 use crate::defaults::{BLE_DISCONNECT_TIMEOUT, BLE_STEP_TIMEOUT, RECOGNITION_PATIENCE};
 use crate::device::handshake::Address;
 use crate::device::peripheral::{Profile, Seen};
+use crate::device::recognition::Answers;
 use crate::ingress::ble::characteristics::Characteristics;
 use crate::ingress::ble::peripheral::write_frame;
 use crate::ingress::hello::HelloError;
@@ -107,10 +108,11 @@ impl Scanner {
             // Which one it is does not matter here.
             fallback: &Address::new("-"),
             reads_messages: true,
+            on_close: None,
         };
-        let mut read = BytesMut::new();
+        let (mut read, mut answers) = (BytesMut::new(), Answers::default());
         let asked = tokio::select! {
-            asked = identify(&mut port, &mut read, wait, |_| {}) => asked,
+            asked = identify(&mut port, &mut read, wait, &mut answers, |_| {}) => asked,
             never = carry => never,
         };
         // What the library drops, it drops badly while signals come.
