@@ -341,7 +341,8 @@ impl Actuators {
         if nothing.is_empty() {
             let anything = language.stop_anything().iter().map(|b| Frame::from(*b));
             return match all {
-                Some(all) if !self.may_be_running => vec![all],
+                // What ran before was stopped before the first command.
+                Some(all) if !self.may_be_running || self.commanded => vec![all],
                 all => all.into_iter().chain(anything).collect(),
             };
         }
@@ -431,6 +432,7 @@ mod tests {
             "{tcode:?}"
         );
         assert_eq!(frames("tcode-v03", &["V050\n"]), ["DSTOP\n", "V000\n"]);
+        assert_eq!(frames("tcode-v03", &["L0500\n"]), ["DSTOP\n"]);
         assert_eq!(frames("lovense", &[]), ["Vibrate:0;", "Rotate:0;"]);
     }
 
