@@ -812,7 +812,20 @@ async fn two_thousand_reconnects_leave_neither_a_panic_nor_a_match_rule() {
         bluez.match_rules(),
         gateway.log().iter().rev().take(20).collect::<Vec<_>>()
     );
-    stroke(&client, 0.5).await;
+    // The device in the client's list may still be the one before the last reconnect, which takes no command any more.
+    let command = ClientDeviceOutputCommand::HwPositionWithDuration(0.5.into(), 500);
+    within("a stroke", async {
+        loop {
+            let device = client.devices().into_values().next();
+            if let Some(device) = device
+                && device.run_output(&command).await.is_ok()
+            {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     expect(&board, "L0500I500\n").await;
     for trouble in ["panicked", "fault", "ERROR"] {
         assert_eq!(gateway.logged(trouble), 0, "{:#?}", gateway.log());

@@ -15,6 +15,7 @@ use std::time::Duration;
 use buttplug_client::ButtplugClient;
 use buttplug_client::device::ClientDeviceOutputCommand;
 use common::listener::{Knobs, Listener, Over};
+use common::log::Log;
 use common::model_board::{Kind, ModelBoard, UDCF};
 use common::process::Process;
 use common::{Running, client, listed, settings, wait_until, within};
@@ -23,7 +24,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use wsdm_gateway::config::{Layers, Loaded, Settings};
@@ -435,24 +436,13 @@ async fn sigterm_leaves_a_board_at_rest_that_the_command_line_named() {
     }
 }
 
-/// The lines of the log of a gateway with this entry, until one has all these words.
+/// The line with all these words in the log of a gateway with this entry.
 async fn logged(url: &str, keys: &str, words: &[&str]) -> String {
     let home = TempDir::new().unwrap();
     let file = home.path().join("gateway.toml");
     std::fs::write(&file, format!("[[dial]]\nurl = {url:?}\n{keys}\n")).unwrap();
     let mut gateway = Process::start(home.path(), &["--config", file.to_str().unwrap()]).await;
-    let mut log = BufReader::new(gateway.child.stderr.take().unwrap()).lines();
-    let mut seen = Vec::new();
-    within(&format!("{words:?}"), async {
-        while let Some(line) = log.next_line().await.unwrap() {
-            if words.iter().all(|word| line.contains(word)) {
-                return line;
-            }
-            seen.push(line);
-        }
-        panic!("no {words:?} in {seen:#?}");
-    })
-    .await
+    Log::of(&mut gateway.child).expect(words).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -31,7 +31,7 @@ impl Limited {
         Self::of_file(TempDir::new().unwrap(), udcf, identifier).await
     }
 
-    /// A gateway with limits for one Lovense device, which has not said yet what it is.
+    /// A gateway with limits for one Lovense device, which has not reported its model yet.
     async fn lovense(model: &str, base: &str, features: &[(&str, Value)]) -> Self {
         let features: Vec<Value> = (features.iter().zip(1..))
             .map(|((base, output), n)| {
@@ -77,7 +77,7 @@ impl Limited {
         }
     }
 
-    /// The device says what it is, and is listed: its index.
+    /// Reports the device's model, waits until it is listed, and returns its index.
     async fn list(&mut self, model: &str) -> u64 {
         self.device
             .binary(format!("{model}:11:{ADDRESS};").as_bytes())
@@ -163,7 +163,7 @@ async fn frames_of_monitors_stay_inside() {
     }
 }
 
-/// The server inside holds moves back for the user's message gap. A stop must not let go of them.
+/// The server inside holds moves back for the user's message gap. A stop must not release them.
 #[tokio::test]
 async fn a_move_that_is_held_back_is_not_made_after_a_stop() {
     let folder = TempDir::new().unwrap();
@@ -375,7 +375,7 @@ async fn no_app_drives_a_disabled_output() {
 }
 
 #[tokio::test]
-async fn a_monitor_is_told_that_a_limit_refuses_its_frame() {
+async fn a_monitor_receives_the_reason_if_a_limit_refuses_its_frame() {
     let mut limited = half_disabled().await;
     let refused = |answer: Result<(), String>, frame: &[u8]| {
         let why = answer.expect_err(&String::from_utf8_lossy(frame));

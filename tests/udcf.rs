@@ -263,7 +263,7 @@ fn a_version_3_header_on_a_version_2_body_is_read_by_its_body() {
         [("SlopDrive-32".to_owned(), "tcode-v03".to_owned())]
     );
     assert!(
-        udcf.warnings().iter().any(|w| w.contains("the body counts")),
+        udcf.warnings().iter().any(|w| w.contains("the body decides")),
         "{:?}",
         udcf.warnings()
     );

@@ -1,4 +1,4 @@
-//! What a UDCF says of boards on wires and on Bluetooth, and what `check` finds out before `run` does.
+//! Boards on wires and on Bluetooth that a UDCF describes, and what `check` finds out before `run` does.
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
@@ -340,7 +340,7 @@ fn configuration(identifier: &str, outputs: &[Value]) -> Value {
 }
 
 #[test]
-fn a_range_that_tcode_cannot_mean_is_told_with_the_one_that_is_meant() {
+fn a_range_that_does_not_fit_tcode_is_reported_with_the_one_that_does() {
     for (output, wanted) in [
         (
             json!({ "position": { "value": [0, 100] } }),
@@ -352,11 +352,11 @@ fn a_range_that_tcode_cannot_mean_is_told_with_the_one_that_is_meant() {
         ),
         (
             json!({ "hw_position_with_duration": { "value": [0, 9999], "duration": [0, 9999] } }),
-            Some(("[0, 999]", "leaps back to 10 % behind 999")),
+            Some(("[0, 999]", "jumps back to 10 % beyond 999")),
         ),
         (
             json!({ "vibrate": { "value": [0, 100] } }),
-            Some(("[0, 99]", "leaps back to 10 % behind 99")),
+            Some(("[0, 99]", "jumps back to 10 % beyond 99")),
         ),
         (
             json!({ "vibrate": { "value": [0, 20] } }),
@@ -386,7 +386,7 @@ fn a_range_that_tcode_cannot_mean_is_told_with_the_one_that_is_meant() {
 }
 
 #[test]
-fn an_output_that_the_protocol_lacks_is_not_listed_but_told() {
+fn an_output_that_the_protocol_lacks_is_reported_and_not_listed() {
     let folder = TempDir::new().unwrap();
     let level = |kind: &str| json!({ kind: { "value": [0, 99] } });
     let mut tcode = configuration(
@@ -429,9 +429,9 @@ fn an_output_that_the_protocol_lacks_is_not_listed_but_told() {
     );
 }
 
-/// Wherever they stand, they are read, or the file is refused or warned about with the place where they belong.
+/// At any depth they are read, or an error or a warning names the place where they belong.
 #[test]
-fn configurations_at_another_depth_are_not_passed_over_in_silence() {
+fn configurations_at_another_depth_are_not_skipped_silently() {
     let folder = TempDir::new().unwrap();
     let name = json!({ "websocket": { "name": "X" } });
     let own = json!([configuration("X", &[json!({ "vibrate": { "value": [0, 99] } })])]);
@@ -511,7 +511,7 @@ async fn a_message_gap_of_a_device_holds() {
 }
 
 #[test]
-fn a_protocol_that_knows_its_models_by_name_is_told_from_one_that_does_not() {
+fn a_name_that_is_none_of_a_protocols_models_is_reported_if_the_protocol_needs_one() {
     let named = |name: &str| json!({ "communication": [{ "websocket": { "name": name } }] });
     for (protocols, wanted) in [
         (

@@ -12,7 +12,7 @@ use crate::session::admission::Admission;
 use crate::text::printable;
 use crate::udcf::Udcf;
 
-/// Says what `run` with the same arguments would come to.
+/// Reports what `run` would do with the same arguments.
 pub(super) fn check(args: RunArgs) -> Result<(), Error> {
     let as_json = args.json;
     let without = args.intiface.without();
@@ -119,10 +119,10 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
     print(&text)
 }
 
-/// The entries that name a port: entry, port, and whether it can be opened. The first `own` ones are those of
-/// gateway.toml.
+/// The entries that name a port: the entry, the port, and whether it can be opened. The first `own` entries are those
+/// of gateway.toml.
 fn configured_ports(entries: &[SerialSettings], own: usize) -> Vec<(String, String, Access)> {
-    // What is not listed may still be there.
+    // A port that is not listed may still exist.
     let listed = Ports::system().list().unwrap_or_default();
     let entries = entries.iter().enumerate().filter_map(|(n, entry)| {
         let PortSource::Path(path) = &entry.source else {

@@ -1,7 +1,7 @@
-//! The hello line: how a board on a wire introduces itself, so that nobody has to configure who it is.
+//! The hello line, with which a board identifies itself, so that nobody has to configure its identity.
 //!
 //! It is the handshake's JSON on a line of its own, printed within two seconds of the start or when the board is
-//! sent a newline. `address` may be left out, and `keepalive_ms` asks for a sign of life: the board's watchdog.
+//! sent a newline. `address` may be left out, and `keepalive_ms` asks for a sign of life: the board has a watchdog.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use wsdm_protocol::{keepalive_in_range, key};
 
 use crate::device::handshake::{Address, Handshake, HandshakeError, Identifier};
 
-/// What a board said of itself.
+/// A hello line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
-    /// Who it is; the address is the given one where it named none.
+    /// The board's identity; the address is the fallback if the line has none.
     pub handshake: Handshake,
-    /// It named its address itself.
+    /// Whether the line has an address.
     pub names_its_address: bool,
-    /// It stops its outputs when it hears nothing for long: a lone newline is due after this much silence.
+    /// The board stops its outputs after a longer silence: a lone newline is due after this much of it.
     pub keepalive: Option<Duration>,
 }
 
 impl Hello {
-    /// Whether text begins as a hello line does, as far as it is there.
+    /// Whether this may be the beginning of a hello line.
     pub fn may_begin(text: &[u8]) -> bool {
         let Some((b'{', rest)) = text.split_first() else {
             return text.is_empty();
@@ -35,12 +35,12 @@ impl Hello {
         })
     }
 
-    /// Reads a line of a board whose address is known, so that any will do where it names none.
+    /// Reads a line of a board whose address is known, so that the one in the line does not matter.
     pub fn parse_later(line: &[u8]) -> Option<Self> {
         Self::parse(line, &Address::new("-").ok()?)
     }
 
-    /// Reads a line; `None` where it is no hello. A boot loader may have left noise before it on the same line.
+    /// Reads a line; `None` if it is no hello line. A boot loader may have left noise before it on the same line.
     pub fn parse(line: &[u8], fallback: &Address) -> Option<Self> {
         let text = std::str::from_utf8(&line[start(line)?..]).ok()?;
         let mut value: serde_json::Value = serde_json::from_str(text.trim()).ok()?;
@@ -64,7 +64,7 @@ impl Hello {
         }
     }
 
-    /// What is wrong with a line that was meant to be a hello; `None` where nothing shows that it was.
+    /// What is wrong with a line that was meant to be a hello line; `None` if nothing suggests that it was.
     pub fn fault(line: &[u8]) -> Option<HelloFault> {
         let text = String::from_utf8_lossy(&line[line.iter().position(|b| *b == b'{')?..]);
         // A status in JSON may have a version too.
@@ -103,63 +103,63 @@ fn start(line: &[u8]) -> Option<usize> {
 /// What is wrong with a hello line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HelloFault {
-    /// A field, or the JSON as a whole.
+    /// A field, or the JSON as a whole, is invalid.
     #[error("{0}")]
     Handshake(#[from] HandshakeError),
     /// `{'identifier': ...}`, as some languages print it.
-    #[error("it has single quotes; JSON wants \" around keys and text")]
+    #[error("it has single quotes; JSON needs \" around keys and text")]
     SingleQuotes,
     /// `{identifier: ...}`
-    #[error("its keys have no quotes; JSON wants \" around keys and text")]
+    #[error("its keys have no quotes; JSON needs \" around keys and text")]
     NoQuotes,
-    /// A zero byte: the end of a C string was sent too.
-    #[error("it holds a NUL byte; send the text without the zero that ends it in C")]
+    /// It contains a zero byte: the terminator of a C string was sent too.
+    #[error("it contains a NUL byte; send the text without the zero that ends it in C")]
     Nul,
-    /// It is whole, but nothing ends it. It is taken after a pause.
+    /// It is complete, but nothing ends it. It is accepted after a pause.
     #[error("it has no newline at its end; print it with println")]
     NoNewline,
-    /// A carriage return ends it. It is taken after a pause.
+    /// A lone carriage return ends it. It is accepted after a pause.
     #[error("it ends with a carriage return alone; end it with a newline")]
     ReturnOnly,
 }
 
-/// What is known of a board beside its handshake. A hello line may come at any time and add to it, also where the
-/// configuration says who the board is: it has started again, or stopped because nothing fed its watchdog.
+/// What is known of a board besides its handshake. A hello line may arrive at any time and add to it, even if the
+/// board's identity is configured: the board restarted, or stopped because nothing fed its watchdog.
 #[derive(Debug, Default)]
 pub struct BoardFacts {
-    /// The board stops its outputs when it hears nothing for long: a lone newline is due after this much silence.
+    /// The board stops its outputs after a longer silence: a lone newline is due after this much of it.
     pub keepalive: Option<Duration>,
-    /// What its entry says that it is, for as long as the board has not said something else.
+    /// The identifier from its entry, until the board reports another one.
     pub configured: Option<Identifier>,
 }
 
 impl BoardFacts {
-    /// Takes over the keepalive of a hello line where none is known.
+    /// Takes the keepalive from a hello line if none is known.
     ///
     /// # Errors
-    /// The board says that it is something else than its entry does. That is told once.
-    pub fn learn(&mut self, said: &Hello) -> Result<(), OtherIdentifier> {
-        self.keepalive = self.keepalive.or(said.keepalive);
-        let said = &said.handshake.identifier;
-        match self.configured.take_if(|configured| configured != said) {
+    /// The board's identifier differs from its entry's. Reported once.
+    pub fn learn(&mut self, hello: &Hello) -> Result<(), OtherIdentifier> {
+        self.keepalive = self.keepalive.or(hello.keepalive);
+        let reported = &hello.handshake.identifier;
+        match self.configured.take_if(|configured| configured != reported) {
             Some(configured) => Err(OtherIdentifier {
                 configured,
-                said: said.clone(),
+                reported: reported.clone(),
             }),
             None => Ok(()),
         }
     }
 }
 
-/// A board says that it is something else than its entry does. The entry holds.
+/// The board's identifier differs from its entry's. The entry's is used.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "its entry says identifier = {configured:?}, but the board's hello line {said:?}; correct the entry, or leave the \
+    "its entry says identifier = {configured:?}, but the board's hello line {reported:?}; correct the entry, or leave the \
      identifier out"
 )]
 pub struct OtherIdentifier {
     configured: Identifier,
-    said: Identifier,
+    reported: Identifier,
 }
 
 #[cfg(test)]

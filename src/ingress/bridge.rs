@@ -1,5 +1,5 @@
-//! The one bridge for boards that cannot be told apart before they are connected: on a wire, on Bluetooth, behind an
-//! address that the gateway dials. Finds out who is there, makes the link, and runs the session.
+//! The one bridge for boards that the gateway connects to: on a serial port, on Bluetooth, at an address that it dials.
+//! Identifies the board, makes the link, and runs the session.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::hello::{self, HelloError};
-use super::recognise::{Identity, Wait, identify};
+use super::recognise::{IdentifyOptions, Identity, identify};
 use super::retry::{After, Trouble};
 use super::{Board, Intake, TurnedAway};
 use crate::advice::Advice;
@@ -25,8 +25,8 @@ use crate::link::framing::{FrameCodec, Framing};
 use crate::link::{FrameIo, LinkError};
 
 impl Intake {
-    /// Stops the board that was last behind this port, if it was left running: to find out who it is takes seconds. A
-    /// board whose identity is configured is stopped by its session, which begins at once.
+    /// Stops the board that was last behind this port, if it was left running: identifying it takes seconds. A board
+    /// whose identity is configured is stopped by its session, which begins at once.
     async fn stop_last_at<P: AsyncWrite + Unpin>(&self, board: &Board, port: &mut P) {
         let frames = self.registry.pending_stop_at(&board.peer);
         if frames.is_empty() {
@@ -43,13 +43,16 @@ impl Intake {
             port.flush().await
         });
         if !matches!(written.await, Ok(Ok(()))) {
-            warn!("{}: it may be running, and did not take its stop", board.peer);
+            warn!(
+                "{}: the board may be running, and its stop was not delivered",
+                board.peer
+            );
         }
     }
 
-    /// Bridges a board from the moment its `port` is open until its session is over. `link` makes the link, from the
-    /// port, the framing and what was read already. Not cancel safe: a dropped future neither stops nor tells the
-    /// board.
+    /// Bridges a board from the moment its `port` is open until its session ends. `link` makes the link from the port,
+    /// the framing and what was read already. Not cancel safe: a dropped future sends the board neither a stop nor a
+    /// close.
     pub async fn bridge<P, L>(
         &self,
         mut board: Board,
@@ -70,11 +73,13 @@ impl Intake {
             Ok(Some(handshake)) => handshake,
             Ok(None) => {
                 let link = link(port, board.framing.unwrap_or(Framing::Raw), read);
-                if stop_unknown(link, board.on_close, &answers.languages())
-                    .await
-                    .is_err()
-                {
-                    warn!("{}: it may be running, and did not take its stop", board.peer);
+                let languages = answers.languages();
+                let stopped = stop_unidentified(link, board.on_close, &languages);
+                if stopped.await.is_err() {
+                    warn!(
+                        "{}: the board may be running, and its stop was not delivered",
+                        board.peer
+                    );
                 }
                 return After::Stopping;
             }
@@ -94,7 +99,7 @@ impl Intake {
             for fault in &recognised.faults {
                 warn!("{}: {fault}", board.peer);
             }
-            if self.admission.is_upstreams() {
+            if self.admission.accepts_any_name() {
                 info!(
                     "{}: upstream lists it if its UDCF names {:?} as a websocket device of protocol {}",
                     board.peer, handshake.identifier, recognised.protocol
@@ -117,9 +122,9 @@ impl Intake {
     }
 }
 
-/// Stops a board of which it is not known who it is, and closes its link. Its entry may tell what stops it; else it gets
-/// the stop of every language that it may speak.
-async fn stop_unknown(
+/// Stops a board that is not identified, and closes its link. Its entry may say what stops it; otherwise it gets the stop
+/// of every language that it may speak.
+async fn stop_unidentified(
     mut link: impl FrameIo,
     on_close: Option<Bytes>,
     languages: &[&'static dyn Language],
@@ -146,21 +151,21 @@ async fn stop_unknown(
 }
 
 impl Board {
-    /// A frame as it is written to the board; in no framing as it is.
+    /// The bytes of a frame as they are written to the board.
     fn framed(&self, frame: Frame) -> BytesMut {
         let mut bytes = BytesMut::new();
         let framing = self.framing.clone().unwrap_or(Framing::Raw);
-        // A frame that fits no framing was reported, and nothing is written.
+        // A frame that its framing cannot carry was logged there.
         let _ = FrameCodec::new(framing).encode(frame, &mut bytes);
         bytes
     }
 
-    /// Finds out who the board is; `None` if the gateway stops first. One whose identity is configured is known even
-    /// then: its session ends at once, and stops it. What the board said besides stays in `read`, and what is known of
-    /// its language in `answers`.
+    /// Finds out the board's identity; `None` if the gateway stops first. If it is configured, it is known even then:
+    /// the session ends at once, and stops the board. What else the board sent stays in `read`, and what it answered in
+    /// `answers`.
     ///
     /// # Errors
-    /// It does not identify itself, is gone, or has an address that does not fit a handshake.
+    /// The board did not identify itself, the connection was lost, or its address does not fit a handshake.
     async fn introduce<P>(
         &mut self,
         port: &mut P,
@@ -171,17 +176,17 @@ impl Board {
     where
         P: AsyncRead + AsyncWrite + Unpin,
     {
-        let (said, handshake) = match &self.facts.configured {
+        let (hello, handshake) = match &self.facts.configured {
             Some(identifier) => {
                 let handshake = Handshake::new(identifier.clone(), self.own_address()?);
-                let said = match self.settle {
+                let hello = match self.settle {
                     Some(time) => {
                         let settled = stop.run_until_cancelled(hello::settle(port, read, time));
                         settled.await.transpose()?.flatten()
                     }
                     None => None,
                 };
-                (said, handshake)
+                (hello, handshake)
             }
             None => {
                 let address = self.own_address();
@@ -189,16 +194,16 @@ impl Board {
                     return Err(e.clone().into());
                 }
                 let on_close = self.on_close.clone().map(|bytes| self.framed(Frame(bytes)));
-                let wait = Wait {
+                let options = IdentifyOptions {
                     settle: self.settle.unwrap_or_default(),
                     patience: self.patience,
                     fallback: &address,
                     reads_messages: self.reads_messages,
                     on_close: on_close.as_deref(),
                 };
-                let not_yet = |e: &HelloError| self.log.report(&self.peer, &self.trouble(e));
-                let asked = identify(port, read, wait, answers, not_yet);
-                let Some(introduction) = stop.run_until_cancelled(asked).await else {
+                let report = |e: &HelloError| self.log.report(&self.peer, &self.trouble(e));
+                let identified = identify(port, read, options, answers, report);
+                let Some(introduction) = stop.run_until_cancelled(identified).await else {
                     return Ok(None);
                 };
                 let introduction = introduction?;
@@ -206,12 +211,12 @@ impl Board {
                     warn!("{}: its hello line has a fault: {fault}", self.peer);
                 }
                 match introduction.identity {
-                    Identity::Hello(said) => {
-                        let mut handshake = said.handshake.clone();
+                    Identity::Hello(hello) => {
+                        let mut handshake = hello.handshake.clone();
                         if let (Some(_), Ok(address)) = (&self.address, address) {
                             handshake.address = address;
                         }
-                        (Some(said), handshake)
+                        (Some(hello), handshake)
                     }
                     Identity::Recognised(recognised) => {
                         let handshake = Handshake::new(recognised.identifier()?, address?);
@@ -221,15 +226,15 @@ impl Board {
                 }
             }
         };
-        if let Some(said) = said
-            && let Err(other) = self.facts.learn(&said)
+        if let Some(hello) = hello
+            && let Err(other) = self.facts.learn(&hello)
         {
             warn!("{}: {other}", self.peer);
         }
         Ok(Some(handshake))
     }
 
-    /// The address of its entry, or what stands in if the board names none.
+    /// The address from its entry, or the one it gets if it names none.
     fn own_address(&self) -> Result<Address, HandshakeError> {
         match &self.address {
             Some(address) if self.is_one => Ok(address.clone()),

@@ -110,8 +110,8 @@ fn of_several_lines_for_one_channel_the_narrower_limits_hold() {
         assert_eq!(board.axes.len(), 1, "{lines:?}");
         assert_eq!(board.axes[0].range, wanted, "{lines:?}");
         assert_eq!(board.faults.len(), 1, "{:?}", board.faults);
-        let holds = format!("{} to {} holds", wanted.start(), wanted.end());
-        assert!(board.faults[0].contains(&holds), "{:?}", board.faults);
+        let used = format!("using {} to {}", wanted.start(), wanted.end());
+        assert!(board.faults[0].contains(&used), "{:?}", board.faults);
     }
 }
 
@@ -161,9 +161,9 @@ proptest! {
     ) {
         let channel = format!("{kind}{channel}");
         let wanted = Axis { channel: channel.clone(), name: name.clone(), range: low..=high };
-        let listed = listed(format!("{channel} {low} {high} {name}").trim());
-        prop_assert_eq!(listed.as_ref().and_then(Listed::fault), None);
-        prop_assert_eq!(listed.map(Listed::into_axis), Some(wanted));
+        let listed = ListedAxis::parse(format!("{channel} {low} {high} {name}").trim());
+        prop_assert_eq!(listed.as_ref().and_then(ListedAxis::fault), None);
+        prop_assert_eq!(listed.map(ListedAxis::into_axis), Some(wanted));
     }
 }
 

@@ -40,7 +40,7 @@ async fn ask(
     reads_messages: bool,
 ) -> Asked {
     let reports = RefCell::new(Vec::new());
-    let wait = Wait {
+    let options = IdentifyOptions {
         settle: Duration::ZERO,
         patience,
         fallback: &Address::new(fallback),
@@ -50,7 +50,7 @@ async fn ask(
     let mut read = BytesMut::new();
     let start = Instant::now();
     let report = |e: &HelloError| reports.borrow_mut().push(e.to_string());
-    let result = identify(&mut port, &mut read, wait, &mut Answers::default(), report).await;
+    let result = identify(&mut port, &mut read, options, &mut Answers::default(), report).await;
     Asked {
         result,
         reports: reports.into_inner(),
@@ -464,7 +464,7 @@ async fn a_board_is_stopped_again_once_it_answers_and_in_its_own_language_alone(
 #[tokio::test(start_paused = true)]
 async fn a_board_whose_entry_says_what_stops_it_gets_that_and_no_other_stop() {
     let (mut gateway, mut board) = tokio::io::duplex(4096);
-    let wait = Wait {
+    let options = IdentifyOptions {
         settle: Duration::ZERO,
         patience: Some(PATIENCE),
         fallback: &Address::new("port"),
@@ -472,7 +472,7 @@ async fn a_board_whose_entry_says_what_stops_it_gets_that_and_no_other_stop() {
         on_close: Some(b"HALT"),
     };
     let (mut read, mut answers) = (BytesMut::new(), Answers::default());
-    let asked = identify(&mut gateway, &mut read, wait, &mut answers, |_| {}).await;
+    let asked = identify(&mut gateway, &mut read, options, &mut answers, |_| {}).await;
     asked.unwrap_err();
     drop(gateway);
     let mut sent = String::new();
@@ -499,7 +499,7 @@ async fn it_is_known_which_languages_are_still_possible_when_asking_is_broken_of
     ] {
         let (mut gateway, board) = tokio::io::duplex(4096);
         let board = tokio::spawn(script.play(board));
-        let wait = Wait {
+        let options = IdentifyOptions {
             settle: Duration::ZERO,
             patience: None,
             fallback: &Address::new("port"),
@@ -507,7 +507,7 @@ async fn it_is_known_which_languages_are_still_possible_when_asking_is_broken_of
             on_close: None,
         };
         let (mut read, mut answers) = (BytesMut::new(), Answers::default());
-        let asked = identify(&mut gateway, &mut read, wait, &mut answers, |_| {});
+        let asked = identify(&mut gateway, &mut read, options, &mut answers, |_| {});
         timeout(Duration::from_millis(after), asked).await.unwrap_err();
         assert_eq!(names(&answers), wanted);
         board.abort();

@@ -1,9 +1,11 @@
-//! Keeps a stop of the gateway's own from being passed by moves that the library still holds.
+//! Keeps a stop of the gateway's own from being overtaken by moves that the library still holds.
 //!
 //! The library queues a device's commands, and holds the last one back for the user's message gap. Its own stop goes
-//! through that queue only if it writes something: no position has a stop. So a command that means nothing is queued
-//! before each stop. Until it comes out of the queue, moves that come out are older than the stop, and are dropped.
+//! through that queue only if it writes something, and a position has no stop. So a command without effect is queued
+//! before each stop. Until that command comes out of the queue, moves that come out are older than the stop, and are
+//! dropped.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -23,28 +25,32 @@ pub(in super::super) struct Fence(Arc<State>);
 struct State {
     /// The number of the newest.
     newest: AtomicU32,
-    /// The number of the last one that came out of the queue, or never came into it.
-    passed: watch::Sender<u32>,
+    /// The numbers of those that are in the queue, or are about to be.
+    pending: watch::Sender<BTreeSet<u32>>,
 }
 
-/// A fence that is not queued yet. Dropping it takes the fence away: moves must not wait for one that never comes.
-pub(in super::super) struct Begun {
+/// A fence that is not queued yet. Dropping it removes the fence: moves must not be dropped until one passes that never
+/// comes.
+pub(in super::super) struct Unqueued {
     fence: Fence,
     number: u32,
     is_queued: bool,
 }
 
-impl Begun {
+impl Unqueued {
     /// Records that the library has queued the fence.
     pub(in super::super) fn queued(mut self) {
         self.is_queued = true;
     }
 }
 
-impl Drop for Begun {
+impl Drop for Unqueued {
     fn drop(&mut self) {
         if !self.is_queued {
-            self.fence.set_passed(self.number);
+            // Earlier fences may still be in the queue.
+            self.fence.0.pending.send_modify(|pending| {
+                pending.remove(&self.number);
+            });
         }
     }
 }
@@ -52,22 +58,21 @@ impl Drop for Begun {
 impl Fence {
     /// Begins a stop: the command to queue, for the library's device `device`. No two in a row are equal, since the
     /// library drops repetitions.
-    pub(in super::super) fn begin(&self, device: u32) -> (CheckedOutputCmdV4, Begun) {
+    pub(in super::super) fn begin(&self, device: u32) -> (CheckedOutputCmdV4, Unqueued) {
         let number = self.0.newest.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
+        self.0.pending.send_modify(|pending| {
+            pending.insert(number);
+        });
         let value = OutputCommand::Vibrate(OutputValue::new(number.cast_signed() & i32::MAX));
-        let begun = Begun {
+        let unqueued = Unqueued {
             fence: self.clone(),
             number,
             is_queued: false,
         };
-        (CheckedOutputCmdV4::new(1, device, 0, FEATURE, value), begun)
+        (CheckedOutputCmdV4::new(1, device, 0, FEATURE, value), unqueued)
     }
 
-    fn set_passed(&self, number: u32) {
-        self.0.passed.send_modify(|passed| *passed = number.max(*passed));
-    }
-
-    /// Whether a frame of the library belongs to a fence, which has passed then.
+    /// Whether a frame of the library belongs to a fence; if so, records that the fence has passed.
     pub(in super::super) fn passes(&self, mut features: impl Iterator<Item = Uuid>, frame: &[u8]) -> bool {
         if !features.any(|feature| feature == FEATURE) {
             return false;
@@ -76,23 +81,23 @@ impl Fence {
         if let Some(number) = text
             .trim()
             .strip_prefix("V0")
-            .and_then(|number| number.parse().ok())
+            .and_then(|number| number.parse::<u32>().ok())
         {
-            self.set_passed(number);
+            // The queue keeps its order.
+            (self.0.pending).send_modify(|pending| pending.retain(|other| *other > number));
         }
         true
     }
 
     /// Whether what the library writes now is older than a stop.
     pub(in super::super) fn is_pending(&self) -> bool {
-        *self.0.passed.borrow() < self.0.newest.load(Ordering::SeqCst)
+        !self.0.pending.borrow().is_empty()
     }
 
     /// Completes when no fence is pending. Cancel safe.
     pub(in super::super) async fn all_passed(&self) {
         // The sender is this fence's own.
-        let passed = |passed: &u32| *passed >= self.0.newest.load(Ordering::SeqCst);
-        let _ = self.0.passed.subscribe().wait_for(passed).await;
+        let _ = self.0.pending.subscribe().wait_for(BTreeSet::is_empty).await;
     }
 }
 
@@ -100,7 +105,7 @@ impl Fence {
 mod tests {
     use super::*;
 
-    /// What the library makes of a fence.
+    /// The frame that the library writes for a fence.
     fn frame(command: &CheckedOutputCmdV4) -> String {
         format!("V0{:02}\n", command.output_command().value())
     }
@@ -109,10 +114,10 @@ mod tests {
     fn moves_are_older_than_a_stop_until_its_fence_comes_out() {
         let fence = Fence::default();
         assert!(!fence.is_pending());
-        let (first, begun) = fence.begin(0);
-        begun.queued();
-        let (second, begun) = fence.begin(0);
-        begun.queued();
+        let (first, unqueued) = fence.begin(0);
+        unqueued.queued();
+        let (second, unqueued) = fence.begin(0);
+        unqueued.queued();
         assert_ne!(first, second);
         assert!(!fence.passes([Uuid::nil()].into_iter(), b"V099\n"), "a move");
         for (command, is_pending) in [(&first, true), (&second, false)] {
@@ -126,6 +131,15 @@ mod tests {
     fn a_fence_that_is_not_queued_holds_nothing_back() {
         let fence = Fence::default();
         drop(fence.begin(0));
+        assert!(!fence.is_pending());
+        let (first, unqueued) = fence.begin(0);
+        unqueued.queued();
+        let (_, second) = fence.begin(0);
+        let (_, third) = fence.begin(0);
+        drop(third);
+        drop(second);
+        assert!(fence.is_pending(), "the first one is in the queue");
+        assert!(fence.passes([FEATURE].into_iter(), frame(&first).as_bytes()));
         assert!(!fence.is_pending());
     }
 }
