@@ -161,6 +161,9 @@ impl Intake {
         let language = self.language(&entry.handle().handshake.identifier, recognised.as_deref());
         link.set_language(language, facts.keepalive.is_some());
         entry.actuators = Actuators::new(language, on_close);
+        if may_be_running {
+            entry.actuators.may_be_running();
+        }
         let handle = entry.handle().clone();
         let Handshake {
             identifier, address, ..
