@@ -6,7 +6,8 @@
 //! - `commands`: checks commands and passes them to the library in order; a panic becomes an Error.
 //! - `devices`: the devices that were announced to a client, and the messages that update it.
 //! - `lists`: how often device lists are sent.
-//! - `refusals`: what the log reports of messages that are answered with an Error.
+//! - `legacy`: output commands of message versions 0 to 3, kept inside the user's limits.
+//! - `refusals`: what the log reports about messages that are answered with an Error.
 //! - `ownership`, `stopping`: which client commanded which device last, and what stops when a client leaves.
 
 mod commands;
@@ -67,9 +68,9 @@ struct Shared {
     /// Stops that outlive their client: they are repeated after the device's message gap.
     tasks: TaskTracker,
     clients: AtomicU64,
-    /// What was logged of peers that do not belong here.
+    /// What was logged about peers that do not belong here.
     strangers: RefusalLog,
-    /// For peers that came to the wrong port.
+    /// The right port, for peers that came to the wrong one.
     signpost: Signpost,
     /// When cancelled, commands are answered with an Error.
     refuse: CancellationToken,
@@ -94,9 +95,9 @@ impl Shared {
 }
 
 impl Clients {
-    /// Creates the port for this engine's devices. `signpost` is for devices that came to the wrong port. When `refuse` is cancelled, commands get a Buttplug Error and the
-    /// sockets stay open: the gateway is stopping the devices itself. When `close` is cancelled, every socket gets a
-    /// Close frame with code 1001.
+    /// Creates the port for this engine's devices. `signpost` has the right port for devices that came to this one. When
+    /// `refuse` is cancelled, commands get a Buttplug Error and the sockets stay open: the gateway is stopping the devices
+    /// itself. When `close` is cancelled, every socket gets a Close frame with code 1001.
     pub fn new(
         engine: Arc<Engine>,
         settings: ClientSettings,

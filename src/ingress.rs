@@ -1,4 +1,4 @@
-//! What every way in shares: a device that said who it is, on whatever link, becomes a session.
+//! What every way in shares: an identified device, on any link, becomes a session.
 
 pub mod ble;
 mod bridge;
@@ -30,52 +30,52 @@ use crate::session::ends::{DeviceInfo, Disconnect, Upstream};
 use crate::session::registry::Registry;
 pub use retry::{After, Retry, Trouble, TroubleLog};
 
-/// Who may come in, which sessions there are, and where they feed.
+/// Admits devices and runs their sessions.
 pub struct Intake {
-    /// Who may come in.
+    /// Which devices may connect.
     pub admission: Admission,
-    /// Which sessions exist.
+    /// The sessions.
     pub registry: Arc<Registry>,
-    /// Where they feed.
+    /// Where the sessions feed.
     pub upstream: Arc<dyn Upstream>,
 }
 
-/// A board at the way in, and what its entry in the configuration says of it.
+/// A board that connects or is connected to, as its entry in the configuration describes it.
 pub struct Board {
     /// Where it is.
     pub peer: Peer,
     /// What it is, if that is configured, and the keepalive of its watchdog.
     pub facts: BoardFacts,
-    /// What it was recognised as; filled in once it answered.
+    /// What it was recognised as, once it has answered.
     pub recognised: Option<Arc<Recognised>>,
-    /// Which one it is; if the entry is for several, what stands before `own_name`.
+    /// Which one it is; if the entry is for several boards, the prefix of `own_name`.
     pub address: Option<Address>,
-    /// The entry is for one board.
+    /// Whether the entry is for a single board.
     pub is_one: bool,
     /// What distinguishes it from others of its kind.
     pub own_name: String,
-    /// How long a board is left alone that restarts when it is connected. One whose identity is configured is read
-    /// from meanwhile; `None` reads nothing.
+    /// How long nothing is sent to it after it is connected, since it may restart then. Meanwhile, if its identity is
+    /// configured, its output is read; `None` reads nothing.
     pub settle: Option<Duration>,
-    /// How long its hello line is waited for; `None` waits for as long as it is there.
+    /// How long it has to identify itself; `None` waits for as long as it is connected.
     pub patience: Option<Duration>,
-    /// Each read is a message of the board, which ends a hello line as a newline does: a notification, a datagram.
+    /// Each read is one message of the board, such as a notification, which ends a hello line as a newline does.
     pub reads_messages: bool,
-    /// How its bytes are cut into frames; `None` is what its language is known for.
+    /// How its bytes are cut into frames; `None` for its language's usual framing.
     pub framing: Option<Framing>,
-    /// In which language newer commands take the place of older ones; `None` is the one that its protocol speaks.
+    /// The language in which newer commands supersede older ones; `None` for the one that its protocol speaks.
     pub coalesce: Option<Coalesce>,
-    /// What stops it, in place of what its language is known for.
+    /// The bytes that stop it, instead of its language's own stop.
     pub on_close: Option<Bytes>,
-    /// It may have been moving before it came here, and is stopped first: a board that a gateway left behind which was
-    /// killed, or one that another central let go of.
+    /// Whether it may already be moving, and is stopped first: a gateway that was killed, or another central, may have
+    /// left it running.
     pub may_be_running: bool,
-    /// Where trouble with it is logged.
+    /// Logs trouble with it.
     pub log: TroubleLog,
 }
 
 impl Board {
-    /// A board of which nothing is configured.
+    /// A board without any configuration.
     pub fn at(peer: Peer) -> Self {
         Self {
             peer,
@@ -96,17 +96,17 @@ impl Board {
     }
 }
 
-/// A device that was not let in, with the link on which it waits for an answer.
+/// A refused device, with the link on which it waits for an answer.
 pub struct TurnedAway {
-    /// Why.
+    /// Why it was refused.
     pub refusal: Refusal,
-    /// The device.
+    /// Its link.
     pub link: Box<dyn FrameIo>,
 }
 
 impl Intake {
-    /// The language that a device speaks: the one that it was recognised by, or that of its identifier's protocol, if
-    /// both are known.
+    /// The language that a device speaks: the one that it was recognised by, else that of its identifier's protocol.
+    /// `None` if it is unknown.
     pub fn language(
         &self,
         identifier: &Identifier,
@@ -118,11 +118,11 @@ impl Intake {
         }
     }
 
-    /// Lets a board in that has said who it is, and runs its session until it ends. Not cancel safe: a dropped future
-    /// neither stops nor tells the board.
+    /// Admits a board that has identified itself, and runs its session until it ends. Not cancel safe: a dropped future
+    /// sends the board neither a stop nor a close.
     ///
     /// # Errors
-    /// The device is not welcome.
+    /// The device is refused.
     pub async fn session(
         &self,
         handshake: Handshake,
@@ -139,11 +139,11 @@ impl Intake {
             may_be_running,
             ..
         } = board;
-        let welcome = match recognised {
+        let accepted = match recognised {
             Some(_) => self.admission.recognised(handshake),
             None => self.admission.handshake(handshake),
         };
-        let admitted = match welcome {
+        let admitted = match accepted {
             Ok(handshake) => self.registry.admit(handshake, peer.clone()).await,
             Err(refusal) => Err(refusal),
         };
@@ -165,15 +165,15 @@ impl Intake {
         let session = {
             let _entered = span.enter();
             info!("device connected");
-            // A device that came in while the gateway began to stop would be missed by the order to end.
+            // The gateway's order to end may have missed a device that was admitted just now.
             if stop.is_cancelled() {
                 handle.end(Disconnect::Stopping);
             }
             let can_stop = entry.actuators.can_stop();
             if !can_stop {
                 warn!(
-                    "no stop is known for what this device speaks: if control is lost, only the server's own stop reaches \
-                     it; on_close in its section says what stops it"
+                    "no stop is known for the protocol of this device: if control is lost, only the server's own stop \
+                     reaches it; set on_close in its section to the bytes that stop it"
                 );
             }
             let device = DeviceInfo {

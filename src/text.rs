@@ -1,5 +1,6 @@
 //! Converts bytes to text that is safe for a terminal, and back.
 
+use std::any::Any;
 use std::fmt::Write;
 
 use serde::Serialize;
@@ -38,6 +39,20 @@ pub fn escaped(bytes: &[u8]) -> String {
 pub fn is_text(bytes: &[u8]) -> bool {
     let plain = |c: char| matches!(c, '\n' | '\r' | '\t' | '\\' | '"' | '\'') || c.escape_debug().len() == 1;
     std::str::from_utf8(bytes).is_ok_and(|text| text.chars().all(plain))
+}
+
+/// Shortens a text to at most `max_chars` characters; dots replace the rest.
+pub fn cut(text: String, max_chars: usize) -> String {
+    match text.char_indices().nth(max_chars) {
+        Some((at, _)) => format!("{}...", &text[..at]),
+        None => text,
+    }
+}
+
+/// The message of a panic, if it is text.
+pub fn panic_text(panic: &(dyn Any + Send)) -> Option<&str> {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
 }
 
 /// Converts bytes to hexadecimal digits.

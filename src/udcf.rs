@@ -8,7 +8,7 @@ pub mod check;
 pub mod directory;
 mod doubles;
 pub mod edit;
-mod feasible;
+pub mod feasible;
 mod findings;
 mod ids;
 mod indexes;
@@ -160,7 +160,7 @@ impl Udcf {
         };
         let lost = shape::ignored_keys(&value)
             .into_iter()
-            .chain(doubles::doubles(&value));
+            .chain(doubles::duplicates(&value));
         remarks.extend(lost.map(|remark| Remark {
             pointer: match &origins {
                 None => remark.pointer,
@@ -213,7 +213,7 @@ impl Udcf {
             format!("{name}: version {major} was read as version {CURRENT_MAJOR}, in memory; {lost}")
         });
         udcf.warnings = remarks.iter().map(|remark| places.line(remark)).collect();
-        let found = udcf.what_the_library_skipped(&dcm);
+        let found = udcf.loader_warnings(&dcm);
         udcf.warnings
             .extend(found.into_iter().map(|warning| format!("{name}: {warning}")));
         Ok(udcf)
@@ -317,7 +317,8 @@ fn names(specifier: &Value) -> Vec<String> {
     one.into_iter().chain(many).map(str::to_owned).collect()
 }
 
-/// Reads a file of version 5, without what the server's loader rejects or loses although it is clear.
+/// Prepares a file of version 5 for the server's loader: what the loader would reject or lose although its meaning is
+/// clear is put right.
 fn current(mut value: Value, remarks: &mut Vec<Remark>) -> Result<Value, schema::Fault> {
     drop_comments(&mut value, remarks);
     if value["version"].get("minor").is_none() {
@@ -326,7 +327,7 @@ fn current(mut value: Value, remarks: &mut Vec<Remark>) -> Result<Value, schema:
         remarks.push(Remark::at("/version", text));
     }
     if let Some(fault) = schema::fault(&value) {
-        // A device is completed by what its configuration has, so that one comes first.
+        // A device inherits from its configuration, so a fault in that one is reported first.
         return Err(schema::lack_of_configurations(&value).unwrap_or(fault));
     }
     let mut ids = HashMap::new();

@@ -86,6 +86,40 @@ async fn ask(ws: &mut Ws, text: &str) -> Value {
 }
 
 #[tokio::test]
+async fn an_object_without_its_array_and_a_nul_behind_a_message_are_called_that() {
+    let home = TempDir::new().expect("a directory");
+    let mut gateway = Process::start(home.path(), &[]).await;
+    let mut log = Log::of(&mut gateway);
+    let mut ws = open(&gateway.clients).await;
+    let hello = json!({"RequestServerInfo": {"Id": 1, "ClientName": "C", "MessageVersion": 3}});
+    let error = ask(&mut ws, &hello.to_string()).await["Error"].clone();
+    assert_eq!(error["Id"], 1, "{error}");
+    let text = error["ErrorMessage"].as_str().expect("a text");
+    // The library's types are JSON within the text.
+    let text = text.replace("\\\"", "\"");
+    assert!(
+        text.contains(&format!("messages come in an array: send [{hello}]")),
+        "{text}"
+    );
+    log.expect(&["WARN", "messages come in an array", "[{\"RequestServerInfo\":"])
+        .await;
+    for (sent, told) in [("[]", "no message"), ("7", "not an array"), (" ", "nothing")] {
+        let error = ask(&mut ws, sent).await["Error"].clone();
+        assert!(
+            error["ErrorMessage"]
+                .as_str()
+                .is_some_and(|text| text.contains(told)),
+            "{sent:?}: {error}"
+        );
+    }
+    // What stands before the NUL is understood.
+    let answer = ask(&mut ws, &format!("[{hello}]\0")).await;
+    assert!(answer["ServerInfo"].is_object(), "{answer}");
+    let line = log.expect(&["WARN", "NUL", "sizeof"]).await;
+    assert!(line.contains("app \"C\""), "{line}");
+}
+
+#[tokio::test]
 async fn a_refused_message_is_in_the_log_with_the_app_and_the_reason_and_then_counted() {
     let home = TempDir::new().expect("a directory");
     let mut gateway = Process::start(home.path(), &[]).await;

@@ -247,7 +247,7 @@ async fn a_board_that_says_nothing_is_reported_once_with_all_that_was_tried() {
         "WARN",
         "TCode (D0, D1, D2)",
         "Lovense (DeviceType;)",
-        "said nothing",
+        "sent nothing",
     ] {
         assert!(line.contains(part), "{line}");
     }

@@ -352,11 +352,11 @@ fn a_range_that_tcode_cannot_mean_is_told_with_the_one_that_is_meant() {
         ),
         (
             json!({ "hw_position_with_duration": { "value": [0, 9999], "duration": [0, 9999] } }),
-            Some(("[0, 999]", "leaps back to 10 % behind 999")),
+            Some(("[0, 999]", "jumps back to 10 % beyond 999")),
         ),
         (
             json!({ "vibrate": { "value": [0, 100] } }),
-            Some(("[0, 99]", "leaps back to 10 % behind 99")),
+            Some(("[0, 99]", "jumps back to 10 % beyond 99")),
         ),
         (
             json!({ "vibrate": { "value": [0, 20] } }),

@@ -39,7 +39,7 @@ const EXPECTED: &[(&str, &str, &[&str])] = &[
         "no-version-v3-body.json",
         EVERYTHING,
         &[
-            ":1:1: has no \"version\": read as version 3, by what it holds",
+            ":1:1: has no \"version\": read as version 3, judging by its content",
             ":1:2: \"protocols\" belongs under \"user-configs\"",
             ":1:98: \"devices\" belongs under \"user-configs\"",
         ],
@@ -311,7 +311,7 @@ fn a_key_that_stands_twice_is_reported_with_both_places() {
     let udcf = Udcf::parse(file, "f").unwrap();
     let warnings = udcf.warnings().join("\n");
     assert!(
-        warnings.contains("\"lovense\" stands twice in one object, here at 3:3 and 4:3"),
+        warnings.contains("\"lovense\" occurs twice in one object, at 3:3 and 4:3"),
         "{warnings}"
     );
     // A file in which something vanishes was not carried over.
@@ -535,7 +535,7 @@ fn a_file_without_a_version_is_read_as_what_its_body_is() {
         assert_eq!(without.to_json(), with.to_json(), "{name}");
         let said = without.warnings().join("\n");
         assert!(
-            said.contains(&format!("read as version {major}, by what it holds")),
+            said.contains(&format!("read as version {major}, judging by its content")),
             "{name}: {said}"
         );
         // And without the name of the user's part.

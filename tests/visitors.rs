@@ -339,7 +339,9 @@ async fn a_device_on_the_port_for_apps_is_told_where_devices_connect() {
         Message::binary(hello.clone().into_bytes()),
         // One with a fault of its own is a device too.
         Message::text(r#"{"identifier":"LVSDevice","address":7}"#),
-        Message::text(hello + "\0"),
+        Message::text(hello.clone() + "\0"),
+        Message::text(hello.replace('"', "'")),
+        Message::text(format!("[{hello}]")),
     ] {
         let mut device = RawDevice::connect(&gateway.process.clients).await;
         device.ws.send(message.clone()).await.unwrap();
@@ -422,6 +424,46 @@ async fn a_name_whose_protocol_the_server_lacks_is_4001_and_check_finds_it() {
     let said = [check.stdout, check.stderr].concat();
     let said = String::from_utf8(said).unwrap();
     assert!(said.contains("tcode-v04") && said.contains("tcode-v03"), "{said}");
+}
+
+/// The advice behind 4005 is that of the device's own protocol.
+#[tokio::test]
+async fn a_name_that_is_no_model_of_its_protocol_is_4005_with_the_names_that_are() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("my.json");
+    let name = |name: &str| json!({ "communication": [{ "websocket": { "name": name } }] });
+    let udcf = json!({
+        "version": { "major": 5, "minor": 0 },
+        "user_configs": { "protocols": {
+            "vorze-sa": name("My UFO"), "lovense": name("LVSDevice"), "vibratissimo": name("My Toy") } },
+    });
+    std::fs::write(&file, udcf.to_string()).unwrap();
+    let mut gateway = Gateway::start(home.path(), &["--udcf", file.to_str().unwrap()]).await;
+    let mut device = RawDevice::hello(&gateway.process.devices, "My UFO", "8A3D9FAC2A45").await;
+    let (code, reason) = device.closed().await;
+    assert_eq!(code, 4005, "{reason}");
+    assert!(
+        reason.contains("vorze-sa") && reason.contains("by name"),
+        "{reason}"
+    );
+    let line = gateway
+        .logged(&["WARN", "vorze-sa", "\"My UFO\"", "\"CycSA\""])
+        .await;
+    assert!(!line.to_lowercase().contains("lovense"), "{line}");
+    // One that answers wrongly is told so, each in its own language.
+    for (identifier, words) in [
+        ("LVSDevice", ["lovense", "Z:11:AABBCCDDEEFF;"]),
+        ("My Toy", ["vibratissimo", "first frames"]),
+    ] {
+        let mut device = RawDevice::hello(&gateway.process.devices, identifier, "8A3D9FAC2A46").await;
+        if identifier == "LVSDevice" {
+            device.expect("DeviceType;").await;
+            device.binary(&[0xff, 0xfe, 0x00]).await;
+        }
+        let (code, reason) = device.closed().await;
+        assert_eq!(code, 4005, "{reason}");
+        assert!(words.iter().all(|word| reason.contains(word)), "{reason}");
+    }
 }
 
 #[tokio::test]

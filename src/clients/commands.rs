@@ -25,7 +25,11 @@ use tracing::error;
 
 use super::{legacy, wire};
 use crate::defaults::INPUT_TIMEOUT;
+use crate::text::panic_text;
 use crate::upstream::embedded::{Engine, ListedDevice, Reply, limits};
+
+/// What is reported of a panic without a message.
+pub(super) const NO_TEXT: &str = "a panic";
 
 /// The library's answer to a command.
 #[derive(Debug)]
@@ -220,21 +224,12 @@ pub(super) async fn guarded_silently<F: Future>(call: impl FnOnce() -> F) {
 }
 
 fn panicked(id: u32, panic: &(dyn Any + Send)) -> Answer {
-    let text = panic_text(panic);
+    let text = panic_text(panic).unwrap_or(NO_TEXT);
     error!(
         "the Buttplug server panicked while handling a client's message; the client gets an Error: {text}"
     );
     let why = format!("the server failed on this message: {text}");
     Answer::error(id, ButtplugUnknownError::UntypedDeserializedError(why))
-}
-
-/// The message of a panic.
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic")
 }
 
 /// Adds a timeout to a sensor query. The library restarts its own timeout at each frame of the device, so a chatty

@@ -1,5 +1,5 @@
-//! What the log reports of messages that are answered with an Error: the first of a kind of each app at once, then how
-//! many more there were.
+//! What the log reports about messages that are answered with an Error: the first of each kind at once, for each app,
+//! then how many more there were.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -17,9 +17,9 @@ use super::session::Session;
 use super::wire;
 use crate::text::printable;
 
-/// A count of one kind is logged this often at most.
+/// The count of one kind is logged at most this often.
 const COUNTED_EVERY: Duration = Duration::from_secs(60);
-/// Kinds that are remembered, of all apps together.
+/// The most kinds that are remembered, of all apps together.
 const KINDS_MAX: usize = 512;
 /// The longest name of an app or a message in the log.
 const NAME_MAX_CHARS: usize = 64;
@@ -33,7 +33,7 @@ pub(super) struct ErrorLog(Mutex<HashMap<Kind, Count>>);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Kind {
     app: String,
-    /// The refusal without its numbers, so that a value that is wrong differently is no other kind.
+    /// The refusal without its numbers, so that another wrong value is not another kind.
     what: String,
 }
 
@@ -42,9 +42,9 @@ struct Count {
     reported: Instant,
     /// Since that report.
     more: u32,
-    /// The refusal as it was last.
+    /// The latest refusal.
     refusal: String,
-    /// A count was reported, and not only the first one.
+    /// Whether a count was reported, and not just the first refusal.
     is_counted: bool,
 }
 
@@ -145,7 +145,7 @@ impl Session {
         }
     }
 
-    /// Reports what was only counted, when the app leaves.
+    /// Reports the refusals that were only counted, when the app leaves.
     pub(super) fn report_unreported(shared: &super::Shared, app: &str) {
         for (refusal, more) in shared.refusals.unreported(app) {
             let times = if more == 1 { "time" } else { "times" };

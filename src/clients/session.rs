@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
 
 use super::Shared;
-use super::commands::{Answer, Command, Effect, check_input, check_output, check_stop, panic_text};
+use super::commands::{Answer, Command, Effect, NO_TEXT, check_input, check_output, check_stop};
 use super::devices::view;
 use super::handshake::Established;
 use super::ownership::ClientId;
@@ -34,6 +34,7 @@ use super::stopping::{self, Target};
 use super::wire::{self, Request};
 use crate::advice::Advice;
 use crate::defaults::{CLIENT_COMMANDS_MAX, STOP_TIMEOUT};
+use crate::text::panic_text;
 use crate::upstream::embedded::{EngineEvent, ListedDevice, legacy_device};
 
 /// Messages of one batch that are handled before other clients are polled: all run on one thread.
@@ -49,7 +50,7 @@ pub(super) struct Session {
     pub(super) server: ButtplugServer,
     /// The app as the log calls it: by its name, or by its address until it has given one.
     pub(super) app: String,
-    /// Messages that are received and not yet handled.
+    /// Messages that were received and are not handled yet.
     pub(super) inbox: VecDeque<Result<Value, Box<ErrorV0>>>,
     /// Commands that the library has accepted and not yet answered.
     pending: FuturesUnordered<Command>,
@@ -89,7 +90,7 @@ impl Session {
         };
         let ran = AssertUnwindSafe(session.run()).catch_unwind().await;
         let end = ran.unwrap_or_else(|panic| {
-            let text = panic_text(panic.as_ref());
+            let text = panic_text(panic.as_ref()).unwrap_or(NO_TEXT);
             error!("a client's session panicked: {text}");
             End::Fault(text.to_owned())
         });

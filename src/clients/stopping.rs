@@ -86,7 +86,7 @@ impl Target {
     }
 
     async fn send_stop_bytes(&self, shared: &Shared) {
-        self.device.let_go().await;
+        self.device.drained().await;
         if self.is_superseded(shared) {
             return;
         }

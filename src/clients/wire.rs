@@ -26,6 +26,9 @@ use serde_json::{Deserializer, Value};
 /// The longest error text that is passed on. The text may quote the message.
 const FAULT_MAX_CHARS: usize = 300;
 
+/// The longest message that is given back as it should be.
+const MEANT_MAX_CHARS: usize = 240;
+
 /// Buttplug's JSON schema, compiled once for all clients.
 pub(super) struct Schema(Box<dyn Fn(&Value) -> bool + Send + Sync>);
 
@@ -48,7 +51,7 @@ pub(super) enum Request {
     Input(InputCmdV4),
     /// Starts or stops scanning; needs no checks.
     Scan(ButtplugCheckedClientMessageV4),
-    /// A device command of versions 0 to 3, which only the library can convert.
+    /// A device command of versions 0 to 3, not converted yet.
     Legacy(ButtplugClientMessageVariant),
 }
 
@@ -56,22 +59,52 @@ pub(super) enum Request {
 /// ignored, since its meaning is unclear.
 pub(super) fn split(text: &str) -> Vec<Result<Value, Box<ErrorV0>>> {
     let mut messages = Vec::new();
-    for document in Deserializer::from_str(text).into_iter::<Value>() {
+    let content = text.trim_end_matches(|c: char| c == '\0' || c.is_ascii_whitespace());
+    for document in Deserializer::from_str(content).into_iter::<Value>() {
         let fault = match document {
             Ok(Value::Array(items)) if !items.is_empty() => {
                 messages.extend(items.into_iter().map(Ok));
                 continue;
             }
-            Ok(other) => malformed(id_of(&other), "not an array of messages"),
+            Ok(other) => malformed(id_of(&other), &not_an_array(&other)),
             Err(e) => malformed(0, &format!("not JSON: {e}")),
         };
         messages.push(Err(fault));
         return messages;
     }
-    if messages.is_empty() {
+    if text[content.len()..].contains('\0') {
+        messages.push(Err(malformed(
+            0,
+            "a NUL byte stands behind the text: send as many bytes as the text has, strlen(text) and not sizeof(text)",
+        )));
+    } else if messages.is_empty() {
         messages.push(Err(malformed(0, "nothing in it")));
     }
     messages
+}
+
+/// What is wrong with a document that is no array of messages, and the text that is meant.
+fn not_an_array(document: &Value) -> String {
+    match document {
+        Value::Array(_) => {
+            "the array has no message in it, such as [{\"RequestDeviceList\": {\"Id\": 1}}]".to_owned()
+        }
+        Value::Object(_) => {
+            let meant = format!("[{document}]");
+            let name = document.as_object().and_then(|object| object.keys().next());
+            match name {
+                Some(name) if meant.chars().count() > MEANT_MAX_CHARS => {
+                    format!("messages come in an array: send [{{{:?}: ...}}]", shortened(name))
+                }
+                _ => format!("messages come in an array: send {meant}"),
+            }
+        }
+        _ => "not an array of messages, such as [{\"RequestDeviceList\": {\"Id\": 1}}]".to_owned(),
+    }
+}
+
+fn shortened(name: &str) -> String {
+    name.chars().take(MEANT_MAX_CHARS / 4).collect()
 }
 
 /// The Id of a message; 0 if it has no valid one.

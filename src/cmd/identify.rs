@@ -8,13 +8,13 @@ use crate::device::hello::HelloFault;
 use crate::ingress::hello::HelloError;
 use crate::ingress::recognise::{Identity, Introduction};
 
-/// What came of asking a board what it is.
+/// The result of asking a board what it is.
 pub(super) enum Identified {
-    /// It is known.
+    /// The board identified itself.
     Known(Introduction),
-    /// It answered nothing that tells.
+    /// The board was asked, but did not identify itself.
     Unknown(HelloError),
-    /// It was left alone, and why.
+    /// The board was not asked, with the reason.
     NotAsked(String),
 }
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 use wsdm_protocol::key;
 
 use crate::defaults::HANDSHAKE_MAX_BYTES;
+use crate::device::hello::Hello;
 
 /// The name of an app's first message.
 const APP_HELLO: &str = "RequestServerInfo";
@@ -26,10 +27,16 @@ pub fn app_hello(text: &str) -> Option<u64> {
 
 /// Whether this is the handshake of a device, even one with a fault.
 pub fn is_device_hello(text: &str) -> bool {
-    json(text).is_some_and(|message| {
-        let has = |field| message.get(field).is_some();
-        has(key::IDENTIFIER) && (has(key::ADDRESS) || has(key::VERSION))
-    })
+    if text.len() > HANDSHAKE_MAX_BYTES {
+        return false;
+    }
+    let Some(message) = json(text) else {
+        // JSON as some languages print it, or with a NUL in it.
+        return Hello::fault(text.as_bytes()).is_some();
+    };
+    let message = message.get(0).unwrap_or(&message);
+    let has = |field| message.get(field).is_some();
+    has(key::IDENTIFIER) && (has(key::ADDRESS) || has(key::VERSION))
 }
 
 #[cfg(test)]
@@ -42,6 +49,14 @@ mod tests {
         assert!(is_device_hello(device));
         assert!(is_device_hello(&format!("\u{feff}{device}\0")));
         assert!(is_device_hello(r#"{"identifier": 1, "version": "0"}"#));
+        for faulty in [
+            "{'identifier': 'LVSDevice', 'address': 'a', 'version': 0}",
+            "{identifier: \"LVSDevice\", version: 0}",
+            r#"{"identifier": "LVSDevice", "version": 0"#,
+            &format!("[{device}]"),
+        ] {
+            assert!(is_device_hello(faulty), "{faulty}");
+        }
         assert_eq!(app_hello(device), None);
         let app = r#"[{"RequestServerInfo": {"Id": 3, "ClientName": "x"}}]"#;
         assert_eq!(app_hello(app), Some(3));
@@ -55,6 +70,8 @@ mod tests {
             "[[]]",
             r#"[{"Ping": {"Id": 1}}]"#,
             r#"{"identifier": "x"}"#,
+            "not JSON",
+            r#"[{"RequestServerInfo": {"Id": 1, "ClientName": "x"#,
         ] {
             assert!(app_hello(other).is_none() && !is_device_hello(other), "{other}");
         }

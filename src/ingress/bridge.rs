@@ -1,5 +1,5 @@
-//! The one bridge for boards that cannot be told apart before they are connected: on a wire, on Bluetooth, behind an
-//! address that the gateway dials. Finds out who is there, makes the link, and runs the session.
+//! The one bridge for boards that the gateway connects to: on a serial port, on Bluetooth, at an address that it dials.
+//! Identifies the board, makes the link, and runs the session.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::hello::{self, HelloError};
-use super::recognise::{Identity, Wait, identify};
+use super::recognise::{IdentifyOptions, Identity, identify};
 use super::retry::{After, Trouble};
 use super::{Board, Intake, TurnedAway};
 use crate::advice::Advice;
@@ -22,9 +22,9 @@ use crate::link::FrameIo;
 use crate::link::framing::Framing;
 
 impl Intake {
-    /// Stops the board that was last behind this port, if it was left running: to find out who it is takes seconds, and
-    /// the gateway may be told to stop meanwhile. A board whose identity is configured is stopped by its session, which
-    /// begins at once.
+    /// Stops the board that was last behind this port, if it was left running: identifying it takes seconds, and the
+    /// gateway may have to stop meanwhile. A board whose identity is configured is stopped by its session, which begins
+    /// at once.
     async fn stop_last_at<P: AsyncWrite + Unpin>(&self, board: &Board, port: &mut P) {
         let frames = self.registry.pending_stop_at(&board.peer);
         // Without a delimiter, only the link can tell where a frame ends.
@@ -42,13 +42,16 @@ impl Intake {
             port.flush().await
         });
         if !matches!(written.await, Ok(Ok(()))) {
-            warn!("{}: it may be running, and did not take its stop", board.peer);
+            warn!(
+                "{}: the board may be running, and its stop was not delivered",
+                board.peer
+            );
         }
     }
 
-    /// Bridges a board from the moment its `port` is open until its session is over. `link` makes the link, from the
-    /// port, the framing and what was read already. Not cancel safe: a dropped future neither stops nor tells the
-    /// board.
+    /// Bridges a board from the moment its `port` is open until its session ends. `link` makes the link from the port,
+    /// the framing and what was read already. Not cancel safe: a dropped future sends the board neither a stop nor a
+    /// close.
     pub async fn bridge<P, L>(
         &self,
         mut board: Board,
@@ -67,7 +70,7 @@ impl Intake {
         let handshake = match board.introduce(&mut port, &mut read, stop).await {
             Ok(Some(handshake)) => handshake,
             Ok(None) => {
-                // Who it is would have told what stops it; its entry may tell too.
+                // The board is not identified, but its entry may say what stops it.
                 if let Some(on_close) = board.on_close {
                     let mut link = link(port, board.framing.unwrap_or(Framing::Raw), read);
                     let stopped = timeout(STOP_FLUSH_TIMEOUT, async {
@@ -75,7 +78,10 @@ impl Intake {
                         link.close().await
                     });
                     if !matches!(stopped.await, Ok(Ok(()))) {
-                        warn!("{}: it may be running, and did not take its stop", board.peer);
+                        warn!(
+                            "{}: the board may be running, and its stop was not delivered",
+                            board.peer
+                        );
                     }
                 }
                 return After::Stopping;
@@ -120,11 +126,11 @@ impl Intake {
 }
 
 impl Board {
-    /// Finds out who the board is; `None` if the gateway stops first. One whose identity is configured is known even
-    /// then: its session ends at once, and stops it. What the board said besides stays in `read`.
+    /// Finds out the board's identity; `None` if the gateway stops first. If it is configured, it is known even then:
+    /// the session ends at once, and stops the board. What else the board sent stays in `read`.
     ///
     /// # Errors
-    /// It does not identify itself, is gone, or has an address that does not fit a handshake.
+    /// The board did not identify itself, the connection was lost, or its address does not fit a handshake.
     async fn introduce<P>(
         &mut self,
         port: &mut P,
@@ -134,32 +140,32 @@ impl Board {
     where
         P: AsyncRead + AsyncWrite + Unpin,
     {
-        let (said, handshake) = match &self.facts.configured {
+        let (hello, handshake) = match &self.facts.configured {
             Some(identifier) => {
                 let handshake = Handshake::new(identifier.clone(), self.own_address()?);
-                let said = match self.settle {
+                let hello = match self.settle {
                     Some(time) => {
                         let settled = stop.run_until_cancelled(hello::settle(port, read, time));
                         settled.await.transpose()?.flatten()
                     }
                     None => None,
                 };
-                (said, handshake)
+                (hello, handshake)
             }
             None => {
                 let address = self.own_address();
                 if let (Some(_), Err(e)) = (&self.address, &address) {
                     return Err(e.clone().into());
                 }
-                let wait = Wait {
+                let options = IdentifyOptions {
                     settle: self.settle.unwrap_or_default(),
                     patience: self.patience,
                     fallback: &address,
                     reads_messages: self.reads_messages,
                 };
-                let not_yet = |e: &HelloError| self.log.report(&self.peer, &self.trouble(e));
-                let asked = identify(port, read, wait, not_yet);
-                let Some(introduction) = stop.run_until_cancelled(asked).await else {
+                let report = |e: &HelloError| self.log.report(&self.peer, &self.trouble(e));
+                let identified = identify(port, read, options, report);
+                let Some(introduction) = stop.run_until_cancelled(identified).await else {
                     return Ok(None);
                 };
                 let introduction = introduction?;
@@ -167,12 +173,12 @@ impl Board {
                     warn!("{}: its hello line has a fault: {fault}", self.peer);
                 }
                 match introduction.identity {
-                    Identity::Hello(said) => {
-                        let mut handshake = said.handshake.clone();
+                    Identity::Hello(hello) => {
+                        let mut handshake = hello.handshake.clone();
                         if let (Some(_), Ok(address)) = (&self.address, address) {
                             handshake.address = address;
                         }
-                        (Some(said), handshake)
+                        (Some(hello), handshake)
                     }
                     Identity::Recognised(recognised) => {
                         let handshake = Handshake::new(recognised.identifier()?, address?);
@@ -182,15 +188,15 @@ impl Board {
                 }
             }
         };
-        if let Some(said) = said
-            && let Err(other) = self.facts.learn(&said)
+        if let Some(hello) = hello
+            && let Err(other) = self.facts.learn(&hello)
         {
             warn!("{}: {other}", self.peer);
         }
         Ok(Some(handshake))
     }
 
-    /// The address of its entry, or what stands in if the board names none.
+    /// The address from its entry, or the one it gets if it names none.
     fn own_address(&self) -> Result<Address, HandshakeError> {
         match &self.address {
             Some(address) if self.is_one => Ok(address.clone()),

@@ -1,4 +1,4 @@
-//! Boards that listen: dials them, and finds those that announce themselves by mDNS.
+//! Dials boards that listen, and finds those that announce themselves by mDNS.
 
 mod connect;
 
@@ -19,56 +19,56 @@ use crate::device::hello::BoardFacts;
 use crate::device::peer::Peer;
 use crate::ingress::{Board, Intake, Retry, TroubleLog};
 use crate::net::endpoint::{Endpoint, Service};
-use crate::net::mdns::{Browser, Sighting};
+use crate::net::mdns::{Browser, ServiceChange};
 
 /// The `[[dial]]` entries at work.
 pub struct DialledBoards {
     /// What was configured.
     pub entries: Vec<DialSettings>,
-    /// Between two pings of a websocket.
+    /// The time between two pings on a websocket.
     pub ping_interval: Duration,
-    /// Where boards go once it is known who they are.
+    /// Admits boards and runs their sessions.
     pub intake: Arc<Intake>,
 }
 
-/// Where the boards of one service are, by their names.
+/// The endpoints of the boards that announce a service, by their names.
 #[derive(Clone, Default)]
 struct Found(Arc<Mutex<HashMap<String, Endpoint>>>);
 
 impl Found {
-    fn with<T>(&self, does: impl FnOnce(&mut HashMap<String, Endpoint>) -> T) -> T {
-        does(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, f: impl FnOnce(&mut HashMap<String, Endpoint>) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// The board that a task is for.
-enum Whereabouts {
-    /// Always there.
+/// Where the board of a task is.
+enum Location {
+    /// At the configured endpoint.
     Fixed(Endpoint),
-    /// Wherever this name is announced, which may change.
-    Named(Found, String),
+    /// Where mDNS announces this name, which may change.
+    Announced(Found, String),
 }
 
-impl Whereabouts {
-    /// `None` if it is not announced any more.
-    fn now(&self) -> Option<Endpoint> {
+impl Location {
+    /// The current endpoint; `None` if the board is no longer announced.
+    fn endpoint(&self) -> Option<Endpoint> {
         match self {
             Self::Fixed(endpoint) => Some(endpoint.clone()),
-            Self::Named(found, name) => found.with(|found| found.get(name).cloned()),
+            Self::Announced(found, name) => found.with(|found| found.get(name).cloned()),
         }
     }
 
-    /// What tells the board from others of its kind.
+    /// What distinguishes the board from others of its kind.
     fn own_name(&self, endpoint: &Endpoint) -> String {
         match self {
             Self::Fixed(_) => endpoint.own_name(),
-            Self::Named(_, name) => name.clone(),
+            Self::Announced(_, name) => name.clone(),
         }
     }
 }
 
 impl DialledBoards {
-    /// Bridges boards until `stop` is cancelled, then waits for their sessions, which whoever cancelled it ends too.
+    /// Bridges boards until `stop` is cancelled, then waits for their sessions, which the caller ends as well.
     pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
         let mut entries = JoinSet::new();
         for n in 0..self.entries.len() {
@@ -79,28 +79,28 @@ impl DialledBoards {
                 error!("a [[dial]] entry ended in a fault inside the gateway: {e}");
             }
         }
-        // The other rooms go on if a fault ended the entries.
+        // If a fault ended the entries, the rest of the gateway continues.
         stop.cancelled().await;
     }
 
     async fn entry(self: Arc<Self>, n: usize, stop: CancellationToken) {
         match self.entries.get(n).and_then(|settings| settings.endpoint.clone()) {
             Some(Endpoint::Service(service)) => self.service(n, service, stop).await,
-            Some(endpoint) => self.board(n, Whereabouts::Fixed(endpoint), stop).await,
+            Some(endpoint) => self.board(n, Location::Fixed(endpoint), stop).await,
             None => {}
         }
     }
 
-    /// One board, for as long as it may be somewhere.
-    async fn board(self: Arc<Self>, n: usize, whereabouts: Whereabouts, stop: CancellationToken) {
+    /// Bridges one board, again and again, for as long as it has an endpoint.
+    async fn board(self: Arc<Self>, n: usize, location: Location, stop: CancellationToken) {
         let Some(settings) = self.entries.get(n) else {
             return;
         };
         let mut retry = Retry::new(DIAL_RETRY_MIN, DIAL_RETRY_MAX);
-        while let Some(endpoint) = whereabouts.now()
+        while let Some(endpoint) = location.endpoint()
             && !stop.is_cancelled()
         {
-            let board = board(settings, &whereabouts, &endpoint, retry.log());
+            let board = board(settings, &location, &endpoint, retry.log());
             let peer = board.peer.clone();
             let after = self.connect(settings, &endpoint, board, &stop).await;
             let Some(pause) = retry.pause(&peer, &after) else {
@@ -113,7 +113,7 @@ impl DialledBoards {
         }
     }
 
-    /// Every board that announces a service.
+    /// Bridges every board that announces a service.
     async fn service(self: Arc<Self>, n: usize, service: Service, stop: CancellationToken) {
         let found = Found::default();
         let mut boards: JoinMap<String, ()> = JoinMap::new();
@@ -126,7 +126,7 @@ impl DialledBoards {
                 }
                 Err(e) => {
                     if !std::mem::replace(&mut is_reported, true) {
-                        warn!("{service}: cannot look for boards: {e}; trying on");
+                        warn!("{service}: cannot search for boards: {e}; retrying");
                     }
                     None
                 }
@@ -151,8 +151,8 @@ impl DialledBoards {
                         // It may have been announced again while its last task ended.
                         self.spawn(&mut boards, n, &found, name, &stop);
                     }
-                    sighting = next => match sighting {
-                        Some(sighting) => if let Some(name) = note(&found, &service, sighting) {
+                    change = next => match change {
+                        Some(change) => if let Some(name) = apply(&found, &service, change) {
                             self.spawn(&mut boards, n, &found, name, &stop);
                         },
                         None => break,
@@ -171,18 +171,18 @@ impl DialledBoards {
         name: String,
         stop: &CancellationToken,
     ) {
-        let is_there = found.with(|found| found.contains_key(&name));
-        if is_there && !boards.contains_key(&name) && !stop.is_cancelled() {
-            let whereabouts = Whereabouts::Named(found.clone(), name.clone());
-            boards.spawn(name, self.clone().board(n, whereabouts, stop.clone()));
+        let is_announced = found.with(|found| found.contains_key(&name));
+        if is_announced && !boards.contains_key(&name) && !stop.is_cancelled() {
+            let location = Location::Announced(found.clone(), name.clone());
+            boards.spawn(name, self.clone().board(n, location, stop.clone()));
         }
     }
 }
 
-/// Notes what changed; returns the name of a board that is there.
-fn note(found: &Found, service: &Service, sighting: Sighting) -> Option<String> {
-    match sighting {
-        Sighting::There {
+/// Updates `found` with a change. Returns the board's name if it is announced.
+fn apply(found: &Found, service: &Service, change: ServiceChange) -> Option<String> {
+    match change {
+        ServiceChange::Announced {
             instance,
             addresses,
             port,
@@ -198,7 +198,7 @@ fn note(found: &Found, service: &Service, sighting: Sighting) -> Option<String> 
             let endpoint = Endpoint::found(service.transport, address, port, &path);
             found.with(|found| {
                 if found.len() >= FOUND_MAX && !found.contains_key(&instance) {
-                    debug!("{service}: {instance:?} is left out, there are {FOUND_MAX} boards already");
+                    debug!("{service}: {instance:?} is ignored: {FOUND_MAX} boards are known already");
                     return None;
                 }
                 let before = found.insert(instance.clone(), endpoint.clone());
@@ -208,24 +208,24 @@ fn note(found: &Found, service: &Service, sighting: Sighting) -> Option<String> 
                 Some(instance)
             })
         }
-        Sighting::Gone { instance } => {
-            debug!("{service}: {instance:?} is not announced any more");
+        ServiceChange::Withdrawn { instance } => {
+            debug!("{service}: {instance:?} is no longer announced");
             found.with(|found| found.remove(&instance));
             None
         }
     }
 }
 
-/// What the entry says of the board there.
-fn board(settings: &DialSettings, whereabouts: &Whereabouts, endpoint: &Endpoint, log: TroubleLog) -> Board {
+/// The board at this endpoint, as its entry describes it.
+fn board(settings: &DialSettings, location: &Location, endpoint: &Endpoint, log: TroubleLog) -> Board {
     Board {
         facts: BoardFacts {
             keepalive: settings.keepalive,
             configured: settings.identifier.clone(),
         },
         address: settings.address.clone(),
-        is_one: matches!(whereabouts, Whereabouts::Fixed(_)),
-        own_name: whereabouts.own_name(endpoint),
+        is_one: matches!(location, Location::Fixed(_)),
+        own_name: location.own_name(endpoint),
         settle: Some(settings.settle),
         framing: settings.framing.clone(),
         coalesce: settings.coalesce,

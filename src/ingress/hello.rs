@@ -1,4 +1,4 @@
-//! What a board on a wire or on Bluetooth says of itself without being asked, and what is wrong where it says nothing.
+//! Hello lines of boards that start when they are connected, and what is wrong if a board does not identify itself.
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -9,34 +9,34 @@ use crate::device::handshake::HandshakeError;
 use crate::device::hello::{Hello, HelloFault};
 use crate::device::peer::Peer;
 
-/// Why it is not known who a board is.
+/// Why a board could not be identified.
 #[derive(Debug, thiserror::Error)]
 pub enum HelloError {
-    /// It said nothing, or nothing that tells what it is.
+    /// It sent nothing, or nothing that identifies it. Holds the end of what it sent.
     #[error(
-        "no hello line within {} s, and no answer as TCode (D0, D1, D2) or Lovense (DeviceType;){}",
+        "no hello line within {} s, and no answer to TCode (D0, D1, D2) or Lovense (DeviceType;){}",
         HELLO_TIMEOUT.as_secs(),
-        said(.0)
+        quoted(.0)
     )]
     Silent(Vec<u8>),
-    /// It meant to say it, and something is wrong with its hello line.
-    #[error("its hello line is not understood: {fault}{}", said(.line))]
+    /// It sent a faulty hello line.
+    #[error("its hello line is not understood: {fault}{}", quoted(.line))]
     Faulty {
         /// What is wrong.
         fault: HelloFault,
-        /// What the board said.
+        /// What the board sent.
         line: Vec<u8>,
     },
-    /// Where it is makes no address.
+    /// It names no address, and its port or its entry does not make a valid one.
     #[error("{0}")]
     Address(#[from] HandshakeError),
-    /// The port broke.
-    #[error("broke off: {0}")]
+    /// The connection was lost.
+    #[error("connection lost: {0}")]
     Io(#[from] std::io::Error),
 }
 
 impl HelloError {
-    /// One line on what to do about a board at `peer`.
+    /// What to do about a board at `peer`, in one line.
     pub fn hint_for(&self, peer: &Peer) -> &'static str {
         if let Peer::Dial(_) = peer
             && let Some(hint) = self.hint_for_dialled()
@@ -49,14 +49,14 @@ impl HelloError {
                 "a hello line is JSON such as {\"identifier\": \"LVSDevice\", \"address\": \"bench-1\", \"version\": 0}, \
                  and a newline"
             }
-            Self::Silent(heard) if heard.is_empty() && on_bluetooth => {
+            Self::Silent(received) if received.is_empty() && on_bluetooth => {
                 "does it have its notify characteristic where the entry says? A board that prints no hello line needs \
                  an identifier in its [[ble]] entry"
             }
             Self::Silent(_) if on_bluetooth => {
                 "a board that prints no hello line needs an identifier in its [[ble]] entry"
             }
-            Self::Silent(heard) if heard.is_empty() => {
+            Self::Silent(received) if received.is_empty() => {
                 "is the right sketch on the board? One that prints no hello line needs identifier and address in its \
                  [[serial]] entry"
             }
@@ -71,7 +71,7 @@ impl HelloError {
         }
     }
 
-    /// What is special to a board that the gateway dials.
+    /// The hint if it differs for a board that the gateway dials.
     fn hint_for_dialled(&self) -> Option<&'static str> {
         match self {
             Self::Silent(_) => Some(
@@ -84,19 +84,19 @@ impl HelloError {
     }
 }
 
-fn said(heard: &[u8]) -> String {
-    if heard.is_empty() {
-        ": the board said nothing".to_owned()
+fn quoted(received: &[u8]) -> String {
+    if received.is_empty() {
+        ": the board sent nothing".to_owned()
     } else {
-        format!("; the board said {:?}", String::from_utf8_lossy(heard))
+        format!("; the board sent {:?}", String::from_utf8_lossy(received))
     }
 }
 
-/// Reads, and throws away, what a board prints while it starts, but for the last hello line in it. One that has only
-/// begun stays in `read`. Not cancel safe.
+/// Reads and discards what a board prints while it starts. Returns the last hello line in it; one that is incomplete
+/// stays in `read`. Not cancel safe.
 ///
 /// # Errors
-/// The port broke.
+/// The connection was lost.
 pub async fn settle<P: AsyncRead + Unpin>(
     port: &mut P,
     read: &mut BytesMut,
@@ -116,7 +116,7 @@ pub async fn settle<P: AsyncRead + Unpin>(
             noise.clear();
         }
     }
-    // Without its beginning the rest would be taken for a frame. As everywhere, noise may stand before it.
+    // Without its beginning, the rest would be taken for a frame. Noise may precede it on the same line.
     if let Some(start) = noise.iter().rposition(|b| *b == b'{') {
         let begun = noise.split_off(start);
         if Hello::may_begin(&begun) {
@@ -126,12 +126,12 @@ pub async fn settle<P: AsyncRead + Unpin>(
     Ok(hello)
 }
 
-/// People are shown the end of what a board said.
-pub(super) fn keep_last(heard: &mut Vec<u8>, more: &[u8]) {
+/// Appends `more`, and keeps the end, which people are shown.
+pub(super) fn keep_last(received: &mut Vec<u8>, more: &[u8]) {
     const SHOWN: usize = 80;
-    heard.extend_from_slice(more);
-    let from = heard.len().saturating_sub(SHOWN);
-    heard.drain(..from);
+    received.extend_from_slice(more);
+    let from = received.len().saturating_sub(SHOWN);
+    received.drain(..from);
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Asks a board what it is: for its hello line, then in the languages that the gateway knows. Nothing of it moves
-//! anything.
+//! Asks a board what it is: for its hello line first, then with the questions of the languages that the gateway knows.
+//! No question moves anything.
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -8,29 +8,29 @@ use tokio::time::{Duration, Instant, sleep_until, timeout, timeout_at};
 use super::hello::{HelloError, keep_last};
 use crate::defaults::{
     ANSWER_QUIET, ANSWER_QUIET_MAX, ANSWER_TIMEOUT, ANSWER_TIMEOUT_KNOWN, HANDSHAKE_MAX_BYTES,
-    HELLO_ASK_LATER, HELLO_ASK_PAUSE, HELLO_FIRST_ASKS, HELLO_TIMEOUT, LINE_PAUSE,
+    HELLO_ASK_LATER, HELLO_ASK_PAUSE, HELLO_FIRST_ASKS, HELLO_TIMEOUT, LINE_PAUSE, RECOGNITION_PATIENCE,
 };
 use crate::device::handshake::{Address, HandshakeError};
 use crate::device::hello::{Hello, HelloFault};
 use crate::device::recognition::{Answers, Question, Recognised};
 
-/// Ends what is left in the buffer of a board, whichever of both ends its commands.
+/// Ends an unfinished command in the buffer of a board, whether a semicolon or a newline ends its commands.
 const CLEAR: &[u8] = b";\n";
 
-/// How a board is asked.
+/// How a board is identified.
 #[derive(Clone, Copy, Debug)]
-pub struct Wait<'a> {
-    /// For how long it is not asked, since it starts.
+pub struct IdentifyOptions<'a> {
+    /// How long to wait before the first question, since the board may be starting.
     pub settle: Duration,
-    /// When it is given up, counted from the start; `None` waits for as long as the port is open.
+    /// When to give up, counted from the start; `None` waits for as long as the port is open.
     pub patience: Option<Duration>,
-    /// Its address if it names none.
+    /// The address of a board that names none.
     pub fallback: &'a Result<Address, HandshakeError>,
-    /// Each read is a message of the board, which ends a hello line as a newline does.
+    /// Each read is one message of the board, which ends a hello line as a newline does.
     pub reads_messages: bool,
 }
 
-/// Who a board is.
+/// How a board identified itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// It printed a hello line.
@@ -39,27 +39,49 @@ pub enum Identity {
     Recognised(Recognised),
 }
 
-/// Who a board is, and what was wrong with a hello line of it.
+/// The identity of a board, and the fault of its hello line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Introduction {
-    /// Who it is.
+    /// How it identified itself.
     pub identity: Identity,
-    /// What to mend in the hello line, although it did without.
+    /// What to correct in its hello line, although the board was identified.
     pub fault: Option<HelloFault>,
 }
 
-/// Finds out what a board is. It is sent newlines first, which ask for a hello line, then the questions of TCode and
-/// of Lovense; often at first, then from time to time, since it may be slow to start, or be flashed while its port
-/// stays. `not_yet` is called once with what is wrong so far. What the board said after a hello line stays in `read`;
-/// late answers to questions do not. Not cancel safe: what was read is lost with the future.
+/// Identifies a board for people, who need no address of it. Gives up [`RECOGNITION_PATIENCE`] after it settled. Not
+/// cancel safe: what was read is lost with the future.
 ///
 /// # Errors
-/// The port broke, or patience ended.
+/// The connection was lost, or the board did not identify itself in time.
+pub async fn identify_once<P>(
+    port: &mut P,
+    settle: Duration,
+    reads_messages: bool,
+) -> Result<Introduction, HelloError>
+where
+    P: AsyncRead + AsyncWrite + Unpin,
+{
+    let options = IdentifyOptions {
+        settle,
+        patience: Some(settle + RECOGNITION_PATIENCE),
+        fallback: &Address::new("-"),
+        reads_messages,
+    };
+    identify(port, &mut BytesMut::new(), options, |_| {}).await
+}
+
+/// Identifies a board. Sends it newlines first, which ask for a hello line, then the questions of TCode and Lovense;
+/// often at first, then from time to time, since the board may start slowly, or may be flashed while its port is open.
+/// Calls `report` once, with what is wrong so far. What the board sent after a hello line stays in `read`; late answers
+/// to questions do not. Not cancel safe: what was read is lost with the future.
+///
+/// # Errors
+/// The connection was lost, or the board did not identify itself in time.
 pub async fn identify<P>(
     port: &mut P,
     read: &mut BytesMut,
-    wait: Wait<'_>,
-    not_yet: impl Fn(&HelloError),
+    options: IdentifyOptions<'_>,
+    report: impl Fn(&HelloError),
 ) -> Result<Introduction, HelloError>
 where
     P: AsyncRead + AsyncWrite + Unpin,
@@ -68,23 +90,23 @@ where
     let mut conversation = Conversation {
         port,
         read,
-        wait,
-        not_yet,
-        report_at: start + wait.settle + HELLO_TIMEOUT,
-        give_up_at: wait.patience.map(|patience| start + patience),
+        options,
+        report,
+        report_at: start + options.settle + HELLO_TIMEOUT,
+        give_up_at: options.patience.map(|patience| start + patience),
         answers: Answers::default(),
-        heard: Vec::new(),
-        nameless: None,
+        received: Vec::new(),
+        address_error: None,
         fault: None,
         is_reported: false,
         last_read: start,
         is_pause_over: false,
         ends_lines: false,
     };
-    let identity = match conversation.hold(start).await {
+    let identity = match conversation.run(start).await {
         Ok(recognised) => Identity::Recognised(recognised),
         Err(Ended::Hello(hello)) => {
-            conversation.forget_questions().await?;
+            conversation.discard_answers().await?;
             Identity::Hello(hello)
         }
         Err(Ended::Failed(error)) => return Err(error),
@@ -93,7 +115,7 @@ where
     Ok(Introduction { identity, fault })
 }
 
-/// Why a conversation is over before the board answered a question.
+/// Why a conversation ended before the board answered a question.
 enum Ended {
     Hello(Hello),
     Failed(HelloError),
@@ -114,22 +136,22 @@ impl From<std::io::Error> for Ended {
 struct Conversation<'a, P, F> {
     port: &'a mut P,
     read: &'a mut BytesMut,
-    wait: Wait<'a>,
-    not_yet: F,
+    options: IdentifyOptions<'a>,
+    report: F,
     report_at: Instant,
     give_up_at: Option<Instant>,
     answers: Answers,
-    /// The end of what the board said.
-    heard: Vec<u8>,
-    /// It names no address, and its port makes none.
-    nameless: Option<HandshakeError>,
+    /// The end of what the board sent.
+    received: Vec<u8>,
+    /// Its hello line has no address, and this is why the fallback is none either.
+    address_error: Option<HandshakeError>,
     /// What is wrong with its hello line, and the line.
     fault: Option<(HelloFault, Vec<u8>)>,
     is_reported: bool,
     last_read: Instant,
-    /// The board paused, and what it said before was looked at.
+    /// The board paused, and what it sent before the pause was handled.
     is_pause_over: bool,
-    /// The board ends its lines, so that one that has no end is not whole.
+    /// The board ends its lines, so a line without an end is incomplete.
     ends_lines: bool,
 }
 
@@ -138,9 +160,9 @@ where
     P: AsyncRead + AsyncWrite + Unpin,
     F: Fn(&HelloError),
 {
-    /// Asks until it is known what the board is. A hello line ends it too.
-    async fn hold(&mut self, start: Instant) -> Result<Recognised, Ended> {
-        let first = start + self.wait.settle.max(HELLO_ASK_PAUSE);
+    /// Asks until the board's language is known. A hello line ends the conversation too.
+    async fn run(&mut self, start: Instant) -> Result<Recognised, Ended> {
+        let first = start + self.options.settle.max(HELLO_ASK_PAUSE);
         self.listen(first, |_| false).await?;
         let mut hellos = HELLO_FIRST_ASKS;
         loop {
@@ -171,7 +193,7 @@ where
             .await
     }
 
-    /// One question of each kind, TCode first.
+    /// Asks one question of each kind, TCode first.
     async fn ask_for_language(&mut self) -> Result<(), Ended> {
         for question in Question::TCODE.into_iter().chain([Question::DeviceType]) {
             if self.answers.is_known() {
@@ -186,12 +208,12 @@ where
         Ok(())
     }
 
-    /// The language is known: asks for all that the board can say in it, in peace.
+    /// Once the language is known, asks for everything that the board can report in it.
     async fn finish(&mut self) -> Result<Recognised, Ended> {
         let mut name = None;
         if self.answers.is_tcode() {
             if self.answers.was_asked(Question::DeviceType) {
-                // Else what a TCode board has of that question would be part of its first command.
+                // Otherwise that question, still in the buffer of a TCode board, would become part of its first command.
                 self.write(b"\n").await?;
             }
             if !self.answers.has(Question::Version) {
@@ -203,21 +225,21 @@ where
             if !self.answers.has(Question::Axes) {
                 self.ask_known(Question::Axes).await?;
             }
-            self.until_quiet().await?;
-            // What it printed while it started may have been taken for its name, or the question have been lost.
+            self.wait_until_quiet().await?;
+            // Boot output may have been taken for its name, or the question may have been lost.
             let before = self.answers.name().map(str::to_owned);
             self.ask_known(Question::Device).await?;
-            self.until_quiet().await?;
+            self.wait_until_quiet().await?;
             name = self.answers.name().map(str::to_owned).or(before);
         } else {
-            self.until_quiet().await?;
+            self.wait_until_quiet().await?;
         }
         self.read.clear();
         let answers = std::mem::take(&mut self.answers);
-        let heard = std::mem::take(&mut self.heard);
+        let received = std::mem::take(&mut self.received);
         answers
             .recognised(name)
-            .ok_or_else(|| HelloError::Silent(heard).into())
+            .ok_or_else(|| HelloError::Silent(received).into())
     }
 
     async fn ask_known(&mut self, question: Question) -> Result<(), Ended> {
@@ -237,8 +259,8 @@ where
         .await
     }
 
-    /// Listens until the board says nothing for a moment: its answer may come in several reads.
-    async fn until_quiet(&mut self) -> Result<(), Ended> {
+    /// Listens until the board has been silent for a moment: its answer may come in several reads.
+    async fn wait_until_quiet(&mut self) -> Result<(), Ended> {
         let limit = Instant::now() + ANSWER_QUIET_MAX;
         loop {
             let is_mid_line = self.ends_lines && !self.read.trim_ascii().is_empty();
@@ -250,15 +272,15 @@ where
             if Instant::now() >= quiet_at.min(limit) {
                 return Ok(());
             }
-            // So often that the end of a line is noticed soon.
+            // Wakes this often to notice the end of a line soon.
             let soon = Instant::now() + ANSWER_QUIET;
             self.listen(soon.min(quiet_at).min(limit), |_| false).await?;
         }
     }
 
-    /// A board with a hello line was asked other questions meanwhile: they must be no part of its first command, and
-    /// what it answers no frame.
-    async fn forget_questions(&mut self) -> Result<(), HelloError> {
+    /// A board with a hello line may have been asked other questions meanwhile. They must not become part of its first
+    /// command, nor its answers frames.
+    async fn discard_answers(&mut self) -> Result<(), HelloError> {
         if !self.answers.was_asked_anything() {
             return Ok(());
         }
@@ -286,21 +308,21 @@ where
         Ok(())
     }
 
-    /// A far end that takes nothing is one that says nothing either.
+    /// Writes, or gives up after a moment: a board that takes nothing counts as silent.
     async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         timeout(HELLO_ASK_PAUSE, self.port.write_all(bytes))
             .await
             .unwrap_or(Ok(()))
     }
 
-    /// Listens until then, or until the answers are enough. Reports what is wrong, and gives up, when that is due.
+    /// Listens until this time, or until the answers suffice. Reports what is wrong, and gives up, when that is due.
     async fn listen(&mut self, until: Instant, enough: impl Fn(&Answers) -> bool) -> Result<(), Ended> {
         loop {
             self.take_lines()?;
             if enough(&self.answers) {
                 return Ok(());
             }
-            // A board whose language is known is not given up for what it does not answer besides.
+            // A board whose language is known may leave other questions unanswered.
             let is_known = self.answers.is_known();
             let pause_at =
                 (!self.read.is_empty() && !self.is_pause_over).then(|| self.last_read + LINE_PAUSE);
@@ -317,7 +339,7 @@ where
                     }
                     self.last_read = Instant::now();
                     self.is_pause_over = false;
-                    if self.wait.reads_messages && self.read.trim_ascii_end().ends_with(b"}") {
+                    if self.options.reads_messages && self.read.trim_ascii_end().ends_with(b"}") {
                         self.take_unended(None)?;
                     }
                 }
@@ -331,12 +353,12 @@ where
                     if is_due(give_up_at) {
                         let error = self.trouble();
                         if !self.is_reported {
-                            (self.not_yet)(&error);
+                            (self.report)(&error);
                         }
                         return Err(error.into());
                     }
                     if is_due(report_at) && !self.answers.is_known() {
-                        (self.not_yet)(&self.trouble());
+                        (self.report)(&self.trouble());
                         self.is_reported = true;
                     }
                     if now >= until {
@@ -347,20 +369,23 @@ where
         }
     }
 
-    /// What is wrong so far, the most telling first.
+    /// What is wrong so far; the most specific problem wins.
     fn trouble(&self) -> HelloError {
-        if let Some(error) = &self.nameless {
+        if let Some(error) = &self.address_error {
             return HelloError::Address(error.clone());
         }
         if let Some((fault, line)) = self.fault.clone() {
             return HelloError::Faulty { fault, line };
         }
-        let mut heard = self.heard.clone();
-        keep_last(&mut heard, self.read);
-        // A hello line that was not finished is one too.
+        let mut received = self.received.clone();
+        keep_last(&mut received, self.read);
+        // An unfinished hello line counts too.
         match Hello::fault(self.read) {
-            Some(fault) => HelloError::Faulty { fault, line: heard },
-            None => HelloError::Silent(heard),
+            Some(fault) => HelloError::Faulty {
+                fault,
+                line: received,
+            },
+            None => HelloError::Silent(received),
         }
     }
 
@@ -368,7 +393,7 @@ where
         while let Some(end) = self.read.iter().position(|b| b"\r\n".contains(b)) {
             let (length, is_return) = match (self.read[end], self.read.get(end + 1)) {
                 (b'\r', Some(b'\n')) => (end + 2, false),
-                // Perhaps the newline is under way.
+                // The newline may still arrive.
                 (b'\r', None) => break,
                 (b'\r', Some(_)) => (end + 1, true),
                 _ => (end + 1, false),
@@ -378,17 +403,17 @@ where
             self.line(&line, is_return.then_some(HelloFault::ReturnOnly))?;
         }
         if self.read.len() > HANDSHAKE_MAX_BYTES {
-            keep_last(&mut self.heard, self.read);
+            keep_last(&mut self.received, self.read);
             self.read.clear();
         }
         self.answers.read_unended(self.read);
         Ok(())
     }
 
-    /// A line, and what is wrong with its end.
+    /// Handles a line; `end` is what is wrong with its end.
     fn line(&mut self, line: &[u8], end: Option<HelloFault>) -> Result<(), Ended> {
         self.hello(line, end)?;
-        keep_last(&mut self.heard, line);
+        keep_last(&mut self.received, line);
         match Hello::fault(line) {
             Some(fault) => {
                 let mut shown = Vec::new();
@@ -402,12 +427,12 @@ where
 
     /// Ends the conversation if this is a hello line.
     fn hello(&mut self, line: &[u8], end: Option<HelloFault>) -> Result<(), Ended> {
-        let hello = match self.wait.fallback {
+        let hello = match self.options.fallback {
             Ok(address) => Hello::parse(line, address),
             Err(_) => Hello::parse_later(line),
         };
-        match (hello, self.wait.fallback) {
-            (Some(hello), Err(e)) if !hello.names_its_address => self.nameless = Some(e.clone()),
+        match (hello, self.options.fallback) {
+            (Some(hello), Err(e)) if !hello.names_its_address => self.address_error = Some(e.clone()),
             (Some(hello), _) => {
                 self.fault = end.map(|fault| (fault, Vec::new()));
                 return Err(Ended::Hello(hello));
@@ -417,7 +442,7 @@ where
         Ok(())
     }
 
-    /// What is there may be a hello line without an end.
+    /// Takes what was read for a hello line without an end, if it is one.
     fn take_unended(&mut self, end: Option<HelloFault>) -> Result<(), Ended> {
         let line = self.read.clone();
         let is_hello = self.hello(&line, end);
@@ -427,14 +452,14 @@ where
         is_hello
     }
 
-    /// The board paused in a line. Some print no end, or another one.
+    /// Handles a pause in the middle of a line: some boards print no end of line, or an unusual one.
     fn pause_over(&mut self) -> Result<(), Ended> {
         let end = match self.read.last() {
             Some(b'\r') => HelloFault::ReturnOnly,
             _ => HelloFault::NoNewline,
         };
         self.take_unended(Some(end.clone()))?;
-        // The rest of a hello line may be under way.
+        // The rest of a hello line may still arrive.
         let is_line = !self.ends_lines && self.answers.was_asked_anything() && !self.read.contains(&b'{');
         if end == HelloFault::ReturnOnly || is_line {
             let line = self.read.split();

@@ -1,4 +1,4 @@
-//! Boards on wires: finds their ports, opens them, and performs the handshake on their behalf.
+//! Boards on serial ports: finds the ports, opens them, and performs the handshake on their behalf.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub struct SerialPorts {
     pub entries: Vec<SerialSettings>,
     /// The system's ports.
     pub ports: Ports,
-    /// Where boards go once it is known who they are.
+    /// Admits boards and runs their sessions.
     pub intake: Arc<Intake>,
 }
 
@@ -43,7 +43,7 @@ struct Found {
 }
 
 impl Found {
-    /// What tells the board from others of its kind: its serial number, else its port.
+    /// What distinguishes the board from others of its kind: its serial number, else its port.
     fn own_name(&self) -> String {
         let usb = self.info.as_ref().and_then(|info| info.usb.as_ref());
         usb.and_then(|usb| usb.serial_number.clone())
@@ -53,15 +53,15 @@ impl Found {
 }
 
 impl SerialPorts {
-    /// Bridges boards until `stop` is cancelled, then waits for their sessions, which whoever cancelled it ends too.
+    /// Bridges boards until `stop` is cancelled, then waits for their sessions, which the caller ends as well.
     pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
         let mut boards: JoinMap<PathBuf, ()> = JoinMap::new();
-        let mut said: Option<io::ErrorKind> = None;
+        let mut logged: Option<io::ErrorKind> = None;
         let mut missing = Missing::of(&self.entries);
         loop {
             match self.find().await {
                 Ok((found, listed)) => {
-                    said = None;
+                    logged = None;
                     missing.report(&found, &listed);
                     for (node, found) in found {
                         if !boards.contains_key(&node) {
@@ -69,9 +69,9 @@ impl SerialPorts {
                         }
                     }
                 }
-                Err(e) if said != Some(e.kind()) => {
-                    said = Some(e.kind());
-                    warn!("cannot list the serial ports: {e}; trying on");
+                Err(e) if logged != Some(e.kind()) => {
+                    logged = Some(e.kind());
+                    warn!("cannot list the serial ports: {e}; retrying");
                 }
                 Err(_) => {}
             }
@@ -89,8 +89,8 @@ impl SerialPorts {
         while boards.join_next().await.is_some() {}
     }
 
-    /// Every port that is there and that an entry takes, by its device node; the first entry wins, but one for any port
-    /// has only what no other takes. And all ports that are listed.
+    /// The ports that entries take, by their device nodes, and all ports that the system lists. The first entry wins, but
+    /// an entry for any port gets only those that no other takes.
     async fn find(self: &Arc<Self>) -> io::Result<(Vec<(PathBuf, Found)>, Vec<PortInfo>)> {
         let this = self.clone();
         let find = move || -> io::Result<_> {
@@ -124,29 +124,29 @@ impl SerialPorts {
             }
             Ok((found, listed))
         };
-        // Directories of the system may take their time.
+        // Reading the system's directories may block.
         tokio::task::spawn_blocking(find)
             .await
             .unwrap_or_else(|e| Err(io::Error::other(e)))
     }
 
-    /// One board, from the plug to the unplug.
+    /// Bridges one board, again and again, until it is unplugged.
     async fn board(self: Arc<Self>, found: Found, stop: CancellationToken) {
         let plug = Plug::of(&found.path);
         let peer = Peer::Serial(found.path.clone());
         let mut retry = Retry::new(FIRST_PAUSE, LONGEST_PAUSE);
-        let mut was_let_go = false;
+        let mut is_release_logged = false;
         while !stop.is_cancelled() && Plug::of(&found.path) == plug {
             let after = self.connect(&found, retry.log(), &stop).await;
             if matches!(after, After::Refused(_) | After::Failed(_)) && Plug::of(&found.path) != plug {
                 break;
             }
             let pause = match after {
-                // Nobody asked for this port by name.
+                // No entry names this port, so its problems are not reported as problems.
                 After::Refused(_) if self.is_any(&found) => {
-                    if !std::mem::replace(&mut was_let_go, true) {
+                    if !std::mem::replace(&mut is_release_logged, true) {
                         info!(
-                            "{peer}: closed again; it is tried when it is plugged in anew, and every {} min",
+                            "{peer}: closed again; retrying when it is plugged in again, and every {} min",
                             UNIDENTIFIED_RETRY.as_secs() / 60
                         );
                     }
@@ -172,7 +172,7 @@ impl SerialPorts {
         debug!("serial {}: unplugged", found.path.display());
     }
 
-    /// Whether only an entry for any port takes it.
+    /// Whether the port was found by an entry for any port.
     fn is_any(&self, found: &Found) -> bool {
         let settings = self.entries.get(found.entry);
         settings.is_some_and(|settings| settings.source == PortSource::Any)
@@ -184,11 +184,11 @@ impl SerialPorts {
             return After::Stopping;
         };
         let is_any = self.is_any(found);
-        if is_any && let Some(after) = self.left_alone(found) {
+        if is_any && let Some(after) = self.inaccessible(found) {
             return after;
         }
         let (path, line) = (found.path.clone(), settings.line.clone());
-        // Drivers take their time, and some reset the adapter.
+        // Drivers may block for a while, and some reset the adapter.
         let opened = tokio::task::spawn_blocking(move || Port::open(&path, &line)).await;
         let port = match opened.unwrap_or_else(|e| Err(io::Error::other(e))) {
             Ok(port) => port,
@@ -219,23 +219,24 @@ impl SerialPorts {
         self.intake.bridge(board, port, stop, link).await
     }
 
-    /// Why a port that nobody asked for by name is not even opened.
-    fn left_alone(&self, found: &Found) -> Option<After> {
+    /// Why a port that no entry names is not even opened; `None` if it is free.
+    fn inaccessible(&self, found: &Found) -> Option<After> {
         let listed = found.info.as_ref().map_or(&found.path, |info| &info.path);
         match self.ports.access(listed) {
             Access::Free => None,
             access => Some(After::Failed(Trouble {
-                what: format!("left alone: {access}"),
+                what: format!("not opened: {access}"),
                 hint: access.hint().unwrap_or_default(),
             })),
         }
     }
 }
 
-/// Entries whose port is not there, until that was reported or they have it.
+/// Entries whose port has not appeared yet, until that is reported.
 struct Missing {
+    /// When it is reported.
     due: Instant,
-    /// Their numbers and their ports.
+    /// The numbers of the entries, and their ports.
     ports: Vec<(usize, PathBuf)>,
 }
 
@@ -254,23 +255,25 @@ impl Missing {
         }
     }
 
-    /// Reports what is still missing, once, with what is there. A board that is unplugged later was there.
+    /// Reports the ports that are still missing, once, with those that exist. A port that disappears later is not
+    /// reported.
     fn report(&mut self, found: &[(PathBuf, Found)], listed: &[PortInfo]) {
-        let is_there = |n: usize, path: &Path| {
-            // Where ports are no files only the list tells.
+        let has_appeared = |n: usize, path: &Path| {
+            // On Windows, ports are not files, so only the list shows them.
             let listed = cfg!(unix) || listed.iter().any(|port| port.path == path);
             listed
                 && found
                     .iter()
                     .any(|(_, found)| found.entry == n || found.path == path)
         };
-        self.ports.retain(|(n, path)| !is_there(*n, path));
+        self.ports.retain(|(n, path)| !has_appeared(*n, path));
         if Instant::now() < self.due {
             return;
         }
         for (n, path) in self.ports.drain(..) {
             warn!(
-                "serial {}: not there; {}. It is opened once it is there, or correct port in serial.{n}",
+                "serial {}: not found; {}. It will be opened when it appears; if the path is wrong, correct port in \
+                 serial.{n}",
                 path.display(),
                 in_words(listed)
             );
@@ -278,7 +281,7 @@ impl Missing {
     }
 }
 
-/// The device node behind a path, where it is there.
+/// The device node behind a path, if it exists.
 fn node(path: &Path) -> Option<PathBuf> {
     #[cfg(windows)]
     return Some(path.to_owned());
@@ -291,7 +294,7 @@ fn node(path: &Path) -> Option<PathBuf> {
 struct Plug(Option<[u64; 4]>);
 
 impl Plug {
-    /// `None` inside: nothing is there.
+    /// `None` inside if the path does not exist.
     #[cfg(unix)]
     fn of(path: &Path) -> Self {
         use std::os::unix::fs::MetadataExt;
@@ -304,7 +307,7 @@ impl Plug {
         )
     }
 
-    /// Where ports are no files an open that fails tells.
+    /// On Windows, ports are not files; an open that fails shows that one is gone.
     #[cfg(not(unix))]
     fn of(_: &Path) -> Self {
         Self(Some([0; 4]))

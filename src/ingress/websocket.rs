@@ -16,7 +16,6 @@ use tokio_tungstenite::tungstenite::{self, Error as WsError, Message};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error_span, info, warn};
 
-use crate::advice::Advice;
 use crate::config::DeviceSettings;
 use crate::defaults::{CLOSE_TIMEOUT, HANDSHAKE_MAX_BYTES};
 use crate::device::handshake::{Handshake, HandshakeError};
@@ -40,18 +39,18 @@ const BUTTPLUG_ERROR_INIT: u32 = 1;
 pub struct Devices {
     /// The `[devices]` section.
     pub settings: DeviceSettings,
-    /// Where they go once they said who they are.
+    /// Admits devices and runs their sessions.
     pub intake: Arc<Intake>,
-    /// What was said of those that were refused.
+    /// Which refusals were logged recently.
     pub refusals: RefusalLog,
-    /// For peers that came to the wrong port.
+    /// Directs peers that came to the wrong port.
     pub signpost: Signpost,
-    /// Where they are served.
+    /// The threads that serve the sessions.
     pub workers: Workers,
 }
 
 impl Devices {
-    /// Accepts until `stop` is cancelled, then waits for the sessions, which whoever cancelled it ends too.
+    /// Accepts until `stop` is cancelled, then waits for the sessions, which the caller ends as well.
     pub async fn serve(self: Arc<Self>, listener: Listeners, stop: CancellationToken) {
         let mut sessions = JoinSet::new();
         let connection = |stream: TcpStream, from| {
@@ -72,8 +71,8 @@ impl Devices {
         while sessions.join_next().await.is_some() {}
     }
 
-    /// One connection, from the accept to the end. Everything that waits for the peer happens here, in a task of
-    /// its own, so that a silent one costs itself alone.
+    /// Serves one connection from accept to close. Everything that waits for the peer happens here, in a task of its
+    /// own, so that a silent peer affects only itself.
     async fn connection(&self, stream: TcpStream, from: SocketAddr, stop: CancellationToken) {
         let peer = Peer::Websocket(from);
         let started = tokio::time::Instant::now();
@@ -105,7 +104,7 @@ impl Devices {
         let link = Box::new(WebSocketLink::new(ws, self.settings.ping_interval).with_probes());
         let refused = match handshake {
             Ok(handshake) => {
-                // Boxed, so that a connection that is still shaking hands does not carry a session's room.
+                // Boxed, so that the task of a connection without a session yet does not hold the space for one.
                 let board = Board {
                     on_close: self.settings.on_close.clone(),
                     ..Board::at(peer)
@@ -124,21 +123,18 @@ impl Devices {
     async fn refuse(&self, refused: TurnedAway, from: SocketAddr) {
         let TurnedAway { refusal, mut link } = refused;
         let (reason, peer) = (refusal.close_reason(), Peer::Websocket(from));
-        match self.refusals.due(from.ip(), &refusal) {
-            Some(0) => warn!(%peer, code = reason.code, "device refused: {}", refusal.with_hint()),
-            Some(more) => {
-                warn!(%peer, code = reason.code, "device refused, {more} times more since: {}", refusal.with_hint());
-            }
+        match self.refusals.line(from.ip(), &refusal) {
+            Some(line) => warn!(%peer, code = reason.code, "device refused: {line}"),
             None => debug!(%peer, code = reason.code, "device refused again: {refusal}"),
         }
         link.set_close_reason(reason);
-        // A peer that does not take the Close frame has nobody to read it.
+        // If the peer does not take the Close frame, nobody would read it.
         let _ = timeout(CLOSE_TIMEOUT, link.close()).await;
     }
 }
 
-/// Reads the handshake. `None`: the peer closed before it said anything. Cancel safe: nothing is lost that a
-/// later caller would want.
+/// Reads the handshake; `None` if the peer closed before it sent one. Cancel safe: nothing is lost that a later caller
+/// would want.
 async fn first_message(
     ws: &mut WebSocketStream<TcpStream>,
     signpost: Signpost,
@@ -148,11 +144,11 @@ async fn first_message(
             None | Some(Ok(Message::Close(_))) => Ok(None),
             Some(Ok(Message::Text(text))) => match Handshake::parse(text.as_str()) {
                 Ok(handshake) => Ok(Some(handshake)),
-                Err(fault) => Err(of_app(ws, &text, signpost).await.unwrap_or(fault.into())),
+                Err(fault) => Err(refuse_app(ws, &text, signpost).await.unwrap_or(fault.into())),
             },
             Some(Ok(Message::Binary(bytes))) => {
                 let text = std::str::from_utf8(&bytes).unwrap_or_default();
-                Err(of_app(ws, text, signpost).await.unwrap_or(Refusal::Binary))
+                Err(refuse_app(ws, text, signpost).await.unwrap_or(Refusal::Binary))
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
             Some(Err(WsError::Capacity(tungstenite::error::CapacityError::MessageTooLong {
@@ -176,10 +172,14 @@ async fn first_message(
 }
 
 /// Answers a Buttplug app that came to this port. `None` if the message is not an app's.
-async fn of_app(ws: &mut WebSocketStream<TcpStream>, message: &str, signpost: Signpost) -> Option<Refusal> {
+async fn refuse_app(
+    ws: &mut WebSocketStream<TcpStream>,
+    message: &str,
+    signpost: Signpost,
+) -> Option<Refusal> {
     let id = misplaced::app_hello(message)?;
     let place = signpost.at(ws.get_ref().local_addr().ok()?).to_string();
-    // Apps show the text of an Error, and not the reason of a Close frame.
+    // Apps show the text of an Error, not the reason of a Close frame.
     let error = json!([{ "Error": { "Id": id, "ErrorMessage": place, "ErrorCode": BUTTPLUG_ERROR_INIT } }]);
     let _ = ws.send(Message::text(error.to_string())).await;
     Some(Refusal::App(place))

@@ -83,7 +83,7 @@ impl Advice for DialError {
             Self::Tls { source, .. } => return Some(tls::hint(source).into()),
             Self::NoRoots { source, .. } => return source.hint(),
             Self::Http { status, .. } if is_denial(*status) => {
-                "where the server asks for a token, give it with --token".to_owned()
+                "if the server wants a token, give it with --token".to_owned()
             }
             Self::Http { .. } | Self::NotWebsocket { .. } => {
                 format!(
@@ -103,7 +103,7 @@ impl DialError {
         matches!(self, Self::Http { status, .. } if is_denial(*status))
     }
 
-    /// Whether the server named a subprotocol although none was offered, as a widespread library of boards does.
+    /// Whether the server named a subprotocol although none was offered, as a widespread library for boards does.
     pub fn is_unasked_subprotocol(&self) -> bool {
         let unasked = SubProtocolError::ServerSentSubProtocolNoneRequested;
         matches!(self, Self::NotWebsocket { source, .. } if matches!(
@@ -149,8 +149,8 @@ async fn dial_without_limit(
     Ok(socket)
 }
 
-/// Opens a websocket on a connection to this target, which offers this subprotocol if there is one. The caller sets
-/// the timeout. Not cancel safe: a dropped future drops the connection.
+/// Opens a websocket on a connection to this target, and offers `subprotocol` if it is given. The caller sets the
+/// timeout. Not cancel safe: a dropped future drops the connection.
 ///
 /// # Errors
 /// See [`DialError`].

@@ -1,4 +1,4 @@
-//! Where a board that listens is, as people write it.
+//! The address of a board that listens, as people write it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::http::uri::{Authority, PathAndQuery};
 use super::target::Target;
 use crate::advice::Advice;
 
-/// Ports of `ws://` and `wss://`, as in a browser: that is how boards with a page of their own are reached.
+/// The default ports of `ws://` and `wss://`, as in a browser: boards that serve a page of their own use them.
 const WS_PORT: u16 = 80;
 const WSS_PORT: u16 = 443;
 
@@ -45,20 +45,20 @@ impl Transport {
         }
     }
 
-    /// Whether it carries messages, which need no framing.
+    /// Whether it is `ws://` or `wss://`.
     pub fn is_websocket(self) -> bool {
         matches!(self, Self::Websocket | Self::SecureWebsocket)
     }
 }
 
-/// What stands for the parts that a URL leaves out, for boards of a known kind.
+/// Defaults for the parts that a URL leaves out, for boards of a known kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UrlDefaults {
-    /// The scheme of a lone host.
+    /// The transport if the URL has no scheme.
     pub transport: Option<Transport>,
     /// The port of `ws://`.
     pub ws_port: Option<u16>,
-    /// The path of `ws://` and `wss://`, with its slash.
+    /// The path of `ws://` and `wss://`, with its leading slash.
     pub ws_path: Option<&'static str>,
     /// The port of `tcp://`.
     pub tcp_port: Option<u16>,
@@ -69,7 +69,7 @@ pub struct UrlDefaults {
 /// A host and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPort {
-    /// A name, or an IP address; IPv6 without brackets.
+    /// A name or an IP address; IPv6 without brackets.
     pub host: String,
     /// The port.
     pub port: u16,
@@ -78,27 +78,32 @@ pub struct HostPort {
 impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port } = self;
-        if host.contains(':') {
-            write!(f, "[{host}]:{port}")
-        } else {
-            write!(f, "{host}:{port}")
-        }
+        write!(f, "{}:{port}", in_url(host))
+    }
+}
+
+/// The host as it is written in a URL: an IPv6 address in brackets.
+fn in_url(host: &str) -> Cow<'_, str> {
+    if host.contains(':') {
+        format!("[{host}]").into()
+    } else {
+        host.into()
     }
 }
 
 /// A service that boards announce by mDNS (RFC 6763).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
-    /// The board of this name alone; `None` is every board that announces the service.
+    /// Only the board of this name; `None` for every board that announces the service.
     pub instance: Option<String>,
     /// The service, such as `_tcode._udp`.
     pub kind: String,
-    /// How such boards are spoken to.
+    /// How bytes travel to these boards.
     pub transport: Transport,
 }
 
 impl Service {
-    /// The service as it is asked for.
+    /// The service's domain name, for an mDNS query.
     pub fn domain(&self) -> String {
         format!("{}.local.", self.kind)
     }
@@ -113,7 +118,7 @@ impl fmt::Display for Service {
     }
 }
 
-/// Where a board that listens is.
+/// The address of a board that listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// A websocket.
@@ -122,11 +127,11 @@ pub enum Endpoint {
     Tcp(HostPort),
     /// A UDP port.
     Udp(HostPort),
-    /// Wherever mDNS finds it.
+    /// A service that mDNS finds.
     Service(Service),
 }
 
-/// Why a text does not say where a board is.
+/// Why a text is not the address of a board.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// The scheme is missing or unknown.
@@ -135,24 +140,24 @@ pub enum EndpointError {
     /// The host is missing or malformed.
     #[error("\"{}\" names no host", .0.escape_debug())]
     Host(String),
-    /// A name and a password stand before the host.
-    #[error("it has a name or a password before the host, which boards are not sent")]
+    /// The URL has a user name or a password before the host.
+    #[error("it has a user name or a password before the host, which the gateway does not send to boards")]
     User,
     /// The port is missing.
     #[error("\"{}\" names no port", .0.escape_debug())]
     NoPort(String),
-    /// The port is no port.
+    /// The port is not a valid number.
     #[error("\"{}\" is not a port; a port is a number from 1 to 65535", .0.escape_debug())]
     Port(String),
-    /// Something stands behind the port that a websocket alone has.
-    #[error("\"{path}\" is a path, which {scheme}:// has not")]
+    /// The URL has a path, which only a websocket has.
+    #[error("\"{path}\" is a path, and {scheme}:// has none")]
     Path {
         /// `tcp` or `udp`.
         scheme: &'static str,
-        /// What stands there.
+        /// The path.
         path: String,
     },
-    /// The path or the query of a websocket is malformed.
+    /// The path or the query of a websocket URL is malformed.
     #[error("\"{}\" is not the path of a URL", .0.escape_debug())]
     BadPath(String),
     /// The name of a service is malformed.
@@ -169,7 +174,7 @@ impl Advice for EndpointError {
             Self::Host(_) => "write its IP address or its name, as in tcp://192.168.1.31:8000",
             Self::User => "leave out what stands before the @",
             Self::NoPort(_) => {
-                "the board's own page or its log says on which it listens, as in tcp://192.168.1.31:8000"
+                "add the port it listens on, as in tcp://192.168.1.31:8000; the board's own page or its log shows it"
             }
             Self::Port(_) => "write it behind the host, as in tcp://192.168.1.31:8000",
             Self::Path { .. } => "leave the path out, or write ws:// if the board speaks websocket there",
@@ -182,7 +187,7 @@ impl Advice for EndpointError {
 }
 
 impl Endpoint {
-    /// Parses a URL; `defaults` stand for what it leaves out.
+    /// Parses a URL; `defaults` fill in what it leaves out.
     ///
     /// # Errors
     /// [`EndpointError`], which has a hint.
@@ -227,12 +232,8 @@ impl Endpoint {
             if path.contains('#') || path.parse::<PathAndQuery>().is_err() {
                 return Err(EndpointError::BadPath(path));
             }
-            let host = if host.contains(':') {
-                format!("[{host}]")
-            } else {
-                host.to_owned()
-            };
             let is_tls = transport == Transport::SecureWebsocket;
+            let host = in_url(host).into_owned();
             return Ok(Self::Websocket(Target::of_parts(is_tls, host, port, path)));
         }
         if !matches!(path, "" | "/") {
@@ -258,7 +259,7 @@ impl Endpoint {
         })
     }
 
-    /// The same service, its boards spoken to in another way.
+    /// The same service over another transport. Other endpoints stay as they are.
     #[must_use]
     pub fn over(self, transport: Transport) -> Self {
         match self {
@@ -267,7 +268,7 @@ impl Endpoint {
         }
     }
 
-    /// How bytes travel there.
+    /// How bytes travel to the board.
     pub fn transport(&self) -> Transport {
         match self {
             Self::Websocket(target) if target.is_tls() => Transport::SecureWebsocket,
@@ -282,17 +283,13 @@ impl Endpoint {
     pub fn found(transport: Transport, host: String, port: u16, path: &str) -> Self {
         match transport {
             Transport::Websocket | Transport::SecureWebsocket => {
-                let host = if host.contains(':') {
-                    format!("[{host}]")
-                } else {
-                    host
-                };
-                // Anybody on the network may have announced it.
+                // Anybody on the network may have announced this path.
                 let path = match path.parse::<PathAndQuery>() {
                     Ok(path) if path.as_str().starts_with('/') => path.to_string(),
                     _ => "/".to_owned(),
                 };
                 let is_tls = transport == Transport::SecureWebsocket;
+                let host = in_url(&host).into_owned();
                 Self::Websocket(Target::of_parts(is_tls, host, port, path))
             }
             Transport::Tcp => Self::Tcp(HostPort { host, port }),
@@ -300,7 +297,7 @@ impl Endpoint {
         }
     }
 
-    /// What tells the board there from others, for an address: the host and the port.
+    /// What distinguishes the board from others, for its device address: the host and the port.
     pub fn own_name(&self) -> String {
         match self {
             Self::Websocket(target) => {
@@ -357,7 +354,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// The host, without the brackets of an IPv6 address, and what stands for a port.
+/// Splits host and port: the host without the brackets of an IPv6 address, the port as it is written.
 fn split(authority: &str) -> Option<(&str, Option<&str>)> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {

@@ -1,4 +1,4 @@
-//! Listening on one or several addresses, as if on one.
+//! Listens on one or several addresses as if on one.
 
 use std::future::poll_fn;
 use std::io;
@@ -11,7 +11,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::debug;
 
-/// Connections that the system keeps until they are accepted.
+/// How many connections the system queues until they are accepted.
 const BACKLOG: i32 = 1024;
 /// How often another port is tried if the system's choice for one loopback address is taken on the other.
 const SAME_PORT_TRIES: usize = 16;
@@ -21,13 +21,13 @@ const SAME_PORT_TRIES: usize = 16;
 pub enum Place {
     /// This address.
     Address(SocketAddr),
-    /// This port of both loopback addresses: some programs resolve `localhost` to one, some to the other. A host may
-    /// lack one of them. With port 0 the system chooses a port that is free on both.
+    /// This port on both loopback addresses: some programs resolve `localhost` to one, some to the other. A host may
+    /// lack one of them. With port 0, a port that is free on both.
     Localhost(u16),
 }
 
 impl Place {
-    /// Its addresses, at least one.
+    /// Its addresses; at least one.
     pub fn addresses(self) -> impl Iterator<Item = SocketAddr> {
         let (first, second) = match self {
             Self::Address(address) => (address, None),
@@ -56,7 +56,7 @@ impl From<SocketAddr> for Place {
 pub struct Listen(Vec<Place>);
 
 impl Listen {
-    /// `None` if there is no place.
+    /// `None` if `places` is empty.
     pub fn new(places: Vec<Place>) -> Option<Self> {
         (!places.is_empty()).then_some(Self(places))
     }
@@ -71,16 +71,14 @@ impl Listen {
         self.0.iter().flat_map(|place| place.addresses())
     }
 
-    /// An address and port that both would listen on. Port 0 is no port yet.
+    /// An address and port that both would listen on. Port 0 is never shared: the system chooses another one each time.
     pub fn shared_with(&self, other: &Self) -> Option<SocketAddr> {
         let other: Vec<_> = other.addresses().collect();
         self.addresses()
             .find(|address| address.port() != 0 && other.contains(address))
     }
-}
 
-impl Listen {
-    /// Whether an address that may stand for all of both families has to leave IPv4 to another one of the list.
+    /// Whether this is the unspecified IPv6 address and must not take IPv4 too, since another address of the list does.
     fn splits_families(&self, address: SocketAddr) -> bool {
         let is_v4_of_port = |other: SocketAddr| other.is_ipv4() && other.port() == address.port();
         address.is_ipv6() && address.ip().is_unspecified() && self.addresses().any(is_v4_of_port)
@@ -103,7 +101,7 @@ impl fmt::Display for Listen {
     }
 }
 
-/// An address that cannot be listened on.
+/// The gateway cannot listen on an address.
 #[derive(Debug, thiserror::Error)]
 #[error("{addr}: {source}")]
 pub struct BindError {
@@ -117,7 +115,7 @@ pub struct BindError {
 #[derive(Debug)]
 pub struct Listeners {
     ports: Vec<TcpListener>,
-    /// The port that is asked first, so that a busy one does not starve the others.
+    /// The port that is polled first; it rotates, so that a busy port does not starve the others.
     first: AtomicUsize,
 }
 
@@ -126,12 +124,12 @@ pub struct Listeners {
 pub struct StdListeners(Vec<std::net::TcpListener>);
 
 impl Listeners {
-    /// Opens every place. Returns the ports with their addresses, at least one, in the order of the places; they have
-    /// the port numbers that the system chose. Must be called on a runtime.
+    /// Opens every place. Returns the ports and their addresses in the order of the places, at least one; a port that
+    /// was 0 is the one that the system chose. Must be called on a runtime.
     ///
     /// # Errors
-    /// The first address that cannot be listened on. Only a loopback address that this host does not have is left
-    /// out, if it has the other.
+    /// The first address that the gateway cannot listen on. A loopback address that this host lacks is skipped if the
+    /// host has the other one.
     pub fn bind(listen: &Listen) -> Result<(Self, Vec<SocketAddr>), BindError> {
         Self::bind_with(listen, |address| open(address, listen.splits_families(address)))
     }
@@ -157,7 +155,7 @@ impl Listeners {
         Ok((Self { ports, first }, addresses))
     }
 
-    /// The next connection of any port. Cancel safe.
+    /// The next connection on any port. Cancel safe.
     ///
     /// # Errors
     /// As [`TcpListener::accept`]; the next call may succeed.
@@ -175,7 +173,7 @@ impl Listeners {
         .await
     }
 
-    /// Takes the ports off this runtime, for [`StdListeners::register`] on another.
+    /// Detaches the ports from this runtime, for [`StdListeners::register`] on another.
     ///
     /// # Errors
     /// The system refuses.
@@ -208,10 +206,10 @@ impl From<TcpListener> for Listeners {
     }
 }
 
-/// Opens a port as tokio does, with room for what systems do differently if `only_v6` is not set.
+/// Opens a port as tokio does. Sets `IPV6_V6ONLY` only if `only_v6` is set: the default differs between systems.
 fn open(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // Elsewhere this would let two programs have the port.
+    // On Windows this would let two programs share the port.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     if only_v6 {
@@ -223,7 +221,7 @@ fn open(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Opens a port on both loopback addresses, or on the one that there is.
+/// Opens a port on both loopback addresses, or on the only one that the host has.
 fn bind_localhost(
     port: u16,
     bind: impl Fn(SocketAddr) -> Result<(TcpListener, SocketAddr), BindError>,
@@ -236,7 +234,7 @@ fn bind_localhost(
             Ok(first) => first,
             Err(e) if e.is_absent() => {
                 debug!("this host has no {}: {}", v4.ip(), e.source);
-                // Without either address the usual one is the one to report.
+                // If the host has neither, report the IPv4 address.
                 return bind(v6).map(|second| vec![second]).map_err(|_| e);
             }
             Err(e) => return Err(e),
@@ -247,7 +245,7 @@ fn bind_localhost(
                 debug!("this host has no {}: {}", v6.ip(), e.source);
                 return Ok(vec![first]);
             }
-            // Somebody has the port that the system chose for the other address.
+            // Another program has this port on the second address; the system will choose another one.
             Err(e) if port == 0 && e.source.kind() == io::ErrorKind::AddrInUse && !tries.is_empty() => {}
             Err(e) => return Err(e),
         }
@@ -255,7 +253,7 @@ fn bind_localhost(
 }
 
 impl BindError {
-    /// Whether the host lacks the address, or its whole family, rather than somebody else having the port.
+    /// Whether the host lacks the address or its whole family; otherwise the port is taken or forbidden.
     fn is_absent(&self) -> bool {
         !matches!(
             self.source.kind(),

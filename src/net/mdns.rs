@@ -1,4 +1,4 @@
-//! Boards by their names on the local network: `.local` hosts and announced services (mDNS, RFC 6762 and 6763).
+//! Finds boards by their names on the local network: `.local` hosts and announced services (mDNS, RFC 6762 and 6763).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -9,14 +9,14 @@ use tokio::net::lookup_host;
 
 use super::endpoint::HostPort;
 
-/// How long the network is asked for a name. Boards answer in a fraction of a second, unless they sleep.
-const ASK_TIMEOUT: Duration = Duration::from_millis(3_000);
+/// How long an answer to a query is awaited. Boards answer in a fraction of a second, unless they sleep.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The socket addresses of a host, IPv4 first: boards seldom speak IPv6. A name under `.local` that the system does not
-/// resolve is asked for by mDNS. The caller sets the timeout.
+/// Resolves a host to its socket addresses, IPv4 first: boards seldom speak IPv6. Queries mDNS for a name under `.local`
+/// that the system does not resolve. The caller sets the timeout.
 ///
 /// # Errors
-/// There is no such host.
+/// The host is unknown.
 pub async fn resolve(at: &HostPort) -> io::Result<Vec<SocketAddr>> {
     let HostPort { host, port } = at;
     let failed = match lookup_host((host.as_str(), *port)).await {
@@ -37,7 +37,7 @@ pub async fn resolve(at: &HostPort) -> io::Result<Vec<SocketAddr>> {
     if !is_local {
         return Err(failed);
     }
-    let found = ask(&format!("{name}.")).await?;
+    let found = query(&format!("{name}.")).await?;
     Ok(sorted(
         found.into_iter().map(|ip| SocketAddr::new(ip, *port)).collect(),
     ))
@@ -48,11 +48,11 @@ fn sorted(mut found: Vec<SocketAddr>) -> Vec<SocketAddr> {
     found
 }
 
-async fn ask(name: &str) -> io::Result<Vec<IpAddr>> {
-    let asking = Daemon::new()?;
-    let answers = asking
+async fn query(name: &str) -> io::Result<Vec<IpAddr>> {
+    let daemon = Daemon::new().map_err(io::Error::other)?;
+    let answers = daemon
         .0
-        .resolve_hostname(name, Some(ASK_TIMEOUT.as_millis() as u64))
+        .resolve_hostname(name, Some(QUERY_TIMEOUT.as_millis() as u64))
         .map_err(io::Error::other)?;
     while let Ok(event) = answers.recv_async().await {
         match event {
@@ -69,36 +69,36 @@ async fn ask(name: &str) -> io::Result<Vec<IpAddr>> {
     ))
 }
 
-/// What asks and listens, on a thread of its own, until it is dropped.
-struct Daemon(ServiceDaemon);
+/// The mDNS service on its own thread, which ends when this is dropped.
+pub(super) struct Daemon(pub(super) ServiceDaemon);
 
 impl Daemon {
-    fn new() -> io::Result<Self> {
-        ServiceDaemon::new().map(Self).map_err(io::Error::other)
+    pub(super) fn new() -> Result<Self, mdns_sd::Error> {
+        ServiceDaemon::new().map(Self)
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It is told to end, and nothing waits for that.
+        // The thread ends by itself after this; nothing depends on when.
         let _ = self.0.shutdown();
     }
 }
 
-/// Boards that announce a service.
+/// A search for boards that announce a service.
 pub struct Browser {
     events: Receiver<ServiceEvent>,
     _daemon: Daemon,
 }
 
-/// What changed among the boards that announce a service.
+/// A change among the boards that announce a service.
 #[derive(Debug)]
-pub enum Sighting {
+pub enum ServiceChange {
     /// A board announced itself, or something about it changed.
-    There {
-        /// Its name, which it has to itself on this network.
+    Announced {
+        /// Its name, which is unique on this network.
         instance: String,
-        /// Where it is, IPv4 first.
+        /// Its addresses, IPv4 first.
         addresses: Vec<IpAddr>,
         /// Its port.
         port: u16,
@@ -106,19 +106,19 @@ pub enum Sighting {
         path: Option<String>,
     },
     /// A board said goodbye, or did not renew its announcement.
-    Gone {
+    Withdrawn {
         /// Its name.
         instance: String,
     },
 }
 
 impl Browser {
-    /// Begins to look for boards that announce this service, such as `_tcode._udp.local.`.
+    /// Starts to search for boards that announce this service, such as `_tcode._udp.local.`.
     ///
     /// # Errors
-    /// There is no network, or the system has no multicast.
+    /// There is no network, or the system does not support multicast.
     pub fn start(domain: &str) -> io::Result<Self> {
-        let daemon = Daemon::new()?;
+        let daemon = Daemon::new().map_err(io::Error::other)?;
         let events = daemon.0.browse(domain).map_err(io::Error::other)?;
         Ok(Self {
             events,
@@ -127,12 +127,12 @@ impl Browser {
     }
 
     /// The next change; `None` if the search ended. Cancel safe.
-    pub async fn next(&mut self) -> Option<Sighting> {
+    pub async fn next(&mut self) -> Option<ServiceChange> {
         while let Ok(event) = self.events.recv_async().await {
             match event {
-                ServiceEvent::ServiceResolved(found) => return Some(there(&found)),
+                ServiceEvent::ServiceResolved(found) => return Some(announced(&found)),
                 ServiceEvent::ServiceRemoved(domain, fullname) => {
-                    return Some(Sighting::Gone {
+                    return Some(ServiceChange::Withdrawn {
                         instance: instance(&fullname, &domain),
                     });
                 }
@@ -144,18 +144,18 @@ impl Browser {
     }
 }
 
-fn there(found: &ResolvedService) -> Sighting {
+fn announced(found: &ResolvedService) -> ServiceChange {
     let mut addresses: Vec<IpAddr> = found
         .addresses
         .iter()
         .map(mdns_sd::ScopedIp::to_ip_addr)
         .collect();
-    // Without its scope an IPv6 address of the link leads nowhere.
+    // Without its scope, a link-local IPv6 address leads nowhere.
     if addresses.iter().any(IpAddr::is_ipv4) {
         addresses.retain(IpAddr::is_ipv4);
     }
     addresses.sort();
-    Sighting::There {
+    ServiceChange::Announced {
         instance: instance(&found.fullname, &found.ty_domain),
         addresses,
         port: found.port,

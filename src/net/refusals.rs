@@ -1,4 +1,4 @@
-//! How often the log reports one refusal.
+//! Limits how often the log reports the same refusal.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,54 +10,53 @@ use tokio::time::Instant;
 use crate::advice::Advice;
 
 /// The same refusal of the same peer is logged again after this long.
-const SAID_AGAIN_AFTER: Duration = Duration::from_secs(600);
-/// Refusals that are remembered.
-const SAID_MAX: usize = 1_024;
+const LOG_INTERVAL: Duration = Duration::from_secs(600);
+/// How many refusals are remembered.
+const ENTRIES_MAX: usize = 1_024;
 
-/// What was said of refusals lately: a board that tries again every second for a week is told each time, its owner
-/// now and then.
+/// The refusals that were logged recently. A board that retries every second for a week is answered each time, but
+/// logged only now and then.
 #[derive(Debug, Default)]
-pub struct RefusalLog(Mutex<HashMap<(IpAddr, String), Said>>);
+pub struct RefusalLog(Mutex<HashMap<(IpAddr, String), Logged>>);
 
 #[derive(Debug)]
-struct Said {
+struct Logged {
     at: Instant,
-    since: u32,
+    /// How often the refusal was repeated since.
+    repeats: u32,
 }
 
 impl RefusalLog {
-    /// Whether to say this refusal of a peer now: how often it happened since it was said last, or `None` where it
-    /// was said a short while ago.
-    pub fn due(&self, peer: IpAddr, refusal: &impl Advice) -> Option<u32> {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Whether to log this refusal of a peer now. Returns how often it was repeated since it was last logged, or `None`
+    /// if that was recently.
+    fn due(&self, peer: IpAddr, refusal: &impl Advice) -> Option<u32> {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (peer, refusal.to_string());
-        if let Some(said) = said.get_mut(&key) {
-            if said.at.elapsed() < SAID_AGAIN_AFTER {
-                said.since += 1;
+        if let Some(logged) = entries.get_mut(&key) {
+            if logged.at.elapsed() < LOG_INTERVAL {
+                logged.repeats += 1;
                 return None;
             }
-            said.at = Instant::now();
-            return Some(std::mem::take(&mut said.since));
+            logged.at = Instant::now();
+            return Some(std::mem::take(&mut logged.repeats));
         }
-        // A peer that thinks of a new fault each time must not fill the memory.
-        if said.len() >= SAID_MAX {
-            said.retain(|_, said| said.at.elapsed() < SAID_AGAIN_AFTER);
-            if said.len() >= SAID_MAX {
-                said.clear();
+        // A peer that sends a new fault each time must not fill the memory.
+        if entries.len() >= ENTRIES_MAX {
+            entries.retain(|_, logged| logged.at.elapsed() < LOG_INTERVAL);
+            if entries.len() >= ENTRIES_MAX {
+                entries.clear();
             }
         }
-        said.insert(
-            key,
-            Said {
-                at: Instant::now(),
-                since: 0,
-            },
-        );
+        let logged = Logged {
+            at: Instant::now(),
+            repeats: 0,
+        };
+        entries.insert(key, logged);
         Some(0)
     }
 
-    /// The refusal with its hint, and how often it happened since it was logged last. `None` if that was a short while
-    /// ago.
+    /// The line to log: the refusal with its hint, and how often it was repeated since it was last logged. `None` if
+    /// that was recently.
     pub fn line(&self, peer: IpAddr, refusal: &impl Advice) -> Option<String> {
         Some(match self.due(peer, refusal)? {
             0 => refusal.with_hint(),
@@ -75,7 +74,7 @@ mod tests {
     use crate::device::refusal::Refusal;
 
     #[tokio::test(start_paused = true)]
-    async fn the_same_refusal_is_said_now_and_then() {
+    async fn the_same_refusal_is_logged_now_and_then() {
         let log = RefusalLog::default();
         let peer = IpAddr::from([10, 0, 0, 7]);
         assert_eq!(log.due(peer, &Refusal::Binary), Some(0));
@@ -84,16 +83,16 @@ mod tests {
         }
         assert_eq!(log.due(peer, &Refusal::Stopping), Some(0));
         assert_eq!(log.due(IpAddr::from([10, 0, 0, 8]), &Refusal::Binary), Some(0));
-        tokio::time::advance(SAID_AGAIN_AFTER).await;
+        tokio::time::advance(LOG_INTERVAL).await;
         assert_eq!(log.due(peer, &Refusal::Binary), Some(5));
     }
 
     #[test]
     fn a_peer_with_ever_new_faults_does_not_fill_the_memory() {
         let log = RefusalLog::default();
-        for i in 0..3 * SAID_MAX {
+        for i in 0..3 * ENTRIES_MAX {
             log.due(IpAddr::from([10, 0, 0, 7]), &Refusal::Unreadable(i.to_string()));
         }
-        assert!(log.0.lock().unwrap().len() <= SAID_MAX);
+        assert!(log.0.lock().unwrap().len() <= ENTRIES_MAX);
     }
 }

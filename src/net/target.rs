@@ -111,8 +111,8 @@ impl Target {
         })
     }
 
-    /// A target whose parts are known: the host as in a URL, so an IPv6 address in brackets, and a path that begins
-    /// with a slash.
+    /// A target of these parts: the host as in a URL, so an IPv6 address in brackets, and a path that begins with a
+    /// slash.
     pub(super) fn of_parts(tls: bool, host: String, port: u16, path: String) -> Self {
         Self {
             tls,

@@ -173,31 +173,28 @@ fn connector(roots: RootCertStore) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
-/// What to do about a TLS handshake with a board that failed.
+/// What to do about a failed TLS handshake with a board.
 pub fn board_hint(error: &io::Error) -> &'static str {
-    match certificate_error(error) {
-        Some(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+    match rustls_error(error) {
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        )) => {
             "its certificate is by a CA that is not known here: give its CA with ca = \"FILE\" in its [[dial]] entry"
         }
         _ => hint(error),
     }
 }
 
-fn certificate_error(error: &io::Error) -> Option<&CertificateError> {
-    let tls = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
-    match tls {
-        Some(rustls::Error::InvalidCertificate(why)) => Some(why),
-        _ => None,
-    }
+fn rustls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
 }
 
-/// What to do about a TLS handshake that failed.
+/// What to do about a failed TLS handshake.
 pub(super) fn hint(error: &io::Error) -> &'static str {
-    let tls = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
-    match tls {
+    match rustls_error(error) {
         Some(rustls::Error::InvalidCertificate(why)) => certificate_hint(why),
         Some(rustls::Error::InvalidMessage(_)) => "no TLS is spoken there; try ws:// instead of wss://",
-        _ => "look at the server's log; where it speaks no TLS, try ws:// instead of wss://",
+        _ => "look at the server's log; if it speaks no TLS, try ws:// instead of wss://",
     }
 }
 

@@ -1,7 +1,7 @@
-//! The websocket upgrade of the two ports, and the answers to peers that do not ask for one.
+//! The websocket upgrade on both ports, and the answers to peers that do not request one.
 //!
-//! The request is read and checked by the websocket library. The answer is our own: the library writes header names in
-//! small letters, which the simplest boards do not recognise, and has no answer for other protocols.
+//! The websocket library parses and checks the request, but the answer is written here: the library writes header names
+//! in lower case, which the simplest boards do not recognise, and has no answer for other protocols.
 
 use std::borrow::Cow;
 use std::io;
@@ -24,7 +24,7 @@ use super::visitor::{First, Kind, Signpost, Visitor, http};
 use crate::advice::Advice;
 use crate::defaults::{CLOSE_TIMEOUT, UPGRADE_MAX_BYTES, UPGRADE_READ_BYTES};
 
-/// The size of one read while closing, of what is discarded.
+/// The size of one read while closing. What is read then is discarded.
 const DRAIN_CHUNK_BYTES: usize = 2048;
 
 /// Why a connection did not become a websocket.
@@ -33,11 +33,11 @@ pub enum UpgradeError {
     /// `check` refused the request, and the peer got an HTTP error.
     #[error(transparent)]
     Refused(#[from] Rejection),
-    /// The peer does not speak websocket, and was told what this port is.
+    /// The peer does not speak websocket, and got an answer that names this port and the other one.
     #[error(transparent)]
     Visitor(#[from] Visitor),
-    /// The peer left first: a health check, a port scan.
-    #[error("it left before it asked for a websocket")]
+    /// The peer disconnected first: a health check, a port scan.
+    #[error("it disconnected before it requested a websocket")]
     Left,
     /// The connection broke.
     #[error("connection lost: {0}")]
@@ -55,7 +55,7 @@ impl Advice for UpgradeError {
 }
 
 impl UpgradeError {
-    /// Logs it; the same of one peer now and then.
+    /// Logs it, but the same refusal of the same peer only now and then.
     pub fn log(&self, log: &RefusalLog, from: SocketAddr) {
         match self {
             Self::Left | Self::Lost(_) => info!("connection dropped: {self}"),
@@ -67,7 +67,7 @@ impl UpgradeError {
     }
 }
 
-/// The answer to a request that is not welcome.
+/// The answer to a request that is refused.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub struct Rejection {
@@ -75,7 +75,7 @@ pub struct Rejection {
     pub status: StatusCode,
     /// The body of the answer, also used in the log.
     pub reason: Cow<'static, str>,
-    /// What the log says to do about it.
+    /// What to do about it, for the log.
     pub hint: Option<String>,
 }
 
@@ -85,8 +85,8 @@ impl Advice for Rejection {
     }
 }
 
-/// Upgrades a connection to a websocket, or tells the peer what is expected here and closes. The caller sets the
-/// timeout. Not cancel safe: a dropped future drops the connection.
+/// Upgrades a connection to a websocket, or answers what is expected here and closes it. The caller sets the timeout.
+/// Not cancel safe: a dropped future drops the connection.
 ///
 /// # Errors
 /// The peer does not speak websocket, or `check` refused the request.
@@ -148,7 +148,8 @@ impl Upgrade {
     }
 }
 
-/// The first subprotocol that a client offers. There is none of our own, but browsers give up if they get none back.
+/// The first subprotocol that a client offers. The gateway has none of its own, but browsers give up if the answer names
+/// none.
 fn subprotocol(request: &Request) -> Option<&str> {
     let offered = request.headers().get(header::SEC_WEBSOCKET_PROTOCOL)?;
     let first = offered.to_str().ok()?.split(',').next()?.trim();
@@ -157,7 +158,7 @@ fn subprotocol(request: &Request) -> Option<&str> {
     (!first.is_empty() && first.chars().all(is_token)).then_some(first)
 }
 
-/// Reads until the request is complete, or until it is clear that there is none.
+/// Reads until the request is complete, or until it is clear that the peer does not send one.
 async fn read_request(
     stream: &mut TcpStream,
     bytes: &mut Vec<u8>,
@@ -166,7 +167,7 @@ async fn read_request(
     loop {
         let searched = bytes.len();
         if stream.read_buf(bytes).await? == 0 {
-            // It may still read, and a last line may lack its newline.
+            // The peer may still read, and its last line may lack a newline.
             bytes.push(b'\n');
             return match First::of(bytes) {
                 First::Other(kind) if searched > 0 => Ok(Err(kind)),
@@ -193,9 +194,9 @@ async fn read_request(
     }
 }
 
-/// Where the empty line after the headers ends, if it is there. Up to `searched`, it is not.
+/// Where the empty line after the headers ends, if it has arrived. The first `searched` bytes do not contain it.
 fn end_of_head(bytes: &[u8], searched: usize) -> Option<usize> {
-    // It may have begun with the last two bytes: a newline and a carriage return.
+    // Its beginning may be the last two of those: a newline and a carriage return.
     let from = searched.saturating_sub(2);
     memchr::memchr_iter(b'\n', bytes.get(from..)?).find_map(|newline| {
         let after = from + newline + 1;
@@ -246,19 +247,19 @@ fn fault(error: WsError) -> String {
     }
 }
 
-/// Sends the last answer, and waits until the peer closes too: unread bytes of the peer would make the system reset the
-/// connection, and the peer might lose the answer. Boxed by its callers: the task of a connection that is welcome has no
-/// room for it.
+/// Sends a last answer, and waits until the peer closes too: if bytes of the peer stayed unread, the system would reset
+/// the connection, and the peer might lose the answer. Its callers box it, so that the task of every other connection
+/// does not hold space for its buffer.
 async fn turn_away(mut stream: TcpStream, answer: &str) {
-    let told = async {
+    let answered = async {
         stream.write_all(answer.as_bytes()).await?;
         stream.shutdown().await?;
         let mut chunk = [0; DRAIN_CHUNK_BYTES];
         while stream.read(&mut chunk).await? > 0 {}
         io::Result::Ok(())
     };
-    // A peer that does not take it in time does not want it.
-    let _ = timeout(CLOSE_TIMEOUT, told).await;
+    // A peer that has not read the answer by then does not want it.
+    let _ = timeout(CLOSE_TIMEOUT, answered).await;
 }
 
 #[cfg(test)]

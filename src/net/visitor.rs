@@ -1,4 +1,4 @@
-//! Peers that came to a port without opening a websocket: what each is, and how it is answered.
+//! Peers that connect to a port without opening a websocket: what each one speaks, and the answer it gets.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,23 +6,22 @@ use std::net::SocketAddr;
 
 use crate::advice::Advice;
 use crate::device::language::{self, Command};
+use crate::device::recognition::TCODE;
 
-/// No method of HTTP is longer.
+/// No HTTP method is longer.
 const METHOD_MAX_BYTES: usize = 16;
-/// TCode, by the name of its protocol.
-const TCODE: &str = "tcode-v03";
-/// What every TLS connection begins with: a record of a handshake, and its major version.
+/// How every TLS connection begins: the type of a handshake record, then the major version.
 const TLS_HANDSHAKE: u8 = 0x16;
 const TLS_MAJOR: u8 = 3;
 
-/// Who connects to a port.
+/// One of the two ports, by who connects to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Port {
     Devices,
     Apps,
 }
 
-/// What one of the gateway's two ports is for, and where the other one is.
+/// Directs a peer that came to the wrong one of the gateway's two ports to the other one.
 #[derive(Clone, Copy, Debug)]
 pub struct Signpost {
     port: Port,
@@ -30,7 +29,7 @@ pub struct Signpost {
 }
 
 impl Signpost {
-    /// The port for devices. Without a port for apps, these connect to the upstream server.
+    /// For the port for devices. If the gateway has no port for apps, they connect to the upstream server.
     pub fn devices(apps: Option<SocketAddr>) -> Self {
         Self {
             port: Port::Devices,
@@ -38,7 +37,7 @@ impl Signpost {
         }
     }
 
-    /// The port for apps.
+    /// For the port for apps.
     pub fn apps(devices: SocketAddr) -> Self {
         Self {
             port: Port::Apps,
@@ -46,7 +45,7 @@ impl Signpost {
         }
     }
 
-    /// The same as a peer sees it that connected to the address `local`.
+    /// Both ports as a peer can reach them that connected to the address `local`.
     pub fn at(self, local: SocketAddr) -> Place {
         let local = SocketAddr::new(local.ip().to_canonical(), local.port());
         let reachable = |other: SocketAddr| {
@@ -65,7 +64,7 @@ impl Signpost {
     }
 }
 
-/// Where a peer is, and where the other port is. Displayed as one sentence.
+/// The port that a peer connected to, and the other one. Displayed as one sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     port: Port,
@@ -81,30 +80,30 @@ impl Place {
         }
     }
 
-    /// `devices connect to ws://127.0.0.1:54817`, of this port.
+    /// Who connects to this port, and where: `devices connect to ws://127.0.0.1:54817`.
     fn this_way(self) -> String {
-        let who = match self.port {
+        let users = match self.port {
             Port::Devices => "devices",
             Port::Apps => "apps",
         };
-        format!("{who} connect to ws://{}", self.here)
+        format!("{users} connect to ws://{}", self.here)
     }
 
-    /// The same of the other port.
+    /// The same for the other port.
     fn other_way(self) -> String {
-        let who = match self.port {
+        let users = match self.port {
             Port::Devices => "apps",
             Port::Apps => "devices",
         };
         let Some(other) = self.other else {
-            return format!("{who} connect to the upstream server");
+            return format!("{users} connect to the upstream server");
         };
         let only = if other.ip().is_loopback() && !self.here.ip().is_loopback() {
             ", from the gateway's own machine"
         } else {
             ""
         };
-        format!("{who} connect to ws://{other}{only}")
+        format!("{users} connect to ws://{other}{only}")
     }
 }
 
@@ -114,18 +113,18 @@ impl fmt::Display for Place {
     }
 }
 
-/// What a visitor speaks in place of websocket.
+/// What a visitor speaks instead of websocket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// HTTP without an upgrade: a browser or a health check.
     Http {
-        /// It shows HTML.
+        /// The visitor accepts HTML.
         html: bool,
     },
-    /// An upgrade that is not as RFC 6455 has it.
+    /// An upgrade that does not conform to RFC 6455.
     Upgrade(String),
     Tls,
-    /// A handshake, or an app's message, without a websocket around it.
+    /// A handshake or an app's message, but over bare TCP.
     Json,
     Tcode,
     Other,
@@ -134,16 +133,16 @@ pub(super) enum Kind {
 /// What the first bytes of a connection are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum First {
-    /// More is needed to tell.
+    /// Too few bytes to decide.
     Unclear,
-    /// HTTP, as far as can be seen.
+    /// Probably HTTP.
     Http,
-    /// Something that no websocket begins with.
+    /// Something that no websocket request begins with.
     Other(Kind),
 }
 
 impl First {
-    /// Looks at what was received so far, without the empty lines before it.
+    /// Classifies what was received so far, without leading empty lines.
     pub(super) fn of(bytes: &[u8]) -> Self {
         match bytes {
             [] | [TLS_HANDSHAKE] => return Self::Unclear,
@@ -172,7 +171,8 @@ fn is_tcode(bytes: &[u8]) -> bool {
     is_question || matches!(command, Some(Command::Set(_) | Command::StopAll))
 }
 
-/// A peer that opened no websocket, where it came to. Displayed without what differs from one visit to the next.
+/// A peer that opened no websocket, and the port it connected to. Its text does not change from one connection to the
+/// next, so that the log can recognise repeats.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visitor {
     pub(super) kind: Kind,
@@ -180,7 +180,7 @@ pub struct Visitor {
 }
 
 impl Visitor {
-    /// What it is sent before the connection is closed.
+    /// What it receives before the connection is closed.
     pub(super) fn answer(&self) -> String {
         let place = self.place;
         let this_way = place.this_way();
@@ -194,7 +194,7 @@ impl Visitor {
                 let text = format!("the websocket upgrade is faulty: {fault}\n");
                 http("400 Bad Request", "text/plain", &text)
             }
-            // Its library expects TLS, and the better ones recognise HTTP and say so.
+            // Its library expects TLS; the better ones recognise HTTP and report it.
             Kind::Tls => {
                 let text = format!("this port does not speak TLS: {this_way}\n");
                 http("400 Bad Request", "text/plain", &text)
@@ -203,8 +203,8 @@ impl Visitor {
                 format!("wsdm-gateway: send this over a websocket, not over bare TCP: {this_way}\n")
             }
             Kind::Tcode => format!(
-                "wsdm-gateway: websocket is expected here, not TCode over bare TCP: {this_way}; for a board that \
-                 listens there is [[dial]] in gateway.toml\n"
+                "wsdm-gateway: websocket is expected here, not TCode over bare TCP: {this_way}; if the board listens, \
+                 add a [[dial]] entry to gateway.toml\n"
             ),
             Kind::Other => format!("wsdm-gateway: websocket is expected here: {this_way}\n"),
         }
@@ -241,21 +241,21 @@ impl Advice for Visitor {
             Kind::Upgrade(fault) if fault.contains("pgrade\"") || fault.contains("websocket\"") => {
                 "a proxy on the way has to pass on the headers Upgrade and Connection".into()
             }
-            Kind::Upgrade(_) => "a websocket library as RFC 6455 has it does not send this; update it".into(),
+            Kind::Upgrade(_) => "its websocket library does not follow RFC 6455; update it".into(),
             Kind::Tls => {
-                format!("use ws:// instead of wss:// ({this_way}), or a proxy in front that ends TLS")
+                format!("use ws:// instead of wss:// ({this_way}), or a proxy in front that terminates TLS")
             }
             Kind::Json => format!("send it over a websocket: {this_way}, {other_way}"),
-            Kind::Tcode => format!(
-                "{this_way} by websocket; a board that listens is reached by a [[dial]] entry in gateway.toml"
-            ),
+            Kind::Tcode => {
+                format!("{this_way} by websocket; if the board listens, add a [[dial]] entry to gateway.toml")
+            }
             Kind::Other => format!("{this_way} by websocket, {other_way}"),
         };
         Some(hint.into())
     }
 }
 
-/// An answer in HTTP, after which the connection is closed.
+/// An HTTP response that closes the connection.
 pub(super) fn http(status: &str, kind: &str, body: &str) -> String {
     let upgrade = match status.split_once(' ') {
         Some(("426" | "400", _)) => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
@@ -269,13 +269,14 @@ pub(super) fn http(status: &str, kind: &str, body: &str) -> String {
     )
 }
 
-/// What a browser shows. Nothing of it comes from the visitor.
+/// The page for a browser. It contains nothing that the visitor sent.
 fn page(place: Place) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>wsdm-gateway</title>\n\
          <h1>wsdm-gateway</h1>\n<p>This is {}. It speaks websocket, and has nothing to show in a browser.</p>\n\
          <ul>\n<li>Here {}.</li>\n<li>Elsewhere {}.</li>\n</ul>\n\
-         <p>What the gateway does is in its log; <code>wsdm-gateway monitor</code> shows a device's frames.</p>\n</html>\n",
+         <p>The log of the gateway reports what it does; <code>wsdm-gateway monitor</code> shows a device's frames.</p>\n\
+         </html>\n",
         place.name(),
         place.this_way(),
         place.other_way(),
@@ -289,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_bytes_tell_visitors_apart() {
+    fn the_first_bytes_distinguish_visitors() {
         let other = |kind| First::Other(kind);
         for (bytes, first) in [
             (&b""[..], First::Unclear),

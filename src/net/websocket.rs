@@ -9,7 +9,8 @@ use crate::device::violation::Violation;
 
 /// The settings for a device's websocket. Frames have tens of bytes, so buffers are small.
 ///
-/// The link flushes at once what it writes. Until then a frame waits for the ping that travels with it: both fit one segment.
+/// The link flushes right after it writes. The buffer only lets a frame wait for the ping that travels with it: both fit
+/// one segment.
 pub fn device_config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(DEVICE_READ_BUFFER_BYTES)
@@ -19,18 +20,19 @@ pub fn device_config() -> WebSocketConfig {
         .max_frame_size(Some(FRAME_MAX_BYTES))
 }
 
-/// What a peer did that the websocket library does not accept.
+/// Describes what a peer did that the websocket library does not accept.
 pub fn violation(error: &WsError) -> Violation {
     use ProtocolError as P;
-    let reserved = |opcode: &u8| format!("it sent a frame of the reserved opcode {opcode}").into();
-    let library = "its websocket library does not do as RFC 6455 says: update it, or take another one";
+    let reserved = |opcode: &u8| format!("it sent a frame with the reserved opcode {opcode}").into();
+    let library = "its websocket library does not follow RFC 6455: update it, or use another one";
     let (what, hint) = match error {
         WsError::Protocol(P::UnmaskedFrameFromClient) => (
-            "it sent an unmasked frame, and a client has to mask each one".into(),
-            "update its websocket library, or have it act as a client: only a server may leave out the mask",
+            "it sent an unmasked frame, but a client must mask every frame".into(),
+            "update its websocket library, or make it act as a client: only a server may leave frames unmasked",
         ),
         WsError::Protocol(P::NonZeroReservedBits) => (
-            "it sent a compressed frame, or one with other reserved bits, which was not agreed on".into(),
+            "it sent a frame that is compressed or has other reserved bits set, without negotiating that"
+                .into(),
             "turn off compression (permessage-deflate) in its websocket library",
         ),
         WsError::Protocol(

@@ -62,8 +62,13 @@ pub trait UpstreamIo:
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
     /// The server dropped the hardware before it listed the device.
-    #[error("the protocol's initialisation failed")]
-    InitFailed,
+    #[error("the protocol {protocol} did not start")]
+    InitFailed {
+        /// The protocol, by its name in the UDCF.
+        protocol: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// The server never accepted the device.
     #[error("the Buttplug server did not take the device")]
     NotTaken,
@@ -96,22 +101,22 @@ impl UpstreamError {
     /// The close reason that is sent to the device.
     pub fn close_reason(&self) -> CloseReason {
         let code = match self {
-            Self::InitFailed => close::INIT_FAILED,
+            Self::InitFailed { .. } => close::INIT_FAILED,
             Self::NotTaken | Self::Released => close::INTERNAL,
             Self::Refused { .. } => close::UPSTREAM_REFUSED,
             Self::Away(_) => close::UPSTREAM_AWAY,
         };
-        CloseReason::new(code, self.to_string())
+        match self {
+            Self::InitFailed { hint, .. } => CloseReason::new(code, format!("{self}: {hint}")),
+            other => CloseReason::new(code, other.to_string()),
+        }
     }
 }
 
 impl Advice for UpstreamError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = match self {
-            Self::InitFailed => {
-                "the device's answers to the protocol's first commands were not what the protocol expects \
-                 (lovense: answer DeviceType; with text such as Z:11:AABBCCDDEEFF;)"
-            }
+            Self::InitFailed { hint, .. } => hint,
             Self::NotTaken => "an older device with this address is still being let go; it may connect again",
             Self::Refused { code: None, reason } if reason.is_empty() => {
                 "usually upstream's UDCF has no entry by this identifier, or it still holds the address; look at \

@@ -1,7 +1,8 @@
 //! The serial and Bluetooth entries of a UDCF, as the `[[serial]]` and `[[ble]]` entries of a `gateway.toml`.
 //!
 //! Intiface's managers identify such a device by its port, or by the name that it advertises. So does the gateway: that
-//! is its identifier, and a port its address too, so that configurations and settings in the file hold for it.
+//! is the device's identifier, and a port is its address too, so that configurations and settings in the file apply to
+//! it.
 
 use std::fmt;
 
@@ -12,9 +13,9 @@ use super::{Udcf, protocols};
 use crate::device::handshake::{Address, Identifier};
 use crate::device::peripheral::parse_uuid;
 
-/// A placeholder of the server's own device base: a port that is still to be named.
+/// The placeholder in the server's own device base for a port that the user has yet to name.
 const NO_PORT: &str = "default";
-/// What stands for a port that is still to be named.
+/// The port in an entry whose port the user has yet to name.
 const EXAMPLE_PORT: &str = if cfg!(windows) { "COM3" } else { "/dev/ttyUSB0" };
 /// The endpoints that carry frames; OSSM has one more, which its profile knows.
 const CARRIED: [&str; 2] = ["tx", "rx"];
@@ -72,9 +73,10 @@ impl Udcf {
                         .chain(all.iter().map(|b| (b.identifier.as_str(), b.protocol.as_str())));
                     others.all(|(known, under)| known != identifier || under == protocol)
                 };
-                let identifier = match is_free(&name) {
-                    true => name.clone(),
-                    false => format!("{name} ({protocol})"),
+                let identifier = if is_free(&name) {
+                    name.clone()
+                } else {
+                    format!("{name} ({protocol})")
                 };
                 let mut bridged = Bridged {
                     problem: None,
@@ -109,8 +111,8 @@ impl Udcf {
         names
     }
 
-    /// Those entries as text for a gateway.toml. What cannot be used as it stands is a comment that says why. `file` is
-    /// how the text calls this file.
+    /// The entries of [`Udcf::bridged`] as text for a gateway.toml. An entry that does not work as it stands is commented
+    /// out, with the reason. The text calls this file `file`.
     pub fn bridge_toml(&self, file: &str) -> String {
         let entries = self.bridged();
         if entries.is_empty() {
@@ -159,7 +161,7 @@ impl fmt::Display for Bridged {
 }
 
 impl Bridged {
-    /// What is wrong with it wherever it is. `before` are the entries before it.
+    /// A problem that does not depend on where the board is. `before` are the entries before this one.
     fn general_problem(&self, before: &[Self]) -> Option<String> {
         let Self { name, protocol, .. } = self;
         if !protocols::is_known(protocol) {
@@ -246,13 +248,13 @@ impl Bridged {
                     }
                 }
                 None => {
-                    self.problem("no service of it has a tx characteristic, which frames are written to");
+                    self.problem("none of its services has a tx characteristic, to which frames are written");
                     self.line("profile", "nus");
                 }
             }
             if writable.len() > 1 {
                 self.remarks.push(format!(
-                    "the first of its {} services with tx; put another one here if the board has that",
+                    "service is the first of {} with tx; put another one here if the board has that one",
                     writable.len()
                 ));
             }
@@ -284,7 +286,7 @@ impl Bridged {
     }
 }
 
-/// Why a port's name means nothing on this system.
+/// Why a port cannot have this name on this system; `None` if it can.
 fn port_problem(port: &str, windows: bool) -> Option<String> {
     let of_windows = |port: &str| {
         let digits = port
@@ -294,13 +296,11 @@ fn port_problem(port: &str, windows: bool) -> Option<String> {
         digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
     };
     if port.eq_ignore_ascii_case(NO_PORT) || port.is_empty() {
-        return Some(format!(
-            "{port:?} names no port: it stands for one that is still to be named"
-        ));
+        return Some(format!("{port:?} names no port: it is a placeholder"));
     }
     match (windows, of_windows(port)) {
         (false, true) => Some(format!("{port:?} is how Windows names a port")),
-        (false, false) if !port.contains('/') => Some(format!("{port:?} is no path of a port")),
+        (false, false) if !port.contains('/') => Some(format!("{port:?} is not the path of a port")),
         (true, false) if port.starts_with('/') => {
             Some(format!("{port:?} is how Linux and macOS name a port"))
         }

@@ -1,4 +1,4 @@
-//! What admission asks of a UDCF: the names that devices may give, and the addresses that are welcome.
+//! What admission needs to know from a UDCF: the names that devices may give, and the addresses that are welcome.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use buttplug_server_device_config::DeviceConfigurationManager;
 
 use super::{Udcf, protocols};
 
-/// A name this unlike every known one is no typing error.
+/// A name less similar than this to every known one is not taken for a misspelling.
 const NEAREST_MIN_SIMILARITY: f64 = 0.5;
 
 /// The names and addresses of a UDCF.
@@ -14,7 +14,7 @@ const NEAREST_MIN_SIMILARITY: f64 = 0.5;
 pub struct Directory {
     /// Every `websocket` name with its protocol, in the file's order.
     names: Vec<(String, String)>,
-    /// The names of which the server implements no protocol.
+    /// The names that only have protocols which the server does not implement.
     unserved: HashSet<String>,
     /// The identifiers of boards on serial ports and Bluetooth, with their protocols.
     bridged: Vec<(String, String)>,
@@ -23,7 +23,7 @@ pub struct Directory {
     allowed: HashSet<String>,
 }
 
-/// What a UDCF says of an address.
+/// Whether a UDCF lets an address in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It may come in.
@@ -35,7 +35,7 @@ pub enum Standing {
 }
 
 impl Udcf {
-    /// The names and addresses of this file, which `loaded` was made of by [`Udcf::device_configuration`].
+    /// The names and addresses of this file; `loaded` is its [`Udcf::device_configuration`].
     pub fn directory(&self, loaded: &DeviceConfigurationManager) -> Directory {
         let names = self.websocket_names();
         let is_served = |name: &String| {
@@ -73,7 +73,7 @@ impl Directory {
         entry.map(|(_, protocol)| protocol.as_str())
     }
 
-    /// Whether the server implements no protocol of this name, so that it would never take such a device.
+    /// Whether the server implements none of this name's protocols, so that it would never list such a device.
     pub fn is_unserved(&self, name: &str) -> bool {
         self.unserved.contains(name)
     }
@@ -96,7 +96,7 @@ impl Directory {
             .map(|(_, name)| name)
     }
 
-    /// What is said of an address.
+    /// Whether an address may come in.
     pub fn standing(&self, address: &str) -> Standing {
         if self.denied.contains(address) {
             Standing::Denied

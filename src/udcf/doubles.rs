@@ -1,13 +1,13 @@
-//! Entries of which the server's loader keeps only the last, since they are for the same thing.
+//! Duplicates: entries for the same thing, of which the server's loader keeps only the last.
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::remark::{Remark, step};
+use super::remark::{Remark, elements, step};
 
-/// Reports configurations for one identifier and settings of one device that stand more than once.
-pub(super) fn doubles(file: &Value) -> Vec<Remark> {
+/// Reports identifiers with more than one configuration, and devices with more than one entry.
+pub(super) fn duplicates(file: &Value) -> Vec<Remark> {
     let mut remarks = Vec::new();
     let protocols = file["user_configs"]["protocols"].as_object();
     for (protocol, entry) in protocols.into_iter().flatten() {
@@ -42,8 +42,4 @@ pub(super) fn doubles(file: &Value) -> Vec<Remark> {
         }
     }
     remarks
-}
-
-fn elements(list: &Value) -> impl Iterator<Item = (usize, &Value)> {
-    list.as_array().into_iter().flatten().enumerate()
 }

@@ -144,7 +144,7 @@ fn edit(text: &str, major: u64, protocol: &str, name: &str) -> Option<String> {
 }
 
 fn cannot_write(path: &Path, e: &io::Error) -> UdcfError {
-    let hint = "the file is as it was; look at the owner and mode of the directory".to_owned();
+    let hint = "the file is unchanged; check the owner and mode of the directory".to_owned();
     UdcfError::new(path.display(), format!("cannot be written: {e}"), hint)
 }
 

@@ -1,4 +1,4 @@
-//! What devices that a file describes cannot do, although it says so.
+//! Finds what a file gives to its devices and their protocols cannot carry out.
 
 use buttplug_core::message::OutputType;
 use buttplug_server_device_config::{
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::probe::{Outcome, Trial, try_all};
 use super::{CURRENT_MAJOR, Udcf, protocols, tcode};
 
-/// The most names that a sentence lists.
+/// At most so many names are listed in a sentence.
 const NAMES_MAX: usize = 8;
 
 /// A name that devices may connect with, its protocol, and their definition.
@@ -22,7 +22,21 @@ struct Named<'a> {
     is_own: bool,
 }
 
-impl Named<'_> {
+impl<'a> Named<'a> {
+    /// A name of a protocol; `None` if `loaded` has no definition for it.
+    fn of(loaded: &'a DeviceConfigurationManager, name: String, protocol: String) -> Option<Self> {
+        let definitions = loaded.base_device_definitions();
+        let own = BaseDeviceIdentifier::new_with_identifier(&protocol, &name);
+        let default = BaseDeviceIdentifier::new_default(&protocol);
+        let definition = definitions.get(&own).or_else(|| definitions.get(&default))?;
+        Some(Self {
+            is_own: definitions.contains_key(&own) && !protocols::has_configuration(&protocol, &name),
+            name,
+            protocol,
+            definition,
+        })
+    }
+
     fn trial(&self) -> Trial<'_> {
         Trial {
             protocol: &self.protocol,
@@ -33,23 +47,13 @@ impl Named<'_> {
 }
 
 impl Udcf {
-    /// Reports names that their protocol does not take, and outputs that it cannot carry out.
-    pub(super) fn what_protocols_lack(&self, loaded: &DeviceConfigurationManager) -> Vec<String> {
-        let definitions = loaded.base_device_definitions();
-        let mut named = Vec::new();
-        for (name, protocol) in self.websocket_names().into_iter().chain(self.bridged_names()) {
-            let own = BaseDeviceIdentifier::new_with_identifier(&protocol, &name);
-            let default = BaseDeviceIdentifier::new_default(&protocol);
-            let Some(definition) = definitions.get(&own).or_else(|| definitions.get(&default)) else {
-                continue;
-            };
-            named.push(Named {
-                is_own: definitions.contains_key(&own) && !protocols::has_configuration(&protocol, &name),
-                name,
-                protocol,
-                definition,
-            });
-        }
+    /// Reports names that their protocol does not accept, outputs that it cannot carry out, and ranges that it would
+    /// misunderstand.
+    pub(super) fn protocol_warnings(&self, loaded: &DeviceConfigurationManager) -> Vec<String> {
+        let names = self.websocket_names().into_iter().chain(self.bridged_names());
+        let named: Vec<_> = names
+            .filter_map(|(name, protocol)| Named::of(loaded, name, protocol))
+            .collect();
         let trials: Vec<Trial<'_>> = named.iter().map(Named::trial).collect();
         let mut warnings = Vec::new();
         for (named, outcome) in named.iter().zip(try_all(&trials)) {
@@ -68,14 +72,14 @@ impl Udcf {
                 }
             }
         }
-        warnings.extend(self.ranges_that_tcode_cannot_mean());
+        warnings.extend(self.tcode_range_warnings());
         warnings
     }
 
-    /// Reports ranges of TCode outputs that end elsewhere than the decimal fraction does.
-    fn ranges_that_tcode_cannot_mean(&self) -> Vec<String> {
+    /// Reports ranges of TCode outputs that do not end where the decimal fraction does.
+    fn tcode_range_warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        // The migration of older versions makes them what they meant.
+        // The migration has already converted the ranges of older versions.
         if self.major != CURRENT_MAJOR {
             return warnings;
         }
@@ -102,6 +106,14 @@ impl Udcf {
     }
 }
 
+/// Why a protocol that knows its models by name does not take this one, with names that it takes; `None` if the name is
+/// not the reason. Takes milliseconds.
+pub fn refused_name(loaded: &DeviceConfigurationManager, protocol: &str, name: &str) -> Option<String> {
+    let named = Named::of(loaded, name.to_owned(), protocol.to_owned())?;
+    let outcome = try_all(&[named.trial()]).pop()?;
+    outcome.refused.then(|| refusal(&named))
+}
+
 /// Whether a protocol cannot carry out an output of a feature, as far as `outcome` tells. For TCode the gateway sends
 /// what the library lacks.
 pub(super) fn lacks(
@@ -116,14 +128,14 @@ pub(super) fn lacks(
     }
 }
 
-/// What a configuration has and its protocol lacks.
+/// A sentence about an output that a configuration has and its protocol lacks.
 fn lack(named: &Named<'_>, outcome: &Outcome, kind: OutputType) -> String {
     let Named { name, protocol, .. } = named;
     let kind = key(kind);
     if protocol == tcode::PROTOCOL {
         return format!(
             "the configuration of {name:?} has {kind} without a TCode axis: nothing moves; a level names its channel in \
-             \"description\", such as \"A0 Valve\", one for each feature, and what turns or moves to a place is \
+             \"description\", such as \"A0 Valve\", one for each feature, and an axis that turns or moves to a place is \
              hw_position_with_duration or position"
         );
     }
@@ -133,24 +145,23 @@ fn lack(named: &Named<'_>, outcome: &Outcome, kind: OutputType) -> String {
     )
 }
 
-/// What a range of TCode that ends at `end` comes to, where it should end at `whole`.
+/// A sentence about the effect of a TCode range that ends at `end` instead of `whole`.
 fn tcode_range(kind: &str, configuration: &Value, end: i64, whole: i64) -> String {
-    let there = match end < whole {
+    let there = if end < whole {
         // 0 to 999 is a thousand steps.
-        true => format!(
-            "goes no further than {} %",
-            end as f64 * 100.0 / (whole + 1) as f64
-        ),
-        false => format!("leaps back to 10 % behind {whole}"),
+        let percent = end as f64 * 100.0 / (whole + 1) as f64;
+        format!("goes no further than {percent} %")
+    } else {
+        format!("jumps back to 10 % beyond {whole}")
     };
     format!(
         "the value of {kind} of the configuration {configuration} is 0 to {end}, but TCode reads digits as a decimal \
-         fraction: write [0, {whole}] for the whole travel; the server inside takes 0 to {end} as that, another one such \
-         as Intiface {there}"
+         fraction: write [0, {whole}] for the whole travel; the server inside takes 0 to {end} as that, but another \
+         one, such as Intiface, {there}"
     )
 }
 
-/// Why a name is refused, and which are not.
+/// A sentence about a name that is refused, with names that are not.
 fn refusal(named: &Named<'_>) -> String {
     let Named { name, protocol, .. } = named;
     let models = protocols::models(protocol);
@@ -187,10 +198,10 @@ fn refusal(named: &Named<'_>) -> String {
 
 fn alternatives(outcome: &Outcome) -> String {
     let possible: Vec<String> = outcome.possible.iter().map(|kind| key(*kind)).collect();
-    match possible.is_empty() {
-        true => String::new(),
-        false => format!("; it has {}", possible.join(", ")),
+    if possible.is_empty() {
+        return String::new();
     }
+    format!("; it has {}", possible.join(", "))
 }
 
 /// The name of an output in a UDCF.

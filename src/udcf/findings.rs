@@ -3,19 +3,9 @@
 use buttplug_server_device_config::{DeviceConfigurationManager, UserDeviceIdentifier};
 use serde_json::{Value, json};
 
+use super::mend::COMMUNICATION_KINDS;
+use super::remark::step;
 use super::{Udcf, migrate, protocols};
-
-/// The kinds of `communication` that the server's loader knows; it skips others silently.
-const COMMUNICATION_KINDS: &[&str] = &[
-    "btle",
-    "hid",
-    "usb",
-    "serial",
-    "sdl-gamepad",
-    "lovense_connect_service",
-    "websocket",
-    "simulated",
-];
 
 fn array(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
@@ -34,8 +24,8 @@ impl Entry<'_> {
         let Self { list, index, .. } = self;
         match self.protocol {
             Some(protocol) => {
-                let protocol = protocol.replace('~', "~0").replace('/', "~1");
-                format!("/user_configs/protocols/{protocol}/{list}/{index}")
+                let protocol = step("/user_configs/protocols", protocol);
+                format!("{protocol}/{list}/{index}")
             }
             None => format!("/user_configs/{list}/{index}"),
         }
@@ -183,8 +173,9 @@ impl Udcf {
         warnings
     }
 
-    /// Reports entries that the loader skips, which it only logs, or skips silently.
-    pub(super) fn what_the_library_skipped(&self, dcm: &DeviceConfigurationManager) -> Vec<String> {
+    /// Reports entries that the loader skips, silently or with no more than a line in the log, and entries that it
+    /// takes although they cannot work.
+    pub(super) fn loader_warnings(&self, dcm: &DeviceConfigurationManager) -> Vec<String> {
         let mut warnings = Vec::new();
         for (protocol, entry) in self.protocols() {
             for specifier in entry["communication"].as_array().into_iter().flatten() {
@@ -256,7 +247,7 @@ impl Udcf {
             }
         }
         warnings.extend(self.ranges_without_values());
-        warnings.extend(self.what_protocols_lack(dcm));
+        warnings.extend(self.protocol_warnings(dcm));
         let names = self.websocket_names();
         for (i, (name, protocol)) in names.iter().enumerate() {
             if let Some((_, first)) = names[..i].iter().find(|(n, _)| n == name) {
@@ -282,7 +273,7 @@ impl Udcf {
                     let why = match migrate::base_ids(&self.value["user_configs"], device) {
                         Some((id, features)) => format!(
                             "it builds on the id {id}, its features on the ids {}; each base_id must be one of these, and \
-                             a limit inside of what the feature has",
+                             a limit must be within the feature's range",
                             Value::from(features)
                         ),
                         None => "the server has no definition to base it on; leave the entry out".to_owned(),

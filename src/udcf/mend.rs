@@ -1,13 +1,13 @@
-//! Puts what stands at the wrong depth where it belongs, before a file is read: whatever can only have been meant in
-//! one way. Every change is remarked on, with its place in the text.
+//! Moves keys at the wrong depth to where they belong before a file is read, if they can only have been meant in one
+//! way. Every change is remarked on, with its place in the text.
 
 use serde_json::{Map, Value, json};
 
 use super::protocols;
 use super::remark::{Places, Remark, excerpt, step};
 
-/// The kinds of `communication` in all their spellings.
-const KINDS: &[&str] = &[
+/// The kinds of `communication` that the server's loader knows; it skips others silently.
+pub(super) const COMMUNICATION_KINDS: &[&str] = &[
     "websocket",
     "serial",
     "btle",
@@ -27,7 +27,7 @@ const SECTIONS: &[&str] = &[
     "simulated_devices",
 ];
 
-/// Moves what stands at the wrong depth of a file of this major version.
+/// Moves what is at the wrong depth in a file of this major version.
 pub(super) fn mend(file: &mut Value, major: u64, places: &mut Places<'_>) -> Vec<Remark> {
     let mut mend = Mend {
         places,
@@ -55,7 +55,7 @@ pub(super) fn mend(file: &mut Value, major: u64, places: &mut Places<'_>) -> Vec
     mend.remarks
 }
 
-/// Whether the sections of a user's part stand at the top of the file, under no name.
+/// Whether the sections of a user's part are at the top of the file, under no name.
 pub(super) fn has_user_part_at_the_top(file: &Value) -> bool {
     // The server's own device base looks like this too, and has defaults.
     let mut entries = file["protocols"].as_object().into_iter().flatten();
@@ -100,7 +100,7 @@ impl Mend<'_, '_> {
             self.moved(
                 &from,
                 &to,
-                format!("{key:?} belongs under {section:?}: read as if it stood there"),
+                format!("{key:?} belongs under {section:?}: read as if it were there"),
             );
             if let Some(value) = members.shift_remove(&key) {
                 user.insert(key, value);
@@ -155,7 +155,7 @@ impl Mend<'_, '_> {
             user[list][&stray] = there.into();
             self.remarks.push(Remark::note(
                 from,
-                format!("{stray:?} belongs under {list:?}: read as if it stood there"),
+                format!("{stray:?} belongs under {list:?}: read as if it were there"),
             ));
         }
     }
@@ -177,7 +177,7 @@ impl Mend<'_, '_> {
             (Some(_), value) => self.remarks.push(Remark::at(
                 from,
                 format!(
-                    "{key:?} is there twice for one protocol: left out: {}",
+                    "{key:?} occurs twice for one protocol: left out: {}",
                     excerpt(value)
                 ),
             )),
@@ -197,16 +197,16 @@ impl Mend<'_, '_> {
             self.places.moved(&list_at, &step(&list_at, 0));
             *one = json!([one.take()]);
         }
-        // The older versions have the kinds there.
+        // In the older versions that is their place.
         if major < 4 {
             return;
         }
         if let Some(list) = entry.get_mut("communication").and_then(Value::as_array_mut) {
             self.split(list, &list_at);
         }
-        for kind in KINDS {
+        for kind in COMMUNICATION_KINDS {
             let takes = |body: &Value| match (body, *kind) {
-                // One name each: another form is an older version's, or a mistake that is reported as one.
+                // One name each: any other form is that of an older version, or a mistake, which is reported.
                 (Value::Object(body), "websocket") => body.get("name").is_some_and(Value::is_string),
                 (body, _) => body.is_object(),
             };
@@ -223,19 +223,21 @@ impl Mend<'_, '_> {
                 &step(at, kind),
                 &step(&step(&list_at, index), kind),
                 format!(
-                    "{kind:?} of protocol {protocol:?} belongs in its \"communication\" list: read as if it stood there"
+                    "{kind:?} of protocol {protocol:?} belongs in its \"communication\" list: read as if it were there"
                 ),
             );
         }
     }
 
-    /// The server takes one kind an element.
+    /// Gives each kind an element of its own, since the server takes one kind an element.
     fn split(&mut self, list: &mut Vec<Value>, at: &str) {
         for index in 0..list.len() {
             let Some(element) = list[index].as_object() else {
                 continue;
             };
-            let kinds = element.keys().filter(|key| KINDS.contains(&key.as_str()));
+            let kinds = element
+                .keys()
+                .filter(|key| COMMUNICATION_KINDS.contains(&key.as_str()));
             // The first one stays.
             let others: Vec<String> = kinds.skip(1).cloned().collect();
             for kind in others {

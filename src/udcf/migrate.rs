@@ -2,7 +2,7 @@
 //!
 //! The versions differ in structure and spelling: kebab or snake case, `specifiers`, `selectors` or `protocols`, one
 //! list of names or one entry per name. Real files mix them, so the content decides, not the header. Whatever is not
-//! carried over is remarked on; [`compare`] looks through the old file for what would have gone without a word.
+//! carried over is remarked on; [`compare`] searches the old file for anything that would be lost silently.
 
 mod base;
 mod communication;
@@ -40,7 +40,7 @@ pub(super) fn is_old_body(value: &Value) -> bool {
 pub(super) struct Migrated {
     /// Valid by the published schema.
     pub(super) value: Value,
-    /// Where its entries stand in the original.
+    /// Where its entries are in the original.
     pub(super) origins: Origins,
     /// Everything that is not in it as it was in the original.
     pub(super) remarks: Vec<Remark>,
@@ -50,7 +50,7 @@ pub(super) struct Migrated {
 #[derive(Default)]
 struct Migration {
     remarks: Vec<Remark>,
-    /// Pointers of what a remark says was not carried over.
+    /// Pointers of values that were not carried over, which a remark reports.
     named: Vec<String>,
     protocols: Map<String, Value>,
     origins: Origins,
@@ -174,12 +174,12 @@ pub(super) fn migrate(original: &Value, major: u64) -> Migrated {
 }
 
 impl Migration {
-    /// Remarks on something that reads otherwise now.
+    /// Remarks on something that is written differently in the result.
     fn warn(&mut self, at: &str, text: impl Into<String>) {
         self.remarks.push(Remark::note(at, text));
     }
 
-    /// Remarks on something that is not carried over, with all that is in it.
+    /// Remarks on something that is not carried over, with everything in it.
     fn lose(&mut self, at: &str, text: impl Into<String>) {
         self.named.push(at.to_owned());
         self.remarks.push(Remark::at(at, text));

@@ -43,16 +43,16 @@ pub struct Positions<'t> {
     root: Option<Value<'t>>,
 }
 
-/// A key that stands more than once in one object.
+/// A key that occurs more than once in one object.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RepeatedKey {
     /// The pointer of its object.
     pub object: String,
     /// The key.
     pub key: String,
-    /// Where it stands first.
+    /// Where it occurs first.
     pub first: Position,
-    /// Where it stands last.
+    /// Where it occurs last.
     pub last: Position,
 }
 
@@ -70,7 +70,7 @@ impl<'t> Positions<'t> {
         Position::at(self.text, byte)
     }
 
-    /// The keys that stand more than once in one object, in the order of the text, comments aside.
+    /// The keys that occur more than once in one object, in the order of the text, comments aside.
     pub fn repeated_keys(&self) -> Vec<RepeatedKey> {
         let mut found = Vec::new();
         if let Some(root) = &self.root {

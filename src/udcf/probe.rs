@@ -4,7 +4,6 @@
 //! A trial starts the protocol on hardware that accepts everything and answers nothing, as far as that goes without
 //! waiting, and gives it one command of each kind.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +23,8 @@ use buttplug_server_device_config::{
 use futures::FutureExt;
 use futures::future::{self, BoxFuture};
 use tokio::sync::broadcast;
+
+use crate::text::panic_text;
 
 /// What the library panics with in a debug build, for a command that a protocol does not implement.
 const NOT_IMPLEMENTED: &str = "Command not implemented for this protocol";
@@ -55,7 +56,7 @@ pub(super) struct Outcome {
     pub(super) impossible: Vec<OutputType>,
 }
 
-/// Tries devices, and returns an outcome for each. Nothing is known if the system has no thread for it.
+/// Tries devices, and returns an outcome for each. Nothing is known about any if no thread can be started.
 pub(super) fn try_all(trials: &[Trial<'_>]) -> Vec<Outcome> {
     let unknown = || trials.iter().map(|_| Outcome::default()).collect();
     if trials.is_empty() {
@@ -132,7 +133,9 @@ impl Trial<'_> {
         match catch_unwind(carry_out) {
             Ok(Ok(writes)) if !writes.is_empty() => outcome.possible.push(kind),
             Ok(Err(ButtplugDeviceError::UnhandledCommand(_))) => outcome.impossible.push(kind),
-            Err(panic) if message(&*panic).contains(NOT_IMPLEMENTED) => outcome.impossible.push(kind),
+            Err(panic) if panic_text(&*panic).is_some_and(|text| text.contains(NOT_IMPLEMENTED)) => {
+                outcome.impossible.push(kind);
+            }
             // It may want another feature, or another level.
             Ok(_) | Err(_) => {}
         }
@@ -156,12 +159,6 @@ fn commands() -> [OutputCommand; 9] {
             DURATION,
         )),
     ]
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or_default()
 }
 
 thread_local! {

@@ -85,7 +85,7 @@ pub fn is_implemented(name: &str) -> bool {
         .is_empty()
 }
 
-/// The same, with all outputs that each protocol carries out, whether or not a model of the server's own has them.
+/// [`PROTOCOLS`] with all outputs that each protocol carries out, whether or not one of the server's own models has them.
 static TRIED: LazyLock<Vec<Protocol>> = LazyLock::new(|| {
     // Variants of a protocol may do different things; models of one variant do the same.
     let mut variants = BTreeMap::new();

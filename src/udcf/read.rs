@@ -8,7 +8,7 @@ use super::position::Position;
 use super::remark::Remark;
 use super::{CURRENT_MAJOR, MAJORS, UdcfError};
 
-/// For comparison: the server's whole device base has half a megabyte.
+/// The server's whole device base, for comparison, has half a megabyte.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Reads a file that should contain JSON.
@@ -32,9 +32,9 @@ pub(super) fn read(path: &Path) -> Result<String, UdcfError> {
     let bytes = std::fs::read(path).map_err(|e| {
         let hint = match e.kind() {
             std::io::ErrorKind::NotFound => hint(
-                "look at the path; `wsdm-gateway udcf add --protocol lovense --websocket NAME FILE` makes a new file",
+                "check the path; `wsdm-gateway udcf add --protocol lovense --websocket NAME FILE` makes a new file",
             ),
-            std::io::ErrorKind::PermissionDenied => hint("this user may not read it: look at its owner and mode"),
+            std::io::ErrorKind::PermissionDenied => hint("this user may not read it: check its owner and mode"),
             _ => None,
         };
         UdcfError::new(&name, format!("cannot be read: {e}"), hint)
@@ -86,15 +86,15 @@ fn syntax_hint(text: &str, line: usize, problem: &str) -> String {
         .iter()
         .any(|l| l.starts_with("//") || l.starts_with("/*") || l.starts_with('#'));
     if has_comment {
-        "JSON has no comments: take them out".to_owned()
+        "JSON has no comments: remove them".to_owned()
     } else if problem.contains("trailing comma") {
-        "take the comma before the closing bracket out".to_owned()
+        "remove the comma before the closing bracket".to_owned()
     } else if problem.contains("EOF") {
         "the file ends too early: a bracket or a quote is not closed".to_owned()
     } else if problem.contains("trailing characters") {
         "the file goes on after its last bracket: perhaps the first line lacks a {".to_owned()
     } else if problem.contains("key must be a string") || around.iter().any(|l| l.contains('\'')) {
-        "names and texts stand in double quotes".to_owned()
+        "keys and strings need double quotes".to_owned()
     } else if problem.contains("expected `,`") {
         "a comma is missing, here or at the end of the line before".to_owned()
     } else {
@@ -105,7 +105,7 @@ fn syntax_hint(text: &str, line: usize, problem: &str) -> String {
 /// Why a file's version cannot be read: the pointer, the problem, and a hint.
 pub(super) type VersionProblem = (&'static str, String, String);
 
-/// The major version. A file without one gets the version that its body is of, and a remark about that.
+/// The major version. A file without one gets the version that its body is written in, and a remark about that.
 pub(super) fn version(file: &mut Value) -> Result<(u64, Option<Remark>), VersionProblem> {
     let Some(members) = file.as_object() else {
         return Err((
@@ -122,7 +122,7 @@ pub(super) fn version(file: &mut Value) -> Result<(u64, Option<Remark>), Version
             return Err(("", "has no \"version\"".to_owned(), format!("add {header}")));
         };
         let text = format!(
-            "has no \"version\": read as version {major}, by what it holds; add {header} to make that certain"
+            "has no \"version\": read as version {major}, judging by its content; add {header} to make that certain"
         );
         if let Some(members) = file.as_object_mut() {
             members.shift_insert(0, "version".to_owned(), json!({ "major": major, "minor": 0 }));
@@ -173,7 +173,7 @@ fn unknown_major(major: &Value) -> String {
     )
 }
 
-/// The version that the body of a file is of, if it has one. The versions have their own words, see
+/// The version that the body of a file is written in, if it has a body. Each version has keys of its own, see
 /// [`super::migrate`].
 fn body_version(file: &Value) -> Option<u64> {
     let section = [("user-configs", true), ("user_configs", false)]

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::position::Positions;
+use crate::text::cut;
 
 /// One sentence about a file, and the place that it is about.
 #[derive(Clone, Debug)]
@@ -40,7 +41,7 @@ impl Remark {
     }
 }
 
-/// Where in its text each value of a file stands, although some values were moved after parsing.
+/// The place of each value of a file in its text, although some values were moved after parsing.
 pub(super) struct Places<'t> {
     name: &'t str,
     positions: Positions<'t>,
@@ -57,7 +58,7 @@ impl<'t> Places<'t> {
         }
     }
 
-    /// Records that the value now at the pointer `to` stands at `from` in the text.
+    /// Records that the value now at the pointer `to` is at `from` in the text.
     pub(super) fn moved(&mut self, from: &str, to: &str) {
         let from = self.original(from);
         self.moved.push((to.to_owned(), from));
@@ -76,7 +77,7 @@ impl<'t> Places<'t> {
         }
     }
 
-    /// Keys that stand more than once in one object: JSON readers keep only the last.
+    /// Keys that occur more than once in one object: JSON readers keep only the last.
     pub(super) fn repeated_keys(&self) -> Vec<Remark> {
         let repeated = self.positions.repeated_keys().into_iter();
         repeated
@@ -84,7 +85,7 @@ impl<'t> Places<'t> {
                 Remark::at(
                     repeated.object,
                     format!(
-                        "{:?} stands twice in one object, here at {} and {}: only the last counts; join the two",
+                        "{:?} occurs twice in one object, at {} and {}: only the last counts; join the two",
                         repeated.key,
                         repeated.first.to_string().trim_start_matches(':'),
                         repeated.last.to_string().trim_start_matches(':'),
@@ -112,12 +113,12 @@ pub(super) fn step(pointer: &str, key: impl ToString) -> String {
     format!("{pointer}/{key}")
 }
 
-/// A value as JSON, cut after so many characters that a line stays readable.
+/// The elements of a list, with their positions; nothing if it is none.
+pub(super) fn elements(list: &Value) -> impl Iterator<Item = (usize, &Value)> {
+    list.as_array().into_iter().flatten().enumerate()
+}
+
+/// A value as JSON, cut so that its line stays readable.
 pub(super) fn excerpt(value: &Value) -> String {
-    const MAX_CHARS: usize = 400;
-    let text = value.to_string();
-    match text.char_indices().nth(MAX_CHARS) {
-        Some((at, _)) => format!("{}...", &text[..at]),
-        None => text,
-    }
+    cut(value.to_string(), 400)
 }

@@ -15,9 +15,9 @@ use crate::device::language::tcode::Channel;
 pub(super) struct Joined {
     /// The ids of features that were joined to another, each with the id of that other.
     pub(super) ids: HashMap<String, String>,
-    /// About those.
+    /// Remarks on those, and on features that got another index.
     pub(super) remarks: Vec<Remark>,
-    /// About features that cannot be joined, since they have the same output or input.
+    /// Remarks on features that cannot be joined, since they have the same output or input.
     pub(super) clashes: Vec<Remark>,
 }
 
@@ -53,8 +53,8 @@ pub(super) fn join(configuration: &mut Value, protocol: &str, at: &str) -> Joine
             outcome.remarks.push(Remark::note(
                 step(&at, position),
                 format!(
-                    "two features of the configuration {name} have the index {index}: {} got the index {free}, or the \
-                     server would keep only the last; its channel is the one in its description",
+                    "two features of the configuration {name} have the index {index}: {} got the index {free}, since \
+                     the server would keep only the last; its channel is the one in its description",
                     moved["description"]
                 ),
             ));
@@ -80,8 +80,8 @@ pub(super) fn join(configuration: &mut Value, protocol: &str, at: &str) -> Joine
                 outcome.remarks.push(Remark::note(
                     step(&at, position),
                     format!(
-                        "two features of the configuration {name} have the index {index}: they were joined to one with \
-                         both outputs, or the server would keep only the last"
+                        "two features of the configuration {name} have the index {index}: they were joined into one with \
+                         both outputs, since the server would keep only the last"
                     ),
                 ));
             }
@@ -91,7 +91,7 @@ pub(super) fn join(configuration: &mut Value, protocol: &str, at: &str) -> Joine
     outcome
 }
 
-/// Follows [`join`] in a device that builds on such a configuration.
+/// Repeats what [`join`] did in a device that builds on such a configuration.
 pub(super) fn follow(device: &mut Value, joined: &HashMap<String, String>) {
     let Some(features) = device["config"]["features"].as_array_mut() else {
         return;

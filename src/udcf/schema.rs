@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::remark::{Places, step};
 use super::{UdcfError, ids, protocols, shape};
+use crate::text::cut;
 
 /// The published schema of version 5: `buttplug_server_device_config` 12.0.1, (c) Nonpolynomial Labs LLC,
 /// BSD-3-Clause.
@@ -72,16 +73,16 @@ pub(super) fn lack(value: &Value, configuration: &str) -> Option<Fault> {
     Some(fault)
 }
 
-/// A key that stands beside the kind of a specifier, if the loader rejected the specifier at this pointer: it takes one
-/// kind and nothing else, and does not name what it found.
+/// A key beside the kind of a specifier, if the loader rejected the specifier at this pointer: the loader takes one kind
+/// and nothing else, and does not name what it found.
 pub(super) fn beside_a_kind(value: &Value, specifier: &str) -> Option<Fault> {
     if !specifier.contains("/communication/") {
         return None;
     }
-    let known = shape::keys_beside(specifier);
+    let known = shape::allowed_keys(specifier);
     let mut keys = value.pointer(specifier)?.as_object()?.keys();
     let key = keys.find(|key| !known.contains(&key.as_str()))?;
-    let hint = match shape::belongs(key) {
+    let hint = match shape::place_of(key) {
         Some(place) => format!("it belongs in {place}"),
         None => "take it out; the server refuses a file that has it".to_owned(),
     };
@@ -99,13 +100,7 @@ fn is_no_uuid(kind: &ValidationErrorKind) -> bool {
 fn describe(error: &ValidationError<'_>, value: &Value) -> Fault {
     let pointer = error.instance_path().to_string();
     let found = error.instance();
-    let short = |value: &Value| {
-        let text = value.to_string();
-        match text.char_indices().nth(60) {
-            Some((at, _)) => format!("{}...", &text[..at]),
-            None => text,
-        }
-    };
+    let short = |value: &Value| cut(value.to_string(), 60);
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
             let name = unexpected.first().map(String::as_str).unwrap_or_default();
@@ -140,7 +135,7 @@ fn describe(error: &ValidationError<'_>, value: &Value) -> Fault {
             }
         }
         kind if is_no_uuid(kind) => Fault {
-            problem: format!("{} is not a UUID in small letters", short(found)),
+            problem: format!("{} is not a UUID in lower case", short(found)),
             hint: pointer
                 .rsplit_once('/')
                 .and_then(|(object, key)| ids::hint(value, object, key)),
@@ -148,11 +143,11 @@ fn describe(error: &ValidationError<'_>, value: &Value) -> Fault {
         },
         ValidationErrorKind::Pattern { pattern } => Fault {
             pointer,
-            problem: format!("{} is none of {pattern}", short(found)),
+            problem: format!("{} does not match {pattern}", short(found)),
             hint: None,
         },
         ValidationErrorKind::MaxProperties { .. } if pointer.is_empty() => {
-            let known = shape::keys_beside("");
+            let known = shape::allowed_keys("");
             let mut keys = found.as_object().into_iter().flat_map(|file| file.keys());
             let other = keys.find(|key| !known.contains(&key.as_str()));
             Fault {
@@ -162,15 +157,10 @@ fn describe(error: &ValidationError<'_>, value: &Value) -> Fault {
             }
         }
         _ => {
-            // The text may quote the whole offending value, which may be the whole file.
-            let text = error.to_string();
-            let problem = text
-                .char_indices()
-                .nth(200)
-                .map_or(text.clone(), |(at, _)| format!("{}...", &text[..at]));
             Fault {
                 pointer,
-                problem,
+                // The text may quote the whole offending value, which may be the whole file.
+                problem: cut(error.to_string(), 200),
                 hint: None,
             }
         }
@@ -182,8 +172,8 @@ fn misplaced(name: &str, error: &ValidationError<'_>, pointer: &str) -> String {
     if pointer == "/user_configs" && protocols::is_known(name) {
         return "a protocol belongs under \"protocols\"".to_owned();
     }
-    // What may stand here comes first: a word that belongs elsewhere may be just as similar.
-    let here = shape::keys_beside(pointer);
+    // Keys that are allowed here come first: one that belongs elsewhere may be just as similar.
+    let here = shape::allowed_keys(pointer);
     let missing = here
         .iter()
         .copied()
@@ -191,7 +181,7 @@ fn misplaced(name: &str, error: &ValidationError<'_>, pointer: &str) -> String {
     if let Some(word) = shape::nearest(name, missing) {
         return format!("did you mean {word:?}?");
     }
-    match shape::belongs(name) {
+    match shape::place_of(name) {
         Some(place) => format!("it belongs in {place}"),
         None => "take it out; the server refuses a file that has it".to_owned(),
     }
@@ -203,7 +193,7 @@ fn wanted_type(error: &ValidationError<'_>) -> Option<&'static str> {
     let of = [
         ("object", "an object"),
         ("array", "a list"),
-        ("string", "a text in quotes"),
+        ("string", "a string in quotes"),
         ("integer", "a whole number"),
         ("number", "a number"),
         ("boolean", "true or false"),

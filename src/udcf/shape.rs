@@ -8,7 +8,7 @@ use super::remark::{Remark, excerpt, step};
 /// Keys less similar than this are not suggested.
 const MIN_SIMILARITY: f64 = 0.8;
 
-/// What may stand at a place.
+/// What is allowed at a place.
 enum Shape {
     /// Anything: the published schema judges it, or something else names what is wrong there.
     Any,
@@ -273,7 +273,7 @@ fn walk(shape: &'static Shape, value: &Value, pointer: &str, found: &mut Vec<Rem
                     None => found.push(Remark::at(
                         step(pointer, key),
                         format!(
-                            "{key:?} has no effect in {called}, the server does not read it: {}; {}",
+                            "{key:?} has no effect in {called}: the server does not read it: {}; {}",
                             excerpt(member),
                             suggestion(called, key, keys)
                         ),
@@ -292,14 +292,14 @@ fn suggestion(called: &str, key: &str, keys: &[(&'static str, &Shape)]) -> Strin
     if let Some(word) = nearest(key, keys.iter().map(|(word, _)| *word)) {
         return format!("did you mean {word:?}?");
     }
-    match belongs(key) {
+    match place_of(key) {
         Some(place) => format!("it belongs in {place}"),
         None => "take it out".to_owned(),
     }
 }
 
-/// The keys that may stand in the object at a pointer of a version 5 file.
-pub(super) fn keys_beside(pointer: &str) -> Vec<&'static str> {
+/// The keys that are allowed in the object at a pointer of a version 5 file.
+pub(super) fn allowed_keys(pointer: &str) -> Vec<&'static str> {
     let mut shape: &'static Shape = &FILE;
     for part in pointer.split('/').skip(1) {
         shape = match shape {
@@ -317,8 +317,8 @@ pub(super) fn keys_beside(pointer: &str) -> Vec<&'static str> {
     }
 }
 
-/// The places of a version 5 file where a key belongs, in words; `None` if it is no word of the format.
-pub(super) fn belongs(key: &str) -> Option<String> {
+/// The place in a version 5 file that a key belongs in, in words; `None` if the format has no such key.
+pub(super) fn place_of(key: &str) -> Option<String> {
     let mut places = Vec::new();
     collect(&FILE, key, &mut places);
     match places.as_slice() {

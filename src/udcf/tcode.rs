@@ -8,15 +8,15 @@ use crate::device::language::tcode::{Channel, Kind};
 /// The protocol, by its name in a UDCF.
 pub const PROTOCOL: &str = "tcode-v03";
 
-/// The channel of one of a feature's outputs: that which its description names, if it is of the right kind, else for
-/// positions and vibrations the one with the number of its index. `None` if it has none: nothing moves then.
+/// The channel of one of a feature's outputs: the one that its description names, if that is of the right kind;
+/// otherwise, for positions and vibrations, the one with the number of its index. `None` if nothing moves.
 pub fn channel(feature: &ServerDeviceFeature, output: &Output) -> Option<Channel> {
     match output {
         Output::Position(_) | Output::HwPositionWithDuration(_) => {
             named_for_position(feature).or(Channel::new(Kind::Linear, feature.index()))
         }
         Output::Vibrate(_) => named_for_level(feature).or(Channel::new(Kind::Vibration, feature.index())),
-        // A feature has one axis: of several levels a vibration counts, or else the first one.
+        // A feature has one axis: of several levels, it belongs to a vibration, or else to the first one.
         level => {
             let mut levels = feature.output.iter().filter(|output| can_be_a_level(output));
             let is_first = levels.next().map(Output::output_type) == Some(level.output_type());
@@ -32,8 +32,7 @@ pub fn named_for_position(feature: &ServerDeviceFeature) -> Option<Channel> {
     named(feature).filter(|channel| channel.kind() != Kind::Vibration)
 }
 
-/// The channel that a description names for levels: a stop sets levels to nothing, and that is a position on any other
-/// axis.
+/// The channel that a description names for levels: a stop sets levels to 0, which is a position on any other axis.
 fn named_for_level(feature: &ServerDeviceFeature) -> Option<Channel> {
     named(feature).filter(|channel| matches!(channel.kind(), Kind::Vibration | Kind::Auxiliary))
 }

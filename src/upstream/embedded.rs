@@ -7,9 +7,12 @@
 //! - `shard`: the library's device managers, each with its share of the devices.
 //! - `listed`: a device that clients see, and the path of its commands into the library.
 //! - `hardware`: a session's upstream half, and the library's hardware.
-//! - `tcode`: the definitions of TCode devices, and from a feature to its axis.
+//! - `init_failed`: what to do about a device whose protocol did not initialise.
+//! - `limits`: the limits that a user set, for clients' values and for frames.
+//! - `tcode`: the definitions of TCode devices, and the axes of their features.
 
 mod hardware;
+mod init_failed;
 pub mod limits;
 mod listed;
 mod shard;
@@ -215,14 +218,11 @@ impl Engine {
     /// [`ListedDevice::carry_out`] does.
     pub fn carry_out_on_all(&self, stop: &StopCmdV4) -> BoxFuture<'static, Reply> {
         let shards = lock(&self.places).shards.clone();
-        let fences: Vec<_> = match stop.outputs() {
-            true => self
-                .devices
-                .borrow()
-                .values()
-                .filter_map(|device| device.fence())
-                .collect(),
-            false => Vec::new(),
+        let fences: Vec<_> = if stop.outputs() {
+            let devices = self.devices.borrow();
+            devices.values().filter_map(|device| device.fence()).collect()
+        } else {
+            Vec::new()
         };
         let stopped = listed::stop_all(&shards, stop);
         async move {
@@ -443,7 +443,7 @@ impl Engine {
             index,
         };
         let index = self.indexes.connected(&identifier);
-        // Those of a TCode device are set already: it is defined before it is listed.
+        // The limits of a TCode device are set already: it is defined before it is listed.
         let _ = (live.session.limits).set(limits::of_device(identifier.protocol(), &definition, |_, _| {
             Vec::new()
         }));

@@ -1,9 +1,11 @@
-//! What is wrong with the fields of a `RequestServerInfo`, in words.
+//! Explains what is wrong with the fields of a `RequestServerInfo`.
 //!
 //! An app that fails here sees nothing of the gateway but this sentence. The library would try one version after the
 //! other and report the last one's complaint, such as a missing field that the app did send.
 
 use serde_json::Value;
+
+use crate::text::cut;
 
 /// The fields of all message versions.
 const FIELDS: [&str; 5] = [
@@ -36,10 +38,10 @@ pub(super) fn fault(body: &Value) -> Option<String> {
         )),
     };
     let name = || match fields.get("ClientName") {
-        None => Some("has no ClientName, the text that says which app this is".to_owned()),
+        None => Some("has no ClientName, the name of the app".to_owned()),
         Some(Value::String(_)) => None,
         Some(other) => Some(format!(
-            "has a ClientName that is {}; it must be a text",
+            "has a ClientName that is {}; it must be a string",
             described(other)
         )),
     };
@@ -77,27 +79,23 @@ pub(super) fn fault(body: &Value) -> Option<String> {
     Some(format!("RequestServerInfo {fault}"))
 }
 
-/// A value as people call it.
+/// A value, in words.
 fn described(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(_) => format!("{value}"),
         Value::Number(number) => number.to_string(),
         Value::String(text) if text.trim().parse::<u64>().is_ok() => {
-            format!("the text {}, with quotes", quoted(value))
+            format!("the string {}, with quotes", quoted(value))
         }
-        Value::String(_) => format!("the text {}", quoted(value)),
+        Value::String(_) => format!("the string {}", quoted(value)),
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),
     }
 }
 
-fn quoted(text: &Value) -> String {
-    let text = text.to_string();
-    match text.char_indices().nth(QUOTE_MAX_CHARS) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
-    }
+fn quoted(value: &Value) -> String {
+    cut(value.to_string(), QUOTE_MAX_CHARS)
 }
 
 #[cfg(test)]
@@ -116,7 +114,7 @@ mod tests {
             (json!({"Id": 1.5, "ClientName": "x"}), "Id that is 1.5;"),
             (
                 json!({"Id": "1", "ClientName": "x"}),
-                "Id that is the text \"1\", with quotes",
+                "Id that is the string \"1\", with quotes",
             ),
             (
                 json!({"Id": 4_294_967_296_u64, "ClientName": "x"}),
@@ -126,11 +124,11 @@ mod tests {
             (json!({"Id": 1, "ClientName": 7}), "ClientName that is 7;"),
             (
                 json!({"Id": 1, "ClientName": "x", "MessageVersion": "3"}),
-                "MessageVersion that is the text \"3\"",
+                "MessageVersion that is the string \"3\"",
             ),
             (
                 json!({"Id": 1, "ClientName": "x", "ProtocolVersionMajor": "4", "ProtocolVersionMinor": 0}),
-                "ProtocolVersionMajor that is the text \"4\"",
+                "ProtocolVersionMajor that is the string \"4\"",
             ),
             (
                 json!({"Id": 1, "ClientName": "x", "ProtocolVersionMajor": 4, "ProtocolVersionMinor": null}),

@@ -1,5 +1,5 @@
-//! Stops that are certain, although the client's message version has no such message, or not in this form. Nothing else
-//! is guessed, and nothing that moves.
+//! Reads stops whose meaning is certain, although the client's message version has no such message, or not in this form.
+//! No other message is guessed, least of all one that moves something.
 
 use buttplug_core::message::StopCmdV4;
 use serde_json::Value;

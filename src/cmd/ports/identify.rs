@@ -1,17 +1,13 @@
 //! Asks the boards behind ports what they are.
 
-use bytes::BytesMut;
-
 use super::super::identify::Identified;
 use super::Row;
 use crate::config::SerialSettings;
-use crate::defaults::RECOGNITION_PATIENCE;
-use crate::device::handshake::Address;
-use crate::ingress::recognise::{Wait, identify};
+use crate::ingress::recognise::identify_once;
 use crate::link::serial::Port;
 use crate::link::serial::ports::{Access, Ports};
 
-/// Asks every port that is free, all at once, and notes what each said.
+/// Asks the boards behind all free ports at once, and adds the answers to the rows.
 pub(super) async fn ask_all(ports: &Ports, entries: &[SerialSettings], rows: &mut [Row]) {
     let free = rows.iter().filter(|row| row.access == Access::Free).count();
     if free > 0 {
@@ -35,20 +31,13 @@ async fn ask(ports: &Ports, entries: &[SerialSettings], row: &Row) -> Identified
     let line = entry.map(|entry| entry.line.clone()).unwrap_or_default();
     let settle = entry.map(|entry| entry.settle).unwrap_or_default();
     let path = row.file(ports);
-    // Nobody else can have it meanwhile.
+    // Opening the port also keeps every other program away from it.
     let opened = tokio::task::spawn_blocking(move || Port::open(&path, &line)).await;
     let mut port = match opened.unwrap_or_else(|e| Err(std::io::Error::other(e))) {
         Ok(port) => port,
         Err(e) => return Identified::NotAsked(format!("cannot be opened: {e}")),
     };
-    let wait = Wait {
-        settle,
-        patience: Some(settle + RECOGNITION_PATIENCE),
-        // Which one it is does not matter here.
-        fallback: &Address::new("-"),
-        reads_messages: false,
-    };
-    match identify(&mut port, &mut BytesMut::new(), wait, |_| {}).await {
+    match identify_once(&mut port, settle, false).await {
         Ok(introduction) => Identified::Known(introduction),
         Err(error) => Identified::Unknown(error),
     }

@@ -1,4 +1,4 @@
-//! Asks the boards that are near what they are, one after the other.
+//! Asks the boards in range what they are, one after the other.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,47 +10,47 @@ use crate::cmd::error::Error;
 use crate::config::BleSettings;
 use crate::device::peripheral::{Profile, Seen};
 use crate::ingress::ble::profile::fitting;
-use crate::ingress::ble::scan::{AskError, Manner, ScanError, Scanner};
+use crate::ingress::ble::scan::{AskError, ConnectOptions, ScanError, Scanner};
 use crate::text::{clock, printable, safe_json};
 use crate::web::control::api::seconds;
 
-/// How long boards are looked for, where `--for` does not say it.
-const LOOK: Duration = Duration::from_secs(10);
+/// How long to scan without `--for`.
+const SCAN_TIME: Duration = Duration::from_secs(10);
 
-/// Looks around, then connects to each board that an entry takes or that has the Nordic UART service.
+/// Scans, then connects to each board that an entry takes or that has the Nordic UART service, and asks it what it is.
 pub(super) async fn identify(
     mut scanner: Scanner,
     entries: &[BleSettings],
     args: &ScanArgs,
 ) -> Result<(), Error> {
-    let time = args.time.unwrap_or(LOOK);
+    let time = args.time.unwrap_or(SCAN_TIME);
     eprintln!(
-        "looking for {} s, then each board is asked what it is",
+        "scanning for {} s, then asking each board what it is",
         time.as_secs_f32()
     );
     let mut near: Vec<Seen> = Vec::new();
-    let looked = tokio::select! {
-        gone = look(&mut scanner, &mut near) => Err(gone),
+    let scanned = tokio::select! {
+        gone = collect(&mut scanner, &mut near) => Err(gone),
         () = over(Some(time)) => Ok(()),
     };
-    scanner.rest().await;
-    looked?;
-    let boards: Vec<(Seen, Manner)> = near
+    scanner.stop().await;
+    scanned?;
+    let boards: Vec<(Seen, ConnectOptions)> = near
         .into_iter()
-        .filter_map(|seen| manner(entries, &seen).map(|manner| (seen, manner)))
+        .filter_map(|seen| options(entries, &seen).map(|options| (seen, options)))
         .collect();
     if boards.is_empty() {
         eprintln!(
-            "nothing was seen that a [[ble]] entry takes or that has the Nordic UART service; wsdm-gateway scan lists \
-             all that is near"
+            "nothing in range has the Nordic UART service or matches a [[ble]] entry; wsdm-gateway scan lists \
+             everything in range"
         );
     }
-    for (seen, manner) in boards {
+    for (seen, options) in boards {
         let board = tokio::select! {
-            asked = scanner.ask(&seen, &manner) => match asked {
+            asked = scanner.ask(&seen, &options) => match asked {
                 Ok(Some(introduction)) => Identified::Known(introduction),
                 Ok(None) => Identified::NotAsked(
-                    "it is connected already, to a program on this machine, the gateway perhaps".to_owned(),
+                    "it is connected already, to a program on this machine, perhaps the gateway".to_owned(),
                 ),
                 Err(AskError::Unknown(error)) => Identified::Unknown(error),
                 Err(error) => Identified::NotAsked(error.to_string()),
@@ -62,13 +62,13 @@ pub(super) async fn identify(
     Ok(())
 }
 
-/// Notes all that is near, until Bluetooth goes.
-async fn look(scanner: &mut Scanner, near: &mut Vec<Seen>) -> ScanError {
+/// Collects everything in range until Bluetooth fails.
+async fn collect(scanner: &mut Scanner, near: &mut Vec<Seen>) -> ScanError {
     loop {
         match scanner.next().await {
             Ok(seen) => match near.iter_mut().find(|known| known.address == seen.address) {
                 Some(known) => *known = seen,
-                // The system remembers peripherals that are not there.
+                // The system also remembers peripherals that are out of range.
                 None if seen.rssi.is_some() || seen.connected => near.push(seen),
                 None => {}
             },
@@ -77,16 +77,16 @@ async fn look(scanner: &mut Scanner, near: &mut Vec<Seen>) -> ScanError {
     }
 }
 
-/// How a board is spoken with; `None` leaves it alone.
-fn manner(entries: &[BleSettings], seen: &Seen) -> Option<Manner> {
+/// How to connect to a board; `None` if it is not to be asked.
+fn options(entries: &[BleSettings], seen: &Seen) -> Option<ConnectOptions> {
     if let Some(entry) = entries.iter().find(|entry| entry.wanted.takes(seen)) {
-        return Some(Manner {
+        return Some(ConnectOptions {
             profile: entry.profile,
             write_without_response: entry.write_without_response,
             pair: entry.pair,
         });
     }
-    fitting(seen).contains(&"nus").then_some(Manner {
+    fitting(seen).contains(&"nus").then_some(ConnectOptions {
         profile: Profile::Nus,
         write_without_response: None,
         pair: false,
@@ -106,7 +106,7 @@ fn line(seen: &Seen, entry: Option<String>, board: &Identified, as_json: bool) -
         });
         return safe_json(&line) + "\n";
     }
-    // Anybody near may have sent it.
+    // Anybody within range may have chosen the name.
     let name = seen
         .name
         .as_deref()

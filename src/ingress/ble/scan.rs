@@ -23,7 +23,7 @@ use super::system::{Change, System, Unavailable, is_busy};
 use crate::advice::Advice;
 use crate::defaults::{BLE_CONNECT_TIMEOUT, BLE_DISCONNECT_TIMEOUT, BLE_STEP_TIMEOUT, BLE_SWEEP};
 use crate::device::peripheral::{PeripheralAddress, Seen, Wanted};
-pub use ask::{AskError, Manner};
+pub use ask::{AskError, ConnectOptions};
 
 /// Time for a peripheral to answer what one of its characteristics holds.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
@@ -86,9 +86,10 @@ pub struct Scanner {
     /// Those whose name was not known; nothing tells when it is.
     nameless: BTreeSet<PeripheralId>,
     sweep: tokio::time::Interval,
-    /// What was seen, by its address.
+    /// The ids of the peripherals that were seen, by address.
     ids: HashMap<String, PeripheralId>,
-    /// Notifications of peripherals that were asked: what the library drops, it drops badly while signals come.
+    /// Notification streams of peripherals that were asked, kept because the library cannot drop one safely while
+    /// signals arrive.
     kept: Vec<BoxStream<'static, ValueNotification>>,
 }
 
@@ -231,8 +232,8 @@ impl Scanner {
         }
     }
 
-    /// Stops scanning.
-    pub async fn stop(self) {
+    /// Stops scanning for good: many adapters connect badly while they scan.
+    pub async fn stop(&self) {
         let _ = timeout(BLE_DISCONNECT_TIMEOUT, self.adapter.stop_scan()).await;
     }
 }

@@ -25,15 +25,18 @@ use crate::net::mdns::resolve;
 use crate::net::stream::Stream;
 use crate::net::target::Target;
 
-/// A board that says nothing is asked by the system whether it is there: three times, this far apart.
+/// TCP keepalive of a silent board: three probes, this far apart.
 const KEEPALIVE_PAUSE: Duration = Duration::from_secs(2);
 const KEEPALIVE_TRIES: u32 = 3;
 
-/// The subprotocol that a widespread websocket library for boards names even if none is offered.
+/// The subprotocol that a widespread websocket library for boards names even if the client offers none.
 const ARDUINO: &str = "arduino";
 
+/// The hint for a board that does not answer at all.
+const IS_IT_ON: &str = "is the board switched on, and on this network?";
+
 impl DialledBoards {
-    /// Connects to the board there and bridges it until it is gone.
+    /// Connects to the board at this endpoint and bridges it until the connection ends.
     pub(super) async fn connect(
         &self,
         settings: &DialSettings,
@@ -71,20 +74,20 @@ impl DialledBoards {
                 let frames = |link: Messages<_>, _, read| Questioned::new(link.into_frames(read));
                 self.intake.bridge(board, link, stop, frames).await
             }
-            // What was found by its name is one of the others.
+            // A service is resolved before this: the board it finds has one of the other endpoints.
             Endpoint::Service(_) => After::Stopping,
         }
     }
 }
 
-/// What to do about a board that cannot be reached.
+/// The trouble with a board that cannot be reached.
 fn unreachable(error: &io::Error) -> Trouble {
     let hint = match error.kind() {
         io::ErrorKind::ConnectionRefused => {
             "nothing listens on that port: is the port right, and the board in the mode that listens?"
         }
         io::ErrorKind::NotFound => "is the name right, and the board on this network?",
-        _ => "is the board switched on, and on this network?",
+        _ => IS_IT_ON,
     };
     Trouble {
         what: format!("cannot be reached: {error}"),
@@ -95,7 +98,7 @@ fn unreachable(error: &io::Error) -> Trouble {
 fn no_answer() -> Trouble {
     Trouble {
         what: format!("no answer within {} s", BOARD_DIAL_TIMEOUT.as_secs()),
-        hint: "is the board switched on, and on this network?".to_owned(),
+        hint: IS_IT_ON.to_owned(),
     }
 }
 
@@ -115,7 +118,7 @@ async fn in_time<T>(
     }
 }
 
-/// A TCP connection on which a command leaves at once, and a board that is gone is noticed.
+/// Opens a TCP connection that sends commands at once and detects that a board is gone.
 async fn tcp(at: &HostPort) -> Result<TcpStream, Trouble> {
     let connected = async {
         let addresses = resolve(at).await?;
@@ -129,7 +132,7 @@ async fn tcp(at: &HostPort) -> Result<TcpStream, Trouble> {
         socket.set_tcp_keepalive(&keepalive)?;
         #[cfg(target_os = "linux")]
         socket.set_tcp_user_timeout(Some(crate::defaults::WRITE_TIMEOUT))?;
-        // What waits for the board should wait in the outbox, where newer motion takes its place.
+        // Commands that wait for the board should wait in the outbox, where newer motion supersedes older.
         socket.set_send_buffer_size(BOARD_SEND_BUFFER_BYTES)?;
         Ok(tcp)
     };
@@ -145,7 +148,7 @@ async fn websocket(target: &Target, settings: &DialSettings) -> Result<WebSocket
     let opened = upgrade(target, tcp(&at).await?, &settings.tls, None).await;
     let opened = match opened {
         Err(e) if e.is_unasked_subprotocol() => {
-            debug!("{target}: names a subprotocol without being asked: offering it");
+            debug!("{target}: the board names a subprotocol that was not offered: offering it");
             upgrade(target, tcp(&at).await?, &settings.tls, Some(ARDUINO)).await
         }
         opened => opened,
@@ -166,13 +169,12 @@ fn websocket_hint(error: &DialError) -> String {
         DialError::NoRoots { .. } => {
             "give the board's CA with ca = \"FILE\" in its [[dial]] entry".to_owned()
         }
-        DialError::Tcp { .. } | DialError::TimedOut(_) => {
-            "is the board switched on, and on this network?".to_owned()
-        }
+        DialError::Tcp { .. } | DialError::TimedOut(_) => IS_IT_ON.to_owned(),
     }
 }
 
-/// A UDP socket that only this board reaches. Whether it is there cannot be told; that nothing listens there often can.
+/// Opens a UDP socket that receives from this board only. UDP cannot confirm that a board listens, but often reports
+/// that nothing does.
 async fn udp(at: &HostPort) -> Result<UdpSocket, Trouble> {
     let opened = async {
         let addresses = resolve(at).await?;
@@ -185,7 +187,7 @@ async fn udp(at: &HostPort) -> Result<UdpSocket, Trouble> {
         };
         let udp = UdpSocket::bind(any).await?;
         udp.connect(address).await?;
-        // A lone newline says nothing in any language, and asks a board that introduces itself.
+        // A lone newline is no command in any language, and asks for a hello line.
         udp.send(b"\n").await?;
         if let Ok(answered) = timeout(UDP_REFUSAL_WAIT, udp.peek(&mut [0])).await {
             answered?;

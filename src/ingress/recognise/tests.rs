@@ -40,7 +40,7 @@ async fn ask(
     reads_messages: bool,
 ) -> Asked {
     let reports = RefCell::new(Vec::new());
-    let wait = Wait {
+    let options = IdentifyOptions {
         settle: Duration::ZERO,
         patience,
         fallback: &Address::new(fallback),
@@ -49,7 +49,7 @@ async fn ask(
     let mut read = BytesMut::new();
     let start = Instant::now();
     let report = |e: &HelloError| reports.borrow_mut().push(e.to_string());
-    let result = identify(&mut port, &mut read, wait, report).await;
+    let result = identify(&mut port, &mut read, options, report).await;
     Asked {
         result,
         reports: reports.into_inner(),

@@ -342,17 +342,17 @@ impl Ports {
     }
 }
 
-/// The ports that there are, for a sentence.
+/// Names these ports, as part of a sentence.
 pub fn in_words(ports: &[PortInfo]) -> String {
     if ports.is_empty() {
-        return "no serial port is there; is the cable one for data?".to_owned();
+        return "there are no serial ports; is the cable a data cable?".to_owned();
     }
     let words = ports.iter().map(|port| {
         let product = port.usb.as_ref().and_then(|usb| usb.product.as_deref());
         let product = product.map(|product| format!(" ({})", product.escape_debug()));
         format!("{}{}", port.path.display(), product.unwrap_or_default())
     });
-    format!("there are {}", words.collect::<Vec<_>>().join(", "))
+    format!("the system has {}", words.collect::<Vec<_>>().join(", "))
 }
 
 /// A key that puts ttyUSB10 behind ttyUSB2.

@@ -86,7 +86,7 @@ impl Migration {
                                         other => self.lose(
                                             &at,
                                             format!(
-                                                "a websocket name of protocol {protocol:?} is not a text: left out: {}",
+                                                "a websocket name of protocol {protocol:?} is not a string: left out: {}",
                                                 excerpt(other)
                                             ),
                                         ),

@@ -2,8 +2,8 @@
 //! mapped on purpose, or was already remarked on, or is reported here. Only then may a summary say that everything was
 //! carried over.
 //!
-//! This reads both files anew, and knows nothing of how the migration went, except which entry of the result stands for
-//! which of the original.
+//! It reads both files anew, and knows nothing about how the migration went, except which entry of the result was made
+//! from which entry of the original.
 
 mod features;
 
@@ -14,11 +14,12 @@ use serde_json::Value;
 use super::Origins;
 use super::devices::base_of;
 use crate::udcf::is_comment;
-use crate::udcf::remark::{Remark, excerpt, step};
+use crate::udcf::remark::{Remark, elements, excerpt, step};
 
 use features::Counted;
 
-/// What the original has and neither the result nor a remark about one of the pointers `named`.
+/// The values of the original that are not in the result, except those at or below a pointer in `named`: they have a
+/// remark already.
 pub(super) fn unaccounted(
     original: &Value,
     result: &Value,
@@ -67,9 +68,9 @@ impl<'c> Compare<'c> {
         }
     }
 
-    /// Reports a value, unless it says nothing or was remarked on.
+    /// Reports a value, unless it is empty or was remarked on.
     fn report(&mut self, at: &str, key: &str, value: &Value) {
-        if says_nothing(value) || self.is_named(at) {
+        if is_empty(value) || self.is_named(at) {
             return;
         }
         let text = format!("{key:?} was not carried over: {}", excerpt(value));
@@ -116,7 +117,7 @@ impl<'c> Compare<'c> {
             return self.report(at, protocol, entry);
         }
         let mut specifiers = HashSet::new();
-        facts(&new["communication"], at, "", &mut |_, path, value| {
+        leaves(&new["communication"], at, "", &mut |_, path, value| {
             specifiers.insert((path.to_owned(), value.to_string()));
         });
         for (key, value) in members(entry) {
@@ -136,7 +137,7 @@ impl<'c> Compare<'c> {
                 }
                 key => {
                     let mut missing = Vec::new();
-                    facts(value, &at, &canonical(key), &mut |at, path, value| {
+                    leaves(value, &at, &canonical(key), &mut |at, path, value| {
                         if !specifiers.contains(&(path.to_owned(), value.to_string())) {
                             missing.push((at.to_owned(), value.clone()));
                         }
@@ -179,7 +180,7 @@ impl<'c> Compare<'c> {
                     self.report_unless(new[key.replace('-', "_")] == *value, &at, key, value);
                 }
                 "features" => self.features(&at, value, &counted),
-                // With features beside them they say the same, and the features count.
+                // Features beside them describe the same, and take precedence.
                 "messages" if old.get("features").is_none() => self.messages(&at, value, &counted),
                 key => self.report(&at, key, value),
             }
@@ -253,23 +254,19 @@ fn members(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
         .filter(|(key, _)| !is_comment(key))
 }
 
-fn elements(value: &Value) -> impl Iterator<Item = (usize, &Value)> {
-    value.as_array().into_iter().flatten().enumerate()
-}
-
-/// Containers without any content.
-fn says_nothing(value: &Value) -> bool {
+/// Whether a value is null, or consists of nothing but containers.
+fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Object(members) => members
             .iter()
-            .all(|(key, value)| is_comment(key) || says_nothing(value)),
-        Value::Array(elements) => elements.iter().all(says_nothing),
+            .all(|(key, value)| is_comment(key) || is_empty(value)),
+        Value::Array(elements) => elements.iter().all(is_empty),
         _ => false,
     }
 }
 
-/// The name of a specifier's member in version 5; the empty text for what is no more than a level in between.
+/// The name of a specifier's member in version 5; empty for a key that is no more than a level in between.
 fn canonical(key: &str) -> String {
     match key {
         "communication" | "pairs" => String::new(),
@@ -279,8 +276,8 @@ fn canonical(key: &str) -> String {
     }
 }
 
-/// Calls `each` with every single value: its pointer, its path without list positions, and itself.
-fn facts(value: &Value, at: &str, path: &str, each: &mut impl FnMut(&str, &str, &Value)) {
+/// Calls `each` with every value that is no container: its pointer, its path without list positions, and itself.
+fn leaves(value: &Value, at: &str, path: &str, each: &mut impl FnMut(&str, &str, &Value)) {
     match value {
         Value::Object(_) => {
             for (key, value) in members(value) {
@@ -289,12 +286,12 @@ fn facts(value: &Value, at: &str, path: &str, each: &mut impl FnMut(&str, &str, 
                     name if path.is_empty() => name,
                     name => format!("{path}/{name}"),
                 };
-                facts(value, &step(at, key), &path, each);
+                leaves(value, &step(at, key), &path, each);
             }
         }
         Value::Array(_) => {
             for (i, value) in elements(value) {
-                facts(value, &step(at, i), path, each);
+                leaves(value, &step(at, i), path, each);
             }
         }
         // A websocket entry may be no more than its name.

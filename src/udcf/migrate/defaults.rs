@@ -24,8 +24,8 @@ impl Migration {
                 self.lose(
                     &at,
                     format!(
-                        "{called} were left out: no device of this file has them, each has a configuration or none has a \
-                         name: {}",
+                        "{called} were left out: they apply to no device of this file, since each has a configuration or \
+                         none has a name: {}",
                         excerpt(&defaults)
                     ),
                 );
@@ -49,7 +49,7 @@ impl Migration {
         }
     }
 
-    /// The names of a protocol's devices in this file that no configuration is for.
+    /// The names of a protocol's devices in this file that have no configuration.
     fn names_without_configuration(&self, protocol: &str) -> Vec<String> {
         let entry = self.protocols.get(protocol).unwrap_or(&Value::Null);
         let configurations = || entry["configurations"].as_array().into_iter().flatten();

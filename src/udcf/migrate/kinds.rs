@@ -1,4 +1,4 @@
-//! How the versions call kinds of outputs and inputs, and where they write ranges.
+//! What the versions call kinds of outputs and inputs, and where they write ranges.
 
 use serde_json::Value;
 

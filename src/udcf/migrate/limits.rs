@@ -1,4 +1,4 @@
-//! What an old entry sets for single outputs of a device: ranges, limits, directions.
+//! What an old entry sets for individual outputs of a device: ranges, limits, directions.
 
 use serde_json::{Value, json};
 
@@ -27,9 +27,9 @@ pub(super) struct Setting {
     pub(super) description: Option<String>,
     /// The output turns in both directions, and its range is meant for each.
     pub(super) both_ways: bool,
-    /// It is one of a list of everything that the device has.
+    /// It belongs to a list of everything that the device has.
     pub(super) of_whole_list: bool,
-    /// The limit may be above what the model has: it is the range then.
+    /// The limit may exceed the model's range: then it is the range.
     pub(super) may_exceed: bool,
     /// As version 5 has them.
     properties: Value,
@@ -197,7 +197,7 @@ impl Migration {
         }
     }
 
-    /// What version 5 has of a setting; remarks on it if `aloud`.
+    /// A setting as version 5 has it; with remarks on what changes if `with_remarks`.
     fn properties(
         &mut self,
         called: &str,
@@ -205,14 +205,14 @@ impl Migration {
         base: &Base,
         (at, kind): (usize, &str),
         setting: &Setting,
-        aloud: bool,
+        with_remarks: bool,
     ) -> Value {
         let mut properties = setting.properties.clone();
         let of_base = &base.features[at]["output"][kind];
         let full = tcode::full(protocol, kind);
         if let Some(limit) = setting.limit {
             let [low, high] = if limit[0] >= 0 && limit[0] > limit[1] {
-                if aloud {
+                if with_remarks {
                     let text = format!(
                         "{called}: the limit of {kind}, {} to {}, was read as {1} to {0}",
                         limit[0], limit[1]
@@ -234,7 +234,7 @@ impl Migration {
             };
             let is_empty = ends(&properties["value"]).is_some_and(|[low, high]| low >= high);
             if is_empty && low >= 0 {
-                if aloud {
+                if with_remarks {
                     let text = format!(
                         "{called}: the limit of {kind}, {low} to {high}, leaves nothing: the output is disabled"
                     );
@@ -258,7 +258,13 @@ impl Migration {
             }
         }
         for range in ["value", "duration"] {
-            self.clamp(called, (kind, range), &mut properties, of_base, (setting, aloud));
+            self.clamp(
+                called,
+                (kind, range),
+                &mut properties,
+                of_base,
+                (setting, with_remarks),
+            );
         }
         properties
     }
@@ -271,7 +277,7 @@ impl Migration {
         (kind, name): (&str, &str),
         properties: &mut Value,
         base: &Value,
-        (setting, aloud): (&Setting, bool),
+        (setting, with_remarks): (&Setting, bool),
     ) {
         let Some(object) = properties.as_object_mut() else {
             return;
@@ -283,8 +289,8 @@ impl Migration {
         } else {
             step(&setting.at, name)
         };
-        let mut say = |text: String| {
-            if aloud {
+        let mut report = |text: String| {
+            if with_remarks {
                 self.lose(&at, text);
             }
         };
@@ -292,8 +298,8 @@ impl Migration {
         let (least, most) = (bound(0).min(0), bound(1));
         let (Some(low), Some(high)) = (given[0].as_i64(), given[1].as_i64()) else {
             let given = object.remove(name).unwrap_or_default();
-            return say(format!(
-                "{called}: the {name} of {kind} is no range: left out: {given}"
+            return report(format!(
+                "{called}: the {name} of {kind} is not a range: left out: {given}"
             ));
         };
         let both_ways = least < 0 && low < 0 && high > 0;
@@ -307,7 +313,7 @@ impl Migration {
         if limit.0 >= limit.1 {
             object.remove(name);
             let nothing = if most <= 0 { ", nothing above 0" } else { "" };
-            return say(format!(
+            return report(format!(
                 "{called}: the {name} of {kind}, {low} to {high}, was left out: the device has {least} to {most}{nothing}"
             ));
         }
@@ -318,7 +324,7 @@ impl Migration {
             } else {
                 format!("the device has {least} to {most}")
             };
-            say(format!(
+            report(format!(
                 "{called}: the {name} of {kind}, {low} to {high}, became {} to {}: {why}",
                 became.0, became.1
             ));

@@ -1,4 +1,4 @@
-//! Where the entries of a migrated file stand in its original.
+//! Where the entries of a migrated file are in its original.
 
 use std::collections::HashMap;
 
@@ -11,18 +11,18 @@ impl Origins {
         self.0.entry(list.to_owned()).or_default().push(origin);
     }
 
-    /// Follows the removal of an element; returns where it stood in the original.
+    /// Records the removal of an element; returns its pointer in the original.
     pub(in crate::udcf) fn remove(&mut self, list: &str, index: usize) -> Option<String> {
         let origins = self.0.get_mut(list)?;
         (index < origins.len()).then(|| origins.remove(index))
     }
 
-    /// The position in a list of the result of what stands at `origin` in the original, or above it.
+    /// The position in a list of the result of the entry that is at `origin` in the original.
     pub(super) fn position(&self, list: &str, origin: &str) -> Option<usize> {
         self.0.get(list)?.iter().position(|one| one == origin)
     }
 
-    /// Where the value at a pointer of the result, or the entry around it, stands in the original.
+    /// Where the value at a pointer of the result, or the entry around it, is in the original.
     pub(in crate::udcf) fn of(&self, pointer: &str) -> Option<&str> {
         let mut list = pointer;
         let mut found = None;

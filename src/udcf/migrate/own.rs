@@ -60,7 +60,7 @@ impl Described<'_> {
 }
 
 impl Migration {
-    /// Makes a definition of the device's own if its entry says something that the one of its model does not.
+    /// Makes a definition of the device's own if its entry differs from the definition of its model.
     pub(super) fn own_definition(
         &mut self,
         device: &Described<'_>,
@@ -73,10 +73,10 @@ impl Migration {
         let differs = match base {
             Some(base) => settings
                 .iter()
-                .any(|setting| setting.is_other_than(device.protocol, base)),
+                .any(|setting| setting.differs_from(device.protocol, base)),
             None => device.old_features().is_some(),
         };
-        // The name alone is no definition.
+        // A name alone is no definition.
         if !differs && (base.is_none() || device.name(base).is_none()) {
             return None;
         }
@@ -106,10 +106,10 @@ impl Migration {
 }
 
 impl Setting {
-    /// Whether the entry describes this output otherwise than the definition does.
-    fn is_other_than(&self, protocol: &str, base: &Base) -> bool {
+    /// Whether the entry describes this output differently from the definition.
+    fn differs_from(&self, protocol: &str, base: &Base) -> bool {
         let Some(at) = base.with_output(&self.kind, self.nth) else {
-            // Only a whole list of features says that there is one more.
+            // Only a whole list of features can add one.
             return self.of_whole_list;
         };
         let feature = &base.features[at];
@@ -127,7 +127,7 @@ impl Setting {
         match self.range {
             Some([_, own]) if self.both_ways => own != high,
             Some([own_low, own]) => own != high || own_low.min(0) != low.min(0),
-            // In version 2 a range above that of the model was one.
+            // In version 2 a range that exceeds the model's was the range.
             None => self
                 .limit
                 .is_some_and(|[_, limit]| self.may_exceed && limit > high),
@@ -135,7 +135,7 @@ impl Setting {
     }
 }
 
-/// Features as the entry lists them, each with the index that its model has for it: the protocol counts on that.
+/// Features as the entry lists them, each with the index that its model has for it: the protocol relies on that.
 fn with_indexes(protocol: &str, features: &[Value], base: Option<&Base>) -> Vec<Value> {
     let mut taken: HashSet<u64> = HashSet::new();
     let mut counts: HashMap<&str, usize> = HashMap::new();

@@ -33,6 +33,7 @@ use crate::device::frame::{Frame, Outgoing};
 use crate::device::language::{self, Answers, Command, Language};
 use crate::session::ends::{Disconnect, FromUpstream, UpstreamError, UpstreamIo};
 use crate::session::registry::{Counters, SessionHandle};
+use crate::udcf::tcode::PROTOCOL;
 
 /// Slots of a device's event channel. The library ends a device whose events overflow, so the channel is never filled
 /// beyond them. All slots are allocated at once, for every device.
@@ -53,11 +54,11 @@ struct Write {
     done: oneshot::Sender<()>,
 }
 
-/// What the library is told of a device.
+/// What the library receives about a device.
 #[derive(Clone)]
 pub(super) struct Identity {
     pub(super) session: Arc<SessionHandle>,
-    /// The protocol in which a board was recognised.
+    /// The protocol by which a board was recognised.
     pub(super) recognised: Option<&'static str>,
     pub(super) tcode: Option<Arc<TcodeDevice>>,
 }
@@ -74,7 +75,7 @@ pub(super) struct ConnectorParts {
 }
 
 impl ConnectorParts {
-    /// What generic protocols look up a device's definition by.
+    /// The name by which generic protocols find a device's definition.
     pub(super) fn name(&self) -> &str {
         let of_tcode = self.identity.tcode.as_ref().and_then(|tcode| tcode.name());
         of_tcode.unwrap_or(self.identity.session.handshake.identifier.as_str())
@@ -84,7 +85,7 @@ impl ConnectorParts {
         self.identity.session.handshake.address.as_str()
     }
 
-    /// What the library chooses the protocol by.
+    /// The specifier by which the library chooses the protocol.
     fn specifier(&self) -> ProtocolCommunicationSpecifier {
         match self.identity.recognised {
             Some(protocol) => recognised_as(protocol),
@@ -111,6 +112,7 @@ pub(super) fn pair(
     let io = EmbeddedIo {
         engine,
         session: identity.session.clone(),
+        recognised: identity.recognised,
         writes: written,
         events: events.clone(),
         answers: language.and_then(Language::answers),
@@ -138,6 +140,8 @@ pub(super) fn pair(
 pub(super) struct EmbeddedIo {
     engine: Arc<Engine>,
     session: Arc<SessionHandle>,
+    /// See [`Identity`].
+    recognised: Option<&'static str>,
     writes: mpsc::Receiver<Write>,
     events: broadcast::Sender<HardwareEvent>,
     answers: Option<Box<dyn Answers>>,
@@ -219,7 +223,10 @@ impl Stream for EmbeddedIo {
                 }))))
             }
             None if this.listing.was_listed() => Poll::Ready(Some(Err(UpstreamError::Released))),
-            None if this.taken.load(Ordering::Acquire) => Poll::Ready(Some(Err(UpstreamError::InitFailed))),
+            None if this.taken.load(Ordering::Acquire) => {
+                let protocol = this.recognised;
+                Poll::Ready(Some(Err(this.engine.init_failed(&this.session, protocol))))
+            }
             None => Poll::Ready(Some(Err(UpstreamError::NotTaken))),
         }
     }
@@ -407,7 +414,7 @@ impl HardwareConnector for Connector {
 
 /// Whether a frame of a TCode device only sets axes to nothing.
 fn is_stop(bytes: Bytes) -> bool {
-    Command::read(language::of_protocol("tcode-v03"), &Frame(bytes)).is_stop()
+    Command::read(language::of_protocol(PROTOCOL), &Frame(bytes)).is_stop()
 }
 
 /// The device as the library sees it.
@@ -462,7 +469,7 @@ impl HardwareInternal for EmbeddedHardware {
         async move {
             let bytes = bytes.ok_or_else(|| {
                 let why = "the feature has no TCode axis".to_owned();
-                ButtplugDeviceError::ProtocolSpecificError("tcode-v03".to_owned(), why)
+                ButtplugDeviceError::ProtocolSpecificError(PROTOCOL.to_owned(), why)
             })?;
             let gone = || ButtplugDeviceError::DeviceCommunicationError("the device is gone".to_owned());
             let (done, written) = oneshot::channel();

@@ -1,8 +1,8 @@
 //! From a client's value to the device's, inside the limits that the user set.
 //!
-//! The library scales too, but sends a timed position to nothing for 0, whatever its limits and its direction are, and
-//! knows the limits of each output of a feature alone. Both outputs of a position move one axis, so the limits of
-//! either hold for both.
+//! The library scales too, but it sends 0 of a timed position as 0, whatever its limits and its direction are, and it
+//! applies the limits of each output of a feature to that output alone. Both outputs of a position move one axis, so the
+//! limits of either hold for both.
 
 use buttplug_core::errors::ButtplugDeviceError;
 use buttplug_core::message::OutputType;
@@ -108,15 +108,15 @@ fn axis_limits(feature: &ServerDeviceFeature, range: &RangeWithLimit) -> Option<
             continue;
         }
         let (other_low, other_high) = limits(other);
-        // Rounded inwards: no step that is chosen may be outside.
+        // Rounded inwards, so that no step is outside.
         low = low.max((other_low * unit + of - 1) / of);
         high = high.min(other_high * unit / of);
     }
     (low <= high).then_some((low, high))
 }
 
-/// The limits of the outputs of a device, for the frames that go to it. `names` are the axes of an output, if the
-/// device's language names axes. An output that is disabled allows nothing, unless another one moves the same.
+/// The limits of a device's outputs, for the frames that go to it. `names` returns the axes of an output, if the device's
+/// language names axes. A disabled output allows nothing, unless another one moves the same axis.
 pub(super) fn of_device(
     protocol: &str,
     device: &ServerDeviceDefinition,
@@ -147,7 +147,7 @@ pub(super) fn of_device(
             };
             let internal = range.internal();
             let (low, high) = match (is_position, is_off) {
-                // No position is nothing.
+                // No position means off, so the range is empty.
                 (true, true) => (1, 0),
                 (true, false) => axis_limits(feature, range).unwrap_or((1, 0)),
                 (false, true) => (0, 0),

@@ -47,7 +47,7 @@ pub struct ListedDevice {
     pub(super) session: Arc<SessionHandle>,
     pub(super) listing: Arc<Listing>,
     pub(super) place: Place,
-    /// If it is a TCode device.
+    /// Its definition and axes, if it is a TCode device.
     pub(super) tcode: Option<Arc<TcodeDevice>>,
     pub(super) commanded: AtomicBool,
 }
@@ -141,9 +141,10 @@ impl ListedDevice {
         }
     }
 
-    /// Completes when the library has let go of all moves that it held when the last stop was carried out, or after
-    /// [`FENCE_TIMEOUT`]: they are dropped even later. At once for other devices than TCode's.
-    pub async fn let_go(&self) {
+    /// Completes when the library has drained the moves that it held when the last stop was carried out; at once for
+    /// devices that are not TCode's. After [`FENCE_TIMEOUT`] it completes in any case: moves that come out later are
+    /// still dropped.
+    pub async fn drained(&self) {
         if let Some(tcode) = &self.tcode
             && timeout(FENCE_TIMEOUT, tcode.fence.all_passed()).await.is_err()
         {
@@ -157,11 +158,11 @@ impl ListedDevice {
     /// Queues a fence before a stop; see [`Fence`](super::tcode::Fence). As for [`ListedDevice::carry_out`], the first
     /// poll queues it.
     pub(super) fn fence(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
-        let (command, begun) = self.tcode.as_ref()?.fence.begin(self.place.index);
+        let (command, unqueued) = self.tcode.as_ref()?.fence.begin(self.place.index);
         let queued = self.place.shard.manager.parse_message(command.into());
         Some(async move {
             if let Ok(Ok(_)) = AssertUnwindSafe(queued).catch_unwind().await {
-                begun.queued();
+                unqueued.queued();
             }
         })
     }

@@ -35,8 +35,8 @@ pub(super) const ARRIVALS: usize = 8 * DEVICES;
 /// Definitions of devices that left before they were listed, beyond those of the present devices.
 const LEFT_OVER_DEFINITIONS: usize = 16;
 
-/// The specifier of boards that were recognised by the protocol that they speak. No UDCF names them, and a name of their
-/// own keeps them apart from devices that one does name.
+/// The specifier of boards that were recognised by the protocol that they speak. A UDCF does not name them, and this name
+/// keeps them apart from the devices that it does name.
 pub(super) fn recognised_as(protocol: &str) -> ProtocolCommunicationSpecifier {
     let name = format!("recognised as {protocol}");
     ProtocolCommunicationSpecifier::Websocket(WebsocketSpecifier::new(&name))
@@ -125,9 +125,10 @@ impl Shard {
         self.members.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Adds the definitions that the configuration has for a device that is about to be announced, each with an index
-    /// that is free here: those in `ids`, and that of a TCode device, which is made anew for each connection. `is_member` is whether an address is placed here. Must be called on the engine's thread,
-    /// like everything that chooses an index.
+    /// Adds the definitions of a device that is about to be announced, each with an index that is free here: those that
+    /// the configuration has under `ids`, and that of a TCode device, which is made anew for each connection. `is_member`
+    /// tells whether an address is placed here. Must be called on the engine's thread, like everything that chooses an
+    /// index.
     pub(super) fn prepare(
         &self,
         ids: &[UserDeviceIdentifier],

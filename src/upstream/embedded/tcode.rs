@@ -6,7 +6,7 @@
 //!
 //! - `axes`: the definition of a board that listed its axes.
 //! - `channels`: from a feature to its axis.
-//! - `fence`: when the library has passed on all that it was given.
+//! - `fence`: keeps stops from being overtaken by moves that the library still holds.
 
 mod axes;
 mod channels;
@@ -30,8 +30,8 @@ use crate::udcf::tcode::PROTOCOL;
 pub(super) use channels::Channels;
 pub(super) use fence::Fence;
 
-/// The recommended gap between two commands in milliseconds, for clients: 100 moves a second, which boards on fast
-/// links carry. The gateway sends what comes faster too, as far as the link takes it.
+/// The recommended gap between two commands in milliseconds, for clients: 100 moves a second, which fast links carry. The
+/// gateway passes on faster commands too, as far as the link takes them.
 const RECOMMENDED_GAP_MS: u32 = 10;
 
 /// A TCode device that is connected.
@@ -42,14 +42,15 @@ pub(super) struct TcodeDevice {
     pub(super) definition: Arc<ServerDeviceDefinition>,
     /// The same, with only those outputs that the library has commands for.
     pub(super) in_library: ServerDeviceDefinition,
-    /// From its features to its axes.
+    /// The axes of its features.
     pub(super) channels: Channels,
+    /// Keeps its stops from being overtaken.
     pub(super) fence: Fence,
 }
 
 impl TcodeDevice {
     /// Defines a device that is about to be announced; `None` if it is no TCode device. `named` are the entries of the
-    /// UDCF `given` for its address: such an entry has priority over what the board says of itself.
+    /// UDCF `given` for its address: such an entry takes precedence over the axes that the board listed.
     pub(super) fn new(
         given: &DeviceConfigurationManager,
         named: &[UserDeviceIdentifier],

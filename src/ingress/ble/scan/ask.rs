@@ -1,44 +1,42 @@
 //! Asks a peripheral what it is.
 
-use btleplug::api::{Central as _, Peripheral as _};
+use btleplug::api::Peripheral as _;
 use btleplug::platform::Peripheral;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::StreamExt;
-use tokio::time::timeout;
+use tokio::time::{Duration, timeout};
 
 use super::{Scanner, connect, limited, query};
-use crate::defaults::{BLE_DISCONNECT_TIMEOUT, BLE_STEP_TIMEOUT, RECOGNITION_PATIENCE};
-use crate::device::handshake::Address;
+use crate::defaults::{BLE_DISCONNECT_TIMEOUT, BLE_STEP_TIMEOUT};
 use crate::device::peripheral::{Profile, Seen};
 use crate::ingress::ble::characteristics::Characteristics;
 use crate::ingress::ble::peripheral::write_frame;
 use crate::ingress::hello::HelloError;
-use crate::ingress::recognise::{Introduction, Wait, identify};
+use crate::ingress::recognise::{Introduction, identify_once};
 use crate::link::ble::{Gone, RadioEnd, Write, pipe};
 
-/// How a peripheral is spoken with.
+/// How to connect to a peripheral and write to it.
 #[derive(Clone, Debug)]
-pub struct Manner {
+pub struct ConnectOptions {
     /// Its service and characteristics.
     pub profile: Profile,
-    /// Frames are written without waiting for its confirmation; `None` waits if it confirms.
+    /// Whether to write without response; `None` waits for the response if the characteristic supports it.
     pub write_without_response: Option<bool>,
-    /// It is paired with first.
+    /// Whether to pair with it first.
     pub pair: bool,
 }
 
 impl Scanner {
-    /// Stops scanning, for good: many adapters connect badly while they scan.
-    pub async fn rest(&self) {
-        let _ = timeout(BLE_DISCONNECT_TIMEOUT, self.adapter.stop_scan()).await;
-    }
-
-    /// Connects to a peripheral that was seen, asks it what it is, and disconnects; `None` if it is connected already:
-    /// another program has it.
+    /// Connects to a peripheral that was seen, asks it what it is, and disconnects; `None` if it is connected already,
+    /// to another program.
     ///
     /// # Errors
-    /// It cannot be spoken with, or does not say what it is.
-    pub async fn ask(&mut self, seen: &Seen, manner: &Manner) -> Result<Option<Introduction>, AskError> {
+    /// The connection failed, or the peripheral did not identify itself.
+    pub async fn ask(
+        &mut self,
+        seen: &Seen,
+        options: &ConnectOptions,
+    ) -> Result<Option<Introduction>, AskError> {
         let id = self.ids.get(&seen.address).cloned();
         let known = match id {
             Some(id) => query(&self.adapter, &id).await,
@@ -50,22 +48,22 @@ impl Scanner {
         if now.connected {
             return Ok(None);
         }
-        let asked = self.ask_connected(&peripheral, manner).await;
-        // Also after a failed connection: only this takes back the order to connect.
+        let asked = self.connect_and_ask(&peripheral, options).await;
+        // Even after a failed connection: only this cancels the attempt to connect.
         let _ = timeout(BLE_DISCONNECT_TIMEOUT, peripheral.disconnect()).await;
         asked.map(Some)
     }
 
-    async fn ask_connected(
+    async fn connect_and_ask(
         &mut self,
         peripheral: &Peripheral,
-        manner: &Manner,
+        options: &ConnectOptions,
     ) -> Result<Introduction, AskError> {
         let failed = |what| move |problem: String| AskError::Failed { what, problem };
         connect(&self.system, peripheral)
             .await
             .map_err(failed("connecting"))?;
-        if manner.pair {
+        if options.pair {
             let paired = self.system.calls().pair(peripheral).await;
             paired.map_err(failed("pairing"))?;
         }
@@ -73,10 +71,10 @@ impl Scanner {
             .await
             .map_err(failed("finding its services"))?;
         let services = peripheral.services();
-        let found = Characteristics::of(&manner.profile, &services, manner.write_without_response);
+        let found = Characteristics::of(&options.profile, &services, options.write_without_response);
         let characteristics = found.map_err(|e| failed("finding its characteristics")(e.to_string()))?;
-        let follows = limited(BLE_STEP_TIMEOUT, peripheral.notifications()).await;
-        let mut notifications = follows.map_err(failed("following its notifications"))?;
+        let followed = limited(BLE_STEP_TIMEOUT, peripheral.notifications()).await;
+        let mut notifications = followed.map_err(failed("following its notifications"))?;
         if let Some(notify) = &characteristics.notify {
             limited(BLE_STEP_TIMEOUT, peripheral.subscribe(notify))
                 .await
@@ -90,50 +88,42 @@ impl Scanner {
                     Some(Write { bytes, done }) = writes.recv() => {
                         let _ = done.send(write_frame(peripheral, &characteristics, &bytes).await);
                     }
-                    Some(said) = notifications.next() => {
-                        let wanted = characteristics.notify.as_ref();
-                        let is_ours = wanted.is_some_and(|w| w.uuid == said.uuid && w.service_uuid == said.service_uuid);
-                        if is_ours && !said.value.is_empty() {
-                            let _ = notified.send(Bytes::from(said.value));
+                    Some(notification) = notifications.next() => {
+                        let is_ours = characteristics.notify.as_ref().is_some_and(|notify| {
+                            notify.uuid == notification.uuid && notify.service_uuid == notification.service_uuid
+                        });
+                        if is_ours && !notification.value.is_empty() {
+                            let _ = notified.send(Bytes::from(notification.value));
                         }
                     }
                     else => std::future::pending().await,
                 }
             }
         };
-        let wait = Wait {
-            settle: std::time::Duration::ZERO,
-            patience: Some(RECOGNITION_PATIENCE),
-            // Which one it is does not matter here.
-            fallback: &Address::new("-"),
-            reads_messages: true,
-        };
-        let mut read = BytesMut::new();
         let asked = tokio::select! {
-            asked = identify(&mut port, &mut read, wait, |_| {}) => asked,
+            asked = identify_once(&mut port, Duration::ZERO, true) => asked,
             never = carry => never,
         };
-        // What the library drops, it drops badly while signals come.
         self.kept.push(notifications);
         asked.map_err(AskError::Unknown)
     }
 }
 
-/// Why it is not known what a peripheral is.
+/// Why a peripheral could not be identified.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// The system has forgotten it.
-    #[error("it is not there any more")]
+    #[error("it is gone")]
     Gone,
-    /// It does not do what is asked of it.
+    /// A step of the connection failed.
     #[error("{what} failed: {problem}")]
     Failed {
-        /// What was tried.
+        /// The step.
         what: &'static str,
-        /// What the system said.
+        /// The system's error.
         problem: String,
     },
-    /// It answered nothing that tells.
+    /// It did not identify itself.
     #[error(transparent)]
     Unknown(HelloError),
 }

@@ -8,8 +8,8 @@ use super::super::kinds::{
     step_range,
 };
 use super::super::{either, tcode};
-use super::{Compare, elements, members};
-use crate::udcf::remark::step;
+use super::{Compare, members};
+use crate::udcf::remark::{elements, step};
 
 /// The messages of the older versions. Version 5 derives them from the kinds of outputs and inputs.
 const MESSAGES: &[&str] = &[
@@ -67,7 +67,7 @@ impl<'c> Counted<'c> {
             .map_or(&Value::Null, |setting| &setting["output"][kind])
     }
 
-    /// Whether the whole range of an output is this one of the original.
+    /// Whether the whole range of an output is the one that was `range` in the original.
     fn has_range(&self, feature: &Value, kind: &str, range: [i64; 2], both_ways: bool) -> bool {
         let now = ends(&feature["output"][kind]["value"]);
         match tcode::full(&self.protocol, kind) {
@@ -75,12 +75,12 @@ impl<'c> Counted<'c> {
                 now == Some([0, full]) && (range[0] == 0 || self.settings.is_some())
             }
             _ if both_ways => now == Some([range[1].saturating_neg(), range[1]]),
-            // What does not begin at 0 is a limit as well.
+            // A range that does not begin at 0 is a limit as well.
             _ => now == Some(range) || (self.settings.is_some() && now == Some([range[0].min(0), range[1]])),
         }
     }
 
-    /// Whether a device is limited to this part of what was a range of so many steps.
+    /// Whether a device is limited to this part of a range, which had `steps` steps in the original.
     fn has_limit(&self, feature: &Value, kind: &str, limit: [i64; 2], steps: Option<i64>) -> bool {
         let setting = self.setting(feature, kind);
         if setting["disabled"] == true {
@@ -282,7 +282,7 @@ impl Compare<'_> {
         let mut before: Vec<(String, Value, String)> = Vec::new();
         for (message, list) in members(messages) {
             let at = step(at, message);
-            if !MESSAGES.contains(&message) || !(list.is_array() || super::says_nothing(list)) {
+            if !MESSAGES.contains(&message) || !(list.is_array() || super::is_empty(list)) {
                 self.report(&at, message, list);
                 continue;
             }
@@ -349,7 +349,7 @@ impl Compare<'_> {
     }
 }
 
-/// The feature of the result that stands for one of the original.
+/// The feature of the result that was made from one of the original.
 #[derive(Clone, Copy)]
 struct Same<'s> {
     new: &'s Value,
@@ -366,7 +366,7 @@ fn count(before: &mut Vec<String>, kind: &str) -> usize {
     count
 }
 
-/// Whether a feature has this description, perhaps beside that of another it was joined with.
+/// Whether a feature has this description, on its own or next to that of a feature that it was joined with.
 fn describes(new: Option<&Value>, description: &Value) -> bool {
     let now = new
         .and_then(|new| new["description"].as_str())

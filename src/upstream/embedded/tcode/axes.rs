@@ -20,7 +20,7 @@ const LONGEST_MS: i32 = 99_999;
 /// The name of a board that gave none.
 const NAME: &str = "TCode board";
 
-/// A device with a feature for each axis, in the order of the board. A board that lists none has the axis that all have.
+/// A device with a feature for each axis, in the board's order. A board that lists none gets `L0`, which all boards have.
 pub(super) fn definition(address: &str, recognised: &Recognised) -> ServerDeviceDefinition {
     let id = Uuid::new_v5(&NAMESPACE, address.as_bytes());
     let name = recognised.name.as_deref().unwrap_or(NAME);
@@ -65,7 +65,7 @@ fn outputs(channel: Channel, axis: &Axis) -> Vec<ServerDeviceFeatureOutput> {
             let position = ServerDeviceFeatureOutputPositionProperties::new(value.clone(), false, false);
             let timed =
                 ServerDeviceFeatureOutputHwPositionWithDurationProperties::new(value, duration, false, false);
-            // Some apps know only the one, some only the other.
+            // Some apps know only one of the two.
             vec![Output::Position(position), Output::HwPositionWithDuration(timed)]
         }
         Kind::Vibration => vec![Output::Vibrate(level)],
@@ -77,15 +77,15 @@ fn outputs(channel: Channel, axis: &Axis) -> Vec<ServerDeviceFeatureOutput> {
             } else if is(&["vib"]) {
                 Output::Vibrate(level)
             } else {
-                // Valves and suction. Anything unknown too: it can be set and kept, is off at zero, and apps that make
-                // everything vibrate leave it alone.
+                // Valves and suction, and anything unknown: a level that keeps its value, is off at zero, and is left
+                // alone by apps that make everything vibrate.
                 Output::Constrict(level)
             }]
         }
     }
 }
 
-/// The travel of an axis, limited to what the board prefers. A range without extent is not one that a board can mean.
+/// The travel of an axis, limited to what the board prefers. An empty range is ignored, since no board can mean it.
 fn range(axis: &Axis) -> RangeWithLimit {
     let (start, end) = (*axis.range.start(), (*axis.range.end()).min(FULL));
     let is_limit = start < end && (start, end) != (0, FULL);

@@ -1,4 +1,4 @@
-//! From a feature to its axis, and from the library's frames to those that the board gets.
+//! Maps features to axes, and the library's frames to those that the board receives.
 
 use std::collections::{HashMap, HashSet};
 
@@ -59,7 +59,8 @@ impl Travel {
         }
     }
 
-    /// Narrows the limits to `low` to `high` of `full`, rounded inwards. If nothing is left, the lower limit is.
+    /// Narrows the limits to `low` to `high` of `full`, rounded inwards. If nothing remains, only the lower limit is
+    /// allowed.
     fn keep_inside(&mut self, full: u32, low: u32, high: u32) {
         let scaled = |value: u32| u64::from(value) * u64::from(self.full);
         let narrow = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
@@ -80,7 +81,7 @@ impl Travel {
 
 impl Channels {
     /// Finds the axes of a definition's features; also returns the definition for the library, which can express
-    /// only vibrations and positions for TCode: what else is set to a level is a vibration in it.
+    /// only vibrations and positions for TCode: every other level is a vibration in it.
     pub(super) fn of(definition: &ServerDeviceDefinition) -> (ServerDeviceDefinition, Self) {
         let mut in_library = ServerDeviceDefinitionBuilder::from_user(definition);
         let mut channels = Self::default();
@@ -108,7 +109,7 @@ impl Channels {
         (in_library.finish(), channels)
     }
 
-    /// Features on one axis share their limits: none may move it where another may not.
+    /// Makes features on one axis share their limits: none may move it where another may not.
     fn share_limits(&mut self) {
         let travels = |route: &Route| {
             let all = [&route.position, &route.timed, &route.level];
@@ -141,7 +142,7 @@ impl Channels {
         let route = features.iter().find_map(|id| self.routes.get(id))?;
         let (travel, value, within_ms) = route.read(std::str::from_utf8(frame).ok()?)?;
         let (lowest, highest) = travel.limits;
-        // The limits of a level begin above nothing, and nothing is always allowed.
+        // The limits of a level may begin above 0, and 0 is always allowed.
         let is_off = value == 0 && matches!(travel.channel.kind(), Kind::Vibration | Kind::Auxiliary);
         let value = if is_off { 0 } else { value.clamp(lowest, highest) };
         Some(travel.frame(value, within_ms))
@@ -194,7 +195,7 @@ impl Channels {
 }
 
 impl Route {
-    /// `is_alone`: the device has no other feature that moves.
+    /// The route of a feature. If `is_alone` is set, the device has no other feature that moves.
     fn new(feature: &ServerDeviceFeature, is_alone: bool) -> Self {
         let index = feature.index();
         let mut route = Self {

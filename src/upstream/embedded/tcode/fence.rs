@@ -1,8 +1,9 @@
-//! Keeps a stop of the gateway's own from being passed by moves that the library still holds.
+//! Keeps a stop of the gateway's own from being overtaken by moves that the library still holds.
 //!
 //! The library queues a device's commands, and holds the last one back for the user's message gap. Its own stop goes
-//! through that queue only if it writes something: no position has a stop. So a command that means nothing is queued
-//! before each stop. Until it comes out of the queue, moves that come out are older than the stop, and are dropped.
+//! through that queue only if it writes something, and a position has no stop. So a command without effect is queued
+//! before each stop. Until that command comes out of the queue, moves that come out are older than the stop, and are
+//! dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,25 +24,26 @@ pub(in super::super) struct Fence(Arc<State>);
 struct State {
     /// The number of the newest.
     newest: AtomicU32,
-    /// The number of the last one that came out of the queue, or never came into it.
+    /// The number of the last one that came out of the queue, or was never queued.
     passed: watch::Sender<u32>,
 }
 
-/// A fence that is not queued yet. Dropping it takes the fence away: moves must not wait for one that never comes.
-pub(in super::super) struct Begun {
+/// A fence that is not queued yet. Dropping it removes the fence: moves must not be dropped until one passes that never
+/// comes.
+pub(in super::super) struct Unqueued {
     fence: Fence,
     number: u32,
     is_queued: bool,
 }
 
-impl Begun {
+impl Unqueued {
     /// Records that the library has queued the fence.
     pub(in super::super) fn queued(mut self) {
         self.is_queued = true;
     }
 }
 
-impl Drop for Begun {
+impl Drop for Unqueued {
     fn drop(&mut self) {
         if !self.is_queued {
             self.fence.set_passed(self.number);
@@ -52,22 +54,22 @@ impl Drop for Begun {
 impl Fence {
     /// Begins a stop: the command to queue, for the library's device `device`. No two in a row are equal, since the
     /// library drops repetitions.
-    pub(in super::super) fn begin(&self, device: u32) -> (CheckedOutputCmdV4, Begun) {
+    pub(in super::super) fn begin(&self, device: u32) -> (CheckedOutputCmdV4, Unqueued) {
         let number = self.0.newest.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
         let value = OutputCommand::Vibrate(OutputValue::new(number.cast_signed() & i32::MAX));
-        let begun = Begun {
+        let unqueued = Unqueued {
             fence: self.clone(),
             number,
             is_queued: false,
         };
-        (CheckedOutputCmdV4::new(1, device, 0, FEATURE, value), begun)
+        (CheckedOutputCmdV4::new(1, device, 0, FEATURE, value), unqueued)
     }
 
     fn set_passed(&self, number: u32) {
         self.0.passed.send_modify(|passed| *passed = number.max(*passed));
     }
 
-    /// Whether a frame of the library belongs to a fence, which has passed then.
+    /// Whether a frame of the library belongs to a fence; if so, records that the fence has passed.
     pub(in super::super) fn passes(&self, mut features: impl Iterator<Item = Uuid>, frame: &[u8]) -> bool {
         if !features.any(|feature| feature == FEATURE) {
             return false;
@@ -100,7 +102,7 @@ impl Fence {
 mod tests {
     use super::*;
 
-    /// What the library makes of a fence.
+    /// The frame that the library writes for a fence.
     fn frame(command: &CheckedOutputCmdV4) -> String {
         format!("V0{:02}\n", command.output_command().value())
     }
@@ -109,10 +111,10 @@ mod tests {
     fn moves_are_older_than_a_stop_until_its_fence_comes_out() {
         let fence = Fence::default();
         assert!(!fence.is_pending());
-        let (first, begun) = fence.begin(0);
-        begun.queued();
-        let (second, begun) = fence.begin(0);
-        begun.queued();
+        let (first, unqueued) = fence.begin(0);
+        unqueued.queued();
+        let (second, unqueued) = fence.begin(0);
+        unqueued.queued();
         assert_ne!(first, second);
         assert!(!fence.passes([Uuid::nil()].into_iter(), b"V099\n"), "a move");
         for (command, is_pending) in [(&first, true), (&second, false)] {
