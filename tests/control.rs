@@ -19,7 +19,7 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStdout, Command};
 use wsdm_gateway::config::ControlAt;
 use wsdm_gateway::session::tap::Direction;
-use wsdm_gateway::web::control::api::{Line, SessionInfo};
+use wsdm_gateway::web::api::frames::{Line, SessionInfo};
 use wsdm_gateway::web::control::client::{self, Client, ClientError};
 
 const HUSH: &str = "8A3D9FAC2A45";
@@ -565,7 +565,7 @@ async fn open_streams_do_not_delay_the_end() {
     let mut reader = running.client().await;
     let mut lines = reader.follow(HUSH).await.unwrap();
     let mut sleeper = UnixStream::connect(&running.socket).await.unwrap();
-    let request = format!("GET /sessions/{HUSH}/frames?follow HTTP/1.1\r\nhost: x\r\n\r\n");
+    let request = format!("GET /api/devices/{HUSH}/frames?follow HTTP/1.1\r\nhost: x\r\n\r\n");
     sleeper.write_all(request.as_bytes()).await.unwrap();
     let _silent = UnixStream::connect(&running.socket).await.unwrap();
     let mut asking = UnixStream::connect(&running.socket).await.unwrap();
