@@ -33,6 +33,32 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 static ASSETS: &[Asset] = assets! {
     "index.html": HTML,
+    "style.css": CSS,
+    "vendor/pico.min.css": CSS,
+    "api.js": SCRIPT,
+    "app.js": SCRIPT,
+    "apps.js": SCRIPT,
+    "client.js": SCRIPT,
+    "device.js": SCRIPT,
+    "devices.js": SCRIPT,
+    "facts.js": SCRIPT,
+    "format.js": SCRIPT,
+    "framelog.js": SCRIPT,
+    "html.js": SCRIPT,
+    "live.js": SCRIPT,
+    "names.js": SCRIPT,
+    "outputs.js": SCRIPT,
+    "route.js": SCRIPT,
+    "spark.js": SCRIPT,
+    "stop.js": SCRIPT,
+    "tryit.js": SCRIPT,
+    "watch.js": SCRIPT,
+    "vendor/buttplug.mjs": SCRIPT,
+    "vendor/hooks.mjs": SCRIPT,
+    "vendor/htm.mjs": SCRIPT,
+    "vendor/preact.mjs": SCRIPT,
+    "vendor/signals-core.mjs": SCRIPT,
+    "vendor/signals.mjs": SCRIPT,
 };
 
 /// The text of the import map in the page. A browser runs it only if the policy has its hash.
