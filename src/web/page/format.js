@@ -42,8 +42,9 @@ export function clock(at) {
   return `${pad(d.getHours(), 2)}:${pad(d.getMinutes(), 2)}:${pad(d.getSeconds(), 2)}.${pad(d.getMilliseconds(), 3)}`;
 }
 
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 /** Seconds since 1970 → local date and time in full, for a tooltip */
-export const fullTime = (at) => new Date(at * 1000).toLocaleString();
+export const fullTime = (at) => full.format(at * 1000);
 
 const ESCAPES = { "\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\" };
 

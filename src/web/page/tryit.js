@@ -113,11 +113,20 @@ function Slider({ output, id, label }) {
     addEventListener("pointerup", release);
     addEventListener("pointercancel", release);
   };
+  const slider = useRef(null);
+  useSignalEffect(() => {
+    // The part of the track between rest (or the lower end) and the thumb is filled.
+    const part = (n) => `${((n - output.min) / (output.max - output.min || 1)) * 100}%`;
+    const zero = Math.min(Math.max(0, output.min), output.max);
+    const at = output.thumb.value;
+    slider.current.style.setProperty("--from", part(Math.min(zero, at)));
+    slider.current.style.setProperty("--to", part(output.value.value === null ? Math.min(zero, at) : Math.max(zero, at)));
+  });
   return html`
     <div class="output">
       <label for=${id}>${label}</label>
       <output for=${id}>${text}</output>
-      <input type="range" id=${id} min=${output.min} max=${output.max} step="1" value=${output.thumb} disabled=${!usable.value}
+      <input type="range" ref=${slider} id=${id} min=${output.min} max=${output.max} step="1" value=${output.thumb} disabled=${!usable.value}
         aria-valuetext=${text}
         onInput=${(event) => output.move(event.currentTarget.valueAsNumber)} onPointerDown=${hold} />
       <span class="scale quiet" aria-hidden="true"><span>${output.min}</span><span>${took}</span><span>${output.max}</span></span>
@@ -135,7 +144,9 @@ function Duration({ output, id }) {
 }
 
 function Reading({ input }) {
-  const { feature, type, commands, valueRange } = input;
+  const { feature, type, commands } = input;
+  // The server sends a list of ranges where the module expects one range; either way the first two numbers are meant.
+  const [lowest, highest] = input.valueRange.flat();
   const value = useSignal(null);
   const problem = useSignal(null);
   const alive = useRef(true);
@@ -170,7 +181,7 @@ function Reading({ input }) {
     };
   }, [feature]);
   const shown = useComputed(() => (value.value === null ? "–" : `${value.value}${unitOf(type)}`));
-  const part = useComputed(() => Math.min(1, Math.max(0, ((value.value ?? valueRange[0]) - valueRange[0]) / (valueRange[1] - valueRange[0] || 1))));
+  const part = useComputed(() => Math.min(1, Math.max(0, ((value.value ?? lowest) - lowest) / (highest - lowest || 1))));
   const name = feature.descriptor || type;
   return html`
     <div class="reading">

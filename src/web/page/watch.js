@@ -8,8 +8,10 @@ import { FrameLog } from "./framelog.js";
 import { useFact } from "./facts.js";
 import { connected, sendFrame, watch } from "./live.js";
 
-/** How many lines are drawn at once, and how many more each press on "earlier" brings. */
-const DRAWN = 300;
+/** How many lines are drawn while the log runs: a flood replaces all of them ten times a second. */
+const DRAWN_RUNNING = 100;
+/** How many are drawn once it stands still, and how many more each press on "earlier" brings. */
+const DRAWN = 500;
 const DRAWN_BYTES = 256;
 
 export function Watch({ entry }) {
@@ -56,12 +58,11 @@ function Meanwhile({ log }) {
 
 function Lines({ log, limit, format }) {
   log.version.value;
-  log.paused.value;
   const box = useRef(null);
   const follows = useRef(true);
   const byHand = useRef(false);
   const all = log.shown();
-  const lines = all.slice(-limit.value);
+  const lines = all.slice(-(log.paused.value ? limit.value : DRAWN_RUNNING));
   useLayoutEffect(() => {
     if (follows.current && !log.paused.peek()) box.current.scrollTop = box.current.scrollHeight;
   });
@@ -77,7 +78,7 @@ function Lines({ log, limit, format }) {
   return html`
     <div class=${`lines ${format.value}`} ref=${box} role="log" aria-live="off" aria-label="Frames" tabindex="0"
       onWheel=${scrolledByHand} onTouchMove=${scrolledByHand} onKeyDown=${scrolledByHand} onPointerDown=${scrolledByHand} onScroll=${scrolled}>
-      ${all.length > lines.length && html`<p class="earlier"><button type="button" class="plain" onClick=${() => { if (!log.paused.peek()) log.pause(); limit.value += 1000; }}>
+      ${all.length > lines.length && html`<p class="earlier"><button type="button" class="plain" onClick=${() => { if (!log.paused.peek()) log.pause(); else limit.value += DRAWN; }}>
         ${count(all.length - lines.length)} earlier lines: show more</button></p>`}
       ${all.length === 0 && html`<p class="quiet none">${log.filter ? "No frame matches the filter." : "No frame yet. Frames appear as they come, both ways."}</p>`}
       ${lines.map((line) => html`<${Line} key=${line.serial} line=${line} />`)}
