@@ -57,6 +57,15 @@ export function visible(text) {
   });
 }
 
+/** A frame as text; if its bytes are not valid UTF-8, those that are not ASCII are shown as \xff. */
+export function readable({ text, hex }) {
+  if (!text.includes("\ufffd")) return visible(text);
+  return hex.replace(/../g, (byte) => {
+    const code = parseInt(byte, 16);
+    return code < 128 ? visible(String.fromCharCode(code)) : `\\x${byte}`;
+  });
+}
+
 /** "4f4b3b" → "4f 4b 3b" */
 export const spacedHex = (hex) => hex.replace(/(..)(?=.)/g, "$1 ");
 

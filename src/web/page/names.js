@@ -17,7 +17,7 @@ export const peerName = (device) => device.peer.replace(/^(serial|ble|bluetooth|
 
 export const isPresent = (device) => device.state !== "gone" && device.state !== "refused";
 
-export const deviceName = (device) => device.name ?? device.identifier ?? device.address;
+export const deviceName = (device) => device.name || device.identifier || device.address;
 
 /** The name under which this tab is a Buttplug client: it tells this tab from another. */
 export const pageClientName = `Gateway page ${Math.random().toString(36).slice(2, 6)}`;

@@ -3,7 +3,7 @@
 import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import { html } from "./html.js";
-import { clock, count, parseHex, plural, spacedHex, textToHex, visible } from "./format.js";
+import { clock, count, parseHex, plural, readable, spacedHex, textToHex } from "./format.js";
 import { FrameLog } from "./framelog.js";
 import { useFact } from "./facts.js";
 import { connected, sendFrame, watch } from "./live.js";
@@ -92,7 +92,7 @@ function Line({ line }) {
   return html`<p class=${to ? "line to" : "line from"}>
     <time>${clock(line.at)}</time>
     <span class="arrow" role="img" aria-label=${to ? "to the device" : "from the device"}>${to ? "→" : "←"}</span>
-    <span class="text">${line.text === null ? html`<span class="quiet">not text</span>` : visible(line.text)}</span>
+    <span class="text">${readable(line)}</span>
     <span class="hex">${shortHex(line.hex)}</span>
   </p>`;
 }
@@ -116,7 +116,7 @@ function save(address, log) {
     .map((line) => {
       const at = line.at ? new Date(line.at * 1000).toISOString() : "";
       if (line.hex === undefined) return `${at}\t--\t${mark(line)}`;
-      return `${at}\t${line.direction === "to_device" ? "->" : "<-"}\t${line.text === null ? "" : visible(line.text)}\t${spacedHex(line.hex)}`;
+      return `${at}\t${line.direction === "to_device" ? "->" : "<-"}\t${readable(line)}\t${spacedHex(line.hex)}`;
     })
     .join("\n");
   const link = document.createElement("a");
