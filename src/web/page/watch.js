@@ -68,6 +68,8 @@ function Lines({ log, limit, format }) {
   });
   const scrolledByHand = () => (byHand.current = true);
   const scrolled = () => {
+    // The event comes late, maybe after the view was left.
+    if (box.current === null) return;
     const { scrollTop, scrollHeight, clientHeight } = box.current;
     const atEnd = scrollHeight - scrollTop - clientHeight < 30;
     follows.current = atEnd || !byHand.current;
