@@ -13,7 +13,7 @@ from common import DESKTOP, PHONE, argument, browser, check, expect, fail, opene
 AXE = pathlib.Path(__file__).with_name("axe.min.js").read_text(encoding="utf-8")
 
 
-def tab_to(page, what, role=None):
+def tab_to(page, what):
     for _ in range(100):
         page.keyboard.press("Tab")
         focused = page.evaluate("({label: (document.activeElement.ariaLabel ?? document.activeElement.textContent), type: document.activeElement.type ?? ''})")

@@ -7,7 +7,7 @@ import { clock, count, plural } from "./format.js";
 /** Counts the presses, here and on a device's own button: a slider lets go of what it holds. `address` is null for all. */
 export const stopRequests = signal({ times: 0, address: null });
 /** What came of the last one: { kind: "busy" | "good" | "bad", text, at } */
-export const outcome = signal(null);
+const outcome = signal(null);
 
 const TRIES = 4;
 const BETWEEN_TRIES = 400;

@@ -8,7 +8,7 @@ import { html } from "./html.js";
 import { answered, listed, openSession, session } from "./client.js";
 import { useFact } from "./facts.js";
 import { connected, entryOf, gateway } from "./live.js";
-import { driverName, isPresent, isThisPage } from "./names.js";
+import { driverName, isThisPage } from "./names.js";
 import { controlsOf, followStop, SETTLE, unitOf } from "./outputs.js";
 import { stop } from "./stop.js";
 
@@ -26,6 +26,7 @@ const usable = computed(() => connected.value && session.value === "up");
 export function TryIt({ entry }) {
   const index = useFact(entry, (d) => (d.state === "ready" ? d.index : null)).value;
   const state = useFact(entry, (d) => d.state).value;
+  const connection = useFact(entry, (d) => d.connection).value;
   const upstream = gateway.value?.upstream;
   useEffect(() => {
     if (!upstream) openSession();
@@ -36,7 +37,7 @@ export function TryIt({ entry }) {
   }
   const device = index === null ? undefined : listed.value.get(index);
   if (!device) return html`<p class="note" role="status">${whyNot(state, index)}</p>`;
-  return html`<${Panel} key=${`${index} ${entry.device.peek().connection}`} entry=${entry} controls=${controlsOf(device, index)} />`;
+  return html`<${Panel} key=${`${index} ${connection}`} entry=${entry} controls=${controlsOf(device, index, connection)} />`;
 }
 
 function whyNot(state, index) {
@@ -98,7 +99,10 @@ function Slider({ output, id, label }) {
     const value = output.value.value;
     return value === null ? "not set here" : `${value} of ${output.max}`;
   });
-  const took = useComputed(() => (output.took.value === null ? "" : `answered in ${Math.round(output.took.value)} ms`));
+  const took = useComputed(() => {
+    if (output.took.value !== null) return `answered in ${Math.round(output.took.value)} ms`;
+    return output.isPosition && output.value.value === null ? "the first move goes straight to where the slider is" : "";
+  });
   const hold = (event) => {
     const slider = event.currentTarget;
     output.hold();
