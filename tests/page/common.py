@@ -122,11 +122,16 @@ def open_try(page, address):
     return slider
 
 
+def in_short(text):
+    """One line, without the picture of the whole page that Playwright adds."""
+    return " ".join(text.split("Aria snapshot")[0].split())[:1000]
+
+
 def run(scenario):
     try:
         scenario()
     except AssertionError as error:
-        fail(" ".join(str(error).split()))
+        fail(in_short(str(error)))
     except Error as error:
-        fail(" ".join(error.message.split()))
+        fail(in_short(error.message))
     say("done", os.path.basename(sys.argv[0]))

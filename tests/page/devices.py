@@ -16,14 +16,16 @@ def scenario():
     reason = argument(3, "")
     with browser() as chromium, opened(chromium) as page:
         page.evaluate("window.neverReloaded = true")
+        rows = lambda: page.evaluate("""[...document.querySelectorAll('a[href$="/watch"]')].map((a) => a.getAttribute('href'))""")
+        first = rows()
         say("want", f"device {address}")
         here = row(page, address)
         expect(here).to_contain_text("Ready")
         say("saw", f"{address} ready as {here.get_by_role('rowheader').inner_text().splitlines()[0]}")
         expect(here.get_by_role("link", name=re.compile("^Try it"))).to_be_visible()
 
-        rows = lambda: page.evaluate("""[...document.querySelectorAll('a[href$="/watch"]')].map((a) => a.getAttribute('href'))""")
         before = rows()
+        check(before[: len(first)] == first, f"a new device moved the others: {first} became {before}")
         say("want", f"gone {address}")
         expect(here).to_contain_text("Gone")
         if reason:
