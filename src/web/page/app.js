@@ -11,7 +11,7 @@ import { apps, connection, entries, gateway, nextTry, now, retryNow, start } fro
 import { isPresent } from "./names.js";
 import { route } from "./route.js";
 import { startSampling } from "./spark.js";
-import { listenForEscape, StopBar } from "./stop.js";
+import { listenForEscape, StopBar, StopHint } from "./stop.js";
 
 const presentDevices = computed(() => entries.value.filter((entry) => isPresent(entry.device.value)).length);
 const appCount = computed(() => apps.value.length);
@@ -73,8 +73,21 @@ function View() {
   `;
 }
 
+function Foot() {
+  const { devices = [], clients = [], upstream } = gateway.value ?? {};
+  const urls = (list) => list.map((url) => html`<code>${url}</code> `);
+  return html`
+    <footer class="quiet">
+      ${devices.length > 0 && html`<p>Devices connect to ${urls(devices)}</p>`}
+      ${clients.length > 0 && html`<p>Apps connect to ${urls(clients)}</p>`}
+      ${upstream && html`<p>Everything is passed on to <code>${upstream}</code></p>`}
+      <p class="foothint"><${StopHint} /></p>
+    </footer>
+  `;
+}
+
 function App() {
-  return html`<${Bar} /><${Banner} /><${View} />`;
+  return html`<div class="top"><${Bar} /><${Banner} /></div><${View} /><${Foot} />`;
 }
 
 start();

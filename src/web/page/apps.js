@@ -27,24 +27,25 @@ function App({ app }) {
     problem.value = await call("POST", `/api/apps/${app.id}/disconnect`);
   };
   const isThis = app.is_page && app.name === pageClientName;
+  const name = isThis ? "This page" : app.is_page ? "Another page of this gateway" : app.name || "An app without a name";
   return html`
     <li>
       <div class="who">
-        <span class="name">${isThis ? "This page" : app.is_page ? "Another page of this gateway" : app.name || "An app without a name"}</span>
+        <span class="name">${name}</span>${" "}
         <small class="quiet">${app.is_page ? "" : (app.origin ?? "not a web page")}</small>
       </div>
       <div class="drive">
-        <span class="label">Drives</span>
+        <span class="label">Drives</span>${" "}
         ${app.drives.length === 0
           ? html`<span class="quiet">nothing</span>`
           : app.drives.map((address) => html`<a key=${address} href=${deviceLink(address, "try")}><${Drives} address=${address} /></a> `)}
       </div>
       <div class="from">
-        <span>${app.peer}</span>
+        <span>${app.peer}</span>${" "}
         <small class="quiet" title=${`since ${fullTime(app.since)}`}>for ${duration(now.value - app.since)}, message version ${app.message_version}</small>
       </div>
       <div class="c-actions">
-        <button type="button" class="act" disabled=${!connected.value} onClick=${disconnect}>Disconnect<span class="unseen">: ${app.name}</span></button>
+        <button type="button" class="act" disabled=${!connected.value} onClick=${disconnect} aria-label=${`Disconnect ${name}`}>Disconnect</button>
         ${problem.value && html`<span role="alert" class="problem">${problem}</span>`}
       </div>
     </li>

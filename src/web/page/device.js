@@ -5,7 +5,7 @@ import { html } from "./html.js";
 import { Battery, Driver, Drops, Frames, Reason, RoundTrip, State, useFact } from "./facts.js";
 import { Forget } from "./devices.js";
 import { connection, entries } from "./live.js";
-import { deviceName, isPresent, wayName } from "./names.js";
+import { deviceName, isPresent, peerName, wayName } from "./names.js";
 import { deviceLink, route } from "./route.js";
 import { Spark } from "./spark.js";
 import { TryIt } from "./tryit.js";
@@ -29,12 +29,13 @@ function Known({ entry }) {
   const name = useFact(entry, deviceName);
   const identifier = useFact(entry, (d) => d.identifier);
   const way = useFact(entry, (d) => wayName(d.way));
-  const peer = useFact(entry, (d) => d.peer);
+  const peer = useFact(entry, peerName);
   const explained = useFact(entry, (d) => Boolean(d.reason || d.hint)).value;
   const here = useFact(entry, isPresent).value;
   const watching = route.value.pane === "watch";
   const beside = !watching && wide.value;
   return html`
+    <div class=${beside ? "device beside" : "device"}>
     <p class="back"><a href="#/devices">← All devices</a></p>
     <div class="title"><h1 tabindex="-1">${name}</h1> <p class="c-state"><${State} entry=${entry} /></p> ${!here && html`<${Forget} entry=${entry} />`}</div>
     ${explained && html`<p class="c-reason"><${Reason} entry=${entry} /></p>`}
@@ -54,6 +55,7 @@ function Known({ entry }) {
     <div class=${beside ? "side-by-side" : ""}>
       ${!watching && html`<section aria-labelledby="h-try"><h2 id="h-try">Try it</h2><${TryIt} entry=${entry} /></section>`}
       ${(watching || beside) && html`<section key="watch" aria-labelledby="h-watch"><h2 id="h-watch">Watch</h2><${Watch} entry=${entry} /></section>`}
+    </div>
     </div>
   `;
 }

@@ -1,13 +1,13 @@
 // The list of devices: a table on a wide screen, cards on a phone. A row is built once; after that only cells whose
 // text changed are touched.
 
-import { useEffect } from "preact/hooks";
-import { computed, signal, useSignal } from "@preact/signals";
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import { computed, signal, useComputed, useSignal } from "@preact/signals";
 import { html } from "./html.js";
 import { call } from "./api.js";
 import { Battery, Driver, Drops, Frames, Reason, RoundTrip, State, useFact } from "./facts.js";
-import { connected, connection, entries, gateway } from "./live.js";
-import { deviceName, driverName, isPresent, wayName } from "./names.js";
+import { connected, connection, entries, gateway, now } from "./live.js";
+import { deviceName, driverName, isPresent, peerName, wayName } from "./names.js";
 import { deviceLink } from "./route.js";
 import { Spark } from "./spark.js";
 
@@ -63,7 +63,7 @@ export function Devices() {
     <div class="title">
       <h1 tabindex="-1">Devices</h1>
       <${Numbers} />
-      <div class="filters" role="search">
+      <div class="filters">
         <input type="search" aria-label="Find a device" placeholder="Find a device" autocomplete="off" spellcheck=${false}
           value=${search} onInput=${(event) => (search.value = event.currentTarget.value)} />
         <select aria-label="Which devices to show" value=${show} onChange=${(event) => (show.value = event.currentTarget.value)}>
@@ -101,28 +101,57 @@ function Numbers() {
   return html`<p class="numbers quiet">${present} connected${gone > 0 && `, ${gone} gone`}${refused > 0 && `, ${refused} refused`}</p>`;
 }
 
-function Row({ entry }) {
+// Rows that are out of view follow once a second only: with hundreds of devices nearly all the work would be theirs.
+const visibility = new WeakMap();
+const rowsInView = new IntersectionObserver(
+  (changes) => {
+    for (const { target, isIntersecting } of changes) {
+      const visible = visibility.get(target);
+      if (visible) visible.value = isIntersecting;
+    }
+  },
+  { rootMargin: "150px" },
+);
+
+/** The entry as its row shows it. */
+function useEntryInView(whole) {
+  const row = useRef(null);
+  const visible = useSignal(true);
+  const device = useComputed(() => (visible.value ? whole.device.value : (now.value, whole.device.peek())));
+  useEffect(() => {
+    const element = row.current;
+    visibility.set(element, visible);
+    rowsInView.observe(element);
+    return () => rowsInView.unobserve(element);
+  }, []);
+  return [row, useMemo(() => ({ ...whole, device }), [])];
+}
+
+function Row({ entry: whole }) {
+  const [row, entry] = useEntryInView(whole);
   const name = useFact(entry, deviceName);
   const identifier = useFact(entry, (d) => (d.name ? d.identifier : ""));
   const here = useFact(entry, isPresent).value;
   const explained = useFact(entry, (d) => Boolean(d.reason || d.hint)).value;
   const way = useFact(entry, (d) => wayName(d.way));
-  const peer = useFact(entry, (d) => d.peer);
+  const peer = useFact(entry, peerName);
+  const tryLabel = useFact(entry, (d) => `Try it: ${deviceName(d)}, ${entry.address}`);
+  const watchLabel = useFact(entry, (d) => `Watch: ${deviceName(d)}, ${entry.address}`);
   return html`
-    <div class=${here ? "row" : "row away"} role="row">
-      <div role="rowheader" class="c-name"><span class="name">${name}</span> <small class="quiet">${entry.address} <span class="kind">${identifier}</span></small></div>
+    <div ref=${row} class=${here ? "row" : "row away"} role="row">
+      <div role="rowheader" class="c-name"><span class="name" title=${name}>${name}</span> <small class="quiet">${entry.address} <span class="kind">${identifier}</span></small></div>
       <div role="cell" class="c-state"><${State} entry=${entry} /></div>
       <div role="cell" class="c-way"><span>${way}</span> <small class="quiet" title=${peer}>${peer}</small></div>
-      <div role="cell" class="c-driver"><span class="label">Driven by</span> <${Driver} entry=${entry} /></div>
+      <div role="cell" class="c-driver"><${Driver} entry=${entry} /></div>
       <div role="cell" class="c-frames"><${Frames} entry=${entry} /></div>
       <div role="cell" class="c-rate"><${Spark} entry=${entry} /></div>
       <div role="cell" class="c-trip"><span class="label">Round trip</span> <${RoundTrip} entry=${entry} /> <${Drops} entry=${entry} /></div>
       <div role="cell" class="c-battery"><span class="label">Battery</span> <${Battery} entry=${entry} /></div>
       <div role="cell" class="c-actions">
         ${here
-          ? html`<a class="act" href=${deviceLink(entry.address, "try")}>Try it<span class="unseen">: ${name}, ${entry.address}</span></a>`
+          ? html`<a class="act" href=${deviceLink(entry.address, "try")} aria-label=${tryLabel}>Try it</a>`
           : html`<${Forget} entry=${entry} />`}
-        <a class="act" href=${deviceLink(entry.address, "watch")}>Watch<span class="unseen">: ${name}, ${entry.address}</span></a>
+        <a class="act" href=${deviceLink(entry.address, "watch")} aria-label=${watchLabel}>Watch</a>
       </div>
       ${explained && html`<div role="cell" class="c-reason"><${Reason} entry=${entry} /></div>`}
     </div>
@@ -134,7 +163,7 @@ export function Forget({ entry }) {
   const forget = async () => {
     problem.value = await call("DELETE", `/api/devices/${encodeURIComponent(entry.address)}`);
   };
-  return html`<button type="button" class="act" disabled=${!connected.value} onClick=${forget}>Forget<span class="unseen">: ${entry.address}</span></button>
+  return html`<button type="button" class="act" disabled=${!connected.value} onClick=${forget} aria-label=${`Forget ${entry.address}`}>Forget</button>
     ${problem.value && html`<span role="alert" class="problem">${problem}</span>`}`;
 }
 

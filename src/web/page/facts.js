@@ -1,7 +1,7 @@
 // Small pieces that show one fact about a device; the list and the device's own view use the same ones.
 
 import { useComputed } from "@preact/signals";
-import { html } from "./html.js";
+import { html, sentence } from "./html.js";
 import { bytes, count, duration, fullTime, milliseconds, percent } from "./format.js";
 import { now } from "./live.js";
 import { driverName, isPresent, STATES } from "./names.js";
@@ -14,17 +14,18 @@ export function State({ entry }) {
   const since = useFact(entry, (d) => {
     const length = duration(now.value - d.since);
     if (isPresent(d)) return `for ${length}`;
-    return d.refused_times > 1 ? `${count(d.refused_times)} times, ${length} ago` : `${length} ago`;
+    return d.refused_times > 1 ? `${count(d.refused_times)}×, ${length} ago` : `${length} ago`;
   });
   const at = useFact(entry, (d) => `since ${fullTime(d.since)}`);
-  return html`<span class=${`badge ${state.value}`}>${STATES[state.value] ?? state.value}</span>
+  return html`<span class=${`badge ${state.value}`}>${STATES[state.value] ?? state.value}</span>${" "}
     <small class="quiet" title=${at}>${since}</small>`;
 }
 
 export function Driver({ entry }) {
-  const name = useFact(entry, (d) => driverName(d.driver) ?? "–");
-  const origin = useFact(entry, (d) => d.driver?.origin && d.driver.kind === "app" ? d.driver.origin : "");
-  return html`<span class=${name.value === "–" ? "quiet" : "drives"}>${name}</span> <small class="quiet">${origin}</small>`;
+  const name = useFact(entry, (d) => driverName(d.driver));
+  const origin = useFact(entry, (d) => (d.driver?.kind === "app" && d.driver.origin) || "");
+  if (name.value === null) return html`<span class="quiet">not driven</span>`;
+  return html`<span class="label">Driven by</span> <span class="drives">${name}</span> <small class="quiet">${origin}</small>`;
 }
 
 export function Frames({ entry }) {
@@ -33,7 +34,7 @@ export function Frames({ entry }) {
   const from = useFact(entry, (d) => count(d.from_device));
   const fromBytes = useFact(entry, (d) => bytes(d.bytes_from_device));
   return html`
-    <span class="flow"><span class="arrow" role="img" aria-label="to the device" title="to the device">→</span> <span>${to}</span> <small class="quiet">${toBytes}</small></span>
+    <span class="flow"><span class="arrow" role="img" aria-label="to the device" title="to the device">→</span> <span>${to}</span> <small class="quiet">${toBytes}</small></span>${" "}
     <span class="flow"><span class="arrow" role="img" aria-label="from the device" title="from the device">←</span> <span>${from}</span> <small class="quiet">${fromBytes}</small></span>`;
 }
 
@@ -57,5 +58,5 @@ export function Battery({ entry }) {
 export function Reason({ entry }) {
   const reason = useFact(entry, (d) => d.reason).value;
   const hint = useFact(entry, (d) => d.hint).value;
-  return html`${reason && html`<span class="why">${reason}</span>`} ${hint && html`<span class="hint">${hint}</span>`}`;
+  return html`${reason && html`<span class="why">${sentence(reason)}</span>`} ${hint && html`<span class="hint">${sentence(hint)}</span>`}`;
 }

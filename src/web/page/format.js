@@ -42,8 +42,9 @@ export function clock(at) {
   return `${pad(d.getHours(), 2)}:${pad(d.getMinutes(), 2)}:${pad(d.getSeconds(), 2)}.${pad(d.getMilliseconds(), 3)}`;
 }
 
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 /** Seconds since 1970 → local date and time in full, for a tooltip */
-export const fullTime = (at) => new Date(at * 1000).toLocaleString();
+export const fullTime = (at) => full.format(at * 1000);
 
 const ESCAPES = { "\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\" };
 
@@ -53,6 +54,15 @@ export function visible(text) {
     if (ESCAPES[c]) return ESCAPES[c];
     const code = c.charCodeAt(0);
     return code < 256 ? `\\x${pad(code.toString(16), 2)}` : `\\u${pad(code.toString(16), 4)}`;
+  });
+}
+
+/** A frame as text; if its bytes are not valid UTF-8, those that are not ASCII are shown as \xff. */
+export function readable({ text, hex }) {
+  if (!text.includes("\ufffd")) return visible(text);
+  return hex.replace(/../g, (byte) => {
+    const code = parseInt(byte, 16);
+    return code < 128 ? visible(String.fromCharCode(code)) : `\\x${byte}`;
   });
 }
 

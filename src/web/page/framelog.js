@@ -97,7 +97,7 @@ export class FrameLog {
   #matches(line) {
     // What is not a frame says that something is missing or began: it is never filtered out.
     if (line.hex === undefined) return true;
-    return (line.text ?? "").toLowerCase().includes(this.filter) || (this.hexFilter !== "" && line.hex.includes(this.hexFilter));
+    return line.text.toLowerCase().includes(this.filter) || (this.hexFilter !== "" && line.hex.includes(this.hexFilter));
   }
 
   #select() {

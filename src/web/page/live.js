@@ -59,6 +59,7 @@ function lost() {
   socket = null;
   batch(() => {
     connection.value = "lost";
+    now.value = Date.now() / 1000;
     nextTry.value = Date.now() + retryAfter;
   });
   for (const resolve of sends.values()) resolve("The connection to the gateway was lost.");

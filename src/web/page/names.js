@@ -12,10 +12,12 @@ export const STATES = {
 
 const WAYS = { ws: "WebSocket", serial: "Serial", ble: "Bluetooth LE", dial: "Dialled" };
 export const wayName = (way) => WAYS[way] ?? way;
+/** The peer without the way that stands beside it: "serial /dev/ttyUSB0" → "/dev/ttyUSB0" */
+export const peerName = (device) => device.peer.replace(/^(serial|ble|bluetooth|ws|websocket|dial) /i, "");
 
 export const isPresent = (device) => device.state !== "gone" && device.state !== "refused";
 
-export const deviceName = (device) => device.name ?? device.identifier ?? device.address;
+export const deviceName = (device) => device.name || device.identifier || device.address;
 
 /** The name under which this tab is a Buttplug client: it tells this tab from another. */
 export const pageClientName = `Gateway page ${Math.random().toString(36).slice(2, 6)}`;

@@ -7,7 +7,7 @@ import { answered } from "./client.js";
 import { stopRequests } from "./stop.js";
 
 /** How long after the last command the gateway's own word on what runs is waited for, in milliseconds. */
-const SETTLE = 700;
+export const SETTLE = 700;
 
 class Output {
   constructor(device, feature, { type, valueRange, durationRange }) {
@@ -16,6 +16,7 @@ class Output {
     this.type = type;
     [this.min, this.max] = valueRange;
     this.duration = type === OutputType.HwPositionWithDuration ? { range: durationRange, value: signal(500) } : null;
+    /** A stroker: what it is set to is a place, and no place is rest. */
     this.isPosition = type === OutputType.Position || type === OutputType.HwPositionWithDuration;
     this.rest = this.isPosition ? Math.round((this.min + this.max) / 2) : Math.min(Math.max(0, this.min), this.max);
     /** Where the slider stands. */
@@ -106,8 +107,9 @@ class Output {
 const clamp = (n, range) => (range ? Math.min(Math.max(n, range[0]), range[1]) : n);
 
 class Controls {
-  constructor(device) {
+  constructor(device, connection) {
     this.device = device;
+    this.connection = connection;
     this.outputs = [];
     this.inputs = [];
     for (const feature of device.features.values()) {
@@ -134,10 +136,14 @@ class Controls {
 
 const known = new Map();
 
-/** The controls of a device of the module: the same ones for as long as that device is connected. */
-export function controlsOf(device, index) {
+/** The controls of a device of the module: the same ones for as long as that connection of the device lasts. */
+export function controlsOf(device, index, connection) {
   let controls = known.get(index);
-  if (controls?.device !== device) known.set(index, (controls = new Controls(device)));
+  // The module keeps its object if a device is back before its list told that it had gone: so the connection counts too.
+  if (controls?.device !== device || controls.connection !== connection) {
+    controls = new Controls(device, connection);
+    known.set(index, controls);
+  }
   return controls;
 }
 
@@ -155,5 +161,3 @@ export function followStop(indexOf) {
 
 const UNITS = { [InputType.Battery]: " %", [InputType.RSSI]: " dBm" };
 export const unitOf = (type) => UNITS[type] ?? "";
-
-export { SETTLE };

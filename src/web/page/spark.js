@@ -60,6 +60,10 @@ function draw(canvas, { entry }) {
   const x = (i) => width - ((rates.length - 1 - i) * width) / (SECONDS - 1);
   const y = (rate) => height - 1.5 - (rate / top) * (height - 4);
   const color = getComputedStyle(canvas).color;
+  pen.fillStyle = color;
+  pen.globalAlpha = 0.25;
+  pen.fillRect(0, height - 1, width, 1);
+  pen.globalAlpha = 1;
   pen.beginPath();
   rates.forEach((rate, i) => pen.lineTo(x(i), y(rate)));
   pen.strokeStyle = color;
@@ -70,7 +74,6 @@ function draw(canvas, { entry }) {
     pen.lineTo(x(rates.length - 1), height);
     pen.lineTo(x(0), height);
     pen.globalAlpha = 0.14;
-    pen.fillStyle = color;
     pen.fill();
     pen.globalAlpha = 1;
   }

@@ -1,13 +1,13 @@
 // Stop everything. It asks nothing, needs neither the live socket nor a session, and says what came of it.
 
 import { signal } from "@preact/signals";
-import { html } from "./html.js";
-import { count, plural } from "./format.js";
+import { html, sentence } from "./html.js";
+import { clock, count, plural } from "./format.js";
 
 /** Counts the presses, here and on a device's own button: a slider lets go of what it holds. `address` is null for all. */
 export const stopRequests = signal({ times: 0, address: null });
 /** What came of the last one: { kind: "busy" | "good" | "bad", text, at } */
-export const outcome = signal(null);
+const outcome = signal(null);
 
 const TRIES = 4;
 const BETWEEN_TRIES = 400;
@@ -22,7 +22,7 @@ export async function stop(address = null) {
   const path = address === null ? "/api/stop" : `/api/devices/${encodeURIComponent(address)}/stop`;
   const show = (kind, text) => {
     // A later press has the word.
-    if (mine === latest) outcome.value = { kind, text, at: new Date().toLocaleTimeString() };
+    if (mine === latest) outcome.value = { kind, text, at: clock(Date.now() / 1000).slice(0, 8) };
   };
   show("busy", "Stopping…");
   for (let attempt = 1; ; attempt++) {
@@ -62,17 +62,18 @@ export function listenForEscape() {
   );
 }
 
+/** What else stops, and where a key does not. */
+export const StopHint = () => html`<kbd>Esc</kbd> works only while this page has the focus.${" "}
+  From anywhere: <code>wsdm-gateway stop</code>`;
+
 export function StopBar() {
   const said = outcome.value;
   return html`
     <div class="stopbar">
       <p class=${`outcome ${said?.kind ?? "idle"}`} role="status" aria-label="Result of stop">
-        ${said && html`<span>${said.text}</span> <time>${said.at}</time>`}
+        ${said && html`<span>${sentence(said.text)}</span> <time>${said.at}</time>`}
       </p>
-      <p class="stophint" id="stophint">
-        <kbd>Esc</kbd> works only while this page has the focus.
-        From anywhere: <code>wsdm-gateway stop</code>
-      </p>
+      <p class="stophint" id="stophint"><${StopHint} /></p>
       <button type="button" class="stop" aria-describedby="stophint" onClick=${() => stop()}>Stop everything</button>
     </div>
   `;

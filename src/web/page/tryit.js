@@ -8,7 +8,7 @@ import { html } from "./html.js";
 import { answered, listed, openSession, session } from "./client.js";
 import { useFact } from "./facts.js";
 import { connected, entryOf, gateway } from "./live.js";
-import { driverName, isPresent, isThisPage } from "./names.js";
+import { driverName, isThisPage } from "./names.js";
 import { controlsOf, followStop, SETTLE, unitOf } from "./outputs.js";
 import { stop } from "./stop.js";
 
@@ -26,6 +26,7 @@ const usable = computed(() => connected.value && session.value === "up");
 export function TryIt({ entry }) {
   const index = useFact(entry, (d) => (d.state === "ready" ? d.index : null)).value;
   const state = useFact(entry, (d) => d.state).value;
+  const connection = useFact(entry, (d) => d.connection).value;
   const upstream = gateway.value?.upstream;
   useEffect(() => {
     if (!upstream) openSession();
@@ -36,7 +37,7 @@ export function TryIt({ entry }) {
   }
   const device = index === null ? undefined : listed.value.get(index);
   if (!device) return html`<p class="note" role="status">${whyNot(state, index)}</p>`;
-  return html`<${Panel} key=${`${index} ${entry.device.peek().connection}`} entry=${entry} controls=${controlsOf(device, index)} />`;
+  return html`<${Panel} key=${`${index} ${connection}`} entry=${entry} controls=${controlsOf(device, index, connection)} />`;
 }
 
 function whyNot(state, index) {
@@ -98,7 +99,10 @@ function Slider({ output, id, label }) {
     const value = output.value.value;
     return value === null ? "not set here" : `${value} of ${output.max}`;
   });
-  const took = useComputed(() => (output.took.value === null ? "" : `answered in ${Math.round(output.took.value)} ms`));
+  const took = useComputed(() => {
+    if (output.took.value !== null) return `answered in ${Math.round(output.took.value)} ms`;
+    return output.isPosition && output.value.value === null ? "the first move goes straight to where the slider is" : "";
+  });
   const hold = (event) => {
     const slider = event.currentTarget;
     output.hold();
@@ -113,11 +117,20 @@ function Slider({ output, id, label }) {
     addEventListener("pointerup", release);
     addEventListener("pointercancel", release);
   };
+  const slider = useRef(null);
+  useSignalEffect(() => {
+    // The part of the track between rest (or the lower end) and the thumb is filled.
+    const part = (n) => `${((n - output.min) / (output.max - output.min || 1)) * 100}%`;
+    const zero = Math.min(Math.max(0, output.min), output.max);
+    const at = output.thumb.value;
+    slider.current.style.setProperty("--from", part(Math.min(zero, at)));
+    slider.current.style.setProperty("--to", part(output.value.value === null ? Math.min(zero, at) : Math.max(zero, at)));
+  });
   return html`
     <div class="output">
       <label for=${id}>${label}</label>
       <output for=${id}>${text}</output>
-      <input type="range" id=${id} min=${output.min} max=${output.max} step="1" value=${output.thumb} disabled=${!usable.value}
+      <input type="range" ref=${slider} id=${id} min=${output.min} max=${output.max} step="1" value=${output.thumb} disabled=${!usable.value}
         aria-valuetext=${text}
         onInput=${(event) => output.move(event.currentTarget.valueAsNumber)} onPointerDown=${hold} />
       <span class="scale quiet" aria-hidden="true"><span>${output.min}</span><span>${took}</span><span>${output.max}</span></span>
@@ -135,7 +148,9 @@ function Duration({ output, id }) {
 }
 
 function Reading({ input }) {
-  const { feature, type, commands, valueRange } = input;
+  const { feature, type, commands } = input;
+  // The server sends a list of ranges where the module expects one range; either way the first two numbers are meant.
+  const [lowest, highest] = input.valueRange.flat();
   const value = useSignal(null);
   const problem = useSignal(null);
   const alive = useRef(true);
@@ -170,7 +185,7 @@ function Reading({ input }) {
     };
   }, [feature]);
   const shown = useComputed(() => (value.value === null ? "–" : `${value.value}${unitOf(type)}`));
-  const part = useComputed(() => Math.min(1, Math.max(0, ((value.value ?? valueRange[0]) - valueRange[0]) / (valueRange[1] - valueRange[0] || 1))));
+  const part = useComputed(() => Math.min(1, Math.max(0, ((value.value ?? lowest) - lowest) / (highest - lowest || 1))));
   const name = feature.descriptor || type;
   return html`
     <div class="reading">

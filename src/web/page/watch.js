@@ -3,13 +3,15 @@
 import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import { html } from "./html.js";
-import { clock, count, parseHex, plural, spacedHex, textToHex, visible } from "./format.js";
+import { clock, count, parseHex, plural, readable, spacedHex, textToHex } from "./format.js";
 import { FrameLog } from "./framelog.js";
 import { useFact } from "./facts.js";
 import { connected, sendFrame, watch } from "./live.js";
 
-/** How many lines are drawn at once, and how many more each press on "earlier" brings. */
-const DRAWN = 300;
+/** How many lines are drawn while the log runs: a flood replaces all of them ten times a second. */
+const DRAWN_RUNNING = 100;
+/** How many are drawn once it stands still, and how many more each press on "earlier" brings. */
+const DRAWN = 500;
 const DRAWN_BYTES = 256;
 
 export function Watch({ entry }) {
@@ -56,17 +58,18 @@ function Meanwhile({ log }) {
 
 function Lines({ log, limit, format }) {
   log.version.value;
-  log.paused.value;
   const box = useRef(null);
   const follows = useRef(true);
   const byHand = useRef(false);
   const all = log.shown();
-  const lines = all.slice(-limit.value);
+  const lines = all.slice(-(log.paused.value ? limit.value : DRAWN_RUNNING));
   useLayoutEffect(() => {
     if (follows.current && !log.paused.peek()) box.current.scrollTop = box.current.scrollHeight;
   });
   const scrolledByHand = () => (byHand.current = true);
   const scrolled = () => {
+    // The event comes late, maybe after the view was left.
+    if (box.current === null) return;
     const { scrollTop, scrollHeight, clientHeight } = box.current;
     const atEnd = scrollHeight - scrollTop - clientHeight < 30;
     follows.current = atEnd || !byHand.current;
@@ -77,7 +80,7 @@ function Lines({ log, limit, format }) {
   return html`
     <div class=${`lines ${format.value}`} ref=${box} role="log" aria-live="off" aria-label="Frames" tabindex="0"
       onWheel=${scrolledByHand} onTouchMove=${scrolledByHand} onKeyDown=${scrolledByHand} onPointerDown=${scrolledByHand} onScroll=${scrolled}>
-      ${all.length > lines.length && html`<p class="earlier"><button type="button" class="plain" onClick=${() => { if (!log.paused.peek()) log.pause(); limit.value += 1000; }}>
+      ${all.length > lines.length && html`<p class="earlier"><button type="button" class="plain" onClick=${() => { if (!log.paused.peek()) log.pause(); else limit.value += DRAWN; }}>
         ${count(all.length - lines.length)} earlier lines: show more</button></p>`}
       ${all.length === 0 && html`<p class="quiet none">${log.filter ? "No frame matches the filter." : "No frame yet. Frames appear as they come, both ways."}</p>`}
       ${lines.map((line) => html`<${Line} key=${line.serial} line=${line} />`)}
@@ -91,7 +94,7 @@ function Line({ line }) {
   return html`<p class=${to ? "line to" : "line from"}>
     <time>${clock(line.at)}</time>
     <span class="arrow" role="img" aria-label=${to ? "to the device" : "from the device"}>${to ? "→" : "←"}</span>
-    <span class="text">${line.text === null ? html`<span class="quiet">not text</span>` : visible(line.text)}</span>
+    <span class="text">${readable(line)}</span>
     <span class="hex">${shortHex(line.hex)}</span>
   </p>`;
 }
@@ -115,7 +118,7 @@ function save(address, log) {
     .map((line) => {
       const at = line.at ? new Date(line.at * 1000).toISOString() : "";
       if (line.hex === undefined) return `${at}\t--\t${mark(line)}`;
-      return `${at}\t${line.direction === "to_device" ? "->" : "<-"}\t${line.text === null ? "" : visible(line.text)}\t${spacedHex(line.hex)}`;
+      return `${at}\t${line.direction === "to_device" ? "->" : "<-"}\t${readable(line)}\t${spacedHex(line.hex)}`;
     })
     .join("\n");
   const link = document.createElement("a");
