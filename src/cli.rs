@@ -56,13 +56,13 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// The number of `-v` less the number of `-q`. A line of intiface-engine may have its `--log` instead.
+    /// The number of `-v` minus the number of `-q`. A command line for intiface-engine may have its `--log` as well.
     pub fn verbosity(&self) -> i32 {
-        let of_line = match &self.command {
+        let of_intiface = match &self.command {
             Command::Run(args) | Command::Check(args) => args.intiface.verbosity(),
             _ => 0,
         };
-        of_line + i32::from(self.verbose) - i32::from(self.quiet)
+        of_intiface + i32::from(self.verbose) - i32::from(self.quiet)
     }
 }
 
@@ -172,7 +172,7 @@ impl KeyArgs {
     }
 }
 
-/// A flag of several addresses may be repeated, which is the same as commas.
+/// A flag for several addresses may be repeated, which means the same as separating them with commas.
 fn action(kind: &Kind) -> ArgAction {
     match kind {
         Kind::Addresses => ArgAction::Append,

@@ -17,6 +17,7 @@ mod devices;
 mod handshake;
 mod legacy;
 mod lists;
+mod out_of_range;
 mod ownership;
 mod refusals;
 mod session;

@@ -359,7 +359,7 @@ impl Gateway {
         self.bound.clone()
     }
 
-    /// Tells the network what it is configured to.
+    /// Announces the ports that are configured to be announced.
     fn announce(&self) -> Vec<Announcement> {
         let mut announced = Vec::new();
         if self.devices.settings.announce {
@@ -372,8 +372,8 @@ impl Gateway {
             let clients = &self.bound.client_addresses;
             if clients.iter().all(|address| address.ip().is_loopback()) {
                 warn!(
-                    "apps on the network are not told of this gateway, since it listens for apps on this machine \
-                     only; to let them in: --client-listen 0.0.0.0:{}",
+                    "the gateway is not announced to apps, since it listens for apps on this machine only; to let apps \
+                     on the network connect: --client-listen 0.0.0.0:{}",
                     clients.first().map_or(0, SocketAddr::port)
                 );
             }
@@ -615,7 +615,7 @@ impl Signals {
     }
 }
 
-/// Opens a port; returns it with its addresses, at least one, which have the port that the system chose.
+/// Opens a port. Returns it with its addresses, at least one, which have the port number that the system chose.
 fn listen(what: &'static str, listen: &Listen) -> Result<(Listeners, Vec<SocketAddr>), GatewayError> {
     Listeners::bind(listen).map_err(|BindError { addr, source }| GatewayError::Bind { what, addr, source })
 }

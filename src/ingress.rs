@@ -1,5 +1,6 @@
 //! What every way in shares: an identified device, on any link, becomes a session.
 
+mod axes;
 pub mod ble;
 mod bridge;
 pub mod dial;
@@ -46,6 +47,8 @@ pub struct Board {
     pub peer: Peer,
     /// What it is, if that is configured, and the keepalive of its watchdog.
     pub facts: BoardFacts,
+    /// Whether it is a TCode board by configuration that is to be asked for its axes.
+    pub asks_axes: bool,
     /// What it was recognised as, once it has answered.
     pub recognised: Option<Arc<Recognised>>,
     /// Which one it is; if the entry is for several boards, the prefix of `own_name`.
@@ -80,6 +83,7 @@ impl Board {
         Self {
             peer,
             facts: BoardFacts::default(),
+            asks_axes: false,
             recognised: None,
             address: None,
             is_one: true,

@@ -46,8 +46,8 @@ pub trait FrameIo:
         None
     }
 
-    /// Sets the language of the frames, once it is known, on links that know a stop or a question by it. A board that
-    /// has a watchdog is asked nothing, which would feed it.
+    /// Sets the language of the frames, once it is known, on links that need it for stops or questions. A board with a
+    /// watchdog is asked no questions, since they would feed it.
     fn set_language(&mut self, _language: Option<&'static dyn Language>, _has_watchdog: bool) {}
 
     /// Sets where to record the round trip of pings, on links that have them.

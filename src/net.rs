@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod listen;
 pub mod mdns;
 pub mod refusals;
+pub mod spoken;
 pub mod stream;
 pub mod target;
 pub mod tls;

@@ -132,19 +132,20 @@ impl Session {
         }
     }
 
-    /// Queues a frame that did not come from upstream. The limits may have come while it waited.
+    /// Queues a frame that did not come from upstream. The limits may have become known while it waited.
     async fn inject(&mut self, mut injected: Outgoing, by: Controller) -> Result<(), Disconnect> {
         match self.entry.handle().keep_limits(injected.frame) {
             Ok(frame) => injected.frame = frame,
             Err(e) => {
-                warn!("a monitor: {e}");
+                warn!("from a monitor: {e}");
                 return Ok(());
             }
         }
         self.command(injected, by).await
     }
 
-    /// Queues a frame from upstream, inside the user's limits: the server inside leaves them on the way to a position.
+    /// Queues a frame from upstream, inside the user's limits, since the server inside exceeds them on the way to a
+    /// position.
     async fn pass_on(&mut self, mut outgoing: Outgoing) -> Result<(), Disconnect> {
         if let Some(limits) = self.entry.handle().limits.get() {
             match limits.keep(outgoing.frame) {

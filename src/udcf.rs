@@ -3,8 +3,11 @@
 //! A UDCF of any major version from 2 to 5 becomes version 5 in memory. The user's file is written only by the `udcf`
 //! subcommands, on request.
 
+pub mod axis;
 pub mod bridge;
 pub mod check;
+mod depth;
+mod directions;
 pub mod directory;
 mod doubles;
 pub mod edit;
@@ -52,6 +55,9 @@ static BASE: LazyLock<DeviceConfigurationManager> = LazyLock::new(|| {
         .and_then(|mut b| b.finish())
         .expect("the library loads its own device base")
 });
+
+/// Websocket names with their protocols.
+type Names = Vec<(String, String)>;
 
 /// A parsed UDCF, migrated to version 5 if it was older.
 #[derive(Clone, Debug)]
@@ -277,6 +283,12 @@ impl Udcf {
         names
     }
 
+    /// The same in two lists: names that devices may send, and those without effect, since the server lacks their protocol.
+    pub fn served_names(&self) -> (Names, Names) {
+        let names = self.websocket_names().into_iter();
+        names.partition(|(_, protocol)| protocols::is_implemented(protocol))
+    }
+
     /// The server's configuration: its own device base with this file on top. Boards on serial ports and on Bluetooth
     /// are known by websocket names too, since every device is announced by one.
     ///
@@ -325,6 +337,9 @@ fn current(mut value: Value, remarks: &mut Vec<Remark>) -> Result<Value, schema:
         value["version"]["minor"] = 0.into();
         let text = "\"version\" has no \"minor\": read as 0; Intiface refuses a file without it";
         remarks.push(Remark::at("/version", text));
+    }
+    if let Some(fault) = depth::fault(&value) {
+        return Err(fault);
     }
     if let Some(fault) = schema::fault(&value) {
         // A device inherits from its configuration, so a fault in that one is reported first.

@@ -1,4 +1,4 @@
-//! What an app's developer meets: where the gateway can be reached, and what the log says of messages it refuses.
+//! What an app's developer meets: where the gateway can be reached, and what the log reports about messages that it refuses.
 #![cfg(unix)]
 
 mod common;
@@ -7,62 +7,20 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use common::json_client::JsonClient;
+use common::log::Log;
 use common::process::{Process, command};
-use common::{DEADLINE, RawDevice, Running, client, listed, settings, within};
+use common::{RawDevice, Running, client, listed, settings, within};
 use futures::{SinkExt, StreamExt};
 use mdns_sd::{ServiceDaemon, ServiceEvent};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::process::ChildStderr;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use wsdm_gateway::net::listen::{Listen, Place};
 
 type Ws = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-/// The log of a process, line by line.
-struct Log {
-    lines: Lines<BufReader<ChildStderr>>,
-    seen: Vec<String>,
-}
-
-impl Log {
-    fn of(process: &mut Process) -> Self {
-        let stderr = process.child.stderr.take().expect("piped");
-        Self {
-            lines: BufReader::new(stderr).lines(),
-            seen: Vec::new(),
-        }
-    }
-
-    /// Reads on to a line that has all of these words.
-    async fn expect(&mut self, words: &[&str]) -> String {
-        let found = tokio::time::timeout(DEADLINE, async {
-            while let Some(line) = self.lines.next_line().await.expect("a log") {
-                self.seen.push(line.clone());
-                if words.iter().all(|word| line.contains(word)) {
-                    return Some(line);
-                }
-            }
-            None
-        });
-        let found = found.await.ok().flatten();
-        found.unwrap_or_else(|| panic!("no {words:?} in\n{}", self.seen.join("\n")))
-    }
-
-    /// The rest, to the end of the process.
-    async fn rest(&mut self) -> &[String] {
-        within("the end of the log", async {
-            while let Some(line) = self.lines.next_line().await.expect("a log") {
-                self.seen.push(line);
-            }
-        })
-        .await;
-        &self.seen
-    }
-}
 
 async fn open(url: &str) -> Ws {
     within("the websocket opens", connect_async(url))
@@ -86,10 +44,10 @@ async fn ask(ws: &mut Ws, text: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_object_without_its_array_and_a_nul_behind_a_message_are_called_that() {
+async fn an_object_without_its_array_and_a_nul_after_a_message_are_named_in_the_error() {
     let home = TempDir::new().expect("a directory");
     let mut gateway = Process::start(home.path(), &[]).await;
-    let mut log = Log::of(&mut gateway);
+    let mut log = Log::of(&mut gateway.child);
     let mut ws = open(&gateway.clients).await;
     let hello = json!({"RequestServerInfo": {"Id": 1, "ClientName": "C", "MessageVersion": 3}});
     let error = ask(&mut ws, &hello.to_string()).await["Error"].clone();
@@ -103,16 +61,16 @@ async fn an_object_without_its_array_and_a_nul_behind_a_message_are_called_that(
     );
     log.expect(&["WARN", "messages come in an array", "[{\"RequestServerInfo\":"])
         .await;
-    for (sent, told) in [("[]", "no message"), ("7", "not an array"), (" ", "nothing")] {
+    for (sent, wanted) in [("[]", "no message"), ("7", "not an array"), (" ", "nothing")] {
         let error = ask(&mut ws, sent).await["Error"].clone();
         assert!(
             error["ErrorMessage"]
                 .as_str()
-                .is_some_and(|text| text.contains(told)),
+                .is_some_and(|text| text.contains(wanted)),
             "{sent:?}: {error}"
         );
     }
-    // What stands before the NUL is understood.
+    // The message before the NUL is understood.
     let answer = ask(&mut ws, &format!("[{hello}]\0")).await;
     assert!(answer["ServerInfo"].is_object(), "{answer}");
     let line = log.expect(&["WARN", "NUL", "sizeof"]).await;
@@ -123,7 +81,7 @@ async fn an_object_without_its_array_and_a_nul_behind_a_message_are_called_that(
 async fn a_refused_message_is_in_the_log_with_the_app_and_the_reason_and_then_counted() {
     let home = TempDir::new().expect("a directory");
     let mut gateway = Process::start(home.path(), &[]).await;
-    let mut log = Log::of(&mut gateway);
+    let mut log = Log::of(&mut gateway.child);
     let mut ws = open(&gateway.clients).await;
     let hello = json!([{"RequestServerInfo":
         {"Id": 1, "ClientName": "Stroke\nr", "ProtocolVersionMajor": 4, "ProtocolVersionMinor": 0}}]);
@@ -156,11 +114,11 @@ async fn a_refused_message_is_in_the_log_with_the_app_and_the_reason_and_then_co
             log.seen.iter().filter(fits).count(),
             1,
             "{words:?} in\n{}",
-            log.seen.join("\n")
+            log.text()
         );
     }
     let refusals = log.seen.iter().filter(|line| line.contains("refused"));
-    assert_eq!(refusals.count(), 5, "{}", log.seen.join("\n"));
+    assert_eq!(refusals.count(), 5, "{}", log.text());
 
     // The same app and the same mistakes once more: counted, and not reported again at once.
     let mut ws = open(&gateway.clients).await;
@@ -169,14 +127,14 @@ async fn a_refused_message_is_in_the_log_with_the_app_and_the_reason_and_then_co
     ws.close(None).await.expect("an open socket");
     log.expect(&["client left"]).await;
     let refusals = log.seen.iter().filter(|line| line.contains("refused"));
-    assert_eq!(refusals.count(), 5, "{}", log.seen.join("\n"));
+    assert_eq!(refusals.count(), 5, "{}", log.text());
 }
 
 #[tokio::test]
 async fn a_handshake_with_a_wrong_field_is_answered_and_logged_with_that_field() {
     let home = TempDir::new().expect("a directory");
     let mut gateway = Process::start(home.path(), &[]).await;
-    let mut log = Log::of(&mut gateway);
+    let mut log = Log::of(&mut gateway.child);
     let mut ws = open(&gateway.clients).await;
     for (body, field, value) in [
         (
@@ -240,7 +198,7 @@ fn has_ipv6() -> bool {
 }
 
 #[tokio::test]
-async fn unless_told_otherwise_both_loopback_addresses_are_listened_on() {
+async fn both_loopback_addresses_are_listened_on_by_default() {
     if !has_ipv6() {
         return;
     }
@@ -248,7 +206,7 @@ async fn unless_told_otherwise_both_loopback_addresses_are_listened_on() {
     // The default's form, on ports that the system chooses.
     let args = ["--device-listen", "localhost:0", "--client-listen", ":0"];
     let mut gateway = run(home.path(), &args).await;
-    let mut log = Log::of(&mut gateway);
+    let mut log = Log::of(&mut gateway.child);
     log.expect(&[
         "devices: 127.0.0.1:",
         "and [::1]:",
@@ -310,13 +268,10 @@ async fn several_addresses_are_listened_on_as_one_port() {
     for app in &apps {
         listed(app, 2).await;
     }
-    // Who can reach it is told for each kind.
+    // The log reports who can reach it, for each kind.
     child.start_kill().expect("running");
-    let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
-    let mut lines = Vec::new();
-    while let Some(line) = within("the log", log.next_line()).await.expect("a log") {
-        lines.push(line);
-    }
+    let mut log = Log::of(&mut child);
+    let lines = log.rest().await;
     let all = lines.join("\n");
     assert!(
         all.contains("reachable from this machine only") && all.contains("0.0.0.0:"),
@@ -390,7 +345,7 @@ async fn a_host_without_ipv6_is_listened_on_all_the_same() {
     let mut gateway = Process::spawn(program(&["run", "-v"])).await;
     assert_eq!(gateway.clients, "ws://127.0.0.1:12345");
     assert_eq!(gateway.devices, "ws://127.0.0.1:54817");
-    let mut log = Log::of(&mut gateway);
+    let mut log = Log::of(&mut gateway.child);
     log.expect(&["DEBUG", "this host has no ::1"]).await;
     log.expect(&["devices: 127.0.0.1:54817, reachable"]).await;
     let given = within(
@@ -432,7 +387,7 @@ async fn a_line_of_intiface_engine_starts_with_one_line_on_what_it_means_here() 
     );
     let app = client(&gateway.clients, "app").await;
     assert_eq!(app.server_name(), Some("Engine".to_owned()));
-    let mut log = Log::of(&mut gateway);
+    let mut log = Log::of(&mut gateway.child);
     gateway.signal("-TERM");
     let lines = log.rest().await;
     let theirs: Vec<_> = lines.iter().filter(|line| line.contains("--use-")).collect();
@@ -494,10 +449,10 @@ async fn apps_and_boards_find_a_gateway_that_announces_itself() {
 }
 
 #[tokio::test]
-async fn an_announcement_that_nobody_could_use_is_not_made_and_that_is_said() {
+async fn an_announcement_that_nobody_could_use_is_not_made_and_that_is_logged() {
     let home = TempDir::new().expect("a directory");
     let mut gateway = Process::start(home.path(), &["--broadcast-server-mdns"]).await;
-    let mut log = Log::of(&mut gateway);
+    let mut log = Log::of(&mut gateway.child);
     log.expect(&["WARN", "apps on the network", "--client-listen 0.0.0.0:"])
         .await;
 }

@@ -26,7 +26,7 @@ use wsdm_gateway::udcf::store::IndexStore;
 use wsdm_gateway::upstream::embedded::Engine;
 
 /// The axes of the six-axis board, in the order of the board.
-const AXES: [(&str, &str); 9] = [
+const AXES: [(&str, &str); 12] = [
     ("L0", "Up"),
     ("L1", "Forward"),
     ("L2", "Left"),
@@ -36,6 +36,9 @@ const AXES: [(&str, &str); 9] = [
     ("A0", "Suck"),
     ("V0", "Vibe"),
     ("A1", "Lube"),
+    ("A4", "Temperature"),
+    ("A5", "LED"),
+    ("A6", "Fan"),
 ];
 
 /// The server inside and its port for apps, with the way in for boards that were recognised.
@@ -157,6 +160,9 @@ async fn every_axis_of_a_recognised_board_is_moved_by_an_app_of_version_4() {
         let (wanted, full): (&[&str], _) = match channel {
             "A0" => (&["Constrict"], 9_999),
             "A1" => (&["Spray"], 9_999),
+            "A4" => (&["Temperature"], 9_999),
+            "A5" => (&["Led"], 9_999),
+            "A6" => (&["Constrict"], 9_999),
             "V0" => (&["Vibrate"], 9_999),
             "R2" => (&["HwPositionWithDuration", "Position"], 6_000),
             _ => (&["HwPositionWithDuration", "Position"], 9_999),
@@ -220,8 +226,10 @@ async fn every_axis_of_a_recognised_board_is_moved_by_older_apps() {
     }
     let wanted = AXES.map(|(channel, _)| {
         let kind = match channel {
-            "A0" => "Constrict",
+            "A0" | "A6" => "Constrict",
             "A1" => "Spray",
+            "A4" => "Temperature",
+            "A5" => "Led",
             "V0" => "Vibrate",
             _ => "Position",
         };

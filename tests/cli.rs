@@ -276,7 +276,7 @@ fn flags_of_intiface_engine_are_taken_or_refused_in_words() {
             text(&twice.stderr)
         );
     }
-    // What the gateway runs without is told in one line, with each reason once.
+    // One line lists what the gateway runs without, with each reason once.
     let without = [
         "--use-bluetooth-le",
         "--use-hid",
@@ -472,9 +472,9 @@ fn every_problem_is_told_at_once_with_its_place() {
     }
 }
 
-/// They stand beside the entries of the file.
+/// They are dialled besides the entries of the file.
 #[test]
-fn boards_to_dial_may_stand_on_the_command_line() {
+fn boards_to_dial_may_be_given_on_the_command_line() {
     let cli = Cli::new();
     let file = cli.home.path().join("dial.toml");
     std::fs::write(&file, "[[dial]]\nurl = \"tcp://board:1\"\n").unwrap();

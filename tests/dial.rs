@@ -15,6 +15,7 @@ use std::time::Duration;
 use buttplug_client::ButtplugClient;
 use buttplug_client::device::ClientDeviceOutputCommand;
 use common::listener::{Knobs, Listener, Over};
+use common::log::Log;
 use common::model_board::{Kind, ModelBoard, UDCF};
 use common::process::Process;
 use common::{Running, client, listed, settings, wait_until, within};
@@ -23,7 +24,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use wsdm_gateway::config::{Layers, Loaded, Settings};
@@ -283,6 +284,89 @@ async fn a_preset_fills_in_what_is_known_of_a_firmware() {
     }
 }
 
+/// A machine with TCodeESP32, as its source has it: it takes text messages alone, wraps its answers in JSON, and sends
+/// lines of its log in between. Returns where it listens, and what it was sent.
+async fn esp32(
+    lists_axes: bool,
+) -> (
+    SocketAddr,
+    Arc<std::sync::Mutex<String>>,
+    tokio::task::JoinHandle<()>,
+) {
+    use futures::{SinkExt, StreamExt};
+    use tokio_tungstenite::tungstenite::Message;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let sent = Arc::new(std::sync::Mutex::new(String::new()));
+    let seen = sent.clone();
+    let task = tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let Ok(mut ws) = tokio_tungstenite::accept_async(tcp).await else {
+                continue;
+            };
+            while let Some(Ok(message)) = ws.next().await {
+                let Message::Text(text) = message else {
+                    if message.is_binary() {
+                        let _ = ws.send(Message::binary("I got your binary message")).await;
+                    }
+                    continue;
+                };
+                seen.lock().unwrap().push_str(&text);
+                let answer = match text.trim() {
+                    "D0" => "TCodeESP32 v0.5",
+                    "D1" => "TCode v0.3\n",
+                    "D2" if lists_axes => {
+                        "L0 0 9999 Up\nL1 0 9999 Forward\nL2 0 9999 Left\nR0 0 9999 Twist\nR1 2000 8000 Roll\nR2 0 9999 Pitch\n"
+                    }
+                    _ => continue,
+                };
+                for (command, message) in [("debug", "Websocket tcode in"), ("tcode", answer)] {
+                    let json = serde_json::json!({ "command": command, "message": message });
+                    let _ = ws.send(Message::text(json.to_string())).await;
+                }
+            }
+        }
+    });
+    (at, sent, task)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_answers_in_json_offers_all_its_axes_with_a_preset_and_without() {
+    for (keys, lists_axes, features) in [
+        ("frames = \"text\"", true, 6),
+        ("preset = \"tcode-esp32\"", true, 6),
+        // What it is follows from the preset.
+        ("preset = \"tcode-esp32\"", false, 1),
+    ] {
+        let (at, sent, task) = esp32(lists_axes).await;
+        let folder = TempDir::new().unwrap();
+        let toml = format!("[[dial]]\nurl = \"ws://{at}/ws\"\n{keys}\n");
+        let gateway = Running::start(Settings {
+            udcf: None,
+            ..configured(&folder, &toml)
+        })
+        .await;
+        let app = client(&gateway.clients(), "driver").await;
+        listed(&app, 1).await;
+        let device = app.devices().into_values().next().unwrap();
+        assert_eq!(device.device_features().len(), features, "{keys}: {device:?}");
+        let sent = || sent.lock().unwrap().clone();
+        // It may run from before.
+        assert!(sent().contains("DSTOP"), "{keys}: {}", sent());
+        if keys.starts_with("preset") {
+            assert!(sent().starts_with("DSTOP"), "{keys}: {}", sent());
+        }
+        for feature in device.device_features().values() {
+            let step = ClientDeviceOutputCommand::HwPositionWithDuration(0.9.into(), 100);
+            within("a command", feature.run_output(&step)).await.unwrap();
+        }
+        let last = if features == 6 { "R2" } else { "L0" };
+        wait_until("the last axis moves", || sent().contains(last)).await;
+        gateway.stop().await;
+        task.abort();
+    }
+}
+
 /// A CA of its own, its file, and what a board needs to be a TLS server.
 fn certificate(folder: &TempDir) -> TlsAcceptor {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -435,24 +519,80 @@ async fn sigterm_leaves_a_board_at_rest_that_the_command_line_named() {
     }
 }
 
-/// The lines of the log of a gateway with this entry, until one has all these words.
+/// What a tester mixes up: each combination of a url and of what is there. Every line names the url that is meant.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_url_with_the_wrong_scheme_is_answered_with_the_right_one() {
+    let folder = TempDir::new().unwrap();
+    let acceptor = certificate(&folder);
+    let secure = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let secure_at = secure.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        let mut tasks = tokio::task::JoinSet::new();
+        while let Ok((tcp, _)) = secure.accept().await {
+            let acceptor = acceptor.clone();
+            tasks.spawn(async move {
+                if let Ok(tls) = acceptor.accept(tcp).await {
+                    common::listener::websocket(tls, &stroker(), &Knobs::default()).await;
+                }
+            });
+        }
+    });
+    let websocket = Listener::start(Over::Websocket, stroker()).await;
+    let tcp = Listener::start(Over::Tcp, stroker()).await;
+    let udp = Listener::start(Over::Udp, stroker()).await;
+    let (ws, tcp, udp) = (websocket.at, tcp.at, udp.at);
+    let cases = [
+        (format!("tcp://{ws}"), format!("ws://{ws}/ws")),
+        (format!("wss://{ws}/ws"), format!("ws://{ws}/ws")),
+        (format!("udp://{ws}"), format!("ws://{ws}/ws")),
+        (format!("ws://{tcp}/ws"), format!("tcp://{tcp}")),
+        (format!("wss://{tcp}/ws"), format!("tcp://{tcp}")),
+        (format!("udp://{tcp}"), format!("tcp://{tcp}")),
+        (format!("ws://{secure_at}/ws"), format!("wss://{secure_at}/ws")),
+        (format!("tcp://{secure_at}"), format!("wss://{secure_at}/ws")),
+        (format!("tcp://{udp}"), format!("udp://{udp}")),
+        (format!("ws://{udp}/ws"), format!("udp://{udp}")),
+    ];
+    let tries = cases.iter().flat_map(|(url, meant)| {
+        ["", "identifier = \"TCodeDevice\""].map(|keys| async move {
+            let meant = format!("its url is {meant}");
+            let line = logged(url, keys, &["WARN", "is spoken there", &meant]).await;
+            assert!(line.contains(url.trim_end_matches("/ws")), "{line}");
+        })
+    });
+    futures::future::join_all(tries).await;
+    task.abort();
+}
+
+/// The device is not listed again and again, the line is not repeated, and the board is used once it is right.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_far_end_that_is_no_board_is_reported_once_and_never_moved() {
+    let board = stroker();
+    let websocket = Listener::start(Over::Websocket, board.clone()).await;
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("gateway.toml");
+    std::fs::write(&file, format!("[[dial]]\nurl = \"tcp://{}\"\n", websocket.at)).unwrap();
+    let mut gateway = Process::start(home.path(), &["--config", file.to_str().unwrap()]).await;
+    let mut log = Log::of(&mut gateway.child);
+    // The first try, the look at what is there, and the look before the next try.
+    wait_until("it is tried again", || {
+        websocket.knobs.connections.load(Ordering::Relaxed) >= 3
+    })
+    .await;
+    gateway.signal("-TERM");
+    let lines = log.rest().await;
+    let times = |words: &str| lines.iter().filter(|line| line.contains(words)).count();
+    assert_eq!(times("is spoken there"), 1, "{lines:#?}");
+    assert!(board.commands().is_empty(), "{:?}", board.commands());
+}
+
+/// The line with all these words in the log of a gateway with this entry.
 async fn logged(url: &str, keys: &str, words: &[&str]) -> String {
     let home = TempDir::new().unwrap();
     let file = home.path().join("gateway.toml");
     std::fs::write(&file, format!("[[dial]]\nurl = {url:?}\n{keys}\n")).unwrap();
     let mut gateway = Process::start(home.path(), &["--config", file.to_str().unwrap()]).await;
-    let mut log = BufReader::new(gateway.child.stderr.take().unwrap()).lines();
-    let mut seen = Vec::new();
-    within(&format!("{words:?}"), async {
-        while let Some(line) = log.next_line().await.unwrap() {
-            if words.iter().all(|word| line.contains(word)) {
-                return line;
-            }
-            seen.push(line);
-        }
-        panic!("no {words:?} in {seen:#?}");
-    })
-    .await
+    Log::of(&mut gateway.child).expect(words).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

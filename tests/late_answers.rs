@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use buttplug_client::ButtplugClient;
 use buttplug_core::message::OutputType;
+use common::log::Log;
 use common::process::Process;
 use common::pty::Board;
-use common::{DEADLINE, RawDevice, Running, client, listed, settings, vibrate, within};
+use common::{RawDevice, Running, client, listed, settings, vibrate, within};
 use futures::future::join_all;
 use futures::{SinkExt, StreamExt};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
@@ -194,30 +194,11 @@ async fn a_board_on_a_wire_may_print_lines() {
     gateway.stop().await;
 }
 
-/// Reads a log until it has this; returns all lines so far.
-async fn log_with(log: &mut (impl AsyncBufReadExt + Unpin), words: &[&str]) -> Vec<String> {
-    let mut lines = Vec::new();
-    let found = tokio::time::timeout(DEADLINE, async {
-        let mut line = String::new();
-        while log.read_line(&mut line).await.expect("a log") > 0 {
-            let is_wanted = words.iter().all(|word| line.contains(word));
-            lines.push(std::mem::take(&mut line));
-            if is_wanted {
-                return true;
-            }
-        }
-        false
-    });
-    let found = found.await.unwrap_or(false);
-    assert!(found, "no {words:?} in\n{}", lines.concat());
-    lines
-}
-
 #[tokio::test]
 async fn an_answer_that_is_not_understood_is_in_the_log_with_what_was_expected() {
     let home = TempDir::new().expect("a directory");
     let mut gateway = Process::start(home.path(), &[]).await;
-    let mut log = BufReader::new(gateway.child.stderr.take().expect("piped"));
+    let mut log = Log::of(&mut gateway.child);
     let app = client(&gateway.clients, "app").await;
     let wrong: Answer = |command| match command {
         "DeviceType;" => vec!["My Hush\n".to_owned()],
@@ -225,27 +206,26 @@ async fn an_answer_that_is_not_understood_is_in_the_log_with_what_was_expected()
         _ => Vec::new(),
     };
     let _device = sketch(&gateway.devices, "wrong-1", Duration::ZERO, wrong).await;
-    log_with(
-        &mut log,
-        &[
-            "WARN",
-            "DeviceType;",
-            "\"My Hush\"",
-            "Z:11:AABBCCDDEEFF;",
-            "wrong-1",
-        ],
-    )
+    log.expect(&[
+        "WARN",
+        "DeviceType;",
+        "\"My Hush\"",
+        "Z:11:AABBCCDDEEFF;",
+        "wrong-1",
+    ])
     .await;
     listed(&app, 1).await;
     assert_eq!(identity(&app).1, "Lovense Device");
     for _ in 0..2 {
         battery(&app).await.expect_err("not a level");
     }
-    log_with(&mut log, &["WARN", "Battery;", "\"90%\"", "0 to 100", "wrong-1"]).await;
+    log.expect(&["WARN", "Battery;", "\"90%\"", "0 to 100", "wrong-1"])
+        .await;
     gateway.signal("-TERM");
-    let mut rest = String::new();
-    within("the end of the log", log.read_to_string(&mut rest))
-        .await
-        .expect("text");
-    assert!(!rest.contains("90%"), "once for a device: {rest}");
+    let reported = log.seen.len();
+    let rest = &log.rest().await[reported..];
+    assert!(
+        !rest.iter().any(|line| line.contains("90%")),
+        "once for a device: {rest:#?}"
+    );
 }

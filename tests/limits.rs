@@ -31,7 +31,7 @@ impl Limited {
         Self::of_file(TempDir::new().unwrap(), udcf, identifier).await
     }
 
-    /// A gateway with limits for one Lovense device, which has not said yet what it is.
+    /// A gateway with limits for one Lovense device, which has not reported its model yet.
     async fn lovense(model: &str, base: &str, features: &[(&str, Value)]) -> Self {
         let features: Vec<Value> = (features.iter().zip(1..))
             .map(|((base, output), n)| {
@@ -77,7 +77,7 @@ impl Limited {
         }
     }
 
-    /// The device says what it is, and is listed: its index.
+    /// Reports the device's model, waits until it is listed, and returns its index.
     async fn list(&mut self, model: &str) -> u64 {
         self.device
             .binary(format!("{model}:11:{ADDRESS};").as_bytes())
@@ -144,6 +144,130 @@ async fn positions_of_apps_stay_inside() {
     }
 }
 
+/// The file limits, or reverses, the timed output alone, but both move one axis.
+#[tokio::test]
+async fn an_axis_moves_in_one_direction_whichever_output_an_app_uses() {
+    for (udcf, [low, _, high]) in STROKES {
+        let mut limited = Limited::start(udcf, "Stroker").await;
+        let mut app = limited.app(4).await;
+        let index = app.first_device().await;
+        for (value, at) in [(999, high), (0, low)] {
+            let untimed = json!({ "Position": { "Value": value } });
+            let command = json!({ "DeviceIndex": index, "FeatureIndex": 0, "Command": untimed });
+            let reply = app.call("OutputCmd", command).await;
+            assert!(reply["Ok"].is_object(), "{udcf}: {reply}");
+            let frame = limited.device.frame().await;
+            assert!(
+                frame.starts_with(&format!("L0{at:03}")),
+                "{udcf}, {value}: {frame}"
+            );
+        }
+        let mut app = limited.app(3).await;
+        for (value, at) in [(1.0, high), (0.0, low)] {
+            let scalars = json!([{ "Index": 0, "Scalar": value, "ActuatorType": "Position" }]);
+            let reply = app
+                .call("ScalarCmd", json!({ "DeviceIndex": index, "Scalars": scalars }))
+                .await;
+            assert!(reply["Ok"].is_object(), "{udcf}: {reply}");
+            let frame = loop {
+                let frame = limited.device.frame().await;
+                if frame.starts_with('L') {
+                    break frame;
+                }
+            };
+            assert!(
+                frame.starts_with(&format!("L0{at:03}")),
+                "{udcf}, {value}: {frame}"
+            );
+        }
+        limited.gateway.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_value_out_of_range_is_answered_with_the_output_and_what_it_takes() {
+    let limited = Limited::start(STROKES[0].0, "Stroker").await;
+    let mut app = limited.app(4).await;
+    let index = app.first_device().await;
+    for (command, wanted) in [
+        (
+            json!({ "HwPositionWithDuration": { "Value": 601, "Duration": 100 } }),
+            "takes HwPositionWithDuration values from 0 to 600, not 601",
+        ),
+        (
+            json!({ "HwPositionWithDuration": { "Value": u32::MAX, "Duration": 100 } }),
+            "takes HwPositionWithDuration values from 0 to 600, not 4294967295",
+        ),
+        (
+            json!({ "Position": { "Value": 1_000 } }),
+            "takes Position values from 0 to 999, not 1000",
+        ),
+        (
+            json!({ "Position": { "Value": -1 } }),
+            "takes Position values from 0 to 999, not -1",
+        ),
+    ] {
+        let command = json!({ "DeviceIndex": index, "FeatureIndex": 0, "Command": command });
+        let reply = app.call("OutputCmd", command).await;
+        let why = reply["Error"]["ErrorMessage"].as_str().expect("an Error");
+        assert!(why.contains("feature 0") && why.contains(wanted), "{why}");
+    }
+    for version in 1..=3 {
+        let mut app = limited.app(version).await;
+        let vectors = json!([{ "Index": 0, "Duration": 100, "Position": 1.01 }]);
+        let reply = app
+            .call("LinearCmd", json!({ "DeviceIndex": index, "Vectors": vectors }))
+            .await;
+        let why = reply["Error"]["ErrorMessage"].as_str().expect("an Error");
+        let wanted = "takes HwPositionWithDuration values from 0.0 to 1.0, not 1.01";
+        assert!(
+            why.contains("feature 0") && why.contains(wanted),
+            "version {version}: {why}"
+        );
+    }
+    limited.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_level_out_of_range_is_answered_with_the_output_and_what_it_takes() {
+    let mut limited = half_disabled().await;
+    let index = limited.list("P").await;
+    let mut app = limited.app(4).await;
+    for value in [-1, 11] {
+        let vibrate = json!({ "Vibrate": { "Value": value } });
+        let command = json!({ "DeviceIndex": index, "FeatureIndex": 1, "Command": vibrate });
+        let reply = app.call("OutputCmd", command).await;
+        let why = reply["Error"]["ErrorMessage"].as_str().expect("an Error");
+        let wanted = format!("takes Vibrate values from 0 to 10, not {value}");
+        assert!(why.contains("feature 1") && why.contains(&wanted), "{why}");
+    }
+    let speeds = json!({ "DeviceIndex": index, "Speeds": [{ "Index": 0, "Speed": 1.5 }] });
+    let scalars = json!([{ "Index": 0, "Scalar": 1.5, "ActuatorType": "Vibrate" }]);
+    for (version, name, fields) in [
+        (
+            0,
+            "SingleMotorVibrateCmd",
+            json!({ "DeviceIndex": index, "Speed": 1.5 }),
+        ),
+        (1, "VibrateCmd", speeds.clone()),
+        (2, "VibrateCmd", speeds),
+        (
+            3,
+            "ScalarCmd",
+            json!({ "DeviceIndex": index, "Scalars": scalars }),
+        ),
+    ] {
+        let reply = limited.app(version).await.call(name, fields).await;
+        let why = reply["Error"]["ErrorMessage"].as_str().expect("an Error");
+        let wanted = "takes Vibrate values from 0.0 to 1.0, not 1.5";
+        assert!(
+            why.contains("feature 1") && why.contains(wanted),
+            "version {version}: {why}"
+        );
+    }
+    limited.gateway.stop().await;
+}
+
 #[tokio::test]
 async fn frames_of_monitors_stay_inside() {
     for (udcf, _) in STROKES {
@@ -163,7 +287,7 @@ async fn frames_of_monitors_stay_inside() {
     }
 }
 
-/// The server inside holds moves back for the user's message gap. A stop must not let go of them.
+/// The server inside holds moves back for the user's message gap. A stop must not release them.
 #[tokio::test]
 async fn a_move_that_is_held_back_is_not_made_after_a_stop() {
     let folder = TempDir::new().unwrap();
@@ -375,7 +499,7 @@ async fn no_app_drives_a_disabled_output() {
 }
 
 #[tokio::test]
-async fn a_monitor_is_told_that_a_limit_refuses_its_frame() {
+async fn a_monitor_receives_the_reason_if_a_limit_refuses_its_frame() {
     let mut limited = half_disabled().await;
     let refused = |answer: Result<(), String>, frame: &[u8]| {
         let why = answer.expect_err(&String::from_utf8_lossy(frame));

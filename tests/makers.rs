@@ -154,7 +154,7 @@ fn serial(port: &Path) -> String {
     format!("[[serial]]\nport = {:?}\n", port.to_str().unwrap())
 }
 
-/// To find out who a board is takes seconds. What the gateway left running behind this port does not run on meanwhile.
+/// To recognise a board takes seconds. What the gateway left running behind this port does not run on meanwhile.
 #[tokio::test]
 async fn a_board_that_was_cut_off_is_stopped_before_it_is_asked_who_it_is() {
     let folder = TempDir::new().unwrap();

@@ -181,7 +181,7 @@ fn no_port_at_all_is_said_with_what_to_try() {
     assert!(
         String::from_utf8(output.stderr)
             .unwrap()
-            .contains("is the cable one for data?")
+            .contains("is the cable a data cable?")
     );
     let output = program(&system, &["--json"]).output().unwrap();
     assert_eq!(output.stdout, b"[]\n");

@@ -1,4 +1,4 @@
-//! Boards that nobody configured and that print no hello line: found out by questions that move nothing.
+//! Boards that nobody configured and that print no hello line: recognised by questions that move nothing.
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,
@@ -7,10 +7,10 @@
 
 mod common;
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use common::log::Log;
 use common::process::{Process, command};
 use common::pty::Board;
 use common::system::{ARDUINO, CH340, System};
@@ -19,7 +19,6 @@ use common::{Running, client, listed, relaying, settings, vibrate, wait_until, w
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use wsdm_gateway::config::{Layers, Loaded, SerialSettings, Settings};
 
@@ -46,35 +45,14 @@ async fn relayed(upstream: &TcpListener) -> Value {
     handshake
 }
 
-/// The log of a gateway.
-struct Log {
-    lines: tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
-    seen: String,
-}
-
-impl Log {
-    async fn start(home: &TempDir, args: &[&str], toml: &str) -> (Process, Self) {
-        let file = home.path().join("gateway.toml");
-        std::fs::write(&file, toml).unwrap();
-        let args = [&["--config", file.to_str().unwrap()], args].concat();
-        let mut gateway = Process::start(home.path(), &args).await;
-        let lines = BufReader::new(gateway.child.stderr.take().unwrap()).lines();
-        let seen = String::new();
-        (gateway, Self { lines, seen })
-    }
-
-    /// Reads until a line holds this text.
-    async fn expect(&mut self, wanted: &str) -> String {
-        loop {
-            let what = format!("{wanted:?} after:\n{}", self.seen);
-            let line = within(&what, self.lines.next_line()).await.unwrap();
-            let line = line.unwrap_or_else(|| panic!("the log ended without {what}"));
-            writeln!(self.seen, "{line}").unwrap();
-            if line.contains(wanted) {
-                return line;
-            }
-        }
-    }
+/// A gateway with this configuration, and its log.
+async fn start(home: &TempDir, args: &[&str], toml: &str) -> (Process, Log) {
+    let file = home.path().join("gateway.toml");
+    std::fs::write(&file, toml).unwrap();
+    let args = [&["--config", file.to_str().unwrap()], args].concat();
+    let mut gateway = Process::start(home.path(), &args).await;
+    let log = Log::of(&mut gateway.child);
+    (gateway, log)
 }
 
 /// Every kind of board at once, each behind a port of its own: what is logged of it, and the handshake that it gets.
@@ -142,7 +120,7 @@ async fn every_board_is_recognised_before_anything_moves() {
         .map(|(name, model, ..)| TcodeBoard::plug(&home.path().join(name), *model))
         .collect();
     let toml: String = boards.iter().map(|board| entry(&board.port)).collect();
-    let (gateway, mut log) = Log::start(&home, &["--upstream", &url], &toml).await;
+    let (gateway, mut log) = start(&home, &["--upstream", &url], &toml).await;
     let mut handshakes = Vec::new();
     for _ in cases {
         handshakes.push(relayed(&upstream).await);
@@ -153,21 +131,21 @@ async fn every_board_is_recognised_before_anything_moves() {
         assert!(handshakes.contains(&wanted), "{name}: {handshakes:?}");
         let line = log
             .seen
-            .lines()
+            .iter()
             .find(|l| l.contains(address) && l.contains("recognised: "));
         let line = match line {
             Some(line) => line.to_owned(),
-            None => log.expect(&format!("{address}: recognised: ")).await,
+            None => log.expect(&[&format!("{address}: recognised: ")]).await,
         };
         assert!(line.contains(recognised), "{line}");
     }
+    let seen = log.text();
     assert!(
-        log.seen.contains("upstream lists it if its UDCF names \"tcode\""),
-        "{}",
-        log.seen
+        seen.contains("upstream lists it if its UDCF names \"tcode\""),
+        "{seen}"
     );
     // Its language is known, and so is what stops it if it still runs from before.
-    assert!(!log.seen.contains("no stop is known"), "{}", log.seen);
+    assert!(!seen.contains("no stop is known"), "{seen}");
     for (board, (_, _, identifier, _)) in boards.iter().zip(cases) {
         let stop = if *identifier == "tcode" {
             "DSTOP\n"
@@ -231,8 +209,8 @@ async fn a_recognised_board_that_is_denied_stays_out() {
     });
     std::fs::write(&udcf, file.to_string()).unwrap();
     let args = ["--user-device-config-file", udcf.to_str().unwrap()];
-    let (gateway, mut log) = Log::start(&home, &args, &entry(&board.port)).await;
-    log.expect("denied").await;
+    let (gateway, mut log) = start(&home, &args, &entry(&board.port)).await;
+    log.expect(&["denied"]).await;
     board.expect_only_questions();
     gateway.signal("-TERM");
 }
@@ -241,8 +219,8 @@ async fn a_recognised_board_that_is_denied_stays_out() {
 async fn a_board_that_says_nothing_is_reported_once_with_all_that_was_tried() {
     let home = TempDir::new().unwrap();
     let board = TcodeBoard::plug(&home.path().join("tty"), MUTE);
-    let (gateway, mut log) = Log::start(&home, &[], &entry(&board.port)).await;
-    let line = log.expect("no hello line within 5 s").await;
+    let (gateway, mut log) = start(&home, &[], &entry(&board.port)).await;
+    let line = log.expect(&["no hello line within 5 s"]).await;
     for part in [
         "WARN",
         "TCode (D0, D1, D2)",
@@ -259,22 +237,45 @@ async fn a_board_that_says_nothing_is_reported_once_with_all_that_was_tried() {
 }
 
 #[tokio::test]
-async fn a_faulty_hello_line_is_named_also_where_the_board_is_recognised() {
+async fn a_faulty_hello_line_is_reported_even_if_the_board_is_recognised() {
     let home = TempDir::new().unwrap();
     let mut board = Board::plug(&home.path().join("tty"));
-    let (gateway, mut log) = Log::start(&home, &[], &entry(&board.port)).await;
+    let (gateway, mut log) = start(&home, &[], &entry(&board.port)).await;
     board.expect("\n").await;
     board
         .say("{\"identifier\":\"LVSDevice\",\"version\":\"0\"}\r\n")
         .await;
     board.be_lovense("AABBCCDDEEFF").await;
-    let line = log.expect("its hello line has a fault").await;
+    let line = log.expect(&["its hello line has a fault"]).await;
     assert!(
         line.contains("\"version\" is a string, not the number 0"),
         "{line}"
     );
-    log.expect("recognised: Lovense").await;
+    log.expect(&["recognised: Lovense"]).await;
     gateway.signal("-TERM");
+}
+
+#[tokio::test]
+async fn a_faulty_keepalive_is_named_with_what_holds_instead_and_the_board_connects() {
+    for (value, keys, holds) in [
+        ("\"200\"", "", "the board gets no keepalive"),
+        ("-5", "", "the board gets no keepalive"),
+        ("99999", "", "60000 ms hold"),
+        ("\"200\"", "keepalive_ms = 250\n", "250 ms hold"),
+    ] {
+        let home = TempDir::new().unwrap();
+        let mut board = Board::plug(&home.path().join("tty"));
+        let (gateway, mut log) = start(&home, &[], &(entry(&board.port) + keys)).await;
+        board.expect("\n").await;
+        let line = format!("{{\"identifier\":\"LVSDevice\",\"version\":0,\"keepalive_ms\":{value}}}\r\n");
+        board.say(line).await;
+        let line = log.expect(&["\"keepalive_ms\" is"]).await;
+        for part in ["WARN", value, "from 20 to 60000", holds] {
+            assert!(line.contains(part), "{value}: {line}");
+        }
+        log.expect(&["device connected"]).await;
+        gateway.signal("-TERM");
+    }
 }
 
 /// Ports by the names of a system that the test made, each with a board behind it.
@@ -399,8 +400,8 @@ async fn ports_are_asked_what_is_behind_them() {
 async fn a_port_that_the_gateway_has_is_not_asked() {
     let home = TempDir::new().unwrap();
     let board = TcodeBoard::plug(&home.path().join("tty"), MUTE);
-    let (gateway, mut log) = Log::start(&home, &[], &entry(&board.port)).await;
-    log.expect("no hello line").await;
+    let (gateway, mut log) = start(&home, &[], &entry(&board.port)).await;
+    log.expect(&["no hello line"]).await;
     let config = home.path().join("gateway.toml");
     let mut command = command(home.path(), &["ports", "--identify", "--json", "--config"]);
     let output = within("it ends", command.arg(config).output()).await.unwrap();
@@ -428,8 +429,8 @@ async fn a_port_that_is_not_there_is_named_in_the_log_and_in_what_lists_ports() 
     let home = TempDir::new().unwrap();
     let there = TcodeBoard::plug(&home.path().join("tty"), HUSH);
     let toml = format!("[[serial]]\nport = \"COM3\"\n{}", entry(&there.port));
-    let (gateway, mut log) = Log::start(&home, &[], &toml).await;
-    let line = log.expect("serial COM3: not there").await;
+    let (gateway, mut log) = start(&home, &[], &toml).await;
+    let line = log.expect(&["serial COM3: not found"]).await;
     assert!(line.contains("WARN") && line.contains("serial.0"), "{line}");
     let config = home.path().join("gateway.toml");
     let config = config.to_str().unwrap();
@@ -457,9 +458,12 @@ async fn a_port_that_is_not_there_is_named_in_the_log_and_in_what_lists_ports() 
     assert_eq!(check["serial"][0]["access"]["state"], "gone", "{check:#}");
     assert_ne!(check["serial"][1]["access"]["state"], "gone", "{check:#}");
     gateway.signal("-TERM");
-    while let Ok(Some(line)) = within("the log ends", log.lines.next_line()).await {
-        assert!(!line.contains("not there"), "once: {line}");
-    }
+    let reported = log.seen.len();
+    let rest = &log.rest().await[reported..];
+    assert!(
+        !rest.iter().any(|line| line.contains("not found")),
+        "once: {rest:#?}"
+    );
 }
 
 #[test]

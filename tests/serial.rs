@@ -447,7 +447,7 @@ async fn a_configured_board_that_says_a_hello_line_is_fed_as_it_asks() {
     gateway.stop().await;
 }
 
-/// What it prints while it is left alone is thrown away, but for that.
+/// Its output is discarded while it settles, but for that.
 #[tokio::test]
 async fn a_board_that_says_its_hello_line_while_it_settles_is_fed_as_it_asks() {
     let folder = TempDir::new().unwrap();
@@ -846,7 +846,7 @@ fn what_cannot_be_is_told_with_its_place() {
     let file = folder.path().join("gateway.toml");
     let cases: &[(&str, &str, &str)] = &[
         ("[serial]\nport = \"a\"", "serial", "[[serial]]"),
-        ("[[serial]]\nbaud_rate = 9600", "serial.0", "says no port"),
+        ("[[serial]]\nbaud_rate = 9600", "serial.0", "names no port"),
         (
             "[[serial]]\nport = \"a\"\nbaud = 9600",
             "serial.0.baud",

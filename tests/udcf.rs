@@ -191,6 +191,168 @@ fn a_range_below_0_is_no_panic_and_is_told() {
     }
 }
 
+#[test]
+fn what_another_output_limits_on_the_same_axis_is_shown_with_what_holds() {
+    let features = |udcf: &Udcf| report(udcf).unwrap().devices[0].features.join(", ");
+    let limited = load("v5-limits-200-800.json");
+    let shown = features(&limited);
+    for part in [
+        "Position 0-999 (kept to 200-800 of 999 by another limit of its axis)",
+        "HwPositionWithDuration 0-600",
+    ] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    assert_eq!(shown.matches("kept to").count(), 1, "{shown}");
+    // Without limits nothing is added.
+    let all = report(&limited).unwrap().websocket[0].features.join(", ");
+    assert!(
+        all.contains("Position 0-999") && !all.contains("kept to"),
+        "{all}"
+    );
+
+    // Features of a TCode device on one channel share their limits too.
+    let ids = [
+        "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e12",
+        "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e13",
+    ];
+    let timed = json!({"hw_position_with_duration": {"value": [0, 999], "duration": [0, 99_999]}});
+    let twice: Vec<Value> = (ids.iter().enumerate())
+        .map(
+            |(n, id)| json!({"index": n, "id": id, "description": format!("L0 number {n}"), "output": timed}),
+        )
+        .collect();
+    let of_device = |limits: [Value; 2]| {
+        let features: Vec<Value> = (ids.iter().zip(limits).enumerate())
+            .map(|(n, (base, limit))| {
+                let id = format!("0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e2{n}");
+                json!({"id": id, "base_id": base, "output": {"hw_position_with_duration": {"value": limit}}})
+            })
+            .collect();
+        let file = json!({"version": {"major": 5, "minor": 0}, "user_configs": {
+            "protocols": {"tcode-v03": {
+                "communication": [{"websocket": {"name": "Twice"}}],
+                "configurations": [{"identifier": ["Twice"], "name": "Twice", "features": twice,
+                    "id": "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e11"}]}},
+            "devices": [{"identifier": {"address": "a", "protocol": "tcode-v03", "identifier": "Twice"}, "config": {
+                "id": "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e14", "base_id": "0d2a7c44-6c0c-4a5e-9d4e-3a0f4b3c5e11",
+                "features": features, "user_config": {"allow": false, "deny": false, "index": 0}}}]}});
+        features_of(&file)
+    };
+    fn features_of(file: &Value) -> Vec<String> {
+        let udcf = Udcf::parse(&file.to_string(), "f").unwrap();
+        report(&udcf).unwrap().devices[0].features.clone()
+    }
+    assert_eq!(
+        of_device([json!([200, 800]), json!([0, 999])]),
+        [
+            "HwPositionWithDuration 0-600",
+            "HwPositionWithDuration 0-999 (kept to 200-800 of 999 by another limit of its axis)",
+        ]
+    );
+    assert_eq!(
+        of_device([json!([0, 100]), json!([800, 999])]),
+        [
+            "HwPositionWithDuration 0-100 (moves nothing: the limits of its axis exclude each other)",
+            "HwPositionWithDuration 0-199 (moves nothing: the limits of its axis exclude each other)",
+        ]
+    );
+}
+
+#[test]
+fn outputs_of_one_axis_that_are_reversed_and_are_not_are_warned_of() {
+    let text = std::fs::read_to_string(fixture("v5-limits-200-800-reversed.json")).unwrap();
+    let mut file: Value = serde_json::from_str(&text).unwrap();
+    let warnings = |file: &Value| Udcf::parse(&file.to_string(), "f").unwrap().warnings().join("\n");
+    assert_eq!(warnings(&file), "", "what is not said contradicts nothing");
+    let outputs = "/user_configs/devices/0/config/features/0/output";
+    file.pointer_mut(outputs).unwrap()["position"] = json!({"reverse": true});
+    assert_eq!(warnings(&file), "");
+    file.pointer_mut(outputs).unwrap()["position"] = json!({"reverse": false});
+    let said = warnings(&file);
+    for part in [
+        "feature 0 of the device \"n1\"",
+        "not to be reversed by position",
+        "the same \"reverse\" for both",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+
+    let configuration = |position: Value, timed: Value| {
+        let mut outputs = json!({"position": position, "hw_position_with_duration": timed});
+        outputs["position"]["value"] = json!([0, 999]);
+        outputs["hw_position_with_duration"]["value"] = json!([0, 999]);
+        outputs["hw_position_with_duration"]["duration"] = json!([0, 99_999]);
+        warnings(
+            &json!({"version": {"major": 5, "minor": 0}, "user_configs": {"protocols": {"tcode-v03": {
+            "communication": [{"websocket": {"name": "X"}}],
+            "configurations": [{"identifier": ["X"], "name": "x", "id": "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0001", "features": [
+                {"index": 0, "id": "0d4e3a10-6f1e-4c0b-9a52-7a1f0d1c0002", "output": outputs}]}]}}}}),
+        )
+    };
+    let is = |reversed: bool| json!({"reverse_position": reversed});
+    assert_eq!(configuration(is(true), is(true)), "");
+    assert_eq!(configuration(is(true), json!({})), "");
+    let said = configuration(is(true), is(false));
+    for part in [
+        "feature 0 of the configuration \"x\"",
+        "hw_position_with_duration",
+        "which is reversed",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn names_whose_protocol_the_server_lacks_are_not_among_those_that_devices_may_send() {
+    let home = tempfile::tempdir().unwrap();
+    let name = |name: &str| json!({"communication": [{"websocket": {"name": name}}]});
+    let mut file = json!({"version": {"major": 5, "minor": 0}, "user_configs": {"protocols": {
+        "lovense": name("Here"), "tcode-v04": name("Nowhere")}}});
+    let path = home.path().join("udcf.json");
+    let shown = |file: &Value, json: bool| {
+        std::fs::write(&path, file.to_string()).unwrap();
+        let mut args = vec!["check", path.to_str().unwrap()];
+        args.extend(json.then_some("--json"));
+        let output = udcf(&args);
+        assert!(output.status.success(), "{output:?}");
+        text(&output.stdout)
+    };
+    let said = shown(&file, false);
+    let (before, after) = said
+        .split_once("names without effect: the server lacks their protocol\n")
+        .unwrap_or_else(|| panic!("{said}"));
+    assert!(before.contains("Here") && !before.contains("Nowhere"), "{said}");
+    assert!(after.starts_with("  Nowhere  tcode-v04\n"), "{said}");
+    let report: Value = serde_json::from_str(&shown(&file, true)).unwrap();
+    let report = &report["report"];
+    assert_eq!(report["websocket"].as_array().unwrap().len(), 1, "{report}");
+    assert_eq!(
+        report["unserved"],
+        json!([{"name": "Nowhere", "protocol": "tcode-v04"}])
+    );
+
+    file["user_configs"]["protocols"]
+        .as_object_mut()
+        .unwrap()
+        .remove("lovense");
+    let said = shown(&file, false);
+    let wanted = "no websocket name of a protocol that the server has: no device can connect";
+    assert!(said.contains(wanted) && !said.contains("may send"), "{said}");
+
+    // The check of the whole configuration says the same.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wsdm-gateway"));
+    let output = command
+        .args(["check", "--user-device-config-file", path.to_str().unwrap()])
+        .current_dir(home.path())
+        .output()
+        .unwrap();
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("names without effect") && !said.contains("may send"),
+        "{said}"
+    );
+}
+
 /// The server has one limit for both directions of a rotation, counted from 0.
 #[test]
 fn a_limit_in_both_directions_is_no_loss() {
@@ -263,7 +425,7 @@ fn a_version_3_header_on_a_version_2_body_is_read_by_its_body() {
         [("SlopDrive-32".to_owned(), "tcode-v03".to_owned())]
     );
     assert!(
-        udcf.warnings().iter().any(|w| w.contains("the body counts")),
+        udcf.warnings().iter().any(|w| w.contains("the body decides")),
         "{:?}",
         udcf.warnings()
     );

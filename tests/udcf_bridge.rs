@@ -1,4 +1,4 @@
-//! What a UDCF says of boards on wires and on Bluetooth, and what `check` finds out before `run` does.
+//! Boards on wires and on Bluetooth that a UDCF describes, and what `check` finds out before `run` does.
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
@@ -340,7 +340,7 @@ fn configuration(identifier: &str, outputs: &[Value]) -> Value {
 }
 
 #[test]
-fn a_range_that_tcode_cannot_mean_is_told_with_the_one_that_is_meant() {
+fn a_range_that_does_not_fit_tcode_is_reported_with_the_one_that_does() {
     for (output, wanted) in [
         (
             json!({ "position": { "value": [0, 100] } }),
@@ -361,6 +361,25 @@ fn a_range_that_tcode_cannot_mean_is_told_with_the_one_that_is_meant() {
         (
             json!({ "vibrate": { "value": [0, 20] } }),
             Some(("[0, 99]", "goes no further than 20 %")),
+        ),
+        (
+            json!({ "position": { "value": [-50, 50] } }),
+            Some(("[0, 999]", "is -50 to 50, but a TCode axis begins at 0")),
+        ),
+        (
+            json!({ "hw_position_with_duration": { "value": [-999, 999], "duration": [0, 9999] } }),
+            Some((
+                "[0, 999]",
+                "apps are offered values below 0, and get an Error for them",
+            )),
+        ),
+        (
+            json!({ "vibrate": { "value": [-99, 99] } }),
+            Some(("[0, 99]", "is -99 to 99, but a TCode axis begins at 0")),
+        ),
+        (
+            json!({ "position": { "value": [100, 999] } }),
+            Some(("[0, 999]", "0 to 999 is the whole travel here; a limit is")),
         ),
         (json!({ "vibrate": { "value": [0, 99] } }), None),
         (
@@ -386,7 +405,7 @@ fn a_range_that_tcode_cannot_mean_is_told_with_the_one_that_is_meant() {
 }
 
 #[test]
-fn an_output_that_the_protocol_lacks_is_not_listed_but_told() {
+fn an_output_that_the_protocol_lacks_is_reported_and_not_listed() {
     let folder = TempDir::new().unwrap();
     let level = |kind: &str| json!({ kind: { "value": [0, 99] } });
     let mut tcode = configuration(
@@ -429,9 +448,9 @@ fn an_output_that_the_protocol_lacks_is_not_listed_but_told() {
     );
 }
 
-/// Wherever they stand, they are read, or the file is refused or warned about with the place where they belong.
+/// At any depth they are read, or an error or a warning names the place where they belong.
 #[test]
-fn configurations_at_another_depth_are_not_passed_over_in_silence() {
+fn configurations_at_another_depth_are_not_skipped_silently() {
     let folder = TempDir::new().unwrap();
     let name = json!({ "websocket": { "name": "X" } });
     let own = json!([configuration("X", &[json!({ "vibrate": { "value": [0, 99] } })])]);
@@ -463,6 +482,53 @@ fn configurations_at_another_depth_are_not_passed_over_in_silence() {
                 said.contains("configurations") && (said.contains("belongs in") || said.contains("protocol"));
             assert!(tells, "{file}\n{said}");
         }
+    }
+}
+
+/// A list where an object is meant, or the other way round: the place, and where the content belongs.
+#[test]
+fn lists_at_another_depth_are_refused_with_where_they_belong() {
+    let own = json!([configuration("X", &[json!({ "vibrate": { "value": [0, 99] } })])]);
+    let names = json!([{ "websocket": { "name": "X" } }]);
+    let lovense = |list: &Value| json!({ "lovense": { "communication": names, "configurations": list } });
+    let in_protocol = "belongs in a protocol under \"protocols\"";
+    for (user, told) in [
+        (json!({ "protocols": { "configurations": own } }), in_protocol),
+        (
+            json!({ "protocols": { "lovense": { "communication": names }, "communication": names } }),
+            in_protocol,
+        ),
+        (json!({ "protocols": { "lovense": own } }), in_protocol),
+        (json!({ "protocols": own }), in_protocol),
+        (json!(own), in_protocol),
+        (
+            json!({ "protocols": {}, "devices": { "configurations": own } }),
+            in_protocol,
+        ),
+        (json!({ "protocols": lovense(&own[0]) }), "in brackets"),
+        (
+            json!({ "protocols": lovense(&json!([own])) }),
+            "leave the brackets",
+        ),
+        (
+            json!({ "protocols": lovense(&json!({ "configurations": own })) }),
+            "without the object around it",
+        ),
+        (
+            json!({ "protocols": lovense(&json!({ "lovense": own })) }),
+            "without the object around it",
+        ),
+        (json!({ "protocols": lovense(&json!("X")) }), "write a list"),
+    ] {
+        let file = json!({ "version": { "major": 5, "minor": 0 }, "user_configs": user });
+        let said = match Udcf::parse(&file.to_string(), "my.json") {
+            Ok(udcf) => panic!("{file} was read: {:?}", udcf.warnings()),
+            Err(e) => e.with_hint(),
+        };
+        assert!(
+            said.starts_with("my.json:1:") && said.contains(told),
+            "{file}\n{said}"
+        );
     }
 }
 
@@ -511,7 +577,7 @@ async fn a_message_gap_of_a_device_holds() {
 }
 
 #[test]
-fn a_protocol_that_knows_its_models_by_name_is_told_from_one_that_does_not() {
+fn a_name_that_is_none_of_a_protocols_models_is_reported_if_the_protocol_needs_one() {
     let named = |name: &str| json!({ "communication": [{ "websocket": { "name": name } }] });
     for (protocols, wanted) in [
         (

@@ -1,4 +1,4 @@
-//! User device configuration files mean what they meant: at a device, and in what is reported about them.
+//! Older user device configuration files keep their meaning: at a device, and in what is reported about them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 mod common;
@@ -113,7 +113,7 @@ const EXPECTED: &[(&str, &str, &[&str])] = &[
 ];
 
 #[test]
-fn what_is_reported_about_each_fixture_is_what_is_true_of_it() {
+fn the_report_on_each_fixture_is_true() {
     let there: BTreeSet<String> = std::fs::read_dir(folder("udcf"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -267,7 +267,7 @@ fn features_with_one_index_and_one_kind_of_output_are_reported() {
     }
 }
 
-/// A channel in a description counts more than the index, so such a feature is not joined to one with another channel.
+/// A channel in a description outranks the index, so such a feature is not joined to one with another channel.
 #[tokio::test]
 async fn a_feature_with_a_channel_of_its_own_keeps_it() {
     let mut file: Value = serde_json::from_str(&text("v5-same-index.json")).unwrap();
@@ -305,7 +305,7 @@ fn a_device_on_features_that_were_joined_keeps_its_limits() {
 }
 
 #[test]
-fn a_key_that_stands_twice_is_reported_with_both_places() {
+fn a_key_that_occurs_twice_is_reported_with_both_places() {
     let file = "{\"version\": {\"major\": 5, \"minor\": 0},\n \"user_configs\": {\"protocols\": {\n  \"lovense\": {\"communication\": \
                 [{\"websocket\": {\"name\": \"A\"}}]},\n  \"lovense\": {\"communication\": [{\"websocket\": {\"name\": \"B\"}}]}}}}";
     let udcf = Udcf::parse(file, "f").unwrap();
@@ -351,7 +351,7 @@ fn entries_for_the_same_thing_are_reported() {
 
 /// Specifiers and protocols at the wrong depth of files of versions 4 and 5.
 #[test]
-fn what_stands_at_the_wrong_depth_is_read_as_it_is_meant() {
+fn keys_at_the_wrong_depth_are_read_as_they_are_meant() {
     let name = |name: &str| json!({"websocket": {"name": name}});
     for major in [4, 5] {
         for (user, names, moved) in [
@@ -477,7 +477,7 @@ fn apply(text: &str, at: usize, hint: &str) -> String {
 
 /// A hint that leads to the next error with a hint is fine; one that leads nowhere, or in a circle, is not.
 #[test]
-fn whoever_follows_each_hint_ends_with_a_file_that_loads() {
+fn following_each_hint_leads_to_a_file_that_loads() {
     let mut files = 0;
     for entry in std::fs::read_dir(folder("udcf-invalid")).unwrap() {
         let path = entry.unwrap().path();
@@ -593,7 +593,7 @@ const MARK: &str = "zq-4711";
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
-    /// A key that no version has is named, wherever it stands.
+    /// A key that no version has is named, wherever it is.
     #[test]
     fn an_unknown_key_is_named_wherever_it_is(name in prop::sample::select(OLD), at in any::<prop::sample::Index>()) {
         let mut file: Value = serde_json::from_str(&text(name)).unwrap();

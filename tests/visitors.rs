@@ -1,5 +1,5 @@
-//! Peers that came to the wrong port or do not speak websocket as it is written: what each is answered, byte for byte,
-//! and what the log says of it.
+//! Peers that came to the wrong port or do not follow the websocket protocol: what each receives, byte for byte, and what
+//! the log reports about it.
 #![cfg(unix)]
 
 mod common;
@@ -8,13 +8,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use common::bare_websocket::{Bare, KEY, masked, unmasked, upgrade};
+use common::log::Log;
 use common::process::{Process, run};
 use common::{RawDevice, handshake, within};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::ChildStderr;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -22,8 +22,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 /// A gateway in a process of its own whose log is read.
 struct Gateway {
     process: Process,
-    log: Lines<BufReader<ChildStderr>>,
-    seen: Vec<String>,
+    log: Log,
 }
 
 impl Gateway {
@@ -31,12 +30,8 @@ impl Gateway {
         let mut command = run(home);
         command.args(args);
         let mut process = Process::spawn(command).await;
-        let log = BufReader::new(process.child.stderr.take().expect("piped")).lines();
-        Self {
-            process,
-            log,
-            seen: Vec::new(),
-        }
+        let log = Log::of(&mut process.child);
+        Self { process, log }
     }
 
     fn devices(&self) -> SocketAddr {
@@ -47,24 +42,14 @@ impl Gateway {
         address(&self.process.clients)
     }
 
-    /// Reads on to the next line of the log that has all of this in it.
+    /// Reads up to a line of the log that contains all of these texts.
     async fn logged(&mut self, texts: &[&str]) -> String {
-        let found = tokio::time::timeout(common::DEADLINE, async {
-            while let Some(line) = self.log.next_line().await.expect("text") {
-                self.seen.push(line.clone());
-                if texts.iter().all(|text| line.contains(text)) {
-                    return Some(line);
-                }
-            }
-            None
-        });
-        let found = found.await.ok().flatten();
-        found.unwrap_or_else(|| panic!("no line with {texts:?} in {:#?}", self.seen))
+        self.log.expect(texts).await
     }
 
     /// How many lines that were read have this in it.
     fn times(&self, text: &str) -> usize {
-        self.seen.iter().filter(|line| line.contains(text)).count()
+        self.log.seen.iter().filter(|line| line.contains(text)).count()
     }
 }
 
@@ -76,7 +61,7 @@ fn address(url: &str) -> SocketAddr {
 }
 
 /// Sends some bytes, and reads until the gateway closes, which it does in good order.
-async fn visit(port: SocketAddr, sent: &[u8]) -> String {
+async fn exchange(port: SocketAddr, sent: &[u8]) -> String {
     let mut stream = TcpStream::connect(port).await.expect("an open port");
     stream.write_all(sent).await.expect("an open socket");
     let mut answer = Vec::new();
@@ -87,13 +72,13 @@ async fn visit(port: SocketAddr, sent: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn a_browser_is_told_which_port_this_is_and_where_the_others_are() {
+async fn a_browser_gets_a_page_that_names_this_port_and_the_others() {
     let home = tempfile::tempdir().unwrap();
     let mut gateway = Gateway::start(home.path(), &[]).await;
     let (devices, clients) = (gateway.devices(), gateway.clients());
     for (port, who) in [(devices, "device"), (clients, "app")] {
         let get = format!("GET / HTTP/1.1\r\nHost: {port}\r\nAccept: text/html,*/*;q=0.8\r\n\r\n");
-        let page = visit(port, get.as_bytes()).await;
+        let page = exchange(port, get.as_bytes()).await;
         let (head, body) = page.split_once("\r\n\r\n").expect("an answer");
         assert!(head.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{head}");
         assert!(head.contains("\r\nUpgrade: websocket\r\n"), "{head}");
@@ -110,7 +95,7 @@ async fn a_browser_is_told_which_port_this_is_and_where_the_others_are() {
             "HEAD / HTTP/1.0\r\n\r\n",
             "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
         ] {
-            let answer = visit(port, request.as_bytes()).await;
+            let answer = exchange(port, request.as_bytes()).await;
             assert!(answer.starts_with("HTTP/1.1 426 "), "{request}: {answer}");
             assert!(answer.contains("Content-Type: text/plain"), "{request}: {answer}");
         }
@@ -121,13 +106,13 @@ async fn a_browser_is_told_which_port_this_is_and_where_the_others_are() {
         assert!(line.contains(&format!("ws://{other}")), "{line}");
     }
     // Each once: what comes after them is in the log, and they are not again.
-    visit(devices, b"hello\n").await;
+    exchange(devices, b"hello\n").await;
     gateway.logged(&["WARN", "bare TCP"]).await;
-    assert_eq!(gateway.times("plain HTTP"), 2, "{:#?}", gateway.seen);
+    assert_eq!(gateway.times("plain HTTP"), 2, "{:#?}", gateway.log.seen);
 }
 
 #[tokio::test]
-async fn who_speaks_no_http_is_told_in_a_line_what_is_expected() {
+async fn a_peer_that_speaks_no_http_gets_a_line_with_what_is_expected() {
     let home = tempfile::tempdir().unwrap();
     let mut gateway = Gateway::start(home.path(), &[]).await;
     let (devices, clients) = (gateway.devices(), gateway.clients());
@@ -146,7 +131,7 @@ async fn who_speaks_no_http_is_told_in_a_line_what_is_expected() {
         ),
         (clients, hello.as_str(), "over a websocket", "JSON over bare TCP"),
     ] {
-        let answer = visit(port, sent.as_bytes()).await;
+        let answer = exchange(port, sent.as_bytes()).await;
         assert!(answer.contains(answered), "{sent:?}: {answer}");
         assert!(answer.contains(&format!("ws://{port}")), "{sent:?}: {answer}");
         assert_eq!(answer.matches('\n').count(), 1, "{sent:?}: {answer}");
@@ -167,7 +152,7 @@ async fn who_speaks_no_http_is_told_in_a_line_what_is_expected() {
     // What a TLS client begins with.
     let client_hello = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
     for port in [devices, clients] {
-        let answer = visit(port, &client_hello).await;
+        let answer = exchange(port, &client_hello).await;
         assert!(answer.contains(&format!("ws://{port}")), "{answer}");
         assert!(answer.contains("TLS"), "{answer}");
         let line = gateway.logged(&["WARN", "TLS"]).await;
@@ -179,23 +164,23 @@ async fn who_speaks_no_http_is_told_in_a_line_what_is_expected() {
 }
 
 #[tokio::test]
-async fn an_upgrade_with_a_fault_is_told_what_is_missing() {
+async fn a_faulty_upgrade_is_answered_with_what_is_missing() {
     let home = tempfile::tempdir().unwrap();
     let mut gateway = Gateway::start(home.path(), &[]).await;
     let port = gateway.devices();
     let without_key = upgrade("").replace(&format!("Sec-WebSocket-Key: {KEY}\r\n"), "");
-    let answer = visit(port, without_key.as_bytes()).await;
+    let answer = exchange(port, without_key.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
     assert!(answer.contains("Sec-WebSocket-Key"), "{answer}");
     gateway.logged(&["WARN", "Sec-WebSocket-Key"]).await;
     let old = upgrade("").replace("Version: 13", "Version: 8");
-    let answer = visit(port, old.as_bytes()).await;
+    let answer = exchange(port, old.as_bytes()).await;
     assert!(answer.contains("\r\nSec-WebSocket-Version: 13\r\n"), "{answer}");
     // A proxy that passes on neither header.
     let stripped = upgrade("")
         .replace("Upgrade: websocket\r\n", "")
         .replace("Connection: Upgrade", "Connection: close");
-    let answer = visit(port, stripped.as_bytes()).await;
+    let answer = exchange(port, stripped.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
     gateway.logged(&["WARN", "proxy"]).await;
 }
@@ -224,7 +209,7 @@ async fn the_upgrade_is_answered_letter_by_letter_with_the_first_subprotocol() {
             assert_eq!(head, format!("{answer}{taken}\r\n"), "{offered:?}");
         }
     }
-    // And a client that minds: it gives up where it is not given what it offered.
+    // And a strict client: it gives up if it does not get what it offered.
     let mut request = gateway.process.clients.as_str().into_client_request().unwrap();
     request
         .headers_mut()
@@ -305,7 +290,7 @@ async fn frames_that_break_the_protocol_are_1002_with_a_reason_at_any_time() {
 }
 
 #[tokio::test]
-async fn an_app_on_the_device_port_is_told_where_apps_connect() {
+async fn an_app_on_the_device_port_is_directed_to_the_port_for_apps() {
     let home = tempfile::tempdir().unwrap();
     let mut gateway = Gateway::start(home.path(), &[]).await;
     let clients = gateway.process.clients.clone();
@@ -329,7 +314,7 @@ async fn an_app_on_the_device_port_is_told_where_apps_connect() {
 }
 
 #[tokio::test]
-async fn a_device_on_the_port_for_apps_is_told_where_devices_connect() {
+async fn a_device_on_the_port_for_apps_is_directed_to_the_port_for_devices() {
     let home = tempfile::tempdir().unwrap();
     let mut gateway = Gateway::start(home.path(), &[]).await;
     let devices = gateway.process.devices.clone();
@@ -376,7 +361,7 @@ async fn a_refused_web_page_is_in_the_log_ready_to_paste() {
     let mut gateway = Gateway::start(home.path(), &["--config", config.to_str().unwrap()]).await;
     for _ in 0..2 {
         let request = upgrade("Origin: https://toys.example.org:8443\r\n");
-        let answer = visit(gateway.devices(), request.as_bytes()).await;
+        let answer = exchange(gateway.devices(), request.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{answer}");
     }
     let line = gateway.logged(&["WARN", "origins ="]).await;
@@ -385,9 +370,9 @@ async fn a_refused_web_page_is_in_the_log_ready_to_paste() {
         "{line}"
     );
     assert!(line.contains("[devices]"), "{line}");
-    // What no page has as its origin is not made ready to paste.
+    // An origin that no page has is not offered for pasting.
     let request = upgrade("Origin: https://a\"]; x = [\"\r\n");
-    visit(gateway.devices(), request.as_bytes()).await;
+    exchange(gateway.devices(), request.as_bytes()).await;
     let line = gateway.logged(&["WARN", "origin"]).await;
     assert!(!line.contains("origins = [\"https://a"), "{line}");
     assert_eq!(gateway.times("toys.example.org"), 1);
@@ -450,7 +435,7 @@ async fn a_name_that_is_no_model_of_its_protocol_is_4005_with_the_names_that_are
         .logged(&["WARN", "vorze-sa", "\"My UFO\"", "\"CycSA\""])
         .await;
     assert!(!line.to_lowercase().contains("lovense"), "{line}");
-    // One that answers wrongly is told so, each in its own language.
+    // The reason for one that answers wrongly is that of its own protocol.
     for (identifier, words) in [
         ("LVSDevice", ["lovense", "Z:11:AABBCCDDEEFF;"]),
         ("My Toy", ["vibratissimo", "first frames"]),

@@ -1,17 +1,17 @@
-//! The flags of intiface-engine, so that its lines run as they stand in scripts, services and documentation.
+//! The flags of intiface-engine, so that its command lines in scripts, services and documentation work unchanged.
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, value_parser};
 
-/// A flag of intiface-engine that is none of ours.
+/// A flag of intiface-engine that this program does not have itself.
 struct Flag {
-    /// Without dashes.
+    /// The name without dashes.
     name: &'static str,
     value: Value,
     meaning: Meaning,
 }
 
-/// What follows a flag.
+/// The kind of a flag's value.
 enum Value {
     None,
     Port,
@@ -19,24 +19,24 @@ enum Value {
     Text,
 }
 
-/// What a flag comes to here.
+/// What a flag does here.
 enum Meaning {
-    /// Sets something, or asks for what is so anyway.
+    /// The same as in intiface-engine, or nothing, since the gateway does it anyway.
     Same,
-    /// The line starts without it: why, and where to get what it asked for.
+    /// Nothing: the gateway starts without it. With the reason, and where to get what it asks for.
     Without(&'static str),
-    /// A line that asks for this cannot do its work here: why not.
+    /// The gateway refuses to start, since it cannot do what the flag asks for. With the reason.
     Refused(&'static str),
 }
 
 use Meaning::{Refused, Same, Without};
 
 const BLE: &str =
-    "boards on Bluetooth LE are those of [[ble]] entries of gateway.toml, and toys are left to Intiface";
-const SERIAL: &str = "boards on serial ports are those of [[serial]] entries of gateway.toml";
+    "boards on Bluetooth LE need [[ble]] entries in gateway.toml, and commercial toys are left to Intiface";
+const SERIAL: &str = "boards on serial ports need [[serial]] entries in gateway.toml";
 const DONGLE: &str = "dongles are left to Intiface";
 const RAW: &str = "raw messages are refused";
-const REPEATER: &str = "there is no repeater; several apps may connect to the gateway itself";
+const REPEATER: &str = "the gateway has no repeater; several apps may connect to it directly";
 const CRASH: &str = "it is for tests of intiface-engine";
 
 #[rustfmt::skip]
@@ -49,8 +49,8 @@ static FLAGS: [Flag; 28] = [
     Flag { name: "broadcast-server-mdns", value: Value::None, meaning: Same },
     Flag { name: "log", value: Value::Level, meaning: Same },
     Flag { name: "allow-v4-spec", value: Value::None, meaning: Same },
-    Flag { name: "crash-reporting", value: Value::None, meaning: Without("nothing is reported to anybody") },
-    Flag { name: "mdns-suffix", value: Value::Text, meaning: Without("the announcement has the machine's name") },
+    Flag { name: "crash-reporting", value: Value::None, meaning: Without("the gateway sends no crash reports") },
+    Flag { name: "mdns-suffix", value: Value::Text, meaning: Without("the gateway is announced under the machine's name") },
     Flag { name: "use-bluetooth-le", value: Value::None, meaning: Without(BLE) },
     Flag { name: "use-serial", value: Value::None, meaning: Without(SERIAL) },
     Flag { name: "use-hid", value: Value::None, meaning: Without("HID devices are left to Intiface") },
@@ -63,15 +63,15 @@ static FLAGS: [Flag; 28] = [
     Flag { name: "allow-raw", value: Value::None, meaning: Without(RAW) },
     Flag {
         name: "device-config-file", value: Value::Text,
-        meaning: Without("that file is not read, since the devices of Intiface are built in; entries of your own go into --udcf FILE"),
+        meaning: Without("this file is not read, since Intiface's device list is built in; put your own entries into --udcf FILE"),
     },
     Flag {
         name: "frontend-websocket-port", value: Value::Port,
-        meaning: Refused("no front end is dialled; a program that starts the gateway reads --json and the log on stderr"),
+        meaning: Refused("the gateway does not connect to a front end; a program that starts it can read --json and the log on stderr"),
     },
     Flag {
         name: "websocket-client-address", value: Value::Text,
-        meaning: Refused("apps connect to the gateway, and it dials none"),
+        meaning: Refused("apps connect to the gateway; it does not connect to apps"),
     },
     Flag { name: "rest-api-port", value: Value::Port, meaning: Refused("the REST API of intiface-engine is not offered") },
     Flag { name: "repeater", value: Value::None, meaning: Refused(REPEATER) },
@@ -80,7 +80,7 @@ static FLAGS: [Flag; 28] = [
     Flag { name: "crash-task-thread", value: Value::None, meaning: Refused(CRASH) },
 ];
 
-/// The flags of intiface-engine that a line has.
+/// The flags of intiface-engine on a command line.
 #[derive(Clone, Debug, Default)]
 pub struct IntifaceArgs(Vec<Given>);
 
@@ -97,13 +97,13 @@ impl std::fmt::Debug for Flag {
 }
 
 impl IntifaceArgs {
-    /// The value of a flag; empty if it has none. `None` if the line does not have the flag.
+    /// The value of a flag, empty if the flag takes none. `None` if the flag is not given.
     pub fn value(&self, name: &str) -> Option<&str> {
         let given = self.0.iter().find(|given| given.flag.name == name)?;
         Some(&given.value)
     }
 
-    /// What `--log` comes to: the number of `-v`, or less than 0 the number of `-q`.
+    /// The verbosity that `--log` stands for: positive as that many `-v`, negative as that many `-q`.
     pub fn verbosity(&self) -> i32 {
         match self.value("log").map(str::to_ascii_lowercase).as_deref() {
             Some("error" | "1") => -2,
@@ -128,7 +128,7 @@ impl IntifaceArgs {
         })
     }
 
-    /// A line for each flag without which the gateway cannot do what it was started for.
+    /// Why the gateway refuses to start, one line for each reason.
     pub fn refused(&self) -> Vec<String> {
         self.explained(|meaning| match meaning {
             Refused(why) => Some(why),
@@ -136,7 +136,7 @@ impl IntifaceArgs {
         })
     }
 
-    /// The flags that have an explanation, with it; those that share one together.
+    /// The flags for which `why` has a reason, grouped by it.
     fn explained(&self, why: impl Fn(&Meaning) -> Option<&'static str>) -> Vec<String> {
         let mut reasons: Vec<(&str, String)> = Vec::new();
         for given in &self.0 {
@@ -170,7 +170,7 @@ impl Args for IntifaceArgs {
                         ]))
                 }
             };
-            // As intiface-engine's own documentation once wrote it.
+            // The spelling in older documentation of intiface-engine.
             let arg = match flag.name {
                 "websocket-port" => arg.alias("websocketport"),
                 _ => arg,

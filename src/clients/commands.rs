@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use buttplug_core::errors::{ButtplugDeviceError, ButtplugError, ButtplugMessageError, ButtplugUnknownError};
 use buttplug_core::message::{
-    ButtplugDeviceMessage, ButtplugMessage, ButtplugMessageSpecVersion, InputCmdV4, OutputCmdV4, OutputType,
-    StopCmdV4,
+    ButtplugDeviceMessage, ButtplugMessage, ButtplugMessageSpecVersion, InputCmdV4, OutputCmdV4,
+    OutputCommand, OutputType, StopCmdV4,
 };
 use buttplug_server::ButtplugServer;
 use buttplug_server::message::checked_input_cmd::CheckedInputCmdV4;
@@ -23,7 +23,7 @@ use futures::future::BoxFuture;
 use tokio::time::timeout;
 use tracing::error;
 
-use super::{legacy, wire};
+use super::{legacy, out_of_range, wire};
 use crate::defaults::INPUT_TIMEOUT;
 use crate::text::panic_text;
 use crate::upstream::embedded::{Engine, ListedDevice, Reply, limits};
@@ -250,8 +250,8 @@ fn limited(id: u32, effect: Effect, future: BoxFuture<'static, Answer>) -> BoxFu
     .boxed()
 }
 
-/// Checks an output command against the device's features and returns the library's own errors. The library's check
-/// would copy the features of every device.
+/// Checks an output command against the device's features and returns the library's own errors, but for values out of
+/// range. The library's check would copy the features of every device.
 pub(super) fn check_output(
     command: &OutputCmdV4,
     device: Option<&ServerDeviceDefinition>,
@@ -269,9 +269,14 @@ pub(super) fn check_output(
         .get_output(output_type)
         .ok_or_else(|| ButtplugDeviceError::MessageNotSupported("OutputCmd".to_owned()))?;
     limits::usable(feature, output)?;
-    let value = output_command.value();
-    let Some(checked) = limits::scale(feature, output, value) else {
-        return Err(ButtplugDeviceError::DeviceStepRangeError(0, value).into());
+    let value = match output_command {
+        OutputCommand::HwPositionWithDuration(to) => to.value().into(),
+        _ => i64::from(output_command.value()),
+    };
+    let checked = i32::try_from(value).ok();
+    let checked = checked.filter(|value| *value >= 0 || limits::is_signed(output));
+    let Some(checked) = checked.and_then(|value| limits::scale(feature, output, value)) else {
+        return Err(out_of_range::steps(feature, output, value));
     };
     output_command.set_value(checked);
     Ok(CheckedOutputCmdV4::new(

@@ -1,7 +1,7 @@
 //! Output commands of message versions 0 to 3, converted here to keep them inside a user's limits. The library moves a
 //! limited position outside, counts outputs that these clients do not see, and drives those that the user disabled.
 
-use buttplug_core::errors::{ButtplugDeviceError, ButtplugError, ButtplugMessageError};
+use buttplug_core::errors::{ButtplugDeviceError, ButtplugError};
 use buttplug_core::message::{
     ButtplugDeviceMessage, OutputCommand, OutputHwPositionWithDuration, OutputType, OutputValue,
 };
@@ -16,6 +16,7 @@ use buttplug_server_device_config::{
     ServerDeviceDefinition, ServerDeviceFeature, ServerDeviceFeatureOutput as Output,
 };
 
+use super::out_of_range;
 use crate::upstream::embedded::limits;
 
 /// Checks a command that sets outputs against the device's features; `None` if it sets none.
@@ -136,7 +137,8 @@ fn linear(
     let commands = message.vectors().iter().map(|vector| {
         let place = nth(&timed, vector.index())?;
         let value = scaled(place, vector.position())?;
-        let value = u32::try_from(value).map_err(|_| outside())?;
+        let outside = |_| out_of_range::fraction(place.0, place.1, vector.position());
+        let value = u32::try_from(value).map_err(outside)?;
         let command = OutputHwPositionWithDuration::new(value, vector.duration());
         Ok(checked(
             message,
@@ -182,11 +184,8 @@ fn nth<'a>(outputs: &[Place<'a>], index: u32) -> Result<Place<'a>, ButtplugError
 
 fn scaled((feature, output): Place<'_>, fraction: f64) -> Result<i32, ButtplugError> {
     limits::usable(feature, output)?;
+    let outside = || out_of_range::fraction(feature, output, fraction);
     limits::scale_fraction(feature, output, fraction).ok_or_else(outside)
-}
-
-fn outside() -> ButtplugError {
-    ButtplugMessageError::InvalidMessageContents("a value is not between 0.0 and 1.0".to_owned()).into()
 }
 
 fn checked(

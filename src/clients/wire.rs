@@ -3,6 +3,7 @@
 //! The library's serializer accepts or rejects a websocket message as a whole, echoes all of it in its error, and
 //! does not know `Disconnect`. Here each Buttplug message is read on its own, so that each gets an answer.
 
+mod fractions;
 mod server_info;
 mod stops;
 
@@ -26,7 +27,7 @@ use serde_json::{Deserializer, Value};
 /// The longest error text that is passed on. The text may quote the message.
 const FAULT_MAX_CHARS: usize = 300;
 
-/// The longest message that is given back as it should be.
+/// The longest message that an error quotes as it should be.
 const MEANT_MAX_CHARS: usize = 240;
 
 /// Buttplug's JSON schema, compiled once for all clients.
@@ -75,7 +76,7 @@ pub(super) fn split(text: &str) -> Vec<Result<Value, Box<ErrorV0>>> {
     if text[content.len()..].contains('\0') {
         messages.push(Err(malformed(
             0,
-            "a NUL byte stands behind the text: send as many bytes as the text has, strlen(text) and not sizeof(text)",
+            "a NUL byte follows the text: send as many bytes as the text has, strlen(text) and not sizeof(text)",
         )));
     } else if messages.is_empty() {
         messages.push(Err(malformed(0, "nothing in it")));
@@ -83,7 +84,7 @@ pub(super) fn split(text: &str) -> Vec<Result<Value, Box<ErrorV0>>> {
     messages
 }
 
-/// What is wrong with a document that is no array of messages, and the text that is meant.
+/// What is wrong with a document that is no array of messages, and what to send instead.
 fn not_an_array(document: &Value) -> String {
     match document {
         Value::Array(_) => {
@@ -192,7 +193,10 @@ fn checked_by(
     if is_valid {
         return Ok(message);
     }
-    parse(version, id, message)?;
+    parse(version, id, message.clone())?;
+    if fractions::are_all_that_is_wrong(schema, &message) {
+        return Ok(message);
+    }
     Err(malformed(
         id,
         "a field is unknown or out of its range (an Id is at least 1)",

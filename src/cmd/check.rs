@@ -12,7 +12,7 @@ use crate::session::admission::Admission;
 use crate::text::printable;
 use crate::udcf::Udcf;
 
-/// Says what `run` with the same arguments would come to.
+/// Reports what `run` would do with the same arguments.
 pub(super) fn check(args: RunArgs) -> Result<(), Error> {
     let as_json = args.json;
     let without = args.intiface.without();
@@ -53,13 +53,15 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
         return Err(ConfigError(problems).into());
     }
     let boards = Boards::of(&loaded.settings, &udcf);
-    let names = udcf.websocket_names();
+    let (names, unserved) = udcf.served_names();
     let ports = configured_ports(&boards.serial, loaded.settings.serial.len());
     if as_json {
-        let names: Vec<_> = names
-            .iter()
-            .map(|(name, protocol)| json!({ "name": name, "protocol": protocol }))
-            .collect();
+        let list = |names: &[(String, String)]| -> Vec<_> {
+            let names = names.iter();
+            names
+                .map(|(name, protocol)| json!({ "name": name, "protocol": protocol }))
+                .collect()
+        };
         let all = json!({
             "ok": true,
             "file": loaded.file,
@@ -70,7 +72,8 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
                 .map(|(entry, port, access)| json!({ "entry": entry, "port": port, "access": access }))
                 .collect::<Vec<_>>(),
             "udcf": {
-                "migration": udcf.summary(), "warnings": udcf.warnings(), "websocket": names,
+                "migration": udcf.summary(), "warnings": udcf.warnings(), "websocket": list(&names),
+                "unserved": list(&unserved),
                 "bridged": boards.bridged, "not_bridged": boards.warnings, "offer": boards.offer,
             },
         });
@@ -92,6 +95,12 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
         text += "\nidentifiers that devices may send\n";
     }
     for (name, protocol) in names {
+        text += &format!("  {name}  {protocol}\n");
+    }
+    if !unserved.is_empty() {
+        text += "\nnames without effect: the server lacks their protocol\n";
+    }
+    for (name, protocol) in unserved {
         text += &format!("  {name}  {protocol}\n");
     }
     if !boards.bridged.is_empty() {
@@ -119,10 +128,10 @@ pub(super) fn check(args: RunArgs) -> Result<(), Error> {
     print(&text)
 }
 
-/// The entries that name a port: entry, port, and whether it can be opened. The first `own` ones are those of
-/// gateway.toml.
+/// The entries that name a port: the entry, the port, and whether it can be opened. The first `own` entries are those
+/// of gateway.toml.
 fn configured_ports(entries: &[SerialSettings], own: usize) -> Vec<(String, String, Access)> {
-    // What is not listed may still be there.
+    // A port that is not listed may still exist.
     let listed = Ports::system().list().unwrap_or_default();
     let entries = entries.iter().enumerate().filter_map(|(n, entry)| {
         let PortSource::Path(path) = &entry.source else {

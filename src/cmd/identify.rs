@@ -48,13 +48,22 @@ impl Identified {
                         })
                     }
                 };
-                json["fault"] = json!(fault.as_ref().map(HelloFault::to_string));
+                json["fault"] = json!(fault_of(identity, fault.as_ref()));
                 json
             }
             Self::Unknown(error) => json!({ "state": "unknown", "problem": error.to_string() }),
             Self::NotAsked(why) => json!({ "state": "not_asked", "problem": why }),
         }
     }
+}
+
+/// What is wrong with the hello line of a board that is known: with the line itself, or else with its keepalive.
+fn fault_of(identity: &Identity, fault: Option<&HelloFault>) -> Option<String> {
+    let of_keepalive = match identity {
+        Identity::Hello(hello) => hello.keepalive_fault.as_ref().map(ToString::to_string),
+        Identity::Recognised(_) => None,
+    };
+    fault.map(ToString::to_string).or(of_keepalive)
 }
 
 impl fmt::Display for Identified {
@@ -73,7 +82,7 @@ impl fmt::Display for Identified {
                     }
                     Identity::Recognised(board) => write!(f, "recognised: {board}")?,
                 }
-                match fault {
+                match fault_of(identity, fault.as_ref()) {
                     Some(fault) => write!(f, "; its hello line has a fault: {fault}"),
                     None => Ok(()),
                 }

@@ -39,16 +39,17 @@ pub struct PortsArgs {
     pub root: PathBuf,
 }
 
-/// A port, and what is to be said of it.
+/// A port, as it is reported.
 struct Row {
     port: PortInfo,
-    /// An entry names it, and the system does not list it: a pseudo-terminal, or nothing at all.
+    /// An entry names it, but the system does not list it: it is a pseudo-terminal, or does not exist.
     is_unlisted: bool,
     access: Access,
+    /// The entry that takes it.
     entry: Option<usize>,
     /// The name of that entry.
     taken_by: Option<String>,
-    /// What came of asking the board behind it.
+    /// The board behind it, if it was asked.
     board: Option<Identified>,
 }
 
@@ -64,7 +65,7 @@ impl Row {
         row
     }
 
-    /// What is opened for it.
+    /// The path to open.
     fn file(&self, ports: &Ports) -> PathBuf {
         match self.is_unlisted {
             true => self.port.path.clone(),
@@ -72,7 +73,7 @@ impl Row {
         }
     }
 
-    /// What stands below it in the table.
+    /// The lines below it in the table.
     fn details(&self) -> impl Iterator<Item = String> {
         let by_id = self.port.by_id.as_deref().map(path_text);
         let board = self.board.as_ref().map(ToString::to_string);
@@ -104,7 +105,7 @@ impl Row {
     }
 }
 
-/// The name of an entry: those behind the first `own` ones are the UDCF's.
+/// The name of an entry: all after the first `own` ones are the UDCF's.
 pub(super) fn entry_name(n: usize, own: usize) -> String {
     match n < own {
         true => format!("serial.{n}"),
@@ -116,13 +117,13 @@ fn path_text(path: &Path) -> String {
     printable(path.to_string_lossy().as_bytes())
 }
 
-/// Says which serial ports there are.
+/// Lists the serial ports.
 pub(super) async fn ports(args: PortsArgs) -> Result<(), Error> {
     let ports = Ports::under(&args.root);
     let settings = Loaded::load(args.config.as_deref(), Layers::default())?.settings;
     let entries = serial_entries(&settings);
     let own = settings.serial.len();
-    let mut rows = look(&ports, &entries, own)?;
+    let mut rows = list(&ports, &entries, own)?;
     if args.identify {
         identify::ask_all(&ports, &entries, &mut rows).await;
     }
@@ -136,10 +137,10 @@ pub(super) async fn ports(args: PortsArgs) -> Result<(), Error> {
         print(&text)?;
         if rows.is_empty() {
             eprintln!(
-                "no serial port is there; is the cable one for data? `dmesg` says whether the board was seen"
+                "there are no serial ports; is the cable a data cable? `dmesg` shows whether the system saw the board"
             );
         }
-        // What is there stands in the table.
+        // The hint for a missing port is to list the ports, which the table does.
         let shown = rows.iter().filter(|row| !args.json && row.access != Access::Gone);
         for row in shown {
             if let Some(hint) = row.access.hint() {
@@ -157,7 +158,7 @@ pub(super) async fn ports(args: PortsArgs) -> Result<(), Error> {
             Ok(()) = tokio::signal::ctrl_c() => return Ok(()),
             () = tokio::time::sleep(PORT_POLL) => {}
         }
-        let now = look(&ports, &entries, own)?;
+        let now = list(&ports, &entries, own)?;
         let same = |a: &Row, b: &Row| a.port == b.port;
         for gone in rows.iter().filter(|row| !now.iter().any(|n| same(n, row))) {
             print(&event("gone", gone, args.json))?;
@@ -169,9 +170,9 @@ pub(super) async fn ports(args: PortsArgs) -> Result<(), Error> {
     }
 }
 
-/// The system's ports, and those of entries that it does not list: pseudo-terminals, and what is not there. The first
-/// `own` entries are those of gateway.toml.
-fn look(ports: &Ports, entries: &[SerialSettings], own: usize) -> Result<Vec<Row>, Error> {
+/// The system's ports, and those of entries that it does not list: pseudo-terminals and missing ports. The first `own`
+/// entries are those of gateway.toml.
+fn list(ports: &Ports, entries: &[SerialSettings], own: usize) -> Result<Vec<Row>, Error> {
     let listed = ports.list().map_err(Error::ports)?;
     let mut rows: Vec<Row> = listed
         .into_iter()

@@ -34,7 +34,7 @@ pub(super) async fn run(args: RunArgs) -> Result<(), Error> {
         .map(|upstream| upstream.relay.to_string());
     raise_file_limit();
     gateway::run(settings, |bound| {
-        say_who_can_reach(bound, token);
+        log_who_can_reach(bound, token);
         let devices = format!("ws://{}", bound.devices);
         let page = bound.page_addresses.first().map(|page| format!("http://{page}/"));
         let (name, other) = match (bound.clients, &upstream) {
@@ -84,25 +84,25 @@ fn raise_file_limit() {
     }
 }
 
-/// One line for each port, and one more if the network reaches only some of its addresses.
-fn say_who_can_reach(bound: &Bound, token: bool) {
+/// Logs who can reach each port: one line, or two if the network reaches only some of its addresses.
+fn log_who_can_reach(bound: &Bound, token: bool) {
     for (what, addresses, guarded) in [
         ("devices", &bound.device_addresses, token),
         ("Buttplug clients", &bound.client_addresses, false),
         ("the page", &bound.page_addresses, false),
     ] {
-        let (here, network): (Vec<_>, Vec<_>) = addresses.iter().partition(|a| a.ip().is_loopback());
+        let (local, network): (Vec<_>, Vec<_>) = addresses.iter().partition(|a| a.ip().is_loopback());
         let join = |addresses: &[&SocketAddr]| {
             let words: Vec<_> = addresses.iter().map(ToString::to_string).collect();
             words.join(" and ")
         };
-        if !here.is_empty() {
-            info!("{what}: {}, reachable from this machine only", join(&here));
+        if !local.is_empty() {
+            info!("{what}: {}, reachable from this machine only", join(&local));
         }
-        let who = if guarded { " who knows the token" } else { "" };
+        let condition = if guarded { " who knows the token" } else { "" };
         if !network.is_empty() {
             let network = join(&network);
-            warn!("{what}: {network}, reachable by everybody on the network{who}");
+            warn!("{what}: {network}, reachable by everybody on the network{condition}");
         }
     }
 }
@@ -122,7 +122,7 @@ pub(super) fn layers(args: RunArgs) -> Result<(Option<PathBuf>, Layers), Error> 
     if !refused.is_empty() {
         return Err(Error::usage(
             format!(
-                "flags of intiface-engine for what this program does not do:\n  {}",
+                "flags of intiface-engine for features that this program does not have:\n  {}",
                 refused.join("\n  ")
             ),
             "leave them out",
@@ -157,7 +157,7 @@ pub(super) fn layers(args: RunArgs) -> Result<(Option<PathBuf>, Layers), Error> 
     Ok((file.map(PathBuf::from), layers))
 }
 
-/// What those flags of intiface-engine come to that mean the same as a key: the key, the flag, and the value.
+/// The flags of intiface-engine that correspond to a key: the key, the flag, and the value.
 fn intiface_flags(args: &IntifaceArgs) -> [(&'static str, &'static str, Option<String>); 4] {
     let everywhere = args.value("websocket-use-all-interfaces").is_some();
     let port = args.value("websocket-port");

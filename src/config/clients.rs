@@ -19,8 +19,8 @@ pub(super) static SECTION: Section = Section {
             default: Preset::Localhost(defaults::CLIENT_LISTEN.port()),
             flag: Some("client-listen"),
             help: "Listen for Buttplug apps on this address",
-            note: "It may be a list of several. Everyone who can reach one of them can command every device. \
-                   \"localhost:PORT\" is both loopback addresses, of which a host may lack one.",
+            note: "A list of several is possible. Everyone who can reach one of them can command every device. \
+                   \"localhost:PORT\" means both loopback addresses, or the only one that the host has.",
             ..Key::BASE
         },
         Key {

@@ -22,9 +22,9 @@ pub(super) static SECTION: Section = Section {
             default: Preset::Localhost(defaults::DEVICE_LISTEN.port()),
             flag: Some("device-listen"),
             help: "Listen for devices on this address",
-            note: "It may be a list of several. A loopback address admits this machine only, \"0.0.0.0:54817\" the whole \
-                   network; \"localhost:PORT\" is both loopback addresses, of which a host may lack one. Beside an \
-                   upstream server on this machine that has port 54817 the default is port 54818.",
+            note: "A list of several is possible. A loopback address admits this machine only, \"0.0.0.0:54817\" the whole \
+                   network; \"localhost:PORT\" means both loopback addresses, or the only one that the host has. If an \
+                   upstream server on this machine has port 54817, the default is port 54818.",
             ..Key::BASE
         },
         Key {

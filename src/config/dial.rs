@@ -16,7 +16,7 @@ use crate::link::framing::Framing;
 use crate::net::endpoint::{Endpoint, Transport, UrlDefaults};
 use crate::net::tls::Tls;
 
-/// Firmware that is known by name: what stands for the keys that its entry leaves out.
+/// Known firmware: the defaults for keys that its entry leaves out.
 #[derive(Debug, PartialEq, Eq)]
 struct Firmware {
     name: &'static str,
@@ -24,10 +24,12 @@ struct Firmware {
     /// It takes and sends text messages.
     is_text: bool,
     identifier: &'static str,
+    /// It lists its axes, of which the identifier's definition has one.
+    lists_axes: bool,
     on_close: Option<&'static [u8]>,
 }
 
-/// The page of the firmware's own, and UDP; a message that is not text is ignored.
+/// Has a web page of its own, and speaks UDP. Ignores messages that are not text.
 static TCODE_ESP32: Firmware = Firmware {
     name: "tcode-esp32",
     url: UrlDefaults {
@@ -39,10 +41,11 @@ static TCODE_ESP32: Firmware = Firmware {
     },
     is_text: true,
     identifier: "TCodeDevice",
+    lists_axes: true,
     on_close: None,
 };
 
-/// A server for TCode alone, beside the pages on ports 80 and 81.
+/// Has a server for TCode alone, besides its web pages on ports 80 and 81.
 static SLOPDRIVE_32: Firmware = Firmware {
     name: "slopdrive-32",
     url: UrlDefaults {
@@ -54,10 +57,11 @@ static SLOPDRIVE_32: Firmware = Firmware {
     },
     is_text: true,
     identifier: "TCodeDevice",
+    lists_axes: true,
     on_close: None,
 };
 
-/// The text commands of the OSSM's Bluetooth service, `set:speed:0`, on a websocket.
+/// Takes the text commands of the OSSM's Bluetooth service, such as `set:speed:0`, over a websocket.
 static OSSM: Firmware = Firmware {
     name: "ossm",
     url: UrlDefaults {
@@ -69,6 +73,7 @@ static OSSM: Firmware = Firmware {
     },
     is_text: true,
     identifier: "OSSM",
+    lists_axes: false,
     on_close: Some(b"set:speed:0"),
 };
 
@@ -92,7 +97,7 @@ pub(super) static SECTION: Section = Section {
     name: "dial",
     repeated: true,
     help: "A board that listens on the network, which the gateway dials. A board that prints a hello line needs url, and \
-           no other key. What is said to it, and by it, travels unencrypted unless the url begins with wss://.",
+           no other key. All traffic with it is unencrypted unless the url begins with wss://.",
     keys: &[
         Key {
             name: "url",
@@ -100,16 +105,16 @@ pub(super) static SECTION: Section = Section {
             example: "\"tcp://192.168.1.31:8000\"",
             help: "Dial this board, ws://, wss://, tcp:// or udp://, or every board that announces a service by mDNS, \
                    such as mdns:_tcode._udp",
-            note: "With a preset the host alone is enough. Names under .local are found by mDNS. mdns:NAME._tcode._udp is \
-                   the one board of that name.",
+            note: "With a preset, the host alone is enough. Names under .local are resolved by mDNS. \
+                   mdns:NAME._tcode._udp is the one board of that name.",
             ..Key::BASE
         },
         Key {
             name: "preset",
             kind: Kind::Choice(const { &words(&PRESETS) }),
             example: "\"tcode-esp32\"",
-            help: "Fill in what is known of this firmware: port, path, frames, identifier",
-            note: "What the entry has itself holds.",
+            help: "Use the defaults for this firmware: port, path, frames, identifier",
+            note: "The entry's own keys override them.",
             ..Key::BASE
         },
         Key {
@@ -117,9 +122,9 @@ pub(super) static SECTION: Section = Section {
             kind: Kind::Choice(const { &words(&TRANSPORTS) }),
             example: "\"ws\"",
             alternative: true,
-            help: "How a board found by mDNS is spoken to",
-            note: "By its name a service under _udp is UDP; _ws, _http and _wsdm-device are websockets; every other one \
-                   is TCP.",
+            help: "Connect over this transport to a board that mDNS finds",
+            note: "The default follows from the service: UDP for one under _udp, a websocket for _ws, _http and \
+                   _wsdm-device, TCP for every other one.",
             ..Key::BASE
         },
         Key {
@@ -128,7 +133,7 @@ pub(super) static SECTION: Section = Section {
             default: Preset::Unset("binary, or by preset"),
             example: "\"text\"",
             alternative: true,
-            help: "Kind of the websocket messages that are sent; both kinds are received",
+            help: "Send websocket messages of this kind; both kinds are accepted",
             ..Key::BASE
         },
         Key {
@@ -149,8 +154,8 @@ pub(super) static SECTION: Section = Section {
             ..Key::BASE
         },
         Key {
-            note: "Without a framing key: by protocol. For TCP alone: of a websocket each message is a frame, and of UDP \
-                   each datagram.",
+            note: "Without a framing key: by protocol. For TCP only: each websocket message is a frame, and so is each \
+                   UDP datagram.",
             ..board::DELIMITER
         },
         board::LENGTH_PREFIX,
@@ -165,7 +170,7 @@ pub(super) static SECTION: Section = Section {
             name: "address",
             default: Preset::Unset("the board's hello line, or its host and port, or its name in mDNS"),
             example: "\"bench-1\"",
-            help: "Which board it is, as in a handshake; with mdns: this is put before the name in mDNS",
+            help: "Which board it is, as in a handshake; with an mdns: url, the prefix of the name in mDNS",
             ..Key::BASE
         },
         board::KEEPALIVE,
@@ -182,23 +187,25 @@ pub(super) static SECTION: Section = Section {
 pub struct DialSettings {
     /// Where it is; `None` only in a configuration that has problems.
     pub endpoint: Option<Endpoint>,
-    /// Its websocket is sent text messages.
+    /// Whether frames are sent as text messages on its websocket.
     pub is_text: bool,
-    /// What to trust if it is `wss://`.
+    /// The CAs to trust for `wss://`.
     pub tls: Tls,
-    /// How long it is left alone once it is connected.
+    /// How long nothing is sent to it after it is connected.
     pub settle: Duration,
-    /// How its TCP connection is cut into frames; `None` is what its protocol is known to use.
+    /// How its TCP connection is cut into frames; `None` for its protocol's usual framing.
     pub framing: Option<Framing>,
     /// What the device is; `None` waits for its hello line.
     pub identifier: Option<Identifier>,
-    /// Which device it is; of several that mDNS finds, what their names are put behind.
+    /// It is TCode by its preset, and is asked for its axes.
+    pub asks_axes: bool,
+    /// Which device it is; if mDNS finds several, the prefix of their names.
     pub address: Option<Address>,
-    /// The silence after which the board's watchdog wants a sign of life; `None` is what its hello line asks for.
+    /// The silence after which the board's watchdog wants a sign of life; `None` for what its hello line asks for.
     pub keepalive: Option<Duration>,
-    /// What is sent when control is lost, in place of what its protocol is known to take.
+    /// The bytes to send when control is lost, instead of its protocol's own stop.
     pub on_close: Option<Bytes>,
-    /// Which commands supersede older ones; `None` is what its protocol is known for.
+    /// The language in which newer commands supersede older ones; `None` for its protocol's own.
     pub coalesce: Option<Coalesce>,
 }
 
@@ -220,7 +227,7 @@ pub(super) fn entries(reader: &mut Reader) -> Vec<DialSettings> {
 }
 
 fn entry(keys: &mut Keys<'_>) -> DialSettings {
-    // The host alone is enough with a preset, so it is read first; what is shown keeps the order of the table.
+    // Read first, because the url may leave out what a preset defines. `check` still shows keys in the order of the table.
     let preset = keys.choice("preset", &PRESETS);
     let endpoint = endpoint(keys, preset);
     let transport = endpoint.as_ref().map(Endpoint::transport);
@@ -249,6 +256,7 @@ fn entry(keys: &mut Keys<'_>) -> DialSettings {
         settle: keys.time("settle_ms"),
         framing,
         identifier: identifier(keys, preset),
+        asks_axes: preset.is_some_and(|preset| preset.lists_axes) && !keys.is_given("identifier"),
         address: keys.board_address("address"),
         keepalive: keys.keepalive(),
         on_close: on_close(keys, preset),
@@ -266,7 +274,7 @@ fn endpoint(keys: &mut Keys<'_>, preset: Option<&Firmware>) -> Option<Endpoint> 
     if !keys.is_given("url") {
         keys.problem(
             "",
-            "says no board: url = \"tcp://192.168.1.31:8000\", or ws://, wss://, udp://, or mdns:_tcode._udp",
+            "names no board: url = \"tcp://192.168.1.31:8000\", or ws://, wss://, udp://, or mdns:_tcode._udp",
         );
     }
     let endpoint = keys.read("url", parse, ToString::to_string);
@@ -278,7 +286,7 @@ fn endpoint(keys: &mut Keys<'_>, preset: Option<&Firmware>) -> Option<Endpoint> 
                 keys.problem(
                     "transport",
                     format!(
-                        "does not fit {}; boards announce UDP under _udp, and all else under _tcp",
+                        "does not fit {}; boards announce UDP under _udp, and everything else under _tcp",
                         service.kind
                     ),
                 );
@@ -288,7 +296,7 @@ fn endpoint(keys: &mut Keys<'_>, preset: Option<&Firmware>) -> Option<Endpoint> 
         (Some(endpoint), Some(_)) => {
             keys.problem(
                 "transport",
-                "stands beside a url that says it already; it is for boards that mDNS finds",
+                "stands beside a url that names the transport already; it is for boards that mDNS finds",
             );
             Some(endpoint)
         }
@@ -300,7 +308,10 @@ fn is_text(keys: &mut Keys<'_>, preset: Option<&Firmware>, transport: Option<Tra
     match keys.choice("frames", &FRAMES) {
         Some(is_text) => {
             if transport.is_some_and(|transport| !transport.is_websocket()) {
-                keys.problem("frames", "stands beside a url that is no websocket; leave it out");
+                keys.problem(
+                    "frames",
+                    "stands beside a url that is not a websocket; leave it out",
+                );
             }
             is_text
         }
@@ -314,14 +325,14 @@ fn is_text(keys: &mut Keys<'_>, preset: Option<&Firmware>, transport: Option<Tra
     }
 }
 
-/// What to trust of a board that is not yet found.
+/// The CAs to trust for a board that is still to be found.
 fn found_tls(keys: &mut Keys<'_>, transport: Option<Transport>, ca: Option<&std::path::Path>) -> Tls {
     match ca {
         Some(ca) if transport == Some(Transport::SecureWebsocket) => match Tls::with_ca(ca) {
             Ok(tls) => return tls,
             Err(e) => keys.problem("ca", e.with_hint()),
         },
-        Some(_) if transport.is_some() => keys.warning("ca", "is not used: only wss:// is encrypted"),
+        Some(_) if transport.is_some() => keys.warning("ca", "has no effect: only wss:// is encrypted"),
         _ => {}
     }
     Tls::system()
@@ -341,7 +352,7 @@ fn identifier(keys: &mut Keys<'_>, preset: Option<&Firmware>) -> Option<Identifi
 fn on_close(keys: &mut Keys<'_>, preset: Option<&Firmware>) -> Option<Bytes> {
     let given = keys.on_close();
     let preset = preset.filter(|_| !keys.is_given("on_close"));
-    // Of a board that is said to be something else its stop is not known.
+    // With another identifier, the board is not what the preset assumes, and neither is its stop.
     match preset.and_then(|preset| Some((preset, preset.on_close?))) {
         Some((preset, bytes)) if !keys.is_given("identifier") => {
             let bytes = Bytes::from_static(bytes);

@@ -16,7 +16,7 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// Names less alike than this are not taken for typing errors.
 const NEAREST_MIN_SIMILARITY: f64 = 0.7;
 
-/// What many write where the identifier belongs.
+/// A key that people write instead of the identifier.
 const PROTOCOL: &str = "protocol";
 
 /// Reads a file into the layers, and notes what is wrong with it.
@@ -139,7 +139,7 @@ impl Reading<'_> {
             let place = format!("{full}.{name}");
             let inner = format!("{name}.");
             let inside = |key: &Key| key.name.starts_with(&inner);
-            // A key may be a word or a table.
+            // Some keys take either a word or a table.
             let is_table = matches!(value.get_ref(), DeValue::Table(_)) && section.keys.iter().any(inside);
             let mut keys = section.keys.iter();
             if let Some(key) = keys.find(|key| key.name == name).filter(|_| !is_table) {
@@ -207,7 +207,7 @@ impl Reading<'_> {
                 return self.problem(at, full, "is empty; leave the key out instead".to_owned());
             }
             DeValue::String(text) => Some(Given::Text(text.to_string())),
-            // `0x2341` says itself how it is meant.
+            // `0x2341` is unmistakably hexadecimal.
             DeValue::Integer(n) if n.radix() == 16 && matches!(key.kind, Kind::Form(_)) => {
                 Some(Given::Text(n.as_str().to_owned()))
             }
@@ -254,7 +254,7 @@ fn kind(value: &DeValue<'_>) -> String {
     format!("{article} {kind}")
 }
 
-/// A board is described by an identifier, and the UDCF gives that its protocol.
+/// The problem with a `protocol` key: an entry has an identifier, and the UDCF maps that to a protocol.
 fn no_protocol(protocol: Option<&str>) -> String {
     let (key, protocol) = (board::IDENTIFIER.name, shell_word(protocol.unwrap_or("PROTOCOL")));
     format!(

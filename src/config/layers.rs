@@ -65,7 +65,7 @@ impl Given {
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     values: BTreeMap<String, (Given, Source)>,
-    /// Sections beside those of the file, each of one key.
+    /// Sections in addition to the file's, each with one key: section, key, value, source.
     entries: Vec<(&'static str, &'static str, Given, Source)>,
 }
 
@@ -78,7 +78,7 @@ impl Layers {
         }
     }
 
-    /// Adds one of the sections that may be repeated, with this key, to those that the file has.
+    /// Adds a repeated section with this key, after those that the file has.
     pub fn give_entry(&mut self, section: &'static str, key: &'static str, given: Given, source: Source) {
         self.entries.push((section, key, given, source));
     }

@@ -74,7 +74,7 @@ impl<'a> Keys<'a> {
         keys.any(|key| key.name.starts_with(table) && self.is_given(key.name))
     }
 
-    /// Shows what holds for a key that was left out.
+    /// Shows the value that applies although the key was left out.
     pub(super) fn show_instead(&mut self, name: &str, value: String, source: &str) {
         let full = self.full(name);
         self.reader.show(&full, value, source.to_owned());
@@ -158,7 +158,7 @@ impl<'a> Keys<'a> {
         let parse = |given: &Given| {
             let id = match given {
                 Given::Text(text) => u16::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok(),
-                // The digits of an id without quotes would be read as another number, which never fits.
+                // Without quotes, the digits of a hexadecimal id would be read as a different number.
                 Given::Integer(n) => {
                     return Err(format!(
                         "is a decimal number; put it in quotes: {short} = \"{n:04}\""
@@ -238,7 +238,7 @@ pub(super) fn text(given: &Given) -> Result<&str, String> {
     }
 }
 
-/// One or several addresses to listen on. A command line has no list, so its addresses are separated by commas.
+/// One or several addresses to listen on; on a command line they are separated by commas.
 fn addresses(given: &Given) -> Result<Listen, String> {
     let given: Vec<&str> = match given {
         Given::List(list) => list.iter().map(String::as_str).collect(),
@@ -248,7 +248,7 @@ fn addresses(given: &Given) -> Result<Listen, String> {
     for text in given {
         let place = parse_place(text)?;
         for address in Listen::from(place).addresses() {
-            if let Some(within) = covering(&places, address) {
+            if let Some(within) = overlapping(&places, address) {
                 return Err(format!(
                     "{} is within {within} already; leave one of them out",
                     text.trim()
@@ -260,8 +260,8 @@ fn addresses(given: &Given) -> Result<Listen, String> {
     Listen::new(places).ok_or_else(|| "is an empty list; leave the key out instead".to_owned())
 }
 
-/// The address among these that an address cannot be listened on beside, since one of them is a part of the other.
-fn covering(places: &[Place], address: SocketAddr) -> Option<SocketAddr> {
+/// The address of these places that overlaps `address`, so that both cannot be opened.
+fn overlapping(places: &[Place], address: SocketAddr) -> Option<SocketAddr> {
     let overlaps = |other: &SocketAddr| {
         let (a, b) = (address.ip(), other.ip());
         address.port() != 0

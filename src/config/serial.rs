@@ -44,7 +44,7 @@ pub(super) static SECTION: Section = Section {
     name: "serial",
     repeated: true,
     help: "A board on a serial port, or every board of a kind. A board that prints a hello line, or that speaks TCode or \
-           Lovense, needs port or match, and no other key. wsdm-gateway ports lists what is there, and with --identify \
+           Lovense, needs port or match, and no other key. wsdm-gateway ports lists the ports; with --identify it also \
            asks each board what it is.",
     keys: &[
         Key {
@@ -59,8 +59,8 @@ pub(super) static SECTION: Section = Section {
             kind: Kind::Form("any"),
             example: "\"any\"",
             alternative: true,
-            help: "Or open every serial port that no other entry names and no other program has open, and keep those \
-                   whose board identifies itself",
+            help: "Or open every serial port that no other entry names and no other program uses, and keep those whose \
+                   board identifies itself",
             note: "Opening a port restarts many boards.",
             ..Key::BASE
         },
@@ -229,7 +229,7 @@ impl PortSource {
 }
 
 impl SerialSettings {
-    /// Which entry takes a port: the first, but one for any port only if no other does.
+    /// The entry that takes a port: the first that matches, but an entry for any port only if no other matches.
     pub fn taking(entries: &[Self], port: &PortInfo) -> Option<usize> {
         let takes = |is_any: bool| {
             let wanted =
@@ -309,7 +309,7 @@ fn source(keys: &mut Keys<'_>) -> PortSource {
         ),
         (false, false) => keys.problem(
             "",
-            "says no port: port = \"/dev/ttyUSB0\", or match = { vid = \"1a86\", pid = \"7523\" }, or match = \"any\"; \
+            "names no port: port = \"/dev/ttyUSB0\", or match = { vid = \"1a86\", pid = \"7523\" }, or match = \"any\"; \
              wsdm-gateway ports lists what is there",
         ),
         _ => {}

@@ -187,7 +187,7 @@ impl Unit {
 pub(crate) enum Preset {
     /// No value: what holds instead, in words. Without words `check` shows the key only if it was given.
     Unset(&'static str),
-    /// This port of both loopback addresses.
+    /// This port on both loopback addresses.
     Localhost(u16),
     Time(Duration),
     Number(i64),

@@ -26,8 +26,8 @@ pub(super) static UDCF: Section = Section {
             kind: Kind::Switch,
             default: Preset::Switch(false),
             help: "Bridge the boards on serial ports and on Bluetooth LE that this file describes",
-            note: "As if its entries stood here as [[serial]] and [[ble]]; wsdm-gateway udcf bridge FILE prints them so. An \
-               entry of gateway.toml for the same board wins.",
+            note: "As if this file had [[serial]] and [[ble]] entries for them, which wsdm-gateway udcf bridge FILE \
+                   prints. An entry of gateway.toml for the same board wins.",
             ..Key::BASE
         },
     ],
@@ -49,7 +49,7 @@ pub(super) static STATE: Section = Section {
     }],
 };
 
-/// The file, and whether its boards on wires and on Bluetooth are bridged.
+/// The file, and whether its boards on serial ports and on Bluetooth are bridged.
 pub(super) fn read(reader: &mut Reader) -> (Option<PathBuf>, bool) {
     let mut keys = Keys::new(reader, &UDCF);
     let path = keys.path("path");
@@ -57,7 +57,7 @@ pub(super) fn read(reader: &mut Reader) -> (Option<PathBuf>, bool) {
     if bridge && path.is_none() {
         keys.warning(
             "bridge",
-            "does nothing without path: the built-in file has no such boards",
+            "has no effect without path: the built-in file describes no such boards",
         );
     }
     (path, bridge)

@@ -86,20 +86,21 @@ pub(super) fn read(reader: &mut Reader) -> Option<UpstreamSettings> {
     })
 }
 
-/// What to trust at the other end of a websocket; what is missing for it is a problem of the key that asks for it.
-pub(super) fn tls(keys: &mut Keys<'_>, url: &str, relay: &Target, ca: Option<&Path>) -> Tls {
+/// The CAs to trust at the other end of a websocket. Problems with them are reported at the key that needs them: `ca`, or
+/// `url`, the key of the target.
+pub(super) fn tls(keys: &mut Keys<'_>, url: &str, target: &Target, ca: Option<&Path>) -> Tls {
     let tls = Tls::system();
     match ca {
         // Not a problem: a command line may replace the URL of a file that names a CA.
-        Some(_) if !relay.is_tls() => keys.warning(
+        Some(_) if !target.is_tls() => keys.warning(
             "ca",
-            format!("is not used, for {relay} is not encrypted; if it should be, write wss://"),
+            format!("is not used, for {target} is not encrypted; if it should be, write wss://"),
         ),
         Some(ca) => match Tls::with_ca(ca) {
             Ok(tls) => return tls,
             Err(e) => keys.problem("ca", e.with_hint()),
         },
-        None if relay.is_tls() => {
+        None if target.is_tls() => {
             if let Err(e) = tls.connector() {
                 keys.problem(url, e.with_hint());
             }

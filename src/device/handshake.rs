@@ -79,7 +79,7 @@ pub enum HandshakeError {
     /// Larger than [`HANDSHAKE_MAX_BYTES`].
     #[error("the handshake has {0} bytes, at most {HANDSHAKE_MAX_BYTES} are taken")]
     MessageTooLarge(usize),
-    /// It ends with a NUL character, as the whole buffer of a C string does.
+    /// It ends with a NUL character: more than the text of a C string was sent.
     #[error("the handshake ends with a NUL character, which is not part of its text")]
     TrailingNul,
     /// Not JSON; with the parser's text.

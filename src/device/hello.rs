@@ -1,28 +1,34 @@
-//! The hello line: how a board on a wire introduces itself, so that nobody has to configure who it is.
+//! The hello line, with which a board identifies itself, so that nobody has to configure its identity.
 //!
 //! It is the handshake's JSON on a line of its own, printed within two seconds of the start or when the board is
-//! sent a newline. `address` may be left out, and `keepalive_ms` asks for a sign of life: the board's watchdog.
+//! sent a newline. `address` may be left out, and `keepalive_ms` asks for a sign of life: the board has a watchdog.
 
 use std::time::Duration;
 
 use tracing::debug;
-use wsdm_protocol::{keepalive_in_range, key};
+use wsdm_protocol::{KEEPALIVE_RANGE_MS, keepalive_in_range, key};
 
 use crate::device::handshake::{Address, Handshake, HandshakeError, Identifier};
+use crate::text::printable;
 
-/// What a board said of itself.
+/// The longest value of a field that a warning shows, in characters.
+const VALUE_MAX_CHARS: usize = 40;
+
+/// A hello line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
-    /// Who it is; the address is the given one where it named none.
+    /// The board's identity; the address is the fallback if the line has none.
     pub handshake: Handshake,
-    /// It named its address itself.
+    /// Whether the line has an address.
     pub names_its_address: bool,
-    /// It stops its outputs when it hears nothing for long: a lone newline is due after this much silence.
+    /// The board stops its outputs after a longer silence: a lone newline is due after this much of it.
     pub keepalive: Option<Duration>,
+    /// What is wrong with its `keepalive_ms`. The board is who it is without.
+    pub keepalive_fault: Option<KeepaliveFault>,
 }
 
 impl Hello {
-    /// Whether text begins as a hello line does, as far as it is there.
+    /// Whether this may be the beginning of a hello line.
     pub fn may_begin(text: &[u8]) -> bool {
         let Some((b'{', rest)) = text.split_first() else {
             return text.is_empty();
@@ -35,12 +41,12 @@ impl Hello {
         })
     }
 
-    /// Reads a line of a board whose address is known, so that any will do where it names none.
+    /// Reads a line of a board whose address is known, so that the one in the line does not matter.
     pub fn parse_later(line: &[u8]) -> Option<Self> {
         Self::parse(line, &Address::new("-").ok()?)
     }
 
-    /// Reads a line; `None` where it is no hello. A boot loader may have left noise before it on the same line.
+    /// Reads a line; `None` if it is no hello line. A boot loader may have left noise before it on the same line.
     pub fn parse(line: &[u8], fallback: &Address) -> Option<Self> {
         let text = std::str::from_utf8(&line[start(line)?..]).ok()?;
         let mut value: serde_json::Value = serde_json::from_str(text.trim()).ok()?;
@@ -49,13 +55,16 @@ impl Hello {
         object
             .entry(key::ADDRESS)
             .or_insert_with(|| fallback.as_str().into());
-        let keepalive = object.get(key::KEEPALIVE_MS).and_then(serde_json::Value::as_u64);
-        let keepalive = keepalive.map(|ms| Duration::from_millis(keepalive_in_range(ms)));
+        let (keepalive, keepalive_fault) = match object.get(key::KEEPALIVE_MS) {
+            None | Some(serde_json::Value::Null) => (None, None),
+            Some(value) => read_keepalive(value),
+        };
         match Handshake::from_object(object) {
             Ok(handshake) => Some(Self {
                 handshake,
                 names_its_address,
                 keepalive,
+                keepalive_fault,
             }),
             Err(e) => {
                 debug!("not a hello line: {e}");
@@ -64,7 +73,7 @@ impl Hello {
         }
     }
 
-    /// What is wrong with a line that was meant to be a hello; `None` where nothing shows that it was.
+    /// What is wrong with a line that was meant to be a hello line; `None` if nothing suggests that it was.
     pub fn fault(line: &[u8]) -> Option<HelloFault> {
         let text = String::from_utf8_lossy(&line[line.iter().position(|b| *b == b'{')?..]);
         // A status in JSON may have a version too.
@@ -92,6 +101,28 @@ impl Hello {
     }
 }
 
+/// The keepalive of a hello line, and what is wrong with it. A number above 0 is taken as the nearest that may stand
+/// there: a board with a watchdog is better fed somewhat late than not at all.
+fn read_keepalive(value: &serde_json::Value) -> (Option<Duration>, Option<KeepaliveFault>) {
+    let taken = value.as_f64().filter(|ms| *ms > 0.0);
+    let taken = taken.map(|ms| keepalive_in_range(ms.round() as u64));
+    let is_right = taken.is_some() && taken == value.as_u64();
+    let fault = || {
+        let shown: String = value.to_string().chars().take(VALUE_MAX_CHARS).collect();
+        KeepaliveFault(printable(shown.as_bytes()))
+    };
+    (taken.map(Duration::from_millis), (!is_right).then(fault))
+}
+
+/// A `keepalive_ms` that is no keepalive; with its value as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "\"keepalive_ms\" is {0}, not a whole number of milliseconds from {low} to {high}",
+    low = KEEPALIVE_RANGE_MS.start(),
+    high = KEEPALIVE_RANGE_MS.end()
+)]
+pub struct KeepaliveFault(String);
+
 /// Where the JSON of a hello line begins.
 fn start(line: &[u8]) -> Option<usize> {
     line.iter().enumerate().find_map(|(at, byte)| {
@@ -103,63 +134,92 @@ fn start(line: &[u8]) -> Option<usize> {
 /// What is wrong with a hello line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HelloFault {
-    /// A field, or the JSON as a whole.
+    /// A field, or the JSON as a whole, is invalid.
     #[error("{0}")]
     Handshake(#[from] HandshakeError),
     /// `{'identifier': ...}`, as some languages print it.
-    #[error("it has single quotes; JSON wants \" around keys and text")]
+    #[error("it has single quotes; JSON needs \" around keys and text")]
     SingleQuotes,
     /// `{identifier: ...}`
-    #[error("its keys have no quotes; JSON wants \" around keys and text")]
+    #[error("its keys have no quotes; JSON needs \" around keys and text")]
     NoQuotes,
-    /// A zero byte: the end of a C string was sent too.
-    #[error("it holds a NUL byte; send the text without the zero that ends it in C")]
+    /// It contains a zero byte: the terminator of a C string was sent too.
+    #[error("it contains a NUL byte; send the text without the zero that ends it in C")]
     Nul,
-    /// It is whole, but nothing ends it. It is taken after a pause.
+    /// It is complete, but nothing ends it. It is accepted after a pause.
     #[error("it has no newline at its end; print it with println")]
     NoNewline,
-    /// A carriage return ends it. It is taken after a pause.
+    /// A lone carriage return ends it. It is accepted after a pause.
     #[error("it ends with a carriage return alone; end it with a newline")]
     ReturnOnly,
 }
 
-/// What is known of a board beside its handshake. A hello line may come at any time and add to it, also where the
-/// configuration says who the board is: it has started again, or stopped because nothing fed its watchdog.
+/// What is known of a board besides its handshake. A hello line may arrive at any time and add to it, even if the
+/// board's identity is configured: the board restarted, or stopped because nothing fed its watchdog.
 #[derive(Debug, Default)]
 pub struct BoardFacts {
-    /// The board stops its outputs when it hears nothing for long: a lone newline is due after this much silence.
+    /// The board stops its outputs after a longer silence: a lone newline is due after this much of it.
     pub keepalive: Option<Duration>,
-    /// What its entry says that it is, for as long as the board has not said something else.
+    /// The identifier from its entry, until the board reports another one.
     pub configured: Option<Identifier>,
+    /// A fault of its keepalive was reported. A board may print its hello line after each newline that feeds it.
+    pub is_fault_reported: bool,
 }
 
 impl BoardFacts {
-    /// Takes over the keepalive of a hello line where none is known.
-    ///
-    /// # Errors
-    /// The board says that it is something else than its entry does. That is told once.
-    pub fn learn(&mut self, said: &Hello) -> Result<(), OtherIdentifier> {
-        self.keepalive = self.keepalive.or(said.keepalive);
-        let said = &said.handshake.identifier;
-        match self.configured.take_if(|configured| configured != said) {
-            Some(configured) => Err(OtherIdentifier {
-                configured,
-                said: said.clone(),
-            }),
-            None => Ok(()),
+    /// Takes the keepalive from a hello line if none is known. Returns the warnings to log, each of them once.
+    pub fn learn(&mut self, hello: &Hello) -> Vec<HelloWarning> {
+        let mut warnings = Vec::new();
+        self.keepalive = self.keepalive.or(hello.keepalive);
+        if let Some(fault) = &hello.keepalive_fault
+            && !self.is_fault_reported
+        {
+            self.is_fault_reported = true;
+            warnings.push(HelloWarning::Keepalive {
+                fault: fault.clone(),
+                holds: self.keepalive,
+            });
         }
+        let reported = &hello.handshake.identifier;
+        if let Some(configured) = self.configured.take_if(|configured| configured != reported) {
+            warnings.push(HelloWarning::OtherIdentifier {
+                configured,
+                reported: reported.clone(),
+            });
+        }
+        warnings
     }
 }
 
-/// A board says that it is something else than its entry does. The entry holds.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "its entry says identifier = {configured:?}, but the board's hello line {said:?}; correct the entry, or leave the \
-     identifier out"
-)]
-pub struct OtherIdentifier {
-    configured: Identifier,
-    said: Identifier,
+/// What is wrong with the hello line of a board that is admitted all the same.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HelloWarning {
+    /// Its keepalive cannot be used.
+    #[error("the hello line's {fault}; {}", held(.holds))]
+    Keepalive {
+        /// The value.
+        fault: KeepaliveFault,
+        /// What holds instead: that of its entry, or the nearest that may stand there.
+        holds: Option<Duration>,
+    },
+    /// The board's identifier differs from its entry's. The entry's is used.
+    #[error(
+        "its entry says identifier = {configured:?}, but the board's hello line {reported:?}; correct the entry, or leave the \
+         identifier out"
+    )]
+    OtherIdentifier {
+        /// The entry's.
+        configured: Identifier,
+        /// The board's.
+        reported: Identifier,
+    },
+}
+
+fn held(keepalive: &Option<Duration>) -> String {
+    match keepalive {
+        Some(keepalive) => format!("{} ms hold", keepalive.as_millis()),
+        None => "the board gets no keepalive, so if it has a watchdog, that stops its outputs".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -184,6 +244,58 @@ mod tests {
         let named = Hello::parse(named, &fallback()).unwrap();
         assert_eq!(named.handshake.address.as_str(), "b");
         assert_eq!(named.keepalive, None);
+    }
+
+    #[test]
+    fn a_keepalive_that_is_none_is_named_once_with_what_holds_instead() {
+        for (value, holds) in [
+            ("\"200\"", None),
+            ("-200", None),
+            ("0", None),
+            ("true", None),
+            ("[200]", None),
+            ("{\"ms\": 200}", None),
+            ("1", Some(20)),
+            ("0.4", Some(20)),
+            ("200.5", Some(201)),
+            ("200.0", Some(200)),
+            ("60001", Some(60_000)),
+            ("1e300", Some(60_000)),
+            ("99999999999999999999", Some(60_000)),
+        ] {
+            let line = format!("{{\"identifier\":\"a\",\"version\":0,\"keepalive_ms\":{value}}}\n");
+            let hello = Hello::parse(line.as_bytes(), &fallback()).expect("a hello line all the same");
+            let mut facts = BoardFacts::default();
+            let warnings = facts.learn(&hello);
+            assert_eq!(facts.keepalive, holds.map(Duration::from_millis), "{value}");
+            let [warning] = &warnings[..] else {
+                panic!("{value}: {warnings:?}")
+            };
+            let warning = warning.to_string();
+            let instead = holds.map_or("gets no keepalive".to_owned(), |ms| format!("; {ms} ms hold"));
+            for part in ["\"keepalive_ms\" is ", "from 20 to 60000", &instead] {
+                assert!(warning.contains(part), "{value}: {warning}");
+            }
+            assert_eq!(facts.learn(&hello), [], "{value}");
+            // That of an entry holds.
+            let mut configured = BoardFacts {
+                keepalive: Some(Duration::from_millis(70)),
+                ..BoardFacts::default()
+            };
+            let warning = configured.learn(&hello)[0].to_string();
+            assert!(warning.ends_with("; 70 ms hold"), "{value}: {warning}");
+        }
+        for value in ["20", "200", "60000", "null"] {
+            let line = format!("{{\"identifier\":\"a\",\"version\":0,\"keepalive_ms\":{value}}}\n");
+            let hello = Hello::parse(line.as_bytes(), &fallback()).expect("a hello line");
+            assert_eq!(BoardFacts::default().learn(&hello), [], "{value}");
+        }
+        let long = format!(
+            "{{\"identifier\":\"a\",\"version\":0,\"keepalive_ms\":\"{}\u{9b}\"}}",
+            "x".repeat(500)
+        );
+        let fault = Hello::parse(long.as_bytes(), &fallback()).and_then(|hello| hello.keepalive_fault);
+        assert!(fault.expect("a fault").to_string().len() < 150);
     }
 
     #[test]

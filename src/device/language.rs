@@ -45,42 +45,42 @@ pub trait Language: Sync {
     /// The frame that stops all motion at once, whatever is set.
     fn stop_all(&self) -> Option<&'static [u8]>;
 
-    /// The frame with every setting inside the limits, and ended. `None` if it cannot be written so, or if a board might
-    /// read something else in it.
+    /// The frame with every setting inside the limits, and with its end. `None` if it cannot be brought inside, or if
+    /// boards might interpret it differently.
     fn limit(&self, frame: &str, limits: &Limits) -> Option<String>;
 
-    /// Begins to follow a device's answers, if the server inside needs that. `None` if it takes every frame as it is.
-    fn answers(&self) -> Option<Box<dyn Answers>> {
+    /// A filter for a device's answers, if the server inside needs one. `None` if it understands every frame as it is.
+    fn answer_filter(&self) -> Option<Box<dyn AnswerFilter>> {
         None
     }
 
-    /// A question that every board of this language answers, whatever it can do; `None` if there is none whose answer
-    /// cannot be taken for another's.
+    /// A question that every board of this language answers, and whose answer cannot be mistaken for another one; `None`
+    /// if the language has none.
     fn question(&self) -> Option<Question> {
         None
     }
 
-    /// Whether a frame of the board only says that it took a command, and answers no question.
+    /// Whether a frame of the board only acknowledges a command, and answers no question.
     fn is_acknowledgement(&self, _frame: &Frame) -> bool {
         false
     }
 }
 
-/// What a device answers to the server inside: of one session.
-pub trait Answers: fmt::Debug + Send {
-    /// Notes a frame that the server sends to the device. Returns what is to be logged of earlier answers.
+/// Passes a device's answers to the server inside, during one session.
+pub trait AnswerFilter: fmt::Debug + Send {
+    /// Notes a frame that the server sends to the device. Returns a fault of earlier answers, to be logged.
     fn asked(&mut self, frame: &Frame) -> Option<String>;
 
-    /// Notes a frame of the device. Returns what of it is an answer for the server.
+    /// Notes a frame that the device sent. Returns the answers for the server in it.
     fn received(&mut self, frame: Frame) -> Received;
 }
 
-/// What is in a frame of a device.
+/// The content of a frame that a device sent.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Received {
-    /// The answers for the server, each whole and in a frame of its own.
+    /// The answers for the server, each complete and in a frame of its own.
     pub answers: Vec<Frame>,
-    /// Something that was not understood and is to be logged.
+    /// An answer that was not understood, to be logged.
     pub fault: Option<String>,
 }
 

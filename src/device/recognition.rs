@@ -1,6 +1,6 @@
-//! What a board is that was not configured and printed no hello line, from its answers to questions that move nothing.
+//! Recognises a board without a configured identity or a hello line by its answers to questions that move nothing.
 //!
-//! Pure: what to ask and how to read the answers. [`crate::ingress::recognise`] does the asking.
+//! Pure: what to ask and how to read the answers. [`crate::ingress::recognise`] does the I/O.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -15,18 +15,18 @@ pub const TCODE: &str = "tcode-v03";
 /// The protocol of a Lovense board, by its name in the UDCF.
 pub const LOVENSE: &str = "lovense";
 
-/// The identifier of a recognised TCode board. It never changes: definitions and indexes are remembered by it.
+/// The identifier of a recognised TCode board. It must never change: definitions and indexes are stored under it.
 pub const TCODE_IDENTIFIER: &str = "tcode";
-/// The identifier of a recognised Lovense board. It never changes either.
+/// The identifier of a recognised Lovense board. It must never change either.
 pub const LOVENSE_IDENTIFIER: &str = "lovense";
 
 /// The longest text that is kept of an answer, in characters.
 const TEXT_MAX: usize = 80;
-/// Lines that are kept as perhaps its name: the first is the likeliest, and a board may never stop talking.
+/// How many lines are kept as candidates for its name: the first is the likeliest, and a board may never stop printing.
 const NAMES_MAX: usize = 4;
 /// The end of an axis's travel.
 const RANGE_MAX: u16 = 9_999;
-/// A shorter range than this hundredth of the travel moves nothing that anybody would notice: it is in other units.
+/// A range shorter than a hundredth of the travel would not move noticeably, so it must be in other units.
 const EXTENT_MIN: u16 = 100;
 
 /// A board that answered in a language that the gateway knows.
@@ -40,7 +40,7 @@ pub struct Recognised {
     pub version: Option<String>,
     /// Its axes, in the order in which the board listed them; empty if its language has none, or it does not list them.
     pub axes: Vec<Axis>,
-    /// What in the list of its axes was not understood, or contradicts itself, and what is taken instead; a sentence each.
+    /// What in its list of axes was not understood or is contradictory, and what is used instead; one sentence each.
     pub faults: Vec<String>,
 }
 
@@ -51,7 +51,7 @@ pub struct Axis {
     pub channel: String,
     /// What the board calls it, such as `Twist`; empty if it has no name.
     pub name: String,
-    /// The part of its travel that the board prefers, in ten-thousandths: 0 to 9,999 is all of it.
+    /// The part of its travel that the board prefers, in ten-thousandths: 0 to 9,999 is the whole travel.
     pub range: RangeInclusive<u16>,
 }
 
@@ -133,8 +133,8 @@ impl Question {
 
     const ALL: [Self; 4] = [Self::Device, Self::Version, Self::Axes, Self::DeviceType];
 
-    /// What is written, one write each. Before the one for Lovense a semicolon ends what the others left in the
-    /// buffer of a board that reads up to the next one.
+    /// The bytes to write, one write each. A semicolon comes before the question for Lovense: it ends what the other
+    /// questions left in the buffer of a board that reads up to the next semicolon.
     pub fn writes(self) -> &'static [&'static [u8]] {
         match self {
             Self::Device => &[b"D0\n"],
@@ -154,23 +154,23 @@ impl Question {
     }
 }
 
-/// What a board said since it was asked. Lines are told apart by what they say rather than by when they come, since a
-/// slow board answers one question after the next was asked.
+/// What a board answered. Lines are distinguished by their content rather than by their order, since a slow board may
+/// answer a question after the next one was asked.
 #[derive(Debug, Default)]
 pub struct Answers {
     asked: Vec<Question>,
-    /// The board was asked for its name, and has not answered the question after it.
+    /// The board was asked for its name, and has not answered a later question yet.
     awaits_name: bool,
-    /// Lines that may be its name. What it prints while it starts may be among them.
+    /// Candidates for its name. Boot output may be among them.
     names: Vec<String>,
     version: Option<String>,
-    axes: Vec<Listed>,
+    axes: Vec<ListedAxis>,
     /// Model and firmware.
     lovense: Option<(String, String)>,
 }
 
 impl Answers {
-    /// The board is being asked this.
+    /// Notes that the board is being asked this.
     pub fn ask(&mut self, question: Question) {
         if !self.asked.contains(&question) {
             self.asked.push(question);
@@ -191,7 +191,7 @@ impl Answers {
         !self.asked.is_empty()
     }
 
-    /// Whether something came that answers this.
+    /// Whether it has answered this.
     pub fn has(&self, question: Question) -> bool {
         match question {
             Question::Device => !self.names.is_empty(),
@@ -203,7 +203,7 @@ impl Answers {
 
     /// Whether it speaks TCode.
     pub fn is_tcode(&self) -> bool {
-        // A channel without a range is too little to tell a language by.
+        // A channel without a range is too little evidence.
         self.has(Question::Version) || self.axes.iter().any(|axis| axis.range.is_some())
     }
 
@@ -212,7 +212,7 @@ impl Answers {
         self.is_tcode() || self.has(Question::DeviceType)
     }
 
-    /// Whether its TCode is one that cannot list axes: older than 0.3.
+    /// Whether its version of TCode cannot list axes: it is older than 0.3.
     pub fn lists_no_axes(&self) -> bool {
         let version = self.version.as_deref().and_then(tcode_version);
         version.is_some_and(|version| version < (0, 3))
@@ -225,17 +225,25 @@ impl Answers {
 
     /// Reads a whole line, with or without its end.
     pub fn read_line(&mut self, line: &[u8]) {
+        match wrapped(line) {
+            Some(Wrapped::Answer(lines)) => lines.lines().for_each(|line| self.read_plain(line.as_bytes())),
+            Some(Wrapped::Other) => {}
+            None => self.read_plain(line),
+        }
+    }
+
+    fn read_plain(&mut self, line: &[u8]) {
         self.read_unended(line);
         let text = String::from_utf8_lossy(line);
         let plain = text.chars().filter(|c| *c == '\t' || !c.is_control());
         let text: String = plain.collect();
         let text = text.trim();
-        if self.asked.is_empty() || text.is_empty() || is_echo(text) || lovense(text).is_some() {
+        if self.asked.is_empty() || text.is_empty() || is_echo(text) || device_type(text).is_some() {
             return;
         }
         let short = || text.chars().take(TEXT_MAX).collect::<String>();
         // A name may begin as a channel does, such as `A1 mini`.
-        let listed = listed(text).filter(|axis| !axis.is_bare || !self.awaits_name);
+        let listed = ListedAxis::parse(text).filter(|axis| !axis.is_bare || !self.awaits_name);
         if let Some(axis) = listed {
             if self.was_asked(Question::Axes) {
                 match self.axes.iter_mut().find(|known| known.channel == axis.channel) {
@@ -244,7 +252,7 @@ impl Answers {
                 }
             }
         } else if tcode_version(text).is_some() {
-            // The name of some devices holds the version too: it is the longer of both.
+            // The name of some devices contains the version too; the name is the longer text.
             let mut versions = [self.version.take().unwrap_or_else(short), short()];
             versions.sort_by_key(String::len);
             let [version, name] = versions;
@@ -260,7 +268,7 @@ impl Answers {
         }
     }
 
-    /// Reads text whose line has not ended, for answers that a semicolon ends.
+    /// Reads the beginning of a line, which may contain answers that a semicolon ends.
     pub fn read_unended(&mut self, text: &[u8]) {
         if !self.was_asked(Question::DeviceType) || self.lovense.is_some() {
             return;
@@ -271,18 +279,18 @@ impl Answers {
         }
         self.lovense = parts
             .into_iter()
-            .find_map(|part| lovense(std::str::from_utf8(part).ok()?));
+            .find_map(|part| device_type(std::str::from_utf8(part).ok()?));
     }
 
-    /// What the board is, if its language is known. A name that it gave earlier stands in for one that it gave not.
+    /// What the board is, if its language is known. `name` overrides the name among the answers.
     pub fn recognised(self, name: Option<String>) -> Option<Recognised> {
         if self.is_tcode() {
             return Some(Recognised {
                 protocol: TCODE,
                 name: name.or(self.names.into_iter().next()),
                 version: self.version,
-                faults: self.axes.iter().filter_map(Listed::fault).collect(),
-                axes: self.axes.into_iter().map(Listed::into_axis).collect(),
+                faults: self.axes.iter().filter_map(ListedAxis::fault).collect(),
+                axes: self.axes.into_iter().map(ListedAxis::into_axis).collect(),
             });
         }
         let (model, firmware) = self.lovense?;
@@ -296,33 +304,69 @@ impl Answers {
     }
 }
 
-/// What a board said of an axis, in one line or in several.
+/// An axis as the board lists it, in one line or several.
 #[derive(Debug)]
-struct Listed {
+struct ListedAxis {
     channel: String,
     name: String,
-    /// What all ranges that were understood have in common.
+    /// The intersection of the ranges that were understood.
     range: Option<RangeInclusive<u16>>,
-    /// Its lines do not agree.
+    /// Its lines have different ranges.
     differs: bool,
     /// A line whose range was not understood.
-    odd: Option<String>,
+    misunderstood: Option<String>,
     /// Its line has no number at all.
     is_bare: bool,
 }
 
-impl Listed {
-    /// Another line for the same channel. The narrower limits hold: a board that sets some means them.
+impl ListedAxis {
+    /// Parses `L0 0 9999 Up`: channel, range, and a name that may contain spaces or be missing. A channel without a
+    /// valid range is an axis too.
+    fn parse(text: &str) -> Option<Self> {
+        let (channel, mut rest) = text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()));
+        let channel = channel.to_ascii_uppercase();
+        if !matches!(channel.as_bytes(), [b'L' | b'R' | b'V' | b'A', b'0'..=b'9']) {
+            return None;
+        }
+        let mut numbers = Vec::new();
+        while numbers.len() < 2 {
+            rest = rest.trim_start();
+            let (word, after) = rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len()));
+            let is_number = word.contains(|c: char| c.is_ascii_digit())
+                && word.chars().all(|c| c.is_ascii_digit() || "+-.,".contains(c));
+            if !is_number {
+                break;
+            }
+            numbers.push(word);
+            rest = after;
+        }
+        let limit = |text: &str| text.parse::<u16>().ok().filter(|limit| *limit <= RANGE_MAX);
+        let range = match numbers[..] {
+            [a, b] => limit(a).zip(limit(b)).map(|(a, b)| a.min(b)..=a.max(b)),
+            _ => None,
+        };
+        let range = range.filter(|range| extent(range) >= EXTENT_MIN);
+        Some(Self {
+            channel,
+            name: rest.trim().chars().take(TEXT_MAX).collect(),
+            misunderstood: range.is_none().then(|| text.chars().take(TEXT_MAX).collect()),
+            is_bare: numbers.is_empty(),
+            differs: false,
+            range,
+        })
+    }
+
+    /// Adds another line for the same channel. The narrower range applies: a board that lists one needs it.
     fn add(&mut self, other: Self) {
         if self.name.is_empty() {
             self.name = other.name;
         }
-        self.odd = self.odd.take().or(other.odd);
+        self.misunderstood = self.misunderstood.take().or(other.misunderstood);
         self.range = match (self.range.take(), other.range) {
             (Some(a), Some(b)) => {
                 self.differs |= a != b;
                 let both = *a.start().max(b.start())..=*a.end().min(b.end());
-                // Of two that have nothing in common the shorter one.
+                // The shorter one if they do not overlap.
                 let shorter = if extent(&b) < extent(&a) { b } else { a };
                 Some(if extent(&both) < EXTENT_MIN { shorter } else { both })
             }
@@ -331,19 +375,18 @@ impl Listed {
     }
 
     fn fault(&self) -> Option<String> {
-        let range = self.range.clone().unwrap_or(0..=RANGE_MAX);
-        let holds = match &self.range {
-            Some(_) => format!("{} to {} holds", range.start(), range.end()),
-            None => "its whole travel is taken".to_owned(),
+        let used = match &self.range {
+            Some(range) => format!("using {} to {}", range.start(), range.end()),
+            None => "using its whole travel".to_owned(),
         };
         let channel = &self.channel;
-        match &self.odd {
+        match &self.misunderstood {
             Some(line) => Some(format!(
-                "axis {channel}: {line:?} has no range within 0 to {RANGE_MAX}, at least {EXTENT_MIN} apart; {holds}"
+                "axis {channel}: {line:?} has no range of at least {EXTENT_MIN} within 0 to {RANGE_MAX}; {used}"
             )),
             None => self
                 .differs
-                .then(|| format!("axis {channel} is listed more than once, with other ranges; {holds}")),
+                .then(|| format!("axis {channel} is listed more than once, with different ranges; {used}")),
         }
     }
 
@@ -356,52 +399,35 @@ impl Listed {
     }
 }
 
-/// Nothing, for a range that ends before it starts.
+/// What is in a message of TCodeESP32's websocket.
+enum Wrapped {
+    /// Lines of TCode.
+    Answer(String),
+    /// What the page of the board shows: lines of its log, its battery.
+    Other,
+}
+
+/// TCodeESP32 sends JSON on its websocket: `{"command":"tcode","message":"TCode v0.3\n"}` for what it prints on its serial
+/// port, and the same with other commands for its page (`compileCommand` in its `WebSocketBase.h`, July 2026).
+fn wrapped(line: &[u8]) -> Option<Wrapped> {
+    let mut message: serde_json::Value = serde_json::from_slice(line.trim_ascii()).ok()?;
+    let is_answer = message.get("command")?.as_str()? == "tcode";
+    Some(match message["message"].take() {
+        serde_json::Value::String(lines) if is_answer => Wrapped::Answer(lines),
+        _ => Wrapped::Other,
+    })
+}
+
+/// The length of a range; 0 if it ends before it starts.
 fn extent(range: &RangeInclusive<u16>) -> u16 {
     range.end().saturating_sub(*range.start())
 }
 
-/// A board, or a shell on it, that repeats what it is sent, perhaps behind a prompt.
+/// Whether the line only repeats a question, as a shell on the board does, perhaps after a prompt.
 fn is_echo(text: &str) -> bool {
     let text = text.trim_start_matches(|c: char| !c.is_alphanumeric());
     let text = text.trim_end_matches([';', ' ']);
     text.is_empty() || Question::ALL.iter().any(|question| text == question.word())
-}
-
-/// `L0 0 9999 Up`: channel, range, and a name that may hold spaces or be missing. A channel without a range that can be
-/// read is an axis too.
-fn listed(text: &str) -> Option<Listed> {
-    let (channel, mut rest) = text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()));
-    let channel = channel.to_ascii_uppercase();
-    if !matches!(channel.as_bytes(), [b'L' | b'R' | b'V' | b'A', b'0'..=b'9']) {
-        return None;
-    }
-    let mut numbers = Vec::new();
-    while numbers.len() < 2 {
-        rest = rest.trim_start();
-        let (word, after) = rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len()));
-        let is_number = word.contains(|c: char| c.is_ascii_digit())
-            && word.chars().all(|c| c.is_ascii_digit() || "+-.,".contains(c));
-        if !is_number {
-            break;
-        }
-        numbers.push(word);
-        rest = after;
-    }
-    let limit = |text: &str| text.parse::<u16>().ok().filter(|limit| *limit <= RANGE_MAX);
-    let range = match numbers[..] {
-        [a, b] => limit(a).zip(limit(b)).map(|(a, b)| a.min(b)..=a.max(b)),
-        _ => None,
-    };
-    let range = range.filter(|range| extent(range) >= EXTENT_MIN);
-    Some(Listed {
-        channel,
-        name: rest.trim().chars().take(TEXT_MAX).collect(),
-        odd: range.is_none().then(|| text.chars().take(TEXT_MAX).collect()),
-        is_bare: numbers.is_empty(),
-        differs: false,
-        range,
-    })
 }
 
 /// The version in a text such as `TCode v0.3`: major, minor.
@@ -416,11 +442,11 @@ fn tcode_version(text: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, rest[..end].parse().ok()?))
 }
 
-/// `Z:11:AABBCCDDEEFF`, without its semicolon: model and firmware.
-fn lovense(text: &str) -> Option<(String, String)> {
+/// Model and firmware from a Lovense device type such as `Z:11:AABBCCDDEEFF`.
+fn device_type(text: &str) -> Option<(String, String)> {
     let mut fields = text.trim().trim_end_matches(';').split(':');
     let (model, firmware, address) = (fields.next()?, fields.next()?, fields.next()?);
-    // What was printed before it has no end of its own.
+    // Earlier output on the same line may precede it.
     let model = model.rsplit(|c: char| !c.is_ascii_alphanumeric()).next()?;
     let is_model = (1..=3).contains(&model.len()) && model.bytes().all(|b| b.is_ascii_uppercase());
     let is_firmware = (1..=6).contains(&firmware.len()) && firmware.bytes().all(|b| b.is_ascii_digit());

@@ -22,7 +22,7 @@ pub enum Refusal {
     /// A frame that breaks the websocket protocol.
     #[error("protocol error: {0}")]
     Violation(#[from] Violation),
-    /// The first message of a Buttplug app; with where apps connect.
+    /// The first message of a Buttplug app, which came to the wrong port. With a sentence on where apps connect.
     #[error("it sent an app's RequestServerInfo, and {0}")]
     App(String),
     /// Text that is not UTF-8, or a message over the limit of the link.
@@ -37,17 +37,17 @@ pub enum Refusal {
         nearest: Option<String>,
         /// The documentation has newcomers send the model letter.
         model_letter: bool,
-        /// The protocol of the server that has this name.
+        /// The server's protocol of the same name, if it has one.
         protocol: Option<String>,
     },
     /// The server lacks the protocol that the UDCF gives this identifier.
     #[error("the UDCF gives {identifier:?} the protocol {protocol:?}, which the server does not have")]
     NoSuchProtocol {
-        /// What the device said.
+        /// The identifier that the device sent.
         identifier: Identifier,
         /// Its protocol in the UDCF.
         protocol: String,
-        /// The protocol that was perhaps meant.
+        /// The protocol that was probably meant.
         nearest: Option<&'static str>,
     },
     /// The UDCF denies this address.

@@ -10,7 +10,7 @@ use crate::advice::Advice;
 pub struct Violation {
     /// What the peer did.
     pub what: Cow<'static, str>,
-    /// What to do about it, for the one who wrote its program.
+    /// What the peer's developer can do about it.
     pub hint: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! The boards that the configuration and the UDCF describe, taken together.
+//! The boards that the configuration and the UDCF describe together.
 
 use std::path::{Path, PathBuf};
 
@@ -10,17 +10,17 @@ use crate::text::shell_word;
 use crate::udcf::Udcf;
 use crate::udcf::bridge::{Bridged, Place};
 
-/// The entries that are bridged, and what there is to say of the UDCF's.
+/// The boards to bridge, and remarks on those of the UDCF.
 pub struct Boards {
-    /// Boards on wires: those of the configuration, then those of the UDCF.
+    /// Boards on serial ports: those of the configuration, then those of the UDCF.
     pub serial: Vec<SerialSettings>,
     /// Boards on Bluetooth LE, in the same order.
     pub ble: Vec<BleSettings>,
-    /// Those of the UDCF.
+    /// The boards of the UDCF among them.
     pub bridged: Vec<Bridged>,
-    /// What of the UDCF cannot be bridged, one sentence each.
+    /// Why boards of the UDCF cannot be bridged, one sentence each.
     pub warnings: Vec<String>,
-    /// How to bridge the boards of the UDCF, if there are any and nobody asked for it.
+    /// How to bridge the boards of the UDCF, if it describes some and bridging is not configured.
     pub offer: Option<String>,
 }
 
@@ -74,7 +74,7 @@ impl Boards {
     }
 }
 
-/// Whether the configuration has an entry for this board: for its port or its name, or under its identifier.
+/// Whether the configuration has an entry for this board: with its port, its name or its identifier.
 fn is_configured(settings: &Settings, bridged: &Bridged) -> bool {
     let is_known = |identifier: &Option<Identifier>| {
         identifier
@@ -120,8 +120,7 @@ fn offer(file: &Path, described: &[Bridged]) -> Option<String> {
     })
 }
 
-/// The `[[serial]]` entries of a configuration, then those of its UDCF if it is bridged; of one that cannot be read there
-/// are none. The ports are listed in any case.
+/// The `[[serial]]` entries of a configuration, then those of its UDCF if that is bridged and can be read.
 pub fn serial_entries(settings: &Settings) -> Vec<SerialSettings> {
     let udcf = settings.udcf.as_ref().filter(|_| settings.bridge_udcf);
     match udcf.and_then(|path| Udcf::load(path).ok()) {
@@ -130,8 +129,8 @@ pub fn serial_entries(settings: &Settings) -> Vec<SerialSettings> {
     }
 }
 
-/// The identifiers in a configuration that no name of the UDCF is equal to: each key, and what is wrong with it in one
-/// line. Empty if upstream decides on identifiers.
+/// The identifiers in a configuration that the UDCF does not name: the key of each, and the problem in one line. Empty
+/// if upstream decides on identifiers.
 pub fn unknown_identifiers(settings: &Settings, admission: &Admission) -> Vec<(String, String)> {
     if settings.upstream.is_some() {
         return Vec::new();
@@ -142,7 +141,7 @@ pub fn unknown_identifiers(settings: &Settings, admission: &Admission) -> Vec<(S
     let all = serial
         .map(|(n, identifier)| ("serial", n, identifier))
         .chain(ble.map(|(n, identifier)| ("ble", n, identifier)))
-        // One that a preset fills in needs an entry in the UDCF as one that is written out does.
+        // An identifier from a preset needs an entry in the UDCF too.
         .chain(dial.map(|(n, identifier)| ("dial", n, identifier)));
     all.filter_map(|(section, n, identifier)| {
         let refusal = admission.identifier(identifier.as_ref()?).err()?;
@@ -157,7 +156,7 @@ mod tests {
     use crate::config::{Layers, Loaded};
 
     #[test]
-    fn identifiers_of_boards_that_are_dialled_are_looked_up_also_those_of_presets() {
+    fn identifiers_of_dialled_boards_are_checked_and_so_are_those_of_presets() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("gateway.toml");
         let entries = [

@@ -108,6 +108,7 @@ fn board(settings: &BleSettings, seen: Seen, log: TroubleLog) -> Board {
         facts: BoardFacts {
             keepalive: settings.keepalive,
             configured: settings.identifier.clone(),
+            ..BoardFacts::default()
         },
         address: settings.address.clone(),
         is_one: settings.wanted.is_one(),

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::axes;
 use super::hello::{self, HelloError};
 use super::recognise::{IdentifyOptions, Identity, identify};
 use super::retry::{After, Trouble};
@@ -18,6 +19,7 @@ use crate::advice::Advice;
 use crate::defaults::STOP_FLUSH_TIMEOUT;
 use crate::device::frame::Frame;
 use crate::device::handshake::{Address, Handshake, HandshakeError};
+use crate::device::language::Actuators;
 use crate::link::FrameIo;
 use crate::link::framing::Framing;
 
@@ -96,13 +98,25 @@ impl Intake {
                 };
             }
         };
+        let is_ours =
+            !self.admission.accepts_any_name() && self.admission.identifier(&handshake.identifier).is_ok();
+        if board.asks_axes && is_ours {
+            let language = self.language(&handshake.identifier, None);
+            let stops = Actuators::new(language, board.on_close.clone()).stop_frames();
+            let asked = axes::ask(&mut port, &mut read, &stops);
+            // If the gateway stops, the session that ends at once stops the board.
+            match stop.run_until_cancelled(asked).await.transpose() {
+                Ok(recognised) => board.recognised = recognised.flatten().map(Arc::new),
+                Err(e) => return After::Failed(board.trouble(&e.into())),
+            }
+        }
         info!("{}: {} {}", board.peer, handshake.identifier, handshake.address);
         if let Some(recognised) = &board.recognised {
             info!("{}: recognised: {recognised}", board.peer);
             for fault in &recognised.faults {
                 warn!("{}: {fault}", board.peer);
             }
-            if self.admission.is_upstreams() {
+            if self.admission.accepts_any_name() {
                 info!(
                     "{}: upstream lists it if its UDCF names {:?} as a websocket device of protocol {}",
                     board.peer, handshake.identifier, recognised.protocol
@@ -188,10 +202,10 @@ impl Board {
                 }
             }
         };
-        if let Some(hello) = hello
-            && let Err(other) = self.facts.learn(&hello)
-        {
-            warn!("{}: {other}", self.peer);
+        if let Some(hello) = hello {
+            for warning in self.facts.learn(&hello) {
+                warn!("{}: {warning}", self.peer);
+            }
         }
         Ok(Some(handshake))
     }

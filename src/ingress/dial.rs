@@ -1,12 +1,15 @@
 //! Dials boards that listen, and finds those that announce themselves by mDNS.
 
 mod connect;
+mod elsewhere;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use elsewhere::elsewhere;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +20,7 @@ use crate::config::DialSettings;
 use crate::defaults::{DIAL_RETRY_MAX, DIAL_RETRY_MIN, FOUND_MAX};
 use crate::device::hello::BoardFacts;
 use crate::device::peer::Peer;
-use crate::ingress::{Board, Intake, Retry, TroubleLog};
+use crate::ingress::{After, Board, Intake, Retry, TroubleLog};
 use crate::net::endpoint::{Endpoint, Service};
 use crate::net::mdns::{Browser, ServiceChange};
 
@@ -97,12 +100,30 @@ impl DialledBoards {
             return;
         };
         let mut retry = Retry::new(DIAL_RETRY_MIN, DIAL_RETRY_MAX);
+        let mut is_elsewhere = false;
+        let was_looked_at = AtomicBool::new(false);
         while let Some(endpoint) = location.endpoint()
             && !stop.is_cancelled()
         {
             let board = board(settings, &location, &endpoint, retry.log());
             let peer = board.peer.clone();
-            let after = self.connect(settings, &endpoint, board, &stop).await;
+            // No app is to see a device come and go that never was one.
+            let still = match is_elsewhere {
+                true => elsewhere(settings, &endpoint, &stop).await,
+                false => None,
+            };
+            let connected = match still {
+                Some(trouble) => Err(trouble),
+                None => {
+                    self.connect(settings, &endpoint, board, &was_looked_at, &stop)
+                        .await
+                }
+            };
+            is_elsewhere = connected.is_err();
+            let after = connected.unwrap_or_else(After::Refused);
+            if matches!(after, After::Session(_)) {
+                was_looked_at.store(false, Ordering::Relaxed);
+            }
             let Some(pause) = retry.pause(&peer, &after) else {
                 return;
             };
@@ -155,7 +176,13 @@ impl DialledBoards {
                         Some(change) => if let Some(name) = apply(&found, &service, change) {
                             self.spawn(&mut boards, n, &found, name, &stop);
                         },
-                        None => break,
+                        None => {
+                            // The search ended by itself; begin again, but not at once.
+                            tokio::select! {
+                                () = stop.cancelled() => break 'search,
+                                () = tokio::time::sleep(DIAL_RETRY_MAX) => break,
+                            }
+                        }
                     }
                 }
             }
@@ -222,7 +249,9 @@ fn board(settings: &DialSettings, location: &Location, endpoint: &Endpoint, log:
         facts: BoardFacts {
             keepalive: settings.keepalive,
             configured: settings.identifier.clone(),
+            ..BoardFacts::default()
         },
+        asks_axes: settings.asks_axes,
         address: settings.address.clone(),
         is_one: matches!(location, Location::Fixed(_)),
         own_name: location.own_name(endpoint),

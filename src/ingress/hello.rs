@@ -74,6 +74,10 @@ impl HelloError {
     /// The hint if it differs for a board that the gateway dials.
     fn hint_for_dialled(&self) -> Option<&'static str> {
         match self {
+            // What TCodeESP32 answers to each binary message, and nothing else to any.
+            Self::Silent(heard) if contains(heard, b"got your binary message") => {
+                Some("it takes text messages alone: write frames = \"text\" in its [[dial]] entry")
+            }
             Self::Silent(_) => Some(
                 "does the right firmware listen there? A board that prints no hello line needs an identifier, or a \
                  preset, in its [[dial]] entry",
@@ -82,6 +86,10 @@ impl HelloError {
             _ => None,
         }
     }
+}
+
+fn contains(heard: &[u8], words: &[u8]) -> bool {
+    heard.windows(words.len()).any(|part| part == words)
 }
 
 fn quoted(received: &[u8]) -> String {

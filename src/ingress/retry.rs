@@ -62,6 +62,12 @@ impl TroubleLog {
         }
     }
 
+    /// Whether this trouble was not the last that was logged.
+    pub fn is_news(&self, trouble: &Trouble) -> bool {
+        let logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.as_ref() != Some(&trouble.what)
+    }
+
     /// All is well: the same trouble would be news.
     pub fn clear(&self) {
         self.last(None);

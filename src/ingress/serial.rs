@@ -203,6 +203,7 @@ impl SerialPorts {
             facts: BoardFacts {
                 keepalive: settings.keepalive,
                 configured: settings.identifier.clone(),
+                ..BoardFacts::default()
             },
             address: settings.address.clone(),
             is_one: matches!(settings.source, PortSource::Path(_)),

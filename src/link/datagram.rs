@@ -1,7 +1,7 @@
 //! UDP as a link: one datagram a frame.
 //!
-//! A datagram may be lost. Of motion the next command takes the place of a lost one; of a stop nothing would, so each is
-//! sent three times, unless a newer command concerns the same actuator meanwhile.
+//! A datagram may be lost. A lost motion command is soon superseded by the next one, but nothing follows a stop, so each
+//! stop is sent three times, unless a newer command concerns the same actuator.
 
 mod repeats;
 
@@ -25,19 +25,19 @@ use crate::device::language::Language;
 pub struct Datagrams {
     socket: UdpSocket,
     buffer: Box<[u8]>,
-    /// A frame that the socket has not taken.
+    /// A frame that the socket has not taken yet.
     out: Option<Bytes>,
     repeats: Repeats,
-    /// Datagrams in either direction that were too large, and dropped.
+    /// How many datagrams were dropped in either direction because they were too large.
     oversize: u64,
 }
 
 impl Datagrams {
-    /// Sends frames through this socket. `on_close` are the bytes that stop the board, if its owner configured them.
+    /// Sends frames through this socket. `on_close` holds the bytes that stop the board, if they are configured.
     pub fn new(socket: UdpSocket, on_close: Option<Bytes>) -> Self {
         Self {
             socket,
-            // One byte more tells a datagram that is too large.
+            // One byte more detects a datagram that is too large.
             buffer: vec![0; DATAGRAM_MAX_BYTES + 1].into_boxed_slice(),
             out: None,
             repeats: Repeats::new(on_close),
@@ -54,7 +54,7 @@ impl Datagrams {
         self.oversize += 1;
     }
 
-    /// Sends the stops again that are due, unless a newer frame waits.
+    /// Repeats the stops that are due, unless a newer frame waits.
     fn poll_repeats(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
         while self.out.is_none()
             && let Poll::Ready(Some(stop)) = self.repeats.poll_due(cx)
@@ -71,7 +71,8 @@ impl Datagrams {
     }
 }
 
-/// A full queue of the system loses a datagram, as the network may. What remains means that nobody is there.
+/// If the system's queue is full, the datagram is lost, as it may be on the network. Every other error means that the
+/// board is gone.
 fn sent_or_lost(sent: io::Result<usize>) -> Result<(), LinkError> {
     match sent {
         Ok(_) => Ok(()),
@@ -106,7 +107,7 @@ impl Stream for Datagrams {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            // An empty datagram holds nothing.
+            // An empty datagram is no frame.
             Ok(()) if buf.filled().is_empty() => {
                 cx.waker().wake_by_ref();
                 Poll::Pending
@@ -130,8 +131,7 @@ impl Sink<Frame> for Datagrams {
         self.poll_flush(cx)
     }
 
-    /// A frame that fits no datagram is dropped, counted and logged: nothing can bring it across, and the board is not to
-    /// blame.
+    /// Drops, counts and logs a frame that fits no datagram: it cannot be sent, and the board is not at fault.
     fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), LinkError> {
         if frame.0.len() > DATAGRAM_MAX_BYTES {
             self.count_oversize("for the board");
@@ -152,7 +152,7 @@ impl Sink<Frame> for Datagrams {
         Poll::Ready(Ok(()))
     }
 
-    /// Ready when each stop was sent as often as it is to be. The caller sets the timeout.
+    /// Ready when every stop has been sent for the last time. The caller sets the timeout.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         ready!(self.as_mut().poll_flush(cx))?;
         self.poll_repeats(cx)?;

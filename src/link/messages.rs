@@ -1,5 +1,5 @@
-//! A link of whole messages, websocket or UDP, to a board of which it is not yet known who it is: read and written as
-//! bytes first, like a wire, and a link of frames after that.
+//! A link of whole messages, websocket or UDP, to a board that is not yet identified: read and written as bytes at first,
+//! like a serial port, and used as a link of frames after that.
 
 use std::io;
 use std::pin::Pin;
@@ -15,17 +15,17 @@ use crate::device::close::CloseReason;
 use crate::device::hello::Hello;
 use crate::device::language::Language;
 
-/// Hello lines that one poll takes off before it yields.
+/// How many hello lines and blank messages one poll skips before it yields.
 const HELLOS_PER_POLL: usize = 16;
 
-/// Messages, each of which is a frame; a hello line among them is none.
+/// A link on which each message is a frame, except for hello lines.
 pub struct Messages<L> {
     link: L,
-    /// What was not yet read of a message.
+    /// The unread rest of a message.
     rest: Bytes,
     /// What followed the hello line in its message.
     first: Option<Frame>,
-    /// The last hello line that was no frame.
+    /// The last hello line that arrived between frames.
     hello: Option<Hello>,
     flush_due: bool,
 }
@@ -42,7 +42,7 @@ impl<L> Messages<L> {
         }
     }
 
-    /// From now on each message is a frame; `read` are bytes that were read already.
+    /// Ends the reading of bytes: from now on, each message is a frame. `read` holds bytes that were read already.
     #[must_use]
     pub fn into_frames(mut self, mut read: BytesMut) -> Self {
         read.extend_from_slice(&std::mem::take(&mut self.rest));
@@ -53,7 +53,7 @@ impl<L> Messages<L> {
 }
 
 impl<L: FrameIo> AsyncRead for Messages<L> {
-    /// The end of a message is the end of a line: a hello line needs no newline.
+    /// Ends each message like a line, so that a hello line needs no newline.
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -84,12 +84,12 @@ impl<L: FrameIo> AsyncRead for Messages<L> {
 }
 
 impl<L: FrameIo> AsyncWrite for Messages<L> {
-    /// Each write is a message.
+    /// Sends each write as a message.
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         ready!(this.link.poll_ready_unpin(cx))?;
         this.link.start_send_unpin(Frame(Bytes::copy_from_slice(buf)))?;
-        // Goes on in `poll_read` if the link does not take it at once.
+        // If the link does not take it at once, `poll_read` continues.
         this.flush_due = this.link.poll_flush_unpin(cx)?.is_pending();
         Poll::Ready(Ok(buf.len()))
     }

@@ -454,8 +454,8 @@ impl Outbox {
     /// Handles a hello line that arrived between frames.
     fn handle_hello(&mut self, hello: &Hello, cx: &Context<'_>) {
         let had_no_keepalive = self.facts.keepalive.is_none();
-        if let Err(other) = self.facts.learn(hello) {
-            warn!("{other}");
+        for warning in self.facts.learn(hello) {
+            warn!("{warning}");
         }
         if let Some(keepalive) = self.facts.keepalive
             && had_no_keepalive

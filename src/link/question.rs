@@ -1,7 +1,7 @@
-//! A link to a board that does not answer pings by itself: it is asked something that moves nothing, in its language.
+//! A link to a board that answers no pings: instead, the gateway asks it a question in its language that moves nothing.
 //!
-//! Until the board has answered once, nothing rests on its answers. After that a silence means that it is gone, and an
-//! answer that is overdue that it has not yet read the commands before the question.
+//! Until the board has answered once, its answers are not relied on. After that, silence means that the board is gone, and
+//! an overdue answer means that it has not yet read the commands before the question.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
@@ -16,10 +16,10 @@ use crate::device::close::CloseReason;
 use crate::device::hello::Hello;
 use crate::device::language::{Language, Question};
 
-/// Answers that one poll takes off before it yields.
+/// How many answers one poll handles before it yields.
 const ANSWERS_PER_POLL: usize = 16;
 
-/// A link whose board is asked whether it is there.
+/// A link that asks its board questions, to detect whether it is still there and reads what it is sent.
 pub struct Questioned<L> {
     link: L,
     question: Option<Question>,
@@ -28,7 +28,7 @@ pub struct Questioned<L> {
     /// A question is to be sent.
     ask_due: bool,
     flush_due: bool,
-    /// Since when a question is unanswered.
+    /// When the oldest unanswered question was sent.
     asked: Option<Instant>,
     /// When the last question was sent.
     last_asked: Option<Instant>,
@@ -57,7 +57,7 @@ impl<L: FrameIo> Questioned<L> {
         }
     }
 
-    /// The board has a watchdog, which our questions would feed although nobody has control.
+    /// Stops asking, since the board has a watchdog: questions would feed it although nobody has control.
     fn ask_nothing(&mut self) {
         self.question = None;
         self.ask_due = false;
@@ -68,7 +68,7 @@ impl<L: FrameIo> Questioned<L> {
         }
     }
 
-    /// Sends a question that is due, and finds out whether the board is gone.
+    /// Sends a question that is due. Fails if the board is gone.
     fn poll_question(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
         let Some(question) = &self.question else {
             return Ok(());
@@ -95,7 +95,7 @@ impl<L: FrameIo> Questioned<L> {
         Ok(())
     }
 
-    /// The board sent something; whether that is the answer to our question, which nobody else asked.
+    /// Notes a frame that the board sent. Returns whether it answers the link's own question, and must not be passed on.
     fn received(&mut self, frame: &Frame) -> bool {
         self.last_received = Instant::now();
         let was_asked = self.asked.take().is_some();
@@ -115,7 +115,7 @@ impl<L: FrameIo> Stream for Questioned<L> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         for _ in 0..ANSWERS_PER_POLL {
-            // Read first: what came during a stall still counts.
+            // Read first: what arrived during a stall still counts.
             let next = match self.link.poll_next_unpin(cx) {
                 Poll::Ready(next) => next,
                 Poll::Pending => {
@@ -190,7 +190,7 @@ impl<L: FrameIo> FrameIo for Questioned<L> {
 
     fn set_language(&mut self, language: Option<&'static dyn Language>, has_watchdog: bool) {
         self.question = language.and_then(Language::question).filter(|_| !has_watchdog);
-        // Whether it answers is found out at once.
+        // Find out at once whether it answers.
         self.ask_due = self.question.is_some();
         self.link.set_language(language, has_watchdog);
     }
@@ -296,8 +296,8 @@ mod tests {
         let waits = timeout(Duration::from_secs(10), link.next()).await;
         assert!(waits.is_err());
         drop(link);
-        let mut said = Vec::new();
-        far.read_to_end(&mut said).await.unwrap();
-        assert_eq!(said, b"");
+        let mut received = Vec::new();
+        far.read_to_end(&mut received).await.unwrap();
+        assert_eq!(received, b"");
     }
 }

@@ -1,7 +1,7 @@
-//! A byte stream as a link, such as a TCP connection to a board: frames by its framing.
+//! A byte stream, such as a TCP connection to a board, as a link: a framing cuts it into frames.
 //!
-//! One frame at a time is handed to the system. What the system holds back while a board takes nothing is motion that
-//! grows stale, so the connection should have a small send buffer.
+//! Hands the system one frame at a time. Motion in the system's buffer grows stale while a board takes nothing, so the
+//! connection should have a small send buffer.
 
 use std::io;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ use crate::device::hello::Hello;
 /// The size of one read while closing. What the board still sends is read and discarded: otherwise the system would
 /// send a reset, which may destroy the stop before the board has read it.
 const DRAIN_CHUNK_BYTES: usize = 512;
-/// How long that goes on. A board that reads at all has read the stop by then.
+/// How long to read while closing. A board that reads at all has read the stop by then.
 const DRAIN_TIME: Duration = Duration::from_millis(200);
 
 /// A byte stream, cut into frames.
@@ -36,7 +36,7 @@ pub struct StreamLink<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite> StreamLink<S> {
-    /// Cuts what the stream carries into frames; `read` are bytes that were read already.
+    /// Cuts the stream into frames. `read` holds bytes that were read already.
     pub fn new(stream: S, framing: Framing, read: BytesMut) -> Self {
         let codec = FrameCodec::new(framing);
         let pause = Pause::of(&codec);
@@ -52,7 +52,7 @@ impl<S: AsyncRead + AsyncWrite> StreamLink<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> StreamLink<S> {
-    /// What a pause of the board ends.
+    /// The frame that a pause of the board ends.
     fn poll_pause(&mut self, cx: &mut Context<'_>) -> Option<Frame> {
         let pause = self.pause.as_mut()?;
         let mut held = std::mem::take(self.framed.read_buffer_mut());
@@ -103,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Frame> for StreamLink<S> {
         Poll::Ready(Err(LinkError::NotTaken(WRITE_TIMEOUT)))
     }
 
-    /// Closes our half, then reads until the board has closed too, for a while: some never do.
+    /// Closes this half, then reads until the board closes its own, but only for a while: some never do.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         let this = &mut *self;
         if this.drain.is_none() {
@@ -134,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> FrameIo for StreamLink<S> {
 }
 
 impl From<LinkError> for io::Error {
-    /// For what reads a link as bytes.
+    /// For code that reads a link as bytes.
     fn from(error: LinkError) -> Self {
         match error {
             LinkError::Lost(e) => e,

@@ -47,7 +47,7 @@ pub struct WebSocketLink<S> {
     /// When the last ping that is no probe was sent, until it is answered.
     ping_sent: Option<Instant>,
     round_trip: Arc<RoundTrip>,
-    /// Frames are sent as text messages, if they are text.
+    /// Whether to send frames that are text as text messages.
     as_text: bool,
     /// Runs while the socket accepts nothing.
     refused: Option<Pin<Box<Sleep>>>,
@@ -171,7 +171,7 @@ impl<S> WebSocketLink<S> {
         self
     }
 
-    /// Sends frames as text messages, for boards that know no binary ones. A frame that is not UTF-8 stays binary.
+    /// Sends frames as text messages, for boards that do not accept binary ones. A frame that is not UTF-8 stays binary.
     #[must_use]
     pub fn with_text(mut self, as_text: bool) -> Self {
         self.as_text = as_text;
@@ -341,10 +341,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Frame> for WebSocketLink<S> {
 
     fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), LinkError> {
         let probe = self.probes.as_mut().and_then(Probes::next);
-        let message = match Utf8Bytes::try_from(frame.0.clone()) {
-            Ok(text) if self.as_text => Message::Text(text),
-            _ => Message::Binary(frame.0),
-        };
+        let text = self.as_text.then(|| Utf8Bytes::try_from(frame.0.clone()).ok());
+        let message = text
+            .flatten()
+            .map_or_else(|| Message::Binary(frame.0), Message::Text);
         let messages = [Some(message), probe.map(Message::Ping)];
         for message in messages.into_iter().flatten() {
             Pin::new(&mut self.ws).start_send(message).map_err(link_error)?;

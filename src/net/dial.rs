@@ -10,7 +10,8 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::{ProtocolError, SubProtocolError};
-use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::http::header::{SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use tokio_tungstenite::tungstenite::{self, Message};
 
@@ -167,6 +168,21 @@ pub async fn upgrade(
         Stream::Plain(tcp)
     };
     let mut request = target.url().into_client_request().map_err(failed)?;
+    // Behind the port may be a board that takes every word that begins like an axis for a command.
+    let mut key = generate_key();
+    while matches!(
+        key.as_bytes(),
+        [
+            b'L' | b'R' | b'V' | b'A' | b'l' | b'r' | b'v' | b'a',
+            b'0'..=b'9',
+            ..
+        ]
+    ) {
+        key = generate_key();
+    }
+    if let Ok(key) = HeaderValue::try_from(key) {
+        request.headers_mut().insert(SEC_WEBSOCKET_KEY, key);
+    }
     if let Some(offered) = subprotocol {
         let offered = HeaderValue::from_static(offered);
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offered);

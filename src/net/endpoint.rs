@@ -36,7 +36,8 @@ impl Transport {
         })
     }
 
-    fn scheme(self) -> &'static str {
+    /// How a URL of it begins.
+    pub fn scheme(self) -> &'static str {
         match self {
             Self::Websocket => "ws",
             Self::SecureWebsocket => "wss",
@@ -297,16 +298,24 @@ impl Endpoint {
         }
     }
 
-    /// What distinguishes the board from others, for its device address: the host and the port.
-    pub fn own_name(&self) -> String {
+    /// The host and the port; `None` of a service, which is wherever mDNS finds it.
+    pub fn host_and_port(&self) -> Option<HostPort> {
         match self {
             Self::Websocket(target) => {
                 let (host, port) = target.host_and_port();
                 let host = host.to_owned();
-                HostPort { host, port }.to_string()
+                Some(HostPort { host, port })
             }
-            Self::Tcp(at) | Self::Udp(at) => at.to_string(),
-            Self::Service(service) => service.to_string(),
+            Self::Tcp(at) | Self::Udp(at) => Some(at.clone()),
+            Self::Service(_) => None,
+        }
+    }
+
+    /// What distinguishes the board from others, for its device address: the host and the port.
+    pub fn own_name(&self) -> String {
+        match (self.host_and_port(), self) {
+            (Some(at), _) => at.to_string(),
+            (None, endpoint) => endpoint.to_string(),
         }
     }
 }

@@ -16,6 +16,12 @@ const BACKLOG: i32 = 1024;
 /// How often another port is tried if the system's choice for one loopback address is taken on the other.
 const SAME_PORT_TRIES: usize = 16;
 
+/// The system's error for a family of addresses that it does not have.
+#[cfg(unix)]
+const NO_SUCH_FAMILY: i32 = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+#[cfg(windows)]
+const NO_SUCH_FAMILY: i32 = 10_047;
+
 /// One place to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -253,12 +259,14 @@ fn bind_localhost(
 }
 
 impl BindError {
-    /// Whether the host lacks the address or its whole family; otherwise the port is taken or forbidden.
+    /// Whether the host lacks the address or its whole family; otherwise the port is taken or forbidden, or the system is
+    /// short of something.
     fn is_absent(&self) -> bool {
-        !matches!(
+        let is_known = matches!(
             self.source.kind(),
-            io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied
-        )
+            io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported
+        );
+        is_known || self.source.raw_os_error() == Some(NO_SUCH_FAMILY)
     }
 }
 

@@ -153,6 +153,11 @@ impl Target {
         (self.host.trim_start_matches('[').trim_end_matches(']'), self.port)
     }
 
+    /// The path, with its slash and its query.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     fn scheme(&self) -> &'static str {
         if self.tls { "wss" } else { "ws" }
     }

@@ -15,12 +15,12 @@ pub struct Admission {
     token: Option<Secret>,
     origins: Vec<String>,
     directory: Directory,
-    /// Any identifier is welcome: it is upstream's to know.
+    /// Whether any identifier is welcome, since only upstream knows which ones it serves.
     any_name: bool,
 }
 
 impl Admission {
-    /// The rules of this configuration and of the UDCF that `directory` is of.
+    /// The rules of this configuration and of the UDCF with this directory.
     pub fn new(settings: &DeviceSettings, directory: Directory) -> Self {
         Self {
             token: settings.token.clone(),
@@ -30,20 +30,20 @@ impl Admission {
         }
     }
 
-    /// The same rules, but for identifiers, which are upstream's matter.
+    /// The same rules, except that any identifier is welcome: only upstream knows which ones it serves.
     #[must_use]
     pub fn any_name(mut self) -> Self {
         self.any_name = true;
         self
     }
 
-    /// Looks at the HTTP request of a device: its token, and whether a web page sent it.
+    /// Checks the HTTP request of a device: its token, and whether a web page sent it.
     ///
     /// Boards send no `Origin`, or one that is no web page's (`file://` in a well-known Arduino library); any web
     /// page that a user visits could open a websocket to this host, and a browser names the page.
     ///
     /// # Errors
-    /// What to answer in HTTP.
+    /// The HTTP response.
     pub fn request(&self, request: &Request) -> Result<(), Rejection> {
         if let Some(origin) = request.headers().get(header::ORIGIN) {
             let origin = origin.as_bytes();
@@ -73,20 +73,20 @@ impl Admission {
         Ok(())
     }
 
-    /// Looks at a handshake: is there an entry for its identifier, and is its address welcome?
+    /// Checks a handshake: is there an entry for its identifier, and is its address welcome?
     ///
     /// # Errors
-    /// Why not, with the nearest name known.
+    /// Why it is refused, with the most similar known name.
     pub fn handshake(&self, handshake: Handshake) -> Result<Handshake, Refusal> {
         self.identifier(&handshake.identifier)?;
         self.recognised(handshake)
     }
 
-    /// Looks at the handshake of a board that was recognised by what it answered: is its address welcome? Its
-    /// identifier is the gateway's own.
+    /// Checks the handshake of a board that was recognised by its answers: is its address welcome? Its identifier is the
+    /// gateway's own.
     ///
     /// # Errors
-    /// Why not.
+    /// Why it is refused.
     pub fn recognised(&self, handshake: Handshake) -> Result<Handshake, Refusal> {
         match self.directory.standing(handshake.address.as_str()) {
             Standing::Welcome => Ok(handshake),
@@ -95,15 +95,15 @@ impl Admission {
         }
     }
 
-    /// Whether identifiers are upstream's matter.
-    pub fn is_upstreams(&self) -> bool {
+    /// Whether any identifier is welcome.
+    pub fn accepts_any_name(&self) -> bool {
         self.any_name
     }
 
-    /// Looks at an identifier: is there an entry for it, of a protocol that the server implements?
+    /// Checks an identifier: is there an entry for it, of a protocol that the server implements?
     ///
     /// # Errors
-    /// Why not, with the nearest name known.
+    /// Why it is refused, with the most similar known name.
     pub fn identifier(&self, identifier: &Identifier) -> Result<(), Refusal> {
         if self.any_name {
             return Ok(());
@@ -128,13 +128,13 @@ impl Admission {
 
     /// The answer to a web page that is not welcome.
     fn foreign(&self, origin: &str) -> Rejection {
-        // What no browser sends is not made ready to paste.
+        // An origin that no browser sends is not offered for pasting.
         let is_origin = |c: char| c.is_ascii_alphanumeric() || ":/.-_[]".contains(c);
         let hint = origin.chars().all(is_origin).then(|| {
             let listed = self.origins.iter().map(String::as_str).chain([origin]);
             let listed: Vec<String> = listed.map(|origin| format!("\"{origin}\"")).collect();
             format!(
-                "to let it, write in gateway.toml under [devices]: origins = [{}]",
+                "to allow it, write in gateway.toml under [devices]: origins = [{}]",
                 listed.join(", ")
             )
         });
@@ -149,24 +149,24 @@ impl Admission {
     }
 
     fn unknown(&self, identifier: Identifier) -> Refusal {
-        let said = identifier.as_str();
+        let name = identifier.as_str();
         // The documentation says in one place that the identifier is the model letter, such as Z for a Hush.
-        let model_letter = said.len() <= 2 && said.bytes().all(|b| b.is_ascii_uppercase());
+        let model_letter = name.len() <= 2 && name.bytes().all(|b| b.is_ascii_uppercase());
         let nearest = if model_letter {
             self.directory.name_of("lovense")
         } else {
-            self.directory.nearest(said)
+            self.directory.nearest(name)
         };
         Refusal::UnknownIdentifier {
             nearest: nearest.map(str::to_owned),
             model_letter,
-            protocol: Some(said.to_lowercase()).filter(|name| protocols::is_known(name)),
+            protocol: Some(name.to_lowercase()).filter(|name| protocols::is_known(name)),
             identifier,
         }
     }
 }
 
-/// Compares without telling by its duration how much was right.
+/// Compares in a time that does not reveal how much of `a` is right.
 fn same_secret(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
 }

@@ -21,14 +21,14 @@ pub trait Upstream: Send + Sync {
     fn open(self: Arc<Self>, session: &Arc<SessionHandle>, device: DeviceInfo) -> Box<dyn UpstreamIo>;
 }
 
-/// What upstream may want to know of a device beside its handshake.
+/// What upstream may want to know about a device besides its handshake.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceInfo {
     /// The gateway knows stop bytes for it.
     pub can_stop: bool,
     /// What it speaks, if that is known.
     pub language: Option<&'static dyn Language>,
-    /// What it was recognised as, if neither its entry nor a hello line says what it is.
+    /// What it was recognised as, if neither its entry nor a hello line identifies it.
     pub recognised: Option<Arc<Recognised>>,
 }
 
@@ -119,10 +119,10 @@ impl Advice for UpstreamError {
             Self::InitFailed { hint, .. } => hint,
             Self::NotTaken => "an older device with this address is still being let go; it may connect again",
             Self::Refused { code: None, reason } if reason.is_empty() => {
-                "usually upstream's UDCF has no entry by this identifier, or it still holds the address; look at \
-                 upstream's log, and at its UDCF with wsdm-gateway udcf check FILE"
+                "usually upstream's UDCF has no entry for this identifier, or upstream still holds the address; check \
+                 upstream's log, and its UDCF with wsdm-gateway udcf check FILE"
             }
-            Self::Refused { .. } => "the reason is upstream's: look there",
+            Self::Refused { .. } => "the reason is upstream's: check its log",
             Self::Away(_) => "is it running, and does it listen there? The device may connect again",
             Self::Released => "a fault inside the Buttplug server; the lines before this one may say more",
         };

@@ -76,7 +76,7 @@ pub struct SessionHandle {
     pub(crate) tap: Tap,
     orders: Mutex<Orders>,
     waker: AtomicWaker,
-    /// The session is closing: a newcomer takes nothing over.
+    /// The session is closing, so a newcomer does not count as a takeover.
     ending: AtomicBool,
     ownership: Ownership,
     /// Whether an output of the device may be on.
@@ -85,8 +85,8 @@ pub struct SessionHandle {
     pub(crate) came_running: AtomicBool,
     /// The limits that its user set, once the server inside knows them. In a relay they are upstream's.
     pub(crate) limits: OnceLock<Limits>,
-    /// The user set limits for this address, and which of them hold is known when the server inside has listed the
-    /// device.
+    /// Whether the user set limits for this address; which of them hold is known once the server inside has listed
+    /// the device.
     pub(crate) awaits_limits: AtomicBool,
 }
 
@@ -113,15 +113,15 @@ struct Injected {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InjectError {
     /// The device takes frames more slowly than they are sent.
-    #[error("{INJECT_QUEUE} frames wait for the device already")]
+    #[error("{INJECT_QUEUE} frames are already waiting for the device")]
     Busy,
     /// The session ended before it wrote the frame.
-    #[error("the device went before it took the frame")]
+    #[error("the device left before it took the frame")]
     Gone,
     /// The user's limits do not allow the frame.
     #[error("the frame was not sent: {0}")]
     Limited(#[from] OutsideLimits),
-    /// The user limited the device, and what it is, and so what its limits are, is not known yet.
+    /// The user limited the device, and its limits are not known before it is listed.
     #[error(
         "the frame was not sent: the UDCF has limits for this device, which is not listed yet; try again then"
     )]
@@ -163,7 +163,7 @@ impl SessionHandle {
     /// Stops the device for a controller that leaves, unless another one has commanded it since.
     pub fn release(&self, controller: Controller) {
         {
-            // Under this lock the session takes a frame and notes whose it is.
+            // The session holds this lock while it takes a frame and records its controller.
             let mut orders = lock(&self.orders);
             if orders.over || !self.ownership.is_of(controller) {
                 return;
@@ -184,7 +184,8 @@ impl SessionHandle {
     }
 
     /// Makes the session write one frame, inside the user's limits, as if it came from upstream; completes when it is
-    /// written. Dropping the future cancels the frame, unless its write has begun: a stop that is ordered later is then written after it.
+    /// written. Dropping the future cancels the frame, unless its write has begun: a stop that is ordered later is then
+    /// written after it.
     ///
     /// # Errors
     /// [`InjectError::Busy`] if [`INJECT_QUEUE`] frames wait, [`InjectError::Gone`] if the session has ended,
@@ -303,7 +304,7 @@ impl SessionHandle {
         self.ending.store(true, Ordering::Relaxed);
     }
 
-    /// Releases everyone who awaits the session or watches it: it has ended.
+    /// Releases all who await or watch the session, because it has ended.
     pub(crate) fn release_waiters(&self) {
         let mut orders = lock(&self.orders);
         orders.over = true;
@@ -471,7 +472,7 @@ impl Registry {
         peer: Peer,
     ) -> Entry {
         let address = handshake.address.clone();
-        // Websockets come from ever new ports.
+        // A device's websocket comes from another port each time.
         if !matches!(peer, Peer::Websocket(_)) {
             inner.last_at.insert(peer.clone(), address.clone());
         }
@@ -517,7 +518,7 @@ impl Registry {
         }
     }
 
-    /// The stop that is pending for the board that was last at this place; empty if none is known. It stays pending.
+    /// The pending stop of the board that was last at this place; empty if none is known. It stays pending.
     pub fn pending_stop_at(&self, peer: &Peer) -> Vec<Frame> {
         let inner = lock(&self.inner);
         let stop = inner
@@ -613,7 +614,7 @@ impl Entry {
         self.handle.outputs_on.store(is_on, Ordering::Relaxed);
     }
 
-    /// The device sent something after its stop was written: it lives, and the link carries both ways.
+    /// Records that the device sent something after its stop was written: it is alive, and the link works both ways.
     pub(crate) fn device_spoke(&mut self) {
         self.pending_stop = None;
     }

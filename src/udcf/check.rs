@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use buttplug_server_device_config::{
-    BaseDeviceIdentifier, RangeWithLimit, ServerDeviceDefinition, ServerDeviceFeatureOutput as Output,
+    BaseDeviceIdentifier, ServerDeviceDefinition, ServerDeviceFeature, ServerDeviceFeatureOutput as Output,
 };
 use serde::Serialize;
 
 use super::bridge::Place;
 use super::feasible::lacks;
 use super::probe::{Trial, try_all};
-use super::{Udcf, UdcfError};
+use super::{Udcf, UdcfError, axis};
 use crate::text::shell_word;
 
 /// The content of a file.
@@ -22,6 +22,8 @@ pub struct Report {
     pub migration: Option<String>,
     /// The identifiers that devices may send.
     pub websocket: Vec<Name>,
+    /// Names without effect: the server lacks their protocol.
+    pub unserved: Vec<Unserved>,
     /// Boards on serial ports and Bluetooth, which the gateway can bridge.
     pub bridge: Vec<Board>,
     /// Entries that identify devices in other ways: kept, but without effect here.
@@ -41,6 +43,15 @@ pub struct Name {
     pub protocol: String,
     /// Its features, if they are known without asking the device for its model.
     pub features: Vec<String>,
+}
+
+/// A name that no device can connect with.
+#[derive(Debug, Serialize)]
+pub struct Unserved {
+    /// The name.
+    pub name: String,
+    /// The protocol that the server lacks.
+    pub protocol: String,
 }
 
 /// A board on a serial port or on Bluetooth.
@@ -104,8 +115,9 @@ pub fn report(udcf: &Udcf) -> Result<Report, UdcfError> {
             .map(|definition| features(protocol, name, definition))
             .unwrap_or_default()
     };
-    let names = udcf.websocket_names().into_iter();
-    let websocket = names
+    let (served, unserved) = udcf.served_names();
+    let websocket = served
+        .into_iter()
         .map(|(name, protocol)| Name {
             features: features_of(&protocol, &name),
             name,
@@ -146,6 +158,10 @@ pub fn report(udcf: &Udcf) -> Result<Report, UdcfError> {
         version: udcf.major(),
         migration: udcf.summary().map(str::to_owned),
         websocket,
+        unserved: unserved
+            .into_iter()
+            .map(|(name, protocol)| Unserved { name, protocol })
+            .collect(),
         bridge,
         others: udcf
             .other_specifiers()
@@ -171,31 +187,34 @@ fn features(protocol: &str, name: &str, definition: &ServerDeviceDefinition) -> 
     for feature in definition.features().values() {
         let outputs = feature.output.iter().filter(|output| !output.is_disabled());
         let outputs = outputs.filter(|output| !lacks(protocol, &outcome, feature, output));
-        all.extend(outputs.map(|output| {
-            let value = match output {
-                Output::Position(position) => Some(&position.value),
-                Output::HwPositionWithDuration(position) => Some(&position.value),
-                other => other.as_value_properties().map(|properties| &properties.value),
-            };
-            let kind = output.output_type();
-            match value.and_then(steps) {
-                Some((low, high)) => format!("{kind} {low}-{high}"),
-                None => format!("{kind} without values"),
-            }
-        }));
+        all.extend(outputs.map(|output| shown(protocol, definition, feature, output)));
         all.extend(feature.input.iter().map(|input| input.input_type().to_string()));
     }
     all
 }
 
-/// The range that clients receive; `None` if it is empty. The library's own arithmetic panics on some of these.
-fn steps(range: &RangeWithLimit) -> Option<(i32, i32)> {
-    let count = match &range.user {
-        Some(user) => i32::try_from(user.end().checked_sub(user.start())?).ok()?,
-        None => range.base.end(),
+/// An output with the range that clients receive, and with the limits of its axis if these are narrower.
+fn shown(
+    protocol: &str,
+    definition: &ServerDeviceDefinition,
+    feature: &ServerDeviceFeature,
+    output: &Output,
+) -> String {
+    let kind = output.output_type();
+    let range = axis::range(output);
+    let mut text = match range.and_then(axis::steps) {
+        Some((low, high)) => format!("{kind} {low}-{high}"),
+        None => format!("{kind} without values"),
     };
-    let both_ways = range.base.start() < 0;
-    (count > 0).then(|| (if both_ways { -count } else { 0 }, count))
+    let full = range.map_or(0, |range| range.base.end());
+    match axis::narrowed(protocol, definition, feature, output) {
+        Some(Some((low, high))) => {
+            text += &format!(" (kept to {low}-{high} of {full} by another limit of its axis)");
+        }
+        Some(None) => text += " (moves nothing: the limits of its axis exclude each other)",
+        None => {}
+    }
+    text
 }
 
 impl Report {
@@ -227,10 +246,14 @@ impl Report {
             Some(migration) => format!("{migration}\n"),
             None => format!("{name}: version {}\n", self.version),
         };
-        if self.websocket.is_empty() && !self.bridge.is_empty() {
-            text += "\nno websocket name: no device can connect by itself with this file\n";
-        } else if self.websocket.is_empty() {
-            text += "\nno websocket name: no device can connect with this file\n";
+        if self.websocket.is_empty() {
+            let of = if self.unserved.is_empty() {
+                ""
+            } else {
+                " of a protocol that the server has"
+            };
+            let itself = if self.bridge.is_empty() { "" } else { " by itself" };
+            text += &format!("\nno websocket name{of}: no device can connect{itself} with this file\n");
         } else {
             text += "\nidentifiers that devices may send\n";
             for Name {
@@ -243,6 +266,12 @@ impl Report {
                     "  {name}  {protocol}: {}\n",
                     list(features, "its features come from its model")
                 );
+            }
+        }
+        if !self.unserved.is_empty() {
+            text += "\nnames without effect: the server lacks their protocol\n";
+            for Unserved { name, protocol } in &self.unserved {
+                text += &format!("  {name}  {protocol}\n");
             }
         }
         if !self.bridge.is_empty() {

@@ -76,7 +76,7 @@ impl Udcf {
         warnings
     }
 
-    /// Reports ranges of TCode outputs that do not end where the decimal fraction does.
+    /// Reports ranges of TCode outputs that begin or end elsewhere than the decimal fraction does.
     fn tcode_range_warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         // The migration has already converted the ranges of older versions.
@@ -94,11 +94,14 @@ impl Udcf {
                     _ => continue,
                 };
                 let range = &properties["value"];
-                let (Some(0), Some(end)) = (range[0].as_i64(), range[1].as_i64()) else {
+                let (Some(start), Some(end)) = (range[0].as_i64(), range[1].as_i64()) else {
                     continue;
                 };
-                if end > 0 && end != whole {
-                    warnings.push(tcode_range(kind, &configuration["name"], end, whole));
+                let name = &configuration["name"];
+                if end > 0 && start != 0 {
+                    warnings.push(tcode_start(kind, name, start, end, whole));
+                } else if end > 0 && end != whole {
+                    warnings.push(tcode_range(kind, name, end, whole));
                 }
             }
         }
@@ -158,6 +161,20 @@ fn tcode_range(kind: &str, configuration: &Value, end: i64, whole: i64) -> Strin
         "the value of {kind} of the configuration {configuration} is 0 to {end}, but TCode reads digits as a decimal \
          fraction: write [0, {whole}] for the whole travel; the server inside takes 0 to {end} as that, but another \
          one, such as Intiface, {there}"
+    )
+}
+
+/// A sentence about a range of TCode that begins at `start`, but should be 0 to `whole`.
+fn tcode_start(kind: &str, configuration: &Value, start: i64, end: i64, whole: i64) -> String {
+    let here = match start < 0 {
+        true => "apps are offered values below 0, and get an Error for them".to_owned(),
+        false => {
+            format!("0 to {end} is the whole travel here; a limit is the value of an output in \"devices\"")
+        }
+    };
+    format!(
+        "the value of {kind} of the configuration {configuration} is {start} to {end}, but a TCode axis begins at 0: write \
+         [0, {whole}] for the whole travel; {here}"
     )
 }
 

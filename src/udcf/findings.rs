@@ -248,6 +248,7 @@ impl Udcf {
         }
         warnings.extend(self.ranges_without_values());
         warnings.extend(self.protocol_warnings(dcm));
+        warnings.extend(self.contradictory_directions(dcm));
         let names = self.websocket_names();
         for (i, (name, protocol)) in names.iter().enumerate() {
             if let Some((_, first)) = names[..i].iter().find(|(n, _)| n == name) {

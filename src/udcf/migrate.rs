@@ -74,7 +74,7 @@ pub(super) fn migrate(original: &Value, major: u64) -> Migrated {
                     migration.warn(
                         &at,
                         format!(
-                            "the header says version {major}, but {key:?} is how version {} writes it; the body counts",
+                            "the header says version {major}, but {key:?} is how version {} writes it; the body decides",
                             if major < 4 { "4 or 5" } else { "2 or 3" }
                         ),
                     );
@@ -102,7 +102,7 @@ pub(super) fn migrate(original: &Value, major: u64) -> Migrated {
                     migration.warn(
                         &at,
                         format!(
-                            "the header says version {major}, but {key:?} is how version {} names it; the body counts",
+                            "the header says version {major}, but {key:?} is how version {} names it; the body decides",
                             if key == "protocols" { "3 or later" } else { "2" }
                         ),
                     );

@@ -25,7 +25,10 @@ pub(super) struct Joined {
 pub(super) fn join(configuration: &mut Value, protocol: &str, at: &str) -> Joined {
     let mut outcome = Joined::default();
     let name = configuration["name"].clone();
-    let Some(features) = configuration["features"].as_array_mut() else {
+    let Some(features) = configuration
+        .pointer_mut("/features")
+        .and_then(Value::as_array_mut)
+    else {
         return outcome;
     };
     let at = step(at, "features");
@@ -93,7 +96,8 @@ pub(super) fn join(configuration: &mut Value, protocol: &str, at: &str) -> Joine
 
 /// Repeats what [`join`] did in a device that builds on such a configuration.
 pub(super) fn follow(device: &mut Value, joined: &HashMap<String, String>) {
-    let Some(features) = device["config"]["features"].as_array_mut() else {
+    let features = device.pointer_mut("/config/features");
+    let Some(features) = features.and_then(Value::as_array_mut) else {
         return;
     };
     let mut kept: Vec<Value> = Vec::new();

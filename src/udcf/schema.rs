@@ -93,6 +93,11 @@ pub(super) fn beside_a_kind(value: &Value, specifier: &str) -> Option<Fault> {
     })
 }
 
+/// A value as JSON, short enough to stand within a sentence.
+pub(super) fn short(value: &Value) -> String {
+    cut(value.to_string(), 60)
+}
+
 fn is_no_uuid(kind: &ValidationErrorKind) -> bool {
     matches!(kind, ValidationErrorKind::Pattern { pattern } if pattern.contains("{12}"))
 }
@@ -100,7 +105,6 @@ fn is_no_uuid(kind: &ValidationErrorKind) -> bool {
 fn describe(error: &ValidationError<'_>, value: &Value) -> Fault {
     let pointer = error.instance_path().to_string();
     let found = error.instance();
-    let short = |value: &Value| cut(value.to_string(), 60);
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
             let name = unexpected.first().map(String::as_str).unwrap_or_default();

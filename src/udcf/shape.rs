@@ -1,6 +1,6 @@
 //! What the server's loader reads of a file of version 5. It skips other keys silently, so they are named here.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::is_comment;
 use super::remark::{Remark, excerpt, step};
@@ -9,7 +9,7 @@ use super::remark::{Remark, excerpt, step};
 const MIN_SIMILARITY: f64 = 0.8;
 
 /// What is allowed at a place.
-enum Shape {
+pub(super) enum Shape {
     /// Anything: the published schema judges it, or something else names what is wrong there.
     Any,
     /// An object with keys of the user's own choice.
@@ -218,7 +218,8 @@ const DEVICE: Shape = Keys(
         ),
     ],
 );
-const FILE: Shape = Keys(
+/// A whole file.
+pub(super) static FILE: Shape = Keys(
     "the file",
     &[
         (
@@ -326,6 +327,28 @@ pub(super) fn place_of(key: &str) -> Option<String> {
         [one] => Some((*one).to_owned()),
         // Of many places two are enough to know which kind of place it is.
         [first, .., last] => Some(format!("{first}, or {last}")),
+    }
+}
+
+/// The name of the list or object that a value like this is an element of or stands in, if two of its keys or more tell.
+pub(super) fn looks_like(value: &Value) -> Option<&'static str> {
+    let object = value.as_object()?;
+    let mut best = (1, None);
+    likest(&FILE, object, &mut best);
+    best.1
+}
+
+fn likest(shape: &'static Shape, object: &Map<String, Value>, best: &mut (usize, Option<&'static str>)) {
+    match shape {
+        Any => {}
+        Each(inner) | List(inner) => likest(inner, object, best),
+        Keys(called, keys) => {
+            let has = keys.iter().filter(|(key, _)| object.contains_key(*key)).count();
+            if has > best.0 {
+                *best = (has, Some(called));
+            }
+            keys.iter().for_each(|(_, inner)| likest(inner, object, best));
+        }
     }
 }
 

@@ -156,7 +156,7 @@ impl Way {
                 Some("the link has no websocket messages and no pings")
             }
             Self::Returns if link == Link::DialUdp => {
-                Some("of a board that is silent anyway, nothing tells over UDP that it was away")
+                Some("over UDP nothing reveals that a board which is silent anyway was away")
             }
             Self::Replaced if !link.is_websocket() => Some("a port has one board at a time"),
             Self::Settling if link.baud().is_none() => Some("only a board on a wire is given time to start"),

@@ -47,7 +47,7 @@ impl Bare {
         Self::answered(stream).await
     }
 
-    /// The same where the request was sent already.
+    /// The same, if the request was sent already.
     pub async fn answered(stream: TcpStream) -> (Self, String) {
         let mut bare = Self {
             stream,

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::model_board::ModelBoard;
 use super::wait_until;
 
-/// How the board is spoken to.
+/// The transport of a board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Over {
     Websocket,
@@ -42,9 +42,9 @@ pub struct Knobs {
     pub hello: Mutex<Option<String>>,
     /// The board's loop hangs: it reads nothing, and answers nothing.
     pub frozen: AtomicBool,
-    /// It does not answer what version its TCode has.
+    /// It does not answer a question for the version of its TCode.
     pub mute: AtomicBool,
-    /// So many datagrams from the gateway are lost next.
+    /// How many of the next datagrams from the gateway are lost.
     pub lose: AtomicUsize,
     /// Connections so far; of UDP the peers that sent something.
     pub connections: AtomicUsize,
@@ -142,7 +142,7 @@ impl Listener {
     }
 }
 
-/// What the board makes of a piece that it read, and answers.
+/// Carries out what the board read, and returns its answers.
 fn obey(board: &ModelBoard, knobs: &Knobs, bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut seen = knobs.seen.lock().unwrap_or_else(PoisonError::into_inner);
     seen.extend_from_slice(bytes);
@@ -199,7 +199,7 @@ pub async fn bytes(mut stream: impl AsyncRead + AsyncWrite + Unpin, board: &Mode
     }
 }
 
-/// A board behind a websocket, which knows text alone.
+/// A board behind a websocket, which accepts only text.
 pub async fn websocket(stream: impl AsyncRead + AsyncWrite + Unpin, board: &ModelBoard, knobs: &Knobs) {
     let Ok(mut ws) = tokio_tungstenite::accept_async(stream).await else {
         return;

@@ -9,6 +9,8 @@ pub mod bluetooth;
 pub mod bluez;
 pub mod json_client;
 pub mod listener;
+#[cfg(unix)]
+pub mod log;
 pub mod model_board;
 #[cfg(unix)]
 pub mod process;

@@ -1,4 +1,4 @@
-"""A device whose websocket offers two subprotocols, as some Arduino libraries do, and minds if it gets none back.
+"""A device whose websocket offers two subprotocols, as some Arduino libraries do, and gives up if it gets none back.
 
 The tests give it a URL: subprotocol_device.py URL. It prints the one that was taken, and the first packet.
 """

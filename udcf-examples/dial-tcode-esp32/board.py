@@ -33,7 +33,7 @@ def obey(message):
 
 
 class Udp(asyncio.DatagramProtocol):
-    """One datagram is one line or several, and the answer goes to whoever sent it."""
+    """One datagram is one line or several, and the answer goes back to its sender."""
 
     def connection_made(self, transport):
         self.transport = transport
@@ -64,7 +64,7 @@ async def serve_websocket(args):
         print("a client is connected", flush=True)
         try:
             async for message in socket:
-                # This firmware knows text alone.
+                # This firmware accepts only text.
                 if not isinstance(message, str):
                     await socket.send(b"this board takes text messages")
                     continue

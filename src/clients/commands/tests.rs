@@ -136,6 +136,28 @@ async fn an_output_is_checked_and_scaled_as_the_library_does_it() {
                     }
                     let ours = ours(&server, 42, checked).await;
                     let theirs = library(&reference, output(reference_index)).await;
+                    // The library names neither the output nor its range, and lets some levels below 0 through to
+                    // outputs that have none.
+                    let kind_of_output = command.as_output_type();
+                    let output = device.and_then(|d| d.features().get(&feature)?.get_output(kind_of_output));
+                    let has_no_sign = output.is_some_and(|output| !limits::is_signed(output));
+                    if theirs.contains("DeviceStepRangeError") || (has_no_sign && command.value() < 0) {
+                        let takes = format!("takes {kind_of_output} values from ");
+                        let parts = [
+                            format!("feature {feature}"),
+                            takes,
+                            format!("not {}", command.value()),
+                        ];
+                        assert!(
+                            parts.iter().all(|part| ours.contains(part)),
+                            "{command:?}: {ours}"
+                        );
+                        let of_library = tokio::task::unconstrained(expected.next());
+                        let _ = of_library.now_or_never();
+                        let seen = tokio::task::unconstrained(observed.next()).now_or_never();
+                        assert!(seen.is_none(), "{kind:?}, feature {feature}: {command:?}");
+                        continue;
+                    }
                     assert_eq!(ours, theirs, "{kind:?}, feature {feature}: {command:?}");
                     // What reached the device: nothing if the command was refused or is a repetition. Runs
                     // outside the task budget, since this test never waits.

@@ -62,7 +62,7 @@ async fn converter(server: &ButtplugServer, version: Version) -> ButtplugServer 
     converter
 }
 
-/// Positions are scaled by us in another way, but to the same ends; simulated devices have no limits.
+/// The gateway scales positions in another way, but to the same ends; simulated devices have no limits.
 #[tokio::test]
 async fn a_command_is_converted_as_the_library_does_it() {
     let (server, devices) = simulated().await;

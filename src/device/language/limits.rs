@@ -1,5 +1,5 @@
-//! A user's limits, kept on the frames themselves, whoever sent them: a monitor's go to the device as they are, and the
-//! library moves some devices step by step, from a place outside.
+//! Enforces a user's limits on every frame, no matter who sent it: a monitor's frames bypass the library, and the library
+//! itself moves some devices in steps that may start outside the limits.
 
 use super::{Language, of_protocol};
 use crate::device::frame::Frame;
@@ -21,8 +21,8 @@ pub enum Kind {
     Other,
 }
 
-/// The values that an output may have: from `low` to `high`, of 0 to `full`. A level may also be 0, which is off. None
-/// is allowed if `low` is above `high`.
+/// The values that an output may have: from `low` to `high`, on a scale from 0 to `full`. A level may also be 0, which
+/// is off. If `low` is above `high`, no other value is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// The index of the feature that it belongs to.
@@ -35,7 +35,7 @@ pub struct Limit {
     pub low: u32,
     /// The highest value.
     pub high: u32,
-    /// The value of all that the device can do.
+    /// The end of the output's scale.
     pub full: u32,
 }
 
@@ -45,14 +45,13 @@ impl Limit {
         self.low == 0 && self.high >= self.full
     }
 
-    /// Whether it is one of a level, for which 0 is off.
+    /// Whether it limits a level, for which 0 is off.
     pub fn is_level(&self) -> bool {
         self.kind != Kind::Position
     }
 }
 
-/// The value that all of these allow and that is nearest to `value`; `None` if there is none. Without any it is
-/// `value`.
+/// The value nearest to `value` that all these limits allow; `None` if there is none. Without limits, `value` itself.
 pub(super) fn nearest<'a>(limits: impl IntoIterator<Item = &'a Limit>, value: u32) -> Option<u32> {
     let (mut low, mut high) = (0, u32::MAX);
     for limit in limits {
@@ -60,7 +59,7 @@ pub(super) fn nearest<'a>(limits: impl IntoIterator<Item = &'a Limit>, value: u3
             return Some(0);
         }
         low = low.max(limit.low);
-        // A board may know more than its definition says.
+        // A board may accept higher values than its definition knows.
         high = if limit.is_open() {
             high
         } else {
@@ -78,7 +77,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The limits of the outputs of a device with this protocol; without any if none is limited.
+    /// The limits of the outputs of a device with this protocol; empty if every one allows everything.
     pub fn new(protocol: &str, limits: Vec<Limit>) -> Self {
         match limits.iter().all(Limit::is_open) {
             true => Self::default(),
@@ -94,27 +93,27 @@ impl Limits {
         self.all.is_empty()
     }
 
-    /// All limits, those that allow everything too.
+    /// All limits, including those that allow everything.
     pub(super) fn all(&self) -> impl Iterator<Item = &Limit> {
         self.all.iter()
     }
 
-    /// Brings a frame inside the limits. In an unknown language it stays as it is.
+    /// Brings a frame inside the limits. Leaves it unchanged if the language is unknown.
     ///
     /// # Errors
-    /// The frame cannot be written so that it is certainly inside.
+    /// The frame cannot be brought inside with certainty.
     pub fn keep(&self, frame: Frame) -> Result<Frame, OutsideLimits> {
         let Some(language) = self.language.filter(|_| !self.is_empty()) else {
             return Ok(frame);
         };
-        // A board may skip what is no text, and obey the rest.
+        // A board may skip bytes that are not text, and obey the rest.
         let text = std::str::from_utf8(&frame.0).map_err(|_| OutsideLimits)?;
         let kept = language.limit(text, self).ok_or(OutsideLimits)?;
         Ok(if kept == text { frame } else { Frame(kept.into()) })
     }
 }
 
-/// A frame might leave the limits of its device.
+/// A frame might exceed the limits of its device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "it cannot be kept inside the limits that the UDCF sets for this device: write one value for one output, in full, \

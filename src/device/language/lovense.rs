@@ -6,7 +6,7 @@ mod limit;
 use bytes::Bytes;
 
 use super::limits::Limits;
-use super::{Answers, Command, Language, Relation, Setting};
+use super::{AnswerFilter, Command, Language, Relation, Setting};
 use crate::device::frame::Frame;
 
 /// Commands that set an actuator to a value. Others are queries (`Battery;`) or toggles (`RotateChange;`).
@@ -96,7 +96,7 @@ impl Language for Lovense {
         &[b"Vibrate:0;", b"Rotate:0;"]
     }
 
-    /// `OK;`, and `ERR;` of a toy that has no such actuator.
+    /// `OK;`, or `ERR;` from a toy that lacks the actuator.
     fn is_acknowledgement(&self, frame: &Frame) -> bool {
         let text = frame.0.trim_ascii();
         let text = text.strip_suffix(b";").unwrap_or(text);
@@ -111,7 +111,7 @@ impl Language for Lovense {
         limit::frame(frame, limits)
     }
 
-    fn answers(&self) -> Option<Box<dyn Answers>> {
+    fn answer_filter(&self) -> Option<Box<dyn AnswerFilter>> {
         Some(Box::<answers::LovenseAnswers>::default())
     }
 }

@@ -10,11 +10,11 @@ use super::limits::Limits;
 use super::{Command, Language, Question, Relation, Setting};
 use crate::device::frame::Frame;
 
-/// An axis as it is named on the wire, such as `L0` or `A1`.
+/// The name of an axis on the wire, such as `L0` or `A1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Channel {
     kind: Kind,
-    /// One digit: a second one would be read as the first of the value.
+    /// From 0 to 9: a second digit would be read as the first one of the value.
     number: u8,
 }
 
@@ -27,7 +27,7 @@ pub enum Kind {
     Rotary,
     /// Vibrates: `V`.
     Vibration,
-    /// A valve, a pump, or whatever else the board has: `A`.
+    /// Opens a valve, runs a pump, or does something else: `A`.
     Auxiliary,
 }
 
@@ -54,7 +54,7 @@ impl Channel {
         Some(Self { kind, number })
     }
 
-    /// Parses a channel's name; no more and no less.
+    /// Parses a channel's name. Anything before or after it is an error.
     pub fn parse(name: &str) -> Option<Self> {
         match *name.as_bytes() {
             [letter, digit @ b'0'..=b'9'] => {
@@ -68,7 +68,8 @@ impl Channel {
         }
     }
 
-    /// The channel that a description names: first, as in `R1 Roll`, or last and in parentheses, as in `Roll (R1)`.
+    /// The channel that a description names: at its start, as in `R1 Roll`, or at its end in parentheses, as in
+    /// `Roll (R1)`.
     pub fn of_description(description: &str) -> Option<Self> {
         let description = description.trim();
         let first = description.split(|c: char| !c.is_ascii_alphanumeric()).next();
@@ -90,7 +91,7 @@ impl fmt::Display for Channel {
     }
 }
 
-/// The command that sets an axis to `value` of `full`, at once or within that many milliseconds.
+/// The command that sets an axis to `value` of `full`, at once or within `within_ms` milliseconds.
 pub fn set(channel: Channel, value: u32, full: u32, within_ms: Option<u32>) -> String {
     let fraction = fraction(value, full);
     match within_ms {
@@ -99,8 +100,8 @@ pub fn set(channel: Channel, value: u32, full: u32, within_ms: Option<u32>) -> S
     }
 }
 
-/// A magnitude is read as the digits behind a decimal point, so `full` is written as all nines: with its own digits if
-/// it is that, else with three, or four if three would lose steps. More than four are not read by all firmware.
+/// Writes `value` of `full` as the digits after a decimal point, so `full` itself as all nines: with as many digits as it
+/// has if it is all nines already, else with three, or with four if three would lose steps. Not all firmware reads more.
 fn fraction(value: u32, full: u32) -> String {
     let value = value.min(full);
     let (nines, digits) = match full {

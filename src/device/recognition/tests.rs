@@ -110,8 +110,8 @@ fn of_several_lines_for_one_channel_the_narrower_limits_hold() {
         assert_eq!(board.axes.len(), 1, "{lines:?}");
         assert_eq!(board.axes[0].range, wanted, "{lines:?}");
         assert_eq!(board.faults.len(), 1, "{:?}", board.faults);
-        let holds = format!("{} to {} holds", wanted.start(), wanted.end());
-        assert!(board.faults[0].contains(&holds), "{:?}", board.faults);
+        let used = format!("using {} to {}", wanted.start(), wanted.end());
+        assert!(board.faults[0].contains(&used), "{:?}", board.faults);
     }
 }
 
@@ -161,8 +161,43 @@ proptest! {
     ) {
         let channel = format!("{kind}{channel}");
         let wanted = Axis { channel: channel.clone(), name: name.clone(), range: low..=high };
-        let listed = listed(format!("{channel} {low} {high} {name}").trim());
-        prop_assert_eq!(listed.as_ref().and_then(Listed::fault), None);
-        prop_assert_eq!(listed.map(Listed::into_axis), Some(wanted));
+        let listed = ListedAxis::parse(format!("{channel} {low} {high} {name}").trim());
+        prop_assert_eq!(listed.as_ref().and_then(ListedAxis::fault), None);
+        prop_assert_eq!(listed.map(ListedAxis::into_axis), Some(wanted));
     }
+}
+
+#[test]
+fn answers_in_the_json_of_a_websocket_are_read_and_the_log_in_it_is_not() {
+    let mut answers = Answers::default();
+    for (question, said) in [
+        (
+            Question::Device,
+            r#"{"command":"debug","message":"ws[/ws][1] connect"}"#,
+        ),
+        (
+            Question::Device,
+            r#"{"command":"tcode","message":"ESP32 \"DevKit\""}"#,
+        ),
+        (
+            Question::Version,
+            r#"{"command":"tcode","message":"TCode v0.3\n"}"#,
+        ),
+        (
+            Question::Version,
+            r#"{"command":"batteryVoltage","message":{"voltage":3.7}}"#,
+        ),
+        (
+            Question::Axes,
+            r#"{"command":"tcode","message":"L0 0 9999 Up\nR1 2000 8000 Roll\nV0 0 9999 Vibe0\n"}"#,
+        ),
+    ] {
+        answers.ask(question);
+        answers.read_line(format!("{said}\n").as_bytes());
+    }
+    let board = answers.recognised(None).unwrap();
+    assert_eq!(
+        board.to_string(),
+        "TCode v0.3, \"ESP32 \\\"DevKit\\\"\", axes L0 \"Up\", R1 \"Roll\" 2000 to 8000, V0 \"Vibe0\""
+    );
 }

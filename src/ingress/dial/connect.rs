@@ -2,15 +2,17 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::DialledBoards;
+use super::elsewhere::{SUSPICIOUS_AFTER, SUSPICIOUSLY_SHORT, elsewhere};
 use crate::config::DialSettings;
 use crate::defaults::{BOARD_DIAL_TIMEOUT, BOARD_SEND_BUFFER_BYTES, UDP_REFUSAL_WAIT};
 use crate::ingress::{After, Board, Trouble};
@@ -22,6 +24,7 @@ use crate::link::websocket::WebSocketLink;
 use crate::net::dial::{DialError, upgrade};
 use crate::net::endpoint::{Endpoint, HostPort};
 use crate::net::mdns::resolve;
+use crate::net::spoken::{Heard, Plain};
 use crate::net::stream::Stream;
 use crate::net::target::Target;
 
@@ -36,13 +39,75 @@ const ARDUINO: &str = "arduino";
 const IS_IT_ON: &str = "is the board switched on, and on this network?";
 
 impl DialledBoards {
-    /// Connects to the board at this endpoint and bridges it until the connection ends.
+    /// Connects to the board at this endpoint and bridges it until the connection ends. `was_looked_at` is whether the
+    /// gateway has found out what is spoken there while the board was connected and silent: once, since a slow board may
+    /// take a single connection.
+    ///
+    /// # Errors
+    /// Something else is spoken there than the entry says.
     pub(super) async fn connect(
         &self,
         settings: &DialSettings,
         endpoint: &Endpoint,
         board: Board,
+        was_looked_at: &AtomicBool,
         stop: &CancellationToken,
+    ) -> Result<After, Trouble> {
+        let log = board.log.clone();
+        let heard = Heard::default();
+        let is_introduced = CancellationToken::new();
+        // Asking moves nothing, unless the board speaks a language of which nothing is known.
+        let may_ask = endpoint.transport().is_websocket()
+            || (settings.identifier.as_ref())
+                .is_none_or(|identifier| self.intake.language(identifier, None).is_some());
+        let look = async {
+            match elsewhere(settings, endpoint, stop).await {
+                Some(trouble) => trouble,
+                None => std::future::pending().await,
+            }
+        };
+        let after = {
+            let bridge = self.bridge(settings, endpoint, board, stop, (&heard, &is_introduced));
+            let suspicion = async {
+                sleep(settings.settle + SUSPICIOUS_AFTER).await;
+                if settings.identifier.is_some() || was_looked_at.swap(true, Ordering::Relaxed) {
+                    std::future::pending::<()>().await;
+                }
+                look.await
+            };
+            tokio::select! {
+                biased;
+                after = bridge => after,
+                // Until the board is known nothing was sent to it but questions: it can be let go of at any time.
+                Some(trouble) = is_introduced.run_until_cancelled(suspicion) => return Err(trouble),
+            }
+        };
+        let is_suspicious = match &after {
+            After::Failed(trouble) => log.is_news(trouble),
+            After::Session(lasted) => {
+                !endpoint.transport().is_websocket()
+                    && *lasted < SUSPICIOUSLY_SHORT
+                    && heard.is_plain() != Some(true)
+            }
+            After::Unwelcome(_) | After::Refused(_) | After::Stopping => false,
+        };
+        if is_suspicious
+            && (may_ask || heard.is_plain() == Some(false))
+            && let Some(trouble) = elsewhere(settings, endpoint, stop).await
+        {
+            return Err(trouble);
+        }
+        Ok(after)
+    }
+
+    /// The same without looking at what is spoken there: notes what was heard first, and that the board is known.
+    async fn bridge(
+        &self,
+        settings: &DialSettings,
+        endpoint: &Endpoint,
+        board: Board,
+        stop: &CancellationToken,
+        (heard, is_introduced): (&Heard, &CancellationToken),
     ) -> After {
         match endpoint {
             Endpoint::Websocket(target) => {
@@ -54,15 +119,21 @@ impl DialledBoards {
                     .with_probes()
                     .with_text(settings.is_text);
                 let link = Messages::new(link);
-                let frames = |link: Messages<_>, _, read| link.into_frames(read);
+                let frames = |link: Messages<_>, _, read| {
+                    is_introduced.cancel();
+                    link.into_frames(read)
+                };
                 self.intake.bridge(board, link, stop, frames).await
             }
             Endpoint::Tcp(at) => {
                 let tcp = match in_time(stop, tcp(at)).await {
-                    Ok(tcp) => tcp,
+                    Ok(tcp) => Plain::new(tcp, heard.clone()),
                     Err(after) => return after,
                 };
-                let frames = |tcp, framing, read| Questioned::new(StreamLink::new(tcp, framing, read));
+                let frames = |tcp, framing, read| {
+                    is_introduced.cancel();
+                    Questioned::new(StreamLink::new(tcp, framing, read))
+                };
                 self.intake.bridge(board, tcp, stop, frames).await
             }
             Endpoint::Udp(at) => {
@@ -71,7 +142,10 @@ impl DialledBoards {
                     Err(after) => return after,
                 };
                 let link = Messages::new(Datagrams::new(udp, board.on_close.clone()));
-                let frames = |link: Messages<_>, _, read| Questioned::new(link.into_frames(read));
+                let frames = |link: Messages<_>, _, read| {
+                    is_introduced.cancel();
+                    Questioned::new(link.into_frames(read))
+                };
                 self.intake.bridge(board, link, stop, frames).await
             }
             // A service is resolved before this: the board it finds has one of the other endpoints.

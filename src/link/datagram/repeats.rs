@@ -1,4 +1,4 @@
-//! Which stops are sent again over UDP, and until when.
+//! Repeats stops over UDP until a newer command supersedes them.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,21 +10,22 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::device::frame::Frame;
 use crate::device::language::{Command, Language, Relation, Setting};
 
-/// When a stop is sent again, counted from the first time. A gap of Wi-Fi is often longer than the first pause.
+/// When a stop is repeated, counted from the first time. A gap in Wi-Fi reception is often longer than the first pause.
 const AGAIN_AFTER: [Duration; 2] = [Duration::from_millis(40), Duration::from_millis(160)];
 
-/// How long the acknowledgement of a repeated stop is waited for. Boards answer in 50 ms.
+/// How long the acknowledgement of a repeated stop may take. Boards answer within 50 ms.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
 
-/// Stops that are sent again.
+/// The stops to repeat.
 pub(super) struct Repeats {
     pub(super) language: Option<&'static dyn Language>,
     on_close: Option<Bytes>,
     /// In the order in which they are due.
     waiting: Vec<Repeat>,
     timer: Pin<Box<Sleep>>,
-    /// Acknowledgements of repeated stops that may still come: upstream would take them for answers to its questions.
-    owed: usize,
+    /// How many acknowledgements of repeated stops may still arrive. Upstream would take them for answers to its own
+    /// commands.
+    unanswered: usize,
     /// When the last stop was repeated.
     last_sent: Instant,
 }
@@ -50,12 +51,13 @@ impl Repeats {
             on_close,
             waiting: Vec::new(),
             timer: Box::pin(sleep_until(Instant::now())),
-            owed: 0,
+            unanswered: 0,
             last_sent: Instant::now(),
         }
     }
 
-    /// A frame is about to be sent: what of it stops something is sent again, and what it concerns otherwise no more.
+    /// Notes a frame that is about to be sent: schedules the stops in it for repetition, and cancels repetitions for the
+    /// actuators that it moves.
     pub(super) fn observe(&mut self, frame: &Frame) {
         if self.on_close.as_ref() == Some(&frame.0) {
             return self.repeat(Stop::All(frame.0.clone()));
@@ -94,7 +96,7 @@ impl Repeats {
         self.waiting.sort_by_key(|waits| waits.due);
     }
 
-    /// Motion is newer than these stops and those that wait: of them only what it does not concern is still wanted.
+    /// Removes what newer motion concerns from these stops and from those that wait.
     fn supersede(&mut self, stops: &mut Vec<Setting>, newer: &Setting) {
         let Some(language) = self.language else {
             return;
@@ -110,7 +112,7 @@ impl Repeats {
         });
     }
 
-    /// The stop that is due next, which stays until [`Self::sent`].
+    /// The next stop, once it is due. It stays until [`Self::sent`].
     pub(super) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let Some(Repeat { due, .. }) = self.waiting.first() else {
             return Poll::Ready(None);
@@ -122,7 +124,7 @@ impl Repeats {
         Poll::Ready(self.next())
     }
 
-    /// The frame of the stop that is next.
+    /// The frame of the next stop.
     fn next(&self) -> Option<Bytes> {
         match (&self.waiting.first()?.stop, self.language) {
             (Stop::All(bytes), _) => Some(bytes.clone()),
@@ -142,14 +144,14 @@ impl Repeats {
         if self.waiting.is_empty() {
             return;
         }
-        self.owed += match self.waiting.remove(0).stop {
+        self.unanswered += match self.waiting.remove(0).stop {
             Stop::All(_) => 1,
             Stop::Set(stops) => stops.len(),
         };
         self.last_sent = Instant::now();
     }
 
-    /// Whether every stop was sent as often as it is to be.
+    /// Whether every stop has been sent for the last time.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
@@ -157,14 +159,14 @@ impl Repeats {
     /// Whether the frame acknowledges a stop that was repeated.
     pub(super) fn is_answered_by(&mut self, frame: &Frame) -> bool {
         if self.last_sent.elapsed() > ANSWERED_WITHIN {
-            self.owed = 0;
+            self.unanswered = 0;
         }
-        let is_one = self.owed > 0
+        let is_one = self.unanswered > 0
             && self
                 .language
                 .is_some_and(|language| language.is_acknowledgement(frame));
         if is_one {
-            self.owed -= 1;
+            self.unanswered -= 1;
         }
         is_one
     }
@@ -187,7 +189,7 @@ mod tests {
         }
     }
 
-    /// What is sent again after these frames, with the milliseconds from the last of them.
+    /// What is repeated after these frames, with the milliseconds since the last of them.
     async fn again(repeats: &mut Repeats, frames: &[&str]) -> Vec<(u128, String)> {
         for frame in frames {
             repeats.observe(&Frame::from(Bytes::copy_from_slice(frame.as_bytes())));
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn stops_are_sent_again_as_far_as_nothing_newer_concerns_them() {
+    async fn stops_are_repeated_unless_newer_motion_concerns_them() {
         let (soon, later) = (AGAIN_AFTER[0].as_millis(), AGAIN_AFTER[1].as_millis());
         for (protocol, frames, wanted) in [
             ("tcode-v03", &["DSTOP\n"][..], &["DSTOP\n"][..]),
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_an_unknown_language_the_configured_stop_is_sent_again_until_anything_else_is_said() {
+    async fn in_an_unknown_language_the_configured_stop_is_repeated_until_anything_else_is_sent() {
         let stop = || Repeats::new(Some(Bytes::from_static(b"off")));
         let sent = again(&mut stop(), &["off", "\n"]).await;
         assert_eq!(
@@ -260,7 +262,7 @@ mod tests {
         assert!(!answered(&mut repeats, "OK;"), "it was lost");
     }
 
-    /// What a board that loses nothing makes of frames: the actuators that are on, and how far.
+    /// Applies frames as a board does that loses nothing: which actuators are on, and how far.
     fn obey(state: &mut BTreeMap<String, String>, language: &dyn Language, bytes: &Bytes) {
         match language.read(std::str::from_utf8(bytes).unwrap()) {
             Command::StopAll => state.retain(|actuator, _| actuator.starts_with('V')),

@@ -32,7 +32,7 @@ impl Migration {
             self.warn(
                 at,
                 format!(
-                    "the configurations of protocol {protocol:?} were without effect in version {major}; now they count"
+                    "the configurations of protocol {protocol:?} were without effect in version {major}; now they take effect"
                 ),
             );
         }

@@ -30,7 +30,7 @@ use tracing::warn;
 use super::shard::recognised_as;
 use super::{Engine, Listing, TcodeDevice};
 use crate::device::frame::{Frame, Outgoing};
-use crate::device::language::{self, Answers, Command, Language};
+use crate::device::language::{self, AnswerFilter, Command, Language};
 use crate::session::ends::{Disconnect, FromUpstream, UpstreamError, UpstreamIo};
 use crate::session::registry::{Counters, SessionHandle};
 use crate::udcf::tcode::PROTOCOL;
@@ -115,7 +115,7 @@ pub(super) fn pair(
         recognised: identity.recognised,
         writes: written,
         events: events.clone(),
-        answers: language.and_then(Language::answers),
+        answers: language.and_then(Language::answer_filter),
         backlog: VecDeque::new(),
         retry: None,
         subscribed: subscribed.clone(),
@@ -144,7 +144,7 @@ pub(super) struct EmbeddedIo {
     recognised: Option<&'static str>,
     writes: mpsc::Receiver<Write>,
     events: broadcast::Sender<HardwareEvent>,
-    answers: Option<Box<dyn Answers>>,
+    answers: Option<Box<dyn AnswerFilter>>,
     backlog: VecDeque<Bytes>,
     retry: Option<Pin<Box<Sleep>>>,
     subscribed: Arc<AtomicBool>,

@@ -1,8 +1,8 @@
 //! From a client's value to the device's, inside the limits that the user set.
 //!
 //! The library scales too, but it sends 0 of a timed position as 0, whatever its limits and its direction are, and it
-//! applies the limits of each output of a feature to that output alone. Both outputs of a position move one axis, so the
-//! limits of either hold for both.
+//! applies the limits and the direction of each output of a feature to that output alone. Both outputs of a position move
+//! one axis, so the limits of either hold for both, and so does `reverse`.
 
 use buttplug_core::errors::ButtplugDeviceError;
 use buttplug_core::message::OutputType;
@@ -12,6 +12,7 @@ use buttplug_server_device_config::{
 use tracing::warn;
 
 use crate::device::language::limits::{Kind, Limit, Limits};
+use crate::udcf::axis::{self, position};
 
 /// Checks that clients may use an output at all.
 ///
@@ -23,8 +24,8 @@ pub fn usable(feature: &ServerDeviceFeature, output: &Output) -> Result<(), Butt
         let what = format!("Output type {kind:?} is disabled for this device");
         return Err(ButtplugDeviceError::MessageNotSupported(what));
     }
-    if let Some((range, _)) = position(output)
-        && axis_limits(feature, range).is_none()
+    if let Some(range) = position(output)
+        && axis::limits(feature, range).is_none()
     {
         let what = format!(
             "feature {} allows no position: the limits of its outputs exclude each other; change them in the UDCF",
@@ -39,8 +40,8 @@ pub fn usable(feature: &ServerDeviceFeature, output: &Output) -> Result<(), Butt
 /// such step, or if the limits of the feature's outputs exclude each other.
 pub fn scale(feature: &ServerDeviceFeature, output: &Output, value: i32) -> Option<i32> {
     match position(output) {
-        Some((range, is_reversed)) => {
-            let (low, high) = axis_limits(feature, range)?;
+        Some(range) => {
+            let (low, high) = axis::limits(feature, range)?;
             let steps = i64::from(range.step_count());
             let at = Some(i64::from(value)).filter(|at| (0..=steps).contains(at))?;
             // Rounded to the nearest; exact unless the other output has the narrower limits.
@@ -48,6 +49,7 @@ pub fn scale(feature: &ServerDeviceFeature, output: &Output, value: i32) -> Opti
                 0 => 0,
                 steps => (at * (high - low) + steps / 2) / steps,
             };
+            let is_reversed = axis::is_reversed(feature);
             i32::try_from(if is_reversed { high - offset } else { low + offset }).ok()
         }
         None => level(&output.as_value_properties()?.value, value),
@@ -60,7 +62,7 @@ pub fn scale_fraction(feature: &ServerDeviceFeature, output: &Output, fraction: 
         return None;
     }
     let steps = match position(output) {
-        Some((range, _)) => (f64::from(range.step_count()) * fraction).round(),
+        Some(range) => (f64::from(range.step_count()) * fraction).round(),
         None => {
             let steps = output.as_value_properties()?.value.step_count();
             // Less than this is noise of a client's arithmetic.
@@ -71,8 +73,12 @@ pub fn scale_fraction(feature: &ServerDeviceFeature, output: &Output, fraction: 
     scale(feature, output, steps as i32)
 }
 
-/// Zero is off, whatever the limits are; other values are counted from the lower limit. Negative ones mirror that; the
-/// library refuses them for outputs that have no sign.
+/// Whether an output takes values below 0.
+pub fn is_signed(output: &Output) -> bool {
+    axis::range(output).is_some_and(|range| range.base.start() < 0)
+}
+
+/// Zero is off, whatever the limits are; other values are counted from the lower limit. Negative ones mirror that.
 fn level(range: &RangeWithLimit, value: i32) -> Option<i32> {
     if value == 0 {
         return Some(0);
@@ -83,36 +89,6 @@ fn level(range: &RangeWithLimit, value: i32) -> Option<i32> {
         .ok()
         .filter(|_| magnitude <= internal.end())?;
     Some(magnitude * value.signum())
-}
-
-/// The range of a position output, and whether it is reversed.
-fn position(output: &Output) -> Option<(&RangeWithLimit, bool)> {
-    match output {
-        Output::Position(p) => Some((&p.value, p.reverse_position)),
-        Output::HwPositionWithDuration(p) => Some((&p.value, p.reverse_position)),
-        _ => None,
-    }
-}
-
-/// The limits that all position outputs of a feature have in common, in the units of `range`.
-fn axis_limits(feature: &ServerDeviceFeature, range: &RangeWithLimit) -> Option<(i64, i64)> {
-    let full = |range: &RangeWithLimit| i64::from(range.base.end().max(0));
-    let limits = |range: &RangeWithLimit| {
-        let internal = range.internal();
-        (i64::from(internal.start()), i64::from(internal.end()))
-    };
-    let (mut low, mut high) = limits(range);
-    for (other, _) in feature.output.iter().filter_map(position) {
-        let (unit, of) = (full(range), full(other));
-        if of == 0 {
-            continue;
-        }
-        let (other_low, other_high) = limits(other);
-        // Rounded inwards, so that no step is outside.
-        low = low.max((other_low * unit + of - 1) / of);
-        high = high.min(other_high * unit / of);
-    }
-    (low <= high).then_some((low, high))
 }
 
 /// The limits of a device's outputs, for the frames that go to it. `names` returns the axes of an output, if the device's
@@ -132,10 +108,8 @@ pub(super) fn of_device(
             if output.is_disabled() && !is_off {
                 continue;
             }
-            let range = match (position(output), output.as_value_properties()) {
-                (Some((range, _)), _) => range,
-                (None, Some(level)) => &level.value,
-                (None, None) => continue,
+            let Some(range) = axis::range(output) else {
+                continue;
             };
             let kind = match output.output_type() {
                 OutputType::Vibrate => Kind::Vibrate,
@@ -149,7 +123,7 @@ pub(super) fn of_device(
             let (low, high) = match (is_position, is_off) {
                 // No position means off, so the range is empty.
                 (true, true) => (1, 0),
-                (true, false) => axis_limits(feature, range).unwrap_or((1, 0)),
+                (true, false) => axis::limits(feature, range).unwrap_or((1, 0)),
                 (false, true) => (0, 0),
                 (false, false) => (internal.start().into(), internal.end().into()),
             };
@@ -244,7 +218,7 @@ mod tests {
             }
             let feature = feature(outputs.clone());
             for (output, own) in outputs.iter().zip([&a, &b]) {
-                let steps = position(output).expect("a position").0.step_count();
+                let steps = position(output).expect("a position").step_count();
                 let value = (f64::from(steps) * at) as i32;
                 for scaled in [scale(&feature, output, value), scale_fraction(&feature, output, at)] {
                     let Some(scaled) = scaled else { continue };
@@ -293,6 +267,25 @@ mod tests {
             [0, 999].map(|v| scale(&feature, &unlimited, v)),
             [Some(999), Some(0)]
         );
+    }
+
+    #[test]
+    fn both_outputs_of_an_axis_move_it_in_one_direction() {
+        for (of_timed, of_untimed) in [(true, false), (false, true), (true, true)] {
+            let outputs = [
+                timed(range(999, Some((200, 800))), of_timed),
+                untimed(range(9_999, None), of_untimed),
+            ];
+            let feature = feature(outputs.to_vec());
+            let places = |at: f64| {
+                let [timed, untimed] = outputs
+                    .each_ref()
+                    .map(|o| scale_fraction(&feature, o, at).expect("a place"));
+                (timed, untimed)
+            };
+            assert_eq!(places(0.0), (800, 8_007), "{of_timed} {of_untimed}");
+            assert_eq!(places(1.0), (200, 2_002), "{of_timed} {of_untimed}");
+        }
     }
 
     #[test]

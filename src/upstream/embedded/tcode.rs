@@ -25,7 +25,7 @@ use uuid::Uuid;
 use super::limits;
 use crate::device::handshake::Handshake;
 use crate::device::language::limits::Limits;
-use crate::device::recognition::Recognised;
+use crate::device::recognition::{Recognised, TCODE_IDENTIFIER};
 use crate::udcf::tcode::PROTOCOL;
 pub(super) use channels::Channels;
 pub(super) use fence::Fence;
@@ -75,7 +75,11 @@ impl TcodeDevice {
         let of_entry = entry.and_then(|id| given.user_device_definitions().get(id).map(|d| d.clone()));
         let definition = match (of_entry, recognised) {
             (Some(definition), _) => definition,
-            (None, Some(recognised)) => axes::definition(address, recognised),
+            (None, Some(recognised)) => match custom(given, identifier) {
+                // A board whose identifier is configured and which was asked for its axes: the user's features hold.
+                Some(custom) if identifier != TCODE_IDENTIFIER => custom,
+                _ => axes::definition(address, recognised),
+            },
             (None, None) => of_protocol(given, identifier)?,
         };
         let (in_library, channels) = Channels::of(&definition);
@@ -126,12 +130,19 @@ fn speaks_tcode(given: &DeviceConfigurationManager, identifier: &str) -> bool {
     base.is_some_and(|all| all.contains(&name)) || user.is_some_and(|all| all.contains(&name))
 }
 
+/// The definition that the UDCF has for devices with this name.
+fn custom(given: &DeviceConfigurationManager, identifier: &str) -> Option<ServerDeviceDefinition> {
+    let name = BaseDeviceIdentifier::new_with_identifier(PROTOCOL, identifier);
+    let custom = given.base_device_definitions().get(&name)?;
+    Some(ServerDeviceDefinitionBuilder::from_base(custom, Uuid::new_v4(), true).finish())
+}
+
 /// The definition that the protocol has for devices with this name, as the library would choose it.
 fn of_protocol(given: &DeviceConfigurationManager, identifier: &str) -> Option<ServerDeviceDefinition> {
-    let all = given.base_device_definitions();
-    if let Some(custom) = all.get(&BaseDeviceIdentifier::new_with_identifier(PROTOCOL, identifier)) {
-        return Some(ServerDeviceDefinitionBuilder::from_base(custom, Uuid::new_v4(), true).finish());
+    if let Some(custom) = custom(given, identifier) {
+        return Some(custom);
     }
+    let all = given.base_device_definitions();
     let default = all.get(&BaseDeviceIdentifier::new_default(PROTOCOL))?;
     let mut definition = ServerDeviceDefinitionBuilder::from_base(default, Uuid::new_v4(), true);
     // The library assumes a slow wire and passes on one command in 20 ms. Every session paces its own link, and lets

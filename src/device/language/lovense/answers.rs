@@ -1,46 +1,46 @@
-//! What of a Lovense device's answers the server inside is to get.
+//! Filters a Lovense device's answers for the server inside.
 //!
-//! The server takes the first frame after `DeviceType;` for the answer, whatever it is, and reads a battery level from
-//! all but the last character. Sketches print lines, leave the semicolon out, and answer `OK;` to commands that the
-//! server knows nothing of, such as the gateway's stop; and on Wi-Fi with modem sleep all of that arrives late.
+//! The server takes any first frame after `DeviceType;` for the answer, and reads a battery level from all but the last
+//! character. Sketches print lines, leave out the semicolon, and answer `OK;` to commands that the server did not send,
+//! such as the gateway's stop; and on Wi-Fi with modem sleep, all of that arrives late.
 
 use bytes::Bytes;
 
-use super::super::{Answers, Received};
+use super::super::{AnswerFilter, Received};
 use crate::device::frame::Frame;
 
 /// How often the server asks for the type, half a second apart, before it gives up.
 const TYPE_ASKED: u32 = 6;
-/// The longest part of an answer that is quoted.
+/// How much of an answer is quoted.
 const QUOTE_MAX_CHARS: usize = 60;
 
-/// What is known of one device's answers.
+/// The state of one device's answers.
 #[derive(Debug, Default)]
 pub(super) struct LovenseAnswers {
     /// The type was answered, or the server has given up.
     is_identified: bool,
     type_asked: u32,
-    /// The last frame that came in place of the type.
+    /// The last frame that arrived instead of the type.
     no_type: Option<String>,
     battery_due: bool,
     battery_reported: bool,
 }
 
-impl Answers for LovenseAnswers {
+impl AnswerFilter for LovenseAnswers {
     fn asked(&mut self, frame: &Frame) -> Option<String> {
         match &frame.0[..] {
             b"DeviceType;" if !self.is_identified => {
                 self.type_asked += 1;
                 let answer = self.no_type.take_if(|_| self.type_asked == TYPE_ASKED)?;
                 return Some(format!(
-                    "the device's answer to DeviceType; is not understood: {answer}; expected are its model, its \
-                     firmware's number and its address, such as Z:11:AABBCCDDEEFF; so it is listed as a Lovense of no \
-                     known model, with one motor"
+                    "the device's answer to DeviceType; is not understood: {answer}; expected its model, firmware number \
+                     and address, such as Z:11:AABBCCDDEEFF; the device is listed as a Lovense of unknown model, with \
+                     one motor"
                 ));
             }
             b"DeviceType;" => {}
             other => {
-                // The server asks for nothing else before it knows the type, or does without.
+                // The server sends nothing else before it knows the type or gives up.
                 self.is_identified |= self.type_asked > 0;
                 self.battery_due |= other == b"Battery;";
             }
@@ -51,7 +51,7 @@ impl Answers for LovenseAnswers {
     fn received(&mut self, frame: Frame) -> Received {
         let mut received = Received::default();
         let Ok(text) = std::str::from_utf8(&frame.0) else {
-            // No late answer of a Lovense: the server refuses the device for it, with a reason.
+            // Not a late answer: a Lovense sends text. The server refuses the device and gives the reason.
             if self.is_identified || self.type_asked > 0 {
                 received.answers.push(frame);
             }
@@ -62,8 +62,8 @@ impl Answers for LovenseAnswers {
                 continue;
             }
             received.fault = received.fault.or(self.fault(body));
-            let as_it_is = frame.0.len() == body.len() + 1 && frame.0.ends_with(b";");
-            received.answers.push(if as_it_is {
+            let is_whole_frame = frame.0.len() == body.len() + 1 && frame.0.ends_with(b";");
+            received.answers.push(if is_whole_frame {
                 frame.clone()
             } else {
                 Frame(Bytes::from(format!("{body};")))
@@ -74,7 +74,7 @@ impl Answers for LovenseAnswers {
 }
 
 impl LovenseAnswers {
-    /// Whether the server may get an answer: before it knows the type, only the type.
+    /// Whether to pass an answer to the server: until it knows the type, only the type.
     fn is_for_server(&mut self, body: &str) -> bool {
         if !self.is_identified {
             self.is_identified = is_type(body);
@@ -85,7 +85,7 @@ impl LovenseAnswers {
         self.is_identified
     }
 
-    /// What is wrong with an answer to a battery query, the first time.
+    /// What is wrong with the answer to a battery query. Reported once.
     fn fault(&mut self, body: &str) -> Option<String> {
         if !self.battery_due || is_type(body) || is_acknowledgement(body) {
             return None;
@@ -98,7 +98,7 @@ impl LovenseAnswers {
             return None;
         }
         Some(format!(
-            "the device's answer to Battery; is not understood: {}; expected is a whole number from 0 to 100, such as 90;",
+            "the device's answer to Battery; is not understood: {}; expected a whole number from 0 to 100, such as 90;",
             quoted(body)
         ))
     }
@@ -109,8 +109,8 @@ fn is_padding(c: char) -> bool {
     c.is_ascii_whitespace() || c == '\0'
 }
 
-/// `Z:11:AABBCCDDEEFF`: model, firmware, address. The server does without an address, and so do sketches; the device on
-/// the protocol's own page has the last two the other way round.
+/// `Z:11:AABBCCDDEEFF`: model, firmware, address. The server does not need the address, and sketches leave it out; the
+/// example in the protocol's documentation has firmware and address swapped.
 fn is_type(body: &str) -> bool {
     let mut parts = body.split(':');
     let model = parts.next().unwrap_or_default();
@@ -129,7 +129,7 @@ fn is_acknowledgement(body: &str) -> bool {
         .any(|word| body.eq_ignore_ascii_case(word))
 }
 
-/// `90`, and `s90` while it charges.
+/// `90`, or `s90` while it charges.
 fn is_battery(body: &str) -> bool {
     let number = body.strip_prefix('s').unwrap_or(body);
     number.bytes().all(|b| b.is_ascii_digit()) && number.parse::<u8>().is_ok_and(|level| level <= 100)
@@ -216,7 +216,7 @@ mod tests {
             faults[0].contains("\"Hush\"") && faults[0].contains("Z:11:"),
             "{faults:?}"
         );
-        // The server goes on without.
+        // The server goes on without the type.
         assert_eq!(answers.asked(&frame("Battery;")), None);
         let faults: Vec<_> = ["OK;", "90%;", "4095;", "90;", "level 3;"]
             .into_iter()

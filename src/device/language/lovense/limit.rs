@@ -1,12 +1,12 @@
-//! Which limit a Lovense command has to keep.
+//! Keeps Lovense commands inside limits.
 
 use super::{MPLY, POSITION, setting, step};
 use crate::device::language::limits::{Kind, Limit, Limits, nearest};
 
-/// A query with a digit; everything else that has one may move something.
+/// The only query with a digit; every other unknown command with one may move something.
 const QUERY: &str = "Status:1";
 
-/// A frame inside the limits; `None` if that is not certain.
+/// The frame inside the limits, and with its end; `None` if that is not certain.
 pub(super) fn frame(frame: &str, limits: &Limits) -> Option<String> {
     let text = frame.trim_ascii_end();
     if text.is_empty() || text.ends_with(';') {
@@ -15,12 +15,12 @@ pub(super) fn frame(frame: &str, limits: &Limits) -> Option<String> {
             .map(|part| command(part, limits))
             .collect();
     }
-    // A command that is not ended would be continued by the next frame.
+    // The next frame would continue a command without an end.
     self::frame(&format!("{text};"), limits)
 }
 
-/// A command inside the limits; `None` if it cannot be written so: a step goes on from a level that is not known, and
-/// a pattern plays what it likes.
+/// The command inside the limits; `None` if that is not certain: a step starts from an unknown level, and a pattern has
+/// its own levels.
 fn command(command: &str, limits: &Limits) -> Option<String> {
     let text = command.trim_ascii();
     let unchanged = || Some(command.to_owned());
@@ -65,12 +65,12 @@ fn value_inside(actuator: &str, n: usize, value: &str, limits: &Limits) -> Optio
     Some(format!("{sign}{kept}"))
 }
 
-/// The limits of the n-th value of a command. If it is not certain which output is meant, all that may be.
+/// The limits of the n-th value of a command; all that may apply if it is uncertain which output is meant.
 fn of<'a>(actuator: &str, n: usize, limits: &'a Limits) -> Vec<&'a Limit> {
     let vibrates = |kind: Kind| matches!(kind, Kind::Vibrate | Kind::Oscillate);
     match actuator {
         POSITION => limits.all().filter(|limit| !limit.is_level()).collect(),
-        // Of a stroker, its speed and the length of its stroke.
+        // For a stroker: its speed, then the length of its stroke.
         MPLY if limits.all().any(|limit| !limit.is_level()) => match n {
             0 => levels(limits, |kind| kind == Kind::Oscillate),
             _ => Vec::new(),
@@ -91,7 +91,7 @@ fn of<'a>(actuator: &str, n: usize, limits: &'a Limits) -> Vec<&'a Limit> {
     }
 }
 
-/// The limits of all levels of a kind; of all levels if there is none of it.
+/// The limits of all levels of a kind; of all levels if there are none of this kind.
 fn levels(limits: &Limits, is_kind: impl Fn(Kind) -> bool) -> Vec<&Limit> {
     let levels = || limits.all().filter(|limit| limit.is_level());
     let of_kind: Vec<&Limit> = levels().filter(|limit| is_kind(limit.kind)).collect();
@@ -102,7 +102,7 @@ fn levels(limits: &Limits, is_kind: impl Fn(Kind) -> bool) -> Vec<&Limit> {
     }
 }
 
-/// The limits of the level with this number. The server inside counts features; a person may count actuators.
+/// The limits of the level with this number. The server inside numbers features, but a person may number actuators.
 fn levels_of(limits: &Limits, number: usize, is_kind: impl Fn(Kind) -> bool) -> Vec<&Limit> {
     let all = levels(limits, is_kind);
     let by_feature = all
@@ -207,7 +207,7 @@ mod tests {
                 ("Mply:20:20;", Some("Mply:10:20;")),
             ],
         );
-        // What moves, but not under which name, is known.
+        // The output is known, but not the name that it answers to.
         check(
             vec![limit(0, Kind::Vibrate, 0, 10, 20)],
             &[

@@ -1,11 +1,11 @@
-//! Which limit a TCode command has to keep.
+//! Keeps TCode commands inside limits.
 
 use std::cmp::Ordering;
 
 use super::{axis, fraction};
 use crate::device::language::limits::{Limit, Limits};
 
-/// A frame inside the limits, and ended; `None` if that is not certain.
+/// The frame inside the limits, and with its end; `None` if that is not certain.
 pub(super) fn frame(frame: &str, limits: &Limits) -> Option<String> {
     let mut kept = String::with_capacity(frame.len());
     for part in frame.split_inclusive(|c: char| c.is_ascii_whitespace()) {
@@ -13,18 +13,18 @@ pub(super) fn frame(frame: &str, limits: &Limits) -> Option<String> {
         kept += &command(text, limits)?;
         kept += &part[text.len()..];
     }
-    // A line that is not ended would be continued by the next frame.
+    // The next frame would continue a line without an end.
     if !kept.is_empty() && !kept.ends_with('\n') {
         kept.push('\n');
     }
     Some(kept)
 }
 
-/// A command inside the limits of its axis.
+/// The command inside the limits of its axis.
 fn command(command: &str, limits: &Limits) -> Option<String> {
     let unchanged = || Some(command.to_owned());
     let Some(setting) = axis(command) else {
-        // Some boards read a value in what others do not understand.
+        // Some boards find a value in text that others do not understand.
         let upper = command.to_ascii_uppercase();
         let limited = limits.all().filter(|limit| !limit.is_open());
         let mut names = limited.filter_map(|limit| limit.name.as_deref());
@@ -44,8 +44,8 @@ fn command(command: &str, limits: &Limits) -> Option<String> {
     Some(format!("{name}{kept}{modifier}"))
 }
 
-/// The digits that all of these allow and that are nearest to `digits`; `None` if there are none. The limits are
-/// written as the values of an app are, so that both mean the same place.
+/// The digits nearest to `digits` that all these limits allow; `None` if there are none. Limits are written like an app's
+/// values, so that both mean the same position.
 fn nearest(limits: &[&Limit], digits: &str) -> Option<String> {
     let (mut low, mut high) = ("0".to_owned(), None::<String>);
     for limit in limits {
@@ -74,7 +74,7 @@ fn nearest(limits: &[&Limit], digits: &str) -> Option<String> {
     }
 }
 
-/// Compares what is behind a decimal point.
+/// Compares digits after a decimal point.
 fn order(a: &str, b: &str) -> Ordering {
     let length = a.len().max(b.len());
     let padded = |digits: &str| format!("{digits:0<length$}");

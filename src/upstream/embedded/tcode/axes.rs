@@ -1,5 +1,6 @@
 //! The definition of a board that listed its axes.
 
+use buttplug_core::message::OutputType;
 use buttplug_core::util::range::RangeInclusive;
 use buttplug_server_device_config::{
     RangeWithLimit, ServerDeviceDefinition, ServerDeviceDefinitionBuilder, ServerDeviceFeature,
@@ -68,21 +69,105 @@ fn outputs(channel: Channel, axis: &Axis) -> Vec<ServerDeviceFeatureOutput> {
             // Some apps know only one of the two.
             vec![Output::Position(position), Output::HwPositionWithDuration(timed)]
         }
-        Kind::Vibration => vec![Output::Vibrate(level)],
-        Kind::Auxiliary => {
-            let name = axis.name.to_lowercase();
-            let is = |words: &[&str]| words.iter().any(|word| name.contains(word));
-            vec![if is(&["lube", "spray"]) {
-                Output::Spray(level)
-            } else if is(&["vib"]) {
-                Output::Vibrate(level)
-            } else {
-                // Valves and suction, and anything unknown: a level that keeps its value, is off at zero, and is left
-                // alone by apps that make everything vibrate.
-                Output::Constrict(level)
-            }]
+        Kind::Vibration => vec![of_level(
+            of_name(&axis.name).unwrap_or(OutputType::Vibrate),
+            level,
+        )],
+        // A constriction can be set and kept, is off at zero, and works on a body, so that apps apply it with care: those
+        // that make everything vibrate leave it alone, and none puts it at full power as it may do with a light.
+        Kind::Auxiliary => vec![of_level(
+            of_name(&axis.name).unwrap_or(OutputType::Constrict),
+            level,
+        )],
+    }
+}
+
+fn of_level(kind: OutputType, level: ServerDeviceFeatureOutputValueProperties) -> ServerDeviceFeatureOutput {
+    use ServerDeviceFeatureOutput as Output;
+    match kind {
+        OutputType::Vibrate => Output::Vibrate(level),
+        OutputType::Rotate => Output::Rotate(level),
+        OutputType::Oscillate => Output::Oscillate(level),
+        OutputType::Temperature => Output::Temperature(level),
+        OutputType::Led => Output::Led(level),
+        OutputType::Spray => Output::Spray(level),
+        // No name says that a level is a position.
+        OutputType::Constrict | OutputType::Position | OutputType::HwPositionWithDuration => {
+            Output::Constrict(level)
         }
     }
+}
+
+/// What an axis is for, by how a word of its name begins.
+const BEGINNINGS: [(&str, OutputType); 19] = [
+    ("vib", OutputType::Vibrate),
+    ("buzz", OutputType::Vibrate),
+    ("rumbl", OutputType::Vibrate),
+    ("rotat", OutputType::Rotate),
+    ("oscillat", OutputType::Oscillate),
+    ("thrust", OutputType::Oscillate),
+    ("constrict", OutputType::Constrict),
+    ("inflat", OutputType::Constrict),
+    ("squeez", OutputType::Constrict),
+    ("suck", OutputType::Constrict),
+    ("suction", OutputType::Constrict),
+    ("vacuum", OutputType::Constrict),
+    ("valve", OutputType::Constrict),
+    ("lub", OutputType::Spray),
+    ("spray", OutputType::Spray),
+    ("squirt", OutputType::Spray),
+    ("heat", OutputType::Temperature),
+    ("temperature", OutputType::Temperature),
+    ("warm", OutputType::Temperature),
+];
+
+/// What an axis is for, by a whole word of its name: longer words that begin so mean something else.
+const WORDS: [(&str, OutputType); 9] = [
+    ("spin", OutputType::Rotate),
+    ("spinner", OutputType::Rotate),
+    ("temp", OutputType::Temperature),
+    ("lamp", OutputType::Led),
+    ("led", OutputType::Led),
+    ("leds", OutputType::Led),
+    ("light", OutputType::Led),
+    ("lights", OutputType::Led),
+    ("rgb", OutputType::Led),
+];
+
+/// The output that the name of an axis says, such as `Lube pump` or `HeaterTemp`. `None` if it says none, or several:
+/// what is a light in one word and a motor in another must not be driven as either.
+fn of_name(name: &str) -> Option<OutputType> {
+    let of_word = |word: &String| {
+        let begins = BEGINNINGS.iter().find(|(start, _)| word.starts_with(start));
+        let known = begins.or_else(|| WORDS.iter().find(|(known, _)| word == known));
+        known.map(|(_, kind)| *kind)
+    };
+    let words = words(name);
+    let mut kinds = words.iter().filter_map(of_word);
+    let first = kinds.next()?;
+    kinds.all(|kind| kind == first).then_some(first)
+}
+
+/// The words of a name in lower case; `LubePump`, `LED2` and `lube_pump` have two, or one and a number.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut before = ' ';
+    let mut letters = name.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let begins = letter.is_uppercase()
+            && (before.is_lowercase() || letters.peek().is_some_and(|next| next.is_lowercase()));
+        if begins || !letter.is_alphabetic() {
+            words.push(String::new());
+        }
+        if letter.is_alphabetic()
+            && let Some(word) = words.last_mut()
+        {
+            word.extend(letter.to_lowercase());
+        }
+        before = letter;
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 /// The travel of an axis, limited to what the board prefers. An empty range is ignored, since no board can mean it.

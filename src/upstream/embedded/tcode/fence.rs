@@ -5,6 +5,7 @@
 //! before each stop. Until that command comes out of the queue, moves that come out are older than the stop, and are
 //! dropped.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -24,8 +25,8 @@ pub(in super::super) struct Fence(Arc<State>);
 struct State {
     /// The number of the newest.
     newest: AtomicU32,
-    /// The number of the last one that came out of the queue, or was never queued.
-    passed: watch::Sender<u32>,
+    /// The numbers of those that are in the queue, or are about to be.
+    pending: watch::Sender<BTreeSet<u32>>,
 }
 
 /// A fence that is not queued yet. Dropping it removes the fence: moves must not be dropped until one passes that never
@@ -46,7 +47,10 @@ impl Unqueued {
 impl Drop for Unqueued {
     fn drop(&mut self) {
         if !self.is_queued {
-            self.fence.set_passed(self.number);
+            // Earlier fences may still be in the queue.
+            self.fence.0.pending.send_modify(|pending| {
+                pending.remove(&self.number);
+            });
         }
     }
 }
@@ -56,6 +60,9 @@ impl Fence {
     /// library drops repetitions.
     pub(in super::super) fn begin(&self, device: u32) -> (CheckedOutputCmdV4, Unqueued) {
         let number = self.0.newest.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
+        self.0.pending.send_modify(|pending| {
+            pending.insert(number);
+        });
         let value = OutputCommand::Vibrate(OutputValue::new(number.cast_signed() & i32::MAX));
         let unqueued = Unqueued {
             fence: self.clone(),
@@ -63,10 +70,6 @@ impl Fence {
             is_queued: false,
         };
         (CheckedOutputCmdV4::new(1, device, 0, FEATURE, value), unqueued)
-    }
-
-    fn set_passed(&self, number: u32) {
-        self.0.passed.send_modify(|passed| *passed = number.max(*passed));
     }
 
     /// Whether a frame of the library belongs to a fence; if so, records that the fence has passed.
@@ -78,23 +81,23 @@ impl Fence {
         if let Some(number) = text
             .trim()
             .strip_prefix("V0")
-            .and_then(|number| number.parse().ok())
+            .and_then(|number| number.parse::<u32>().ok())
         {
-            self.set_passed(number);
+            // The queue keeps its order.
+            (self.0.pending).send_modify(|pending| pending.retain(|other| *other > number));
         }
         true
     }
 
     /// Whether what the library writes now is older than a stop.
     pub(in super::super) fn is_pending(&self) -> bool {
-        *self.0.passed.borrow() < self.0.newest.load(Ordering::SeqCst)
+        !self.0.pending.borrow().is_empty()
     }
 
     /// Completes when no fence is pending. Cancel safe.
     pub(in super::super) async fn all_passed(&self) {
         // The sender is this fence's own.
-        let passed = |passed: &u32| *passed >= self.0.newest.load(Ordering::SeqCst);
-        let _ = self.0.passed.subscribe().wait_for(passed).await;
+        let _ = self.0.pending.subscribe().wait_for(BTreeSet::is_empty).await;
     }
 }
 
@@ -128,6 +131,15 @@ mod tests {
     fn a_fence_that_is_not_queued_holds_nothing_back() {
         let fence = Fence::default();
         drop(fence.begin(0));
+        assert!(!fence.is_pending());
+        let (first, unqueued) = fence.begin(0);
+        unqueued.queued();
+        let (_, second) = fence.begin(0);
+        let (_, third) = fence.begin(0);
+        drop(third);
+        drop(second);
+        assert!(fence.is_pending(), "the first one is in the queue");
+        assert!(fence.passes([FEATURE].into_iter(), frame(&first).as_bytes()));
         assert!(!fence.is_pending());
     }
 }

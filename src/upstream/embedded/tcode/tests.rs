@@ -119,6 +119,52 @@ fn a_board_that_listed_its_axes_has_a_feature_for_each() {
 }
 
 #[test]
+fn an_axis_that_is_set_to_a_level_is_what_its_name_says() {
+    for (channel, name, wanted) in [
+        ("A4", "Temperature", "Temperature"),
+        ("A4", "HeaterTemp", "Temperature"),
+        ("A5", "LED", "Led"),
+        ("A5", "LEDStrip", "Led"),
+        ("A5", "led2", "Led"),
+        ("A5", "Light", "Led"),
+        ("A0", "Suck", "Constrict"),
+        ("A0", "Valve", "Constrict"),
+        ("A1", "Lube pump", "Spray"),
+        ("A1", "LUBE_PUMP", "Spray"),
+        ("A2", "Vibe 3", "Vibrate"),
+        ("A2", "Rotation", "Rotate"),
+        ("A2", "Thruster", "Oscillate"),
+        ("V0", "", "Vibrate"),
+        ("V1", "Motor", "Vibrate"),
+        ("V1", "Lube", "Spray"),
+        // Nothing that a name says, and words that only look like it.
+        ("A6", "", "Constrict"),
+        ("A6", "Fan", "Constrict"),
+        ("A6", "E-Stim", "Constrict"),
+        ("A6", "Sealed", "Constrict"),
+        ("A6", "Tempo", "Constrict"),
+        ("A6", "Sheath", "Constrict"),
+        ("A6", "Slight", "Constrict"),
+        // Two things at once.
+        ("A6", "Vibe LED", "Constrict"),
+        ("V1", "Vibe LED", "Vibrate"),
+    ] {
+        let device = device(&own(Value::Null), Some(&board(&[(channel, name, 0..=9_999)])));
+        let feature = &device.definition.features()[&0];
+        let outputs: Vec<_> = feature
+            .output
+            .iter()
+            .map(|o| o.output_type().to_string())
+            .collect();
+        assert_eq!(outputs, [wanted], "{channel} {name}");
+        assert_eq!(feature.description, format!("{channel} {name}").trim_end());
+        // Each of them moves its own axis, and none another.
+        let frame = rewritten(&device, 0, "V0123\n");
+        assert_eq!(frame, Some(format!("{channel}0123\n")), "{channel} {name}");
+    }
+}
+
+#[test]
 fn a_board_keeps_its_ids() {
     let ids = |axes: &[(&str, &str, std::ops::RangeInclusive<u16>)]| {
         let device = device(&own(Value::Null), Some(&board(axes)));
