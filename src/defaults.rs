@@ -110,8 +110,8 @@ pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 pub const HELLO_ASK_PAUSE: Duration = Duration::from_millis(400);
 /// The same, once a board was silent for [`HELLO_TIMEOUT`]: it may be slow to start, or get another sketch.
 pub const HELLO_ASK_LATER: Duration = Duration::from_secs(10);
-/// Newlines that ask for a hello line before a board is asked anything else: a board prints the line within two seconds
-/// of its start.
+/// Newlines that ask for a hello line behind the first, before a board is asked anything else: a board prints the line
+/// within two seconds of its start.
 pub const HELLO_FIRST_ASKS: usize = 5;
 /// A board that pauses for this long in a line will not end it. The pieces of a line come a connection interval of
 /// Bluetooth LE apart, seldom more than 100 ms.

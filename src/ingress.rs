@@ -167,6 +167,9 @@ impl Intake {
         link.set_language(language, facts.keepalive.is_some());
         link.set_round_trip(entry.handle().round_trip.clone());
         entry.actuators = Actuators::new(language, on_close);
+        if may_be_running {
+            entry.actuators.may_be_running();
+        }
         let handle = entry.handle().clone();
         let Handshake {
             identifier, address, ..

@@ -10,6 +10,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::json_client::JsonClient;
+use common::pty::Board;
 use common::tcode_board::{Model, OSR2, SR6, TcodeBoard};
 use common::{Running, settings, wait_until, within};
 use serde_json::{Value, json};
@@ -22,6 +23,10 @@ use wsdm_gateway::config::{Layers, Loaded, Settings};
 /// A gateway with a file of these two lines.
 async fn configured(folder: &TempDir, lines: &str) -> Running {
     assert_eq!(lines.lines().count(), 2);
+    configured_with(folder, lines).await
+}
+
+async fn configured_with(folder: &TempDir, lines: &str) -> Running {
     let file = folder.path().join("gateway.toml");
     std::fs::write(&file, lines).unwrap();
     let loaded = Loaded::load(Some(&file), Layers::default()).expect("a configuration that holds");
@@ -173,4 +178,43 @@ async fn a_board_that_was_cut_off_is_stopped_before_it_is_asked_who_it_is() {
     // And the gateway may stop before it knows who it is.
     gateway.stop().await;
     board.expect_only_questions();
+}
+
+/// The same where its entry says how its frames are cut: the stop is cut in that way too.
+#[tokio::test]
+async fn a_board_that_was_cut_off_is_stopped_at_once_in_the_framing_of_its_entry() {
+    for (framing, stop, moves) in [
+        ("{ delimiter = \"\\n\" }", &b"DSTOP\n"[..], &b"I5000\n"[..]),
+        ("{ raw = true }", b"DSTOP\n", b"I5000\n"),
+        (
+            "{ length_prefix = 2, length_order = \"little\" }",
+            b"\x06\0DSTOP\n",
+            b"I5000\n",
+        ),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let port = folder.path().join("tty");
+        let entry = format!("{}framing = {framing}\n", serial(&port));
+        let mut board = Board::plug(&port);
+        let hello = "{\"identifier\":\"TCodeDevice\",\"address\":\"bench\",\"version\":0}\n";
+        board.say(hello).await;
+        let gateway = configured_with(&folder, &entry).await;
+        let mut app = JsonClient::connect(&gateway.clients(), 4).await;
+        let index = app.first_device().await;
+        let command = json!({ "HwPositionWithDuration": { "Value": 900, "Duration": 5_000 } });
+        let command = json!({ "DeviceIndex": index, "FeatureIndex": 0, "Command": command });
+        app.call("OutputCmd", command).await;
+        let mut sent = Vec::new();
+        while !sent.ends_with(moves) {
+            sent.extend(board.read().await);
+        }
+        drop(board);
+        while !app.device_indexes().await.is_empty() {
+            app.event("DeviceList").await;
+        }
+        let mut board = Board::plug(&port);
+        let first = board.bytes(stop.len()).await;
+        assert_eq!(first, stop, "{framing}: {:?}", String::from_utf8_lossy(&first));
+        gateway.stop().await;
+    }
 }

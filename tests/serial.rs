@@ -700,6 +700,9 @@ async fn a_board_that_settles_while_the_gateway_stops_is_stopped() {
         (format!("{LOVENSE}\nsettle_ms = 20000"), "Vibrate:0;"),
         // Nothing tells what it is yet, but its entry says how it is stopped.
         ("on_close = \"HALT;\"\nsettle_ms = 20000".to_owned(), "HALT;"),
+        // Nothing tells how it is stopped: in every language that it can be recognised by.
+        ("settle_ms = 20000".to_owned(), "DSTOP\n"),
+        ("settle_ms = 20000".to_owned(), "Vibrate:0;"),
     ] {
         let mut board = Board::plug(&folder.path().join("tty"));
         // Its port is set up before it settles.

@@ -39,11 +39,15 @@ pub trait Language: Sync {
     /// Encodes these settings as one frame; a single setting unless [`Language::joins`].
     fn write(&self, settings: &[Setting]) -> Frame;
 
-    /// The frames that stop a device if nothing is known to be set.
+    /// The frames that stop a device if nothing is known to be set, beside [`Self::stop_all`].
     fn stop_anything(&self) -> &'static [&'static [u8]];
 
     /// The frame that stops all motion at once, whatever is set.
     fn stop_all(&self) -> Option<&'static [u8]>;
+
+    /// The frames that stop a board that may speak this language, whatever was set on it. A board that speaks another
+    /// one is not moved by any of them.
+    fn stop_perhaps(&self) -> &'static [&'static [u8]];
 
     /// The frame with every setting inside the limits, and with its end. `None` if it cannot be brought inside, or if
     /// boards might interpret it differently.
@@ -227,6 +231,8 @@ pub struct Actuators {
     /// Actuators that are on. In an unknown language, one entry without a name.
     on: std::collections::BTreeSet<String>,
     commanded: bool,
+    /// Somebody else may have set anything.
+    may_be_running: bool,
 }
 
 impl Actuators {
@@ -238,6 +244,11 @@ impl Actuators {
             on_close,
             ..Self::default()
         }
+    }
+
+    /// Marks the device as perhaps running from before, by commands that nobody here has seen.
+    pub fn may_be_running(&mut self) {
+        self.may_be_running = true;
     }
 
     /// The device's language, if it is known.
@@ -328,9 +339,11 @@ impl Actuators {
             .collect();
         let all = language.stop_all().map(Frame::from);
         if nothing.is_empty() {
+            let anything = language.stop_anything().iter().map(|b| Frame::from(*b));
             return match all {
-                Some(all) => vec![all],
-                None => language.stop_anything().iter().map(|b| Frame::from(*b)).collect(),
+                // What ran before was stopped before the first command.
+                Some(all) if !self.may_be_running || self.commanded => vec![all],
+                all => all.into_iter().chain(anything).collect(),
             };
         }
         let settings: Vec<Frame> = if language.joins() {
@@ -400,6 +413,27 @@ mod tests {
             assert_eq!(stop("tcode-v03", commands), wanted, "{commands:?}");
         }
         assert!(stop("vorze-sa", &["x"]).is_empty());
+    }
+
+    #[test]
+    fn of_a_device_that_ran_before_nothing_is_known_to_be_off() {
+        let frames = |protocol, commands: &[&str]| -> Vec<String> {
+            let mut actuators = after(protocol, commands);
+            actuators.may_be_running();
+            let frames = actuators.stop_frames().into_iter();
+            frames
+                .map(|frame| String::from_utf8(frame.0.to_vec()).unwrap())
+                .collect()
+        };
+        let tcode = frames("tcode-v03", &[]);
+        assert_eq!(tcode[0], "DSTOP\n");
+        assert!(
+            tcode[1].starts_with("V00 V10 ") && tcode[1].ends_with(" V90\n"),
+            "{tcode:?}"
+        );
+        assert_eq!(frames("tcode-v03", &["V050\n"]), ["DSTOP\n", "V000\n"]);
+        assert_eq!(frames("tcode-v03", &["L0500\n"]), ["DSTOP\n"]);
+        assert_eq!(frames("lovense", &[]), ["Vibrate:0;", "Rotate:0;"]);
     }
 
     #[test]

@@ -212,6 +212,19 @@ impl Answers {
         self.is_tcode() || self.has(Question::DeviceType)
     }
 
+    /// The languages that it may speak: the one that it answered in, else all that it can be recognised by.
+    pub fn languages(&self) -> Vec<&'static dyn Language> {
+        let known = if self.is_tcode() {
+            Some(TCODE)
+        } else {
+            self.has(Question::DeviceType).then_some(LOVENSE)
+        };
+        let all = [TCODE, LOVENSE].into_iter();
+        all.filter(|protocol| known.is_none_or(|known| known == *protocol))
+            .filter_map(language::of_protocol)
+            .collect()
+    }
+
     /// Whether its version of TCode cannot list axes: it is older than 0.3.
     pub fn lists_no_axes(&self) -> bool {
         let version = self.version.as_deref().and_then(tcode_version);
@@ -425,9 +438,16 @@ fn extent(range: &RangeInclusive<u16>) -> u16 {
 
 /// Whether the line only repeats a question, as a shell on the board does, perhaps after a prompt.
 fn is_echo(text: &str) -> bool {
-    let text = text.trim_start_matches(|c: char| !c.is_alphanumeric());
-    let text = text.trim_end_matches([';', ' ']);
-    text.is_empty() || Question::ALL.iter().any(|question| text == question.word())
+    fn content(text: &str) -> &str {
+        let text = text.trim_start_matches(|c: char| !c.is_alphanumeric());
+        text.trim_end_matches([';', ' ', '\n'])
+    }
+    let text = content(text);
+    let is_stop = |frame: &&[u8]| std::str::from_utf8(frame).is_ok_and(|frame| text == content(frame));
+    let mut stops = [TCODE, LOVENSE].into_iter().filter_map(language::of_protocol);
+    text.is_empty()
+        || Question::ALL.iter().any(|question| text == question.word())
+        || stops.any(|language| language.stop_perhaps().iter().any(is_stop))
 }
 
 /// The version in a text such as `TCode v0.3`: major, minor.

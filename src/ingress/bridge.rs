@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures::SinkExt;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
+use tokio_util::codec::Encoder;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -16,21 +17,20 @@ use super::recognise::{IdentifyOptions, Identity, identify};
 use super::retry::{After, Trouble};
 use super::{Board, Intake, TurnedAway};
 use crate::advice::Advice;
-use crate::defaults::STOP_FLUSH_TIMEOUT;
+use crate::defaults::{CLOSE_TIMEOUT, STOP_FLUSH_TIMEOUT};
 use crate::device::frame::Frame;
 use crate::device::handshake::{Address, Handshake, HandshakeError};
-use crate::device::language::Actuators;
-use crate::link::FrameIo;
-use crate::link::framing::Framing;
+use crate::device::language::{Actuators, Language};
+use crate::device::recognition::Answers;
+use crate::link::framing::{FrameCodec, Framing};
+use crate::link::{FrameIo, LinkError};
 
 impl Intake {
-    /// Stops the board that was last behind this port, if it was left running: identifying it takes seconds, and the
-    /// gateway may have to stop meanwhile. A board whose identity is configured is stopped by its session, which begins
-    /// at once.
+    /// Stops the board that was last behind this port, if it was left running: identifying it takes seconds. A board
+    /// whose identity is configured is stopped by its session, which begins at once.
     async fn stop_last_at<P: AsyncWrite + Unpin>(&self, board: &Board, port: &mut P) {
         let frames = self.registry.pending_stop_at(&board.peer);
-        // Without a delimiter, only the link can tell where a frame ends.
-        if frames.is_empty() || board.framing.is_some() {
+        if frames.is_empty() {
             return;
         }
         info!(
@@ -38,8 +38,8 @@ impl Intake {
             board.peer
         );
         let written = timeout(STOP_FLUSH_TIMEOUT, async {
-            for frame in &frames {
-                port.write_all(&frame.0).await?;
+            for frame in frames {
+                port.write_all(&board.framed(frame)).await?;
             }
             port.flush().await
         });
@@ -69,22 +69,18 @@ impl Intake {
             self.stop_last_at(&board, &mut port).await;
         }
         let mut read = BytesMut::new();
-        let handshake = match board.introduce(&mut port, &mut read, stop).await {
+        let mut answers = Answers::default();
+        let handshake = match board.introduce(&mut port, &mut read, &mut answers, stop).await {
             Ok(Some(handshake)) => handshake,
             Ok(None) => {
-                // The board is not identified, but its entry may say what stops it.
-                if let Some(on_close) = board.on_close {
-                    let mut link = link(port, board.framing.unwrap_or(Framing::Raw), read);
-                    let stopped = timeout(STOP_FLUSH_TIMEOUT, async {
-                        link.send(Frame(on_close)).await?;
-                        link.close().await
-                    });
-                    if !matches!(stopped.await, Ok(Ok(()))) {
-                        warn!(
-                            "{}: the board may be running, and its stop was not delivered",
-                            board.peer
-                        );
-                    }
+                let link = link(port, board.framing.unwrap_or(Framing::Raw), read);
+                let languages = answers.languages();
+                let stopped = stop_unidentified(link, board.on_close, &languages);
+                if stopped.await.is_err() {
+                    warn!(
+                        "{}: the board may be running, and its stop was not delivered",
+                        board.peer
+                    );
                 }
                 return After::Stopping;
             }
@@ -139,9 +135,47 @@ impl Intake {
     }
 }
 
+/// Stops a board that is not identified, and closes its link. Its entry may say what stops it; otherwise it gets the stop
+/// of every language that it may speak.
+async fn stop_unidentified(
+    mut link: impl FrameIo,
+    on_close: Option<Bytes>,
+    languages: &[&'static dyn Language],
+) -> Result<(), LinkError> {
+    let stop = async {
+        if let Some(on_close) = on_close {
+            return link.send(Frame(on_close)).await;
+        }
+        // It may be in the middle of a question.
+        link.send(Frame::from(&b"\n"[..])).await?;
+        for language in languages {
+            // The link repeats what it knows for a stop if it may lose it. Nobody waits for answers any more, so that it
+            // should ask nothing.
+            link.set_language(Some(*language), true);
+            for frame in language.stop_perhaps() {
+                link.send(Frame::from(*frame)).await?;
+            }
+        }
+        Ok(())
+    };
+    let too_late = |_| LinkError::NotTaken(STOP_FLUSH_TIMEOUT);
+    timeout(STOP_FLUSH_TIMEOUT, stop).await.map_err(too_late)??;
+    timeout(CLOSE_TIMEOUT, link.close()).await.map_err(too_late)?
+}
+
 impl Board {
+    /// The bytes of a frame as they are written to the board.
+    fn framed(&self, frame: Frame) -> BytesMut {
+        let mut bytes = BytesMut::new();
+        let framing = self.framing.clone().unwrap_or(Framing::Raw);
+        // A frame that its framing cannot carry was logged there.
+        let _ = FrameCodec::new(framing).encode(frame, &mut bytes);
+        bytes
+    }
+
     /// Finds out the board's identity; `None` if the gateway stops first. If it is configured, it is known even then:
-    /// the session ends at once, and stops the board. What else the board sent stays in `read`.
+    /// the session ends at once, and stops the board. What else the board sent stays in `read`, and what it answered in
+    /// `answers`.
     ///
     /// # Errors
     /// The board did not identify itself, the connection was lost, or its address does not fit a handshake.
@@ -149,6 +183,7 @@ impl Board {
         &mut self,
         port: &mut P,
         read: &mut BytesMut,
+        answers: &mut Answers,
         stop: &CancellationToken,
     ) -> Result<Option<Handshake>, HelloError>
     where
@@ -171,14 +206,16 @@ impl Board {
                 if let (Some(_), Err(e)) = (&self.address, &address) {
                     return Err(e.clone().into());
                 }
+                let on_close = self.on_close.clone().map(|bytes| self.framed(Frame(bytes)));
                 let options = IdentifyOptions {
                     settle: self.settle.unwrap_or_default(),
                     patience: self.patience,
                     fallback: &address,
                     reads_messages: self.reads_messages,
+                    on_close: on_close.as_deref(),
                 };
                 let report = |e: &HelloError| self.log.report(&self.peer, &self.trouble(e));
-                let identified = identify(port, read, options, report);
+                let identified = identify(port, read, options, answers, report);
                 let Some(introduction) = stop.run_until_cancelled(identified).await else {
                     return Ok(None);
                 };

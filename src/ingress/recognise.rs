@@ -1,5 +1,10 @@
 //! Asks a board what it is: for its hello line first, then with the questions of the languages that the gateway knows.
 //! No question moves anything.
+//!
+//! The board may be running: a gateway that was killed stops nothing, and this one knows nothing of that board. So the board
+//! is stopped in every language that it can be recognised by, long before its language is known. A hello line is asked for
+//! first. A board that runs is past its start, and answers that at once: it is then stopped in its own language, and is
+//! spared words that mean something else to it. A board that is still starting was reset, and is at rest.
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -28,6 +33,8 @@ pub struct IdentifyOptions<'a> {
     pub fallback: &'a Result<Address, HandshakeError>,
     /// Each read is one message of the board, which ends a hello line as a newline does.
     pub reads_messages: bool,
+    /// The bytes that stop the board, as they are written, in place of the stops of its languages.
+    pub on_close: Option<&'a [u8]>,
 }
 
 /// How a board identified itself.
@@ -66,14 +73,17 @@ where
         patience: Some(settle + RECOGNITION_PATIENCE),
         fallback: &Address::new("-"),
         reads_messages,
+        on_close: None,
     };
-    identify(port, &mut BytesMut::new(), options, |_| {}).await
+    let (mut read, mut answers) = (BytesMut::new(), Answers::default());
+    identify(port, &mut read, options, &mut answers, |_| {}).await
 }
 
-/// Identifies a board. Sends it newlines first, which ask for a hello line, then the questions of TCode and Lovense;
-/// often at first, then from time to time, since the board may start slowly, or may be flashed while its port is open.
-/// Calls `report` once, with what is wrong so far. What the board sent after a hello line stays in `read`; late answers
-/// to questions do not. Not cancel safe: what was read is lost with the future.
+/// Identifies a board. Sends it newlines first, which ask for a hello line, then its stop, then the questions of TCode and
+/// Lovense; often at first, then from time to time, since the board may start slowly, or may be flashed while its port is
+/// open. Calls `report` once, with what is wrong so far. What the board sent after a hello line stays in `read`; late
+/// answers to questions do not. Not cancel safe: what was read is lost with the future, and the board may be in the middle
+/// of a question. What it answered until then is in `answers`.
 ///
 /// # Errors
 /// The connection was lost, or the board did not identify itself in time.
@@ -81,6 +91,7 @@ pub async fn identify<P>(
     port: &mut P,
     read: &mut BytesMut,
     options: IdentifyOptions<'_>,
+    answers: &mut Answers,
     report: impl Fn(&HelloError),
 ) -> Result<Introduction, HelloError>
 where
@@ -94,7 +105,8 @@ where
         report,
         report_at: start + options.settle + HELLO_TIMEOUT,
         give_up_at: options.patience.map(|patience| start + patience),
-        answers: Answers::default(),
+        answers,
+        was_stopped: false,
         received: Vec::new(),
         address_error: None,
         fault: None,
@@ -140,7 +152,9 @@ struct Conversation<'a, P, F> {
     report: F,
     report_at: Instant,
     give_up_at: Option<Instant>,
-    answers: Answers,
+    answers: &'a mut Answers,
+    /// It was sent stops of languages that may not be its own.
+    was_stopped: bool,
     /// The end of what the board sent.
     received: Vec<u8>,
     /// Its hello line has no address, and this is why the fallback is none either.
@@ -162,11 +176,18 @@ where
 {
     /// Asks until the board's language is known. A hello line ends the conversation too.
     async fn run(&mut self, start: Instant) -> Result<Recognised, Ended> {
-        let first = start + self.options.settle.max(HELLO_ASK_PAUSE);
-        self.listen(first, |_| false).await?;
+        self.listen(start + self.options.settle, |_| false).await?;
+        if self.options.on_close.is_some() {
+            // Its entry says what stops it, whatever it is.
+            self.stop().await?;
+        }
+        self.ask_for_hello().await?;
         let mut hellos = HELLO_FIRST_ASKS;
         loop {
             let began = Instant::now();
+            // Again each time: a board that was in its boot loader has lost it, and a datagram may be lost. The newline
+            // that follows ends it, and what the board makes of it comes before the first answer.
+            self.stop().await?;
             for _ in 0..hellos {
                 self.ask_for_hello().await?;
             }
@@ -182,6 +203,24 @@ where
             }
             hellos = 1;
         }
+    }
+
+    /// Stops the board in every language that it may speak.
+    async fn stop(&mut self) -> std::io::Result<()> {
+        if self.answers.was_asked(Question::DeviceType) {
+            // What a TCode board has of that question would be part of the stop.
+            self.write(b"\n").await?;
+        }
+        if let Some(bytes) = self.options.on_close {
+            return self.write(bytes).await;
+        }
+        self.was_stopped = true;
+        for language in self.answers.languages() {
+            for frame in language.stop_perhaps() {
+                self.write(frame).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn ask_for_hello(&mut self) -> Result<(), Ended> {
@@ -212,10 +251,8 @@ where
     async fn finish(&mut self) -> Result<Recognised, Ended> {
         let mut name = None;
         if self.answers.is_tcode() {
-            if self.answers.was_asked(Question::DeviceType) {
-                // Otherwise that question, still in the buffer of a TCode board, would become part of its first command.
-                self.write(b"\n").await?;
-            }
+            // It reads now, which it may not have done before, and the rest takes seconds if it is slow.
+            self.stop().await?;
             if !self.answers.has(Question::Version) {
                 self.ask_known(Question::Version).await?;
             }
@@ -232,10 +269,11 @@ where
             self.wait_until_quiet().await?;
             name = self.answers.name().map(str::to_owned).or(before);
         } else {
+            self.stop().await?;
             self.wait_until_quiet().await?;
         }
         self.read.clear();
-        let answers = std::mem::take(&mut self.answers);
+        let answers = std::mem::take(self.answers);
         let received = std::mem::take(&mut self.received);
         answers
             .recognised(name)
@@ -278,10 +316,10 @@ where
         }
     }
 
-    /// A board with a hello line may have been asked other questions meanwhile. They must not become part of its first
-    /// command, nor its answers frames.
+    /// A board with a hello line may have been stopped and asked in other languages meanwhile. That must not become part
+    /// of its first command, nor its answers frames.
     async fn discard_answers(&mut self) -> Result<(), HelloError> {
-        if !self.answers.was_asked_anything() {
+        if !self.answers.was_asked_anything() && !self.was_stopped {
             return Ok(());
         }
         self.write(CLEAR).await?;
@@ -319,7 +357,7 @@ where
     async fn listen(&mut self, until: Instant, enough: impl Fn(&Answers) -> bool) -> Result<(), Ended> {
         loop {
             self.take_lines()?;
-            if enough(&self.answers) {
+            if enough(self.answers) {
                 return Ok(());
             }
             // A board whose language is known may leave other questions unanswered.

@@ -169,8 +169,8 @@ impl Way {
     /// The boards that it concerns.
     pub fn boards(self) -> &'static [Kind] {
         match self {
-            // A gateway that has seen nothing of a board stops what its language stops in one word, and no more.
-            Self::Settling => &[Kind::Hush, Kind::Edge, Kind::Nora, Kind::Stroker],
+            // A gateway that has seen nothing of a board stops what its language stops in general, and no more.
+            Self::Settling => &[Kind::Hush, Kind::Edge, Kind::Nora, Kind::Stroker, Kind::Buzzer],
             _ => &Kind::ALL,
         }
     }

@@ -124,7 +124,7 @@ impl TcodeBoard {
 
     /// Fails if it was sent anything but questions, and the stop of a board that may still run.
     pub fn expect_only_questions(&self) {
-        const KNOWN: [&str; 9] = [
+        const KNOWN: [&str; 10] = [
             "",
             ";",
             "D0",
@@ -132,6 +132,7 @@ impl TcodeBoard {
             "D2",
             "DeviceType;",
             "DSTOP",
+            "V00 V10 V20 V30 V40 V50 V60 V70 V80 V90",
             "Vibrate:0;",
             "Rotate:0;",
         ];

@@ -96,6 +96,13 @@ impl Language for Lovense {
         &[b"Vibrate:0;", b"Rotate:0;"]
     }
 
+    /// In one frame that begins with a semicolon. The semicolon ends what a killed gateway, or a line of another
+    /// language, left in the board's buffer. And firmware for TCode that looks at the first letter of a word, and at
+    /// nothing else, must not take `Rotate` for an axis.
+    fn stop_perhaps(&self) -> &'static [&'static [u8]] {
+        &[b";Vibrate:0;Rotate:0;"]
+    }
+
     /// `OK;`, or `ERR;` from a toy that lacks the actuator.
     fn is_acknowledgement(&self, frame: &Frame) -> bool {
         let text = frame.0.trim_ascii();

@@ -115,6 +115,11 @@ fn fraction(value: u32, full: u32) -> String {
     format!("{scaled:0digits$}")
 }
 
+/// Halts every axis.
+const STOP: &[u8] = b"DSTOP\n";
+/// Sets every vibrator to zero that a board can have.
+const STILL: &[u8] = b"V00 V10 V20 V30 V40 V50 V60 V70 V80 V90\n";
+
 /// The TCode language.
 pub(super) struct Tcode;
 
@@ -156,8 +161,10 @@ impl Language for Tcode {
         Frame(Bytes::from(texts.join(" ") + "\n"))
     }
 
+    /// Many firmwares do not know `DSTOP`, and no move lasts for ever but a vibration. The other axes have places, and to
+    /// go to one is a move.
     fn stop_anything(&self) -> &'static [&'static [u8]] {
-        &[]
+        &[STILL]
     }
 
     fn limit(&self, frame: &str, limits: &Limits) -> Option<String> {
@@ -166,7 +173,11 @@ impl Language for Tcode {
 
     /// Halts every axis. Many firmwares do not know it, so vibrators and valves are set to zero as well.
     fn stop_all(&self) -> Option<&'static [u8]> {
-        Some(b"DSTOP\n")
+        Some(STOP)
+    }
+
+    fn stop_perhaps(&self) -> &'static [&'static [u8]] {
+        &[STOP, STILL]
     }
 
     /// The version of the language: `TCode v0.3`.

@@ -201,3 +201,48 @@ fn answers_in_the_json_of_a_websocket_are_read_and_the_log_in_it_is_not() {
         "TCode v0.3, \"ESP32 \\\"DevKit\\\"\", axes L0 \"Up\", R1 \"Roll\" 2000 to 8000, V0 \"Vibe0\""
     );
 }
+
+/// A board in another language, or one that looks at less than all of a word, must not move by a stop.
+#[test]
+fn a_stop_for_a_board_of_unknown_language_sets_nothing_in_another_one() {
+    let languages = Answers::default().languages();
+    assert_eq!(languages.len(), 2);
+    for stops in &languages {
+        let text = stops.stop_perhaps().concat();
+        let text = String::from_utf8(text).unwrap();
+        for reads in &languages {
+            let frames: Vec<String> = match reads.delimiter() {
+                b";" => text.split_inclusive(';').map(str::to_owned).collect(),
+                _ => text.lines().map(|line| format!("{line}\n")).collect(),
+            };
+            let is_own = stops.name() == reads.name();
+            for frame in frames {
+                match reads.read(&frame) {
+                    crate::device::language::Command::StopAll | crate::device::language::Command::Other => {}
+                    crate::device::language::Command::Set(settings) if is_own => {
+                        assert!(settings.iter().all(|setting| setting.is_nothing), "{frame:?}");
+                    }
+                    other => panic!("{frame:?} is {other:?} in {reads:?}"),
+                }
+            }
+        }
+        // The places of axes are L and R; `a` of a word is no channel.
+        for word in text.split_whitespace() {
+            let first = word.as_bytes()[0].to_ascii_uppercase();
+            assert!(!b"LRA".contains(&first), "{word:?}");
+        }
+    }
+}
+
+#[test]
+fn an_echo_of_a_stop_is_no_name() {
+    let mut answers = Answers::default();
+    answers.ask(Question::Device);
+    for language in answers.languages() {
+        for frame in language.stop_perhaps() {
+            answers.read_line(frame);
+            answers.read_line(&[b"> ", *frame].concat());
+        }
+    }
+    assert!(!answers.has(Question::Device), "{answers:?}");
+}

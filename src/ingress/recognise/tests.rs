@@ -45,11 +45,12 @@ async fn ask(
         patience,
         fallback: &Address::new(fallback),
         reads_messages,
+        on_close: None,
     };
     let mut read = BytesMut::new();
     let start = Instant::now();
     let report = |e: &HelloError| reports.borrow_mut().push(e.to_string());
-    let result = identify(&mut port, &mut read, options, report).await;
+    let result = identify(&mut port, &mut read, options, &mut Answers::default(), report).await;
     Asked {
         result,
         reports: reports.into_inner(),
@@ -142,7 +143,18 @@ impl Script {
 
 /// Nothing that was sent moves anything in any language.
 fn moves_nothing(sent: &str) {
-    let known = ["", "D0", "D1", "D2", ";", "DeviceType;"];
+    let known = [
+        "",
+        "D0",
+        "D1",
+        "D2",
+        ";",
+        "DeviceType;",
+        "DSTOP",
+        "V00 V10 V20 V30 V40 V50 V60 V70 V80 V90",
+        "Vibrate:0;",
+        "Rotate:0;",
+    ];
     for command in sent.split('\n').flat_map(|line| line.split_inclusive(';')) {
         assert!(known.contains(&command), "{command:?} in {sent:?}");
     }
@@ -260,9 +272,9 @@ async fn a_board_is_asked_until_it_answers() {
     let (gateway, mut board) = tokio::io::duplex(256);
     let board = async {
         board.write_all(b"ets Jun 8 2016\r\nload:0x3fff").await.unwrap();
-        let mut asked = [0; 2];
+        let mut asked = [0; 1];
         board.read_exact(&mut asked).await.unwrap();
-        assert_eq!(&asked, b"\n\n");
+        assert_eq!(&asked, b"\n");
         board.write_all(b"\n").await.unwrap();
         board.write_all(&[HELLO, b"OK;"].concat()).await.unwrap();
         board
@@ -318,7 +330,7 @@ async fn a_board_that_is_silent_for_a_minute_is_still_asked() {
         while start.elapsed() < Duration::from_secs(60) {
             let byte = board.read_u8().await.unwrap();
             sent.push(byte.into());
-            late += usize::from(byte == b'2' && start.elapsed() > HELLO_TIMEOUT);
+            late += usize::from(sent.ends_with("D2") && start.elapsed() > HELLO_TIMEOUT);
         }
         board.write_all(HELLO).await.unwrap();
         (sent, late, board)
@@ -326,7 +338,8 @@ async fn a_board_that_is_silent_for_a_minute_is_still_asked() {
     let (asked, (sent, late, _board)) = tokio::join!(ask(gateway, None, "port", false), script);
     assert_eq!(asked.reports.len(), 1, "{:?}", asked.reports);
     assert_eq!(asked.hello().handshake.address.as_str(), "port");
-    moves_nothing(&sent);
+    // The minute may be over in the middle of a line.
+    moves_nothing(sent.rsplit_once('\n').unwrap().0);
     assert!((4..=7).contains(&late), "quietly: {late} times in {sent:?}");
 }
 
@@ -400,4 +413,118 @@ async fn a_hello_line_without_its_newline_is_taken_and_that_is_named() {
         assert_eq!(asked.result.as_ref().unwrap().fault, fault, "{end:?}");
         assert_eq!(asked.hello().handshake.address.as_str(), "port");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hello_line_behind_the_stop_leaves_nothing_of_it_behind() {
+    let (gateway, mut board) = tokio::io::duplex(4096);
+    let script = async {
+        let mut sent = String::new();
+        while !sent.ends_with("Rotate:0;\n") {
+            sent.push(board.read_u8().await.unwrap().into());
+        }
+        board
+            .write_all(&[b"ERR;OK;", HELLO, b"ERR;"].concat())
+            .await
+            .unwrap();
+        (sent, board)
+    };
+    let (asked, (mut sent, mut board)) = tokio::join!(ask(gateway, Some(PATIENCE), "port", false), script);
+    assert_eq!(asked.read, "", "what it made of the stop is no frame");
+    asked.hello();
+    board.read_to_string(&mut sent).await.unwrap();
+    moves_nothing(&sent);
+    assert!(sent.ends_with(";\n"), "{sent:?}");
+}
+
+/// A board may be in its boot loader when it is stopped first. It may be slow besides, so that it takes seconds to say
+/// all that it is asked.
+#[tokio::test(start_paused = true)]
+async fn a_board_is_stopped_again_once_it_answers_and_in_its_own_language_alone() {
+    let lovense: &[(&str, &[&str])] = &[("DeviceType", &["Z:11:AABBCCDDEEFF;"])];
+    for (answers, stop, other, behind) in [
+        (SR6, "DSTOP", "Rotate:0;", "D0"),
+        (lovense, "Rotate:0;", "DSTOP", ""),
+    ] {
+        let boot = Duration::from_millis(1_000);
+        let script = Script {
+            answers,
+            boot,
+            end: "\r\n",
+            ..BOARD
+        };
+        let (asked, sent) = script.ask().await;
+        asked.recognised();
+        let at = sent.find(stop).unwrap_or_else(|| panic!("{stop} in {sent:?}"));
+        assert!(!sent.contains(other), "{sent:?}");
+        assert!(sent[at..].contains(behind), "{sent:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_board_whose_entry_says_what_stops_it_gets_that_and_no_other_stop() {
+    let (mut gateway, mut board) = tokio::io::duplex(4096);
+    let options = IdentifyOptions {
+        settle: Duration::ZERO,
+        patience: Some(PATIENCE),
+        fallback: &Address::new("port"),
+        reads_messages: false,
+        on_close: Some(b"HALT"),
+    };
+    let (mut read, mut answers) = (BytesMut::new(), Answers::default());
+    let asked = identify(&mut gateway, &mut read, options, &mut answers, |_| {}).await;
+    asked.unwrap_err();
+    drop(gateway);
+    let mut sent = String::new();
+    board.read_to_string(&mut sent).await.unwrap();
+    assert!(sent.starts_with("HALT\n"), "{sent:?}");
+    assert!(!sent.contains("DSTOP") && !sent.contains("Vibrate"), "{sent:?}");
+}
+
+/// The gateway may stop while it asks: then the board gets what stops it in these languages.
+#[tokio::test(start_paused = true)]
+async fn it_is_known_which_languages_are_still_possible_when_asking_is_broken_off() {
+    let names = |answers: &Answers| -> Vec<_> { answers.languages().iter().map(|l| l.name()).collect() };
+    for (script, after, wanted) in [
+        (BOARD, 1_000, &["tcode", "lovense"][..]),
+        // It is slow, and is still being asked for the rest.
+        (
+            Script {
+                delay: Duration::from_millis(1_500),
+                ..BOARD
+            },
+            6_000,
+            &["tcode"],
+        ),
+    ] {
+        let (mut gateway, board) = tokio::io::duplex(4096);
+        let board = tokio::spawn(script.play(board));
+        let options = IdentifyOptions {
+            settle: Duration::ZERO,
+            patience: None,
+            fallback: &Address::new("port"),
+            reads_messages: false,
+            on_close: None,
+        };
+        let (mut read, mut answers) = (BytesMut::new(), Answers::default());
+        let asked = identify(&mut gateway, &mut read, options, &mut answers, |_| {});
+        timeout(Duration::from_millis(after), asked).await.unwrap_err();
+        assert_eq!(names(&answers), wanted);
+        board.abort();
+    }
+}
+
+/// The first stop was lost in its boot loader, and it answers no question that ends in a newline.
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_follows_a_question_is_a_line_of_its_own() {
+    let (gateway, mut board) = tokio::io::duplex(4096);
+    ask(gateway, Some(PATIENCE * 3), "port", false)
+        .await
+        .result
+        .unwrap_err();
+    let mut sent = String::new();
+    board.read_to_string(&mut sent).await.unwrap();
+    let alone = sent.lines().filter(|line| *line == "DSTOP").count();
+    assert_eq!(sent.matches("DSTOP").count(), alone, "{sent:?}");
+    assert!(alone >= 3, "{sent:?}");
 }

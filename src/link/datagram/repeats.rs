@@ -59,7 +59,9 @@ impl Repeats {
     /// Notes a frame that is about to be sent: schedules the stops in it for repetition, and cancels repetitions for the
     /// actuators that it moves.
     pub(super) fn observe(&mut self, frame: &Frame) {
-        if self.on_close.as_ref() == Some(&frame.0) {
+        // Of a board of which it is not known what it speaks, nothing may be left out of its frame.
+        let is_perhaps = |language: &dyn Language| language.stop_perhaps().contains(&&frame.0[..]);
+        if self.on_close.as_ref() == Some(&frame.0) || self.language.is_some_and(is_perhaps) {
             return self.repeat(Stop::All(frame.0.clone()));
         }
         match Command::read(self.language, frame) {
