@@ -172,7 +172,7 @@ impl Inside {
     async fn bind(
         settings: ClientSettings,
         state_file: Option<&Path>,
-        devices: SocketAddr,
+        signpost: Signpost,
         start: impl FnOnce(Arc<IndexStore>) -> Result<Arc<Engine>, EngineError>,
     ) -> Result<(Self, Vec<SocketAddr>), GatewayError> {
         let (store, warnings) = IndexStore::open(state_file);
@@ -190,7 +190,6 @@ impl Inside {
         let announce = settings.announce;
         let engine = start(store.clone())?;
         let (no_commands, no_clients) = (CancellationToken::new(), CancellationToken::new());
-        let signpost = Signpost::apps(devices);
         let clients = Clients::new(
             engine.clone(),
             settings,
@@ -258,6 +257,15 @@ impl Gateway {
         for (key, problem) in unknown_identifiers(&settings, &admission) {
             warn!("{key}: {problem}");
         }
+        let page = settings.page.as_ref().map(views::listen).transpose()?.flatten();
+        let hosts = settings.page.map(|page| page.hosts).unwrap_or_default();
+        let (page, page_addresses) = match page {
+            Some((listeners, addresses)) => {
+                let guard = Guard::new(&addresses, &hosts);
+                (Some((listeners, guard)), addresses)
+            }
+            None => (None, Vec::new()),
+        };
         let relayed_to = settings.upstream.as_ref().map(|upstream| upstream.relay.to_string());
         let (upstream, admission, inside, client_addresses) = match settings.upstream {
             Some(upstream) => {
@@ -268,7 +276,7 @@ impl Gateway {
                 let (inside, bound) = Inside::bind(
                     settings.clients,
                     settings.state_file.as_deref(),
-                    device_addresses[0],
+                    Signpost::apps(device_addresses[0]).with_page(page_addresses.first().copied()),
                     |store| Engine::start(loaded, store),
                 )
                 .await?;
@@ -283,15 +291,6 @@ impl Gateway {
         let control = match &settings.control {
             Some(at) => Control::open_or_warn(at, device_addresses[0].port()).await,
             None => None,
-        };
-        let page = settings.page.as_ref().map(views::listen).transpose()?.flatten();
-        let hosts = settings.page.map(|page| page.hosts).unwrap_or_default();
-        let (page, page_addresses) = match page {
-            Some((listeners, addresses)) => {
-                let guard = Guard::new(&addresses, &hosts);
-                (Some((listeners, guard)), addresses)
-            }
-            None => (None, Vec::new()),
         };
         let urls = |addresses: &[SocketAddr]| addresses.iter().map(|a| format!("ws://{a}")).collect();
         let about = Arc::new(About {
@@ -330,7 +329,8 @@ impl Gateway {
             settings: settings.devices,
             intake,
             refusals: RefusalLog::default(),
-            signpost: Signpost::devices(client_addresses.first().copied()),
+            signpost: Signpost::devices(client_addresses.first().copied())
+                .with_page(page_addresses.first().copied()),
             workers: Workers::start().map_err(GatewayError::Workers)?,
         });
         Ok(Self {

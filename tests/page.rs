@@ -171,6 +171,18 @@ async fn the_page_and_what_describes_it_are_served() {
 }
 
 #[tokio::test]
+async fn a_browser_on_another_port_is_told_where_the_page_is() {
+    let gateway = Running::start(page_settings()).await;
+    let url = format!("http://{}/", page(&gateway));
+    for port in [gateway.bound.devices, gateway.bound.clients.unwrap()] {
+        let answer = ask(port, "GET", "/", &[("Accept", "text/html")]).await;
+        assert_eq!(answer.status, 426);
+        assert!(answer.body.contains(&url), "{}", answer.body);
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn other_web_pages_and_other_names_of_this_machine_are_refused() {
     let gateway = Running::start(page_settings()).await;
     let page = page(&gateway);
