@@ -11,6 +11,8 @@ use clap_complete::Shell;
 
 use crate::cmd::monitor::MonitorArgs;
 use crate::cmd::ports::PortsArgs;
+#[cfg(unix)]
+use crate::cmd::running::{DevicesArgs, StopArgs};
 use crate::cmd::scan::ScanArgs;
 use crate::cmd::simulate::SimulateArgs;
 use crate::config::table::{Key, Kind, variable};
@@ -94,6 +96,16 @@ pub enum Command {
         after_help = "Examples:\n  wsdm-gateway monitor /dev/ttyUSB0 --send 'DeviceType;'\n  wsdm-gateway monitor --device 8A3D9FAC2A45\n  wsdm-gateway monitor --device 8A3D9FAC2A45 --send 'Battery;'\n  wsdm-gateway monitor --device my-stroker --send 'DSTOP\\n' --json"
     )]
     Monitor(MonitorArgs),
+    /// Stop every device of the gateways that run on this machine
+    #[cfg(unix)]
+    #[command(
+        after_help = "Bound to a global hotkey of the desktop, it works whatever has the focus.\n\nExamples:\n  wsdm-gateway stop\n  wsdm-gateway stop 8A3D9FAC2A45"
+    )]
+    Stop(StopArgs),
+    /// List the devices of the gateways that run on this machine
+    #[cfg(unix)]
+    #[command(after_help = "Examples:\n  wsdm-gateway devices\n  wsdm-gateway devices --json")]
+    Devices(DevicesArgs),
     /// List serial ports and which entry uses each
     #[command(
         after_help = "Examples:\n  wsdm-gateway ports\n  wsdm-gateway ports --identify\n  wsdm-gateway ports --watch"

@@ -3,6 +3,7 @@
 //! - `handshake`, `session`: one client's loop, before and after its handshake.
 //! - `socket`: its websocket: pings, silence, and a bounded write queue.
 //! - `wire`: Buttplug's JSON, of every message version.
+//! - `apps`: who is connected.
 //! - `commands`: checks commands and passes them to the library in order; a panic becomes an Error.
 //! - `devices`: the devices that were announced to a client, and the messages that update it.
 //! - `lists`: how often device lists are sent.
@@ -10,6 +11,7 @@
 //! - `refusals`: what the log reports about messages that are answered with an Error.
 //! - `ownership`, `stopping`: which client commanded which device last, and what stops when a client leaves.
 
+mod apps;
 mod commands;
 mod devices;
 mod handshake;
@@ -24,7 +26,7 @@ mod stopping;
 mod wire;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -32,21 +34,32 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::server::Request;
+use tokio_tungstenite::tungstenite::http::header;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, error_span, field, info, warn};
+use tracing::{Instrument, Span, error_span, field, info, warn};
+
+pub use apps::App;
 
 use crate::config::ClientSettings;
 use crate::defaults::CLOSE_TIMEOUT;
+use crate::device::peer::ConnectionId;
 use crate::net::accept;
 use crate::net::listen::Listeners;
 use crate::net::refusals::RefusalLog;
 use crate::net::upgrade::upgrade;
 use crate::net::visitor::Signpost;
+use crate::text::printable;
 use crate::upstream::embedded::{DeviceTable, Engine};
+use apps::{Apps, From};
 use ownership::{ClientId, Ownership};
 use refusals::ErrorLog;
 use session::Session;
+pub use socket::AppStream;
 use socket::Socket;
 use wire::Schema;
 
@@ -64,6 +77,7 @@ struct Shared {
     engine: Arc<Engine>,
     settings: ClientSettings,
     ownership: Ownership,
+    apps: Apps,
     refusals: ErrorLog,
     schema: Schema,
     /// Stops that outlive their client: they are repeated after the device's message gap.
@@ -80,6 +94,14 @@ struct Shared {
 }
 
 impl Shared {
+    fn next_id(&self) -> ClientId {
+        ClientId(self.clients.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    fn span(id: ClientId, from: SocketAddr) -> Span {
+        error_span!("client", id = id.0, peer = %from, name = field::Empty)
+    }
+
     fn devices(&self) -> Arc<DeviceTable> {
         self.engine.devices().borrow().clone()
     }
@@ -111,6 +133,7 @@ impl Clients {
                 engine,
                 settings,
                 ownership: Ownership::default(),
+                apps: Apps::default(),
                 refusals: ErrorLog::default(),
                 schema: Schema::new(),
                 tasks: TaskTracker::new(),
@@ -123,6 +146,46 @@ impl Clients {
         }
     }
 
+    /// The apps that have completed their handshake, by number.
+    pub fn apps(&self) -> Vec<App> {
+        self.shared.apps.list()
+    }
+
+    /// Asks an app to leave, which stops what it commanded last; returns whether there is one of this number.
+    pub fn disconnect(&self, app: u64) -> bool {
+        self.shared.apps.disconnect(app)
+    }
+
+    /// The app that commanded this listed device last, if it is still connected.
+    pub fn driver(&self, index: u32, connection: ConnectionId) -> Option<u64> {
+        self.shared.ownership.driver(index, connection)
+    }
+
+    /// The websocket settings for [`Clients::serve_page`].
+    pub fn websocket_config() -> WebSocketConfig {
+        socket::config()
+    }
+
+    /// Serves an app that came through the gateway's own page, as any other. Returns at once.
+    pub fn serve_page(&self, ws: WebSocketStream<AppStream>, peer: SocketAddr, local: SocketAddr, origin: String) {
+        let shared = self.shared.clone();
+        let id = shared.next_id();
+        let from = From {
+            peer,
+            origin: Some(origin),
+            is_page: true,
+        };
+        let span = Shared::span(id, peer);
+        let tasks = shared.tasks.clone();
+        let runtime = shared.engine.runtime().clone();
+        let session = async move {
+            // Its timers belong to the engine's runtime.
+            let socket = Socket::new(ws, local, shared.settings.ping_interval);
+            Session::serve(shared, id, from, socket).await;
+        };
+        tasks.spawn_on(session.instrument(span), &runtime);
+    }
+
     /// Accepts and serves until `close` is cancelled; completes when every socket is closed, or after a second.
     ///
     /// Must run on the engine's runtime. Not cancel safe: dropping the future drops every connection.
@@ -131,8 +194,8 @@ impl Clients {
         let mut sessions = JoinSet::new();
         let connection = |stream, from| {
             let shared = self.shared.clone();
-            let id = ClientId(shared.clients.fetch_add(1, Ordering::Relaxed) + 1);
-            let span = error_span!("client", id = id.0, peer = %from, name = field::Empty);
+            let id = shared.next_id();
+            let span = Shared::span(id, from);
             serve_connection(shared, id, stream, from).instrument(span)
         };
         tokio::select! {
@@ -160,7 +223,15 @@ impl Clients {
 async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream, from: SocketAddr) {
     let limit = shared.settings.handshake_timeout;
     // Web pages of any origin may be Buttplug clients.
-    let upgrade = upgrade(stream, socket::config(), shared.signpost, |_| Ok(()));
+    let origin = Mutex::new(None);
+    let note_origin = |request: &Request| {
+        let named = request.headers().get(header::ORIGIN);
+        let named = named.map(|origin| printable(origin.as_bytes()));
+        *origin.lock().unwrap_or_else(PoisonError::into_inner) = named;
+        Ok(())
+    };
+    let local = stream.local_addr();
+    let upgrade = upgrade(stream, socket::config(), shared.signpost, note_origin, Either::Left);
     let upgraded = tokio::select! {
         biased;
         () = shared.close.cancelled() => return,
@@ -176,7 +247,17 @@ async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream, 
             );
         }
     };
-    let socket = Socket::new(ws, shared.settings.ping_interval);
+    let local = match local {
+        Ok(local) => local,
+        Err(e) => return info!("connection dropped: {e}"),
+    };
+    let from = From {
+        peer: from,
+        origin: origin.into_inner().unwrap_or_else(PoisonError::into_inner),
+        is_page: false,
+    };
+    let socket = Socket::new(ws, local, shared.settings.ping_interval);
     // Boxed, so that the task of a connection that is still upgrading stays small.
-    Box::pin(Session::serve(shared, id, from.ip(), socket)).await;
+    Box::pin(Session::serve(shared, id, from, socket)).await;
 }
+

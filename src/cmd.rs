@@ -6,6 +6,8 @@ mod identify;
 pub mod monitor;
 pub mod ports;
 pub mod run;
+#[cfg(unix)]
+pub mod running;
 pub mod scan;
 pub mod simulate;
 pub mod udcf;
@@ -32,6 +34,10 @@ pub fn execute(cli: Cli) -> Result<(), Error> {
         Command::Udcf(command) => udcf::udcf(command),
         Command::Simulate(args) => block_on(simulate::simulate(args))?,
         Command::Monitor(args) => block_on(monitor::monitor(args))?,
+        #[cfg(unix)]
+        Command::Stop(args) => block_on(running::stop(args))?,
+        #[cfg(unix)]
+        Command::Devices(args) => block_on(running::devices(args))?,
         Command::Ports(args) => block_on(ports::ports(args))?,
         Command::Scan(args) => block_on_one_thread(scan::scan(args))?,
         Command::Completions { shell } => {

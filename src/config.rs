@@ -10,6 +10,7 @@ mod devices;
 mod dial;
 mod file;
 mod layers;
+mod page;
 mod read;
 mod reference;
 mod serial;
@@ -30,15 +31,17 @@ pub use devices::DeviceSettings;
 pub use dial::DialSettings;
 pub use layers::{Given, Layers, Source};
 use layers::{Notes, Reader};
+pub use page::PageSettings;
 pub use reference::{example, reference};
 pub use serial::{PortSource, SerialSettings};
 use table::Section;
 pub use upstream::UpstreamSettings;
 
 /// Every section, in the order of the example.
-pub(crate) static SECTIONS: [&Section; 8] = [
+pub(crate) static SECTIONS: [&Section; 9] = [
     &devices::SECTION,
     &clients::SECTION,
+    &page::SECTION,
     &upstream::SECTION,
     &udcf::UDCF,
     &udcf::STATE,
@@ -54,6 +57,8 @@ pub struct Settings {
     pub devices: DeviceSettings,
     /// The port that Buttplug clients connect to.
     pub clients: ClientSettings,
+    /// The page; `None` if it is not served.
+    pub page: Option<PageSettings>,
     /// Where devices are relayed to; `None` is the Buttplug server inside.
     pub upstream: Option<UpstreamSettings>,
     /// Boards on wires.
@@ -206,6 +211,7 @@ impl Loaded {
 fn settings(reader: &mut Reader) -> Settings {
     let mut devices = devices::read(reader);
     let clients = clients::read(reader);
+    let page = page::read(reader);
     let upstream = upstream::read(reader);
     match &upstream {
         Some(upstream) => upstream::keep_apart(reader, upstream, &mut devices),
@@ -220,6 +226,7 @@ fn settings(reader: &mut Reader) -> Settings {
     Settings {
         devices,
         clients,
+        page,
         upstream,
         udcf,
         bridge_udcf,

@@ -10,6 +10,8 @@ pub use wsdm_protocol::{CLOSE_REASON_MAX_BYTES, HANDSHAKE_MAX_BYTES};
 pub const DEVICE_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), wsdm_protocol::PORT);
 /// Where Buttplug clients connect: the port that every Buttplug app tries first.
 pub const CLIENT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 12345);
+/// The port of the page.
+pub const PAGE_LISTEN_PORT: u16 = 54880;
 /// The name that Buttplug clients show for this server.
 pub const SERVER_NAME: &str = "wsdm-gateway";
 
@@ -203,6 +205,9 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_millis(1_500);
 
 /// Devices that went before they could be stopped, and are stopped first when they return: remembered at most.
 pub const PENDING_STOPS_MAX: usize = 10_000;
+
+/// Devices that left or were refused, whose last state is shown: remembered at most.
+pub const PAST_DEVICES_MAX: usize = 200;
 
 /// What timeouts and intervals may be set to, in milliseconds.
 pub const TIMEOUT_RANGE_MS: std::ops::RangeInclusive<u64> = 50..=600_000;

@@ -1,6 +1,7 @@
 //! The wiring: build the parts, supervise them, drain on shutdown.
 
 pub mod boards;
+mod views;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -38,7 +39,11 @@ use crate::udcf::{Udcf, UdcfError};
 use crate::upstream::embedded::{Engine, EngineError};
 use crate::upstream::relay::Relay;
 use crate::web::control::Control;
+use crate::web::port::PagePort;
+use crate::web::port::guard::Guard;
+use crate::web::view::{About, View};
 use boards::{Boards, unknown_identifiers};
+use views::ServerInside;
 
 /// The addresses that the gateway listens on, with the ports that the system chose.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +56,8 @@ pub struct Bound {
     pub device_addresses: Vec<SocketAddr>,
     /// Every address for Buttplug clients; empty if devices are relayed.
     pub client_addresses: Vec<SocketAddr>,
+    /// Every address of the page; empty if it is not served.
+    pub page_addresses: Vec<SocketAddr>,
 }
 
 /// Why the gateway did not start, or ended.
@@ -59,7 +66,7 @@ pub enum GatewayError {
     /// Listening on a port failed.
     #[error("cannot listen for {what} on {addr}: {source}")]
     Bind {
-        /// `devices` or `clients`.
+        /// `devices`, `clients` or `the page`.
         what: &'static str,
         /// The address as configured.
         addr: SocketAddr,
@@ -92,10 +99,10 @@ impl Advice for GatewayError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Bind { what, addr, source } => {
-                let flag = if *what == "devices" {
-                    "--device-listen"
-                } else {
-                    "--client-listen"
+                let flag = match *what {
+                    "devices" => "--device-listen",
+                    "clients" => "--client-listen",
+                    _ => "--page-listen",
                 };
                 let hint = match source.kind() {
                     io::ErrorKind::AddrInUse => format!(
@@ -146,6 +153,8 @@ pub struct Gateway {
     registry: Arc<Registry>,
     inside: Option<Inside>,
     control: Option<Control>,
+    page: Option<(Listeners, Guard)>,
+    about: Arc<About>,
 }
 
 /// The Buttplug server inside, and the port of its clients. Absent if devices are relayed.
@@ -163,7 +172,7 @@ impl Inside {
     async fn bind(
         settings: ClientSettings,
         state_file: Option<&Path>,
-        devices: SocketAddr,
+        signpost: Signpost,
         start: impl FnOnce(Arc<IndexStore>) -> Result<Arc<Engine>, EngineError>,
     ) -> Result<(Self, Vec<SocketAddr>), GatewayError> {
         let (store, warnings) = IndexStore::open(state_file);
@@ -181,7 +190,6 @@ impl Inside {
         let announce = settings.announce;
         let engine = start(store.clone())?;
         let (no_commands, no_clients) = (CancellationToken::new(), CancellationToken::new());
-        let signpost = Signpost::apps(devices);
         let clients = Clients::new(
             engine.clone(),
             settings,
@@ -249,6 +257,16 @@ impl Gateway {
         for (key, problem) in unknown_identifiers(&settings, &admission) {
             warn!("{key}: {problem}");
         }
+        let page = settings.page.as_ref().map(views::listen).transpose()?.flatten();
+        let hosts = settings.page.map(|page| page.hosts).unwrap_or_default();
+        let (page, page_addresses) = match page {
+            Some((listeners, addresses)) => {
+                let guard = Guard::new(&addresses, &hosts);
+                (Some((listeners, guard)), addresses)
+            }
+            None => (None, Vec::new()),
+        };
+        let relayed_to = settings.upstream.as_ref().map(|upstream| upstream.relay.to_string());
         let (upstream, admission, inside, client_addresses) = match settings.upstream {
             Some(upstream) => {
                 let relay = Relay::new(upstream, settings.devices.ping_interval);
@@ -258,7 +276,7 @@ impl Gateway {
                 let (inside, bound) = Inside::bind(
                     settings.clients,
                     settings.state_file.as_deref(),
-                    device_addresses[0],
+                    Signpost::apps(device_addresses[0]).with_page(page_addresses.first().copied()),
                     |store| Engine::start(loaded, store),
                 )
                 .await?;
@@ -274,6 +292,13 @@ impl Gateway {
             Some(at) => Control::open_or_warn(at, device_addresses[0].port()).await,
             None => None,
         };
+        let urls = |addresses: &[SocketAddr]| addresses.iter().map(|a| format!("ws://{a}")).collect();
+        let about = Arc::new(About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            devices: urls(&device_addresses),
+            clients: urls(&client_addresses),
+            upstream: relayed_to,
+        });
         let registry = Arc::new(Registry::default());
         let intake = Arc::new(Intake {
             admission,
@@ -304,7 +329,8 @@ impl Gateway {
             settings: settings.devices,
             intake,
             refusals: RefusalLog::default(),
-            signpost: Signpost::devices(client_addresses.first().copied()),
+            signpost: Signpost::devices(client_addresses.first().copied())
+                .with_page(page_addresses.first().copied()),
             workers: Workers::start().map_err(GatewayError::Workers)?,
         });
         Ok(Self {
@@ -313,6 +339,7 @@ impl Gateway {
                 clients: client_addresses.first().copied(),
                 device_addresses,
                 client_addresses,
+                page_addresses,
             },
             device_port,
             devices,
@@ -322,6 +349,8 @@ impl Gateway {
             registry,
             inside,
             control,
+            page,
+            about,
         })
     }
 
@@ -377,10 +406,24 @@ impl Gateway {
             rooms.spawn("boards that are dialled", dial.serve(no_newcomers.clone()));
         }
         let no_control = CancellationToken::new();
-        let control = self
-            .control
-            .map(|control| tokio::spawn(control.serve(self.registry.clone(), no_control.clone())));
         let mut inside = self.inside;
+        let view = View {
+            registry: self.registry.clone(),
+            server: inside.as_ref().map(|inside| {
+                let server = ServerInside {
+                    engine: inside.engine.clone(),
+                    clients: inside.clients.clone(),
+                };
+                Arc::new(server) as _
+            }),
+            about: self.about,
+            stop: no_control.clone(),
+        };
+        let page = self.page.map(|(listeners, guard)| {
+            let port = PagePort::new(listeners, guard, view.clone());
+            tokio::spawn(port.serve())
+        });
+        let control = self.control.map(|control| tokio::spawn(control.serve(view)));
         if let Some((clients, runtime)) = inside.as_mut().and_then(Inside::clients) {
             rooms.spawn_on("the client port", clients, &runtime);
         }
@@ -426,7 +469,7 @@ impl Gateway {
         }
         // Last, so that watchers see how it ended; takes a tenth of a second at most.
         no_control.cancel();
-        let _ = OptionFuture::from(control).await;
+        let _ = tokio::join!(OptionFuture::from(control), OptionFuture::from(page));
         if let Some(inside) = &inside {
             inside.store.flush();
             inside.engine.shutdown();

@@ -143,6 +143,7 @@ impl Intake {
             may_be_running,
             ..
         } = board;
+        let (identifier, address) = (handshake.identifier.clone(), handshake.address.clone());
         let accepted = match recognised {
             Some(_) => self.admission.recognised(handshake),
             None => self.admission.handshake(handshake),
@@ -153,13 +154,18 @@ impl Intake {
         };
         let mut entry = match admitted {
             Ok(entry) => entry,
-            Err(refusal) => return Err(TurnedAway { refusal, link }),
+            Err(refusal) => {
+                self.registry
+                    .record_refusal(identifier.as_str(), address.as_str(), &peer, &refusal);
+                return Err(TurnedAway { refusal, link });
+            }
         };
         if may_be_running {
             entry.may_be_running();
         }
         let language = self.language(&entry.handle().handshake.identifier, recognised.as_deref());
         link.set_language(language, facts.keepalive.is_some());
+        link.set_round_trip(entry.handle().round_trip.clone());
         entry.actuators = Actuators::new(language, on_close);
         if may_be_running {
             entry.actuators.may_be_running();

@@ -5,7 +5,7 @@
 //!  board on a serial port ───────────────┼─> ingress ─> session ─> upstream   whose apps connect to a port here
 //!  board on Bluetooth LE ────────────────┤   identity   the pump        └─ relay: somebody else's Websocket
 //!  board that listens (we dial) ─────────┘                 │               Device Manager server
-//!                                                       registry ─> web: what the command line sees
+//!                                                       registry ─> web: the page, HTTP, the command line
 //! ```
 //!
 //! The tree is that picture. From the top floor down; a module imports only floors below its own, which
@@ -17,7 +17,7 @@
 //!   Bluetooth LE, or dialled where it listens.
 //! - [`upstream`]: where sessions feed: the Buttplug server inside, or a relay to another server.
 //! - [`clients`]: the port that Buttplug apps connect to.
-//! - [`web`]: views of a gateway that runs.
+//! - [`web`]: views of a gateway that runs, on the page's port and on the Unix socket of the command line.
 //! - [`simulate`]: devices in software.
 //! - [`session`]: one task a device, which joins its link and its upstream half until either ends; the registry of
 //!   all sessions, the only shared state; who may come in; a tap on the frames that pass.

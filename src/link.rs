@@ -10,6 +10,8 @@ pub mod serial;
 pub mod stream;
 pub mod websocket;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -47,6 +49,27 @@ pub trait FrameIo:
     /// Sets the language of the frames, once it is known, on links that need it for stops or questions. A board with a
     /// watchdog is asked no questions, since they would feed it.
     fn set_language(&mut self, _language: Option<&'static dyn Language>, _has_watchdog: bool) {}
+
+    /// Sets where to record the round trip of pings, on links that have them.
+    fn set_round_trip(&mut self, _round_trip: Arc<RoundTrip>) {}
+}
+
+/// The newest measured round trip of a link's pings, for display.
+#[derive(Debug, Default)]
+pub struct RoundTrip(AtomicU32);
+
+impl RoundTrip {
+    /// Records one. More than an hour is recorded as an hour.
+    pub(crate) fn record(&self, took: Duration) {
+        let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX).max(1);
+        self.0.store(micros, Ordering::Relaxed);
+    }
+
+    /// `None` until a ping was answered.
+    pub fn get(&self) -> Option<Duration> {
+        let micros = self.0.load(Ordering::Relaxed);
+        (micros > 0).then(|| Duration::from_micros(micros.into()))
+    }
 }
 
 /// Why a link, or an upstream half, ended.

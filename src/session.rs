@@ -4,6 +4,7 @@
 pub mod admission;
 pub mod ends;
 pub mod ownership;
+pub mod past;
 pub mod registry;
 pub mod spin;
 pub mod tap;
@@ -30,7 +31,7 @@ use crate::link::outbox::Outbox;
 use crate::link::{FrameIo, LinkError};
 use crate::session::ends::{Disconnect, FromUpstream, UpstreamError, UpstreamIo};
 use crate::session::ownership::Controller;
-use crate::session::registry::{Counters, Entry, Order};
+use crate::session::registry::{Entry, Order};
 use crate::session::tap::Direction;
 
 /// An actor that joins a device's link and its upstream half.
@@ -56,7 +57,7 @@ impl Session {
     ) -> Self {
         let handle = entry.handle().clone();
         let outbox = Outbox::new(link, coalesce, facts, move |frame| {
-            Counters::count(&handle.counters.to_device);
+            handle.counters.count_to_device(frame);
             handle.tap.record(Direction::ToDevice, frame);
             spin::frame_passed(handle.connection);
         });
@@ -98,6 +99,11 @@ impl Session {
                         self.outbox.drain_now().await?;
                     }
                     Order::Inject(injected, by) => self.inject(injected, by).await?,
+                    Order::Receive(frame, passed) => {
+                        handle.tap.record(Direction::FromDevice, &frame);
+                        self.upstream.send(frame).await?;
+                        let _ = passed.send(());
+                    }
                     Order::End(why) => return Err(why),
                 },
                 next = self.upstream.next(), if in_a_row < UPSTREAM_BURST => {
@@ -115,7 +121,7 @@ impl Session {
                     in_a_row = 0;
                     let frame = frame.unwrap_or_else(|| Err(LinkError::closed()))?;
                     self.entry.device_spoke();
-                    Counters::count(&handle.counters.from_device);
+                    handle.counters.count_from_device(&frame);
                     handle.tap.record(Direction::FromDevice, &frame);
                     self.upstream.send(frame).await?;
                     spin::frame_passed(handle.connection);

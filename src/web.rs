@@ -1,3 +1,15 @@
-//! Views of a running gateway.
+//! Views of a gateway that runs: one HTTP interface, on the page's port and on the Unix socket of the command line.
+//!
+//! - `view`: what there is to show, and the orders that can be given.
+//! - `api`: the router: devices, apps, frames, stops, and their description in OpenAPI.
+//! - `live`: the websocket of each open page: a snapshot, then changes.
+//! - `metrics`: the counters for Prometheus.
+//! - `port`: the page's port: who may ask, and the files of the page.
+//! - `control`: the Unix socket, and the command line's end of it.
 
+pub mod api;
 pub mod control;
+pub mod live;
+pub mod metrics;
+pub mod port;
+pub mod view;

@@ -188,8 +188,8 @@ fn every_key_is_read() {
             "framing.length_order" => "framing.length_prefix = 2\n",
             _ => "",
         };
-        // A list suits no key but origins, and this is no origin.
-        let toml = format!("{section}\n{with}{key} = [\"x\"]\n");
+        // A list suits no key but addresses, origins and hosts, and this is none of them.
+        let toml = format!("{section}\n{with}{key} = [\"x y\"]\n");
         let place = format!(".{key}: ");
         let problems = problems(&toml);
         assert!(

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::json_client::JsonClient;
-use common::{RawDevice, Running, client, settings, wait_until, within};
+use common::{RawDevice, Running, client, listed, settings, vibrate, wait_until, within};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
@@ -19,7 +19,7 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStdout, Command};
 use wsdm_gateway::config::ControlAt;
 use wsdm_gateway::session::tap::Direction;
-use wsdm_gateway::web::control::api::{Line, SessionInfo};
+use wsdm_gateway::web::api::frames::{Line, SessionInfo};
 use wsdm_gateway::web::control::client::{self, Client, ClientError};
 
 const HUSH: &str = "8A3D9FAC2A45";
@@ -565,7 +565,7 @@ async fn open_streams_do_not_delay_the_end() {
     let mut reader = running.client().await;
     let mut lines = reader.follow(HUSH).await.unwrap();
     let mut sleeper = UnixStream::connect(&running.socket).await.unwrap();
-    let request = format!("GET /sessions/{HUSH}/frames?follow HTTP/1.1\r\nhost: x\r\n\r\n");
+    let request = format!("GET /api/devices/{HUSH}/frames?follow HTTP/1.1\r\nhost: x\r\n\r\n");
     sleeper.write_all(request.as_bytes()).await.unwrap();
     let _silent = UnixStream::connect(&running.socket).await.unwrap();
     let mut asking = UnixStream::connect(&running.socket).await.unwrap();
@@ -597,4 +597,74 @@ async fn open_streams_do_not_delay_the_end() {
     };
     assert_eq!(within("the stream ends", reading).await.unwrap(), Some(gone));
     assert!(!running.socket.exists());
+}
+
+/// `stop` or `devices` as a process: exit code, stdout, stderr.
+async fn order(control: Option<&Path>, home: &Path, args: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wsdm-gateway"));
+    command
+        .args(args)
+        .env_remove("WSDM_GATEWAY_CONTROL")
+        .env("XDG_RUNTIME_DIR", home)
+        .env("TMPDIR", home)
+        .kill_on_drop(true);
+    if let Some(control) = control {
+        command.arg("--control").arg(control);
+    }
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = within("it ends", command.output()).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+#[tokio::test]
+async fn every_device_is_listed_and_stopped_from_the_command_line() {
+    let running = Controlled::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let at = Some(running.socket.as_path());
+    let (code, text, _) = order(at, home.path(), &["stop"]).await;
+    assert_eq!((code, text.as_str()), (Some(0), "no device is connected\n"));
+    let (code, text, _) = order(at, home.path(), &["devices"]).await;
+    assert_eq!((code, text.as_str()), (Some(0), "no device has connected yet\n"));
+
+    let driver = client(&running.gateway.clients(), "driver").await;
+    let mut hush = running.hush().await;
+    listed(&driver, 1).await;
+    let mut stranger = RawDevice::hello(&running.gateway.devices(), "ESP32\u{1b}[2J", "new").await;
+    stranger.closed().await;
+    vibrate(&driver, 1.0).await;
+    hush.expect("Vibrate:20;").await;
+    let (code, text, _) = order(at, home.path(), &["devices"]).await;
+    assert_eq!(code, Some(0));
+    let row = text.lines().find(|line| line.starts_with(HUSH)).unwrap();
+    assert!(row.contains("Lovense Hush") && row.contains(" on "), "{text}");
+    assert!(text.contains("refused") && !text.contains('\u{1b}'), "{text:?}");
+    assert!(text.contains("no UDCF entry names"), "{text}");
+    let (_, json, _) = order(at, home.path(), &["devices", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json.as_array().unwrap().len(), 2, "{json}");
+
+    let (code, text, _) = order(at, home.path(), &["stop"]).await;
+    assert_eq!((code, text.as_str()), (Some(0), "1 device stopped\n"));
+    hush.expect("Vibrate:0;").await;
+    vibrate(&driver, 0.5).await;
+    hush.expect("Vibrate:10;").await;
+    let (code, text, _) = order(at, home.path(), &["stop", HUSH, "--json"]).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(text, "{\"stopped\":1,\"failed\":[]}\n");
+    hush.expect("Vibrate:0;").await;
+
+    let (code, _, errors) = order(at, home.path(), &["stop", "nobody"]).await;
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("nobody"), "{errors}");
+    let nowhere = home.path().join("none.sock");
+    let (code, _, errors) = order(Some(&nowhere), home.path(), &["stop"]).await;
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("hint: is wsdm-gateway run running"), "{errors}");
+    let (code, _, errors) = order(None, home.path(), &["devices"]).await;
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("no gateway runs here"), "{errors}");
 }

@@ -1,6 +1,7 @@
 //! The Buttplug handshake of a client.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use buttplug_core::message::{
     ButtplugMessage, ButtplugMessageSpecVersion, ButtplugServerMessageV4, RequestServerInfoV4, ServerInfoV4,
@@ -11,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, info};
 
+use super::apps::App;
 use super::devices::{Announced, view};
 use super::lists::ListThrottle;
 use super::refusals::{app_name, message_name};
@@ -95,8 +97,7 @@ impl Session {
         if !misplaced::is_device_hello(message) {
             return Ok(());
         }
-        let local = self.socket.local_addr().map_err(|e| End::Lost(e.to_string()))?;
-        Err(End::Device(self.shared.signpost.at(local)))
+        Err(End::Device(self.shared.signpost.at(self.socket.local_addr())))
     }
 
     async fn answer_handshake(&mut self, request: RequestServerInfoV4) -> Result<Established, End> {
@@ -139,6 +140,18 @@ impl Session {
         ));
         Span::current().record("name", &name);
         info!("client connected: message version {}", version as i32);
+        self.shared.apps.join(
+            App {
+                id: self.id.0,
+                name,
+                peer: self.from.peer,
+                origin: self.from.origin.clone(),
+                since: SystemTime::now(),
+                message_version: version as u32,
+                is_page: self.from.is_page,
+            },
+            self.sent_away.clone(),
+        );
 
         let mut devices = self.shared.engine.devices();
         let announced = Announced::new(version, &view(&devices.borrow_and_update()));

@@ -88,6 +88,13 @@ impl Ownership {
             .collect()
     }
 
+    /// The client whose command was the device's last one, if it is still connected.
+    pub(super) fn driver(&self, index: u32, connection: ConnectionId) -> Option<u64> {
+        let inner = self.lock();
+        let device = inner.devices.get(&index).filter(|d| d.connection == connection)?;
+        inner.clients.contains(&device.by).then_some(device.by.0)
+    }
+
     /// The device's last command; see [`Ownership::is_still_last`].
     pub(super) fn last_command(&self, index: u32, connection: ConnectionId) -> CommandNumber {
         let inner = self.lock();

@@ -1,7 +1,6 @@
 //! One client's session: handles its messages in order and sends it device changes and events.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +20,11 @@ use futures::{FutureExt, StreamExt};
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::Shared;
+use super::apps::From;
 use super::commands::{Answer, Command, Effect, NO_TEXT, check_input, check_output, check_stop};
 use super::devices::view;
 use super::handshake::Established;
@@ -45,7 +46,10 @@ const PING_GRACE: Duration = Duration::from_millis(100);
 /// The session of one client.
 pub(super) struct Session {
     pub(super) shared: Arc<Shared>,
-    id: ClientId,
+    pub(super) id: ClientId,
+    pub(super) from: From,
+    /// Cancelled when the user disconnects the app.
+    pub(super) sent_away: CancellationToken,
     pub(super) socket: Socket,
     pub(super) server: ButtplugServer,
     /// The app as the log calls it: by its name, or by its address until it has given one.
@@ -66,7 +70,8 @@ enum Stopped {
 
 impl Session {
     /// Serves a client until it leaves, for any reason, and stops the devices that it leaves running.
-    pub(super) async fn serve(shared: Arc<Shared>, id: ClientId, from: IpAddr, socket: Socket) {
+    pub(super) async fn serve(shared: Arc<Shared>, id: ClientId, from: From, socket: Socket) {
+        let ip = from.peer.ip();
         // The library's ping timer would stop every client's devices, so the session keeps its own.
         let server = ButtplugServerBuilder::with_shared_device_manager(shared.engine.device_manager())
             .name(&shared.settings.server_name)
@@ -81,9 +86,11 @@ impl Session {
         let mut session = Self {
             shared: shared.clone(),
             id,
+            app: format!("an app at {ip}"),
+            from,
+            sent_away: CancellationToken::new(),
             socket,
             server,
-            app: format!("an app at {from}"),
             inbox: VecDeque::new(),
             pending: FuturesUnordered::new(),
             stop: None,
@@ -101,6 +108,7 @@ impl Session {
             app,
             ..
         } = session;
+        shared.apps.leave(id);
         Self::report_unreported(&shared, &app);
         // Commands that the library has not started must not run after the stop.
         drop(pending);
@@ -119,7 +127,7 @@ impl Session {
         let (stopped, ()) = tokio::join!(stop, socket.close(&end));
         if end.hint().is_none() {
             info!("client left: {end}; {stopped} devices stopped");
-        } else if let Some(line) = shared.strangers.line(from, &end) {
+        } else if let Some(line) = shared.strangers.line(ip, &end) {
             warn!("client left: {line}; {stopped} devices stopped");
         } else {
             debug!("client left again: {end}; {stopped} devices stopped");
@@ -128,6 +136,7 @@ impl Session {
 
     async fn run(&mut self) -> End {
         let (refuse, close) = (self.shared.refuse.clone(), self.shared.close.clone());
+        let sent_away = self.sent_away.clone();
         let mut client = match self.shake_hands(&close).await {
             Ok(client) => client,
             Err(end) => return end,
@@ -149,6 +158,7 @@ impl Session {
             tokio::select! {
                 biased;
                 () = close.cancelled() => return End::Stopping,
+                () = sent_away.cancelled() => return End::SentAway,
                 () = refuse.cancelled(), if !client.refusing => {
                     client.refusing = true;
                     self.drop_pending("the gateway is stopping", |_| true);

@@ -6,7 +6,6 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{FutureExt, Sink, SinkExt, Stream};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -22,6 +21,7 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
+use tokio_util::either::Either;
 
 use crate::advice::Advice;
 use crate::defaults::{
@@ -77,6 +77,8 @@ pub(super) enum End {
     Device(Place),
     /// The gateway is stopping.
     Stopping,
+    /// Its user sent it away, on the page or by the command line.
+    SentAway,
     /// A fault inside the gateway.
     Fault(String),
 }
@@ -101,6 +103,7 @@ impl fmt::Display for End {
             Self::NotUtf8(why) => write!(f, "protocol error: {why}"),
             Self::Device(place) => write!(f, "it sent a device's handshake, and {place}"),
             Self::Stopping => write!(f, "the gateway is stopping"),
+            Self::SentAway => write!(f, "the gateway's user disconnected it"),
             Self::Fault(why) => write!(f, "a fault inside the gateway: {why}"),
         }
     }
@@ -134,7 +137,7 @@ impl End {
             Self::Device(place) => {
                 return Some(CloseReason::new(close::INVALID_HANDSHAKE, place.to_string()));
             }
-            Self::Stopping => close::GOING_AWAY,
+            Self::Stopping | Self::SentAway => close::GOING_AWAY,
             Self::Fault(_) => return Some(CloseReason::new(close::INTERNAL, "a fault inside the gateway")),
         };
         Some(CloseReason::new(code, self.to_string()))
@@ -175,8 +178,17 @@ struct Liveness {
     silence_limit: Duration,
 }
 
+/// The bytes under an app's websocket: its own connection, or one that came through the gateway's page.
+pub type AppStream = Either<TcpStream, Box<dyn Duplex>>;
+
+/// A stream of bytes in both directions.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
 pub(super) struct Socket {
-    ws: WebSocketStream<TcpStream>,
+    ws: WebSocketStream<AppStream>,
+    local: SocketAddr,
     queue: VecDeque<Utf8Bytes>,
     queued_bytes: usize,
     flush_due: bool,
@@ -192,13 +204,15 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(ws: WebSocketStream<TcpStream>, ping_interval: Duration) -> Self {
+    /// `local` is the address that the client connected to.
+    pub(super) fn new(ws: WebSocketStream<AppStream>, local: SocketAddr, ping_interval: Duration) -> Self {
         let now = Instant::now();
         let mut pings = tokio::time::interval_at(now + ping_interval, ping_interval);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let silence_limit = 2 * ping_interval;
         Self {
             ws,
+            local,
             queue: VecDeque::new(),
             queued_bytes: 0,
             flush_due: false,
@@ -240,8 +254,8 @@ impl Socket {
     }
 
     /// The address that the client connected to.
-    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.ws.get_ref().local_addr()
+    pub(super) fn local_addr(&self) -> SocketAddr {
+        self.local
     }
 
     /// Queues a text. It is written while [`Socket::next_event`] is polled.

@@ -20,7 +20,7 @@ use crate::cmd::error::Error;
 use crate::defaults::FRAME_MAX_BYTES;
 use crate::link::serial::ports::Ports;
 use crate::text::{printable, shell_word, unescape};
-use crate::web::control::api::SessionInfo;
+use crate::web::api::frames::SessionInfo;
 
 /// What `monitor` takes.
 #[derive(Clone, Debug, Args)]
@@ -84,6 +84,9 @@ pub enum MonitorError {
         /// Those that are there, the most alike first.
         there: Vec<SessionInfo>,
     },
+    /// These devices did not take their stop in time.
+    #[error("not stopped in time: {}", .0.join(", "))]
+    NotStopped(Vec<String>),
     /// The gateway ended.
     #[error("the gateway has stopped")]
     GatewayGone,
@@ -96,13 +99,14 @@ pub enum MonitorError {
         source: std::io::Error,
     },
     /// There are no Unix sockets.
-    #[error("monitor needs Unix sockets, which this system does not have")]
+    #[error("this needs Unix sockets, which this system does not have")]
     NotHere,
 }
 
 impl Advice for MonitorError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = match self {
+            Self::NotStopped(_) => "switch them off, or pull their plug".to_owned(),
             Self::NoGateway(_) | Self::NoAnswer { .. } => {
                 "is wsdm-gateway run running, on this machine and as this user?".to_owned()
             }

@@ -16,7 +16,7 @@ use crate::defaults::PORT_POLL;
 use crate::gateway::boards::serial_entries;
 use crate::link::serial::ports::{Access, PortInfo, Ports};
 use crate::text::{clock, printable};
-use crate::web::control::api::seconds;
+use crate::web::view::seconds;
 
 /// What `ports` takes.
 #[derive(Clone, Debug, Args)]

@@ -36,6 +36,7 @@ pub(super) async fn run(args: RunArgs) -> Result<(), Error> {
     gateway::run(settings, |bound| {
         log_who_can_reach(bound, token);
         let devices = format!("ws://{}", bound.devices);
+        let page = bound.page_addresses.first().map(|page| format!("http://{page}/"));
         let (name, other) = match (bound.clients, &upstream) {
             (Some(clients), _) => ("clients", format!("ws://{clients}")),
             (None, upstream) => ("upstream", upstream.clone().unwrap_or_default()),
@@ -51,10 +52,12 @@ pub(super) async fn run(args: RunArgs) -> Result<(), Error> {
                 "event": "ready", "devices": devices, name: other,
                 "device_addresses": all(&bound.device_addresses),
                 "client_addresses": all(&bound.client_addresses),
+                "page": page,
             })
             .to_string()
         } else {
-            format!("ready devices={devices} {name}={other}")
+            let page = page.map(|page| format!(" page={page}")).unwrap_or_default();
+            format!("ready devices={devices} {name}={other}{page}")
         };
         // Whoever started this may not listen; the gateway serves all the same.
         if let Err(e) = print(&(line + "\n")) {
@@ -86,6 +89,7 @@ fn log_who_can_reach(bound: &Bound, token: bool) {
     for (what, addresses, guarded) in [
         ("devices", &bound.device_addresses, token),
         ("Buttplug clients", &bound.client_addresses, false),
+        ("the page", &bound.page_addresses, false),
     ] {
         let (local, network): (Vec<_>, Vec<_>) = addresses.iter().partition(|a| a.ip().is_loopback());
         let join = |addresses: &[&SocketAddr]| {

@@ -203,6 +203,12 @@ impl<'a> Keys<'a> {
         origins.unwrap_or_default()
     }
 
+    /// Names of hosts, in lower case.
+    pub(super) fn hosts(&mut self, name: &str) -> Vec<String> {
+        let hosts = self.read(name, hosts, |hosts| hosts.join(", "));
+        hosts.unwrap_or_default()
+    }
+
     /// A path; one in a file is relative to that file's folder.
     pub(super) fn path(&mut self, name: &str) -> Option<PathBuf> {
         let folder = self.reader.folder_of(&self.full(name));
@@ -284,6 +290,21 @@ fn origins(given: &Given) -> Result<Vec<String>, String> {
         }
     }
     Ok(origins)
+}
+
+fn hosts(given: &Given) -> Result<Vec<String>, String> {
+    let hosts = match given {
+        Given::List(list) => list.clone(),
+        Given::Text(list) => list.split(',').map(|host| host.trim().to_owned()).collect(),
+        _ => return Err("is not a list of host names".to_owned()),
+    };
+    let is_host = |host: &str| {
+        !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c))
+    };
+    match hosts.iter().find(|host| !is_host(host)) {
+        Some(other) => Err(format!("{other:?} is not a host name such as \"gateway.example\"")),
+        None => Ok(hosts.iter().map(|host| host.to_ascii_lowercase()).collect()),
+    }
 }
 
 fn switch(given: &Given) -> Result<bool, String> {

@@ -93,6 +93,8 @@ pub(crate) enum Kind {
     Choice(&'static [&'static str]),
     /// Text of a form that is named here.
     Form(&'static str),
+    /// Names of hosts.
+    Hosts,
     /// A whole number.
     Number(Unit, RangeInclusive<i64>),
     /// Web origins.
@@ -125,6 +127,7 @@ impl Kind {
             Self::Bytes => "bytes".to_owned(),
             Self::Choice(words) => words.join(", "),
             Self::Form(form) => (*form).to_owned(),
+            Self::Hosts => "list of host names".to_owned(),
             Self::Number(unit, range) => {
                 format!("{} to {} {}", range.start(), range.end(), unit.short())
             }

@@ -17,6 +17,18 @@ pub enum Peer {
     Dial(String),
 }
 
+impl Peer {
+    /// The way in, in one word.
+    pub fn way(&self) -> &'static str {
+        match self {
+            Self::Websocket(_) => "ws",
+            Self::Serial(_) => "serial",
+            Self::Ble(..) => "ble",
+            Self::Dial(_) => "dial",
+        }
+    }
+}
+
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

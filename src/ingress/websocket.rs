@@ -80,7 +80,7 @@ impl Devices {
         let upgraded = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            upgraded = timeout(limit, upgrade(stream, device_config(), self.signpost, |r| self.intake.admission.request(r))) => upgraded,
+            upgraded = timeout(limit, upgrade(stream, device_config(), self.signpost, |r| self.intake.admission.request(r), |stream| stream)) => upgraded,
         };
         let mut ws = match upgraded {
             Ok(Ok(ws)) => ws,

@@ -3,13 +3,14 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{Sink, SinkExt, Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Frame, FrameIo, LinkError};
+use super::{Frame, FrameIo, LinkError, RoundTrip};
 use crate::device::close::CloseReason;
 use crate::device::hello::Hello;
 use crate::device::language::Language;
@@ -169,5 +170,9 @@ impl<L: FrameIo> FrameIo for Messages<L> {
 
     fn set_language(&mut self, language: Option<&'static dyn Language>, has_watchdog: bool) {
         self.link.set_language(language, has_watchdog);
+    }
+
+    fn set_round_trip(&mut self, round_trip: Arc<RoundTrip>) {
+        self.link.set_round_trip(round_trip);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes, error::ProtocolError};
 
-use super::{Frame, FrameIo, LinkError};
+use super::{Frame, FrameIo, LinkError, RoundTrip};
 use crate::defaults::{PROBE_PAUSE, PROBE_TIMEOUT, PROBE_TIMEOUT_MIN, WRITE_TIMEOUT, attentive_pings};
 use crate::device::close::CloseReason;
 use crate::net::websocket::violation;
@@ -43,6 +44,9 @@ pub struct WebSocketLink<S> {
     last_received: Instant,
     attention: Option<Attention>,
     probes: Option<Probes>,
+    /// When the last ping that is no probe was sent, until it is answered.
+    ping_sent: Option<Instant>,
+    round_trip: Arc<RoundTrip>,
     /// Whether to send frames that are text as text messages.
     as_text: bool,
     /// Runs while the socket accepts nothing.
@@ -151,6 +155,8 @@ impl<S> WebSocketLink<S> {
             last_received: Instant::now(),
             attention: None,
             probes: None,
+            ping_sent: None,
+            round_trip: Arc::default(),
             as_text: false,
             refused: None,
             close_reason: None,
@@ -240,6 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketLink<S> {
                 .start_send(Message::Ping(Bytes::new()))
                 .map_err(link_error)?;
             self.ping_due = false;
+            self.ping_sent = Some(Instant::now());
             self.flush_due = true;
         }
         if self.flush_due
@@ -307,6 +314,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocketLink<S> {
                     return Poll::Ready(Some(Err(LinkError::Closed { code, reason })));
                 }
                 Message::Pong(payload) => {
+                    if payload.is_empty()
+                        && let Some(sent) = this.ping_sent.take()
+                    {
+                        this.round_trip.record(sent.elapsed());
+                    }
                     if let Some(probes) = &mut this.probes {
                         probes.answered(&payload);
                     }
@@ -401,6 +413,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> FrameIo for WebSocketLink<S> {
             }
             _ => Poll::Ready(()),
         }
+    }
+
+    fn set_round_trip(&mut self, round_trip: Arc<RoundTrip>) {
+        self.round_trip = round_trip;
     }
 }
 

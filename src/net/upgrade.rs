@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -86,16 +86,17 @@ impl Advice for Rejection {
 }
 
 /// Upgrades a connection to a websocket, or answers what is expected here and closes it. The caller sets the timeout.
-/// Not cancel safe: a dropped future drops the connection.
+/// Not cancel safe: a dropped future drops the connection. `wrap` makes the stream that the websocket is to have.
 ///
 /// # Errors
 /// The peer does not speak websocket, or `check` refused the request.
-pub async fn upgrade(
+pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: TcpStream,
     config: WebSocketConfig,
     signpost: Signpost,
     check: impl Fn(&Request) -> Result<(), Rejection>,
-) -> Result<WebSocketStream<TcpStream>, UpgradeError> {
+    wrap: impl FnOnce(TcpStream) -> S,
+) -> Result<WebSocketStream<S>, UpgradeError> {
     let mut bytes = Vec::with_capacity(UPGRADE_READ_BYTES);
     let request = match read_request(&mut stream, &mut bytes).await? {
         Ok(request) => request,
@@ -114,6 +115,7 @@ pub async fn upgrade(
     }
     stream.write_all(request.answer().as_bytes()).await?;
     bytes.drain(..request.len);
+    let stream = wrap(stream);
     // Some boards send their handshake without waiting for the answer.
     Ok(if bytes.is_empty() {
         WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await

@@ -26,6 +26,7 @@ enum Port {
 pub struct Signpost {
     port: Port,
     other: Option<SocketAddr>,
+    page: Option<SocketAddr>,
 }
 
 impl Signpost {
@@ -34,6 +35,7 @@ impl Signpost {
         Self {
             port: Port::Devices,
             other: apps,
+            page: None,
         }
     }
 
@@ -42,7 +44,14 @@ impl Signpost {
         Self {
             port: Port::Apps,
             other: Some(devices),
+            page: None,
         }
+    }
+
+    /// Names the gateway's page to browsers, if there is one.
+    #[must_use]
+    pub fn with_page(self, page: Option<SocketAddr>) -> Self {
+        Self { page, ..self }
     }
 
     /// Both ports as a peer can reach them that connected to the address `local`.
@@ -60,6 +69,7 @@ impl Signpost {
             port: self.port,
             here: local,
             other: self.other.map(reachable),
+            page: self.page,
         }
     }
 }
@@ -70,6 +80,7 @@ pub struct Place {
     port: Port,
     here: SocketAddr,
     other: Option<SocketAddr>,
+    page: Option<SocketAddr>,
 }
 
 impl Place {
@@ -271,10 +282,17 @@ pub(super) fn http(status: &str, kind: &str, body: &str) -> String {
 
 /// The page for a browser. It contains nothing that the visitor sent.
 fn page(place: Place) -> String {
+    let page = match place.page {
+        Some(page) if place.here.ip().is_loopback() => {
+            format!("<p>The gateway's page is at <a href=\"http://{page}/\">http://{page}/</a>.</p>\n")
+        }
+        Some(page) => format!("<p>The gateway's page is at http://{page}/, on the gateway's own machine.</p>\n"),
+        None => String::new(),
+    };
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>wsdm-gateway</title>\n\
          <h1>wsdm-gateway</h1>\n<p>This is {}. It speaks websocket, and has nothing to show in a browser.</p>\n\
-         <ul>\n<li>Here {}.</li>\n<li>Elsewhere {}.</li>\n</ul>\n\
+         <ul>\n<li>Here {}.</li>\n<li>Elsewhere {}.</li>\n</ul>\n{page}\
          <p>The log of the gateway reports what it does; <code>wsdm-gateway monitor</code> shows a device's frames.</p>\n\
          </html>\n",
         place.name(),

@@ -1,15 +1,18 @@
 //! Which sessions exist. The only shared state: sessions register here; pages, commands and shutdown read it.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use futures::task::AtomicWaker;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::advice::Advice;
 use crate::defaults::{INJECT_QUEUE, PENDING_STOPS_MAX, TAKEOVER_LIMIT, TAKEOVER_WINDOW};
 use crate::device::frame::{Frame, Outgoing, Receipt};
 use crate::device::handshake::{Address, Handshake};
@@ -17,8 +20,10 @@ use crate::device::language::limits::{Limits, OutsideLimits};
 use crate::device::language::{Actuators, Command};
 use crate::device::peer::{ConnectionId, Peer};
 use crate::device::refusal::Refusal;
+use crate::link::RoundTrip;
 use crate::session::ends::Disconnect;
 use crate::session::ownership::{Controller, Ownership};
+use crate::session::past::{Past, PastDevice};
 use crate::session::tap::{Tap, Watcher};
 
 /// Counts a session's frames, passed on and dropped.
@@ -28,8 +33,27 @@ pub struct Counters {
     pub to_device: AtomicU64,
     /// Frames that the device sent.
     pub from_device: AtomicU64,
+    /// Bytes of the frames written to the device.
+    pub bytes_to_device: AtomicU64,
+    /// Bytes of the frames that the device sent.
+    pub bytes_from_device: AtomicU64,
     /// Frames of the device that were dropped, the oldest first, because upstream was too slow.
     pub dropped: AtomicU64,
+}
+
+/// The values of [`Counters`] at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Frames written to the device.
+    pub to_device: u64,
+    /// Frames that the device sent.
+    pub from_device: u64,
+    /// Frames of the device that were dropped.
+    pub dropped: u64,
+    /// Bytes written to the device.
+    pub bytes_to_device: u64,
+    /// Bytes that the device sent.
+    pub bytes_from_device: u64,
 }
 
 /// A session as others see it: its identity, its counters, and the orders that they can give it.
@@ -41,8 +65,14 @@ pub struct SessionHandle {
     pub handshake: Handshake,
     /// Where it connected from.
     pub peer: Peer,
+    /// When it was admitted.
+    pub since: SystemTime,
     /// Its frame counters.
     pub counters: Counters,
+    /// The round trip of its link's pings.
+    pub round_trip: Arc<RoundTrip>,
+    /// The battery level that it last reported, in percent.
+    pub battery: Battery,
     pub(crate) tap: Tap,
     orders: Mutex<Orders>,
     waker: AtomicWaker,
@@ -65,6 +95,8 @@ struct Orders {
     stops: VecDeque<(Receipt, bool)>,
     end: Option<Disconnect>,
     injected: VecDeque<Injected>,
+    /// Frames that are to pass as the device's own, with what reports that they did.
+    received: VecDeque<(Frame, Receipt)>,
     /// The session ended and takes no more orders.
     over: bool,
 }
@@ -106,6 +138,8 @@ pub(crate) enum Order {
     },
     /// Write this frame of this controller.
     Inject(Outgoing, Controller),
+    /// Pass this frame on as the device's own.
+    Receive(Frame, Receipt),
     /// End, for this reason.
     End(Disconnect),
 }
@@ -178,6 +212,27 @@ impl SessionHandle {
         taken.await.map_err(|_| InjectError::Gone)
     }
 
+    /// Makes the session pass on one frame as if the device had sent it; completes when upstream has it. Dropping the
+    /// future does not cancel the order.
+    ///
+    /// # Errors
+    /// [`InjectError::Busy`] if [`INJECT_QUEUE`] such frames wait, [`InjectError::Gone`] if the session has ended.
+    pub async fn receive(&self, frame: Frame) -> Result<(), InjectError> {
+        let (done, passed) = oneshot::channel();
+        {
+            let mut orders = lock(&self.orders);
+            if orders.over {
+                return Err(InjectError::Gone);
+            }
+            if orders.received.len() >= INJECT_QUEUE {
+                return Err(InjectError::Busy);
+            }
+            orders.received.push_back((frame, done));
+        }
+        self.waker.wake();
+        passed.await.map_err(|_| InjectError::Gone)
+    }
+
     /// Brings a frame that did not come from upstream inside the user's limits.
     pub(crate) fn keep_limits(&self, frame: Frame) -> Result<Frame, InjectError> {
         match self.limits.get() {
@@ -185,6 +240,16 @@ impl SessionHandle {
             None if self.awaits_limits.load(Ordering::Acquire) => Err(InjectError::NotListed),
             None => Ok(frame),
         }
+    }
+
+    /// Whether an output of the device may be on.
+    pub fn may_be_on(&self) -> bool {
+        self.outputs_on.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last command came from a controller beside upstream.
+    pub fn is_commanded_by_hand(&self) -> bool {
+        self.may_be_on() && !self.ownership.is_of(Controller::UPSTREAM)
     }
 
     /// Watches the session's frames from now on.
@@ -205,6 +270,9 @@ impl SessionHandle {
             }
             if let Some(why) = orders.end.take() {
                 return Poll::Ready(Order::End(why));
+            }
+            if let Some((frame, done)) = orders.received.pop_front() {
+                return Poll::Ready(Order::Receive(frame, done));
             }
             match orders.take_injected() {
                 Some(Injected { frame, receipt, by }) => {
@@ -242,6 +310,7 @@ impl SessionHandle {
         orders.over = true;
         orders.stops.clear();
         orders.injected.clear();
+        orders.received.clear();
         drop(orders);
         self.tap.end(None);
     }
@@ -264,6 +333,7 @@ impl Orders {
 pub struct Registry {
     inner: Mutex<Inner>,
     added: Notify,
+    past: Past,
 }
 
 #[derive(Debug, Default)]
@@ -410,7 +480,10 @@ impl Registry {
             connection,
             handshake,
             peer,
+            since: SystemTime::now(),
             counters: Counters::default(),
+            round_trip: Arc::default(),
+            battery: Battery::default(),
             tap: Tap::default(),
             orders: Mutex::default(),
             waker: AtomicWaker::new(),
@@ -421,6 +494,7 @@ impl Registry {
             limits: OnceLock::new(),
             awaits_limits: AtomicBool::new(false),
         });
+        self.past.forget(address.as_str());
         let released = CancellationToken::new();
         let pending_stop = inner.pending_stops.take(&address);
         inner.sessions.insert(
@@ -452,6 +526,26 @@ impl Registry {
             .get(peer)
             .and_then(|address| inner.pending_stops.stops.get(address));
         stop.map(|(_, frames)| frames.clone()).unwrap_or_default()
+    }
+
+    /// The devices that left or were refused.
+    pub fn past(&self) -> &Past {
+        &self.past
+    }
+
+    /// Records that a device was refused. A connected device of the same address hides the record.
+    pub fn record_refusal(&self, identifier: &str, address: &str, peer: &Peer, why: &impl Advice) {
+        self.past.record(PastDevice {
+            address: address.to_owned(),
+            identifier: identifier.to_owned(),
+            peer: peer.to_string(),
+            way: peer.way(),
+            at: SystemTime::now(),
+            reason: why.to_string(),
+            hint: why.hint().map(Cow::into_owned),
+            refused_times: 1,
+            totals: Totals::default(),
+        });
     }
 
     /// All current sessions.
@@ -552,6 +646,18 @@ impl Drop for Entry {
             .is_some_and(|slot| slot.handle.connection == self.handle.connection)
         {
             inner.sessions.remove(address);
+            self.registry.past.record(PastDevice {
+                address: address.as_str().to_owned(),
+                identifier: self.handle.handshake.identifier.as_str().to_owned(),
+                peer: self.handle.peer.to_string(),
+                way: self.handle.peer.way(),
+                at: SystemTime::now(),
+                reason: (self.handle.tap.end_reason())
+                    .unwrap_or_else(|| "a fault inside the gateway".to_owned()),
+                hint: None,
+                refused_times: 0,
+                totals: self.handle.counters.totals(),
+            });
         }
         drop(inner);
         self.handle.release_waiters();
@@ -568,6 +674,56 @@ impl Counters {
     /// Adds one.
     pub(crate) fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_to_device(&self, frame: &Frame) {
+        Self::count(&self.to_device);
+        self.bytes_to_device
+            .fetch_add(frame.0.len() as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_from_device(&self, frame: &Frame) {
+        Self::count(&self.from_device);
+        self.bytes_from_device
+            .fetch_add(frame.0.len() as u64, Ordering::Relaxed);
+    }
+
+    /// The values now. Frames that pass meanwhile may be in some of them.
+    pub fn totals(&self) -> Totals {
+        let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Totals {
+            to_device: value(&self.to_device),
+            from_device: value(&self.from_device),
+            dropped: value(&self.dropped),
+            bytes_to_device: value(&self.bytes_to_device),
+            bytes_from_device: value(&self.bytes_from_device),
+        }
+    }
+}
+
+/// A battery level that a device reported.
+#[derive(Debug)]
+pub struct Battery(AtomicU8);
+
+impl Default for Battery {
+    fn default() -> Self {
+        Self(AtomicU8::new(Self::UNKNOWN))
+    }
+}
+
+impl Battery {
+    const UNKNOWN: u8 = u8::MAX;
+
+    /// Records a level in percent; one over 100 is none.
+    pub(crate) fn report(&self, percent: u8) {
+        let level = if percent <= 100 { percent } else { Self::UNKNOWN };
+        self.0.store(level, Ordering::Relaxed);
+    }
+
+    /// The level in percent, if any was reported.
+    pub fn percent(&self) -> Option<u8> {
+        let level = self.0.load(Ordering::Relaxed);
+        (level != Self::UNKNOWN).then_some(level)
     }
 }
 

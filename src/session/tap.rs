@@ -15,7 +15,7 @@ use crate::device::frame::Frame;
 use crate::session::registry::SessionHandle;
 
 /// The direction of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// Written to the device, by any controller or by the gateway's own stop.
@@ -91,6 +91,11 @@ impl Tap {
             state.why = why;
             state.frames = None;
         }
+    }
+
+    /// Why the session ended; `None` while it runs, or after a panic.
+    pub(crate) fn end_reason(&self) -> Option<String> {
+        self.state().why.clone()
     }
 
     /// No code here panics while it holds the lock, and the state is consistent between any two statements.

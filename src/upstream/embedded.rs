@@ -241,6 +241,14 @@ impl Engine {
         debug!(?done, "the server stopped all devices");
     }
 
+    /// Makes the library stop the device that is listed under this index, if there is one.
+    pub async fn stop_listed(&self, index: u32) {
+        let device = self.devices.borrow().get(&index).cloned();
+        if let Some(device) = device {
+            let _ = self.runtime.spawn(async move { device.stop().await }).await;
+        }
+    }
+
     /// Records that a client commanded an output, so that the device's index is kept in preference to a stranger's.
     pub fn commanded(&self, device: &ListedDevice) {
         if !device.commanded.swap(true, Ordering::Relaxed) {

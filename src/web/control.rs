@@ -1,9 +1,8 @@
 //! The socket through which the command line inspects a running gateway.
 //!
-//! It serves HTTP on a Unix socket that only its owner can use ([`socket`]), with one router ([`api`]) and a client
+//! It serves HTTP on a Unix socket that only its owner can use ([`socket`]), with the router of [`super::api`] and a client
 //! ([`client`]). Nothing listens on TCP. Systems without Unix sockets have no control socket.
 
-pub mod api;
 #[cfg(unix)]
 pub mod client;
 #[cfg(unix)]
@@ -27,8 +26,7 @@ impl Control {
     /// Cannot be called, since there are no values of this type.
     pub async fn serve(
         self,
-        _: std::sync::Arc<crate::session::registry::Registry>,
-        _: tokio_util::sync::CancellationToken,
+        _: crate::web::view::View,
     ) {
         match self {}
     }

@@ -4,6 +4,7 @@ use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::within;
@@ -17,7 +18,7 @@ pub struct JsonClient {
 
 impl JsonClient {
     /// Connects and shakes hands.
-    pub async fn connect(url: &str, version: u32) -> Self {
+    pub async fn connect(url: impl IntoClientRequest + Unpin, version: u32) -> Self {
         let (ws, _) = within("the websocket opens", connect_async(url))
             .await
             .expect("an open port");

@@ -70,6 +70,7 @@ pub fn settings() -> Settings {
             ping_interval: Duration::from_millis(2_500),
             stop_after: Duration::from_millis(1_500),
         },
+        page: None,
         upstream: None,
         serial: Vec::new(),
         ble: Vec::new(),

@@ -43,6 +43,7 @@ impl Gateway {
             .env("XDG_STATE_HOME", home.path().join("state"))
             .env("XDG_CONFIG_HOME", home.path().join("config"))
             .env("XDG_RUNTIME_DIR", home.path())
+            .env("WSDM_GATEWAY_PAGE_LISTEN", "127.0.0.1:0")
             .current_dir(home.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

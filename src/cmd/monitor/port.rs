@@ -23,7 +23,8 @@ use crate::link::serial::ports::{PortInfo, Ports};
 use crate::link::serial::{LineSettings, Port, SerialLink};
 use crate::session::tap::Direction;
 use crate::text::hex;
-use crate::web::control::api::{Line, seconds};
+use crate::web::api::frames::Line;
+use crate::web::view::seconds;
 
 /// Watches a port until Ctrl-C, or with `--once` until it goes.
 pub(super) async fn watch(path: PathBuf, args: MonitorArgs, sends: Sends) -> Result<(), Error> {

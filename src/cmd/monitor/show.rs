@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use crate::session::tap::Direction;
 use crate::text::{clock, is_text, printable, safe_json, unhex};
-use crate::web::control::api::{Line, seconds};
+use crate::web::api::frames::Line;
+use crate::web::view::seconds;
 
 /// The text's column, where bytes follow.
 const TEXT_WIDTH: usize = 32;

@@ -12,7 +12,7 @@ use tracing::warn;
 use super::show::Show;
 use super::{MonitorArgs, MonitorError, Sends, frame};
 use crate::cmd::error::Error;
-use crate::web::control::api::{Line, SessionInfo};
+use crate::web::api::frames::{Line, SessionInfo};
 use crate::web::control::client::{Client, ClientError, Lines};
 use crate::web::control::socket;
 

@@ -12,7 +12,7 @@ use crate::device::peripheral::{Profile, Seen};
 use crate::ingress::ble::profile::fitting;
 use crate::ingress::ble::scan::{AskError, ConnectOptions, ScanError, Scanner};
 use crate::text::{clock, printable, safe_json};
-use crate::web::control::api::seconds;
+use crate::web::view::seconds;
 
 /// How long to scan without `--for`.
 const SCAN_TIME: Duration = Duration::from_secs(10);

@@ -12,7 +12,7 @@ use crate::ingress::ble::characteristics::properties;
 use crate::ingress::ble::profile::{fitting_service, service_name};
 use crate::ingress::ble::scan::{Inspected, Scanner};
 use crate::text::{clock, hex, is_text, printable, safe_json};
-use crate::web::control::api::seconds;
+use crate::web::view::seconds;
 
 /// Connects, shows everything, and listens until it is told to stop.
 pub(super) async fn inspect(

@@ -17,7 +17,7 @@ use crate::device::peripheral::{Seen, short};
 use crate::ingress::ble::profile::{fitting, service_name};
 use crate::ingress::ble::scan::Scanner;
 use crate::text::{clock, hex, printable, safe_json};
-use crate::web::control::api::seconds;
+use crate::web::view::seconds;
 
 /// Between two paintings of the table.
 const REPAINT: Duration = Duration::from_millis(250);

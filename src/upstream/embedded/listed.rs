@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use buttplug_core::errors::{ButtplugDeviceError, ButtplugError};
 use buttplug_core::message::{
-    ButtplugDeviceMessage, ButtplugMessage, ButtplugServerMessageV4, DeviceMessageInfoV4, ErrorV0, OkV0,
+    ButtplugDeviceMessage, ButtplugMessage, ButtplugServerMessageV4, DeviceMessageInfoV4, ErrorV0,
+    InputTypeReading, OkV0,
     StopCmdV4,
 };
 use buttplug_server::message::spec_enums::ButtplugCheckedClientMessageV4;
@@ -193,6 +194,7 @@ impl ListedDevice {
             M::StopCmd(m) if m.outputs() => self.fence(),
             _ => None,
         };
+        let session = self.session.clone();
         let carried_out = self.place.shard.manager.parse_message(command);
         async move {
             if let Some(fence) = fence {
@@ -205,6 +207,9 @@ impl ListedDevice {
                 reply.set_id(id);
                 if let ButtplugServerMessageV4::InputReading(reading) = &mut reply {
                     reading.set_device_index(index);
+                    if let InputTypeReading::Battery(level) = reading.reading() {
+                        session.battery.report(level.data().into());
+                    }
                 }
                 Ok(reply)
             }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -14,8 +15,10 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::api::{SessionInfo, Unknown};
-use crate::defaults::CONTROL_TIMEOUT;
+use crate::web::api::Devices;
+use crate::web::api::frames::{SessionInfo, Unknown};
+use crate::web::view::Stopped;
+use crate::defaults::{CONTROL_TIMEOUT, STOP_FLUSH_TIMEOUT};
 use crate::text::printable;
 
 /// Why a request failed.
@@ -67,9 +70,30 @@ impl Client {
     /// # Errors
     /// The gateway does not answer, or its answer cannot be parsed.
     pub async fn sessions(&mut self) -> Result<Vec<SessionInfo>, ClientError> {
-        let request = async { json(self.request(Method::GET, "/sessions", Bytes::new()).await?).await };
-        let answer = timeout(CONTROL_TIMEOUT, request).await;
-        answer.unwrap_or_else(|_| Err(ClientError::Connect(io::ErrorKind::TimedOut.into())))
+        let request = async { json(self.request(Method::GET, "/api/sessions", Bytes::new()).await?).await };
+        in_time(CONTROL_TIMEOUT, request).await
+    }
+
+    /// Lists the devices: connected, gone and refused.
+    ///
+    /// # Errors
+    /// The gateway does not answer, or its answer cannot be parsed.
+    pub async fn devices(&mut self) -> Result<Devices, ClientError> {
+        let request = async { json(self.request(Method::GET, "/api/devices", Bytes::new()).await?).await };
+        in_time(CONTROL_TIMEOUT, request).await
+    }
+
+    /// Stops every device, or the one of this address; completes when they have taken their stops.
+    ///
+    /// # Errors
+    /// [`ClientError::Unknown`], or the gateway does not answer.
+    pub async fn stop(&mut self, address: Option<&str>) -> Result<Stopped, ClientError> {
+        let path = match address {
+            Some(address) => format!("{}/stop", device_path(address)),
+            None => "/api/stop".to_owned(),
+        };
+        let request = async { json(self.request(Method::POST, &path, Bytes::new()).await?).await };
+        in_time(CONTROL_TIMEOUT + STOP_FLUSH_TIMEOUT, request).await
     }
 
     /// Streams the frames of a device from now on, across all its sessions.
@@ -125,14 +149,26 @@ impl Client {
     }
 }
 
+async fn in_time<T>(
+    limit: Duration,
+    request: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    let answer = timeout(limit, request).await;
+    answer.unwrap_or_else(|_| Err(ClientError::Connect(io::ErrorKind::TimedOut.into())))
+}
+
 async fn json<T: DeserializeOwned>(answer: Response<Incoming>) -> Result<T, ClientError> {
     Ok(serde_json::from_slice(&answer.collect().await?.to_bytes())?)
 }
 
 /// Encodes every byte, since an address may contain anything, even `/` and `..`.
-fn frames_path(address: &str) -> String {
+fn device_path(address: &str) -> String {
     let encoded: String = address.bytes().map(|b| format!("%{b:02X}")).collect();
-    format!("/sessions/{encoded}/frames")
+    format!("/api/devices/{encoded}")
+}
+
+fn frames_path(address: &str) -> String {
+    format!("{}/frames", device_path(address))
 }
 
 /// The lines of a frame stream.

@@ -19,10 +19,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::api::{self, Injector};
+use crate::web::api::{self, frames::Injector};
+use crate::web::view::View;
 use crate::config::ControlAt;
 use crate::defaults::{CONTROL_CLOSE_TIMEOUT, CONTROL_TIMEOUT};
-use crate::session::registry::Registry;
 
 /// Accept usually fails for lack of file descriptors, so retrying is pointless until a peer disconnects.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -101,10 +101,12 @@ impl Control {
         }
     }
 
-    /// Serves until `stop` is cancelled, then removes the socket and closes the connections within a tenth of a second.
-    pub async fn serve(self, registry: Arc<Registry>, stop: CancellationToken) {
+    /// Serves until the view's `stop` is cancelled, then removes the socket and closes the connections within a tenth of a
+    /// second.
+    pub async fn serve(self, view: View) {
         let Self { listener, file } = self;
-        let router = api::router(registry, stop.clone());
+        let stop = view.stop.clone();
+        let router = api::router(view);
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -276,7 +278,9 @@ mod tests {
     use super::*;
     use crate::device::handshake::{Address, Handshake, Identifier};
     use crate::device::peer::Peer;
+    use crate::session::registry::Registry;
     use crate::web::control::client::Client;
+    use crate::web::view::About;
 
     #[tokio::test]
     async fn a_watcher_of_a_silent_device_is_removed_when_it_disconnects() {
@@ -291,7 +295,18 @@ mod tests {
         let peer = Peer::Websocket("127.0.0.1:1".parse().unwrap());
         let entry = registry.admit(handshake, peer).await.unwrap();
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(control.serve(registry, stop.clone()));
+        let view = View {
+            registry,
+            server: None,
+            about: Arc::new(About {
+                version: String::new(),
+                devices: Vec::new(),
+                clients: Vec::new(),
+                upstream: None,
+            }),
+            stop: stop.clone(),
+        };
+        let serving = tokio::spawn(control.serve(view));
         let mut client = Client::connect(&path).await.unwrap();
         let mut lines = client.follow("one").await.unwrap();
         assert!(lines.next().await.unwrap().is_some() && entry.handle().tap.is_watched());

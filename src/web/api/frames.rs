@@ -1,13 +1,4 @@
-//! The HTTP interface of the control socket.
-//!
-//! | request | answer |
-//! |---|---|
-//! | `GET /sessions` | a JSON list of [`SessionInfo`] |
-//! | `GET /sessions/{address}/frames` | a [`Line`] of JSON for each frame, until the session ends |
-//! | `GET /sessions/{address}/frames?follow` | the same, across all sessions of that device |
-//! | `POST /sessions/{address}/frames` | sends the body to the device as one frame; answers when the link has taken it |
-//!
-//! Addresses are percent-encoded. An address without a session is answered with 404 and [`Unknown`].
+//! The frames of a device: the stream of those that pass, and sending one.
 //!
 //! Outputs never outlive control: when a connection ends, the devices that it sent frames to are stopped.
 
@@ -15,29 +6,27 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Extension, Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::Json;
 use futures::stream;
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
-use crate::defaults::FRAME_MAX_BYTES;
 use crate::device::frame::Frame;
 use crate::device::handshake::Address;
 use crate::device::peer::ConnectionId;
 use crate::session::ownership::Controller;
-use crate::session::registry::{InjectError, Registry, SessionHandle};
+use crate::session::registry::{InjectError, SessionHandle};
 use crate::session::tap::{Direction, Watched, Watcher};
 use crate::text::hex;
+use crate::web::view::{View, seconds};
 
 /// A session as the interface reports it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SessionInfo {
     /// The device's address.
     pub address: String,
@@ -71,16 +60,17 @@ impl From<&SessionHandle> for SessionInfo {
 }
 
 /// The answer if no device has the address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Unknown {
     /// The error text.
     pub error: String,
     /// The connected devices.
+    #[serde(default)]
     pub sessions: Vec<SessionInfo>,
 }
 
 /// One line of the frame stream.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Line {
     /// A frame that passed.
@@ -127,63 +117,45 @@ impl From<Watched> for Line {
     }
 }
 
-/// Seconds since 1970, to the millisecond.
-pub fn seconds(at: SystemTime) -> f64 {
-    // A clock before 1970 is reported as 0.
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_millis() as f64 / 1000.0
+/// The connected devices, sorted by address.
+fn infos(view: &View) -> Vec<SessionInfo> {
+    let sessions = view.registry.sessions();
+    let mut infos: Vec<_> = sessions.iter().map(|s| SessionInfo::from(&**s)).collect();
+    infos.sort_by(|a, b| a.address.cmp(&b.address));
+    infos
 }
 
-/// Creates the router. Streams end when `stop` is cancelled. Each connection must add its own
-/// `Extension(Arc<Injector>)`.
-pub fn router(registry: Arc<Registry>, stop: CancellationToken) -> Router {
-    Router::new()
-        .route("/sessions", get(sessions))
-        .route("/sessions/{address}/frames", get(frames).post(send))
-        .layer(DefaultBodyLimit::max(FRAME_MAX_BYTES))
-        .with_state(Api { registry, stop })
+fn find(view: &View, address: &str) -> Option<Arc<SessionHandle>> {
+    view.registry.find(&Address::new(address).ok()?)
 }
 
-#[derive(Clone)]
-struct Api {
-    registry: Arc<Registry>,
-    stop: CancellationToken,
-}
-
-impl Api {
-    fn infos(&self) -> Vec<SessionInfo> {
-        let sessions = self.registry.sessions();
-        let mut infos: Vec<_> = sessions.iter().map(|s| SessionInfo::from(&**s)).collect();
-        infos.sort_by(|a, b| a.address.cmp(&b.address));
-        infos
-    }
-
-    fn find(&self, address: &str) -> Option<Arc<SessionHandle>> {
-        self.registry.find(&Address::new(address).ok()?)
-    }
-
-    fn unknown(&self, address: &str) -> Response {
-        let unknown = Unknown {
-            error: format!("no device with the address {address:?} is connected"),
-            sessions: self.infos(),
-        };
-        (StatusCode::NOT_FOUND, Json(unknown)).into_response()
-    }
-}
-
-async fn sessions(State(api): State<Api>) -> Json<Vec<SessionInfo>> {
-    Json(api.infos())
-}
-
-async fn frames(State(api): State<Api>, Path(address): Path<String>, uri: Uri) -> Response {
-    let Some(session) = api.find(&address) else {
-        return api.unknown(&address);
+fn unknown(view: &View, address: &str) -> Response {
+    let unknown = Unknown {
+        error: format!("no device with the address {address:?} is connected"),
+        sessions: infos(view),
     };
-    let follower = Follower {
-        step: Step::Announce(session.watch()),
-        follow: uri.query() == Some("follow"),
-        api,
+    (StatusCode::NOT_FOUND, Json(unknown)).into_response()
+}
+
+/// List the sessions, sorted by address.
+#[utoipa::path(get, path = "/api/sessions", tag = "frames", responses((status = OK, body = Vec<SessionInfo>)))]
+pub(super) async fn sessions(State(view): State<View>) -> Json<Vec<SessionInfo>> {
+    Json(infos(&view))
+}
+
+/// Stream the frames of a device, a line of JSON each.
+///
+/// The stream ends with the session; with `?follow` it goes on with the device's next one.
+#[utoipa::path(
+    get, path = "/api/devices/{address}/frames", tag = "frames",
+    params(("address" = String, Path, description = "the device's address, percent-encoded")),
+    responses((status = OK, body = Line, content_type = "application/x-ndjson"), (status = NOT_FOUND, body = Unknown)),
+)]
+pub(super) async fn frames(State(view): State<View>, Path(address): Path<String>, uri: Uri) -> Response {
+    let Some(session) = find(&view, &address) else {
+        return unknown(&view, &address);
     };
+    let follower = Follower::new(view, &session, uri.query() == Some("follow"));
     let lines = stream::unfold(follower, |mut follower| async move {
         let line = follower.next().await?;
         let mut line = serde_json::to_string(&line).expect("strings and finite numbers");
@@ -194,20 +166,33 @@ async fn frames(State(api): State<Api>, Path(address): Path<String>, uri: Uri) -
     (ndjson, Body::from_stream(lines)).into_response()
 }
 
-async fn send(
-    State(api): State<Api>,
+/// Send the body to the device as one frame.
+///
+/// The answer comes when the device's link has taken it. The device is stopped when the connection that sent it ends.
+#[utoipa::path(
+    post, path = "/api/devices/{address}/frames", tag = "frames",
+    params(("address" = String, Path, description = "the device's address, percent-encoded")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses(
+        (status = NO_CONTENT), (status = NOT_FOUND, body = Unknown), (status = BAD_REQUEST, body = String),
+        (status = TOO_MANY_REQUESTS, body = String), (status = GONE, body = String),
+        (status = FORBIDDEN, body = String, description = "the user's limits do not allow it"),
+        (status = CONFLICT, body = String, description = "the user's limits are not known yet"),
+    ),
+)]
+pub(super) async fn send(
+    State(view): State<View>,
     Path(address): Path<String>,
     Extension(injector): Extension<Arc<Injector>>,
     body: Bytes,
 ) -> Response {
-    let Some(session) = api.find(&address) else {
-        return api.unknown(&address);
+    let Some(session) = find(&view, &address) else {
+        return unknown(&view, &address);
     };
     if body.is_empty() {
         return (StatusCode::BAD_REQUEST, "a frame cannot be empty\n").into_response();
     }
-    injector.record(&session);
-    match session.inject(Frame(body), injector.controller).await {
+    match injector.send(&session, Frame(body)).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(e @ InjectError::Busy) => (StatusCode::TOO_MANY_REQUESTS, format!("{e}\n")).into_response(),
         Err(e @ InjectError::Gone) => (StatusCode::GONE, format!("{e}\n")).into_response(),
@@ -234,9 +219,16 @@ impl Default for Injector {
 }
 
 impl Injector {
-    fn record(&self, session: &Arc<SessionHandle>) {
-        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
-        devices.insert(session.handshake.address.clone(), Arc::downgrade(session));
+    /// Sends a frame to a device; completes when its link has taken it.
+    ///
+    /// # Errors
+    /// As [`SessionHandle::inject`].
+    pub(crate) async fn send(&self, session: &Arc<SessionHandle>, frame: Frame) -> Result<(), InjectError> {
+        {
+            let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+            devices.insert(session.handshake.address.clone(), Arc::downgrade(session));
+        }
+        session.inject(frame, self.controller).await
     }
 }
 
@@ -252,50 +244,63 @@ impl Drop for Injector {
 }
 
 /// Watches a device, across several sessions if `follow` is set.
-struct Follower {
-    api: Api,
+pub(crate) struct Follower {
+    view: View,
     step: Step,
     follow: bool,
 }
 
 enum Step {
-    Announce(Watcher),
+    Announce(Option<Watcher>),
     Watch(Watcher),
     Wait(Address, ConnectionId),
     End,
 }
 
 impl Follower {
-    async fn next(&mut self) -> Option<Line> {
+    pub(crate) fn new(view: View, session: &Arc<SessionHandle>, follow: bool) -> Self {
+        Self {
+            view,
+            step: Step::Announce(Some(session.watch())),
+            follow,
+        }
+    }
+
+    /// The next line; `None` after the last one. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Option<Line> {
+        let stop = &self.view.stop;
         loop {
-            match std::mem::replace(&mut self.step, Step::End) {
+            match &mut self.step {
                 Step::Announce(watcher) => {
+                    let Some(watcher) = watcher.take() else { return None };
                     let watching = SessionInfo::from(&**watcher.session());
                     self.step = Step::Watch(watcher);
                     return Some(Line::Watching { watching });
                 }
-                Step::Watch(mut watcher) => {
+                Step::Watch(watcher) => {
                     let watched = tokio::select! {
                         // Biased, so that the session's last events are sent even while the gateway is stopping.
                         biased;
                         watched = watcher.next() => watched,
-                        () = self.api.stop.cancelled() => return None,
+                        () = stop.cancelled() => return None,
                     };
-                    if !matches!(watched, Watched::Gone(_)) {
-                        self.step = Step::Watch(watcher);
-                    } else if self.follow {
+                    if matches!(watched, Watched::Gone(_)) {
                         let session = watcher.session();
-                        self.step = Step::Wait(session.handshake.address.clone(), session.connection);
+                        self.step = if self.follow {
+                            Step::Wait(session.handshake.address.clone(), session.connection)
+                        } else {
+                            Step::End
+                        };
                     }
                     return Some(watched.into());
                 }
                 Step::Wait(address, after) => {
                     let session = tokio::select! {
                         biased;
-                        () = self.api.stop.cancelled() => return None,
-                        session = self.api.registry.next_session(&address, after) => session,
+                        () = stop.cancelled() => return None,
+                        session = self.view.registry.next_session(address, *after) => session,
                     };
-                    self.step = Step::Announce(session.watch());
+                    self.step = Step::Announce(Some(session.watch()));
                 }
                 Step::End => return None,
             }
@@ -339,7 +344,7 @@ mod tests {
 
     #[test]
     fn times_are_to_the_millisecond() {
-        let at = UNIX_EPOCH + std::time::Duration::from_micros(1_732_420_000_123_999);
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_micros(1_732_420_000_123_999);
         assert_eq!(serde_json::to_string(&seconds(at)).unwrap(), "1732420000.123");
     }
 }

@@ -1,0 +1,95 @@
+//! The gateway as its views see it: the Buttplug server inside behind the trait of the web room, and the page's port.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_util::either::Either;
+use tracing::warn;
+
+use super::GatewayError;
+use crate::advice::Advice;
+use crate::clients::Clients;
+use crate::config::PageSettings;
+use crate::device::peer::ConnectionId;
+use crate::net::listen::Listeners;
+use crate::upstream::embedded::Engine;
+use crate::web::view::{App, Listed, Server, seconds};
+
+/// The Buttplug server inside, with the port of its apps.
+pub(super) struct ServerInside {
+    pub(super) engine: Arc<Engine>,
+    pub(super) clients: Clients,
+}
+
+impl Server for ServerInside {
+    fn listed(&self) -> HashMap<ConnectionId, Listed> {
+        let table = self.engine.devices().borrow().clone();
+        let listed = table.values().map(|device| {
+            let listed = Listed {
+                name: (device.info.device_display_name().clone())
+                    .unwrap_or_else(|| device.info.device_name().clone()),
+                index: device.index,
+                driver: self.clients.driver(device.index, device.connection),
+            };
+            (device.connection, listed)
+        });
+        listed.collect()
+    }
+
+    fn apps(&self) -> Vec<App> {
+        let apps = self.clients.apps().into_iter().map(|app| App {
+            id: app.id,
+            name: app.name,
+            peer: app.peer.to_string(),
+            origin: app.origin,
+            since: seconds(app.since),
+            message_version: app.message_version,
+            drives: Vec::new(),
+            is_page: app.is_page,
+        });
+        apps.collect()
+    }
+
+    fn disconnect(&self, app: u64) -> bool {
+        self.clients.disconnect(app)
+    }
+
+    fn stop_all(&self) -> BoxFuture<'static, ()> {
+        let engine = self.engine.clone();
+        async move { engine.stop_all().await }.boxed()
+    }
+
+    fn stop(&self, index: u32) -> BoxFuture<'static, ()> {
+        let engine = self.engine.clone();
+        async move { engine.stop_listed(index).await }.boxed()
+    }
+
+    fn serve_page(&self, connection: Upgraded, peer: SocketAddr, local: SocketAddr, origin: String) {
+        let clients = self.clients.clone();
+        self.engine.runtime().spawn(async move {
+            let stream = Either::Right(Box::new(TokioIo::new(connection)) as _);
+            let config = Clients::websocket_config();
+            let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+            clients.serve_page(ws, peer, local, origin);
+        });
+    }
+}
+
+/// Opens the page's port. Without one, the gateway runs all the same, unless its address was configured.
+pub(super) fn listen(page: &PageSettings) -> Result<Option<(Listeners, Vec<SocketAddr>)>, GatewayError> {
+    match super::listen("the page", &page.listen) {
+        Ok(open) => Ok(Some(open)),
+        Err(e) if page.is_required => Err(e),
+        Err(e) => {
+            warn!("no page: {}", e.with_hint());
+            Ok(None)
+        }
+    }
+}

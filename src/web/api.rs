@@ -1,0 +1,191 @@
+//! The HTTP interface, for the page, for scripts and for the command line. Its description is made from this code, and
+//! served as `/api/openapi.json`.
+
+pub mod frames;
+
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::{InfoBuilder, License, OpenApi};
+use utoipa::{OpenApi as _, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::metrics;
+use super::view::{About, App, Device, Stopped, View};
+use crate::defaults::FRAME_MAX_BYTES;
+
+#[derive(utoipa::OpenApi)]
+struct Described;
+
+/// The devices.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Devices {
+    /// Connected, gone and refused ones, by address.
+    pub devices: Vec<Device>,
+}
+
+/// The connected apps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Apps {
+    /// By number.
+    pub apps: Vec<App>,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// What is wrong.
+    pub error: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    pub(super) fn answer(status: StatusCode, error: impl Into<String>, hint: Option<&str>) -> Response {
+        let problem = Self {
+            error: error.into(),
+            hint: hint.map(str::to_owned),
+        };
+        (status, Json(problem)).into_response()
+    }
+}
+
+/// Creates the router. Streams end when the view's `stop` is cancelled. Each connection must add its own
+/// `Extension(Arc<Injector>)`.
+pub fn router(view: View) -> Router {
+    let (router, openapi) = described();
+    router
+        .route("/api/openapi.json", get(|| async { Json(openapi) }))
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/metrics", get(scrape))
+        .layer(DefaultBodyLimit::max(FRAME_MAX_BYTES))
+        .with_state(view)
+}
+
+/// The description of the interface.
+pub fn openapi() -> OpenApi {
+    described().1
+}
+
+fn described() -> (Router<View>, OpenApi) {
+    let mut base = Described::openapi();
+    let mut license = License::new("BSD-3-Clause");
+    license.identifier = Some("BSD-3-Clause".to_owned());
+    base.info = InfoBuilder::new()
+        .title("wsdm-gateway")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some("A running gateway: its devices, the apps that drive them, and stops."))
+        .license(Some(license))
+        .build();
+    OpenApiRouter::with_openapi(base)
+        .routes(routes!(about))
+        .routes(routes!(devices))
+        .routes(routes!(device, forget))
+        .routes(routes!(stop))
+        .routes(routes!(stop_device))
+        .routes(routes!(apps))
+        .routes(routes!(disconnect))
+        .routes(routes!(frames::sessions))
+        .routes(routes!(frames::frames, frames::send))
+        .split_for_parts()
+}
+
+/// What the gateway is and where it listens.
+#[utoipa::path(get, path = "/api/gateway", tag = "gateway", responses((status = OK, body = About)))]
+async fn about(State(view): State<View>) -> Json<About> {
+    Json((*view.about).clone())
+}
+
+/// List the devices: connected, gone and refused.
+#[utoipa::path(get, path = "/api/devices", tag = "devices", responses((status = OK, body = Devices)))]
+async fn devices(State(view): State<View>) -> Json<Devices> {
+    Json(Devices {
+        devices: view.look().0,
+    })
+}
+
+fn no_device(address: &str) -> Response {
+    Problem::answer(
+        StatusCode::NOT_FOUND,
+        format!("no device has the address {address:?}"),
+        Some("GET /api/devices lists them; an address in a path is percent-encoded"),
+    )
+}
+
+/// Show one device.
+#[utoipa::path(
+    get, path = "/api/devices/{address}", tag = "devices",
+    params(("address" = String, Path, description = "the device's address, percent-encoded")),
+    responses((status = OK, body = Device), (status = NOT_FOUND, body = Problem)),
+)]
+async fn device(State(view): State<View>, Path(address): Path<String>) -> Response {
+    let found = view.look().0.into_iter().find(|device| device.address == address);
+    found.map_or_else(|| no_device(&address), |device| Json(device).into_response())
+}
+
+/// Forget a device that is gone or was refused.
+#[utoipa::path(
+    delete, path = "/api/devices/{address}", tag = "devices",
+    params(("address" = String, Path, description = "the device's address, percent-encoded")),
+    responses((status = NO_CONTENT), (status = NOT_FOUND, body = Problem)),
+)]
+async fn forget(State(view): State<View>, Path(address): Path<String>) -> Response {
+    if view.registry.past().forget(&address) {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        no_device(&address)
+    }
+}
+
+/// Stop every device.
+///
+/// The answer comes when all have taken their stop, or after a few hundred milliseconds with those that did not.
+#[utoipa::path(post, path = "/api/stop", tag = "stop", responses((status = OK, body = Stopped)))]
+async fn stop(State(view): State<View>) -> Json<Stopped> {
+    Json(view.stop_everything().await)
+}
+
+/// Stop one device.
+#[utoipa::path(
+    post, path = "/api/devices/{address}/stop", tag = "stop",
+    params(("address" = String, Path, description = "the device's address, percent-encoded")),
+    responses((status = OK, body = Stopped), (status = NOT_FOUND, body = Problem)),
+)]
+async fn stop_device(State(view): State<View>, Path(address): Path<String>) -> Response {
+    let stopped = view.stop_device(&address).await;
+    stopped.map_or_else(|| no_device(&address), |stopped| Json(stopped).into_response())
+}
+
+/// List the connected apps.
+#[utoipa::path(get, path = "/api/apps", tag = "apps", responses((status = OK, body = Apps)))]
+async fn apps(State(view): State<View>) -> Json<Apps> {
+    Json(Apps {
+        apps: view.look().1,
+    })
+}
+
+/// Disconnect an app. What it commanded last is stopped.
+#[utoipa::path(
+    post, path = "/api/apps/{id}/disconnect", tag = "apps",
+    params(("id" = u64, Path, description = "the app's number")),
+    responses((status = NO_CONTENT), (status = NOT_FOUND, body = Problem)),
+)]
+async fn disconnect(State(view): State<View>, Path(id): Path<u64>) -> Response {
+    if view.server.as_ref().is_some_and(|server| server.disconnect(id)) {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        let error = format!("no app of the number {id} is connected");
+        Problem::answer(StatusCode::NOT_FOUND, error, Some("GET /api/apps lists them"))
+    }
+}
+
+async fn scrape(State(view): State<View>) -> Response {
+    match metrics::encode(&view) {
+        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(e) => Problem::answer(StatusCode::INTERNAL_SERVER_ERROR, e.to_string(), None),
+    }
+}

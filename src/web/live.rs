@@ -1,0 +1,301 @@
+//! The websocket of an open page: everything once, then what changed, at most ten times a second.
+//!
+//! A page that takes its messages slowly misses states in between, never the newest one. Devices that the page sent
+//! frames to are stopped when its websocket ends.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER_PERMISSIVE;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, SinkExt, StreamExt};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tracing::debug;
+
+use super::api::frames::{Follower, Injector, Line};
+use super::view::{About, App, Device, TICK, View};
+use crate::defaults::{FRAME_MAX_BYTES, WRITE_TIMEOUT};
+use crate::device::frame::Frame;
+use crate::device::handshake::Address;
+
+/// Lines of a watched device that wait for the next tick. More are skipped, and their number is sent.
+const LINES_MAX: usize = 2_000;
+/// Frames of a page that wait for their device's link.
+const SENDING_MAX: usize = 64;
+/// The longest message of a page: a frame as hexadecimal digits, and its frame of JSON.
+const MESSAGE_MAX_BYTES: usize = 2 * FRAME_MAX_BYTES + 4_096;
+
+/// What the page receives.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum ToPage {
+    /// Everything. The page drops what it has.
+    Snapshot {
+        gateway: About,
+        devices: Vec<Device>,
+        apps: Vec<App>,
+    },
+    /// What changed since.
+    Change {
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        devices: Vec<Device>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        forgotten: Vec<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        apps: Option<Vec<App>>,
+    },
+    /// Frames of the watched device.
+    Frames { address: String, lines: Vec<Line> },
+    /// The outcome of a [`FromPage::Send`].
+    Sent { id: u64, error: Option<String> },
+}
+
+/// What the page sends.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FromPage {
+    /// Watch this device, in place of any other.
+    Watch(Option<String>),
+    /// Send a frame.
+    Send(Send),
+}
+
+#[derive(Debug, Deserialize)]
+struct Send {
+    /// Repeated in the answer.
+    id: u64,
+    address: String,
+    /// The bytes as hexadecimal digits.
+    hex: String,
+    #[serde(rename = "as")]
+    by: By,
+}
+
+/// Who a frame is from.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum By {
+    /// To the device.
+    Gateway,
+    /// As if the device had sent it.
+    Device,
+}
+
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// Serves a page until it leaves or the gateway stops.
+pub(super) async fn serve(connection: Upgraded, view: View) {
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MESSAGE_MAX_BYTES))
+        .max_frame_size(Some(MESSAGE_MAX_BYTES));
+    let mut socket =
+        WebSocketStream::from_raw_socket(TokioIo::new(connection), Role::Server, Some(config)).await;
+    let mut page = Page::new(view);
+    match page.run(&mut socket).await {
+        Ok(()) => {
+            let stopping = CloseFrame {
+                code: CloseCode::Away,
+                reason: "the gateway is stopping".into(),
+            };
+            let _ = timeout(WRITE_TIMEOUT, socket.close(Some(stopping))).await;
+        }
+        Err(e) => debug!("a page left: {e}"),
+    }
+}
+
+struct Page {
+    view: View,
+    injector: Arc<Injector>,
+    devices: HashMap<String, Device>,
+    apps: Vec<App>,
+    watched: Option<Watched>,
+}
+
+struct Watched {
+    address: String,
+    /// `None` while the device has never been connected.
+    follower: Option<Follower>,
+    lines: Vec<Line>,
+    skipped: u64,
+}
+
+impl Page {
+    fn new(view: View) -> Self {
+        Self {
+            view,
+            injector: Arc::new(Injector::default()),
+            devices: HashMap::new(),
+            apps: Vec::new(),
+            watched: None,
+        }
+    }
+
+    /// Returns `Ok` if the gateway stops.
+    async fn run(&mut self, socket: &mut Socket) -> Result<(), WsError> {
+        let stop = self.view.stop.clone();
+        send(socket, &self.snapshot()).await?;
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut sending = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                message = socket.next() => {
+                    let Some(message) = message else { return Err(WsError::ConnectionClosed) };
+                    let Message::Text(text) = message? else { continue };
+                    match serde_json::from_str(&text) {
+                        Ok(FromPage::Watch(address)) => self.watch(address),
+                        Ok(FromPage::Send(order)) if sending.len() < SENDING_MAX => {
+                            sending.push(send_frame(self.view.clone(), self.injector.clone(), order).boxed());
+                        }
+                        Ok(FromPage::Send(Send { id, .. })) => {
+                            let error = Some("too many frames wait for their devices".to_owned());
+                            send(socket, &ToPage::Sent { id, error }).await?;
+                        }
+                        Err(e) => debug!("a page's message is not understood: {e}"),
+                    }
+                }
+                Some(sent) = sending.next(), if !sending.is_empty() => send(socket, &sent).await?,
+                line = next_line(&mut self.watched), if self.watched.is_some() => self.keep(line),
+                _ = tick.tick() => {
+                    if let Some(frames) = self.frames() {
+                        send(socket, &frames).await?;
+                    }
+                    if let Some(change) = self.change() {
+                        send(socket, &change).await?;
+                    }
+                    self.follow();
+                }
+            }
+        }
+    }
+
+    fn snapshot(&mut self) -> ToPage {
+        let (devices, apps) = self.view.look();
+        self.devices = devices.iter().map(|d| (d.address.clone(), d.clone())).collect();
+        self.apps.clone_from(&apps);
+        ToPage::Snapshot {
+            gateway: (*self.view.about).clone(),
+            devices,
+            apps,
+        }
+    }
+
+    /// What changed since the last message; `None` if nothing did.
+    fn change(&mut self) -> Option<ToPage> {
+        let (now, apps) = self.view.look();
+        let mut before = std::mem::take(&mut self.devices);
+        let mut changed = Vec::new();
+        for device in now {
+            if before.remove(&device.address).as_ref() != Some(&device) {
+                changed.push(device.clone());
+            }
+            self.devices.insert(device.address.clone(), device);
+        }
+        let forgotten: Vec<String> = before.into_keys().collect();
+        let apps = (apps != self.apps).then(|| {
+            self.apps.clone_from(&apps);
+            apps
+        });
+        let is_change = !changed.is_empty() || !forgotten.is_empty() || apps.is_some();
+        is_change.then_some(ToPage::Change {
+            devices: changed,
+            forgotten,
+            apps,
+        })
+    }
+
+    fn watch(&mut self, address: Option<String>) {
+        self.watched = address.map(|address| Watched {
+            address,
+            follower: None,
+            lines: Vec::new(),
+            skipped: 0,
+        });
+        self.follow();
+    }
+
+    /// Watches the device as soon as it is connected.
+    fn follow(&mut self) {
+        if let Some(watched) = &mut self.watched
+            && watched.follower.is_none()
+            && let Ok(address) = Address::new(&*watched.address)
+            && let Some(session) = self.view.registry.find(&address)
+        {
+            watched.follower = Some(Follower::new(self.view.clone(), &session, true));
+        }
+    }
+
+    fn keep(&mut self, line: Option<Line>) {
+        let Some(watched) = &mut self.watched else { return };
+        match line {
+            Some(Line::Missed { missed }) => watched.skipped += missed,
+            Some(line) if watched.lines.len() < LINES_MAX => watched.lines.push(line),
+            Some(_) => watched.skipped += 1,
+            None => watched.follower = None,
+        }
+    }
+
+    /// The lines since the last tick; `None` if there are none.
+    fn frames(&mut self) -> Option<ToPage> {
+        let watched = self.watched.as_mut()?;
+        let mut lines = std::mem::take(&mut watched.lines);
+        let missed = std::mem::take(&mut watched.skipped);
+        if missed > 0 {
+            lines.push(Line::Missed { missed });
+        }
+        (!lines.is_empty()).then(|| ToPage::Frames {
+            address: watched.address.clone(),
+            lines,
+        })
+    }
+}
+
+/// The next line of the watched device; pending while there is none. Cancel safe.
+async fn next_line(watched: &mut Option<Watched>) -> Option<Line> {
+    match watched.as_mut().and_then(|watched| watched.follower.as_mut()) {
+        Some(follower) => follower.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn send_frame(view: View, injector: Arc<Injector>, order: Send) -> ToPage {
+    let Send { id, address, hex, by } = order;
+    let sent = async {
+        let bytes = HEXLOWER_PERMISSIVE
+            .decode(hex.as_bytes())
+            .map_err(|e| format!("the frame is not in hexadecimal digits: {e}"))?;
+        if bytes.is_empty() {
+            return Err("a frame cannot be empty".to_owned());
+        }
+        let session = Address::new(address)
+            .ok()
+            .and_then(|address| view.registry.find(&address))
+            .ok_or("the device is not connected")?;
+        let frame = Frame::from(bytes);
+        match by {
+            By::Gateway => injector.send(&session, frame).await.map_err(|e| e.to_string()),
+            By::Device => session.receive(frame).await.map_err(|e| e.to_string()),
+        }
+    };
+    ToPage::Sent {
+        id,
+        error: sent.await.err(),
+    }
+}
+
+async fn send(socket: &mut Socket, message: &ToPage) -> Result<(), WsError> {
+    let text = serde_json::to_string(message).expect("texts and finite numbers");
+    match timeout(WRITE_TIMEOUT, socket.send(Message::text(text))).await {
+        Ok(sent) => sent,
+        Err(_) => Err(WsError::Io(std::io::ErrorKind::TimedOut.into())),
+    }
+}

@@ -1,0 +1,138 @@
+//! The counters of all devices in the OpenMetrics format. They are read when they are asked for: the path of frames pays
+//! nothing.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::view::{Device, State, View};
+
+/// What the text is.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Writes the metrics of the connected devices. Those of devices that left are gone.
+///
+/// # Errors
+/// None that is known: writing to a text cannot fail.
+pub fn encode(view: &View) -> Result<String, fmt::Error> {
+    let (devices, apps) = view.look();
+    let mut registry = Registry::with_prefix("wsdm_gateway");
+    registry.register_collector(Box::new(Seen {
+        devices: devices.into_iter().filter(Device::is_connected).collect(),
+        apps: apps.len(),
+    }));
+    let mut text = String::new();
+    text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+impl Device {
+    fn is_connected(&self) -> bool {
+        !matches!(self.state, State::Gone | State::Refused)
+    }
+}
+
+#[derive(Debug)]
+struct Seen {
+    devices: Vec<Device>,
+    apps: usize,
+}
+
+impl Collector for Seen {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let count = |n: usize| ConstGauge::new(i64::try_from(n).unwrap_or(i64::MAX));
+        let devices = count(self.devices.len());
+        devices.encode(encoder.encode_descriptor(
+            "devices",
+            "Connected devices",
+            None,
+            devices.metric_type(),
+        )?)?;
+        let apps = count(self.apps);
+        apps.encode(encoder.encode_descriptor("apps", "Connected apps", None, apps.metric_type())?)?;
+        self.counter(&mut encoder, "frames_to_device", "Frames written to the device", None, |d| {
+            d.to_device
+        })?;
+        self.counter(&mut encoder, "frames_from_device", "Frames that the device sent", None, |d| {
+            d.from_device
+        })?;
+        self.counter(
+            &mut encoder,
+            "frames_dropped",
+            "Frames of the device that were dropped because upstream did not keep up",
+            None,
+            |d| d.dropped,
+        )?;
+        self.counter(&mut encoder, "to_device", "Bytes written to the device", Some(Unit::Bytes), |d| {
+            d.bytes_to_device
+        })?;
+        self.counter(&mut encoder, "from_device", "Bytes that the device sent", Some(Unit::Bytes), |d| {
+            d.bytes_from_device
+        })?;
+        self.gauge(&mut encoder, "outputs_on", "1 if an output of the device may be on", None, |d| {
+            Some(f64::from(u8::from(d.outputs_on)))
+        })?;
+        self.gauge(
+            &mut encoder,
+            "round_trip",
+            "The round trip of the device's last ping",
+            Some(Unit::Seconds),
+            |d| d.round_trip_ms.map(|ms| ms / 1_000.0),
+        )?;
+        self.gauge(
+            &mut encoder,
+            "battery",
+            "The battery level that the device last reported",
+            Some(Unit::Ratios),
+            |d| d.battery,
+        )
+    }
+}
+
+impl Seen {
+    fn counter(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        unit: Option<Unit>,
+        value: impl Fn(&Device) -> u64,
+    ) -> Result<(), fmt::Error> {
+        let kind = ConstCounter::new(0_u64).metric_type();
+        let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), kind)?;
+        for device in &self.devices {
+            ConstCounter::new(value(device)).encode(family.encode_family(&labels(device))?)?;
+        }
+        Ok(())
+    }
+
+    fn gauge(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        unit: Option<Unit>,
+        value: impl Fn(&Device) -> Option<f64>,
+    ) -> Result<(), fmt::Error> {
+        let kind = ConstGauge::new(0.0_f64).metric_type();
+        let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), kind)?;
+        for device in &self.devices {
+            if let Some(value) = value(device) {
+                ConstGauge::new(value).encode(family.encode_family(&labels(device))?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn labels(device: &Device) -> [(&'static str, String); 3] {
+    [
+        ("address", device.address.clone()),
+        ("identifier", device.identifier.clone()),
+        ("way", device.way.clone()),
+    ]
+}

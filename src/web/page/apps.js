@@ -1,0 +1,58 @@
+// The Buttplug apps that are connected: who, from which web page, and what each drives.
+
+import { useSignal } from "@preact/signals";
+import { html } from "./html.js";
+import { call } from "./api.js";
+import { duration, fullTime } from "./format.js";
+import { apps, connected, connection, entryOf, gateway, now } from "./live.js";
+import { deviceName, pageClientName } from "./names.js";
+import { deviceLink } from "./route.js";
+
+export function Apps() {
+  const list = apps.value;
+  const { clients = [], upstream } = gateway.value ?? {};
+  return html`
+    <div class="title"><h1 tabindex="-1">Apps</h1></div>
+    ${upstream
+      ? html`<p class="empty">Apps connect to the server behind this gateway, not to the gateway itself: <code>${upstream}</code></p>`
+      : list.length === 0 && connection.value !== "connecting"
+        ? html`<section class="empty"><p><strong>No app is connected.</strong> A Buttplug app connects to ${clients.map((url) => html`<code>${url}</code> `)}</p></section>`
+        : html`<ul class="apps" aria-label="Connected apps">${list.map((app) => html`<${App} key=${app.id} app=${app} />`)}</ul>`}
+  `;
+}
+
+function App({ app }) {
+  const problem = useSignal(null);
+  const disconnect = async () => {
+    problem.value = await call("POST", `/api/apps/${app.id}/disconnect`);
+  };
+  const isThis = app.is_page && app.name === pageClientName;
+  const name = isThis ? "This page" : app.is_page ? "Another page of this gateway" : app.name || "An app without a name";
+  return html`
+    <li>
+      <div class="who">
+        <span class="name">${name}</span>${" "}
+        <small class="quiet">${app.is_page ? "" : (app.origin ?? "not a web page")}</small>
+      </div>
+      <div class="drive">
+        <span class="label">Drives</span>${" "}
+        ${app.drives.length === 0
+          ? html`<span class="quiet">nothing</span>`
+          : app.drives.map((address) => html`<a key=${address} href=${deviceLink(address, "try")}><${Drives} address=${address} /></a> `)}
+      </div>
+      <div class="from">
+        <span>${app.peer}</span>${" "}
+        <small class="quiet" title=${`since ${fullTime(app.since)}`}>for ${duration(now.value - app.since)}, message version ${app.message_version}</small>
+      </div>
+      <div class="c-actions">
+        <button type="button" class="act" disabled=${!connected.value} onClick=${disconnect} aria-label=${`Disconnect ${name}`}>Disconnect</button>
+        ${problem.value && html`<span role="alert" class="problem">${problem}</span>`}
+      </div>
+    </li>
+  `;
+}
+
+function Drives({ address }) {
+  const device = entryOf(address)?.device.value;
+  return device ? `${deviceName(device)} (${address})` : address;
+}

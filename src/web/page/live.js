@@ -1,0 +1,150 @@
+// The live socket: everything the page shows comes from here. A snapshot first, then changes; a signal per device, so
+// that a change redraws the cells of that device and nothing else.
+
+import { batch, computed, signal } from "@preact/signals";
+import { nameOrder } from "./format.js";
+
+/** "connecting" until the first snapshot, then "up", or "lost" while the gateway cannot be reached. */
+export const connection = signal("connecting");
+export const connected = computed(() => connection.value === "up");
+/** When the next try to connect is due, in milliseconds since 1970. */
+export const nextTry = signal(null);
+export const gateway = signal(null);
+export const apps = signal([]);
+/** One entry a device, in the order in which they are shown. New ones are added at the end: rows never jump. */
+export const entries = signal([]);
+/** Seconds since 1970, once a second. */
+export const now = signal(Date.now() / 1000);
+
+const byAddress = new Map();
+let serial = 0;
+
+export const entryOf = (address) => byAddress.get(address);
+
+const FIRST_RETRY = 500;
+const LAST_RETRY = 5000;
+
+let socket = null;
+let retryAfter = FIRST_RETRY;
+let retryTimer = null;
+/** The watched device and who takes its lines. */
+let watched = null;
+let nextSend = 1;
+const sends = new Map();
+
+/** Opens the socket, and again whenever it was lost. */
+export function start() {
+  setInterval(() => (now.value = Date.now() / 1000), 1000);
+  // A phone that wakes up or finds its network again should not wait for the timer.
+  addEventListener("online", retryNow);
+  addEventListener("offline", () => socket?.close());
+  document.addEventListener("visibilitychange", () => document.hidden || retryNow());
+  connect();
+}
+
+export function retryNow() {
+  if (socket === null) connect();
+}
+
+function connect() {
+  clearTimeout(retryTimer);
+  nextTry.value = null;
+  const mine = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/live`);
+  socket = mine;
+  mine.onmessage = (event) => socket === mine && receive(JSON.parse(event.data));
+  mine.onclose = () => socket === mine && lost();
+}
+
+function lost() {
+  socket = null;
+  batch(() => {
+    connection.value = "lost";
+    now.value = Date.now() / 1000;
+    nextTry.value = Date.now() + retryAfter;
+  });
+  for (const resolve of sends.values()) resolve("The connection to the gateway was lost.");
+  sends.clear();
+  watched?.lost();
+  retryTimer = setTimeout(connect, retryAfter);
+  retryAfter = Math.min(retryAfter * 2, LAST_RETRY);
+}
+
+function receive(message) {
+  if (message.snapshot) takeSnapshot(message.snapshot);
+  else if (message.change) takeChange(message.change);
+  else if (message.frames) {
+    if (watched && watched.address === message.frames.address) watched.lines(message.frames.lines);
+  } else if (message.sent) {
+    sends.get(message.sent.id)?.(message.sent.error);
+    sends.delete(message.sent.id);
+  }
+}
+
+function takeSnapshot(snapshot) {
+  batch(() => {
+    gateway.value = snapshot.gateway;
+    apps.value = snapshot.apps;
+    const present = new Set(snapshot.devices.map((device) => device.address));
+    remove([...byAddress.keys()].filter((address) => !present.has(address)));
+    // Only the first snapshot decides the order; one that replaces it later leaves the rows where they are.
+    put(snapshot.devices.toSorted((a, b) => nameOrder(a.address, b.address)));
+    if (connection.value !== "up") {
+      connection.value = "up";
+      retryAfter = FIRST_RETRY;
+      if (watched) tell({ watch: watched.address });
+    }
+  });
+}
+
+function takeChange(change) {
+  batch(() => {
+    if (change.forgotten) remove(change.forgotten);
+    if (change.devices) put(change.devices);
+    if (change.apps) apps.value = change.apps;
+  });
+}
+
+function put(devices) {
+  const added = [];
+  for (const device of devices) {
+    const entry = byAddress.get(device.address);
+    if (entry) entry.device.value = device;
+    else {
+      const fresh = { key: ++serial, address: device.address, device: signal(device), rate: signal(null), rates: [], total: null };
+      byAddress.set(device.address, fresh);
+      added.push(fresh);
+    }
+  }
+  if (added.length) entries.value = [...entries.value, ...added];
+}
+
+function remove(addresses) {
+  const gone = new Set(addresses.filter((address) => byAddress.delete(address)));
+  if (gone.size) entries.value = entries.value.filter((entry) => !gone.has(entry.address));
+}
+
+function tell(message) {
+  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+}
+
+/** Watches one device in place of any other: `lines(list)` takes its frames, `lost()` learns of a break. Returns how to end it. */
+export function watch(address, lines, lost) {
+  const mine = { address, lines, lost };
+  watched = mine;
+  tell({ watch: address });
+  return () => {
+    if (watched !== mine) return;
+    watched = null;
+    tell({ watch: null });
+  };
+}
+
+/** Sends one frame to the device, or as if the device had sent it. Resolves to null, or to why it was not sent. */
+export function sendFrame(address, hex, as) {
+  if (!connected.value) return Promise.resolve("There is no connection to the gateway.");
+  const id = nextSend++;
+  return new Promise((resolve) => {
+    sends.set(id, resolve);
+    tell({ send: { id, address, hex, as } });
+  });
+}

@@ -1,0 +1,22 @@
+// Which view is open: it stands in the fragment of the address, so that reload and back work.
+
+import { signal } from "@preact/signals";
+
+/** { view: "devices" | "apps" } or { view: "device", address, pane: "try" | "watch" } */
+export const route = signal(parse(location.hash));
+
+addEventListener("hashchange", () => (route.value = parse(location.hash)));
+
+function parse(hash) {
+  const [, view, address, pane] = hash.split("/");
+  if (view === "device" && address) {
+    try {
+      return { view, address: decodeURIComponent(address), pane: pane === "watch" ? "watch" : "try" };
+    } catch {
+      return { view: "devices" };
+    }
+  }
+  return { view: view === "apps" ? "apps" : "devices" };
+}
+
+export const deviceLink = (address, pane) => `#/device/${encodeURIComponent(address)}/${pane}`;

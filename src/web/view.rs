@@ -1,0 +1,370 @@
+//! What there is to show of a gateway, and the orders that can be given to it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures::future::{BoxFuture, join_all};
+use hyper::upgrade::Upgraded;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+
+use crate::defaults::STOP_FLUSH_TIMEOUT;
+use crate::device::handshake::Address;
+use crate::device::peer::ConnectionId;
+use crate::session::past::PastDevice;
+use crate::session::registry::{Registry, SessionHandle, Totals};
+
+/// A running gateway.
+#[derive(Clone)]
+pub struct View {
+    /// Its sessions.
+    pub registry: Arc<Registry>,
+    /// The Buttplug server inside; `None` if devices are relayed.
+    pub server: Option<Arc<dyn Server>>,
+    /// What does not change while it runs.
+    pub about: Arc<About>,
+    /// Cancelled when the gateway stops serving its views.
+    pub stop: CancellationToken,
+}
+
+/// The Buttplug server inside, as its views need it.
+pub trait Server: Send + Sync {
+    /// The listed devices.
+    fn listed(&self) -> HashMap<ConnectionId, Listed>;
+
+    /// The connected apps, by number.
+    fn apps(&self) -> Vec<App>;
+
+    /// Asks an app to leave; returns whether there is one of this number.
+    fn disconnect(&self, app: u64) -> bool;
+
+    /// Makes the server stop every device.
+    fn stop_all(&self) -> BoxFuture<'static, ()>;
+
+    /// Makes the server stop the device that it lists under this index.
+    fn stop(&self, index: u32) -> BoxFuture<'static, ()>;
+
+    /// Serves an upgraded connection of the gateway's own page as an app. Returns at once.
+    fn serve_page(&self, connection: Upgraded, peer: SocketAddr, local: SocketAddr, origin: String);
+}
+
+/// A device in the list of the Buttplug server inside.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its name for people.
+    pub name: String,
+    /// Its index there.
+    pub index: u32,
+    /// The number of the app that commanded it last and is still connected.
+    pub driver: Option<u64>,
+}
+
+/// What does not change while a gateway runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct About {
+    /// The gateway's version.
+    pub version: String,
+    /// Where devices connect.
+    pub devices: Vec<String>,
+    /// Where Buttplug apps connect; empty if devices are relayed.
+    pub clients: Vec<String>,
+    /// Where devices are relayed to; `null` if the gateway has its own Buttplug server.
+    pub upstream: Option<String>,
+}
+
+/// A connected app.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct App {
+    /// Its number; never reused.
+    pub id: u64,
+    /// The name that it gave.
+    pub name: String,
+    /// Its network address.
+    pub peer: String,
+    /// The web page that it is; `null` for programs.
+    pub origin: Option<String>,
+    /// When it connected, in seconds since 1970.
+    pub since: f64,
+    /// The version of Buttplug's messages that it speaks.
+    pub message_version: u32,
+    /// The addresses of the devices that it commanded last.
+    pub drives: Vec<String>,
+    /// It is the gateway's own page.
+    pub is_page: bool,
+}
+
+/// Whether a device is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Connected, and not yet listed by the Buttplug server inside.
+    Connecting,
+    /// Listed by the Buttplug server inside.
+    Ready,
+    /// Relayed to another server.
+    Relayed,
+    /// It left.
+    Gone,
+    /// It was refused.
+    Refused,
+}
+
+/// Who commands a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Driver {
+    /// What it is.
+    pub kind: DriverKind,
+    /// The app's number; `null` if it is none.
+    pub id: Option<u64>,
+    /// Its name.
+    pub name: String,
+    /// The web page that it is.
+    pub origin: Option<String>,
+}
+
+/// Which way the commands for a device come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DriverKind {
+    /// A Buttplug app.
+    App,
+    /// The gateway's own page.
+    Page,
+    /// Frames sent by hand.
+    Monitor,
+}
+
+/// A device: connected, gone or refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Device {
+    /// Its address, which tells it from all others.
+    pub address: String,
+    /// Its identifier; empty if it named none.
+    pub identifier: String,
+    /// Where it connected from.
+    pub peer: String,
+    /// The way in: `ws`, `serial`, `ble` or `dial`.
+    pub way: String,
+    /// Whether it is there.
+    pub state: State,
+    /// The number of its connection; 0 if it is not connected.
+    pub connection: u64,
+    /// When it connected, left or was refused, in seconds since 1970.
+    pub since: f64,
+    /// Its name in the Buttplug server inside.
+    pub name: Option<String>,
+    /// Its index in the Buttplug server inside.
+    pub index: Option<u32>,
+    /// Frames written to it.
+    pub to_device: u64,
+    /// Frames that it sent.
+    pub from_device: u64,
+    /// Frames of it that were dropped because upstream did not keep up.
+    pub dropped: u64,
+    /// Bytes written to it.
+    pub bytes_to_device: u64,
+    /// Bytes that it sent.
+    pub bytes_from_device: u64,
+    /// Whether an output of it may be on.
+    pub outputs_on: bool,
+    /// The round trip of its last ping, in milliseconds.
+    pub round_trip_ms: Option<f64>,
+    /// The battery level that it last reported, from 0 to 1.
+    pub battery: Option<f64>,
+    /// Who commanded it last and is still connected.
+    pub driver: Option<Driver>,
+    /// Why it left or was refused.
+    pub reason: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// How often it was refused.
+    pub refused_times: u32,
+}
+
+/// The result of a stop.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Stopped {
+    /// How many devices took their stop.
+    pub stopped: usize,
+    /// The addresses of the devices that did not take it in time.
+    pub failed: Vec<String>,
+}
+
+/// Seconds since 1970, to the millisecond.
+pub fn seconds(at: SystemTime) -> f64 {
+    // A clock before 1970 is reported as 0.
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as f64 / 1000.0
+}
+
+impl View {
+    /// The devices, connected or not, by address, and the apps.
+    pub fn look(&self) -> (Vec<Device>, Vec<App>) {
+        let (listed, mut apps) = match &self.server {
+            Some(server) => (server.listed(), server.apps()),
+            None => (HashMap::new(), Vec::new()),
+        };
+        let mut devices: Vec<Device> = Vec::new();
+        for session in self.registry.sessions() {
+            let device = self.device(&session, listed.get(&session.connection), &apps);
+            if let Some(Driver { id: Some(id), .. }) = &device.driver
+                && let Some(app) = apps.iter_mut().find(|app| app.id == *id)
+            {
+                app.drives.push(device.address.clone());
+            }
+            devices.push(device);
+        }
+        apps.iter_mut().for_each(|app| app.drives.sort());
+        let past = self.registry.past().devices();
+        devices.extend(past.into_iter().map(Device::from));
+        devices.sort_by(|a, b| a.address.cmp(&b.address).then(b.connection.cmp(&a.connection)));
+        // A device that is refused a second place while it is connected.
+        devices.dedup_by(|later, first| later.address == first.address);
+        (devices, apps)
+    }
+
+    fn device(&self, session: &SessionHandle, listed: Option<&Listed>, apps: &[App]) -> Device {
+        let state = match (&self.server, listed) {
+            (None, _) => State::Relayed,
+            (Some(_), None) => State::Connecting,
+            (Some(_), Some(_)) => State::Ready,
+        };
+        let driver = if session.is_commanded_by_hand() {
+            Some(Driver {
+                kind: DriverKind::Monitor,
+                id: None,
+                name: "a monitor".to_owned(),
+                origin: None,
+            })
+        } else {
+            let app = listed
+                .and_then(|listed| listed.driver)
+                .and_then(|id| apps.iter().find(|app| app.id == id));
+            app.map(|app| Driver {
+                kind: if app.is_page { DriverKind::Page } else { DriverKind::App },
+                id: Some(app.id),
+                name: app.name.clone(),
+                origin: app.origin.clone(),
+            })
+        };
+        let round_trip = session.round_trip.get();
+        Device {
+            address: session.handshake.address.as_str().to_owned(),
+            identifier: session.handshake.identifier.as_str().to_owned(),
+            peer: session.peer.to_string(),
+            way: session.peer.way().to_owned(),
+            state,
+            connection: session.connection.0,
+            since: seconds(session.since),
+            name: listed.map(|listed| listed.name.clone()),
+            index: listed.map(|listed| listed.index),
+            outputs_on: session.may_be_on(),
+            round_trip_ms: round_trip.map(|took| took.as_micros() as f64 / 1_000.0),
+            battery: session.battery.percent().map(|percent| f64::from(percent) / 100.0),
+            driver,
+            ..Device::counted(session.counters.totals())
+        }
+    }
+
+    /// Stops every device: the server inside stops those that it lists, and each session writes its own stop. Takes
+    /// [`STOP_FLUSH_TIMEOUT`] at most.
+    pub async fn stop_everything(&self) -> Stopped {
+        let by_server = async {
+            if let Some(server) = &self.server {
+                let _ = timeout(STOP_FLUSH_TIMEOUT, server.stop_all()).await;
+            }
+        };
+        let sessions = self.registry.sessions();
+        let ((), stopped) = tokio::join!(by_server, stop(&sessions));
+        stopped
+    }
+
+    /// Stops one device; `None` if it is not connected. Takes [`STOP_FLUSH_TIMEOUT`] at most.
+    pub async fn stop_device(&self, address: &str) -> Option<Stopped> {
+        let session = self.registry.find(&Address::new(address).ok()?)?;
+        let by_server = async {
+            if let Some(server) = &self.server
+                && let Some(listed) = server.listed().get(&session.connection)
+            {
+                let _ = timeout(STOP_FLUSH_TIMEOUT, server.stop(listed.index)).await;
+            }
+        };
+        let sessions = [session.clone()];
+        let ((), stopped) = tokio::join!(by_server, stop(&sessions));
+        Some(stopped)
+    }
+}
+
+/// Makes these sessions write their stops.
+async fn stop(sessions: &[Arc<SessionHandle>]) -> Stopped {
+    let stops = sessions.iter().map(|session| async move {
+        let taken = timeout(STOP_FLUSH_TIMEOUT, session.stop_outputs()).await;
+        taken.map_err(|_| session.handshake.address.as_str().to_owned())
+    });
+    let mut stopped = Stopped::default();
+    for taken in join_all(stops).await {
+        match taken {
+            Ok(()) => stopped.stopped += 1,
+            Err(address) => stopped.failed.push(address),
+        }
+    }
+    stopped.failed.sort();
+    stopped
+}
+
+impl Device {
+    /// A device of which only the counters are known.
+    fn counted(totals: Totals) -> Self {
+        Self {
+            address: String::new(),
+            identifier: String::new(),
+            peer: String::new(),
+            way: String::new(),
+            state: State::Gone,
+            connection: 0,
+            since: 0.0,
+            name: None,
+            index: None,
+            to_device: totals.to_device,
+            from_device: totals.from_device,
+            dropped: totals.dropped,
+            bytes_to_device: totals.bytes_to_device,
+            bytes_from_device: totals.bytes_from_device,
+            outputs_on: false,
+            round_trip_ms: None,
+            battery: None,
+            driver: None,
+            reason: None,
+            hint: None,
+            refused_times: 0,
+        }
+    }
+}
+
+impl From<PastDevice> for Device {
+    fn from(past: PastDevice) -> Self {
+        Self {
+            address: past.address,
+            identifier: past.identifier,
+            peer: past.peer,
+            way: past.way.to_owned(),
+            state: if past.refused_times > 0 {
+                State::Refused
+            } else {
+                State::Gone
+            },
+            since: seconds(past.at),
+            reason: Some(past.reason),
+            hint: past.hint,
+            refused_times: past.refused_times,
+            ..Self::counted(past.totals)
+        }
+    }
+}
+
+/// How often an open page learns of changes.
+pub const TICK: Duration = Duration::from_millis(100);

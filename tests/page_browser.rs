@@ -1,0 +1,313 @@
+//! The page in a real browser, on a real gateway: every scenario of `tests/page/`. The device's side is checked here.
+
+// Clippy's exception for tests does not reach the helper functions of a test file.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+
+use common::json_client::JsonClient;
+use common::{RawDevice, Running, settings, within};
+use futures::{SinkExt, StreamExt};
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_util::task::AbortOnDropHandle;
+use wsdm_gateway::config::{PageSettings, Settings};
+
+/// A scenario waits up to 20 s for each thing itself, and then says what is missing.
+const SCENARIO: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// Every scenario, and the test here that starts it.
+const SCENARIOS: [&str; 9] = [
+    "accessible",
+    "apps",
+    "devices",
+    "escape",
+    "hostile_name",
+    "lost",
+    "phone",
+    "tryit",
+    "watch",
+];
+
+fn with_page(at: SocketAddr) -> Settings {
+    Settings {
+        page: Some(PageSettings {
+            listen: at.into(),
+            is_required: true,
+            hosts: Vec::new(),
+        }),
+        ..settings()
+    }
+}
+
+async fn gateway() -> Running {
+    Running::start(with_page("127.0.0.1:0".parse().unwrap())).await
+}
+
+/// A Lovense Hush that answers, in a task of its own; leaves when it is dropped.
+struct Toy {
+    level: watch::Receiver<u32>,
+    heard: watch::Receiver<Vec<String>>,
+    task: AbortOnDropHandle<()>,
+}
+
+impl Toy {
+    async fn connect(gateway: &Running, address: &str) -> Self {
+        let mut device = RawDevice::hello(&gateway.devices(), "LVSDevice", address).await;
+        let (level, level_seen) = watch::channel(0);
+        let (heard, heard_seen) = watch::channel(Vec::new());
+        let address = address.to_owned();
+        let task = tokio::spawn(async move {
+            while let Some(Ok(message)) = device.ws.next().await {
+                let Message::Binary(bytes) = message else { continue };
+                let frame = String::from_utf8_lossy(&bytes).into_owned();
+                if let Some(value) = frame.strip_prefix("Vibrate:") {
+                    level.send_replace(value.trim_end_matches(';').parse().unwrap());
+                }
+                let answer = match frame.as_str() {
+                    "DeviceType;" => format!("Z:11:{address};"),
+                    "Battery;" => "90;".to_owned(),
+                    _ => "OK;".to_owned(),
+                };
+                heard.send_modify(|heard| heard.push(frame));
+                if device.ws.send(Message::binary(answer)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            level: level_seen,
+            heard: heard_seen,
+            task: AbortOnDropHandle::new(task),
+        }
+    }
+
+    async fn at(&mut self, level: u32) {
+        let seen = self.level.clone();
+        let reached = self.level.wait_for(|now| *now == level);
+        let reached = timeout(common::DEADLINE, reached).await.is_ok_and(|reached| reached.is_ok());
+        assert!(reached, "the motor is at {}, not at {level}", *seen.borrow());
+    }
+
+    async fn heard(&mut self, frame: &str) {
+        within(frame, self.heard.wait_for(|heard| heard.iter().any(|f| f == frame)))
+            .await
+            .unwrap();
+    }
+
+    async fn leave(self) {
+        drop(self.task);
+    }
+}
+
+struct Scenario {
+    name: String,
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    seen: Vec<String>,
+}
+
+impl Scenario {
+    fn start(name: &str, page: SocketAddr, args: &[&str]) -> Self {
+        let python = std::env::var_os("WSDM_TEST_PYTHON")
+            .expect("WSDM_TEST_PYTHON is not set: these tests need a Python that has playwright; run ./test");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/page/{name}.py"));
+        let mut process = Command::new(python)
+            .arg("-u")
+            .arg(script)
+            .arg(format!("http://{page}"))
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Self {
+            name: name.to_owned(),
+            lines: BufReader::new(process.stdout.take().unwrap()).lines(),
+            process,
+            seen: Vec::new(),
+        }
+    }
+
+    /// The next line of one of these kinds, and which kind it is. `None` if the scenario is done.
+    async fn next(&mut self, kinds: &[&str]) -> Option<(String, String)> {
+        loop {
+            let line = timeout(SCENARIO, self.lines.next_line())
+                .await
+                .unwrap_or_else(|_| panic!("{} hangs after {:#?}", self.name, self.seen))
+                .unwrap();
+            let Some(line) = line else { break };
+            println!("{}: {line}", self.name);
+            self.seen.push(line.clone());
+            let (kind, text) = line.split_once(": ").unwrap();
+            if kinds.contains(&kind) {
+                return Some((kind.to_owned(), text.to_owned()));
+            }
+        }
+        let status = within("its end", self.process.wait()).await.unwrap();
+        assert!(status.success(), "{}: {:#?}", self.name, self.seen);
+        let done = self.seen.iter().any(|line| line.starts_with("done: "));
+        assert!(done, "{}: {:#?}", self.name, self.seen);
+        None
+    }
+
+    async fn want(&mut self, text: &str) {
+        let wanted = self.next(&["want"]).await;
+        assert!(
+            wanted.as_ref().is_some_and(|(_, wanted)| wanted.starts_with(text)),
+            "{}: {wanted:?} instead of {text}",
+            self.name
+        );
+    }
+
+    async fn done(&mut self) {
+        let more = self.next(&["want", "drove", "stopped", "closed", "sent"]).await;
+        assert_eq!(more, None, "{}", self.name);
+    }
+}
+
+fn page(gateway: &Running) -> SocketAddr {
+    gateway.bound.page_addresses[0]
+}
+
+#[test]
+fn no_scenario_is_left_out() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page");
+    let mut found: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+        .filter_map(|name| name.strip_suffix(".py").map(str::to_owned))
+        .filter(|name| name != "common")
+        .collect();
+    found.sort();
+    assert_eq!(found, SCENARIOS);
+}
+
+#[tokio::test]
+async fn devices_come_and_go_without_a_reload() {
+    let gateway = gateway().await;
+    let _other = Toy::connect(&gateway, "a-first").await;
+    let mut scenario = Scenario::start("devices", page(&gateway), &["page-1", "connection lost"]);
+    scenario.want("device").await;
+    let toy = Toy::connect(&gateway, "page-1").await;
+    scenario.want("gone").await;
+    toy.leave().await;
+    scenario.want("back").await;
+    let toy = Toy::connect(&gateway, "page-1").await;
+    scenario.want("gone again").await;
+    toy.leave().await;
+    scenario.done().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_slider_drives_and_every_stop_stops() {
+    let gateway = gateway().await;
+    let mut toy = Toy::connect(&gateway, "page-1").await;
+    let mut scenario = Scenario::start("tryit", page(&gateway), &["page-1"]);
+    while let Some((kind, text)) = scenario.next(&["drove", "stopped", "closed"]).await {
+        match kind.as_str() {
+            "drove" => toy.at(text.parse().unwrap()).await,
+            _ => toy.at(0).await,
+        }
+    }
+    toy.at(0).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn escape_stops_wherever_the_focus_is() {
+    let gateway = gateway().await;
+    let mut toy = Toy::connect(&gateway, "page-1").await;
+    let mut scenario = Scenario::start("escape", page(&gateway), &["page-1"]);
+    let mut stops = 0;
+    while let Some((kind, _)) = scenario.next(&["drove", "stopped"]).await {
+        if kind == "stopped" {
+            stops += 1;
+            toy.at(0).await;
+        }
+    }
+    assert!(stops > 0, "{:#?}", scenario.seen);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_that_is_markup_is_text() {
+    let gateway = gateway().await;
+    let mut scenario = Scenario::start("hostile_name", page(&gateway), &["page-1"]);
+    let (_, wanted) = scenario.next(&["want"]).await.unwrap();
+    let name = wanted.strip_prefix("device page-1 ").unwrap().to_owned();
+    let mut stranger = RawDevice::hello(&gateway.devices(), &name, "page-1").await;
+    stranger.closed().await;
+    scenario.done().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_phone_shows_everything_without_scrolling_sideways() {
+    let gateway = gateway().await;
+    let _toy = Toy::connect(&gateway, "page-1").await;
+    Scenario::start("phone", page(&gateway), &["page-1"]).done().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn frames_are_watched_and_sent_by_hand() {
+    let gateway = gateway().await;
+    let mut toy = Toy::connect(&gateway, "page-1").await;
+    let mut scenario = Scenario::start("watch", page(&gateway), &["page-1"]);
+    while let Some((_, sent)) = scenario.next(&["sent"]).await {
+        toy.heard(&sent.replace("\\n", "\n")).await;
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn apps_are_listed_with_what_they_drive_and_can_be_disconnected() {
+    let gateway = gateway().await;
+    let mut toy = Toy::connect(&gateway, "page-1").await;
+    let mut scenario = Scenario::start("apps", page(&gateway), &["page-1", "json"]);
+    scenario.want("app json").await;
+    let mut app = JsonClient::connect(&gateway.clients(), 4).await;
+    let index = app.first_device().await;
+    let vibrate = json!({"DeviceIndex": index, "FeatureIndex": 0, "Command": {"Vibrate": {"Value": 10}}});
+    app.call("OutputCmd", vibrate).await;
+    toy.at(10).await;
+    scenario.done().await;
+    toy.at(0).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_goes_and_comes_back_is_one_banner() {
+    let first = gateway().await;
+    let at = page(&first);
+    let _toy = Toy::connect(&first, "page-1").await;
+    let mut scenario = Scenario::start("lost", at, &["page-1"]);
+    scenario.want("down").await;
+    first.stop().await;
+    scenario.want("up").await;
+    let second = Running::start(with_page(at)).await;
+    let _toy = Toy::connect(&second, "page-1").await;
+    scenario.done().await;
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_out_of_reach_of_the_keyboard_or_a_screen_reader() {
+    let gateway = gateway().await;
+    let _toy = Toy::connect(&gateway, "page-1").await;
+    let mut stranger = RawDevice::hello(&gateway.devices(), "ESP32Vibe", "new").await;
+    stranger.closed().await;
+    Scenario::start("accessible", page(&gateway), &["page-1"]).done().await;
+    gateway.stop().await;
+}
