@@ -26,8 +26,8 @@ mod stopping;
 mod wire;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -167,7 +167,13 @@ impl Clients {
     }
 
     /// Serves an app that came through the gateway's own page, as any other. Returns at once.
-    pub fn serve_page(&self, ws: WebSocketStream<AppStream>, peer: SocketAddr, local: SocketAddr, origin: String) {
+    pub fn serve_page(
+        &self,
+        ws: WebSocketStream<AppStream>,
+        peer: SocketAddr,
+        local: SocketAddr,
+        origin: String,
+    ) {
         let shared = self.shared.clone();
         let id = shared.next_id();
         let from = From {
@@ -231,7 +237,13 @@ async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream, 
         Ok(())
     };
     let local = stream.local_addr();
-    let upgrade = upgrade(stream, socket::config(), shared.signpost, note_origin, Either::Left);
+    let upgrade = upgrade(
+        stream,
+        socket::config(),
+        shared.signpost,
+        note_origin,
+        Either::Left,
+    );
     let upgraded = tokio::select! {
         biased;
         () = shared.close.cancelled() => return,
@@ -260,4 +272,3 @@ async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream, 
     // Boxed, so that the task of a connection that is still upgrading stays small.
     Box::pin(Session::serve(shared, id, from, socket)).await;
 }
-

@@ -1,10 +1,11 @@
 //! The wiring: build the parts, supervise them, drain on shutdown.
 
 pub mod boards;
+mod rooms;
+mod signals;
 mod views;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,10 +13,9 @@ use std::sync::Arc;
 
 use futures::future::OptionFuture;
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::advice::{Advice, EXIT_FAILED, EXIT_INTERRUPTED};
 use crate::clients::Clients;
@@ -43,6 +43,8 @@ use crate::web::port::PagePort;
 use crate::web::port::guard::Guard;
 use crate::web::view::{About, View};
 use boards::{Boards, unknown_identifiers};
+use rooms::Rooms;
+use signals::Signals;
 use views::ServerInside;
 
 /// The addresses that the gateway listens on, with the ports that the system chose.
@@ -266,7 +268,10 @@ impl Gateway {
             }
             None => (None, Vec::new()),
         };
-        let relayed_to = settings.upstream.as_ref().map(|upstream| upstream.relay.to_string());
+        let relayed_to = settings
+            .upstream
+            .as_ref()
+            .map(|upstream| upstream.relay.to_string());
         let (upstream, admission, inside, client_addresses) = match settings.upstream {
             Some(upstream) => {
                 let relay = Relay::new(upstream, settings.devices.ping_interval);
@@ -479,56 +484,6 @@ impl Gateway {
     }
 }
 
-/// The parts of the gateway, which run until they are cancelled.
-#[derive(Default)]
-struct Rooms {
-    tasks: JoinSet<()>,
-    names: HashMap<tokio::task::Id, &'static str>,
-}
-
-impl Rooms {
-    fn spawn(&mut self, name: &'static str, room: impl Future<Output = ()> + Send + 'static) {
-        let id = self.tasks.spawn(room).id();
-        self.names.insert(id, name);
-    }
-
-    fn spawn_on(
-        &mut self,
-        name: &'static str,
-        room: impl Future<Output = ()> + Send + 'static,
-        runtime: &Handle,
-    ) {
-        let id = self.tasks.spawn_on(room, runtime).id();
-        self.names.insert(id, name);
-    }
-
-    /// Waits for the first part that ends by itself, which none should. Cancel safe.
-    async fn first_end(&mut self) -> GatewayError {
-        let (id, why) = match self.tasks.join_next_with_id().await {
-            Some(Ok((id, ()))) => (id, "it came to its end".to_owned()),
-            Some(Err(e)) => (e.id(), format!("a fault inside the gateway: {e}")),
-            // The device port is always there.
-            None => std::future::pending().await,
-        };
-        let part = self.names.remove(&id).unwrap_or("a part");
-        error!("{part} ended by itself ({why}): stopping");
-        GatewayError::Ended { part, why }
-    }
-
-    /// Waits until all parts have ended. Cancel safe.
-    async fn drain(&mut self) {
-        while let Some(ended) = self.tasks.join_next_with_id().await {
-            let id = ended.map_or_else(|e| e.id(), |(id, ())| id);
-            self.names.remove(&id);
-        }
-    }
-
-    /// The parts that have not ended.
-    fn open(&self) -> impl Iterator<Item = &'static str> {
-        self.names.values().copied()
-    }
-}
-
 /// Runs a gateway until SIGINT, SIGTERM or SIGHUP (on Windows Ctrl-C, Ctrl-Break, or the end of the console, the
 /// session or the system). Calls `ready` once both ports are open. A second signal ends the process at once, with
 /// exit code 130.
@@ -553,86 +508,7 @@ pub async fn run(settings: Settings, ready: impl FnOnce(&Bound)) -> Result<(), G
     gateway.serve(stop).await
 }
 
-/// A terminal that closes, or a remote shell that loses its connection, sends SIGHUP. It never means reload.
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.hangup.recv() => "SIGHUP",
-        }
-    }
-}
-
-/// Windows ends the process a few seconds after the last three events: enough time to stop devices.
-#[cfg(windows)]
-struct Signals {
-    interrupt: tokio::signal::windows::CtrlC,
-    interrupt_break: tokio::signal::windows::CtrlBreak,
-    close: tokio::signal::windows::CtrlClose,
-    logoff: tokio::signal::windows::CtrlLogoff,
-    shutdown: tokio::signal::windows::CtrlShutdown,
-}
-
-#[cfg(windows)]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
-        Ok(Self {
-            interrupt: ctrl_c()?,
-            interrupt_break: ctrl_break()?,
-            close: ctrl_close()?,
-            logoff: ctrl_logoff()?,
-            shutdown: ctrl_shutdown()?,
-        })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "Ctrl-C",
-            _ = self.interrupt_break.recv() => "Ctrl-Break",
-            _ = self.close.recv() => "the console was closed",
-            _ = self.logoff.recv() => "the user logs off",
-            _ = self.shutdown.recv() => "the system shuts down",
-        }
-    }
-}
-
 /// Opens a port. Returns it with its addresses, at least one, which have the port number that the system chose.
 fn listen(what: &'static str, listen: &Listen) -> Result<(Listeners, Vec<SocketAddr>), GatewayError> {
     Listeners::bind(listen).map_err(|BindError { addr, source }| GatewayError::Bind { what, addr, source })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_room_that_ends_by_itself_or_panics_is_an_error_that_names_it() {
-        for panics in [false, true] {
-            let mut rooms = Rooms::default();
-            rooms.spawn("the device port", std::future::pending());
-            rooms.spawn("serial ports", async move { assert!(!panics, "oh") });
-            let ended = rooms.first_end().await.to_string();
-            assert!(ended.starts_with("serial ports ended by itself"), "{ended}");
-            assert_eq!(rooms.open().collect::<Vec<_>>(), ["the device port"]);
-        }
-    }
 }

@@ -299,10 +299,15 @@ fn hosts(given: &Given) -> Result<Vec<String>, String> {
         _ => return Err("is not a list of host names".to_owned()),
     };
     let is_host = |host: &str| {
-        !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c))
+        !host.is_empty()
+            && host
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c))
     };
     match hosts.iter().find(|host| !is_host(host)) {
-        Some(other) => Err(format!("{other:?} is not a host name such as \"gateway.example\"")),
+        Some(other) => Err(format!(
+            "{other:?} is not a host name such as \"gateway.example\""
+        )),
         None => Ok(hosts.iter().map(|host| host.to_ascii_lowercase()).collect()),
     }
 }

@@ -78,7 +78,9 @@ fn described() -> (Router<View>, OpenApi) {
     base.info = InfoBuilder::new()
         .title("wsdm-gateway")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("A running gateway: its devices, the apps that drive them, and stops."))
+        .description(Some(
+            "A running gateway: its devices, the apps that drive them, and stops.",
+        ))
         .license(Some(license))
         .build();
     OpenApiRouter::with_openapi(base)
@@ -163,9 +165,7 @@ async fn stop_device(State(view): State<View>, Path(address): Path<String>) -> R
 /// List the connected apps.
 #[utoipa::path(get, path = "/api/apps", tag = "apps", responses((status = OK, body = Apps)))]
 async fn apps(State(view): State<View>) -> Json<Apps> {
-    Json(Apps {
-        apps: view.look().1,
-    })
+    Json(Apps { apps: view.look().1 })
 }
 
 /// Disconnect an app. What it commanded last is stopped.

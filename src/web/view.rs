@@ -245,7 +245,11 @@ impl View {
                 .and_then(|listed| listed.driver)
                 .and_then(|id| apps.iter().find(|app| app.id == id));
             app.map(|app| Driver {
-                kind: if app.is_page { DriverKind::Page } else { DriverKind::App },
+                kind: if app.is_page {
+                    DriverKind::Page
+                } else {
+                    DriverKind::App
+                },
                 id: Some(app.id),
                 name: app.name.clone(),
                 origin: app.origin.clone(),
@@ -264,7 +268,10 @@ impl View {
             index: listed.map(|listed| listed.index),
             outputs_on: session.may_be_on(),
             round_trip_ms: round_trip.map(|took| took.as_micros() as f64 / 1_000.0),
-            battery: session.battery.percent().map(|percent| f64::from(percent) / 100.0),
+            battery: session
+                .battery
+                .percent()
+                .map(|percent| f64::from(percent) / 100.0),
             driver,
             ..Device::counted(session.counters.totals())
         }

@@ -1,24 +1,9 @@
 use std::future::{Future, poll_fn};
+use std::task::Poll;
 
 use super::*;
+use crate::defaults::INJECT_QUEUE;
 
-#[test]
-fn strangers_cannot_push_out_a_device_that_may_be_running() {
-    let address = |n: usize| Address::new(n.to_string()).unwrap();
-    let stop = vec![Frame::from(&b"Vibrate:0;"[..])];
-    let mut pending = PendingStops::default();
-    pending.add(address(0), stop.clone());
-    for n in 1..2 * PENDING_STOPS_MAX {
-        pending.add(address(n), Vec::new());
-    }
-    assert_eq!(pending.stops.len(), PENDING_STOPS_MAX);
-    assert_eq!(pending.take(&address(0)), Some(stop));
-    assert_eq!(pending.take(&address(1)), None, "the oldest stranger");
-    assert_eq!(
-        pending.take(&address(2 * PENDING_STOPS_MAX - 1)),
-        Some(Vec::new())
-    );
-}
 use crate::device::handshake::Identifier;
 
 #[tokio::test]
