@@ -3,6 +3,7 @@
 pub mod boards;
 mod rooms;
 mod signals;
+mod simulated;
 mod views;
 
 use std::borrow::Cow;
@@ -45,6 +46,7 @@ use crate::web::view::{About, View};
 use boards::{Boards, unknown_identifiers};
 use rooms::Rooms;
 use signals::Signals;
+use simulated::SimulatedDevices;
 use views::ServerInside;
 
 /// The addresses that the gateway listens on, with the ports that the system chose.
@@ -396,6 +398,26 @@ impl Gateway {
         let announced = self.announce();
         // In this order: refuse newcomers and commands, stop every device, then close the sockets.
         let no_newcomers = CancellationToken::new();
+        let no_control = CancellationToken::new();
+        let mut inside = self.inside;
+        let view = View {
+            registry: self.registry.clone(),
+            server: inside.as_ref().map(|inside| {
+                let server = ServerInside {
+                    engine: inside.engine.clone(),
+                    clients: inside.clients.clone(),
+                };
+                Arc::new(server) as _
+            }),
+            simulator: Arc::new(SimulatedDevices::new(
+                self.bound.devices,
+                self.devices.settings.token.as_ref(),
+                self.registry.clone(),
+                no_control.clone(),
+            )),
+            about: self.about,
+            stop: no_control.clone(),
+        };
         let mut rooms = Rooms::default();
         rooms.spawn(
             "the device port",
@@ -410,20 +432,6 @@ impl Gateway {
         if let Some(dial) = self.dial {
             rooms.spawn("boards that are dialled", dial.serve(no_newcomers.clone()));
         }
-        let no_control = CancellationToken::new();
-        let mut inside = self.inside;
-        let view = View {
-            registry: self.registry.clone(),
-            server: inside.as_ref().map(|inside| {
-                let server = ServerInside {
-                    engine: inside.engine.clone(),
-                    clients: inside.clients.clone(),
-                };
-                Arc::new(server) as _
-            }),
-            about: self.about,
-            stop: no_control.clone(),
-        };
         let page = self.page.map(|(listeners, guard)| {
             let port = PagePort::new(listeners, guard, view.clone());
             tokio::spawn(port.serve())

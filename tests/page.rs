@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::Request;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
-use wsdm_gateway::config::{PageSettings, Settings};
+use wsdm_gateway::config::{PageSettings, Secret, Settings};
 
 fn page_settings() -> Settings {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -49,6 +49,10 @@ impl Answer {
 
 /// A request in plain text, on a connection of its own. Without a Host header it has the page's own.
 async fn ask(page: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    send(page, method, path, headers, "").await
+}
+
+async fn send(page: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
     if !headers.iter().any(|(name, _)| *name == "Host") {
         request += &format!("Host: {page}\r\n");
@@ -57,6 +61,7 @@ async fn ask(page: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)
         request += &format!("{name}: {value}\r\n");
     }
     request += "\r\n";
+    request += body;
     within(path, async {
         let mut stream = TcpStream::connect(page).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -70,6 +75,14 @@ async fn ask(page: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)
         }
     })
     .await
+}
+
+/// A POST of JSON.
+async fn post(page: SocketAddr, path: &str, body: &Value) -> Answer {
+    let body = body.to_string();
+    let length = body.len().to_string();
+    let headers = [("Content-Type", "application/json"), ("Content-Length", &*length)];
+    send(page, "POST", path, &headers, &body).await
 }
 
 /// A request for a websocket of the page, as a browser makes it there.
@@ -178,11 +191,10 @@ async fn the_page_and_what_describes_it_are_served() {
         for method in methods.as_object().unwrap().keys() {
             let path = path.replace("{address}", "nobody").replace("{id}", "999");
             let answer = ask(page, &method.to_uppercase(), &path, &[("Content-Length", "0")]).await;
-            assert!(
-                [200, 404].contains(&answer.status),
-                "{method} {path}: {}",
-                answer.status
-            );
+            // A body that is missing is named.
+            let is_known = [200, 404].contains(&answer.status)
+                || answer.status == 415 && answer.json()["hint"].is_string();
+            assert!(is_known, "{method} {path}: {} {}", answer.status, answer.body);
             assert_ne!(answer.body, "", "{method} {path} says why");
         }
     }
@@ -483,6 +495,67 @@ async fn frames_are_watched_and_sent_both_ways_and_what_the_page_sent_stops_with
         .await;
     drop(live);
     toy.expect("Vibrate:0;").await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn devices_are_simulated_on_request_and_stopped() {
+    let mut settings = page_settings();
+    settings.devices.token = Some(Secret("long-enough".to_owned()));
+    let gateway = Running::start(settings).await;
+    let page = page(&gateway);
+    let (mut live, _) = Live::open(page).await;
+    let mut addresses = Vec::new();
+    for body in [
+        json!({"protocol": "lovense", "model": "edge"}),
+        json!({"protocol": "lovense", "model": "edge"}),
+        json!({"protocol": "tcode"}),
+    ] {
+        let started = post(page, "/api/simulated", &body).await;
+        assert_eq!(started.status, 201, "{}", started.body);
+        addresses.push(started.json()["address"].as_str().unwrap().to_owned());
+    }
+    for address in &addresses {
+        let is_it = |device: &Value| device["address"] == **address && device["state"] == "ready";
+        let listed = async {
+            loop {
+                let devices = ask(page, "GET", "/api/devices", &[]).await.json();
+                if let Some(device) = devices["devices"].as_array().unwrap().iter().find(|d| is_it(d)) {
+                    return device.clone();
+                }
+            }
+        };
+        let device = within("it is listed", listed).await;
+        assert_eq!(device["is_simulated"], true);
+    }
+    for body in [
+        json!({"protocol": "lovense", "model": "no-such"}),
+        json!({"protocol": "tcode", "model": "edge"}),
+        json!({"protocol": "toaster"}),
+    ] {
+        let refused = post(page, "/api/simulated", &body).await;
+        assert_eq!(refused.status, 400, "{}", refused.body);
+        assert!(refused.json()["hint"].is_string(), "{}", refused.body);
+    }
+    let path = format!("/api/simulated/{}", addresses[0]);
+    assert_eq!(ask(page, "DELETE", &path, &[]).await.status, 204);
+    live.device(|device| device["address"] == *addresses[0] && device["state"] == "gone")
+        .await;
+    let gone = within("it is gone", async {
+        loop {
+            let answer = ask(page, "DELETE", &path, &[]).await;
+            if answer.status == 404 {
+                return answer;
+            }
+        }
+    });
+    assert!(gone.await.json()["hint"].is_string());
+    let list = ask(page, "GET", "/api/simulated", &[]).await.json();
+    assert_eq!(list["devices"].as_array().unwrap().len(), 2, "{list}");
+    assert!(
+        list["models"].as_array().unwrap().contains(&json!("hush")),
+        "{list}"
+    );
     gateway.stop().await;
 }
 

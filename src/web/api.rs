@@ -2,6 +2,7 @@
 //! served as `/api/openapi.json`.
 
 pub mod frames;
+mod simulated;
 
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{StatusCode, header};
@@ -91,6 +92,8 @@ fn described() -> (Router<View>, OpenApi) {
         .routes(routes!(stop_device))
         .routes(routes!(apps))
         .routes(routes!(disconnect))
+        .routes(routes!(simulated::list, simulated::start))
+        .routes(routes!(simulated::stop))
         .routes(routes!(frames::sessions))
         .routes(routes!(frames::frames, frames::send))
         .split_for_parts()

@@ -1,6 +1,6 @@
 //! What there is to show of a gateway, and the orders that can be given to it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,6 +17,7 @@ use crate::device::handshake::Address;
 use crate::device::peer::ConnectionId;
 use crate::session::past::PastDevice;
 use crate::session::registry::{Registry, SessionHandle, Totals};
+use crate::web::api::Problem;
 
 /// A running gateway.
 #[derive(Clone)]
@@ -25,6 +26,8 @@ pub struct View {
     pub registry: Arc<Registry>,
     /// The Buttplug server inside; `None` if devices are relayed.
     pub server: Option<Arc<dyn Server>>,
+    /// Its simulated devices.
+    pub simulator: Arc<dyn Simulator>,
     /// What does not change while it runs.
     pub about: Arc<About>,
     /// Cancelled when the gateway stops serving its views.
@@ -50,6 +53,35 @@ pub trait Server: Send + Sync {
 
     /// Serves an upgraded connection of the gateway's own page as an app. Returns at once.
     fn serve_page(&self, connection: Upgraded, peer: SocketAddr, local: SocketAddr, origin: String);
+}
+
+/// Simulated devices that the gateway runs.
+pub trait Simulator: Send + Sync {
+    /// Those that run, by address.
+    fn list(&self) -> Vec<SimulatedDevice>;
+
+    /// The names of the Lovense models that can be simulated.
+    fn models(&self) -> Vec<String>;
+
+    /// Starts one.
+    ///
+    /// # Errors
+    /// The protocol or the model is unknown, or too many run.
+    fn start(&self, protocol: &str, model: Option<&str>) -> Result<SimulatedDevice, Problem>;
+
+    /// Stops one; returns whether it ran.
+    fn stop(&self, address: &str) -> bool;
+}
+
+/// A simulated device that the gateway runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SimulatedDevice {
+    /// Its address.
+    pub address: String,
+    /// `lovense` or `tcode`.
+    pub protocol: String,
+    /// The Lovense model.
+    pub model: Option<String>,
 }
 
 /// A device in the list of the Buttplug server inside.
@@ -183,6 +215,8 @@ pub struct Device {
     pub hint: Option<String>,
     /// How often it was refused.
     pub refused_times: u32,
+    /// The gateway simulates it.
+    pub is_simulated: bool,
 }
 
 /// The result of a stop.
@@ -221,6 +255,10 @@ impl View {
         apps.iter_mut().for_each(|app| app.drives.sort());
         let past = self.registry.past().devices();
         devices.extend(past.into_iter().map(Device::from));
+        let simulated: HashSet<String> = self.simulator.list().into_iter().map(|d| d.address).collect();
+        for device in &mut devices {
+            device.is_simulated = simulated.contains(&device.address);
+        }
         devices.sort_by(|a, b| a.address.cmp(&b.address).then(b.connection.cmp(&a.connection)));
         // A device that is refused a second place while it is connected.
         devices.dedup_by(|later, first| later.address == first.address);
@@ -348,6 +386,7 @@ impl Device {
             reason: None,
             hint: None,
             refused_times: 0,
+            is_simulated: false,
         }
     }
 }

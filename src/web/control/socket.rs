@@ -280,7 +280,31 @@ mod tests {
     use crate::device::peer::Peer;
     use crate::session::registry::Registry;
     use crate::web::control::client::Client;
-    use crate::web::view::About;
+    use crate::web::view::{About, SimulatedDevice, Simulator};
+
+    /// Nothing is simulated here.
+    struct Nothing;
+
+    impl Simulator for Nothing {
+        fn list(&self) -> Vec<SimulatedDevice> {
+            Vec::new()
+        }
+
+        fn models(&self) -> Vec<String> {
+            Vec::new()
+        }
+
+        fn start(&self, _: &str, _: Option<&str>) -> Result<SimulatedDevice, api::Problem> {
+            Err(api::Problem {
+                error: "nothing is simulated here".to_owned(),
+                hint: None,
+            })
+        }
+
+        fn stop(&self, _: &str) -> bool {
+            false
+        }
+    }
 
     #[tokio::test]
     async fn a_watcher_of_a_silent_device_is_removed_when_it_disconnects() {
@@ -298,6 +322,7 @@ mod tests {
         let view = View {
             registry,
             server: None,
+            simulator: Arc::new(Nothing),
             about: Arc::new(About {
                 version: String::new(),
                 devices: Vec::new(),
