@@ -25,7 +25,7 @@ use wsdm_gateway::config::{PageSettings, Settings};
 const SCENARIO: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// Every scenario, and the test here that starts it.
-const SCENARIOS: [&str; 9] = [
+const SCENARIOS: [&str; 10] = [
     "accessible",
     "apps",
     "devices",
@@ -33,6 +33,7 @@ const SCENARIOS: [&str; 9] = [
     "hostile_name",
     "lost",
     "phone",
+    "simulate",
     "tryit",
     "watch",
 ];
@@ -275,6 +276,13 @@ async fn frames_are_watched_and_sent_by_hand() {
     while let Some((_, sent)) = scenario.next(&["sent"]).await {
         toy.heard(&sent.replace("\\n", "\n")).await;
     }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_is_simulated_driven_and_ended() {
+    let gateway = gateway().await;
+    Scenario::start("simulate", page(&gateway), &[]).done().await;
     gateway.stop().await;
 }
 

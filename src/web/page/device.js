@@ -7,6 +7,7 @@ import { Forget } from "./devices.js";
 import { connection, entries } from "./live.js";
 import { deviceName, isPresent, peerName, wayName } from "./names.js";
 import { deviceLink, route } from "./route.js";
+import { EndSimulation } from "./simulate.js";
 import { Spark } from "./spark.js";
 import { TryIt } from "./tryit.js";
 import { Watch } from "./watch.js";
@@ -37,7 +38,7 @@ function Known({ entry }) {
   return html`
     <div class=${beside ? "device beside" : "device"}>
     <p class="back"><a href="#/devices">← All devices</a></p>
-    <div class="title"><h1 tabindex="-1">${name}</h1> <p class="c-state"><${State} entry=${entry} /></p> ${!here && html`<${Forget} entry=${entry} />`}</div>
+    <div class="title"><h1 tabindex="-1">${name}</h1> <p class="c-state"><${State} entry=${entry} /></p> <${EndSimulation} entry=${entry} /> ${!here && html`<${Forget} entry=${entry} />`}</div>
     ${explained && html`<p class="c-reason"><${Reason} entry=${entry} /></p>`}
     <dl class="facts">
       <div><dt>Address</dt><dd>${entry.address} <small class="quiet">${identifier}</small></dd></div>

@@ -9,6 +9,7 @@ import { Battery, Driver, Drops, Frames, Reason, RoundTrip, State, useFact } fro
 import { connected, connection, entries, gateway, now } from "./live.js";
 import { deviceName, driverName, isPresent, peerName, wayName } from "./names.js";
 import { deviceLink } from "./route.js";
+import { Simulate } from "./simulate.js";
 import { Spark } from "./spark.js";
 
 const search = signal("");
@@ -93,6 +94,7 @@ export function Devices() {
       </div>
     </div>
     ${list.length === 0 && html`<p class="quiet">None of the ${all} devices matches. <button type="button" class="plain" onClick=${() => { search.value = ""; show.value = "all"; }}>Show all</button></p>`}
+    <${Simulate} />
   `;
 }
 
@@ -173,7 +175,7 @@ function Empty() {
     <section class="empty">
       <p><strong>No device has connected yet.</strong> It appears here by itself, also if it is refused, and then with the reason.</p>
       <p>A board connects to ${devices.map((url) => html`<code>${url}</code> `)}</p>
-      <p>To see what this page does without a board, run <code>wsdm-gateway simulate lovense</code></p>
+      <${Simulate} />
       ${clients.length > 0 && html`<p class="quiet">Apps connect to ${clients.map((url) => html`<code>${url}</code> `)}</p>`}
     </section>
   `;

@@ -49,6 +49,7 @@ static ASSETS: &[Asset] = assets! {
     "names.js": SCRIPT,
     "outputs.js": SCRIPT,
     "route.js": SCRIPT,
+    "simulate.js": SCRIPT,
     "spark.js": SCRIPT,
     "stop.js": SCRIPT,
     "tryit.js": SCRIPT,
