@@ -202,6 +202,21 @@ async fn the_page_and_what_describes_it_are_served() {
     gateway.stop().await;
 }
 
+/// What scripts rely on changes only on purpose.
+#[test]
+fn the_interface_is_as_the_repository_describes_it() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
+    let now = wsdm_gateway::web::api::openapi().to_pretty_json().unwrap() + "\n";
+    if std::env::var_os("UPDATE_REFERENCE").is_some() {
+        std::fs::write(&path, &now).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == now,
+        "docs/openapi.json is out of date: look at the change that UPDATE_REFERENCE=1 cargo test --test page makes"
+    );
+}
+
 #[tokio::test]
 async fn a_browser_on_another_port_is_told_where_the_page_is() {
     let gateway = Running::start(page_settings()).await;

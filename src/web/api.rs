@@ -100,13 +100,13 @@ fn described() -> (Router<View>, OpenApi) {
 }
 
 /// What the gateway is and where it listens.
-#[utoipa::path(get, path = "/api/gateway", tag = "gateway", responses((status = OK, body = About)))]
+#[utoipa::path(get, path = "/api/gateway", tag = "gateway", responses((status = OK, description = "the result", body = About)))]
 async fn about(State(view): State<View>) -> Json<About> {
     Json((*view.about).clone())
 }
 
 /// List the devices: connected, gone and refused.
-#[utoipa::path(get, path = "/api/devices", tag = "devices", responses((status = OK, body = Devices)))]
+#[utoipa::path(get, path = "/api/devices", tag = "devices", responses((status = OK, description = "the result", body = Devices)))]
 async fn devices(State(view): State<View>) -> Json<Devices> {
     Json(Devices {
         devices: view.look().0,
@@ -125,7 +125,7 @@ fn no_device(address: &str) -> Response {
 #[utoipa::path(
     get, path = "/api/devices/{address}", tag = "devices",
     params(("address" = String, Path, description = "the device's address, percent-encoded")),
-    responses((status = OK, body = Device), (status = NOT_FOUND, body = Problem)),
+    responses((status = OK, description = "the result", body = Device), (status = NOT_FOUND, description = "there is none", body = Problem)),
 )]
 async fn device(State(view): State<View>, Path(address): Path<String>) -> Response {
     let found = view.look().0.into_iter().find(|device| device.address == address);
@@ -136,7 +136,7 @@ async fn device(State(view): State<View>, Path(address): Path<String>) -> Respon
 #[utoipa::path(
     delete, path = "/api/devices/{address}", tag = "devices",
     params(("address" = String, Path, description = "the device's address, percent-encoded")),
-    responses((status = NO_CONTENT), (status = NOT_FOUND, body = Problem)),
+    responses((status = NO_CONTENT, description = "done"), (status = NOT_FOUND, description = "there is none", body = Problem)),
 )]
 async fn forget(State(view): State<View>, Path(address): Path<String>) -> Response {
     if view.registry.past().forget(&address) {
@@ -149,7 +149,7 @@ async fn forget(State(view): State<View>, Path(address): Path<String>) -> Respon
 /// Stop every device.
 ///
 /// The answer comes when all have taken their stop, or after a few hundred milliseconds with those that did not.
-#[utoipa::path(post, path = "/api/stop", tag = "stop", responses((status = OK, body = Stopped)))]
+#[utoipa::path(post, path = "/api/stop", tag = "stop", responses((status = OK, description = "the result", body = Stopped)))]
 async fn stop(State(view): State<View>) -> Json<Stopped> {
     Json(view.stop_everything().await)
 }
@@ -158,7 +158,7 @@ async fn stop(State(view): State<View>) -> Json<Stopped> {
 #[utoipa::path(
     post, path = "/api/devices/{address}/stop", tag = "stop",
     params(("address" = String, Path, description = "the device's address, percent-encoded")),
-    responses((status = OK, body = Stopped), (status = NOT_FOUND, body = Problem)),
+    responses((status = OK, description = "the result", body = Stopped), (status = NOT_FOUND, description = "there is none", body = Problem)),
 )]
 async fn stop_device(State(view): State<View>, Path(address): Path<String>) -> Response {
     let stopped = view.stop_device(&address).await;
@@ -166,7 +166,7 @@ async fn stop_device(State(view): State<View>, Path(address): Path<String>) -> R
 }
 
 /// List the connected apps.
-#[utoipa::path(get, path = "/api/apps", tag = "apps", responses((status = OK, body = Apps)))]
+#[utoipa::path(get, path = "/api/apps", tag = "apps", responses((status = OK, description = "the result", body = Apps)))]
 async fn apps(State(view): State<View>) -> Json<Apps> {
     Json(Apps { apps: view.look().1 })
 }
@@ -175,7 +175,7 @@ async fn apps(State(view): State<View>) -> Json<Apps> {
 #[utoipa::path(
     post, path = "/api/apps/{id}/disconnect", tag = "apps",
     params(("id" = u64, Path, description = "the app's number")),
-    responses((status = NO_CONTENT), (status = NOT_FOUND, body = Problem)),
+    responses((status = NO_CONTENT, description = "done"), (status = NOT_FOUND, description = "there is none", body = Problem)),
 )]
 async fn disconnect(State(view): State<View>, Path(id): Path<u64>) -> Response {
     if view.server.as_ref().is_some_and(|server| server.disconnect(id)) {

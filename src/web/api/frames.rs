@@ -138,7 +138,7 @@ fn unknown(view: &View, address: &str) -> Response {
 }
 
 /// List the sessions, sorted by address.
-#[utoipa::path(get, path = "/api/sessions", tag = "frames", responses((status = OK, body = Vec<SessionInfo>)))]
+#[utoipa::path(get, path = "/api/sessions", tag = "frames", responses((status = OK, description = "the result", body = Vec<SessionInfo>)))]
 pub(super) async fn sessions(State(view): State<View>) -> Json<Vec<SessionInfo>> {
     Json(infos(&view))
 }
@@ -149,7 +149,7 @@ pub(super) async fn sessions(State(view): State<View>) -> Json<Vec<SessionInfo>>
 #[utoipa::path(
     get, path = "/api/devices/{address}/frames", tag = "frames",
     params(("address" = String, Path, description = "the device's address, percent-encoded")),
-    responses((status = OK, body = Line, content_type = "application/x-ndjson"), (status = NOT_FOUND, body = Unknown)),
+    responses((status = OK, description = "the result", body = Line, content_type = "application/x-ndjson"), (status = NOT_FOUND, description = "there is none", body = Unknown)),
 )]
 pub(super) async fn frames(State(view): State<View>, Path(address): Path<String>, uri: Uri) -> Response {
     let Some(session) = find(&view, &address) else {
@@ -174,8 +174,8 @@ pub(super) async fn frames(State(view): State<View>, Path(address): Path<String>
     params(("address" = String, Path, description = "the device's address, percent-encoded")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
-        (status = NO_CONTENT), (status = NOT_FOUND, body = Unknown), (status = BAD_REQUEST, body = String),
-        (status = TOO_MANY_REQUESTS, body = String), (status = GONE, body = String),
+        (status = NO_CONTENT, description = "done"), (status = NOT_FOUND, description = "there is none", body = Unknown), (status = BAD_REQUEST, description = "it cannot be carried out", body = String),
+        (status = TOO_MANY_REQUESTS, description = "too many frames wait for the device", body = String), (status = GONE, description = "the device left first", body = String),
         (status = FORBIDDEN, body = String, description = "the user's limits do not allow it"),
         (status = CONFLICT, body = String, description = "the user's limits are not known yet"),
     ),

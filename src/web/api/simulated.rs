@@ -33,7 +33,7 @@ pub struct Start {
 }
 
 /// List the simulated devices that this gateway runs, and what it can simulate.
-#[utoipa::path(get, path = "/api/simulated", tag = "simulated", responses((status = OK, body = Simulated)))]
+#[utoipa::path(get, path = "/api/simulated", tag = "simulated", responses((status = OK, description = "the result", body = Simulated)))]
 pub(super) async fn list(State(view): State<View>) -> Json<Simulated> {
     Json(Simulated {
         devices: view.simulator.list(),
@@ -44,7 +44,7 @@ pub(super) async fn list(State(view): State<View>) -> Json<Simulated> {
 /// Start a simulated device. It connects to this gateway until it is stopped.
 #[utoipa::path(
     post, path = "/api/simulated", tag = "simulated", request_body = Start,
-    responses((status = CREATED, body = SimulatedDevice), (status = BAD_REQUEST, body = Problem)),
+    responses((status = CREATED, description = "it was started", body = SimulatedDevice), (status = BAD_REQUEST, description = "it cannot be carried out", body = Problem)),
 )]
 pub(super) async fn start(State(view): State<View>, start: Result<Json<Start>, JsonRejection>) -> Response {
     let start = match start {
@@ -61,7 +61,7 @@ pub(super) async fn start(State(view): State<View>, start: Result<Json<Start>, J
 #[utoipa::path(
     delete, path = "/api/simulated/{address}", tag = "simulated",
     params(("address" = String, Path, description = "the device's address, percent-encoded")),
-    responses((status = NO_CONTENT), (status = NOT_FOUND, body = Problem)),
+    responses((status = NO_CONTENT, description = "done"), (status = NOT_FOUND, description = "there is none", body = Problem)),
 )]
 pub(super) async fn stop(State(view): State<View>, Path(address): Path<String>) -> Response {
     if view.simulator.stop(&address) {
