@@ -138,6 +138,9 @@ pub struct RunArgs {
     /// Dial a board that listens at this URL; may be given several times
     #[arg(long, value_name = "URL")]
     pub dial: Vec<String>,
+    /// Open the page in the browser
+    #[arg(long)]
+    pub open: bool,
     /// Print JSON on stdout
     #[arg(long)]
     pub json: bool,

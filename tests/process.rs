@@ -8,8 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use common::json_client::JsonClient;
-use common::process::{Process, command, is_root, program_for_everybody};
-use common::{RawDevice, within};
+use common::process::{Process, command, is_root, program_for_everybody, run};
+use common::{RawDevice, wait_until, within};
 use futures::future::join_all;
 use serde_json::json;
 use tempfile::TempDir;
@@ -411,4 +411,29 @@ async fn too_few_threads_are_an_error_and_no_panic() {
         refused.insert(error.split(": ").nth(1).unwrap_or_default().to_owned());
     }
     panic!("it never started: {refused:?}");
+}
+
+/// `--open` runs the program that opens pages on this desktop; here that is a script of the test.
+#[tokio::test]
+async fn the_page_is_opened_in_the_browser_on_request() {
+    let home = TempDir::new().unwrap();
+    let opened = home.path().join("opened");
+    let script = home.path().join("xdg-open");
+    std::fs::write(
+        &script,
+        format!(
+            "#!/bin/sh\necho \"$1\" > {}.new\nmv {0}.new {0}\n",
+            opened.display()
+        ),
+    )
+    .unwrap();
+    std::fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+    let mut command = run(home.path());
+    command
+        .arg("--open")
+        .env("PATH", format!("{}:/usr/bin:/bin", home.path().display()));
+    let _gateway = Process::spawn(command).await;
+    wait_until("the page is opened", || opened.exists()).await;
+    let url = std::fs::read_to_string(opened).unwrap();
+    assert!(url.starts_with("http://127.0.0.1:"), "{url}");
 }

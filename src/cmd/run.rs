@@ -16,7 +16,7 @@ use crate::gateway::{self, Bound};
 
 /// Runs the gateway until it is told to stop.
 pub(super) async fn run(args: RunArgs) -> Result<(), Error> {
-    let json = args.json;
+    let (json, open) = (args.json, args.open);
     let control = args.control.clone().filter(|path| !path.is_empty());
     let loaded = load(args)?;
     if let Some(file) = &loaded.file {
@@ -56,16 +56,32 @@ pub(super) async fn run(args: RunArgs) -> Result<(), Error> {
             })
             .to_string()
         } else {
-            let page = page.map(|page| format!(" page={page}")).unwrap_or_default();
+            let page = page
+                .as_ref()
+                .map(|page| format!(" page={page}"))
+                .unwrap_or_default();
             format!("ready devices={devices} {name}={other}{page}")
         };
         // Whoever started this may not listen; the gateway serves all the same.
         if let Err(e) = print(&(line + "\n")) {
             warn!("{e}");
         }
+        if open {
+            open_page(page.as_deref());
+        }
     })
     .await?;
     Ok(())
+}
+
+/// Opens the page in the browser that the user prefers. The gateway runs in any case.
+fn open_page(page: Option<&str>) {
+    let Some(page) = page else {
+        return warn!("--open: there is no page to open");
+    };
+    if let Err(e) = open::that_detached(page) {
+        warn!("--open: no browser was started: {e}; open {page} yourself");
+    }
 }
 
 /// A connection is a file, a relayed device is two, and many systems start programs with room for 1,024 unless they

@@ -157,6 +157,33 @@ mod tests {
     }
 
     #[test]
+    fn vendored_files_are_those_that_were_reviewed() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web/page/vendor");
+        let list = std::fs::read_to_string(folder.join("vendored.json")).unwrap();
+        let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+        let licences = std::fs::read_to_string(folder.join("LICENSES.txt")).unwrap();
+        let mut listed = Vec::new();
+        for entry in list.as_array().unwrap() {
+            let text = |key: &str| entry[key].as_str().unwrap().to_owned();
+            let content = std::fs::read(folder.join(text("file"))).unwrap();
+            let sum = HEXLOWER.encode(&Sha256::digest(content));
+            assert_eq!(sum, text("sha256"), "{}", text("file"));
+            assert!(
+                licences.contains(&text("name")),
+                "{} has no licence text",
+                text("name")
+            );
+            assert!(["MIT", "Apache-2.0", "BSD-3-Clause"].contains(&&*text("licence")));
+            listed.push(format!("vendor/{}", text("file")));
+        }
+        listed.sort();
+        let mut served: Vec<_> = ASSETS.iter().map(|asset| asset.path[1..].to_owned()).collect();
+        served.retain(|name| name.starts_with("vendor/"));
+        served.sort();
+        assert_eq!(listed, served);
+    }
+
+    #[test]
     fn the_policy_has_the_hash_of_the_import_map() {
         let policy = policy();
         let policy = policy.to_str().unwrap();
