@@ -182,6 +182,7 @@ pub fn gateway(state: &tempfile::TempDir) -> Command {
             "127.0.0.1:0",
             "-qq",
         ])
+        .env("WSDM_GATEWAY_PAGE_LISTEN", "127.0.0.1:0")
         .env("XDG_STATE_HOME", state.path())
         .env("XDG_RUNTIME_DIR", state.path());
     command
