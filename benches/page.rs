@@ -3,7 +3,6 @@
 //!
 //! `cargo bench --bench page` prints a table. It asserts nothing: a figure is for people to read.
 
-#[allow(dead_code, reason = "the harness serves several benchmarks")]
 mod harness;
 
 use std::time::{Duration, Instant};

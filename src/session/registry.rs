@@ -77,7 +77,7 @@ impl Registry {
     /// until its upstream half is gone.
     ///
     /// # Errors
-    /// [`Refusal::Clash`] if the address changed hands [`TAKEOVER_LIMIT`] times within [`TAKEOVER_WINDOW`],
+    /// [`Refusal::Clash`] if the address changed hands [`TAKEOVER_LIMIT`] times within [`TAKEOVER_WINDOW`](crate::defaults::TAKEOVER_WINDOW),
     /// [`Refusal::Replaced`] if a still newer connection arrived meanwhile.
     pub async fn admit(self: &Arc<Self>, handshake: Handshake, peer: Peer) -> Result<Entry, Refusal> {
         let connection = {

@@ -207,7 +207,7 @@ impl ListedDevice {
                 if let ButtplugServerMessageV4::InputReading(reading) = &mut reply {
                     reading.set_device_index(index);
                     if let InputTypeReading::Battery(level) = reading.reading() {
-                        session.battery.report(level.data().into());
+                        session.battery.report(level.data());
                     }
                 }
                 Ok(reply)

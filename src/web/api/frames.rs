@@ -272,9 +272,7 @@ impl Follower {
         loop {
             match &mut self.step {
                 Step::Announce(watcher) => {
-                    let Some(watcher) = watcher.take() else {
-                        return None;
-                    };
+                    let watcher = watcher.take()?;
                     let watching = SessionInfo::from(&**watcher.session());
                     self.step = Step::Watch(watcher);
                     return Some(Line::Watching { watching });
