@@ -244,6 +244,9 @@ async fn other_web_pages_and_other_names_of_this_machine_are_refused() {
             421,
         ),
         ("GET", "/", vec![("Host", "gateway.example")], 200),
+        ("GET", "http://evil.example/api/devices", vec![], 421),
+        ("GET", "/api/devices/%FF", vec![], 400),
+        ("POST", "/api/apps/none/disconnect", vec![], 400),
         ("POST", "/api/stop", vec![("Origin", "http://evil.example")], 403),
         ("POST", "/api/stop", vec![("Origin", "null")], 403),
         ("POST", "/api/stop", vec![("Origin", "http://127.0.0.1:1")], 403),
@@ -265,6 +268,9 @@ async fn other_web_pages_and_other_names_of_this_machine_are_refused() {
             answer.body
         );
         assert!(!answer.head.contains("access-control"), "{}", answer.head);
+        if status >= 400 && status != 405 {
+            assert!(answer.json()["error"].is_string(), "{}", answer.body);
+        }
         if status == 421 {
             assert!(answer.body.contains("[page] hosts"), "{}", answer.body);
         }

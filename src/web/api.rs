@@ -4,11 +4,13 @@
 pub mod frames;
 mod simulated;
 
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::{InfoBuilder, License, OpenApi};
 use utoipa::{OpenApi as _, ToSchema};
@@ -43,6 +45,20 @@ pub struct Problem {
     pub error: String,
     /// What to do about it.
     pub hint: Option<String>,
+}
+
+/// A part of a request's path. One that cannot be read is answered with a [`Problem`].
+pub(super) struct InPath<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(part)) => Ok(Self(part)),
+            Err(e) => Err(Problem::answer(e.status(), e.body_text(), None)),
+        }
+    }
 }
 
 impl Problem {
@@ -127,7 +143,7 @@ fn no_device(address: &str) -> Response {
     params(("address" = String, Path, description = "the device's address, percent-encoded")),
     responses((status = OK, description = "the result", body = Device), (status = NOT_FOUND, description = "there is none", body = Problem)),
 )]
-async fn device(State(view): State<View>, Path(address): Path<String>) -> Response {
+async fn device(State(view): State<View>, InPath(address): InPath<String>) -> Response {
     let found = view.look().0.into_iter().find(|device| device.address == address);
     found.map_or_else(|| no_device(&address), |device| Json(device).into_response())
 }
@@ -138,7 +154,7 @@ async fn device(State(view): State<View>, Path(address): Path<String>) -> Respon
     params(("address" = String, Path, description = "the device's address, percent-encoded")),
     responses((status = NO_CONTENT, description = "done"), (status = NOT_FOUND, description = "there is none", body = Problem)),
 )]
-async fn forget(State(view): State<View>, Path(address): Path<String>) -> Response {
+async fn forget(State(view): State<View>, InPath(address): InPath<String>) -> Response {
     if view.registry.past().forget(&address) {
         StatusCode::NO_CONTENT.into_response()
     } else {
@@ -160,7 +176,7 @@ async fn stop(State(view): State<View>) -> Json<Stopped> {
     params(("address" = String, Path, description = "the device's address, percent-encoded")),
     responses((status = OK, description = "the result", body = Stopped), (status = NOT_FOUND, description = "there is none", body = Problem)),
 )]
-async fn stop_device(State(view): State<View>, Path(address): Path<String>) -> Response {
+async fn stop_device(State(view): State<View>, InPath(address): InPath<String>) -> Response {
     let stopped = view.stop_device(&address).await;
     stopped.map_or_else(|| no_device(&address), |stopped| Json(stopped).into_response())
 }
@@ -177,7 +193,7 @@ async fn apps(State(view): State<View>) -> Json<Apps> {
     params(("id" = u64, Path, description = "the app's number")),
     responses((status = NO_CONTENT, description = "done"), (status = NOT_FOUND, description = "there is none", body = Problem)),
 )]
-async fn disconnect(State(view): State<View>, Path(id): Path<u64>) -> Response {
+async fn disconnect(State(view): State<View>, InPath(id): InPath<u64>) -> Response {
     if view.server.as_ref().is_some_and(|server| server.disconnect(id)) {
         StatusCode::NO_CONTENT.into_response()
     } else {

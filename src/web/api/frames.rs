@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
@@ -23,6 +23,7 @@ use crate::session::ownership::Controller;
 use crate::session::registry::{InjectError, SessionHandle};
 use crate::session::tap::{Direction, Watched, Watcher};
 use crate::text::hex;
+use crate::web::api::InPath;
 use crate::web::view::{View, seconds};
 
 /// A session as the interface reports it.
@@ -151,7 +152,7 @@ pub(super) async fn sessions(State(view): State<View>) -> Json<Vec<SessionInfo>>
     params(("address" = String, Path, description = "the device's address, percent-encoded")),
     responses((status = OK, description = "the result", body = Line, content_type = "application/x-ndjson"), (status = NOT_FOUND, description = "there is none", body = Unknown)),
 )]
-pub(super) async fn frames(State(view): State<View>, Path(address): Path<String>, uri: Uri) -> Response {
+pub(super) async fn frames(State(view): State<View>, InPath(address): InPath<String>, uri: Uri) -> Response {
     let Some(session) = find(&view, &address) else {
         return unknown(&view, &address);
     };
@@ -182,7 +183,7 @@ pub(super) async fn frames(State(view): State<View>, Path(address): Path<String>
 )]
 pub(super) async fn send(
     State(view): State<View>,
-    Path(address): Path<String>,
+    InPath(address): InPath<String>,
     Extension(injector): Extension<Arc<Injector>>,
     body: Bytes,
 ) -> Response {

@@ -1,14 +1,14 @@
 //! Simulated devices: list, start, stop.
 
 use axum::Json;
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Problem;
+use super::{InPath, Problem};
 use crate::web::view::{SimulatedDevice, View};
 
 /// What a request that cannot be read should be.
@@ -63,7 +63,7 @@ pub(super) async fn start(State(view): State<View>, start: Result<Json<Start>, J
     params(("address" = String, Path, description = "the device's address, percent-encoded")),
     responses((status = NO_CONTENT, description = "done"), (status = NOT_FOUND, description = "there is none", body = Problem)),
 )]
-pub(super) async fn stop(State(view): State<View>, Path(address): Path<String>) -> Response {
+pub(super) async fn stop(State(view): State<View>, InPath(address): InPath<String>) -> Response {
     if view.simulator.stop(&address) {
         return StatusCode::NO_CONTENT.into_response();
     }

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -66,10 +66,15 @@ impl Guard {
         }
     }
 
-    fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refused> {
+    fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
         let host = one(headers, &header::HOST).filter(|host| {
             let host = host.to_ascii_lowercase();
             self.hosts.contains(&host)
+        });
+        // A request to a proxy names its host in the first line too.
+        let host = host.filter(|host| {
+            uri.authority()
+                .is_none_or(|named| named.as_str().eq_ignore_ascii_case(host))
         });
         let Some(host) = host else {
             return Err(Refused {
@@ -96,7 +101,7 @@ impl Guard {
         match site {
             None | Some("same-origin" | "none") => {}
             // A link from elsewhere that opens the page.
-            Some(_) if reads && path == "/" && one(headers, &SEC_FETCH_MODE) == Some("navigate") => {}
+            Some(_) if reads && uri.path() == "/" && one(headers, &SEC_FETCH_MODE) == Some("navigate") => {}
             Some(_) => return Err(foreign),
         }
         if headers.contains_key(header::ORIGIN) {
@@ -142,7 +147,7 @@ pub(super) async fn check(
     request: Request,
     next: Next,
 ) -> Response {
-    let checked = guard.check(request.method(), request.uri().path(), request.headers());
+    let checked = guard.check(request.method(), request.uri(), request.headers());
     let mut response = match checked {
         Ok(()) => next.run(request).await,
         Err(Refused { status, error, hint }) => {
@@ -185,7 +190,7 @@ mod tests {
             );
         }
         guard()
-            .check(&method, path, &map)
+            .check(&method, &path.parse().unwrap(), &map)
             .map_or_else(|e| e.status.as_u16(), |()| 200)
     }
 
@@ -214,6 +219,9 @@ mod tests {
             assert_eq!(check(Method::GET, "/", &[("host", host)]), 421, "{host}");
         }
         assert_eq!(check(Method::GET, "/", &[]), 421);
+        let host = [("host", "localhost:54880")];
+        assert_eq!(check(Method::GET, "http://localhost:54880/", &host), 200);
+        assert_eq!(check(Method::GET, "http://evil.example/", &host), 421);
         let twice = [("host", "localhost:54880"), ("host", "localhost:54880")];
         assert_eq!(check(Method::GET, "/", &twice), 421);
     }
