@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 
 use crate::advice::{Advice, EXIT_FAILED, EXIT_INTERRUPTED};
 use crate::clients::Clients;
+use crate::clients::origins::Origins;
 use crate::config::{ClientSettings, Settings};
 use crate::defaults::{SHUTDOWN_GRACE, STOP_FLUSH_TIMEOUT};
 use crate::ingress::Intake;
@@ -172,6 +173,7 @@ impl Inside {
     async fn bind(
         settings: ClientSettings,
         state_file: Option<&Path>,
+        page: Option<SocketAddr>,
         signpost: Signpost,
         start: impl FnOnce(Arc<IndexStore>) -> Result<Arc<Engine>, EngineError>,
     ) -> Result<(Self, Vec<SocketAddr>), GatewayError> {
@@ -188,11 +190,19 @@ impl Inside {
             source,
         })?;
         let announce = settings.announce;
+        let origins = Origins::open(
+            settings.origins.clone(),
+            settings.question_timeout,
+            page,
+            state_file,
+        );
+        info!("{}", origins.in_words());
         let engine = start(store.clone())?;
         let (no_commands, no_clients) = (CancellationToken::new(), CancellationToken::new());
         let clients = Clients::new(
             engine.clone(),
             settings,
+            origins,
             signpost,
             no_commands.clone(),
             no_clients.clone(),
@@ -266,7 +276,10 @@ impl Gateway {
             }
             None => (None, Vec::new()),
         };
-        let relayed_to = settings.upstream.as_ref().map(|upstream| upstream.relay.to_string());
+        let relayed_to = settings
+            .upstream
+            .as_ref()
+            .map(|upstream| upstream.relay.to_string());
         let (upstream, admission, inside, client_addresses) = match settings.upstream {
             Some(upstream) => {
                 let relay = Relay::new(upstream, settings.devices.ping_interval);
@@ -276,6 +289,7 @@ impl Gateway {
                 let (inside, bound) = Inside::bind(
                     settings.clients,
                     settings.state_file.as_deref(),
+                    page_addresses.first().copied(),
                     Signpost::apps(device_addresses[0]).with_page(page_addresses.first().copied()),
                     |store| Engine::start(loaded, store),
                 )

@@ -113,7 +113,10 @@ impl Live {
         let mut seen = Vec::new();
         loop {
             let message = within(&format!("a device after {seen:#?}"), self.next()).await;
-            let devices = message["change"]["devices"].as_array().cloned().unwrap_or_default();
+            let devices = message["change"]["devices"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
             if let Some(device) = devices.iter().find(|device| is_wanted(device)) {
                 return device.clone();
             }
@@ -146,10 +149,23 @@ async fn the_page_and_what_describes_it_are_served() {
     let index = ask(page, "GET", "/", &[]).await;
     assert_eq!(index.status, 200);
     assert!(index.body.contains("importmap"), "{}", index.body);
-    for policy in ["default-src 'none'", "trusted-types 'none'", "sha256-", "frame-ancestors 'none'"] {
+    for policy in [
+        "default-src 'none'",
+        "trusted-types 'none'",
+        "sha256-",
+        "frame-ancestors 'none'",
+    ] {
         assert!(index.head.contains(policy), "{}", index.head);
     }
-    let etag = index.head.split("etag: ").nth(1).unwrap().lines().next().unwrap().to_owned();
+    let etag = index
+        .head
+        .split("etag: ")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .next()
+        .unwrap()
+        .to_owned();
     let known = ask(page, "GET", "/", &[("If-None-Match", &etag)]).await;
     assert_eq!((known.status, known.body.as_str()), (304, ""));
     assert_eq!(ask(page, "GET", "/healthz", &[]).await.body, "alive\n");
@@ -162,7 +178,11 @@ async fn the_page_and_what_describes_it_are_served() {
         for method in methods.as_object().unwrap().keys() {
             let path = path.replace("{address}", "nobody").replace("{id}", "999");
             let answer = ask(page, &method.to_uppercase(), &path, &[("Content-Length", "0")]).await;
-            assert!([200, 404].contains(&answer.status), "{method} {path}: {}", answer.status);
+            assert!(
+                [200, 404].contains(&answer.status),
+                "{method} {path}: {}",
+                answer.status
+            );
             assert_ne!(answer.body, "", "{method} {path} says why");
         }
     }
@@ -190,19 +210,33 @@ async fn other_web_pages_and_other_names_of_this_machine_are_refused() {
     let rebound = format!("evil.example:{}", page.port());
     for (method, path, headers, status) in [
         ("GET", "/", vec![("Host", rebound.as_str())], 421),
-        ("GET", "/api/devices", vec![("Host", &*rebound), ("Origin", "http://evil.example")], 421),
+        (
+            "GET",
+            "/api/devices",
+            vec![("Host", &*rebound), ("Origin", "http://evil.example")],
+            421,
+        ),
         ("GET", "/", vec![("Host", "gateway.example")], 200),
         ("POST", "/api/stop", vec![("Origin", "http://evil.example")], 403),
         ("POST", "/api/stop", vec![("Origin", "null")], 403),
         ("POST", "/api/stop", vec![("Origin", "http://127.0.0.1:1")], 403),
-        ("POST", "/api/stop", vec![("Sec-Fetch-Site", "same-site"), ("Origin", &*own)], 403),
+        (
+            "POST",
+            "/api/stop",
+            vec![("Sec-Fetch-Site", "same-site"), ("Origin", &*own)],
+            403,
+        ),
         ("POST", "/api/stop", vec![("Origin", &*own)], 200),
         ("POST", "/api/stop", vec![], 200),
         ("GET", "/api/stop", vec![], 405),
         ("OPTIONS", "/api/stop", vec![("Origin", &*own)], 405),
     ] {
         let answer = ask(page, method, path, &headers).await;
-        assert_eq!(answer.status, status, "{method} {path} {headers:?}: {}", answer.body);
+        assert_eq!(
+            answer.status, status,
+            "{method} {path} {headers:?}: {}",
+            answer.body
+        );
         assert!(!answer.head.contains("access-control"), "{}", answer.head);
         if status == 421 {
             assert!(answer.body.contains("[page] hosts"), "{}", answer.body);
@@ -237,7 +271,10 @@ async fn an_open_page_sees_devices_come_work_and_go() {
     let mut toy = RawDevice::lovense(&gateway.devices(), "<img src=x>").await;
     let ready = live.device(|device| device["state"] == "ready").await;
     assert_eq!(ready["address"], "<img src=x>");
-    assert_eq!((&ready["name"], &ready["way"]), (&json!("Lovense Hush"), &json!("ws")));
+    assert_eq!(
+        (&ready["name"], &ready["way"]),
+        (&json!("Lovense Hush"), &json!("ws"))
+    );
     assert_eq!(ready["driver"], Value::Null);
 
     let mut app = JsonClient::connect(&gateway.clients(), 4).await;
@@ -255,8 +292,15 @@ async fn an_open_page_sees_devices_come_work_and_go() {
 
     let metrics = ask(page, "GET", "/metrics", &[]).await;
     assert!(metrics.head.contains("openmetrics-text"), "{}", metrics.head);
-    let frames = metrics.body.lines().find(|line| line.starts_with("wsdm_gateway_frames_to_device_total{"));
-    assert!(frames.unwrap().contains("address=\"<img src=x>\""), "{}", metrics.body);
+    let frames = metrics
+        .body
+        .lines()
+        .find(|line| line.starts_with("wsdm_gateway_frames_to_device_total{"));
+    assert!(
+        frames.unwrap().contains("address=\"<img src=x>\""),
+        "{}",
+        metrics.body
+    );
     assert!(metrics.body.ends_with("# EOF\n"));
 
     let id = apps["apps"][0]["id"].as_u64().unwrap();
@@ -274,7 +318,10 @@ async fn an_open_page_sees_devices_come_work_and_go() {
 
     drop(toy);
     let gone = live.device(|device| device["state"] == "gone").await;
-    assert!(gone["reason"].as_str().unwrap().contains("connection lost"), "{gone}");
+    assert!(
+        gone["reason"].as_str().unwrap().contains("connection lost"),
+        "{gone}"
+    );
     assert!(gone["to_device"].as_u64().unwrap() > 1, "{gone}");
     let path = "/api/devices/%3Cimg%20src%3Dx%3E";
     assert_eq!(ask(page, "DELETE", path, &[]).await.status, 204);
@@ -297,9 +344,18 @@ async fn a_refused_device_is_shown_with_its_reason_and_what_to_do() {
         let mut stranger = RawDevice::hello(&gateway.devices(), "ESP32Vibe", "new").await;
         stranger.closed().await;
         let refused = live.device(|device| device["refused_times"] == times).await;
-        assert_eq!((&refused["state"], &refused["address"]), (&json!("refused"), &json!("new")));
-        assert!(refused["reason"].as_str().unwrap().contains("ESP32Vibe"), "{refused}");
-        assert!(refused["hint"].as_str().unwrap().contains("udcf add"), "{refused}");
+        assert_eq!(
+            (&refused["state"], &refused["address"]),
+            (&json!("refused"), &json!("new"))
+        );
+        assert!(
+            refused["reason"].as_str().unwrap().contains("ESP32Vibe"),
+            "{refused}"
+        );
+        assert!(
+            refused["hint"].as_str().unwrap().contains("udcf add"),
+            "{refused}"
+        );
     }
     let _toy = RawDevice::lovense(&gateway.devices(), "new").await;
     let there = live.device(|device| device["address"] == "new").await;
@@ -314,7 +370,10 @@ async fn stop_everything_stops_what_any_app_drives() {
     let mut toy = RawDevice::lovense(&gateway.devices(), "toy").await;
     let mut stroker = RawDevice::hello(&gateway.devices(), "TCodeDevice", "stroker").await;
     let mut app = JsonClient::connect(&gateway.clients(), 4).await;
-    within("both are listed", async { while app.device_indexes().await.len() < 2 {} }).await;
+    within("both are listed", async {
+        while app.device_indexes().await.len() < 2 {}
+    })
+    .await;
     for index in app.device_indexes().await {
         for command in [
             json!({"Vibrate": {"Value": 20}}),
@@ -383,23 +442,45 @@ async fn frames_are_watched_and_sent_both_ways_and_what_the_page_sent_stops_with
         lines.extend(message["frames"]["lines"].as_array().cloned().unwrap_or_default());
     }
     let line = lines.iter().find(|line| line["text"] == "Vibrate:7;").unwrap();
-    assert_eq!((&line["direction"], &line["hex"]), (&json!("to_device"), &json!("566962726174653a373b")));
+    assert_eq!(
+        (&line["direction"], &line["hex"]),
+        (&json!("to_device"), &json!("566962726174653a373b"))
+    );
 
     // As if the device had answered.
     let asked = app
-        .send("InputCmd", json!({"DeviceIndex": index, "FeatureIndex": 1, "Type": "Battery", "Command": "Read"}))
+        .send(
+            "InputCmd",
+            json!({"DeviceIndex": index, "FeatureIndex": 1, "Type": "Battery", "Command": "Read"}),
+        )
         .await;
     toy.expect("Battery;").await;
     assert_eq!(live.frame("toy", b"42;", "device").await, Value::Null);
     let reading = app.event("InputReading").await;
-    assert_eq!((&reading["Id"], &reading["Reading"]["Battery"]["Value"]), (&json!(asked), &json!(42)));
+    assert_eq!(
+        (&reading["Id"], &reading["Reading"]["Battery"]["Value"]),
+        (&json!(asked), &json!(42))
+    );
     let device = live.device(|device| device["battery"].is_number()).await;
     assert_eq!(device["battery"], 0.42);
 
-    assert!(live.frame("nobody", b"x", "gateway").await.as_str().unwrap().contains("not connected"));
-    assert!(live.frame("toy", b"", "gateway").await.as_str().unwrap().contains("empty"));
+    assert!(
+        live.frame("nobody", b"x", "gateway")
+            .await
+            .as_str()
+            .unwrap()
+            .contains("not connected")
+    );
+    assert!(
+        live.frame("toy", b"", "gateway")
+            .await
+            .as_str()
+            .unwrap()
+            .contains("empty")
+    );
     live.send(json!({"nonsense": 1})).await;
-    live.send(json!({"send": {"id": 7, "address": "toy", "hex": "5", "as": "gateway"}})).await;
+    live.send(json!({"send": {"id": 7, "address": "toy", "hex": "5", "as": "gateway"}}))
+        .await;
     drop(live);
     toy.expect("Vibrate:0;").await;
     gateway.stop().await;

@@ -93,14 +93,19 @@ impl Toy {
     async fn at(&mut self, level: u32) {
         let seen = self.level.clone();
         let reached = self.level.wait_for(|now| *now == level);
-        let reached = timeout(common::DEADLINE, reached).await.is_ok_and(|reached| reached.is_ok());
+        let reached = timeout(common::DEADLINE, reached)
+            .await
+            .is_ok_and(|reached| reached.is_ok());
         assert!(reached, "the motor is at {}, not at {level}", *seen.borrow());
     }
 
     async fn heard(&mut self, frame: &str) {
-        within(frame, self.heard.wait_for(|heard| heard.iter().any(|f| f == frame)))
-            .await
-            .unwrap();
+        within(
+            frame,
+            self.heard.wait_for(|heard| heard.iter().any(|f| f == frame)),
+        )
+        .await
+        .unwrap();
     }
 
     async fn leave(self) {
@@ -163,7 +168,9 @@ impl Scenario {
     async fn want(&mut self, text: &str) {
         let wanted = self.next(&["want"]).await;
         assert!(
-            wanted.as_ref().is_some_and(|(_, wanted)| wanted.starts_with(text)),
+            wanted
+                .as_ref()
+                .is_some_and(|(_, wanted)| wanted.starts_with(text)),
             "{}: {wanted:?} instead of {text}",
             self.name
         );
@@ -308,6 +315,8 @@ async fn nothing_is_out_of_reach_of_the_keyboard_or_a_screen_reader() {
     let _toy = Toy::connect(&gateway, "page-1").await;
     let mut stranger = RawDevice::hello(&gateway.devices(), "ESP32Vibe", "new").await;
     stranger.closed().await;
-    Scenario::start("accessible", page(&gateway), &["page-1"]).done().await;
+    Scenario::start("accessible", page(&gateway), &["page-1"])
+        .done()
+        .await;
     gateway.stop().await;
 }

@@ -144,7 +144,10 @@ fn table(devices: &[Device]) -> String {
         }
     }
     let mut text = String::new();
-    for (row, device) in rows.iter().zip(std::iter::once(None).chain(devices.iter().map(Some))) {
+    for (row, device) in rows
+        .iter()
+        .zip(std::iter::once(None).chain(devices.iter().map(Some)))
+    {
         let cells: Vec<_> = row
             .iter()
             .zip(widths)
@@ -152,7 +155,11 @@ fn table(devices: &[Device]) -> String {
             .collect();
         text += cells.join("  ").trim_end();
         text.push('\n');
-        for line in device.into_iter().flat_map(|device| [&device.reason, &device.hint]).flatten() {
+        for line in device
+            .into_iter()
+            .flat_map(|device| [&device.reason, &device.hint])
+            .flatten()
+        {
             text += &format!("  {}\n", printable(line.as_bytes()));
         }
     }

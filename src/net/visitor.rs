@@ -286,7 +286,9 @@ fn page(place: Place) -> String {
         Some(page) if place.here.ip().is_loopback() => {
             format!("<p>The gateway's page is at <a href=\"http://{page}/\">http://{page}/</a>.</p>\n")
         }
-        Some(page) => format!("<p>The gateway's page is at http://{page}/, on the gateway's own machine.</p>\n"),
+        Some(page) => {
+            format!("<p>The gateway's page is at http://{page}/, on the gateway's own machine.</p>\n")
+        }
         None => String::new(),
     };
     format!(

@@ -2,6 +2,7 @@
 //! served as `/api/openapi.json`.
 
 pub mod frames;
+pub mod origins;
 
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{StatusCode, header};
@@ -78,7 +79,9 @@ fn described() -> (Router<View>, OpenApi) {
     base.info = InfoBuilder::new()
         .title("wsdm-gateway")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("A running gateway: its devices, the apps that drive them, and stops."))
+        .description(Some(
+            "A running gateway: its devices, the apps that drive them, and stops.",
+        ))
         .license(Some(license))
         .build();
     OpenApiRouter::with_openapi(base)
@@ -89,6 +92,11 @@ fn described() -> (Router<View>, OpenApi) {
         .routes(routes!(stop_device))
         .routes(routes!(apps))
         .routes(routes!(disconnect))
+        .routes(routes!(origins::block))
+        .routes(routes!(origins::questions))
+        .routes(routes!(origins::answer))
+        .routes(routes!(origins::origins))
+        .routes(routes!(origins::forget_origin))
         .routes(routes!(frames::sessions))
         .routes(routes!(frames::frames, frames::send))
         .split_for_parts()
@@ -163,9 +171,7 @@ async fn stop_device(State(view): State<View>, Path(address): Path<String>) -> R
 /// List the connected apps.
 #[utoipa::path(get, path = "/api/apps", tag = "apps", responses((status = OK, body = Apps)))]
 async fn apps(State(view): State<View>) -> Json<Apps> {
-    Json(Apps {
-        apps: view.look().1,
-    })
+    Json(Apps { apps: view.look().1 })
 }
 
 /// Disconnect an app. What it commanded last is stopped.

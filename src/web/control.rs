@@ -24,10 +24,7 @@ impl Control {
     }
 
     /// Cannot be called, since there are no values of this type.
-    pub async fn serve(
-        self,
-        _: crate::web::view::View,
-    ) {
+    pub async fn serve(self, _: crate::web::view::View) {
         match self {}
     }
 }

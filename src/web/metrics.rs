@@ -54,12 +54,20 @@ impl Collector for Seen {
         )?)?;
         let apps = count(self.apps);
         apps.encode(encoder.encode_descriptor("apps", "Connected apps", None, apps.metric_type())?)?;
-        self.counter(&mut encoder, "frames_to_device", "Frames written to the device", None, |d| {
-            d.to_device
-        })?;
-        self.counter(&mut encoder, "frames_from_device", "Frames that the device sent", None, |d| {
-            d.from_device
-        })?;
+        self.counter(
+            &mut encoder,
+            "frames_to_device",
+            "Frames written to the device",
+            None,
+            |d| d.to_device,
+        )?;
+        self.counter(
+            &mut encoder,
+            "frames_from_device",
+            "Frames that the device sent",
+            None,
+            |d| d.from_device,
+        )?;
         self.counter(
             &mut encoder,
             "frames_dropped",
@@ -67,15 +75,27 @@ impl Collector for Seen {
             None,
             |d| d.dropped,
         )?;
-        self.counter(&mut encoder, "to_device", "Bytes written to the device", Some(Unit::Bytes), |d| {
-            d.bytes_to_device
-        })?;
-        self.counter(&mut encoder, "from_device", "Bytes that the device sent", Some(Unit::Bytes), |d| {
-            d.bytes_from_device
-        })?;
-        self.gauge(&mut encoder, "outputs_on", "1 if an output of the device may be on", None, |d| {
-            Some(f64::from(u8::from(d.outputs_on)))
-        })?;
+        self.counter(
+            &mut encoder,
+            "to_device",
+            "Bytes written to the device",
+            Some(Unit::Bytes),
+            |d| d.bytes_to_device,
+        )?;
+        self.counter(
+            &mut encoder,
+            "from_device",
+            "Bytes that the device sent",
+            Some(Unit::Bytes),
+            |d| d.bytes_from_device,
+        )?;
+        self.gauge(
+            &mut encoder,
+            "outputs_on",
+            "1 if an output of the device may be on",
+            None,
+            |d| Some(f64::from(u8::from(d.outputs_on))),
+        )?;
         self.gauge(
             &mut encoder,
             "round_trip",

@@ -90,7 +90,15 @@ impl PagePort {
         } = self;
         let mut connections = JoinSet::new();
         let connection = |stream: TcpStream, peer| serve(stream, peer, router.clone(), stop.clone());
-        accept_until(&listeners, "page", &stop, &mut connections, Handle::current, connection).await;
+        accept_until(
+            &listeners,
+            "page",
+            &stop,
+            &mut connections,
+            Handle::current,
+            connection,
+        )
+        .await;
         drop(listeners);
         sockets.close();
         let _ = timeout(CLOSE_TIMEOUT, async {
@@ -151,7 +159,11 @@ async fn buttplug(
     let Some(server) = page.view.server.clone() else {
         let upstream = page.view.about.upstream.clone().unwrap_or_default();
         let error = format!("this gateway relays its devices to {upstream}, and has no Buttplug server");
-        return Problem::answer(StatusCode::NOT_FOUND, error, Some("connect the app to that server"));
+        return Problem::answer(
+            StatusCode::NOT_FOUND,
+            error,
+            Some("connect the app to that server"),
+        );
     };
     let origin = request.headers().get(header::ORIGIN);
     let origin = origin

@@ -1,5 +1,7 @@
 //! What there is to show of a gateway, and the orders that can be given to it.
 
+pub mod origins;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use crate::device::handshake::Address;
 use crate::device::peer::ConnectionId;
 use crate::session::past::PastDevice;
 use crate::session::registry::{Registry, SessionHandle, Totals};
+use origins::{Answer, Origin, OriginError, Question};
 
 /// A running gateway.
 #[derive(Clone)]
@@ -41,6 +44,30 @@ pub trait Server: Send + Sync {
 
     /// Asks an app to leave; returns whether there is one of this number.
     fn disconnect(&self, app: u64) -> bool;
+
+    /// Refuses the web page that an app is from now on, and asks its apps to leave. Blocks until this is saved.
+    ///
+    /// # Errors
+    /// There is no such app, or it is no web page; or this holds only until the gateway stops.
+    fn block(&self, app: u64) -> Result<(), OriginError>;
+
+    /// The web pages that wait for an answer, by number.
+    fn questions(&self) -> Vec<Question>;
+
+    /// Answers a question. Blocks until the answer is saved.
+    ///
+    /// # Errors
+    /// There is no such question; or the answer holds only until the gateway stops.
+    fn answer(&self, question: u64, answer: Answer) -> Result<(), OriginError>;
+
+    /// The origins that were answered for good.
+    fn origins(&self) -> Vec<Origin>;
+
+    /// Forgets the answer for an origin. Blocks until this is saved.
+    ///
+    /// # Errors
+    /// Nothing is remembered of it; or it is forgotten only until the gateway stops.
+    fn forget_origin(&self, origin: &str) -> Result<(), OriginError>;
 
     /// Makes the server stop every device.
     fn stop_all(&self) -> BoxFuture<'static, ()>;
@@ -227,6 +254,22 @@ impl View {
         (devices, apps)
     }
 
+    /// The web pages that wait for an answer, by number.
+    pub fn questions(&self) -> Vec<Question> {
+        self.server
+            .as_ref()
+            .map(|server| server.questions())
+            .unwrap_or_default()
+    }
+
+    /// The origins of web pages that were answered for good.
+    pub fn origins(&self) -> Vec<Origin> {
+        self.server
+            .as_ref()
+            .map(|server| server.origins())
+            .unwrap_or_default()
+    }
+
     fn device(&self, session: &SessionHandle, listed: Option<&Listed>, apps: &[App]) -> Device {
         let state = match (&self.server, listed) {
             (None, _) => State::Relayed,
@@ -245,7 +288,11 @@ impl View {
                 .and_then(|listed| listed.driver)
                 .and_then(|id| apps.iter().find(|app| app.id == id));
             app.map(|app| Driver {
-                kind: if app.is_page { DriverKind::Page } else { DriverKind::App },
+                kind: if app.is_page {
+                    DriverKind::Page
+                } else {
+                    DriverKind::App
+                },
                 id: Some(app.id),
                 name: app.name.clone(),
                 origin: app.origin.clone(),
@@ -264,7 +311,10 @@ impl View {
             index: listed.map(|listed| listed.index),
             outputs_on: session.may_be_on(),
             round_trip_ms: round_trip.map(|took| took.as_micros() as f64 / 1_000.0),
-            battery: session.battery.percent().map(|percent| f64::from(percent) / 100.0),
+            battery: session
+                .battery
+                .percent()
+                .map(|percent| f64::from(percent) / 100.0),
             driver,
             ..Device::counted(session.counters.totals())
         }

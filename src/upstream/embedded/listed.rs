@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use buttplug_core::errors::{ButtplugDeviceError, ButtplugError};
 use buttplug_core::message::{
     ButtplugDeviceMessage, ButtplugMessage, ButtplugServerMessageV4, DeviceMessageInfoV4, ErrorV0,
-    InputTypeReading, OkV0,
-    StopCmdV4,
+    InputTypeReading, OkV0, StopCmdV4,
 };
 use buttplug_server::message::spec_enums::ButtplugCheckedClientMessageV4;
 use buttplug_server::message::{

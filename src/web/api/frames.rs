@@ -7,11 +7,11 @@ use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Path, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use futures::stream;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -272,7 +272,9 @@ impl Follower {
         loop {
             match &mut self.step {
                 Step::Announce(watcher) => {
-                    let Some(watcher) = watcher.take() else { return None };
+                    let Some(watcher) = watcher.take() else {
+                        return None;
+                    };
                     let watching = SessionInfo::from(&**watcher.session());
                     self.step = Step::Watch(watcher);
                     return Some(Line::Watching { watching });

@@ -15,11 +15,11 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::defaults::{CONTROL_TIMEOUT, STOP_FLUSH_TIMEOUT};
+use crate::text::printable;
 use crate::web::api::Devices;
 use crate::web::api::frames::{SessionInfo, Unknown};
 use crate::web::view::Stopped;
-use crate::defaults::{CONTROL_TIMEOUT, STOP_FLUSH_TIMEOUT};
-use crate::text::printable;
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]

@@ -19,10 +19,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::web::api::{self, frames::Injector};
-use crate::web::view::View;
 use crate::config::ControlAt;
 use crate::defaults::{CONTROL_CLOSE_TIMEOUT, CONTROL_TIMEOUT};
+use crate::web::api::{self, frames::Injector};
+use crate::web::view::View;
 
 /// Accept usually fails for lack of file descriptors, so retrying is pointless until a peer disconnects.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);

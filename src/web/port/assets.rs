@@ -92,7 +92,11 @@ pub(super) async fn serve(request: Request) -> Response {
     };
     let Some(asset) = ASSETS.iter().find(|asset| asset.path == path) else {
         let error = format!("there is nothing at {path:?}");
-        return Problem::answer(StatusCode::NOT_FOUND, error, Some("GET /api/openapi.json lists the paths"));
+        return Problem::answer(
+            StatusCode::NOT_FOUND,
+            error,
+            Some("GET /api/openapi.json lists the paths"),
+        );
     };
     if ![Method::GET, Method::HEAD].contains(request.method()) {
         return Problem::answer(StatusCode::METHOD_NOT_ALLOWED, "a file can only be read", None);
@@ -111,9 +115,11 @@ pub(super) async fn serve(request: Request) -> Response {
 
 fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     let known = headers.get(header::IF_NONE_MATCH);
-    known
-        .and_then(|known| known.to_str().ok())
-        .is_some_and(|known| known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag))
+    known.and_then(|known| known.to_str().ok()).is_some_and(|known| {
+        known
+            .split(',')
+            .any(|known| known.trim().trim_start_matches("W/") == tag)
+    })
 }
 
 #[cfg(test)]

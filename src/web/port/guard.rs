@@ -61,7 +61,9 @@ impl Guard {
                 }
             }
         }
-        Self { hosts: Arc::new(hosts) }
+        Self {
+            hosts: Arc::new(hosts),
+        }
     }
 
     fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refused> {
@@ -182,7 +184,9 @@ mod tests {
                 HeaderValue::from_str(value).unwrap(),
             );
         }
-        guard().check(&method, path, &map).map_or_else(|e| e.status.as_u16(), |()| 200)
+        guard()
+            .check(&method, path, &map)
+            .map_or_else(|e| e.status.as_u16(), |()| 200)
     }
 
     #[test]
@@ -233,7 +237,11 @@ mod tests {
         ] {
             let other = ("origin", origin);
             assert_eq!(check(Method::POST, "/api/stop", &[HOST, other]), 403, "{origin}");
-            assert_eq!(check(Method::GET, "/api/live", &[HOST, other, UPGRADE]), 403, "{origin}");
+            assert_eq!(
+                check(Method::GET, "/api/live", &[HOST, other, UPGRADE]),
+                403,
+                "{origin}"
+            );
         }
         assert_eq!(check(Method::GET, "/api/live", &[HOST, UPGRADE]), 403);
         let twice = [HOST, own, ("origin", "http://evil.example")];
@@ -248,7 +256,11 @@ mod tests {
             assert_eq!(check(Method::GET, "/api/devices", &link), 403);
         }
         let no_origin = [HOST, ("sec-fetch-site", "same-origin")];
-        assert_eq!(check(Method::POST, "/api/stop", &no_origin), 403, "a browser names one");
+        assert_eq!(
+            check(Method::POST, "/api/stop", &no_origin),
+            403,
+            "a browser names one"
+        );
         assert_eq!(check(Method::OPTIONS, "/api/stop", &[HOST, own]), 405);
         let form = [HOST, own, ("content-type", "text/plain")];
         assert_eq!(check(Method::POST, "/api/stop", &form), 415);
