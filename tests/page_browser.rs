@@ -302,6 +302,7 @@ async fn a_web_page_that_was_never_seen_is_asked_about() {
     let mut settings = with_page("127.0.0.1:0".parse().unwrap());
     settings.clients.origins = Origins::Ask;
     let gateway = Running::start(settings).await;
+    let _toy = Toy::connect(&gateway, "page-1").await;
     let mut scenario = Scenario::start("question", page(&gateway), &[]);
     let mut apps = tokio::task::JoinSet::new();
     while let Some((_, wanted)) = scenario.next(&["want"]).await {

@@ -7,7 +7,6 @@ at "want: refused ORIGIN" one that will be refused.
 """
 
 import pathlib
-import re
 
 from common import DESKTOP, PHONE, browser, check, expect, opened, outcome, run, say, stop_button
 
@@ -44,16 +43,15 @@ def apps(page, origin):
 def scenario():
     with browser() as chromium:
         say("want", f"app {ONCE}")
-        for size in (PHONE, DESKTOP):
-            for scheme in ("light", "dark"):
-                with opened(chromium, size=size, scheme=scheme) as page:
-                    expect(question(page, ONCE).get_by_role("button", name="Once")).to_be_enabled()
-                    no_complaints(page, f"a question, {scheme}, {size['width']} px")
-                    check(page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways")
-                    check(page.evaluate("document.activeElement === document.body"), "the question took the focus")
-                    # Not covered by the question: a click reaches it.
-                    stop_button(page).click()
-                    expect(outcome(page)).to_contain_text(re.compile("stop", re.I))
+        for size, scheme in ((PHONE, "dark"), (DESKTOP, "light")):
+            with opened(chromium, size=size, scheme=scheme) as page:
+                expect(question(page, ONCE).get_by_role("button", name="Once")).to_be_enabled()
+                no_complaints(page, f"a question, {scheme}, {size['width']} px")
+                check(page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways")
+                check(page.evaluate("document.activeElement === document.body"), "the question took the focus")
+                # Not covered by the question: a click reaches it.
+                stop_button(page).click()
+                expect(outcome(page)).to_contain_text("Stopped")
         with opened(chromium, "#/apps") as page:
             answer(page, ONCE, "Once")
             expect(apps(page, ONCE)).to_have_count(1)

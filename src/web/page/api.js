@@ -6,9 +6,9 @@ export async function call(method, path, body) {
     const content = body === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
     const response = await fetch(path, { method, ...content, signal: AbortSignal.timeout(10000) });
     if (response.ok) return null;
-    const body = await response.json().catch(() => null);
-    if (!body?.error) return `The gateway answered ${response.status}.`;
-    return body.hint ? `${body.error} ${body.hint}` : body.error;
+    const problem = await response.json().catch(() => null);
+    if (!problem?.error) return `The gateway answered ${response.status}.`;
+    return problem.hint ? `${problem.error} ${problem.hint}` : problem.error;
   } catch {
     return "The gateway does not answer.";
   }
