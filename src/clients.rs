@@ -4,6 +4,7 @@
 //! - `socket`: its websocket: pings, silence, and a bounded write queue.
 //! - `wire`: Buttplug's JSON, of every message version.
 //! - `apps`: who is connected.
+//! - `origins`: which web pages may connect; asks the user.
 //! - `commands`: checks commands and passes them to the library in order; a panic becomes an Error.
 //! - `devices`: the devices that were announced to a client, and the messages that update it.
 //! - `lists`: how often device lists are sent.
@@ -17,6 +18,7 @@ mod devices;
 mod handshake;
 mod legacy;
 mod lists;
+pub mod origins;
 mod out_of_range;
 mod ownership;
 mod refusals;
@@ -26,8 +28,8 @@ mod stopping;
 mod wire;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -35,13 +37,11 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::server::Request;
-use tokio_tungstenite::tungstenite::http::header;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, Span, error_span, field, info, warn};
+use tracing::{Instrument, Span, debug, error_span, field, info, warn};
 
 pub use apps::App;
 
@@ -49,13 +49,14 @@ use crate::config::ClientSettings;
 use crate::defaults::CLOSE_TIMEOUT;
 use crate::device::peer::ConnectionId;
 use crate::net::accept;
+use crate::net::foreign;
 use crate::net::listen::Listeners;
 use crate::net::refusals::RefusalLog;
-use crate::net::upgrade::upgrade;
+use crate::net::upgrade::{UpgradeError, UpgradeRequest};
 use crate::net::visitor::Signpost;
-use crate::text::printable;
 use crate::upstream::embedded::{DeviceTable, Engine};
 use apps::{Apps, From};
+use origins::{Answer, Origins, SaveError, Verdict};
 use ownership::{ClientId, Ownership};
 use refusals::ErrorLog;
 use session::Session;
@@ -72,12 +73,27 @@ pub struct Clients {
     shared: Arc<Shared>,
 }
 
+/// Why an app was not blocked.
+#[derive(Debug, thiserror::Error)]
+pub enum BlockError {
+    /// There is none of this number.
+    #[error("no such app is connected")]
+    NoApp,
+    /// It has no origin that could be blocked, for this reason.
+    #[error("{0}")]
+    NoOrigin(&'static str),
+    /// It is blocked only until the gateway stops.
+    #[error(transparent)]
+    NotSaved(#[from] SaveError),
+}
+
 /// State shared by all clients.
 struct Shared {
     engine: Arc<Engine>,
     settings: ClientSettings,
     ownership: Ownership,
     apps: Apps,
+    origins: Origins,
     refusals: ErrorLog,
     schema: Schema,
     /// Stops that outlive their client: they are repeated after the device's message gap.
@@ -124,6 +140,7 @@ impl Clients {
     pub fn new(
         engine: Arc<Engine>,
         settings: ClientSettings,
+        origins: Origins,
         signpost: Signpost,
         refuse: CancellationToken,
         close: CancellationToken,
@@ -134,6 +151,7 @@ impl Clients {
                 settings,
                 ownership: Ownership::default(),
                 apps: Apps::default(),
+                origins,
                 refusals: ErrorLog::default(),
                 schema: Schema::new(),
                 tasks: TaskTracker::new(),
@@ -154,6 +172,70 @@ impl Clients {
     /// Asks an app to leave, which stops what it commanded last; returns whether there is one of this number.
     pub fn disconnect(&self, app: u64) -> bool {
         self.shared.apps.disconnect(app)
+    }
+
+    /// Which web pages may be apps.
+    pub fn origins(&self) -> &Origins {
+        &self.shared.origins
+    }
+
+    /// Refuses the origin of an app from now on, and asks all apps of that origin to leave. Blocks until this is saved.
+    ///
+    /// # Errors
+    /// There is no such app, or no web page to block; or this holds only until the gateway stops.
+    pub fn block(&self, app: u64) -> Result<(), BlockError> {
+        let apps = self.apps();
+        let app = apps
+            .iter()
+            .find(|known| known.id == app)
+            .ok_or(BlockError::NoApp)?;
+        if app.is_page {
+            return Err(BlockError::NoOrigin("the gateway's own page cannot be blocked"));
+        }
+        let Some(origin) = &app.origin else {
+            return Err(BlockError::NoOrigin(
+                "the app is a program, not a web page: it has no origin that could be blocked",
+            ));
+        };
+        self.shared.origins.set(origin, Verdict::Never);
+        self.shared.apps.disconnect_origin(origin);
+        Ok(self.shared.origins.save(origin)?)
+    }
+
+    /// Answers a question about a web page; returns whether there is one of this number. Blocks until the answer is saved.
+    ///
+    /// # Errors
+    /// The answer holds only until the gateway stops.
+    pub fn answer(&self, question: u64, answer: Answer) -> Result<bool, SaveError> {
+        let Some(origin) = self.shared.origins.answer(question, answer) else {
+            return Ok(false);
+        };
+        match answer {
+            Answer::Once => info!("web pages of {origin:?} were admitted once"),
+            Answer::From(Verdict::Always) => info!("web pages of {origin:?} are admitted from now on"),
+            Answer::From(Verdict::Never) => info!("web pages of {origin:?} are refused from now on"),
+        }
+        if answer == Answer::From(Verdict::Never) {
+            // Apps that were admitted once.
+            self.shared.apps.disconnect_origin(&origin);
+        }
+        if let Answer::From(_) = answer {
+            self.shared.origins.save(&origin)?;
+        }
+        Ok(true)
+    }
+
+    /// Forgets the answer for an origin; returns whether there was one. Its apps stay connected. Blocks until this is
+    /// saved.
+    ///
+    /// # Errors
+    /// It is forgotten only until the gateway stops.
+    pub fn forget_origin(&self, origin: &str) -> Result<bool, SaveError> {
+        if !self.shared.origins.forget(origin) {
+            return Ok(false);
+        }
+        self.shared.origins.save(origin)?;
+        Ok(true)
     }
 
     /// The app that commanded this listed device last, if it is still connected.
@@ -228,36 +310,46 @@ impl Clients {
 /// Serves one connection in its own task, so that a silent peer affects only itself.
 async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream, from: SocketAddr) {
     let limit = shared.settings.handshake_timeout;
-    // Web pages of any origin may be Buttplug clients.
-    let origin = Mutex::new(None);
-    let note_origin = |request: &Request| {
-        let named = request.headers().get(header::ORIGIN);
-        let named = named.map(|origin| printable(origin.as_bytes()));
-        *origin.lock().unwrap_or_else(PoisonError::into_inner) = named;
-        Ok(())
+    let too_slow = || {
+        info!(
+            "connection dropped: no websocket upgrade within {} ms",
+            limit.as_millis()
+        );
     };
     let local = stream.local_addr();
-    let upgrade = upgrade(
-        stream,
-        socket::config(),
-        shared.signpost,
-        note_origin,
-        Either::Left,
-    );
-    let upgraded = tokio::select! {
+    let request = tokio::select! {
         biased;
         () = shared.close.cancelled() => return,
-        upgraded = timeout(limit, upgrade) => upgraded,
+        request = timeout(limit, UpgradeRequest::read(stream, shared.signpost)) => request,
     };
-    let ws = match upgraded {
+    let request = match request {
+        Ok(Ok(request)) => request,
+        Ok(Err(e)) => return e.log(&shared.strangers, from),
+        Err(_) => return too_slow(),
+    };
+    let origin = foreign::origin(request.head());
+    let admitted = tokio::select! {
+        biased;
+        () = shared.close.cancelled() => return,
+        admitted = shared.origins.admit(origin.as_deref(), from, &shared.strangers) => admitted,
+        () = request.disconnected() => return UpgradeError::Left.log(&shared.strangers, from),
+    };
+    if let Err(refused) = admitted {
+        let error = request.refuse(refused.rejection).await;
+        if refused.is_logged {
+            return debug!("connection refused again: {error}");
+        }
+        return error.log(&shared.strangers, from);
+    }
+    let ws = tokio::select! {
+        biased;
+        () = shared.close.cancelled() => return,
+        ws = timeout(limit, request.accept(socket::config(), Either::Left)) => ws,
+    };
+    let ws = match ws {
         Ok(Ok(ws)) => ws,
         Ok(Err(e)) => return e.log(&shared.strangers, from),
-        Err(_) => {
-            return info!(
-                "connection dropped: no websocket upgrade within {} ms",
-                limit.as_millis()
-            );
-        }
+        Err(_) => return too_slow(),
     };
     let local = match local {
         Ok(local) => local,
@@ -265,7 +357,7 @@ async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream, 
     };
     let from = From {
         peer: from,
-        origin: origin.into_inner().unwrap_or_else(PoisonError::into_inner),
+        origin,
         is_page: false,
     };
     let socket = Socket::new(ws, local, shared.settings.ping_interval);

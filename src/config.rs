@@ -26,7 +26,7 @@ use serde::Serialize;
 use crate::advice::{Advice, EXIT_USAGE};
 use crate::link::serial::ports::Ports;
 pub use ble::BleSettings;
-pub use clients::ClientSettings;
+pub use clients::{ClientSettings, Origins};
 pub use devices::DeviceSettings;
 pub use dial::DialSettings;
 pub use layers::{Given, Layers, Source};

@@ -24,6 +24,13 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_millis(5_000);
 /// Time for the Close frame of a session that ended for another reason than the gateway stopping.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// How long a web page that the user is asked about waits for the answer. Some browsers give up sooner.
+pub const ORIGIN_QUESTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// Web pages, by origin, that may wait for an answer at once. More is not what a person can read.
+pub const ORIGIN_QUESTIONS_MAX: usize = 16;
+/// Connections of one origin that wait for its answer: a few tabs of an app.
+pub const ORIGIN_WAITING_MAX: usize = 4;
+
 /// The largest head of an HTTP request. Browsers send cookies of everything else on this machine.
 pub const UPGRADE_MAX_BYTES: usize = 64 * 1024;
 /// What is read of it at once. Boards send 200 bytes, browsers 600.

@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use crate::advice::{Advice, EXIT_FAILED, EXIT_INTERRUPTED};
 use crate::clients::Clients;
+use crate::clients::origins::Origins;
 use crate::config::{ClientSettings, Settings};
 use crate::defaults::{SHUTDOWN_GRACE, STOP_FLUSH_TIMEOUT};
 use crate::ingress::Intake;
@@ -176,6 +177,7 @@ impl Inside {
     async fn bind(
         settings: ClientSettings,
         state_file: Option<&Path>,
+        page: Option<SocketAddr>,
         signpost: Signpost,
         start: impl FnOnce(Arc<IndexStore>) -> Result<Arc<Engine>, EngineError>,
     ) -> Result<(Self, Vec<SocketAddr>), GatewayError> {
@@ -192,11 +194,19 @@ impl Inside {
             source,
         })?;
         let announce = settings.announce;
+        let origins = Origins::open(
+            settings.origins.clone(),
+            settings.question_timeout,
+            page,
+            state_file,
+        );
+        info!("{}", origins.in_words());
         let engine = start(store.clone())?;
         let (no_commands, no_clients) = (CancellationToken::new(), CancellationToken::new());
         let clients = Clients::new(
             engine.clone(),
             settings,
+            origins,
             signpost,
             no_commands.clone(),
             no_clients.clone(),
@@ -283,6 +293,7 @@ impl Gateway {
                 let (inside, bound) = Inside::bind(
                     settings.clients,
                     settings.state_file.as_deref(),
+                    page_addresses.first().copied(),
                     Signpost::apps(device_addresses[0]).with_page(page_addresses.first().copied()),
                     |store| Engine::start(loaded, store),
                 )

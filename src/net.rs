@@ -4,6 +4,7 @@ pub mod accept;
 pub mod announce;
 pub mod dial;
 pub mod endpoint;
+pub mod foreign;
 pub mod listen;
 pub mod mdns;
 pub mod refusals;

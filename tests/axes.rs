@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use wsdm_gateway::clients::Clients;
+use wsdm_gateway::clients::origins::Origins;
 use wsdm_gateway::device::handshake::{Address, Handshake, Identifier};
 use wsdm_gateway::device::peer::Peer;
 use wsdm_gateway::device::recognition::{Axis, Recognised};
@@ -58,7 +59,13 @@ impl Bench {
         let stop = CancellationToken::new();
         let clients = Clients::new(
             engine.clone(),
-            settings.clients,
+            settings.clients.clone(),
+            Origins::open(
+                settings.clients.origins,
+                std::time::Duration::from_secs(60),
+                None,
+                None,
+            ),
             Signpost::apps(([127, 0, 0, 1], 54817).into()),
             stop.clone(),
             stop.clone(),

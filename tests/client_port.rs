@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 use wsdm_gateway::clients::Clients;
+use wsdm_gateway::clients::origins::Origins;
 use wsdm_gateway::config::Settings;
 use wsdm_gateway::net::visitor::Signpost;
 use wsdm_gateway::udcf::Udcf;
@@ -489,6 +490,7 @@ async fn while_the_gateway_stops_commands_are_refused_and_then_sockets_close() {
     let clients = Clients::new(
         engine.clone(),
         settings().clients,
+        Origins::open(settings().clients.origins, Duration::from_secs(60), None, None),
         Signpost::apps(([127, 0, 0, 1], 54817).into()),
         refuse.clone(),
         close.clone(),

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use tempfile::TempDir;
-use wsdm_gateway::config::{ConfigError, Layers, Loaded, Shown, example, reference};
+use wsdm_gateway::config::{ConfigError, Layers, Loaded, Origins, Shown, example, reference};
 
 fn load(toml: &str) -> Result<Loaded, ConfigError> {
     let folder = TempDir::new().unwrap();
@@ -296,4 +296,42 @@ fn true_and_false_are_read_in_one_way() {
             .devices
             .announce
     );
+}
+
+#[test]
+fn which_web_pages_may_be_apps_is_a_word_or_a_list() {
+    let origins = |toml: &str| {
+        holds(&format!("[clients]\norigins = {toml}\n"))
+            .settings
+            .clients
+            .origins
+    };
+    assert_eq!(holds("").settings.clients.origins, Origins::Any);
+    assert_eq!(origins("\"any\""), Origins::Any);
+    assert_eq!(origins("\"ask\""), Origins::Ask);
+    assert_eq!(origins("[]"), Origins::Listed(Vec::new()));
+    let listed = [
+        "https://xtoys.app",
+        "http://localhost:8080",
+        "null",
+        "file://",
+        "chrome-extension://abc",
+    ];
+    assert_eq!(
+        origins(&format!("{listed:?}")),
+        Origins::Listed(listed.map(str::to_owned).to_vec())
+    );
+    for wrong in [
+        "\"https://xtoys.app\"",
+        "\"all\"",
+        "true",
+        "[\"any\"]",
+        "[\"https://xtoys.app/\"]",
+        "[\"xtoys.app\"]",
+        "[\"https://\"]",
+        "[\"https://a b\"]",
+    ] {
+        let problems = problems(&format!("[clients]\norigins = {wrong}\n"));
+        assert!(problems[0].contains("https://xtoys.app"), "{wrong}: {problems:?}");
+    }
 }

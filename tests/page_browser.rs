@@ -17,15 +17,17 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_util::task::AbortOnDropHandle;
-use wsdm_gateway::config::{PageSettings, Settings};
+use wsdm_gateway::config::{Origins, PageSettings, Settings};
 
 /// A scenario waits up to 20 s for each thing itself, and then says what is missing.
 const SCENARIO: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// Every scenario, and the test here that starts it.
-const SCENARIOS: [&str; 10] = [
+const SCENARIOS: [&str; 11] = [
     "accessible",
     "apps",
     "devices",
@@ -33,6 +35,7 @@ const SCENARIOS: [&str; 10] = [
     "hostile_name",
     "lost",
     "phone",
+    "question",
     "simulate",
     "tryit",
     "watch",
@@ -300,6 +303,32 @@ async fn apps_are_listed_with_what_they_drive_and_can_be_disconnected() {
     scenario.done().await;
     toy.at(0).await;
     gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_web_page_that_was_never_seen_is_asked_about() {
+    let mut settings = with_page("127.0.0.1:0".parse().unwrap());
+    settings.clients.origins = Origins::Ask;
+    let gateway = Running::start(settings).await;
+    let _toy = Toy::connect(&gateway, "page-1").await;
+    let mut scenario = Scenario::start("question", page(&gateway), &[]);
+    let mut apps = tokio::task::JoinSet::new();
+    while let Some((_, wanted)) = scenario.next(&["want"]).await {
+        let (what, origin) = wanted.split_once(' ').unwrap();
+        let mut request = gateway.clients().into_client_request().unwrap();
+        request.headers_mut().insert("Origin", origin.parse().unwrap());
+        if what == "app" {
+            apps.spawn(async {
+                JsonClient::connect(request, 4).await.closed().await;
+            });
+        } else {
+            apps.spawn(async { assert!(connect_async(request).await.is_err(), "it is refused") });
+        }
+    }
+    gateway.stop().await;
+    while let Some(ended) = apps.join_next().await {
+        ended.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -65,6 +65,15 @@ impl Apps {
         }
     }
 
+    /// Asks every app of this origin to leave, except for the gateway's own page.
+    pub(super) fn disconnect_origin(&self, origin: &str) {
+        for (app, leave) in self.lock().values() {
+            if !app.is_page && app.origin.as_deref() == Some(origin) {
+                leave.cancel();
+            }
+        }
+    }
+
     /// No code here panics while it holds the lock.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, (App, CancellationToken)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

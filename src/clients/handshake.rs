@@ -152,6 +152,11 @@ impl Session {
             },
             self.sent_away.clone(),
         );
+        let origin = self.from.origin.as_deref().filter(|_| !self.from.is_page);
+        if origin.is_some_and(|origin| self.shared.origins.is_blocked(origin)) {
+            // The user blocked it after it was admitted, and before it was listed.
+            self.sent_away.cancel();
+        }
 
         let mut devices = self.shared.engine.devices();
         let announced = Announced::new(version, &view(&devices.borrow_and_update()));

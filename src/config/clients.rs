@@ -32,6 +32,16 @@ pub(super) static SECTION: Section = Section {
             ..Key::BASE
         },
         Key {
+            name: "origins",
+            kind: Kind::Form("any, ask, or list of origins"),
+            default: Preset::Text("any"),
+            help: "Let web pages of these origins command devices; \"ask\" asks on the gateway's page",
+            note: "\"any\" admits every web page that a browser on this machine opens; a list such as \
+                   [\"https://xtoys.app\"] admits the pages that it names. Programs that are not browsers send no origin \
+                   and are not affected. A page that was blocked on the gateway's page stays out in any case.",
+            ..Key::BASE
+        },
+        Key {
             name: "server_name",
             kind: Kind::Text,
             default: Preset::Text(defaults::SERVER_NAME),
@@ -72,6 +82,29 @@ pub(super) static SECTION: Section = Section {
     ],
 };
 
+/// Which web pages may command the devices. Programs are not affected: they send no origin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origins {
+    /// Those of any origin.
+    #[default]
+    Any,
+    /// The user is asked about each origin.
+    Ask,
+    /// Those of these origins.
+    Listed(Vec<String>),
+}
+
+impl std::fmt::Display for Origins {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Any => f.write_str("any"),
+            Self::Ask => f.write_str("ask"),
+            Self::Listed(origins) if origins.is_empty() => f.write_str("none"),
+            Self::Listed(origins) => f.write_str(&origins.join(", ")),
+        }
+    }
+}
+
 /// The `[clients]` section.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
@@ -79,6 +112,10 @@ pub struct ClientSettings {
     pub listen: Listen,
     /// Whether to announce the port on the network, if it can be reached from there.
     pub announce: bool,
+    /// Which web pages may connect.
+    pub origins: Origins,
+    /// How long a web page that is asked about waits for the answer. Not in the file.
+    pub question_timeout: Duration,
     /// What clients show for this server.
     pub server_name: String,
     /// Buttplug's own ping: a client that sends no `Ping` for this long is disconnected. `None` if it is off.
@@ -96,6 +133,8 @@ pub(super) fn read(reader: &mut Reader) -> ClientSettings {
     ClientSettings {
         listen: keys.addresses("listen"),
         announce: keys.switch("announce").unwrap_or_default(),
+        origins: keys.app_origins("origins"),
+        question_timeout: defaults::ORIGIN_QUESTION_TIMEOUT,
         server_name: keys.name("server_name").unwrap_or_default(),
         max_ping_time: Some(keys.time("max_ping_time_ms")).filter(|time| !time.is_zero()),
         handshake_timeout: keys.time("handshake_timeout_ms"),

@@ -9,7 +9,8 @@ use ::bytes::Bytes;
 
 use super::layers::{Given, Reader};
 use super::table::{Key, Kind, Preset, Section, Unit};
-use super::{Secret, bytes};
+use super::{Origins, Secret, bytes};
+use crate::net::foreign::is_origin;
 use crate::net::listen::{Listen, Place};
 
 /// The keys of a section, or of one of the sections that may be repeated.
@@ -203,6 +204,12 @@ impl<'a> Keys<'a> {
         origins.unwrap_or_default()
     }
 
+    /// Which web pages may be apps.
+    pub(super) fn app_origins(&mut self, name: &str) -> Origins {
+        let origins = self.read(name, app_origins, ToString::to_string);
+        origins.unwrap_or_default()
+    }
+
     /// Names of hosts, in lower case.
     pub(super) fn hosts(&mut self, name: &str) -> Vec<String> {
         let hosts = self.read(name, hosts, |hosts| hosts.join(", "));
@@ -290,6 +297,39 @@ fn origins(given: &Given) -> Result<Vec<String>, String> {
         }
     }
     Ok(origins)
+}
+
+fn app_origins(given: &Given) -> Result<Origins, String> {
+    let origins = match given {
+        Given::Text(word) if word == "any" => return Ok(Origins::Any),
+        Given::Text(word) if word == "ask" => return Ok(Origins::Ask),
+        Given::List(list) => list,
+        _ => {
+            return Err(
+                "is none of \"any\", \"ask\", and a list of origins such as [\"https://xtoys.app\"]"
+                    .to_owned(),
+            );
+        }
+    };
+    // Pages of extensions and of files have origins too.
+    let is_page = |origin: &str| {
+        origin == "null"
+            || origin.split_once("://").is_some_and(|(scheme, host)| {
+                !scheme.is_empty() && !host.contains('/') && (!host.is_empty() || scheme == "file")
+            })
+    };
+    match origins
+        .iter()
+        .find(|origin| !is_origin(origin) || !is_page(origin))
+    {
+        Some(other) => Err(format!(
+            "{other:?} is not an origin such as \"https://xtoys.app\", without a path"
+        )),
+        // As browsers send them.
+        None => Ok(Origins::Listed(
+            origins.iter().map(|origin| origin.to_ascii_lowercase()).collect(),
+        )),
+    }
 }
 
 fn hosts(given: &Given) -> Result<Vec<String>, String> {

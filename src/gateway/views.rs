@@ -15,11 +15,13 @@ use tracing::warn;
 
 use super::GatewayError;
 use crate::advice::Advice;
-use crate::clients::Clients;
+use crate::clients::origins::{self, SaveError, Verdict};
+use crate::clients::{BlockError, Clients};
 use crate::config::PageSettings;
 use crate::device::peer::ConnectionId;
 use crate::net::listen::Listeners;
 use crate::upstream::embedded::Engine;
+use crate::web::view::origins::{Answer, Origin, OriginError, Question, Standing};
 use crate::web::view::{App, Listed, Server, seconds};
 
 /// The Buttplug server inside, with the port of its apps.
@@ -61,6 +63,54 @@ impl Server for ServerInside {
         self.clients.disconnect(app)
     }
 
+    fn block(&self, app: u64) -> Result<(), OriginError> {
+        self.clients.block(app).map_err(|e| match e {
+            BlockError::NoApp => OriginError::Absent,
+            BlockError::NoOrigin(why) => OriginError::NoOrigin(why),
+            BlockError::NotSaved(e) => OriginError::NotSaved(e.to_string()),
+        })
+    }
+
+    fn questions(&self) -> Vec<Question> {
+        let questions = self
+            .clients
+            .origins()
+            .questions()
+            .into_iter()
+            .map(|question| Question {
+                id: question.id,
+                origin: question.origin,
+                peer: question.peer.to_string(),
+                since: seconds(question.since),
+            });
+        questions.collect()
+    }
+
+    fn answer(&self, question: u64, answer: Answer) -> Result<(), OriginError> {
+        let answer = match answer {
+            Answer::Once => origins::Answer::Once,
+            Answer::Always => origins::Answer::From(Verdict::Always),
+            Answer::Never => origins::Answer::From(Verdict::Never),
+        };
+        found(self.clients.answer(question, answer))
+    }
+
+    fn origins(&self) -> Vec<Origin> {
+        let remembered = self.clients.origins().remembered().into_iter();
+        let remembered = remembered.map(|(origin, verdict)| Origin {
+            origin,
+            answer: match verdict {
+                Verdict::Always => Standing::Always,
+                Verdict::Never => Standing::Never,
+            },
+        });
+        remembered.collect()
+    }
+
+    fn forget_origin(&self, origin: &str) -> Result<(), OriginError> {
+        found(self.clients.forget_origin(origin))
+    }
+
     fn stop_all(&self) -> BoxFuture<'static, ()> {
         let engine = self.engine.clone();
         async move { engine.stop_all().await }.boxed()
@@ -79,6 +129,15 @@ impl Server for ServerInside {
             let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
             clients.serve_page(ws, peer, local, origin);
         });
+    }
+}
+
+/// Whether an order found what it is about, and was saved.
+fn found(outcome: Result<bool, SaveError>) -> Result<(), OriginError> {
+    match outcome {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(OriginError::Absent),
+        Err(e) => Err(OriginError::NotSaved(e.to_string())),
     }
 }
 

@@ -91,37 +91,89 @@ impl Advice for Rejection {
 /// # Errors
 /// The peer does not speak websocket, or `check` refused the request.
 pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: TcpStream,
+    stream: TcpStream,
     config: WebSocketConfig,
     signpost: Signpost,
     check: impl Fn(&Request) -> Result<(), Rejection>,
     wrap: impl FnOnce(TcpStream) -> S,
 ) -> Result<WebSocketStream<S>, UpgradeError> {
-    let mut bytes = Vec::with_capacity(UPGRADE_READ_BYTES);
-    let request = match read_request(&mut stream, &mut bytes).await? {
-        Ok(request) => request,
-        Err(kind) => {
-            let place = signpost.at(stream.local_addr()?);
-            let visitor = Visitor { kind, place };
-            Box::pin(turn_away(stream, &visitor.answer())).await;
-            return Err(visitor.into());
+    let request = UpgradeRequest::read(stream, signpost).await?;
+    match check(request.head()) {
+        Ok(()) => request.accept(config, wrap).await,
+        Err(rejection) => Err(request.refuse(rejection).await),
+    }
+}
+
+/// A peer that requested a websocket and has no answer yet. Dropping it drops the connection.
+pub struct UpgradeRequest {
+    stream: TcpStream,
+    request: Upgrade,
+    /// What was read, from the first byte of the request on.
+    bytes: Vec<u8>,
+}
+
+impl UpgradeRequest {
+    /// Reads the request, or answers what is expected here and closes. The caller sets the timeout. Not cancel safe.
+    ///
+    /// # Errors
+    /// The peer does not speak websocket.
+    pub async fn read(mut stream: TcpStream, signpost: Signpost) -> Result<Self, UpgradeError> {
+        let mut bytes = Vec::with_capacity(UPGRADE_READ_BYTES);
+        match read_request(&mut stream, &mut bytes).await? {
+            Ok(request) => Ok(Self {
+                stream,
+                request,
+                bytes,
+            }),
+            Err(kind) => {
+                let place = signpost.at(stream.local_addr()?);
+                let visitor = Visitor { kind, place };
+                Box::pin(turn_away(stream, &visitor.answer())).await;
+                Err(visitor.into())
+            }
         }
-    };
-    if let Err(rejection) = check(&request.head) {
+    }
+
+    /// The request.
+    pub fn head(&self) -> &Request {
+        &self.request.head
+    }
+
+    /// Completes when the peer disconnects; never, if it sent something ahead of the answer. Cancel safe.
+    pub async fn disconnected(&self) {
+        if self.bytes.len() == self.request.len && !matches!(self.stream.peek(&mut [0]).await, Ok(1..)) {
+            return;
+        }
+        std::future::pending().await
+    }
+
+    /// Opens the websocket. `wrap` makes the stream that it is to have. Not cancel safe.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        mut self,
+        config: WebSocketConfig,
+        wrap: impl FnOnce(TcpStream) -> S,
+    ) -> Result<WebSocketStream<S>, UpgradeError> {
+        self.stream.write_all(self.request.answer().as_bytes()).await?;
+        self.bytes.drain(..self.request.len);
+        let stream = wrap(self.stream);
+        // Some boards send their handshake without waiting for the answer.
+        Ok(if self.bytes.is_empty() {
+            WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await
+        } else {
+            WebSocketStream::from_partially_read(stream, self.bytes, Role::Server, Some(config)).await
+        })
+    }
+
+    /// Answers with an HTTP error and closes; returns the rejection as an error.
+    pub async fn refuse(self, rejection: Rejection) -> UpgradeError {
         let body = format!("{}\n", rejection.reason);
         let answer = http(&rejection.status.to_string(), "text/plain", &body);
-        Box::pin(turn_away(stream, &answer)).await;
-        return Err(rejection.into());
+        Box::pin(turn_away(self.stream, &answer)).await;
+        rejection.into()
     }
-    stream.write_all(request.answer().as_bytes()).await?;
-    bytes.drain(..request.len);
-    let stream = wrap(stream);
-    // Some boards send their handshake without waiting for the answer.
-    Ok(if bytes.is_empty() {
-        WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await
-    } else {
-        WebSocketStream::from_partially_read(stream, bytes, Role::Server, Some(config)).await
-    })
 }
 
 /// A valid request for a websocket.

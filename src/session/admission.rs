@@ -6,6 +6,7 @@ use tokio_tungstenite::tungstenite::http::{StatusCode, header};
 use crate::config::{DeviceSettings, Secret};
 use crate::device::handshake::{Handshake, Identifier};
 use crate::device::refusal::Refusal;
+use crate::net::foreign::not_listed;
 use crate::net::upgrade::Rejection;
 use crate::udcf::directory::{Directory, Standing};
 use crate::udcf::protocols;
@@ -49,7 +50,8 @@ impl Admission {
             let origin = origin.as_bytes();
             let web = origin.starts_with(b"http://") || origin.starts_with(b"https://") || origin == b"null";
             if web && !self.origins.iter().any(|o| o.as_bytes() == origin) {
-                return Err(self.foreign(&String::from_utf8_lossy(origin)));
+                let origin = String::from_utf8_lossy(origin);
+                return Err(not_listed("devices", "act as devices", &self.origins, &origin));
             }
         }
         if let Some(token) = &self.token {
@@ -124,28 +126,6 @@ impl Admission {
     /// The protocol that the UDCF gives an identifier.
     pub fn protocol(&self, identifier: &Identifier) -> Option<&str> {
         self.directory.protocol(identifier.as_str())
-    }
-
-    /// The answer to a web page that is not welcome.
-    fn foreign(&self, origin: &str) -> Rejection {
-        // An origin that no browser sends is not offered for pasting.
-        let is_origin = |c: char| c.is_ascii_alphanumeric() || ":/.-_[]".contains(c);
-        let hint = origin.chars().all(is_origin).then(|| {
-            let listed = self.origins.iter().map(String::as_str).chain([origin]);
-            let listed: Vec<String> = listed.map(|origin| format!("\"{origin}\"")).collect();
-            format!(
-                "to allow it, write in gateway.toml under [devices]: origins = [{}]",
-                listed.join(", ")
-            )
-        });
-        Rejection {
-            status: StatusCode::FORBIDDEN,
-            reason: format!(
-                "web pages of {origin:?} may not act as devices: [devices] origins does not list it"
-            )
-            .into(),
-            hint,
-        }
     }
 
     fn unknown(&self, identifier: Identifier) -> Refusal {

@@ -2,6 +2,7 @@
 //! served as `/api/openapi.json`.
 
 pub mod frames;
+pub mod origins;
 mod simulated;
 
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
@@ -110,6 +111,11 @@ fn described() -> (Router<View>, OpenApi) {
         .routes(routes!(disconnect))
         .routes(routes!(simulated::list, simulated::start))
         .routes(routes!(simulated::stop))
+        .routes(routes!(origins::block))
+        .routes(routes!(origins::questions))
+        .routes(routes!(origins::answer))
+        .routes(routes!(origins::origins))
+        .routes(routes!(origins::forget_origin))
         .routes(routes!(frames::sessions))
         .routes(routes!(frames::frames, frames::send))
         .split_for_parts()

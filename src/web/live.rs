@@ -20,6 +20,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::debug;
 
 use super::api::frames::{Follower, Injector, Line};
+use super::view::origins::{Origin, Question};
 use super::view::{About, App, Device, TICK, View};
 use crate::defaults::{FRAME_MAX_BYTES, WRITE_TIMEOUT};
 use crate::device::frame::Frame;
@@ -41,6 +42,8 @@ enum ToPage {
         gateway: About,
         devices: Vec<Device>,
         apps: Vec<App>,
+        questions: Vec<Question>,
+        origins: Vec<Origin>,
     },
     /// What changed since.
     Change {
@@ -50,6 +53,10 @@ enum ToPage {
         forgotten: Vec<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         apps: Option<Vec<App>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        questions: Option<Vec<Question>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        origins: Option<Vec<Origin>>,
     },
     /// Frames of the watched device.
     Frames { address: String, lines: Vec<Line> },
@@ -115,6 +122,8 @@ struct Page {
     injector: Arc<Injector>,
     devices: HashMap<String, Device>,
     apps: Vec<App>,
+    questions: Vec<Question>,
+    origins: Vec<Origin>,
     watched: Option<Watched>,
 }
 
@@ -133,6 +142,8 @@ impl Page {
             injector: Arc::new(Injector::default()),
             devices: HashMap::new(),
             apps: Vec::new(),
+            questions: Vec::new(),
+            origins: Vec::new(),
             watched: None,
         }
     }
@@ -182,10 +193,14 @@ impl Page {
         let (devices, apps) = self.view.look();
         self.devices = devices.iter().map(|d| (d.address.clone(), d.clone())).collect();
         self.apps.clone_from(&apps);
+        self.questions = self.view.questions();
+        self.origins = self.view.origins();
         ToPage::Snapshot {
             gateway: (*self.view.about).clone(),
             devices,
             apps,
+            questions: self.questions.clone(),
+            origins: self.origins.clone(),
         }
     }
 
@@ -201,15 +216,17 @@ impl Page {
             self.devices.insert(device.address.clone(), device);
         }
         let forgotten: Vec<String> = before.into_keys().collect();
-        let apps = (apps != self.apps).then(|| {
-            self.apps.clone_from(&apps);
-            apps
-        });
-        let is_change = !changed.is_empty() || !forgotten.is_empty() || apps.is_some();
+        let apps = replaced(&mut self.apps, apps);
+        let questions = replaced(&mut self.questions, self.view.questions());
+        let origins = replaced(&mut self.origins, self.view.origins());
+        let lists_changed = apps.is_some() || questions.is_some() || origins.is_some();
+        let is_change = lists_changed || !changed.is_empty() || !forgotten.is_empty();
         is_change.then_some(ToPage::Change {
             devices: changed,
             forgotten,
             apps,
+            questions,
+            origins,
         })
     }
 
@@ -257,6 +274,14 @@ impl Page {
             lines,
         })
     }
+}
+
+/// Replaces a list that the page has; `None` if it is the same.
+fn replaced<T: Clone + PartialEq>(had: &mut Vec<T>, now: Vec<T>) -> Option<Vec<T>> {
+    (*had != now).then(|| {
+        had.clone_from(&now);
+        now
+    })
 }
 
 /// The next line of the watched device; pending while there is none. Cancel safe.

@@ -1,5 +1,7 @@
 //! What there is to show of a gateway, and the orders that can be given to it.
 
+pub mod origins;
+
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use crate::device::peer::ConnectionId;
 use crate::session::past::PastDevice;
 use crate::session::registry::{Registry, SessionHandle, Totals};
 use crate::web::api::Problem;
+use origins::{Answer, Origin, OriginError, Question};
 
 /// A running gateway.
 #[derive(Clone)]
@@ -44,6 +47,30 @@ pub trait Server: Send + Sync {
 
     /// Asks an app to leave; returns whether there is one of this number.
     fn disconnect(&self, app: u64) -> bool;
+
+    /// Refuses the web page that an app is from now on, and asks its apps to leave. Blocks until this is saved.
+    ///
+    /// # Errors
+    /// There is no such app, or it is no web page; or this holds only until the gateway stops.
+    fn block(&self, app: u64) -> Result<(), OriginError>;
+
+    /// The web pages that wait for an answer, by number.
+    fn questions(&self) -> Vec<Question>;
+
+    /// Answers a question. Blocks until the answer is saved.
+    ///
+    /// # Errors
+    /// There is no such question; or the answer holds only until the gateway stops.
+    fn answer(&self, question: u64, answer: Answer) -> Result<(), OriginError>;
+
+    /// The origins that were answered for good.
+    fn origins(&self) -> Vec<Origin>;
+
+    /// Forgets the answer for an origin. Blocks until this is saved.
+    ///
+    /// # Errors
+    /// Nothing is remembered of it; or it is forgotten only until the gateway stops.
+    fn forget_origin(&self, origin: &str) -> Result<(), OriginError>;
 
     /// Makes the server stop every device.
     fn stop_all(&self) -> BoxFuture<'static, ()>;
@@ -263,6 +290,22 @@ impl View {
         // A device that is refused a second place while it is connected.
         devices.dedup_by(|later, first| later.address == first.address);
         (devices, apps)
+    }
+
+    /// The web pages that wait for an answer, by number.
+    pub fn questions(&self) -> Vec<Question> {
+        self.server
+            .as_ref()
+            .map(|server| server.questions())
+            .unwrap_or_default()
+    }
+
+    /// The origins of web pages that were answered for good.
+    pub fn origins(&self) -> Vec<Origin> {
+        self.server
+            .as_ref()
+            .map(|server| server.origins())
+            .unwrap_or_default()
     }
 
     fn device(&self, session: &SessionHandle, listed: Option<&Listed>, apps: &[App]) -> Device {

@@ -38,7 +38,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
-use wsdm_gateway::config::{ClientSettings, DeviceSettings, Settings, UpstreamSettings};
+use wsdm_gateway::config::{ClientSettings, DeviceSettings, Origins, Settings, UpstreamSettings};
 use wsdm_gateway::gateway::{Bound, Gateway, GatewayError};
 use wsdm_gateway::link::serial::ports::Ports;
 use wsdm_gateway::net::target::Target;
@@ -64,6 +64,8 @@ pub fn settings() -> Settings {
         clients: ClientSettings {
             listen: ANY_PORT.into(),
             announce: false,
+            origins: Origins::Any,
+            question_timeout: Duration::from_secs(60),
             server_name: "test gateway".to_owned(),
             max_ping_time: None,
             handshake_timeout: Duration::from_secs(5),

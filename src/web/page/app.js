@@ -9,6 +9,7 @@ import { Device } from "./device.js";
 import { Devices } from "./devices.js";
 import { apps, connection, entries, gateway, nextTry, now, retryNow, start } from "./live.js";
 import { isPresent } from "./names.js";
+import { Questions } from "./questions.js";
 import { route } from "./route.js";
 import { startSampling } from "./spark.js";
 import { listenForEscape, StopBar, StopHint } from "./stop.js";
@@ -87,7 +88,7 @@ function Foot() {
 }
 
 function App() {
-  return html`<div class="top"><${Bar} /><${Banner} /></div><${View} /><${Foot} />`;
+  return html`<div class="top"><${Bar} /><${Banner} /><${Questions} /></div><${View} /><${Foot} />`;
 }
 
 start();

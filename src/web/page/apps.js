@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { html } from "./html.js";
 import { call } from "./api.js";
 import { duration, fullTime } from "./format.js";
-import { apps, connected, connection, entryOf, gateway, now } from "./live.js";
+import { apps, connected, connection, entryOf, gateway, now, origins } from "./live.js";
 import { deviceName, pageClientName } from "./names.js";
 import { deviceLink } from "./route.js";
 
@@ -18,11 +18,35 @@ export function Apps() {
       : list.length === 0 && connection.value !== "connecting"
         ? html`<section class="empty"><p><strong>No app is connected.</strong> A Buttplug app connects to ${clients.map((url) => html`<code>${url}</code> `)}</p></section>`
         : html`<ul class="apps" aria-label="Connected apps">${list.map((app) => html`<${App} key=${app.id} app=${app} />`)}</ul>`}
+    ${origins.value.length > 0 && html`<${Origins} />`}
+  `;
+}
+
+/** The web pages that were answered for good. */
+function Origins() {
+  const problem = useSignal(null);
+  const remove = async (origin) => {
+    problem.value = await call("DELETE", `/api/origins/${encodeURIComponent(origin)}`);
+  };
+  return html`
+    <h2>Web pages</h2>
+    <ul class="origins" aria-label="Remembered web pages">
+      ${origins.value.map(({ origin, answer }) => html`
+        <li key=${origin}>
+          <span class="name">${origin}</span>${" "}
+          <span class="quiet">${answer === "never" ? "blocked" : "always admitted"}</span>${" "}
+          <button type="button" class="act" disabled=${!connected.value} onClick=${() => remove(origin)} aria-label=${`Remove ${origin}`}>Remove</button>
+        </li>`)}
+    </ul>
+    ${problem.value && html`<p role="alert" class="problem">${problem}</p>`}
   `;
 }
 
 function App({ app }) {
   const problem = useSignal(null);
+  const block = async () => {
+    problem.value = await call("POST", `/api/apps/${app.id}/block`);
+  };
   const disconnect = async () => {
     problem.value = await call("POST", `/api/apps/${app.id}/disconnect`);
   };
@@ -46,6 +70,8 @@ function App({ app }) {
       </div>
       <div class="c-actions">
         <button type="button" class="act" disabled=${!connected.value} onClick=${disconnect} aria-label=${`Disconnect ${name}`}>Disconnect</button>
+        ${app.origin && !app.is_page && html`
+          <button type="button" class="act" disabled=${!connected.value} onClick=${block} aria-label=${`Block ${app.origin}`}>Block</button>`}
         ${problem.value && html`<span role="alert" class="problem">${problem}</span>`}
       </div>
     </li>

@@ -11,6 +11,9 @@ export const connected = computed(() => connection.value === "up");
 export const nextTry = signal(null);
 export const gateway = signal(null);
 export const apps = signal([]);
+/** Web pages that want to be apps, and wait for an answer; and those that were answered for good. */
+export const questions = signal([]);
+export const origins = signal([]);
 /** One entry a device, in the order in which they are shown. New ones are added at the end: rows never jump. */
 export const entries = signal([]);
 /** Seconds since 1970, once a second. */
@@ -84,6 +87,8 @@ function takeSnapshot(snapshot) {
   batch(() => {
     gateway.value = snapshot.gateway;
     apps.value = snapshot.apps;
+    questions.value = snapshot.questions;
+    origins.value = snapshot.origins;
     const present = new Set(snapshot.devices.map((device) => device.address));
     remove([...byAddress.keys()].filter((address) => !present.has(address)));
     // Only the first snapshot decides the order; one that replaces it later leaves the rows where they are.
@@ -101,6 +106,8 @@ function takeChange(change) {
     if (change.forgotten) remove(change.forgotten);
     if (change.devices) put(change.devices);
     if (change.apps) apps.value = change.apps;
+    if (change.questions) questions.value = change.questions;
+    if (change.origins) origins.value = change.origins;
   });
 }
 

@@ -48,6 +48,7 @@ static ASSETS: &[Asset] = assets! {
     "live.js": SCRIPT,
     "names.js": SCRIPT,
     "outputs.js": SCRIPT,
+    "questions.js": SCRIPT,
     "route.js": SCRIPT,
     "simulate.js": SCRIPT,
     "spark.js": SCRIPT,
