@@ -61,16 +61,20 @@ pub(super) async fn answer(
     InPath(id): InPath<u64>,
     body: Result<Json<Answered>, JsonRejection>,
 ) -> Response {
+    let absent = || {
+        let error = format!("no question of the number {id} waits for an answer");
+        (error, "GET /api/questions lists them")
+    };
+    if !view.questions().iter().any(|question| question.id == id) {
+        let (error, hint) = absent();
+        return Problem::answer(StatusCode::NOT_FOUND, error, Some(hint));
+    }
     let Json(Answered { answer }) = match body {
         Ok(body) => body,
         Err(e) => {
             let hint = "send JSON such as {\"answer\": \"once\"}; \"always\" and \"never\" are the others";
             return Problem::answer(StatusCode::BAD_REQUEST, e.body_text(), Some(hint));
         }
-    };
-    let absent = || {
-        let error = format!("no question of the number {id} waits for an answer");
-        (error, "GET /api/questions lists them")
     };
     order(&view, move |server| server.answer(id, answer), absent).await
 }
