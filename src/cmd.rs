@@ -10,6 +10,7 @@ pub mod run;
 pub mod running;
 pub mod scan;
 pub mod simulate;
+mod table;
 pub mod udcf;
 
 use std::io::Write;

@@ -2,12 +2,14 @@
 //!
 //! - `view`: what there is to show, and the orders that can be given.
 //! - `api`: the router: devices, apps, frames, stops, and their description in OpenAPI.
+//! - `connection`: one connection to it, on either.
 //! - `live`: the websocket of each open page: a snapshot, then changes.
 //! - `metrics`: the counters for Prometheus.
 //! - `port`: the page's port: who may ask, and the files of the page.
 //! - `control`: the Unix socket, and the command line's end of it.
 
 pub mod api;
+mod connection;
 pub mod control;
 pub mod live;
 pub mod metrics;

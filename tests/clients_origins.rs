@@ -5,13 +5,12 @@
 
 mod common;
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use common::bare_websocket::upgrade;
 use common::json_client::JsonClient;
-use common::{RawDevice, Running, settings, within};
+use common::{ANY_PORT, RawDevice, Running, page_at, settings, within};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,19 +20,14 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::Request;
-use wsdm_gateway::config::{ClientSettings, Origins, PageSettings, Settings};
+use wsdm_gateway::config::{ClientSettings, Origins, Settings};
 
 const XTOYS: &str = "https://xtoys.example";
 const XTOYS_PATH: &str = "/api/origins/https%3A%2F%2Fxtoys.example";
 
 fn with(origins: Origins, state_file: Option<&Path>) -> Settings {
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     Settings {
-        page: Some(PageSettings {
-            listen: any.into(),
-            is_required: true,
-            hosts: Vec::new(),
-        }),
+        page: Some(page_at(ANY_PORT)),
         clients: ClientSettings {
             origins,
             ..settings().clients
@@ -89,7 +83,7 @@ async fn refused(gateway: &Running, origin: &str) -> String {
 
 /// A request to the HTTP interface: the status, and the body if it is JSON.
 async fn call(gateway: &Running, method: &str, path: &str, body: &str) -> (u16, Value) {
-    let page = gateway.bound.page_addresses[0];
+    let page = gateway.page();
     let kind = if body.is_empty() {
         ""
     } else {
@@ -309,7 +303,7 @@ async fn pages_without_a_site_are_asked_about_too_and_programs_are_not() {
 #[tokio::test]
 async fn the_page_of_the_gateway_itself_is_never_asked_about() {
     let gateway = asking().await;
-    let page = gateway.bound.page_addresses[0];
+    let page = gateway.page();
     let own = request(&format!("ws://{page}/buttplug"), &format!("http://{page}"));
     JsonClient::connect(own, 4).await;
     gateway.stop().await;
@@ -378,7 +372,7 @@ async fn an_answer_must_be_one() {
 #[tokio::test]
 async fn an_open_page_learns_of_questions_and_of_what_is_remembered() {
     let gateway = asking().await;
-    let page = gateway.bound.page_addresses[0];
+    let page = gateway.page();
     let live = request(&format!("ws://{page}/api/live"), &format!("http://{page}"));
     let (mut live, _) = within("the page", connect_async(live)).await.unwrap();
     let mut next = async || -> Value {

@@ -194,7 +194,7 @@ async fn what_an_entry_says_of_its_stop_is_sent_before_anything_else() {
     gateway.stop().await;
 }
 
-/// Whatever it may speak. Here something has set it going again since it was stopped first.
+/// In each language that it may speak. Here something has set it going again since it was stopped first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_board_that_is_being_asked_is_stopped_when_the_gateway_stops() {
     let folder = TempDir::new().unwrap();

@@ -8,7 +8,7 @@ mod common;
 use std::net::SocketAddr;
 
 use common::json_client::JsonClient;
-use common::{RawDevice, Running, settings, within};
+use common::{ANY_PORT, RawDevice, Running, page_at, settings, within};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,19 +20,13 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use wsdm_gateway::config::{PageSettings, Secret, Settings};
 
 fn page_settings() -> Settings {
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     Settings {
         page: Some(PageSettings {
-            listen: any.into(),
-            is_required: true,
             hosts: vec!["gateway.example".to_owned()],
+            ..page_at(ANY_PORT)
         }),
         ..settings()
     }
-}
-
-fn page(gateway: &Running) -> SocketAddr {
-    gateway.bound.page_addresses[0]
 }
 
 struct Answer {
@@ -158,7 +152,7 @@ impl Live {
 #[tokio::test]
 async fn the_page_and_what_describes_it_are_served() {
     let gateway = Running::start(page_settings()).await;
-    let page = page(&gateway);
+    let page = gateway.page();
     let index = ask(page, "GET", "/", &[]).await;
     assert_eq!(index.status, 200);
     assert!(index.body.contains("importmap"), "{}", index.body);
@@ -220,7 +214,7 @@ fn the_interface_is_as_the_repository_describes_it() {
 #[tokio::test]
 async fn a_browser_on_another_port_is_told_where_the_page_is() {
     let gateway = Running::start(page_settings()).await;
-    let url = format!("http://{}/", page(&gateway));
+    let url = format!("http://{}/", gateway.page());
     for port in [gateway.bound.devices, gateway.bound.clients.unwrap()] {
         let answer = ask(port, "GET", "/", &[("Accept", "text/html")]).await;
         assert_eq!(answer.status, 426);
@@ -232,7 +226,7 @@ async fn a_browser_on_another_port_is_told_where_the_page_is() {
 #[tokio::test]
 async fn other_web_pages_and_other_names_of_this_machine_are_refused() {
     let gateway = Running::start(page_settings()).await;
-    let page = page(&gateway);
+    let page = gateway.page();
     let own = format!("http://{page}");
     let rebound = format!("evil.example:{}", page.port());
     for (method, path, headers, status) in [
@@ -296,7 +290,7 @@ async fn other_web_pages_and_other_names_of_this_machine_are_refused() {
 #[tokio::test]
 async fn an_open_page_sees_devices_come_work_and_go() {
     let gateway = Running::start(page_settings()).await;
-    let page = page(&gateway);
+    let page = gateway.page();
     let (mut live, snapshot) = Live::open(page).await;
     assert_eq!(snapshot["devices"], json!([]));
     assert_eq!(snapshot["gateway"]["devices"][0], gateway.devices());
@@ -372,7 +366,7 @@ async fn an_open_page_sees_devices_come_work_and_go() {
 #[tokio::test]
 async fn a_refused_device_is_shown_with_its_reason_and_what_to_do() {
     let gateway = Running::start(page_settings()).await;
-    let (mut live, _) = Live::open(page(&gateway)).await;
+    let (mut live, _) = Live::open(gateway.page()).await;
     for times in 1..=2 {
         let mut stranger = RawDevice::hello(&gateway.devices(), "ESP32Vibe", "new").await;
         stranger.closed().await;
@@ -399,7 +393,7 @@ async fn a_refused_device_is_shown_with_its_reason_and_what_to_do() {
 #[tokio::test]
 async fn stop_everything_stops_what_any_app_drives() {
     let gateway = Running::start(page_settings()).await;
-    let page = page(&gateway);
+    let page = gateway.page();
     let mut toy = RawDevice::lovense(&gateway.devices(), "toy").await;
     let mut stroker = RawDevice::hello(&gateway.devices(), "TCodeDevice", "stroker").await;
     let mut app = JsonClient::connect(&gateway.clients(), 4).await;
@@ -433,7 +427,7 @@ async fn stop_everything_stops_what_any_app_drives() {
 #[tokio::test]
 async fn the_page_drives_as_an_app_and_what_it_drives_stops_with_it() {
     let gateway = Running::start(page_settings()).await;
-    let page = page(&gateway);
+    let page = gateway.page();
     let mut toy = RawDevice::lovense(&gateway.devices(), "toy").await;
     let mut driver = JsonClient::connect(socket(page, "/buttplug"), 4).await;
     let index = driver.first_device().await;
@@ -459,7 +453,7 @@ async fn the_page_drives_as_an_app_and_what_it_drives_stops_with_it() {
 #[tokio::test]
 async fn frames_are_watched_and_sent_both_ways_and_what_the_page_sent_stops_with_it() {
     let gateway = Running::start(page_settings()).await;
-    let page = page(&gateway);
+    let page = gateway.page();
     let mut toy = RawDevice::lovense(&gateway.devices(), "toy").await;
     let mut app = JsonClient::connect(&gateway.clients(), 4).await;
     let index = app.first_device().await;
@@ -524,7 +518,7 @@ async fn devices_are_simulated_on_request_and_stopped() {
     let mut settings = page_settings();
     settings.devices.token = Some(Secret("long-enough".to_owned()));
     let gateway = Running::start(settings).await;
-    let page = page(&gateway);
+    let page = gateway.page();
     let (mut live, _) = Live::open(page).await;
     let mut addresses = Vec::new();
     for body in [

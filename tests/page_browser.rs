@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use common::json_client::JsonClient;
-use common::{RawDevice, Running, settings, within};
+use common::{ANY_PORT, RawDevice, Running, page_at, settings, within};
 use futures::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -21,7 +21,7 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_util::task::AbortOnDropHandle;
-use wsdm_gateway::config::{Origins, PageSettings, Settings};
+use wsdm_gateway::config::{Origins, Settings};
 
 /// A scenario waits up to 20 s for each thing itself, and then says what is missing.
 const SCENARIO: std::time::Duration = std::time::Duration::from_secs(120);
@@ -43,17 +43,13 @@ const SCENARIOS: [&str; 11] = [
 
 fn with_page(at: SocketAddr) -> Settings {
     Settings {
-        page: Some(PageSettings {
-            listen: at.into(),
-            is_required: true,
-            hosts: Vec::new(),
-        }),
+        page: Some(page_at(at)),
         ..settings()
     }
 }
 
 async fn gateway() -> Running {
-    Running::start(with_page("127.0.0.1:0".parse().unwrap())).await
+    Running::start(with_page(ANY_PORT)).await
 }
 
 /// A Lovense Hush that answers, in a task of its own; leaves when it is dropped.
@@ -186,10 +182,6 @@ impl Scenario {
     }
 }
 
-fn page(gateway: &Running) -> SocketAddr {
-    gateway.bound.page_addresses[0]
-}
-
 #[test]
 fn no_scenario_is_left_out() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page");
@@ -207,7 +199,7 @@ fn no_scenario_is_left_out() {
 async fn devices_come_and_go_without_a_reload() {
     let gateway = gateway().await;
     let _other = Toy::connect(&gateway, "a-first").await;
-    let mut scenario = Scenario::start("devices", page(&gateway), &["page-1", "connection lost"]);
+    let mut scenario = Scenario::start("devices", gateway.page(), &["page-1", "connection lost"]);
     scenario.want("device").await;
     let toy = Toy::connect(&gateway, "page-1").await;
     scenario.want("gone").await;
@@ -224,7 +216,7 @@ async fn devices_come_and_go_without_a_reload() {
 async fn a_slider_drives_and_every_stop_stops() {
     let gateway = gateway().await;
     let mut toy = Toy::connect(&gateway, "page-1").await;
-    let mut scenario = Scenario::start("tryit", page(&gateway), &["page-1"]);
+    let mut scenario = Scenario::start("tryit", gateway.page(), &["page-1"]);
     while let Some((kind, text)) = scenario.next(&["drove", "stopped", "closed"]).await {
         match kind.as_str() {
             "drove" => toy.at(text.parse().unwrap()).await,
@@ -239,7 +231,7 @@ async fn a_slider_drives_and_every_stop_stops() {
 async fn escape_stops_wherever_the_focus_is() {
     let gateway = gateway().await;
     let mut toy = Toy::connect(&gateway, "page-1").await;
-    let mut scenario = Scenario::start("escape", page(&gateway), &["page-1"]);
+    let mut scenario = Scenario::start("escape", gateway.page(), &["page-1"]);
     let mut stops = 0;
     while let Some((kind, _)) = scenario.next(&["drove", "stopped"]).await {
         if kind == "stopped" {
@@ -254,7 +246,7 @@ async fn escape_stops_wherever_the_focus_is() {
 #[tokio::test]
 async fn a_name_that_is_markup_is_text() {
     let gateway = gateway().await;
-    let mut scenario = Scenario::start("hostile_name", page(&gateway), &["page-1"]);
+    let mut scenario = Scenario::start("hostile_name", gateway.page(), &["page-1"]);
     let (_, wanted) = scenario.next(&["want"]).await.unwrap();
     let name = wanted.strip_prefix("device page-1 ").unwrap().to_owned();
     let mut stranger = RawDevice::hello(&gateway.devices(), &name, "page-1").await;
@@ -267,7 +259,7 @@ async fn a_name_that_is_markup_is_text() {
 async fn a_phone_shows_everything_without_scrolling_sideways() {
     let gateway = gateway().await;
     let _toy = Toy::connect(&gateway, "page-1").await;
-    Scenario::start("phone", page(&gateway), &["page-1"]).done().await;
+    Scenario::start("phone", gateway.page(), &["page-1"]).done().await;
     gateway.stop().await;
 }
 
@@ -275,7 +267,7 @@ async fn a_phone_shows_everything_without_scrolling_sideways() {
 async fn frames_are_watched_and_sent_by_hand() {
     let gateway = gateway().await;
     let mut toy = Toy::connect(&gateway, "page-1").await;
-    let mut scenario = Scenario::start("watch", page(&gateway), &["page-1"]);
+    let mut scenario = Scenario::start("watch", gateway.page(), &["page-1"]);
     while let Some((_, sent)) = scenario.next(&["sent"]).await {
         toy.heard(&sent.replace("\\n", "\n")).await;
     }
@@ -285,7 +277,7 @@ async fn frames_are_watched_and_sent_by_hand() {
 #[tokio::test]
 async fn a_device_is_simulated_driven_and_ended() {
     let gateway = gateway().await;
-    Scenario::start("simulate", page(&gateway), &[]).done().await;
+    Scenario::start("simulate", gateway.page(), &[]).done().await;
     gateway.stop().await;
 }
 
@@ -293,7 +285,7 @@ async fn a_device_is_simulated_driven_and_ended() {
 async fn apps_are_listed_with_what_they_drive_and_can_be_disconnected() {
     let gateway = gateway().await;
     let mut toy = Toy::connect(&gateway, "page-1").await;
-    let mut scenario = Scenario::start("apps", page(&gateway), &["page-1", "json"]);
+    let mut scenario = Scenario::start("apps", gateway.page(), &["page-1", "json"]);
     scenario.want("app json").await;
     let mut app = JsonClient::connect(&gateway.clients(), 4).await;
     let index = app.first_device().await;
@@ -311,7 +303,7 @@ async fn a_web_page_that_was_never_seen_is_asked_about() {
     settings.clients.origins = Origins::Ask;
     let gateway = Running::start(settings).await;
     let _toy = Toy::connect(&gateway, "page-1").await;
-    let mut scenario = Scenario::start("question", page(&gateway), &[]);
+    let mut scenario = Scenario::start("question", gateway.page(), &[]);
     let mut apps = tokio::task::JoinSet::new();
     while let Some((_, wanted)) = scenario.next(&["want"]).await {
         let (what, origin) = wanted.split_once(' ').unwrap();
@@ -334,7 +326,7 @@ async fn a_web_page_that_was_never_seen_is_asked_about() {
 #[tokio::test]
 async fn a_gateway_that_goes_and_comes_back_is_one_banner() {
     let first = gateway().await;
-    let at = page(&first);
+    let at = first.page();
     let _toy = Toy::connect(&first, "page-1").await;
     let mut scenario = Scenario::start("lost", at, &["page-1"]);
     scenario.want("down").await;
@@ -352,7 +344,7 @@ async fn nothing_is_out_of_reach_of_the_keyboard_or_a_screen_reader() {
     let _toy = Toy::connect(&gateway, "page-1").await;
     let mut stranger = RawDevice::hello(&gateway.devices(), "ESP32Vibe", "new").await;
     stranger.closed().await;
-    Scenario::start("accessible", page(&gateway), &["page-1"])
+    Scenario::start("accessible", gateway.page(), &["page-1"])
         .done()
         .await;
     gateway.stop().await;

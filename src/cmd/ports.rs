@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::identify::Identified;
-use super::print;
+use super::{print, table};
 use crate::cmd::error::Error;
 use crate::config::{Layers, Loaded, PortSource, SerialSettings};
 use crate::defaults::PORT_POLL;
@@ -221,32 +221,8 @@ fn table(rows: &[Row]) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let head = ["PORT", "USB", "PRODUCT", "STATE", "TAKEN BY"].map(str::to_owned);
-    let lines: Vec<[String; 5]> = std::iter::once(head)
-        .chain(rows.iter().map(Row::columns))
-        .collect();
-    let width = |n: usize| {
-        lines
-            .iter()
-            .map(|line| line[n].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: [usize; 5] = std::array::from_fn(width);
-    let mut text = String::new();
-    for (n, line) in lines.iter().enumerate() {
-        let padded = line
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
-        text += padded.collect::<Vec<_>>().join("  ").trim_end();
-        text += "\n";
-        let row = n.checked_sub(1).and_then(|n| rows.get(n));
-        for detail in row.into_iter().flat_map(Row::details) {
-            text += &format!("  {detail}\n");
-        }
-    }
-    text
+    let rows = rows.iter().map(|row| (row.columns(), row.details().collect()));
+    table::lines(["PORT", "USB", "PRODUCT", "STATE", "TAKEN BY"], rows.collect())
 }
 
 fn event(what: &str, row: &Row, as_json: bool) -> String {

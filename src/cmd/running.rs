@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::monitor::MonitorError;
-use super::print;
+use super::{print, table};
 use crate::cmd::error::Error;
 use crate::text::printable;
 use crate::web::control::client::{Client, ClientError};
@@ -47,21 +47,23 @@ pub struct DevicesArgs {
     pub which: Which,
 }
 
-impl Which {
-    /// The sockets, at least one.
-    async fn sockets(&self) -> Result<Vec<PathBuf>, MonitorError> {
-        if let Some(path) = self.control.as_ref().filter(|path| !path.is_empty()) {
-            return Ok(vec![path.into()]);
-        }
-        let running = socket::running().await;
-        if running.is_empty() {
-            return Err(MonitorError::NoGateway(socket::directories()));
-        }
-        Ok(running)
+/// The control sockets of the gateways that are meant: the one that was named, else those of all that run. At least one.
+///
+/// # Errors
+/// [`MonitorError::NoGateway`]
+pub(super) async fn sockets(named: Option<&OsString>) -> Result<Vec<PathBuf>, MonitorError> {
+    if let Some(path) = named.filter(|path| !path.is_empty()) {
+        return Ok(vec![path.into()]);
     }
+    let running = socket::running().await;
+    if running.is_empty() {
+        return Err(MonitorError::NoGateway(socket::directories()));
+    }
+    Ok(running)
 }
 
-fn no_answer(socket: &Path, error: &ClientError) -> MonitorError {
+/// A gateway failed to answer on this socket.
+pub(super) fn no_answer(socket: &Path, error: &ClientError) -> MonitorError {
     MonitorError::NoAnswer {
         path: socket.to_owned(),
         reason: error.to_string(),
@@ -71,9 +73,9 @@ fn no_answer(socket: &Path, error: &ClientError) -> MonitorError {
 /// Stops devices of every gateway that runs here. A gateway that does not answer does not keep the others waiting, and is
 /// reported after they have stopped.
 pub(super) async fn stop(args: StopArgs) -> Result<(), Error> {
-    let sockets = args.which.sockets().await?;
+    let chosen = sockets(args.which.control.as_ref()).await?;
     let address = args.address.as_deref();
-    let stops = sockets.iter().map(|socket| async move {
+    let stops = chosen.iter().map(|socket| async move {
         let stopped = async { Client::connect(socket).await?.stop(address).await };
         (socket, stopped.await)
     });
@@ -92,7 +94,7 @@ pub(super) async fn stop(args: StopArgs) -> Result<(), Error> {
         return Err(failed.into());
     }
     if let Some(address) = args.address
-        && missing == sockets.len()
+        && missing == chosen.len()
     {
         return Err(MonitorError::NoDevice {
             address,
@@ -120,7 +122,7 @@ pub(super) async fn stop(args: StopArgs) -> Result<(), Error> {
 /// Lists the devices of every gateway that runs here.
 pub(super) async fn devices(args: DevicesArgs) -> Result<(), Error> {
     let mut devices = Vec::new();
-    for socket in args.which.sockets().await? {
+    for socket in sockets(args.which.control.as_ref()).await? {
         let listed = async { Client::connect(&socket).await?.devices().await };
         devices.extend(listed.await.map_err(|e| no_answer(&socket, &e))?.devices);
     }
@@ -135,35 +137,12 @@ pub(super) async fn devices(args: DevicesArgs) -> Result<(), Error> {
 
 fn table(devices: &[Device]) -> String {
     const HEAD: [&str; 6] = ["ADDRESS", "NAME", "STATE", "FROM", "TO DEVICE", "FROM DEVICE"];
-    let mut rows = vec![HEAD.map(str::to_owned)];
-    rows.extend(devices.iter().map(columns));
-    let mut widths = [0; HEAD.len()];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(console::measure_text_width(cell));
-        }
-    }
-    let mut text = String::new();
-    for (row, device) in rows
-        .iter()
-        .zip(std::iter::once(None).chain(devices.iter().map(Some)))
-    {
-        let cells: Vec<_> = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| console::pad_str(cell, width, console::Alignment::Left, None))
-            .collect();
-        text += cells.join("  ").trim_end();
-        text.push('\n');
-        for line in device
-            .into_iter()
-            .flat_map(|device| [&device.reason, &device.hint])
-            .flatten()
-        {
-            text += &format!("  {}\n", printable(line.as_bytes()));
-        }
-    }
-    text
+    let rows = devices.iter().map(|device| {
+        let details = [&device.reason, &device.hint].into_iter().flatten();
+        let details = details.map(|line| printable(line.as_bytes())).collect();
+        (columns(device), details)
+    });
+    table::lines(HEAD, rows.collect())
 }
 
 fn columns(device: &Device) -> [String; 6] {

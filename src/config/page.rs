@@ -24,7 +24,7 @@ pub(super) static SECTION: Section = Section {
             default: Preset::Localhost(defaults::PAGE_LISTEN_PORT),
             flag: Some("page-listen"),
             help: "Serve the page at this address",
-            note: "Only loopback addresses are accepted: whoever reaches the page can command every device. If the port is \
+            note: "Only loopback addresses are accepted: everyone who can reach the page can command every device. If the port is \
                    taken and none is configured, the gateway runs without the page.",
             ..Key::BASE
         },

@@ -47,7 +47,7 @@ pub enum Spoken {
     Websocket(String),
     /// HTTP, without a websocket at any of the usual paths.
     Http,
-    /// TLS, with whatever is behind it.
+    /// TLS. What is behind it is not known.
     Tls,
     /// Text without anything around it, over TCP.
     Lines,

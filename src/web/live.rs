@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 use futures::stream::FuturesUnordered;
@@ -21,11 +22,13 @@ use tracing::debug;
 
 use super::api::frames::{Follower, Injector, Line};
 use super::view::origins::{Origin, Question};
-use super::view::{About, App, Device, TICK, View};
+use super::view::{About, App, Device, View};
 use crate::defaults::{FRAME_MAX_BYTES, WRITE_TIMEOUT};
 use crate::device::frame::Frame;
 use crate::device::handshake::Address;
 
+/// How often the page learns of changes.
+const TICK: Duration = Duration::from_millis(100);
 /// Lines of a watched device that wait for the next tick. More are skipped, and their number is sent.
 const LINES_MAX: usize = 2_000;
 /// Frames of a page that wait for their device's link.

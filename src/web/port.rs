@@ -4,8 +4,6 @@ pub mod assets;
 pub mod guard;
 
 use std::net::SocketAddr;
-use std::pin::pin;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -15,8 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use hyper_util::rt::TokioTimer;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -26,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use super::api::frames::Injector;
 use super::api::{self, Problem};
+use super::connection;
 use super::live;
 use super::view::View;
 use crate::defaults::{CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT};
@@ -115,23 +112,11 @@ async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, stop: Cancel
         Ok(local) => local,
         Err(e) => return debug!("page connection: {e}"),
     };
-    let router = router
-        .layer(Extension(Arc::new(Injector::default())))
-        .layer(Extension(Connection { peer, local }));
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HANDSHAKE_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-            .with_upgrades()
-    );
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HANDSHAKE_TIMEOUT);
+    let router = router.layer(Extension(Connection { peer, local }));
+    let ended = connection::serve(stream, &http, router, &stop).await;
     if let Err(e) = ended {
         debug!("page connection: {e}");
     }

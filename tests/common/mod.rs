@@ -38,7 +38,9 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
-use wsdm_gateway::config::{ClientSettings, DeviceSettings, Origins, Settings, UpstreamSettings};
+use wsdm_gateway::config::{
+    ClientSettings, DeviceSettings, Origins, PageSettings, Settings, UpstreamSettings,
+};
 use wsdm_gateway::gateway::{Bound, Gateway, GatewayError};
 use wsdm_gateway::link::serial::ports::Ports;
 use wsdm_gateway::net::target::Target;
@@ -47,7 +49,8 @@ use wsdm_gateway::net::tls::Tls;
 /// Past this, something that should have happened did not. Generous: machines are slow, and it costs nothing.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// A port that the system chooses.
+pub const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Defaults, on ports that the system chooses, remembering nothing.
 pub fn settings() -> Settings {
@@ -82,6 +85,15 @@ pub fn settings() -> Settings {
         bridge_udcf: false,
         state_file: None,
         control: None,
+    }
+}
+
+/// The page at this address.
+pub fn page_at(listen: SocketAddr) -> PageSettings {
+    PageSettings {
+        listen: listen.into(),
+        is_required: true,
+        hosts: Vec::new(),
     }
 }
 
@@ -120,6 +132,11 @@ impl Running {
 
     pub fn clients(&self) -> String {
         format!("ws://{}", self.bound.clients.expect("a server inside"))
+    }
+
+    /// Where the page is.
+    pub fn page(&self) -> SocketAddr {
+        *self.bound.page_addresses.first().expect("a page")
     }
 
     /// What a signal does.

@@ -12,9 +12,9 @@ use tracing::warn;
 use super::show::Show;
 use super::{MonitorArgs, MonitorError, Sends, frame};
 use crate::cmd::error::Error;
+use crate::cmd::running::{no_answer, sockets};
 use crate::web::api::frames::{Line, SessionInfo};
 use crate::web::control::client::{Client, ClientError, Lines};
-use crate::web::control::socket;
 
 /// Lines of stdin that wait to be sent.
 const INPUT_QUEUE: usize = 16;
@@ -31,10 +31,7 @@ pub(super) async fn until_interrupted(device: String, args: MonitorArgs, sends: 
 
 async fn watch(device: String, args: MonitorArgs, sends: Sends) -> Result<(), Error> {
     let socket = choose(&device, &args).await?;
-    let no_answer = |e: ClientError| MonitorError::NoAnswer {
-        path: socket.clone(),
-        reason: e.to_string(),
-    };
+    let no_answer = |e: ClientError| no_answer(&socket, &e);
     let mut lines = match Client::connect(&socket).await {
         Ok(mut client) => match client.follow(&device).await {
             Ok(lines) => Followed {
@@ -86,12 +83,8 @@ struct Followed {
 
 /// The gateway that is meant: the one that was named, the only one, or the only one that has the device.
 async fn choose(device: &str, args: &MonitorArgs) -> Result<PathBuf, MonitorError> {
-    if let Some(path) = args.control.as_ref().filter(|path| !path.is_empty()) {
-        return Ok(path.into());
-    }
-    let mut running = socket::running().await;
+    let mut running = sockets(args.control.as_ref()).await?;
     match running.len() {
-        0 => Err(MonitorError::NoGateway(socket::directories())),
         1 => Ok(running.remove(0)),
         _ => {
             let mut with_device = Vec::new();

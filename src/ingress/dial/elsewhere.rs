@@ -30,17 +30,15 @@ pub(super) async fn elsewhere(
 async fn spoken(endpoint: &Endpoint) -> Option<Spoken> {
     let at = resolve(&endpoint.host_and_port()?).await.ok()?;
     let at = *at.first()?;
-    match endpoint {
-        Endpoint::Websocket(target) => match over_tcp(at, Some(target.path())).await {
-            Some(spoken) => Some(spoken),
-            None => over_udp(at).await,
-        },
-        Endpoint::Tcp(_) => match over_tcp(at, None).await {
-            Some(spoken) => Some(spoken),
-            None => over_udp(at).await,
-        },
-        Endpoint::Udp(_) => over_tcp(at, None).await,
-        Endpoint::Service(_) => None,
+    let path = match endpoint {
+        Endpoint::Websocket(target) => Some(target.path()),
+        Endpoint::Tcp(_) | Endpoint::Udp(_) => None,
+        Endpoint::Service(_) => return None,
+    };
+    match over_tcp(at, path).await {
+        // Over UDP there was no answer already.
+        None if !matches!(endpoint, Endpoint::Udp(_)) => over_udp(at).await,
+        spoken => spoken,
     }
 }
 

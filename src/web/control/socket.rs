@@ -4,15 +4,10 @@ use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Extension;
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -21,8 +16,8 @@ use tracing::{debug, warn};
 
 use crate::config::ControlAt;
 use crate::defaults::{CONTROL_CLOSE_TIMEOUT, CONTROL_TIMEOUT};
-use crate::web::api::{self, frames::Injector};
 use crate::web::view::View;
+use crate::web::{api, connection};
 
 /// Accept usually fails for lack of file descriptors, so retrying is pointless until a peer disconnects.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -115,7 +110,7 @@ impl Control {
                 Some(_) = connections.join_next() => {}
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) if is_ours(&stream) => {
-                        connections.spawn(connection(stream, router.clone(), stop.clone()));
+                        connections.spawn(serve(stream, router.clone(), stop.clone()));
                     }
                     Ok(_) => warn!("control socket: refused a connection of another user"),
                     Err(e) => {
@@ -139,18 +134,8 @@ impl Control {
     }
 }
 
-async fn connection(stream: UnixStream, router: Router, stop: CancellationToken) {
-    let injector = Arc::new(Injector::default());
-    let service = TowerToHyperService::new(router.layer(Extension(injector)));
-    let mut connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(e) = ended {
+async fn serve(stream: UnixStream, router: Router, stop: CancellationToken) {
+    if let Err(e) = connection::serve(stream, &http1::Builder::new(), router, &stop).await {
         debug!("control connection: {e}");
     }
 }
@@ -275,6 +260,8 @@ pub async fn running() -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::device::handshake::{Address, Handshake, Identifier};
     use crate::device::peer::Peer;

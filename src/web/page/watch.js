@@ -73,7 +73,7 @@ function Lines({ log, limit, format }) {
     const { scrollTop, scrollHeight, clientHeight } = box.current;
     const atEnd = scrollHeight - scrollTop - clientHeight < 30;
     follows.current = atEnd || !byHand.current;
-    // Whoever scrolls up wants to read: the log stands still for that, and says so.
+    // A person who scrolls up wants to read: the log stands still, and says so.
     if (byHand.current && !atEnd && !log.paused.peek()) log.pause();
     byHand.current = false;
   };

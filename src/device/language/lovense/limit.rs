@@ -241,7 +241,7 @@ mod tests {
             prop_assert_eq!(kept == 0, value == 0 || high == 0);
         }
 
-        /// Whatever is written, a board that obeys every number behind a known name stays inside.
+        /// A board that obeys every number behind a known name stays inside the limits, for any input.
         #[test]
         fn no_text_leaves_a_limit(text in "(Vibrate|vibrate|Mply|Air:In|x|)[1-9]?[:;]?-?[0-9]{0,12}[;\\n\u{0}]?[0-9]{0,2};?") {
             let limits = Limits::new("lovense", vec![limit(0, Kind::Vibrate, 3, 7, 20)]);
