@@ -9,6 +9,7 @@ mod clients;
 mod devices;
 mod dial;
 mod file;
+mod files;
 mod layers;
 mod page;
 mod read;
@@ -29,6 +30,7 @@ pub use ble::BleSettings;
 pub use clients::{ClientSettings, Origins};
 pub use devices::DeviceSettings;
 pub use dial::DialSettings;
+pub use files::Files;
 pub use layers::{Given, Layers, Source};
 use layers::{Notes, Reader};
 pub use page::PageSettings;
@@ -77,6 +79,8 @@ pub struct Settings {
     pub state_file: Option<PathBuf>,
     /// Where the control socket is; `None` has none. Not in the file: a gateway is found where it always is.
     pub control: Option<ControlAt>,
+    /// Where all this comes from.
+    pub files: Files,
 }
 
 /// Where a gateway has its control socket.
@@ -162,21 +166,26 @@ impl Loaded {
     ///
     /// # Errors
     /// Every problem at once.
-    pub fn load(file: Option<&Path>, mut layers: Layers) -> Result<Self, ConfigError> {
-        let own = user_file();
-        let read = match (file, &own) {
-            (Some(path), _) => Some(path.to_owned()),
-            (None, Some(path)) if path.exists() => Some(path.clone()),
-            (None, _) => None,
+    pub fn load(file: Option<&Path>, layers: Layers) -> Result<Self, ConfigError> {
+        Self::read(Files::new(file, layers.clone()), layers, None)
+    }
+
+    /// Reads gateway.toml, or `text` in its place, under what `layers` already holds.
+    fn read(files: Files, mut layers: Layers, text: Option<&str>) -> Result<Self, ConfigError> {
+        let read = match text {
+            Some(_) => files.gateway.clone(),
+            None => files.to_read().map(Path::to_owned),
         };
         let mut notes = Notes::default();
-        if let Some(path) = &read {
-            file::read(path, &mut layers, &mut notes);
+        match (&read, text) {
+            (Some(path), Some(text)) => file::read_text(path, text, &mut layers, &mut notes),
+            (Some(path), None) => file::read(path, &mut layers, &mut notes),
+            (None, _) => {}
         }
         layers.add_entries();
         let folder = read.as_deref().and_then(Path::parent).map(Path::to_owned);
         let mut reader = Reader::new(layers, notes, folder);
-        let settings = settings(&mut reader);
+        let settings = settings(&mut reader, files);
         let Notes {
             problems,
             warnings,
@@ -208,7 +217,7 @@ impl Loaded {
 }
 
 /// Reads all sections, in the order of the example, and looks at what they say together.
-fn settings(reader: &mut Reader) -> Settings {
+fn settings(reader: &mut Reader, files: Files) -> Settings {
     let mut devices = devices::read(reader);
     let clients = clients::read(reader);
     let page = page::read(reader);
@@ -222,7 +231,7 @@ fn settings(reader: &mut Reader) -> Settings {
             }
         }
     }
-    let (udcf, bridge_udcf) = udcf::read(reader);
+    let (udcf, bridge_udcf) = udcf::read(reader, &files);
     Settings {
         devices,
         clients,
@@ -236,6 +245,7 @@ fn settings(reader: &mut Reader) -> Settings {
         dial: dial::entries(reader),
         ports: Ports::system(),
         control: None,
+        files,
     }
 }
 

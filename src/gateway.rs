@@ -1,6 +1,7 @@
 //! The wiring: build the parts, supervise them, drain on shutdown.
 
 pub mod boards;
+mod configuration;
 mod rooms;
 mod signals;
 mod simulated;
@@ -45,6 +46,7 @@ use crate::web::port::PagePort;
 use crate::web::port::guard::Guard;
 use crate::web::view::{About, View};
 use boards::{Boards, unknown_identifiers};
+use configuration::Reloader;
 use rooms::Rooms;
 use signals::Signals;
 use simulated::SimulatedDevices;
@@ -160,6 +162,7 @@ pub struct Gateway {
     control: Option<Control>,
     page: Option<(Listeners, Guard)>,
     about: Arc<About>,
+    reloader: Reloader,
 }
 
 /// The Buttplug server inside, and the port of its clients. Absent if devices are relayed.
@@ -369,6 +372,7 @@ impl Gateway {
             control,
             page,
             about,
+            reloader: Reloader::new(settings.files),
         })
     }
 
@@ -426,6 +430,7 @@ impl Gateway {
                 self.registry.clone(),
                 no_control.clone(),
             )),
+            configuration: Arc::new(self.reloader),
             about: self.about,
             stop: no_control.clone(),
         };

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::Files;
 use super::layers::Reader;
 use super::read::Keys;
 use super::table::{Key, Kind, Preset, Section};
@@ -14,11 +15,13 @@ pub(super) static UDCF: Section = Section {
         Key {
             name: "path",
             kind: Kind::Path,
-            default: Preset::Unset("built in, with LVSDevice (lovense) and TCodeDevice (tcode-v03)"),
+            default: Preset::Unset(
+                "udcf.json beside gateway.toml if it exists, else built in, with LVSDevice (lovense) and TCodeDevice (tcode-v03)",
+            ),
             flag: Some("udcf"),
             example: "\"my-devices.json\"",
             help: "Read this user device configuration file, of any version from 2 to 5",
-            note: "Relative to gateway.toml.",
+            note: "Relative to gateway.toml. The page writes udcf.json if no file is configured.",
             ..Key::BASE
         },
         Key {
@@ -50,9 +53,16 @@ pub(super) static STATE: Section = Section {
 };
 
 /// The file, and whether its boards on serial ports and on Bluetooth are bridged.
-pub(super) fn read(reader: &mut Reader) -> (Option<PathBuf>, bool) {
+pub(super) fn read(reader: &mut Reader, files: &Files) -> (Option<PathBuf>, bool) {
     let mut keys = Keys::new(reader, &UDCF);
+    let own = files.own_udcf().filter(|path| path.exists());
     let path = keys.path("path");
+    if path.is_none()
+        && let Some(own) = &own
+    {
+        keys.show_instead("path", own.display().to_string(), "default");
+    }
+    let path = path.or(own);
     let bridge = keys.switch("bridge").unwrap_or_default();
     if bridge && path.is_none() {
         keys.warning(

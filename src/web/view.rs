@@ -1,5 +1,6 @@
 //! What there is to show of a gateway, and the orders that can be given to it.
 
+pub mod configuration;
 mod device;
 pub mod origins;
 
@@ -20,6 +21,7 @@ use crate::device::handshake::Address;
 use crate::device::peer::ConnectionId;
 use crate::session::registry::{Registry, SessionHandle};
 use crate::web::api::Problem;
+use configuration::Configuration;
 pub use device::{Device, Driver, DriverKind, State};
 use origins::{Answer, Origin, OriginError, Question};
 
@@ -32,6 +34,8 @@ pub struct View {
     pub server: Option<Arc<dyn Server>>,
     /// Its simulated devices.
     pub simulator: Arc<dyn Simulator>,
+    /// Its configuration files.
+    pub configuration: Arc<dyn Configuration>,
     /// What does not change while it runs.
     pub about: Arc<About>,
     /// Cancelled when the gateway stops serving its views.

@@ -39,7 +39,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 use wsdm_gateway::config::{
-    ClientSettings, DeviceSettings, Origins, PageSettings, Settings, UpstreamSettings,
+    ClientSettings, DeviceSettings, Files, Origins, PageSettings, Settings, UpstreamSettings,
 };
 use wsdm_gateway::gateway::{Bound, Gateway, GatewayError};
 use wsdm_gateway::link::serial::ports::Ports;
@@ -85,6 +85,7 @@ pub fn settings() -> Settings {
         bridge_udcf: false,
         state_file: None,
         control: None,
+        files: Files::default(),
     }
 }
 

@@ -260,17 +260,55 @@ pub async fn running() -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
     use std::sync::Arc;
+
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
 
     use super::*;
     use crate::device::handshake::{Address, Handshake, Identifier};
     use crate::device::peer::Peer;
     use crate::session::registry::Registry;
     use crate::web::control::client::Client;
+    use crate::web::view::configuration::{Changed, Configuration, Edit, FileText};
     use crate::web::view::{About, SimulatedDevice, Simulator};
 
     /// Nothing is simulated here.
     struct Nothing;
+
+    fn nothing<T>() -> Result<T, api::Problem> {
+        Err(api::Problem {
+            error: "nothing is here".to_owned(),
+            hint: None,
+        })
+    }
+
+    impl Configuration for Nothing {
+        fn udcf(&self) -> BoxFuture<'static, Result<FileText, api::Problem>> {
+            ready(nothing()).boxed()
+        }
+
+        fn gateway_toml(&self) -> BoxFuture<'static, Result<FileText, api::Problem>> {
+            ready(nothing()).boxed()
+        }
+
+        fn change_udcf(&self, _: Edit) -> BoxFuture<'static, Result<Changed, api::Problem>> {
+            ready(nothing()).boxed()
+        }
+
+        fn change_gateway_toml(&self, _: Edit) -> BoxFuture<'static, Result<Changed, api::Problem>> {
+            ready(nothing()).boxed()
+        }
+
+        fn reload(&self) -> BoxFuture<'static, Result<Changed, api::Problem>> {
+            ready(nothing()).boxed()
+        }
+
+        fn problem(&self) -> Option<api::Problem> {
+            None
+        }
+    }
 
     impl Simulator for Nothing {
         fn list(&self) -> Vec<SimulatedDevice> {
@@ -282,10 +320,7 @@ mod tests {
         }
 
         fn start(&self, _: &str, _: Option<&str>) -> Result<SimulatedDevice, api::Problem> {
-            Err(api::Problem {
-                error: "nothing is simulated here".to_owned(),
-                hint: None,
-            })
+            nothing()
         }
 
         fn stop(&self, _: &str) -> bool {
@@ -310,6 +345,7 @@ mod tests {
             registry,
             server: None,
             simulator: Arc::new(Nothing),
+            configuration: Arc::new(Nothing),
             about: Arc::new(About {
                 version: String::new(),
                 devices: Vec::new(),
