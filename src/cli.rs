@@ -12,6 +12,8 @@ use clap_complete::Shell;
 use crate::cmd::monitor::MonitorArgs;
 use crate::cmd::ports::PortsArgs;
 #[cfg(unix)]
+use crate::cmd::reload::ReloadArgs;
+#[cfg(unix)]
 use crate::cmd::running::{DevicesArgs, StopArgs};
 use crate::cmd::scan::ScanArgs;
 use crate::cmd::simulate::SimulateArgs;
@@ -106,6 +108,12 @@ pub enum Command {
     #[cfg(unix)]
     #[command(after_help = "Examples:\n  wsdm-gateway devices\n  wsdm-gateway devices --json")]
     Devices(DevicesArgs),
+    /// Apply changes of the configuration files to the gateways that run on this machine
+    #[cfg(unix)]
+    #[command(
+        after_help = "A gateway also notices by itself that a file changed.\n\nExamples:\n  wsdm-gateway reload\n  wsdm-gateway reload --json"
+    )]
+    Reload(ReloadArgs),
     /// List serial ports and which entry uses each
     #[command(
         after_help = "Examples:\n  wsdm-gateway ports\n  wsdm-gateway ports --identify\n  wsdm-gateway ports --watch"

@@ -5,6 +5,8 @@ pub mod error;
 mod identify;
 pub mod monitor;
 pub mod ports;
+#[cfg(unix)]
+pub mod reload;
 pub mod run;
 #[cfg(unix)]
 pub mod running;
@@ -39,6 +41,8 @@ pub fn execute(cli: Cli) -> Result<(), Error> {
         Command::Stop(args) => block_on(running::stop(args))?,
         #[cfg(unix)]
         Command::Devices(args) => block_on(running::devices(args))?,
+        #[cfg(unix)]
+        Command::Reload(args) => block_on(reload::reload(args))?,
         Command::Ports(args) => block_on(ports::ports(args))?,
         Command::Scan(args) => block_on_one_thread(scan::scan(args))?,
         Command::Completions { shell } => {

@@ -185,12 +185,13 @@ impl Loaded {
         layers.add_entries();
         let folder = read.as_deref().and_then(Path::parent).map(Path::to_owned);
         let mut reader = Reader::new(layers, notes, folder);
-        let settings = settings(&mut reader, files);
+        let mut settings = settings(&mut reader, files);
         let Notes {
             problems,
             warnings,
             shown,
         } = reader.notes;
+        settings.files.shown.clone_from(&shown);
         if problems.is_empty() {
             Ok(Self {
                 settings,

@@ -46,7 +46,7 @@ use crate::web::port::PagePort;
 use crate::web::port::guard::Guard;
 use crate::web::view::{About, View};
 use boards::{Boards, unknown_identifiers};
-use configuration::Reloader;
+use configuration::{Entries, Reloader};
 use rooms::Rooms;
 use signals::Signals;
 use simulated::SimulatedDevices;
@@ -151,12 +151,9 @@ pub struct Gateway {
     bound: Bound,
     device_port: Listeners,
     devices: Arc<Devices>,
-    /// `None` if no serial ports are configured.
-    serial: Option<Arc<SerialPorts>>,
-    /// `None` if no Bluetooth LE peripherals are configured.
-    ble: Option<Arc<BlePeripherals>>,
-    /// `None` if no boards that listen are configured.
-    dial: Option<Arc<DialledBoards>>,
+    serial: Arc<SerialPorts>,
+    ble: Arc<BlePeripherals>,
+    dial: Arc<DialledBoards>,
     registry: Arc<Registry>,
     inside: Option<Inside>,
     control: Option<Control>,
@@ -275,7 +272,9 @@ impl Gateway {
             warn!("{key}: {problem}");
         }
         let page = settings.page.as_ref().map(views::listen).transpose()?.flatten();
-        let hosts = settings.page.map(|page| page.hosts).unwrap_or_default();
+        let hosts = (settings.page.as_ref())
+            .map(|page| page.hosts.clone())
+            .unwrap_or_default();
         let (page, page_addresses) = match page {
             Some((listeners, addresses)) => {
                 let guard = Guard::new(&addresses, &hosts);
@@ -287,14 +286,14 @@ impl Gateway {
             .upstream
             .as_ref()
             .map(|upstream| upstream.relay.to_string());
-        let (upstream, admission, inside, client_addresses) = match settings.upstream {
+        let (upstream, admission, inside, client_addresses) = match settings.upstream.clone() {
             Some(upstream) => {
                 let relay = Relay::new(upstream, settings.devices.ping_interval);
                 (relay as Arc<dyn Upstream>, admission.any_name(), None, Vec::new())
             }
             None => {
                 let (inside, bound) = Inside::bind(
-                    settings.clients,
+                    settings.clients.clone(),
                     settings.state_file.as_deref(),
                     page_addresses.first().copied(),
                     Signpost::apps(device_addresses[0]).with_page(page_addresses.first().copied()),
@@ -326,26 +325,21 @@ impl Gateway {
             registry: registry.clone(),
             upstream,
         });
-        let serial = (!boards.serial.is_empty()).then(|| {
-            Arc::new(SerialPorts {
-                entries: boards.serial,
-                ports: settings.ports,
-                intake: intake.clone(),
-            })
+        let entries = Entries::default();
+        entries.set(boards, settings.dial.clone());
+        let serial = Arc::new(SerialPorts {
+            ports: settings.ports.clone(),
+            intake: intake.clone(),
         });
-        let ble = (!boards.ble.is_empty()).then(|| {
-            Arc::new(BlePeripherals {
-                entries: Arc::new(boards.ble),
-                intake: intake.clone(),
-            })
+        let ble = Arc::new(BlePeripherals {
+            intake: intake.clone(),
         });
-        let dial = (!settings.dial.is_empty()).then(|| {
-            Arc::new(DialledBoards {
-                entries: settings.dial,
-                ping_interval: settings.devices.ping_interval,
-                intake: intake.clone(),
-            })
+        let dial = Arc::new(DialledBoards {
+            ping_interval: settings.devices.ping_interval,
+            intake: intake.clone(),
         });
+        let engine = inside.as_ref().map(|inside| inside.engine.clone());
+        let reloader = Reloader::new(settings.clone(), udcf, entries, intake.clone(), engine);
         let devices = Arc::new(Devices {
             settings: settings.devices,
             intake,
@@ -372,7 +366,7 @@ impl Gateway {
             control,
             page,
             about,
-            reloader: Reloader::new(settings.files),
+            reloader,
         })
     }
 
@@ -430,7 +424,7 @@ impl Gateway {
                 self.registry.clone(),
                 no_control.clone(),
             )),
-            configuration: Arc::new(self.reloader),
+            configuration: Arc::new(self.reloader.clone()),
             about: self.about,
             stop: no_control.clone(),
         };
@@ -439,15 +433,23 @@ impl Gateway {
             "the device port",
             self.devices.serve(self.device_port, no_newcomers.clone()),
         );
-        if let Some(serial) = self.serial {
-            rooms.spawn("serial ports", serial.serve(no_newcomers.clone()));
-        }
-        if let Some(ble) = self.ble {
-            rooms.spawn("Bluetooth", ble.serve(no_newcomers.clone()));
-        }
-        if let Some(dial) = self.dial {
-            rooms.spawn("boards that are dialled", dial.serve(no_newcomers.clone()));
-        }
+        let entries = self.reloader.entries();
+        let (serial, ble, dial) = (
+            entries.serial.subscribe(),
+            entries.ble.subscribe(),
+            entries.dial.subscribe(),
+        );
+        rooms.spawn("serial ports", self.serial.serve(serial, no_newcomers.clone()));
+        rooms.spawn("Bluetooth", self.ble.serve(ble, no_newcomers.clone()));
+        rooms.spawn(
+            "boards that are dialled",
+            self.dial.serve(dial, no_newcomers.clone()),
+        );
+        let watching = self.reloader.clone().watch();
+        let no_changes = no_newcomers.clone();
+        rooms.spawn("the watch over the configuration", async move {
+            no_changes.run_until_cancelled(watching).await;
+        });
         let page = self.page.map(|(listeners, guard)| {
             let port = PagePort::new(listeners, guard, view.clone());
             tokio::spawn(port.serve())

@@ -7,9 +7,11 @@ pub mod dial;
 pub mod hello;
 pub mod recognise;
 mod retry;
+pub mod scope;
 pub mod serial;
 pub mod websocket;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +77,8 @@ pub struct Board {
     pub may_be_running: bool,
     /// Logs trouble with it.
     pub log: TroubleLog,
+    /// Cancelled when its entry is removed from the configuration or changed.
+    pub withdrawn: CancellationToken,
 }
 
 impl Board {
@@ -96,6 +100,7 @@ impl Board {
             on_close: None,
             may_be_running: false,
             log: TroubleLog::default(),
+            withdrawn: CancellationToken::new(),
         }
     }
 }
@@ -118,7 +123,7 @@ impl Intake {
     ) -> Option<&'static dyn Language> {
         match recognised {
             Some(recognised) => recognised.language(),
-            None => language::of_protocol(self.admission.protocol(identifier)?),
+            None => language::of_protocol(&self.admission.protocol(identifier)?),
         }
     }
 
@@ -141,6 +146,7 @@ impl Intake {
             coalesce,
             on_close,
             may_be_running,
+            withdrawn,
             ..
         } = board;
         let (identifier, address) = (handshake.identifier.clone(), handshake.address.clone());
@@ -171,6 +177,9 @@ impl Intake {
             entry.actuators.may_be_running();
         }
         let handle = entry.handle().clone();
+        if let Some(recognised) = &recognised {
+            let _ = handle.recognised.set(recognised.protocol);
+        }
         let Handshake {
             identifier, address, ..
         } = &handle.handshake;
@@ -178,8 +187,8 @@ impl Intake {
         let session = {
             let _entered = span.enter();
             info!("device connected");
-            // The gateway's order to end may have missed a device that was admitted just now.
-            if stop.is_cancelled() {
+            // The order to end may have missed a device that was admitted just now.
+            if stop.is_cancelled() && !withdrawn.is_cancelled() {
                 handle.end(Disconnect::Stopping);
             }
             let can_stop = entry.actuators.can_stop();
@@ -197,6 +206,13 @@ impl Intake {
             let upstream = self.upstream.clone().open(&handle, device);
             Session::new(entry, link, coalesce.unwrap_or(language), facts, upstream)
         };
-        Ok(session.run().instrument(span).await)
+        let mut running = pin!(session.run().instrument(span));
+        match withdrawn.run_until_cancelled(&mut running).await {
+            Some(ended) => Ok(ended),
+            None => {
+                handle.end(Disconnect::Reconfigured);
+                Ok(running.await)
+            }
+        }
     }
 }

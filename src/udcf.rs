@@ -3,6 +3,7 @@
 //! A UDCF of any major version from 2 to 5 becomes version 5 in memory. The user's file is written only by the `udcf`
 //! subcommands, on request.
 
+mod affected;
 pub mod axis;
 pub mod bridge;
 pub mod check;

@@ -183,7 +183,7 @@ pub(super) static SECTION: Section = Section {
 };
 
 /// A `[[dial]]` entry: a board that listens, or every board that announces a service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DialSettings {
     /// Where it is; `None` only in a configuration that has problems.
     pub endpoint: Option<Endpoint>,

@@ -1,8 +1,9 @@
 //! Where a configuration comes from, so that it can be read again while the gateway runs.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{ConfigError, Layers, Loaded, user_file};
+use super::{ConfigError, Layers, Loaded, Shown, user_file};
 
 /// The name of the UDCF beside gateway.toml that is used if the configuration names none.
 const UDCF: &str = "udcf.json";
@@ -15,6 +16,8 @@ pub struct Files {
     /// Whether gateway.toml was named, and so must exist.
     is_named: bool,
     layers: Layers,
+    /// What they came to when they were read.
+    pub(super) shown: Vec<Shown>,
 }
 
 impl Files {
@@ -24,7 +27,24 @@ impl Files {
             gateway: file.map(Path::to_owned).or_else(user_file),
             is_named: file.is_some(),
             layers,
+            shown: Vec::new(),
         }
+    }
+
+    /// The keys of gateway.toml whose values differ from those of `other`. Secrets are masked and not compared.
+    pub fn changed_keys(&self, other: &Self) -> Vec<String> {
+        let value = |files: &Self, key: &str| {
+            let shown = files.shown.iter().find(|shown| shown.key == key);
+            shown.map(|shown| shown.value.clone())
+        };
+        let keys = self
+            .shown
+            .iter()
+            .chain(&other.shown)
+            .map(|shown| shown.key.clone());
+        let keys: BTreeSet<String> = keys.collect();
+        let differs = |key: &String| value(self, key) != value(other, key);
+        keys.into_iter().filter(differs).collect()
     }
 
     /// The UDCF that is used if the configuration names none and this one exists: `udcf.json` beside gateway.toml.

@@ -1,17 +1,64 @@
 //! Changes of the configuration while the gateway runs: by the page, by a person who edits a file, by `reload`.
+//!
+//! - `files`: reads and writes the files.
+//! - `watch`: notices that a file changed.
 
-use std::path::{Path, PathBuf};
+mod files;
+mod watch;
+
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::watch::Sender;
+use tokio::time::sleep;
+use tracing::{info, warn};
 
-use crate::advice::Advice;
-use crate::config::Files;
+use super::boards::{Boards, unknown_identifiers};
+use crate::config::{BleSettings, DialSettings, Files, SerialSettings, Settings};
+use crate::ingress::Intake;
+use crate::session::ends::Disconnect;
+use crate::session::registry::SessionHandle;
 use crate::udcf::Udcf;
-use crate::udcf::edit::{back_up, replace};
+use crate::upstream::embedded::Engine;
 use crate::web::api::Problem;
 use crate::web::view::configuration::{Changed, Configuration, Edit, FileText};
+use files::{blocking, change, problem, read};
+
+/// The sections that are applied while the gateway runs.
+const LIVE: [&str; 4] = ["serial", "ble", "dial", "udcf"];
+
+/// The boards that the gateway connects to, as their ways in follow them.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    pub(super) serial: Sender<Vec<Arc<SerialSettings>>>,
+    pub(super) ble: Sender<Vec<Arc<BleSettings>>>,
+    pub(super) dial: Sender<Vec<Arc<DialSettings>>>,
+}
+
+impl Entries {
+    /// Replaces the entries; returns the sections of which some changed.
+    pub(super) fn set(&self, boards: Boards, dial: Vec<DialSettings>) -> Vec<&'static str> {
+        let changed = [
+            ("serial", replace(&self.serial, boards.serial)),
+            ("ble", replace(&self.ble, boards.ble)),
+            ("dial", replace(&self.dial, dial)),
+        ];
+        let changed = changed.into_iter().filter(|(_, changed)| *changed);
+        changed.map(|(section, _)| section).collect()
+    }
+}
+
+/// Those who follow entries see only changes.
+fn replace<T: PartialEq>(sender: &Sender<Vec<Arc<T>>>, entries: Vec<T>) -> bool {
+    let new: Vec<Arc<T>> = entries.into_iter().map(Arc::new).collect();
+    sender.send_if_modified(|old| {
+        let differs = *old != new;
+        *old = new;
+        differs
+    })
+}
 
 /// The configuration files, and what is in force of them.
 #[derive(Clone)]
@@ -19,19 +66,66 @@ pub(super) struct Reloader(Arc<Inner>);
 
 struct Inner {
     files: Files,
-    /// Held while files are read, written and applied.
-    changing: tokio::sync::Mutex<()>,
+    entries: Entries,
+    intake: Arc<Intake>,
+    /// `None` if devices are relayed.
+    engine: Option<Arc<Engine>>,
+    /// Locked while files are read, written and applied.
+    in_force: tokio::sync::Mutex<InForce>,
+    /// Why the newest files are not in force.
     problem: Mutex<Option<Problem>>,
 }
 
+/// What was applied last.
+struct InForce {
+    settings: Settings,
+    udcf: Udcf,
+    stamps: watch::Stamps,
+}
+
 impl Reloader {
-    pub(super) fn new(files: Files) -> Self {
+    /// `settings` and `udcf` are in force.
+    pub(super) fn new(
+        settings: Settings,
+        udcf: Udcf,
+        entries: Entries,
+        intake: Arc<Intake>,
+        engine: Option<Arc<Engine>>,
+    ) -> Self {
+        let stamps = watch::Stamps::of(&watched(&settings));
         Self(Arc::new(Inner {
-            files,
-            changing: tokio::sync::Mutex::default(),
+            files: settings.files.clone(),
+            entries,
+            intake,
+            engine,
+            in_force: tokio::sync::Mutex::new(InForce {
+                settings,
+                udcf,
+                stamps,
+            }),
             problem: Mutex::default(),
         }))
     }
+
+    pub(super) fn entries(&self) -> &Entries {
+        &self.0.entries
+    }
+
+    /// Applies what somebody changes in the files, for ever. Cancel safe: a change is applied completely or not at all.
+    pub(super) async fn watch(self) {
+        loop {
+            self.0.next_change().await;
+            let this = self.clone();
+            // Not dropped half-way.
+            let _ = tokio::spawn(async move { this.reload().await }).await;
+        }
+    }
+}
+
+/// The files whose changes are applied.
+fn watched(settings: &Settings) -> Vec<PathBuf> {
+    let udcf = settings.udcf.clone().or_else(|| settings.files.own_udcf());
+    settings.files.gateway.clone().into_iter().chain(udcf).collect()
 }
 
 impl Configuration for Reloader {
@@ -48,7 +142,7 @@ impl Configuration for Reloader {
     fn change_udcf(&self, edit: Edit) -> BoxFuture<'static, Result<Changed, Problem>> {
         let inner = self.0.clone();
         async move {
-            let _changing = inner.changing.lock().await;
+            let mut in_force = inner.in_force.lock().await;
             let changing = inner.clone();
             let changed = blocking(move || {
                 let old = changing.udcf()?;
@@ -59,7 +153,7 @@ impl Configuration for Reloader {
                 })
             })
             .await?;
-            Ok(inner.apply().await?.with(changed))
+            Ok(inner.apply(&mut in_force).await?.with(changed))
         }
         .boxed()
     }
@@ -67,7 +161,7 @@ impl Configuration for Reloader {
     fn change_gateway_toml(&self, edit: Edit) -> BoxFuture<'static, Result<Changed, Problem>> {
         let inner = self.0.clone();
         async move {
-            let _changing = inner.changing.lock().await;
+            let mut in_force = inner.in_force.lock().await;
             let changing = inner.clone();
             let changed = blocking(move || {
                 let old = changing.gateway_toml()?;
@@ -77,18 +171,14 @@ impl Configuration for Reloader {
                 })
             })
             .await?;
-            Ok(inner.apply().await?.with(changed))
+            Ok(inner.apply(&mut in_force).await?.with(changed))
         }
         .boxed()
     }
 
     fn reload(&self) -> BoxFuture<'static, Result<Changed, Problem>> {
         let inner = self.0.clone();
-        async move {
-            let _changing = inner.changing.lock().await;
-            inner.apply().await
-        }
-        .boxed()
+        async move { inner.apply(&mut *inner.in_force.lock().await).await }.boxed()
     }
 
     fn problem(&self) -> Option<Problem> {
@@ -107,95 +197,133 @@ impl Inner {
         read(self.files.gateway.clone(), String::new)
     }
 
-    /// Applies what the files contain.
-    async fn apply(self: &Arc<Self>) -> Result<Changed, Problem> {
-        let this = self.clone();
-        let loaded = blocking(move || this.files.load().map_err(|e| problem(&e))).await;
-        *lock(&self.problem) = loaded.as_ref().err().cloned();
-        loaded?;
-        Ok(Changed::default())
-    }
-}
-
-fn read(path: Option<PathBuf>, otherwise: impl FnOnce() -> String) -> Result<FileText, Problem> {
-    let text = match &path {
-        Some(path) => match std::fs::read_to_string(path) {
-            Ok(text) => Some(text),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-            Err(e) => {
-                let error = format!("{}: cannot be read: {e}", path.display());
-                return Err(Problem { error, hint: None });
+    /// Waits until a file differs from what was applied, and has stopped changing.
+    async fn next_change(&self) {
+        let mut before = None;
+        loop {
+            sleep(watch::LOOK).await;
+            let (applied, files) = {
+                let in_force = self.in_force.lock().await;
+                (in_force.stamps.clone(), watched(&in_force.settings))
+            };
+            // A file on a network may take a while.
+            let look = tokio::task::spawn_blocking(move || watch::Stamps::of(&files)).await;
+            let now = look.ok();
+            if now.as_ref().is_some_and(|now| *now != applied) && now == before {
+                return;
             }
-        },
-        None => None,
-    };
-    Ok(FileText {
-        path,
-        exists: text.is_some(),
-        text: text.unwrap_or_else(otherwise),
-    })
-}
-
-/// Edits a file, checks the new text, keeps the old file, and writes the new one.
-fn change(
-    old: &FileText,
-    edit: Edit,
-    check: impl FnOnce(&str) -> Result<Vec<String>, Problem>,
-) -> Result<Changed, Problem> {
-    let Some(path) = &old.path else {
-        return Err(Problem {
-            error: "there is no file to write: this user has no home directory".to_owned(),
-            hint: Some("start the gateway with --config gateway.toml".to_owned()),
-        });
-    };
-    let new = edit(&old.text)?;
-    let mut changed = Changed {
-        warnings: check(&new)?,
-        ..Changed::default()
-    };
-    if old.exists && new == old.text {
-        return Ok(changed);
-    }
-    let write = |path: &Path| -> std::io::Result<Option<PathBuf>> {
-        if !old.exists
-            && let Some(folder) = path.parent()
-        {
-            std::fs::create_dir_all(folder)?;
+            before = now;
         }
-        let backup = old.exists.then(|| back_up(path)).transpose()?;
-        replace(path, &new)?;
-        Ok(backup)
-    };
-    let backup = write(path).map_err(|e| Problem {
-        error: format!("{}: cannot be written: {e}", path.display()),
-        hint: Some("the file is unchanged; check the owner and mode of its directory".to_owned()),
-    })?;
-    changed.file = Some(path.display().to_string());
-    changed.backup = backup.map(|backup| backup.display().to_string());
-    Ok(changed)
-}
-
-fn problem<E: std::fmt::Display + Advice>(e: &E) -> Problem {
-    Problem {
-        error: e.to_string(),
-        hint: e.hint().map(std::borrow::Cow::into_owned),
     }
-}
 
-/// Runs what reads and writes files where it may block.
-fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> BoxFuture<'static, Result<T, Problem>> {
-    async move {
-        let done = tokio::task::spawn_blocking(work).await;
-        done.unwrap_or_else(|e| {
-            Err(Problem {
-                error: format!("a fault inside the gateway: {e}"),
-                hint: None,
-            })
+    /// Applies what the files contain, all of it or nothing.
+    async fn apply(self: &Arc<Self>, in_force: &mut InForce) -> Result<Changed, Problem> {
+        // Before the files are read: a change that comes while they are read is noticed.
+        in_force.stamps = watch::Stamps::of(&watched(&in_force.settings));
+        let files = self.files.clone();
+        let loaded = blocking(move || {
+            let loaded = files.load().map_err(|e| problem(&e))?;
+            let udcf = match &loaded.settings.udcf {
+                Some(path) => Udcf::load(path).map_err(|e| problem(&e))?,
+                None => Udcf::builtin(),
+            };
+            let config = udcf.device_configuration().map_err(|e| problem(&e))?;
+            Ok((loaded, udcf, config))
         })
+        .await;
+        let (loaded, udcf, config) = match loaded {
+            Ok(loaded) => loaded,
+            Err(problem) => {
+                let hint = problem.hint.as_ref().map(|hint| format!("; {hint}"));
+                warn!(
+                    "the configuration is not applied, and what was in force stays: {}{}",
+                    problem.error,
+                    hint.unwrap_or_default()
+                );
+                *lock(&self.problem) = Some(problem.clone());
+                return Err(problem);
+            }
+        };
+        *lock(&self.problem) = None;
+        let settings = loaded.settings;
+        let mut changed = Changed {
+            warnings: loaded.warnings,
+            ..Changed::default()
+        };
+        changed.warnings.extend(udcf.warnings().iter().cloned());
+        // What cannot be applied stays, so that it is reported until the gateway is started again.
+        changed.after_restart = self.after_restart(&settings);
+
+        let boards = Boards::of(&settings, &udcf);
+        changed.warnings.extend(boards.warnings.iter().cloned());
+        let affected = self.affected(&in_force.udcf, &udcf);
+        self.intake.admission.set_directory(udcf.directory(&config));
+        if let Some(engine) = &self.engine
+            && udcf.to_json() != in_force.udcf.to_json()
+        {
+            engine.reconfigure(config);
+            let file = settings.udcf.as_ref();
+            let file = file.map_or("the built-in UDCF".to_owned(), |file| file.display().to_string());
+            changed.applied.push(format!("{file} is in force"));
+        }
+        for (key, unknown) in unknown_identifiers(&settings, &self.intake.admission) {
+            changed.warnings.push(format!("{key}: {unknown}"));
+        }
+        for section in self.entries.set(boards, settings.dial.clone()) {
+            changed
+                .applied
+                .push(format!("the boards of [[{section}]] are in force"));
+        }
+        for session in affected {
+            changed.applied.push(format!(
+                "{} connects again with its new configuration",
+                session.handshake.address
+            ));
+            session.end(Disconnect::Reconfigured);
+        }
+        in_force.stamps.also(&watched(&settings));
+        in_force.settings = settings;
+        in_force.udcf = udcf;
+        for applied in &changed.applied {
+            info!("configuration: {applied}");
+        }
+        for warning in &changed.warnings {
+            warn!("{warning}");
+        }
+        for key in &changed.after_restart {
+            warn!("configuration: {key} changed; it takes effect at the next start");
+        }
+        Ok(changed)
     }
-    .boxed()
+
+    /// The keys that differ from those that the gateway was started with, and are not applied while it runs.
+    fn after_restart(&self, settings: &Settings) -> Vec<String> {
+        let is_live = |key: &String| {
+            let section = key.split('.').next().unwrap_or_default();
+            LIVE.contains(&section)
+        };
+        let keys = self.files.changed_keys(&settings.files);
+        keys.into_iter().filter(|key| !is_live(key)).collect()
+    }
+
+    /// The connected devices of which the two files say different things.
+    fn affected(&self, old: &Udcf, new: &Udcf) -> Vec<Arc<SessionHandle>> {
+        if self.engine.is_none() {
+            return Vec::new();
+        }
+        let says = |udcf: &Udcf, session: &SessionHandle| {
+            let (identifier, address) = (&session.handshake.identifier, &session.handshake.address);
+            udcf.says_of(
+                identifier.as_str(),
+                address.as_str(),
+                session.recognised.get().copied(),
+            )
+        };
+        let sessions = self.intake.registry.sessions().into_iter();
+        sessions
+            .filter(|session| says(old, session) != says(new, session))
+            .collect()
+    }
 }
 
 /// No code here panics while it holds the lock.

@@ -13,9 +13,10 @@ pub mod scan;
 mod seen;
 mod system;
 
+use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -25,6 +26,7 @@ use crate::defaults::BLE_HELLO_PATIENCE;
 use crate::device::hello::BoardFacts;
 use crate::device::peer::Peer;
 use crate::device::peripheral::Seen;
+use crate::ingress::scope::EntryScope;
 use crate::ingress::{After, Board, Intake, TroubleLog};
 use crate::link::ble::{BleLink, Pipe};
 use crate::link::framing::Framing;
@@ -34,8 +36,6 @@ const ARRIVALS: usize = 8;
 
 /// The `[[ble]]` entries at work.
 pub struct BlePeripherals {
-    /// What was configured.
-    pub entries: Arc<Vec<BleSettings>>,
     /// Where boards go once it is known who they are.
     pub intake: Arc<Intake>,
 }
@@ -43,7 +43,7 @@ pub struct BlePeripherals {
 /// A peripheral that is connected and ready.
 #[derive(Debug)]
 struct Arrival {
-    entry: usize,
+    settings: BleSettings,
     seen: Seen,
     pipe: Pipe,
     /// Where trouble with it is logged.
@@ -53,14 +53,45 @@ struct Arrival {
 }
 
 impl BlePeripherals {
-    /// Bridges peripherals until `stop` is cancelled, then waits for their sessions, which whoever cancelled it ends
-    /// too, and for the radio to let go of them.
-    pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
+    /// Bridges the peripherals of `entries`, which may change, until `stop` is cancelled; then waits for their sessions,
+    /// which the caller ends too, and for the radio to release them. A change lets go of all peripherals.
+    pub async fn serve(
+        self: Arc<Self>,
+        mut entries: watch::Receiver<Vec<Arc<BleSettings>>>,
+        stop: CancellationToken,
+    ) {
+        loop {
+            let scope = EntryScope::new(&stop);
+            let wanted = entries.borrow_and_update().clone();
+            let mut bridging = pin!(self.clone().bridge(wanted, scope.clone()));
+            let has_changed = tokio::select! {
+                biased;
+                () = &mut bridging => false,
+                Ok(()) = entries.changed() => true,
+            };
+            if !has_changed {
+                return;
+            }
+            scope.withdraw();
+            bridging.await;
+        }
+    }
+
+    /// The same for entries that stay as they are.
+    async fn bridge(self: Arc<Self>, entries: Vec<Arc<BleSettings>>, scope: EntryScope) {
         let (arrive, mut arrivals) = mpsc::channel(ARRIVALS);
-        if let Err(e) = radio::start(self.entries.clone(), arrive, stop.clone()) {
+        if entries.is_empty() {
+            return scope.stop.cancelled().await;
+        }
+        let entries = Arc::new(
+            entries
+                .iter()
+                .map(|settings| BleSettings::clone(settings))
+                .collect(),
+        );
+        if let Err(e) = radio::start(entries, arrive, scope.stop.clone()) {
             error!("no Bluetooth: the system gives no thread for it: {e}. The gateway goes on without it");
-            stop.cancelled().await;
-            return;
+            return scope.stop.cancelled().await;
         }
         let mut sessions = JoinSet::new();
         loop {
@@ -72,7 +103,7 @@ impl BlePeripherals {
                 }
                 arrival = arrivals.recv() => match arrival {
                     Some(arrival) => {
-                        sessions.spawn(self.clone().session(arrival, stop.clone()));
+                        sessions.spawn(self.clone().session(arrival, scope.clone()));
                     }
                     None => break,
                 },
@@ -81,22 +112,18 @@ impl BlePeripherals {
         while sessions.join_next().await.is_some() {}
     }
 
-    async fn session(self: Arc<Self>, arrival: Arrival, stop: CancellationToken) {
+    async fn session(self: Arc<Self>, arrival: Arrival, scope: EntryScope) {
         let Arrival {
-            entry,
+            settings,
             seen,
             pipe,
             log,
             after,
         } = arrival;
-        let ended = match self.entries.get(entry) {
-            Some(settings) => {
-                let board = board(settings, seen, log);
-                let link = |pipe, framing, read| BleLink::new(pipe, Some(framing), read);
-                self.intake.bridge(board, pipe, &stop, link).await
-            }
-            None => After::Stopping,
-        };
+        let mut board = board(&settings, seen, log);
+        board.withdrawn = scope.withdrawn;
+        let link = |pipe, framing, read| BleLink::new(pipe, Some(framing), read);
+        let ended = self.intake.bridge(board, pipe, &scope.stop, link).await;
         // The radio may be gone.
         let _ = after.send(ended);
     }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use elsewhere::elsewhere;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -20,14 +21,13 @@ use crate::config::DialSettings;
 use crate::defaults::{DIAL_RETRY_MAX, DIAL_RETRY_MIN, FOUND_MAX};
 use crate::device::hello::BoardFacts;
 use crate::device::peer::Peer;
+use crate::ingress::scope::EntryScope;
 use crate::ingress::{After, Board, Intake, Retry, TroubleLog};
 use crate::net::endpoint::{Endpoint, Service};
 use crate::net::mdns::{Browser, ServiceChange};
 
 /// The `[[dial]]` entries at work.
 pub struct DialledBoards {
-    /// What was configured.
-    pub entries: Vec<DialSettings>,
     /// The time between two pings on a websocket.
     pub ping_interval: Duration,
     /// Admits boards and runs their sessions.
@@ -71,51 +71,81 @@ impl Location {
 }
 
 impl DialledBoards {
-    /// Bridges boards until `stop` is cancelled, then waits for their sessions, which the caller ends as well.
-    pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
-        let mut entries = JoinSet::new();
-        for n in 0..self.entries.len() {
-            entries.spawn(self.clone().entry(n, stop.clone()));
-        }
-        while let Some(ended) = entries.join_next().await {
-            if let Err(e) = ended {
-                error!("a [[dial]] entry ended in a fault inside the gateway: {e}");
+    /// Bridges the boards of `entries`, which may change, until `stop` is cancelled; then waits for their sessions, which
+    /// the caller ends as well.
+    pub async fn serve(
+        self: Arc<Self>,
+        mut entries: watch::Receiver<Vec<Arc<DialSettings>>>,
+        stop: CancellationToken,
+    ) {
+        let mut running: Vec<(Arc<DialSettings>, EntryScope)> = Vec::new();
+        let mut tasks = JoinSet::new();
+        loop {
+            let wanted = entries.borrow_and_update().clone();
+            running.retain(|(settings, scope)| {
+                let stays = wanted.contains(settings);
+                if !stays {
+                    scope.withdraw();
+                }
+                stays
+            });
+            for settings in wanted {
+                if !running.iter().any(|(known, _)| *known == settings) {
+                    let scope = EntryScope::new(&stop);
+                    running.push((settings.clone(), scope.clone()));
+                    tasks.spawn(self.clone().entry(settings, scope));
+                }
+            }
+            loop {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => {
+                        while tasks.join_next().await.is_some() {}
+                        return;
+                    }
+                    // Without a sender nothing changes any more.
+                    Ok(()) = entries.changed() => break,
+                    Some(ended) = tasks.join_next() => {
+                        // If a fault ended an entry, the rest of the gateway continues.
+                        if let Err(e) = ended {
+                            error!("a [[dial]] entry ended in a fault inside the gateway: {e}");
+                        }
+                    }
+                    else => stop.cancelled().await,
+                }
             }
         }
-        // If a fault ended the entries, the rest of the gateway continues.
-        stop.cancelled().await;
     }
 
-    async fn entry(self: Arc<Self>, n: usize, stop: CancellationToken) {
-        match self.entries.get(n).and_then(|settings| settings.endpoint.clone()) {
-            Some(Endpoint::Service(service)) => self.service(n, service, stop).await,
-            Some(endpoint) => self.board(n, Location::Fixed(endpoint), stop).await,
+    async fn entry(self: Arc<Self>, settings: Arc<DialSettings>, scope: EntryScope) {
+        match settings.endpoint.clone() {
+            Some(Endpoint::Service(service)) => self.service(settings, service, scope).await,
+            Some(endpoint) => self.board(settings, Location::Fixed(endpoint), scope).await,
             None => {}
         }
     }
 
     /// Bridges one board, again and again, for as long as it has an endpoint.
-    async fn board(self: Arc<Self>, n: usize, location: Location, stop: CancellationToken) {
-        let Some(settings) = self.entries.get(n) else {
-            return;
-        };
+    async fn board(self: Arc<Self>, settings: Arc<DialSettings>, location: Location, scope: EntryScope) {
+        let (settings, stop) = (settings.as_ref(), &scope.stop);
         let mut retry = Retry::new(DIAL_RETRY_MIN, DIAL_RETRY_MAX);
         let mut is_elsewhere = false;
         let was_looked_at = AtomicBool::new(false);
         while let Some(endpoint) = location.endpoint()
             && !stop.is_cancelled()
         {
-            let board = board(settings, &location, &endpoint, retry.log());
+            let mut board = board(settings, &location, &endpoint, retry.log());
+            board.withdrawn = scope.withdrawn.clone();
             let peer = board.peer.clone();
             // No app is to see a device come and go that never was one.
             let still = match is_elsewhere {
-                true => elsewhere(settings, &endpoint, &stop).await,
+                true => elsewhere(settings, &endpoint, stop).await,
                 false => None,
             };
             let connected = match still {
                 Some(trouble) => Err(trouble),
                 None => {
-                    self.connect(settings, &endpoint, board, &was_looked_at, &stop)
+                    self.connect(settings, &endpoint, board, &was_looked_at, stop)
                         .await
                 }
             };
@@ -129,13 +159,16 @@ impl DialledBoards {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
+                // Who is refused may have changed.
+                () = self.intake.admission.changed(), if matches!(after, After::Refused(_)) => {}
                 () = sleep(pause) => {}
             }
         }
     }
 
     /// Bridges every board that announces a service.
-    async fn service(self: Arc<Self>, n: usize, service: Service, stop: CancellationToken) {
+    async fn service(self: Arc<Self>, settings: Arc<DialSettings>, service: Service, scope: EntryScope) {
+        let stop = &scope.stop;
         let found = Found::default();
         let mut boards: JoinMap<String, ()> = JoinMap::new();
         let mut is_reported = false;
@@ -170,11 +203,11 @@ impl DialledBoards {
                             error!("{service}: the bridge to {name:?} ended in a fault inside the gateway: {e}");
                         }
                         // It may have been announced again while its last task ended.
-                        self.spawn(&mut boards, n, &found, name, &stop);
+                        self.spawn(&mut boards, &settings, &found, name, &scope);
                     }
                     change = next => match change {
                         Some(change) => if let Some(name) = apply(&found, &service, change) {
-                            self.spawn(&mut boards, n, &found, name, &stop);
+                            self.spawn(&mut boards, &settings, &found, name, &scope);
                         },
                         None => {
                             // The search ended by itself; begin again, but not at once.
@@ -193,15 +226,18 @@ impl DialledBoards {
     fn spawn(
         self: &Arc<Self>,
         boards: &mut JoinMap<String, ()>,
-        n: usize,
+        settings: &Arc<DialSettings>,
         found: &Found,
         name: String,
-        stop: &CancellationToken,
+        scope: &EntryScope,
     ) {
         let is_announced = found.with(|found| found.contains_key(&name));
-        if is_announced && !boards.contains_key(&name) && !stop.is_cancelled() {
+        if is_announced && !boards.contains_key(&name) && !scope.stop.is_cancelled() {
             let location = Location::Announced(found.clone(), name.clone());
-            boards.spawn(name, self.clone().board(n, location, stop.clone()));
+            boards.spawn(
+                name,
+                self.clone().board(settings.clone(), location, scope.clone()),
+            );
         }
     }
 }

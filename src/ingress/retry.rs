@@ -31,7 +31,7 @@ impl After {
         match ended {
             Disconnect::Stopping => Self::Stopping,
             Disconnect::Upstream(_) | Disconnect::Replaced => Self::Unwelcome(lasted),
-            Disconnect::Link(_) => Self::Session(lasted),
+            Disconnect::Link(_) | Disconnect::Reconfigured => Self::Session(lasted),
         }
     }
 }

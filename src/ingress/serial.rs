@@ -1,10 +1,12 @@
 //! Boards on serial ports: finds the ports, opens them, and performs the handshake on their behalf.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::JoinMap;
@@ -14,6 +16,7 @@ use crate::config::{PortSource, SerialSettings};
 use crate::defaults::{PORT_MISSING_HINT, PORT_POLL, RECOGNITION_PATIENCE, UNIDENTIFIED_RETRY};
 use crate::device::hello::BoardFacts;
 use crate::device::peer::Peer;
+use crate::ingress::scope::EntryScope;
 use crate::ingress::{After, Board, Intake, Retry, Trouble, TroubleLog};
 use crate::link::serial::ports::{Access, PortInfo, Ports, in_words};
 use crate::link::serial::{Port, SerialLink};
@@ -25,8 +28,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The `[[serial]]` entries at work.
 pub struct SerialPorts {
-    /// What was configured.
-    pub entries: Vec<SerialSettings>,
     /// The system's ports.
     pub ports: Ports,
     /// Admits boards and runs their sessions.
@@ -36,13 +37,54 @@ pub struct SerialPorts {
 /// A port that an entry takes.
 #[derive(Clone, Debug)]
 struct Found {
-    entry: usize,
+    settings: Arc<SerialSettings>,
     /// As configured, or as the system names it.
     path: PathBuf,
     info: Option<PortInfo>,
 }
 
+/// The boards of the entries, by the device nodes of their ports.
+#[derive(Default)]
+struct Bridges {
+    tasks: JoinMap<PathBuf, ()>,
+    running: HashMap<PathBuf, (Arc<SerialSettings>, EntryScope)>,
+}
+
+impl Bridges {
+    /// Lets go of the boards whose entry was removed or changed, or whose port another entry takes now.
+    fn withdraw(&mut self, entries: &[Arc<SerialSettings>], found: &[(PathBuf, Found)]) {
+        for (node, (settings, scope)) in &self.running {
+            let taken_by = found.iter().find(|(taken, _)| taken == node);
+            let stays = match taken_by {
+                Some((_, found)) => found.settings == *settings,
+                None => entries.contains(settings),
+            };
+            if !stays {
+                scope.withdraw();
+            }
+        }
+    }
+
+    /// Waits for a board's task to end. Cancel safe.
+    async fn next_end(&mut self) -> Option<()> {
+        let (node, ended) = self.tasks.join_next().await?;
+        if let Err(e) = ended {
+            error!(
+                "the bridge to {} ended in a fault inside the gateway: {e}",
+                node.display()
+            );
+        }
+        self.running.remove(&node);
+        Some(())
+    }
+}
+
 impl Found {
+    /// Whether an entry for any port took it.
+    fn is_any(&self) -> bool {
+        self.settings.source == PortSource::Any
+    }
+
     /// What distinguishes the board from others of its kind: its serial number, else its port.
     fn own_name(&self) -> String {
         let usb = self.info.as_ref().and_then(|info| info.usb.as_ref());
@@ -53,52 +95,74 @@ impl Found {
 }
 
 impl SerialPorts {
-    /// Bridges boards until `stop` is cancelled, then waits for their sessions, which the caller ends as well.
-    pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
-        let mut boards: JoinMap<PathBuf, ()> = JoinMap::new();
+    /// Bridges the boards of `entries`, which may change, until `stop` is cancelled; then waits for their sessions, which
+    /// the caller ends as well.
+    pub async fn serve(
+        self: Arc<Self>,
+        mut entries: watch::Receiver<Vec<Arc<SerialSettings>>>,
+        stop: CancellationToken,
+    ) {
+        let mut boards = Bridges::default();
         let mut logged: Option<io::ErrorKind> = None;
-        let mut missing = Missing::of(&self.entries);
+        let mut wanted = entries.borrow_and_update().clone();
+        let mut missing = Missing::of(&wanted);
         loop {
-            match self.find().await {
+            if wanted.is_empty() && boards.running.is_empty() {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return,
+                    Ok(()) = entries.changed() => entries.mark_changed(),
+                    else => stop.cancelled().await,
+                }
+            }
+            if entries.has_changed().unwrap_or_default() {
+                wanted = entries.borrow_and_update().clone();
+                missing = Missing::of(&wanted);
+            }
+            match self.find(wanted.clone()).await {
                 Ok((found, listed)) => {
                     logged = None;
                     missing.report(&found, &listed);
+                    boards.withdraw(&wanted, &found);
                     for (node, found) in found {
-                        if !boards.contains_key(&node) {
-                            boards.spawn(node, self.clone().board(found, stop.clone()));
+                        if !boards.tasks.contains_key(&node) {
+                            let scope = EntryScope::new(&stop);
+                            let running = (found.settings.clone(), scope.clone());
+                            boards.running.insert(node.clone(), running);
+                            boards.tasks.spawn(node, self.clone().board(found, scope));
                         }
                     }
                 }
                 Err(e) if logged != Some(e.kind()) => {
+                    boards.withdraw(&wanted, &[]);
                     logged = Some(e.kind());
                     warn!("cannot list the serial ports: {e}; retrying");
                 }
-                Err(_) => {}
+                Err(_) => boards.withdraw(&wanted, &[]),
             }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some((node, ended)) = boards.join_next() => {
-                    if let Err(e) = ended {
-                        error!("the bridge to {} ended in a fault inside the gateway: {e}", node.display());
-                    }
-                }
+                Some(()) = boards.next_end() => {}
+                Ok(()) = entries.changed() => entries.mark_changed(),
                 () = sleep(PORT_POLL) => {}
             }
         }
-        while boards.join_next().await.is_some() {}
+        while boards.next_end().await.is_some() {}
     }
 
     /// The ports that entries take, by their device nodes, and all ports that the system lists. The first entry wins, but
     /// an entry for any port gets only those that no other takes.
-    async fn find(self: &Arc<Self>) -> io::Result<(Vec<(PathBuf, Found)>, Vec<PortInfo>)> {
+    async fn find(
+        self: &Arc<Self>,
+        mut entries: Vec<Arc<SerialSettings>>,
+    ) -> io::Result<(Vec<(PathBuf, Found)>, Vec<PortInfo>)> {
         let this = self.clone();
         let find = move || -> io::Result<_> {
             let listed = this.ports.list()?;
             let mut found: Vec<(PathBuf, Found)> = Vec::new();
-            let mut entries: Vec<(usize, &SerialSettings)> = this.entries.iter().enumerate().collect();
-            entries.sort_by_key(|(_, settings)| settings.source == PortSource::Any);
-            for (entry, settings) in entries {
+            entries.sort_by_key(|settings| settings.source == PortSource::Any);
+            for settings in entries {
                 let known =
                     |info: &PortInfo| (info.path.clone(), this.ports.real(&info.path), Some(info.clone()));
                 let paths: Vec<(PathBuf, PathBuf, Option<PortInfo>)> = match &settings.source {
@@ -118,7 +182,8 @@ impl SerialPorts {
                 };
                 for (node, path, info) in paths {
                     if !found.iter().any(|(taken, _)| *taken == node) {
-                        found.push((node, Found { entry, path, info }));
+                        let settings = settings.clone();
+                        found.push((node, Found { settings, path, info }));
                     }
                 }
             }
@@ -131,19 +196,22 @@ impl SerialPorts {
     }
 
     /// Bridges one board, again and again, until it is unplugged.
-    async fn board(self: Arc<Self>, found: Found, stop: CancellationToken) {
+    async fn board(self: Arc<Self>, found: Found, scope: EntryScope) {
+        let stop = &scope.stop;
+        let is_any = found.is_any();
         let plug = Plug::of(&found.path);
         let peer = Peer::Serial(found.path.clone());
         let mut retry = Retry::new(FIRST_PAUSE, LONGEST_PAUSE);
         let mut is_release_logged = false;
         while !stop.is_cancelled() && Plug::of(&found.path) == plug {
-            let after = self.connect(&found, retry.log(), &stop).await;
+            let after = self.connect(&found, retry.log(), &scope).await;
             if matches!(after, After::Refused(_) | After::Failed(_)) && Plug::of(&found.path) != plug {
                 break;
             }
+            let was_refused = matches!(after, After::Refused(_));
             let pause = match after {
                 // No entry names this port, so its problems are not reported as problems.
-                After::Refused(_) if self.is_any(&found) => {
+                After::Refused(_) if is_any => {
                     if !std::mem::replace(&mut is_release_logged, true) {
                         info!(
                             "{peer}: closed again; retrying when it is plugged in again, and every {} min",
@@ -152,7 +220,7 @@ impl SerialPorts {
                     }
                     Some(UNIDENTIFIED_RETRY)
                 }
-                After::Failed(trouble) if self.is_any(&found) => {
+                After::Failed(trouble) if is_any => {
                     debug!("{peer}: {trouble}; {}", trouble.hint);
                     Some(LONGEST_PAUSE)
                 }
@@ -165,6 +233,8 @@ impl SerialPorts {
             while Instant::now() < over && Plug::of(&found.path) == plug {
                 tokio::select! {
                     () = stop.cancelled() => return,
+                    // Who is refused may have changed.
+                    () = self.intake.admission.changed(), if was_refused => break,
                     () = sleep(over.saturating_duration_since(Instant::now()).min(PORT_POLL)) => {}
                 }
             }
@@ -172,18 +242,10 @@ impl SerialPorts {
         debug!("serial {}: unplugged", found.path.display());
     }
 
-    /// Whether the port was found by an entry for any port.
-    fn is_any(&self, found: &Found) -> bool {
-        let settings = self.entries.get(found.entry);
-        settings.is_some_and(|settings| settings.source == PortSource::Any)
-    }
-
     /// Opens the port and bridges the board behind it.
-    async fn connect(&self, found: &Found, log: TroubleLog, stop: &CancellationToken) -> After {
-        let Some(settings) = self.entries.get(found.entry) else {
-            return After::Stopping;
-        };
-        let is_any = self.is_any(found);
+    async fn connect(&self, found: &Found, log: TroubleLog, scope: &EntryScope) -> After {
+        let settings = &found.settings;
+        let is_any = found.is_any();
         if is_any && let Some(after) = self.inaccessible(found) {
             return after;
         }
@@ -214,10 +276,11 @@ impl SerialPorts {
             coalesce: settings.coalesce,
             on_close: settings.on_close.clone(),
             log,
+            withdrawn: scope.withdrawn.clone(),
             ..Board::at(Peer::Serial(found.path.clone()))
         };
         let link = |port, framing, read| SerialLink::new(port, settings.line.clone(), framing, read);
-        self.intake.bridge(board, port, stop, link).await
+        self.intake.bridge(board, port, &scope.stop, link).await
     }
 
     /// Why a port that no entry names is not even opened; `None` if it is free.
@@ -242,7 +305,7 @@ struct Missing {
 }
 
 impl Missing {
-    fn of(entries: &[SerialSettings]) -> Self {
+    fn of(entries: &[Arc<SerialSettings>]) -> Self {
         let ports = entries
             .iter()
             .enumerate()
@@ -259,15 +322,12 @@ impl Missing {
     /// Reports the ports that are still missing, once, with those that exist. A port that disappears later is not
     /// reported.
     fn report(&mut self, found: &[(PathBuf, Found)], listed: &[PortInfo]) {
-        let has_appeared = |n: usize, path: &Path| {
+        let has_appeared = |path: &Path| {
             // On Windows, ports are not files, so only the list shows them.
             let listed = cfg!(unix) || listed.iter().any(|port| port.path == path);
-            listed
-                && found
-                    .iter()
-                    .any(|(_, found)| found.entry == n || found.path == path)
+            listed && found.iter().any(|(_, found)| found.path == path)
         };
-        self.ports.retain(|(n, path)| !has_appeared(*n, path));
+        self.ports.retain(|(_, path)| !has_appeared(path));
         if Instant::now() < self.due {
             return;
         }

@@ -79,12 +79,14 @@ pub struct Tls(Arc<Roots>);
 struct Roots {
     read: fn() -> Result<TlsConnector, NoRoots>,
     connector: OnceLock<Result<TlsConnector, NoRoots>>,
+    /// The PEM file that is trusted in place of the system's CAs.
+    pem: Option<Vec<u8>>,
 }
 
 impl Tls {
     /// Trusts the system's CAs, or those that `SSL_CERT_FILE` or `SSL_CERT_DIR` name. Reads them at the first use.
     pub fn system() -> Self {
-        Self::reading(system_roots)
+        Self::reading(system_roots, None)
     }
 
     /// Trusts only the CAs in this PEM file.
@@ -111,15 +113,16 @@ impl Tls {
         if roots.is_empty() {
             return Err(CaError::Empty(path_buf()));
         }
-        let tls = Self::system();
+        let tls = Self::reading(system_roots, Some(bytes));
         tls.0.connector.get_or_init(|| Ok(connector(roots)));
         Ok(tls)
     }
 
-    fn reading(read: fn() -> Result<TlsConnector, NoRoots>) -> Self {
+    fn reading(read: fn() -> Result<TlsConnector, NoRoots>, pem: Option<Vec<u8>>) -> Self {
         Self(Arc::new(Roots {
             read,
             connector: OnceLock::new(),
+            pem,
         }))
     }
 
@@ -144,6 +147,15 @@ impl Tls {
         self.connector()
     }
 }
+
+/// Equal if the same certificates are trusted.
+impl PartialEq for Tls {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.pem == other.0.pem
+    }
+}
+
+impl Eq for Tls {}
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -245,7 +257,7 @@ mod tests {
     async fn certificates_are_read_while_devices_are_served() {
         let (tick, ticked) = channel();
         *TICKED.lock().unwrap() = Some(ticked);
-        let tls = Tls::reading(read_until_ticked);
+        let tls = Tls::reading(read_until_ticked, None);
         let (loaded, ()) = tokio::join!(tls.loaded(), async { tick.send(()).unwrap() });
         assert!(loaded.is_ok());
     }

@@ -1,5 +1,8 @@
 //! Who may come in: token and origin of the request, identifier and address of the handshake.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::handshake::server::Request;
 use tokio_tungstenite::tungstenite::http::{StatusCode, header};
 
@@ -15,9 +18,10 @@ use crate::udcf::protocols;
 pub struct Admission {
     token: Option<Secret>,
     origins: Vec<String>,
-    directory: Directory,
+    directory: RwLock<Arc<Directory>>,
     /// Whether any identifier is welcome, since only upstream knows which ones it serves.
     any_name: bool,
+    changed: Notify,
 }
 
 impl Admission {
@@ -26,8 +30,9 @@ impl Admission {
         Self {
             token: settings.token.clone(),
             origins: settings.origins.clone(),
-            directory,
+            directory: RwLock::new(Arc::new(directory)),
             any_name: false,
+            changed: Notify::new(),
         }
     }
 
@@ -36,6 +41,25 @@ impl Admission {
     pub fn any_name(mut self) -> Self {
         self.any_name = true;
         self
+    }
+
+    /// Replaces what the UDCF says. Devices that are connected stay so.
+    pub fn set_directory(&self, directory: Directory) {
+        *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directory);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until what the UDCF says is replaced. Cancel safe.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// What the UDCF says.
+    pub fn directory(&self) -> Arc<Directory> {
+        self.directory
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Checks the HTTP request of a device: its token, and whether a web page sent it.
@@ -90,7 +114,7 @@ impl Admission {
     /// # Errors
     /// Why it is refused.
     pub fn recognised(&self, handshake: Handshake) -> Result<Handshake, Refusal> {
-        match self.directory.standing(handshake.address.as_str()) {
+        match self.directory().standing(handshake.address.as_str()) {
             Standing::Welcome => Ok(handshake),
             Standing::Denied => Err(Refusal::Denied(handshake.address)),
             Standing::NotAllowed => Err(Refusal::NotAllowed(handshake.address)),
@@ -110,10 +134,11 @@ impl Admission {
         if self.any_name {
             return Ok(());
         }
-        let Some(protocol) = self.protocol(identifier) else {
-            return Err(self.unknown(identifier.clone()));
+        let directory = self.directory();
+        let Some(protocol) = directory.protocol(identifier.as_str()) else {
+            return Err(unknown(&directory, identifier.clone()));
         };
-        if self.directory.is_unserved(identifier.as_str()) {
+        if directory.is_unserved(identifier.as_str()) {
             return Err(Refusal::NoSuchProtocol {
                 nearest: protocols::nearest(protocol),
                 protocol: protocol.to_owned(),
@@ -124,25 +149,25 @@ impl Admission {
     }
 
     /// The protocol that the UDCF gives an identifier.
-    pub fn protocol(&self, identifier: &Identifier) -> Option<&str> {
-        self.directory.protocol(identifier.as_str())
+    pub fn protocol(&self, identifier: &Identifier) -> Option<String> {
+        self.directory().protocol(identifier.as_str()).map(str::to_owned)
     }
+}
 
-    fn unknown(&self, identifier: Identifier) -> Refusal {
-        let name = identifier.as_str();
-        // The documentation says in one place that the identifier is the model letter, such as Z for a Hush.
-        let model_letter = name.len() <= 2 && name.bytes().all(|b| b.is_ascii_uppercase());
-        let nearest = if model_letter {
-            self.directory.name_of("lovense")
-        } else {
-            self.directory.nearest(name)
-        };
-        Refusal::UnknownIdentifier {
-            nearest: nearest.map(str::to_owned),
-            model_letter,
-            protocol: Some(name.to_lowercase()).filter(|name| protocols::is_known(name)),
-            identifier,
-        }
+fn unknown(directory: &Directory, identifier: Identifier) -> Refusal {
+    let name = identifier.as_str();
+    // The documentation says in one place that the identifier is the model letter, such as Z for a Hush.
+    let model_letter = name.len() <= 2 && name.bytes().all(|b| b.is_ascii_uppercase());
+    let nearest = if model_letter {
+        directory.name_of("lovense")
+    } else {
+        directory.nearest(name)
+    };
+    Refusal::UnknownIdentifier {
+        nearest: nearest.map(str::to_owned),
+        model_letter,
+        protocol: Some(name.to_lowercase()).filter(|name| protocols::is_known(name)),
+        identifier,
     }
 }
 

@@ -142,6 +142,9 @@ pub enum Disconnect {
     /// A newer connection has the address.
     #[error("replaced by a newer connection with the same address")]
     Replaced,
+    /// What the configuration says of the device changed; it may connect again.
+    #[error("its configuration changed")]
+    Reconfigured,
     /// The gateway stops.
     #[error("the gateway is stopping")]
     Stopping,
@@ -159,7 +162,7 @@ impl Disconnect {
             Self::Link(LinkError::Protocol(_)) => close::PROTOCOL_ERROR,
             Self::Link(LinkError::Silent(_) | LinkError::Lost(_) | LinkError::NotTaken(_)) => close::TIMEOUT,
             Self::Replaced => close::REPLACED,
-            Self::Stopping => close::GOING_AWAY,
+            Self::Reconfigured | Self::Stopping => close::GOING_AWAY,
         };
         CloseReason::new(code, self.to_string())
     }
@@ -167,7 +170,7 @@ impl Disconnect {
     pub(super) fn log(&self) {
         match self {
             Self::Upstream(e) => warn!("device gone: {}", e.with_hint()),
-            Self::Link(LinkError::Closed { .. }) | Self::Replaced | Self::Stopping => {
+            Self::Link(LinkError::Closed { .. }) | Self::Replaced | Self::Reconfigured | Self::Stopping => {
                 info!("device gone: {self}")
             }
             Self::Link(LinkError::Protocol(violation)) => warn!("device gone: {self}; {}", violation.hint),
@@ -178,7 +181,7 @@ impl Disconnect {
     /// Whether the link may still carry the stop. If a Close frame can be tried, so can a stop before it.
     pub(super) fn leaves_link_usable(&self) -> bool {
         match self {
-            Self::Upstream(_) | Self::Replaced | Self::Stopping => true,
+            Self::Upstream(_) | Self::Replaced | Self::Reconfigured | Self::Stopping => true,
             Self::Link(e) => match e {
                 LinkError::Silent(_)
                 | LinkError::NotTaken(_)
@@ -193,7 +196,7 @@ impl Disconnect {
     /// Whether the device is known to have received the last write.
     pub(super) fn proves_receipt(&self) -> bool {
         match self {
-            Self::Upstream(_) | Self::Stopping => true,
+            Self::Upstream(_) | Self::Reconfigured | Self::Stopping => true,
             Self::Link(e) => matches!(
                 e,
                 LinkError::TooLarge(_) | LinkError::NotUtf8(_) | LinkError::Protocol(_)

@@ -21,7 +21,7 @@ mod tcode;
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use buttplug_core::message::{
@@ -35,6 +35,7 @@ use buttplug_server_device_config::{DeviceConfigurationManager, UserDeviceIdenti
 use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt, StreamExt};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info};
 
@@ -56,19 +57,43 @@ const ANNOUNCE_FOR: Duration = Duration::from_secs(1);
 /// The pause between two announcements.
 const ANNOUNCE_PAUSE: Duration = Duration::from_millis(20);
 
+/// A manager that may not get another device, and still lists the one that is to be placed.
+struct Retired;
+
 /// The library's device managers, and the one thread (a current-thread runtime) that runs all of them.
 pub struct Engine {
     runtime: tokio::runtime::Handle,
     front: Front,
-    /// The UDCF as loaded. Devices are never added to it.
-    given: Arc<DeviceConfigurationManager>,
-    /// The devices that the UDCF names, by address.
-    named: HashMap<String, Vec<UserDeviceIdentifier>>,
+    given: RwLock<Arc<Given>>,
     indexes: Arc<IndexStore>,
     places: Mutex<Places>,
     devices: watch::Sender<Arc<DeviceTable>>,
     events: broadcast::Sender<EngineEvent>,
     stop: CancellationToken,
+}
+
+/// The UDCF in force.
+struct Given {
+    /// As loaded. Devices are never added to it.
+    config: Arc<DeviceConfigurationManager>,
+    /// The devices that it names, by address.
+    named: HashMap<String, Vec<UserDeviceIdentifier>>,
+}
+
+impl Given {
+    fn new(config: Arc<DeviceConfigurationManager>) -> Self {
+        let mut named: HashMap<_, Vec<_>> = HashMap::new();
+        for device in config.user_device_definitions() {
+            let id = device.key();
+            named.entry(id.address().clone()).or_default().push(id.clone());
+        }
+        Self { config, named }
+    }
+
+    /// The entries for an address.
+    fn named(&self, address: &Address) -> &[UserDeviceIdentifier] {
+        self.named.get(address.as_str()).map_or(&[], Vec::as_slice)
+    }
 }
 
 /// Which manager has which address.
@@ -110,10 +135,15 @@ impl Places {
             return;
         }
         if let Some(shard) = self.homes.remove(address).and_then(|home| home.shard) {
-            shard.remove_member(address.as_str());
-            if shard.is_over() {
-                self.shards.retain(|other| !Arc::ptr_eq(other, &shard));
-            }
+            self.leave(&shard, address);
+        }
+    }
+
+    /// Removes an address from its manager, and the manager if that was its last one.
+    fn leave(&mut self, shard: &Arc<Shard>, address: &Address) {
+        shard.remove_member(address.as_str());
+        if shard.is_over() {
+            self.shards.retain(|other| !Arc::ptr_eq(other, shard));
         }
     }
 }
@@ -158,17 +188,11 @@ impl Engine {
             Front::start()?
         };
         guard.disarm();
-        let mut named: HashMap<_, Vec<_>> = HashMap::new();
-        for device in given.user_device_definitions() {
-            let id = device.key();
-            named.entry(id.address().clone()).or_default().push(id.clone());
-        }
         indexes.reserve(&given);
         let engine = Arc::new(Self {
             runtime,
             front,
-            given,
-            named,
+            given: RwLock::new(Arc::new(Given::new(given))),
             indexes,
             places: Mutex::default(),
             devices: watch::Sender::default(),
@@ -184,6 +208,20 @@ impl Engine {
     /// The engine's runtime: tasks that poll the library's futures are spawned here.
     pub fn runtime(&self) -> &tokio::runtime::Handle {
         &self.runtime
+    }
+
+    /// Replaces the UDCF. Devices that are connected keep what they have; each gets the new one when it connects again.
+    pub fn reconfigure(&self, config: Arc<DeviceConfigurationManager>) {
+        self.indexes.reserve(&config);
+        let places = lock(&self.places);
+        *self.given.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Given::new(config));
+        for shard in &places.shards {
+            shard.retire();
+        }
+    }
+
+    fn given(&self) -> Arc<Given> {
+        self.given.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A device manager for what concerns no device: handshakes, pings and scans.
@@ -275,11 +313,33 @@ impl Engine {
 
     /// Finds a manager for a device that is about to be announced: the first with room. `None` if its session has
     /// ended, or the library cannot start another manager.
-    fn place(self: &Arc<Self>, session: &SessionHandle) -> Option<Arc<Shard>> {
+    async fn place(self: &Arc<Self>, session: &SessionHandle) -> Option<Arc<Shard>> {
+        let deadline = Instant::now() + ANNOUNCE_FOR;
+        loop {
+            match self.try_place(session) {
+                Ok(shard) => return shard,
+                // The manager of an earlier UDCF still lists the address.
+                Err(Retired) if Instant::now() < deadline => sleep(ANNOUNCE_PAUSE).await,
+                Err(Retired) => return None,
+            }
+        }
+    }
+
+    fn try_place(self: &Arc<Self>, session: &SessionHandle) -> Result<Option<Arc<Shard>>, Retired> {
         let address = &session.handshake.address;
+        let given = self.given();
         let mut places = lock(&self.places);
-        if !places.is_live(session) || !self.given.address_allowed(address.as_str()) {
-            return None;
+        if !places.is_live(session) || !given.config.address_allowed(address.as_str()) {
+            return Ok(None);
+        }
+        if let Some(home) = places.homes.get_mut(address)
+            && let Some(shard) = home.shard.take_if(|shard| shard.is_retired())
+        {
+            if home.listed > 0 {
+                home.shard = Some(shard);
+                return Err(Retired);
+            }
+            places.leave(&shard, address);
         }
         let at_home = places.homes.get(address).and_then(|home| home.shard.clone());
         let shard = match at_home {
@@ -288,7 +348,10 @@ impl Engine {
                 let with_room = places.shards.iter().find(|shard| shard.has_room());
                 let shard = match with_room {
                     Some(shard) => shard.clone(),
-                    None => self.start_shard(&mut places)?,
+                    None => match self.start_shard(&mut places, &given) {
+                        Some(shard) => shard,
+                        None => return Ok(None),
+                    },
                 };
                 shard.add_member();
                 if let Some(home) = places.homes.get_mut(address) {
@@ -304,17 +367,12 @@ impl Engine {
                 .is_some_and(|home| Arc::ptr_eq(home, &shard))
         };
         let tcode = (places.homes.get(address)).and_then(|home| home.live.as_ref()?.tcode.as_deref());
-        shard.prepare(self.named(address), &self.given, tcode, is_member);
-        Some(shard)
+        shard.prepare(given.named(address), &given.config, tcode, is_member);
+        Ok(Some(shard))
     }
 
-    /// The entries of the UDCF for an address.
-    fn named(&self, address: &Address) -> &[UserDeviceIdentifier] {
-        self.named.get(address.as_str()).map_or(&[], Vec::as_slice)
-    }
-
-    fn start_shard(self: &Arc<Self>, places: &mut Places) -> Option<Arc<Shard>> {
-        match Shard::start(&self.given) {
+    fn start_shard(self: &Arc<Self>, places: &mut Places, given: &Given) -> Option<Arc<Shard>> {
+        match Shard::start(&given.config) {
             Ok((shard, events)) => {
                 let shard = Arc::new(shard);
                 let watched = watch_library(Arc::downgrade(self), Arc::downgrade(&shard), events);
@@ -488,7 +546,9 @@ impl Upstream for Engine {
         let listing = Arc::new(Listing::default());
         let recognised = device.recognised.as_deref();
         let handshake = &session.handshake;
-        let tcode = TcodeDevice::new(&self.given, self.named(&handshake.address), handshake, recognised);
+        let given = self.given();
+        let named = given.named(&handshake.address);
+        let tcode = TcodeDevice::new(&given.config, named, handshake, recognised);
         let tcode = tcode.map(Arc::new);
         match &tcode {
             Some(tcode) => {
@@ -496,12 +556,12 @@ impl Upstream for Engine {
             }
             None => {
                 let is_limited = |id: &UserDeviceIdentifier| {
-                    let definition = self.given.user_device_definitions().get(id);
+                    let definition = given.config.user_device_definitions().get(id);
                     definition.is_some_and(|definition| {
                         !limits::of_device(id.protocol(), &definition, |_, _| Vec::new()).is_empty()
                     })
                 };
-                let awaits = self.named(&handshake.address).iter().any(is_limited);
+                let awaits = named.iter().any(is_limited);
                 session.awaits_limits.store(awaits, Ordering::Release);
             }
         }
@@ -524,7 +584,7 @@ impl Upstream for Engine {
         let session = session.clone();
         self.runtime.clone().spawn(
             async move {
-                if let Some(shard) = self.place(&session) {
+                if let Some(shard) = self.place(&session).await {
                     drop(self);
                     announce(&shard.found, connector).await;
                 }
@@ -565,7 +625,7 @@ async fn watch_library(engine: Weak<Engine>, shard: Weak<Shard>, mut messages: M
 /// Announces a device until the library accepts it. The library silently drops an announcement while it still has a
 /// device with this address.
 async fn announce(found: &mpsc::Sender<HardwareCommunicationManagerEvent>, parts: hardware::ConnectorParts) {
-    let deadline = tokio::time::Instant::now() + ANNOUNCE_FOR;
+    let deadline = Instant::now() + ANNOUNCE_FOR;
     loop {
         let (taken, was_taken) = oneshot::channel();
         let event = HardwareCommunicationManagerEvent::DeviceFound {
@@ -576,11 +636,11 @@ async fn announce(found: &mpsc::Sender<HardwareCommunicationManagerEvent>, parts
         if found.send(event).await.is_err() || was_taken.await.is_ok() {
             return;
         }
-        if tokio::time::Instant::now() >= deadline {
+        if Instant::now() >= deadline {
             debug!("the server did not take the device");
             return;
         }
-        tokio::time::sleep(ANNOUNCE_PAUSE).await;
+        sleep(ANNOUNCE_PAUSE).await;
     }
 }
 

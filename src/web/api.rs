@@ -1,6 +1,7 @@
 //! The HTTP interface, for the page, for scripts and for the command line. Its description is made from this code, and
 //! served as `/api/openapi.json`.
 
+mod configuration;
 pub mod frames;
 pub mod origins;
 mod simulated;
@@ -107,6 +108,8 @@ fn described() -> (Router<View>, OpenApi) {
         .routes(routes!(device, forget))
         .routes(routes!(stop))
         .routes(routes!(stop_device))
+        .routes(routes!(configuration::show))
+        .routes(routes!(configuration::reload))
         .routes(routes!(apps))
         .routes(routes!(disconnect))
         .routes(routes!(simulated::list, simulated::start))

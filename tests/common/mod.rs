@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod bare_device;
+pub mod bare_http;
 pub mod bare_websocket;
 #[cfg(target_os = "linux")]
 pub mod bluetooth;

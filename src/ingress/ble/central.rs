@@ -293,7 +293,6 @@ impl Central {
             peripheral: board.peripheral.clone(),
             notifications: board.notifications.clone(),
             seen,
-            entry: n,
             settings: entry,
             link: board.link.subscribe(),
             arrivals: self.arrivals.clone(),

@@ -46,7 +46,6 @@ pub(super) struct Connection {
     pub(super) peripheral: Peripheral,
     pub(super) notifications: Arc<Mutex<Notifications>>,
     pub(super) seen: Seen,
-    pub(super) entry: usize,
     pub(super) settings: BleSettings,
     /// Whether it is connected, by the adapter's events.
     pub(super) link: watch::Receiver<bool>,
@@ -158,7 +157,7 @@ impl Connection {
         let (session, mut radio) = pipe(self.gone.clone());
         let (after, ended) = oneshot::channel();
         let arrival = Arrival {
-            entry: self.entry,
+            settings: self.settings.clone(),
             seen: self.seen.clone(),
             pipe: session,
             log: self.log.clone(),

@@ -48,6 +48,8 @@ pub struct SessionHandle {
     pub(crate) outputs_on: AtomicBool,
     /// Whether the device may have been running when it connected.
     pub(crate) came_running: AtomicBool,
+    /// The protocol that it was recognised by, if neither its entry nor a hello line identifies it.
+    pub recognised: OnceLock<&'static str>,
     /// The limits that its user set, once the server inside knows them. In a relay they are upstream's.
     pub(crate) limits: OnceLock<Limits>,
     /// Whether the user set limits for this address; which of them hold is known once the server inside has listed
@@ -132,6 +134,7 @@ impl SessionHandle {
             ownership: Ownership::default(),
             outputs_on: AtomicBool::new(false),
             came_running: AtomicBool::new(came_running),
+            recognised: OnceLock::new(),
             limits: OnceLock::new(),
             awaits_limits: AtomicBool::new(false),
         }

@@ -18,16 +18,17 @@ impl Engine {
         session: &SessionHandle,
         recognised: Option<&'static str>,
     ) -> UpstreamError {
+        let given = self.given();
         let identifier = session.handshake.identifier.as_str();
         let protocol = match recognised {
             Some(protocol) => Some(protocol.to_owned()),
-            None => protocol_of(&self.given, identifier),
+            None => protocol_of(&given.config, identifier),
         };
         let protocol = protocol.unwrap_or_else(|| "of this identifier".to_owned());
         let hint = if protocol == LOVENSE {
             "answer DeviceType; with text such as Z:11:AABBCCDDEEFF;".to_owned()
         } else {
-            refused_name(&self.given, &protocol, identifier).unwrap_or_else(|| {
+            refused_name(&given.config, &protocol, identifier).unwrap_or_else(|| {
                 format!(
                     "the answers to the first frames of {protocol} did not come or were not understood; a protocol that \
                      reads values of its device, as over Bluetooth, cannot work here"

@@ -7,7 +7,7 @@
 //! [`IndexStore`](crate::udcf::store::IndexStore).
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use buttplug_core::message::{ButtplugMessageSpecVersion, ButtplugServerMessageV4, RequestServerInfoV4};
@@ -51,6 +51,8 @@ pub(super) struct Shard {
     /// Addresses that are placed here.
     members: AtomicUsize,
     arrivals: AtomicUsize,
+    /// Whether the UDCF was replaced since.
+    is_retired: AtomicBool,
     /// Converts the messages of older clients, by message version.
     converters: [OnceLock<Option<ButtplugServer>>; 4],
 }
@@ -97,6 +99,7 @@ impl Shard {
             found: found.take(),
             members: AtomicUsize::new(0),
             arrivals: AtomicUsize::new(0),
+            is_retired: AtomicBool::new(false),
             converters: Default::default(),
         };
         Ok((shard, events))
@@ -111,9 +114,19 @@ impl Shard {
         self.members.load(Ordering::Relaxed) < DEVICES && !self.is_used_up() && !self.found.is_closed()
     }
 
-    /// Whether the manager has served as many devices as it may.
+    /// Makes this the manager of the devices that it has, and of no other.
+    pub(super) fn retire(&self) {
+        self.is_retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the UDCF was replaced since the manager was started.
+    pub(super) fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Relaxed)
+    }
+
+    /// Whether the manager gets no more devices.
     fn is_used_up(&self) -> bool {
-        self.arrivals.load(Ordering::Relaxed) >= ARRIVALS
+        self.is_retired() || self.arrivals.load(Ordering::Relaxed) >= ARRIVALS
     }
 
     /// Whether the manager is empty and will stay so.

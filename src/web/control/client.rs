@@ -20,6 +20,7 @@ use crate::text::printable;
 use crate::web::api::Devices;
 use crate::web::api::frames::{SessionInfo, Unknown};
 use crate::web::view::Stopped;
+use crate::web::view::configuration::Changed;
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +95,15 @@ impl Client {
         };
         let request = async { json(self.request(Method::POST, &path, Bytes::new()).await?).await };
         in_time(CONTROL_TIMEOUT + STOP_FLUSH_TIMEOUT, request).await
+    }
+
+    /// Makes the gateway read its configuration files again.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] if it cannot use them, or the gateway does not answer.
+    pub async fn reload(&mut self) -> Result<Changed, ClientError> {
+        let request = async { json(self.request(Method::POST, "/api/reload", Bytes::new()).await?).await };
+        in_time(CONTROL_TIMEOUT, request).await
     }
 
     /// Streams the frames of a device from now on, across all its sessions.

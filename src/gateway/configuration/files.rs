@@ -1,0 +1,94 @@
+//! Reads and writes the configuration files.
+
+use std::path::{Path, PathBuf};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use crate::advice::Advice;
+use crate::udcf::edit::{back_up, replace};
+use crate::web::api::Problem;
+use crate::web::view::configuration::{Changed, Edit, FileText};
+
+/// Reads a file; `otherwise` is the text of one that does not exist.
+pub(super) fn read(path: Option<PathBuf>, otherwise: impl FnOnce() -> String) -> Result<FileText, Problem> {
+    let text = match &path {
+        Some(path) => match std::fs::read_to_string(path) {
+            Ok(text) => Some(text),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => {
+                let error = format!("{}: cannot be read: {e}", path.display());
+                return Err(Problem { error, hint: None });
+            }
+        },
+        None => None,
+    };
+    Ok(FileText {
+        path,
+        exists: text.is_some(),
+        text: text.unwrap_or_else(otherwise),
+    })
+}
+
+/// Edits a file, checks the new text, keeps the old file, and writes the new one.
+pub(super) fn change(
+    old: &FileText,
+    edit: Edit,
+    check: impl FnOnce(&str) -> Result<Vec<String>, Problem>,
+) -> Result<Changed, Problem> {
+    let Some(path) = &old.path else {
+        return Err(Problem {
+            error: "there is no file to write: this user has no home directory".to_owned(),
+            hint: Some("start the gateway with --config gateway.toml".to_owned()),
+        });
+    };
+    let new = edit(&old.text)?;
+    let mut changed = Changed {
+        warnings: check(&new)?,
+        ..Changed::default()
+    };
+    if old.exists && new == old.text {
+        return Ok(changed);
+    }
+    let write = |path: &Path| -> std::io::Result<Option<PathBuf>> {
+        if !old.exists
+            && let Some(folder) = path.parent()
+        {
+            std::fs::create_dir_all(folder)?;
+        }
+        let backup = old.exists.then(|| back_up(path)).transpose()?;
+        replace(path, &new)?;
+        Ok(backup)
+    };
+    let backup = write(path).map_err(|e| Problem {
+        error: format!("{}: cannot be written: {e}", path.display()),
+        hint: Some("the file is unchanged; check the owner and mode of its directory".to_owned()),
+    })?;
+    changed.file = Some(path.display().to_string());
+    changed.backup = backup.map(|backup| backup.display().to_string());
+    Ok(changed)
+}
+
+/// A problem in the words of its error.
+pub(super) fn problem<E: std::fmt::Display + Advice>(e: &E) -> Problem {
+    Problem {
+        error: e.to_string(),
+        hint: e.hint().map(std::borrow::Cow::into_owned),
+    }
+}
+
+/// Runs what reads and writes files where it may block.
+pub(super) fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> BoxFuture<'static, Result<T, Problem>> {
+    async move {
+        let done = tokio::task::spawn_blocking(work).await;
+        done.unwrap_or_else(|e| {
+            Err(Problem {
+                error: format!("a fault inside the gateway: {e}"),
+                hint: None,
+            })
+        })
+    }
+    .boxed()
+}
