@@ -26,6 +26,7 @@ use super::view::{About, App, Device, View};
 use crate::defaults::{FRAME_MAX_BYTES, WRITE_TIMEOUT};
 use crate::device::frame::Frame;
 use crate::device::handshake::Address;
+use crate::net::answered::Answered;
 
 /// How often the page learns of changes.
 const TICK: Duration = Duration::from_millis(100);
@@ -98,15 +99,15 @@ enum By {
     Device,
 }
 
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
+type Socket = Answered<TokioIo<Upgraded>>;
 
 /// Serves a page until it leaves or the gateway stops.
 pub(super) async fn serve(connection: Upgraded, view: View) {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_MAX_BYTES))
         .max_frame_size(Some(MESSAGE_MAX_BYTES));
-    let mut socket =
-        WebSocketStream::from_raw_socket(TokioIo::new(connection), Role::Server, Some(config)).await;
+    let socket = WebSocketStream::from_raw_socket(TokioIo::new(connection), Role::Server, Some(config)).await;
+    let mut socket = Answered::new(socket);
     let mut page = Page::new(view);
     match page.run(&mut socket).await {
         Ok(()) => {
@@ -114,7 +115,7 @@ pub(super) async fn serve(connection: Upgraded, view: View) {
                 code: CloseCode::Away,
                 reason: "the gateway is stopping".into(),
             };
-            let _ = timeout(WRITE_TIMEOUT, socket.close(Some(stopping))).await;
+            let _ = timeout(WRITE_TIMEOUT, socket.send(Message::Close(Some(stopping)))).await;
         }
         Err(e) => debug!("a page left: {e}"),
     }
