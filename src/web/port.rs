@@ -65,6 +65,7 @@ impl PagePort {
         let router = Router::new()
             .route("/api/live", get(live_socket))
             .route("/buttplug", get(buttplug))
+            .method_not_allowed_fallback(api::no_method)
             .with_state(page)
             .merge(api::router(view))
             .fallback(assets::serve)
