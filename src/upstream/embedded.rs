@@ -13,6 +13,7 @@
 
 mod hardware;
 mod init_failed;
+mod late;
 pub mod limits;
 mod listed;
 mod shard;
