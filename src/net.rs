@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod announce;
+pub mod answered;
 pub mod dial;
 pub mod endpoint;
 pub mod foreign;

@@ -4,6 +4,7 @@
 //! - `api`: the router: devices, apps, frames, stops, and their description in OpenAPI.
 //! - `connection`: one connection to it, on either.
 //! - `live`: the websocket of each open page: a snapshot, then changes.
+//! - `looks`: what these pages show, made once for all of them.
 //! - `metrics`: the counters for Prometheus.
 //! - `port`: the page's port: who may ask, and the files of the page.
 //! - `control`: the Unix socket, and the command line's end of it.
@@ -12,6 +13,7 @@ pub mod api;
 mod connection;
 pub mod control;
 pub mod live;
+mod looks;
 pub mod metrics;
 pub mod port;
 pub mod view;

@@ -170,6 +170,17 @@ fn the_reference_has_every_key_once() {
     assert_eq!(rows, keys);
 }
 
+#[test]
+fn a_page_that_the_network_would_reach_is_refused_with_a_tunnel_that_works() {
+    for (listen, tunnel) in [
+        ("0.0.0.0:8080", "ssh -L 8080:127.0.0.1:8080"),
+        ("0.0.0.0:0", "ssh -L PORT:127.0.0.1:PORT"),
+    ] {
+        let problems = problems(&format!("[page]\nlisten = \"{listen}\"\n"));
+        assert!(problems[0].contains(tunnel), "{problems:?}");
+    }
+}
+
 /// A key that is in a table and that nobody reads would be ignored in silence.
 #[test]
 fn every_key_is_read() {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::json_client::JsonClient;
+use common::process::Process;
 use common::{RawDevice, Running, client, listed, settings, vibrate, wait_until, within};
 use serde_json::json;
 use tempfile::TempDir;
@@ -657,14 +658,82 @@ async fn every_device_is_listed_and_stopped_from_the_command_line() {
     assert_eq!(text, "{\"stopped\":1,\"failed\":[]}\n");
     hush.expect("Vibrate:0;").await;
 
-    let (code, _, errors) = order(at, home.path(), &["stop", "nobody"]).await;
+    let unknown = "no device with the address 8a3d9fac2a46 is connected; connected: 8A3D9FAC2A45 (LVSDevice)";
+    let hint = "wsdm-gateway stop 8A3D9FAC2A45";
+    let (code, text, errors) = order(at, home.path(), &["stop", "8a3d9fac2a46"]).await;
+    assert_eq!((code, text.as_str()), (Some(1), ""));
+    assert_eq!(errors, format!("error: {unknown}\nhint: {hint}\n"));
+    let (code, text, errors) = order(at, home.path(), &["stop", "8a3d9fac2a46", "--json"]).await;
     assert_eq!(code, Some(1), "{errors}");
-    assert!(errors.contains("nobody"), "{errors}");
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let wanted = json!({"stopped": 0, "failed": [], "errors": [{"error": unknown, "hint": hint}]});
+    assert_eq!(answer, wanted);
     let nowhere = home.path().join("none.sock");
     let (code, _, errors) = order(Some(&nowhere), home.path(), &["stop"]).await;
     assert_eq!(code, Some(1));
     assert!(errors.contains("hint: is wsdm-gateway run running"), "{errors}");
+    let (_, text, _) = order(Some(&nowhere), home.path(), &["stop", "--json"]).await;
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let error = answer["errors"][0]["error"].as_str().unwrap();
+    assert!(error.contains("none.sock"), "{answer}");
     let (code, _, errors) = order(None, home.path(), &["devices"]).await;
     assert_eq!(code, Some(1));
     assert!(errors.contains("no gateway runs here"), "{errors}");
+    let (_, text, _) = order(None, home.path(), &["stop", "--json"]).await;
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let error = answer["errors"][0]["error"].as_str().unwrap();
+    assert!(error.contains("no gateway runs here"), "{answer}");
+}
+
+/// The others are shown and stopped as if it were not there, and it is named.
+#[tokio::test]
+async fn a_suspended_gateway_keeps_nobody_from_the_others() {
+    let home = TempDir::new().unwrap();
+    let suspended = Process::start(home.path(), &[]).await;
+    let running = Process::start(home.path(), &[]).await;
+    let driver = client(&running.clients, "driver").await;
+    let mut hush = RawDevice::lovense(&running.devices, HUSH).await;
+    listed(&driver, 1).await;
+    suspended.signal("-STOP");
+    let socket = format!("{}.sock", suspended.devices.rsplit(':').next().unwrap());
+    let is_named = |code: Option<i32>, errors: &str| {
+        assert_eq!(code, Some(1), "{errors}");
+        let (error, hint) = errors.split_once('\n').unwrap();
+        assert!(error.starts_with("error: no gateway answers on "), "{errors}");
+        assert!(error.contains(&socket), "{errors}");
+        assert!(
+            hint.contains("suspended") && !hint.contains("is wsdm-gateway run running"),
+            "{errors}"
+        );
+    };
+
+    let (code, text, errors) = order(None, home.path(), &["devices"]).await;
+    is_named(code, &errors);
+    assert!(text.lines().any(|line| line.starts_with(HUSH)), "{text}");
+    let (code, text, errors) = order(None, home.path(), &["devices", "--json"]).await;
+    is_named(code, &errors);
+    let devices: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(devices[0]["address"], HUSH, "{text}");
+
+    for args in [&["stop"][..], &["stop", HUSH]] {
+        vibrate(&driver, 1.0).await;
+        hush.expect("Vibrate:20;").await;
+        let (code, text, errors) = order(None, home.path(), args).await;
+        is_named(code, &errors);
+        assert_eq!(text, "1 device stopped\n");
+        hush.expect("Vibrate:0;").await;
+    }
+    let (code, text, errors) = order(None, home.path(), &["stop", "--json"]).await;
+    is_named(code, &errors);
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&answer["stopped"], &answer["failed"]), (&json!(1), &json!([])));
+    let error = &answer["errors"][0];
+    assert!(error["error"].as_str().unwrap().contains(&socket), "{answer}");
+    assert!(error["hint"].as_str().unwrap().contains("suspended"), "{answer}");
+
+    // Whether it has the device, it does not say.
+    let (code, text, errors) = order(None, home.path(), &["stop", "nobody"]).await;
+    assert_eq!((code, text.as_str()), (Some(1), ""));
+    assert!(errors.contains("nobody") && errors.contains(&socket), "{errors}");
+    suspended.signal("-CONT");
 }

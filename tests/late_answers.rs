@@ -86,6 +86,7 @@ async fn a_device_that_answers_late_is_the_same_after_its_connection_broke() {
             ("Lovense Edge", 2),
             "after {delay:?}"
         );
+        assert_eq!(battery(&app).await, Ok(90), "after {delay:?}");
         vibrate(&app, 1.0).await;
         // It goes while a motor is on: it is stopped first when it comes back, and acknowledges that, late.
         first.abort();

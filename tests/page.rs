@@ -7,12 +7,11 @@ mod common;
 
 use std::net::SocketAddr;
 
-use common::bare_http::{Answer, ask, post, send};
+use common::bare_http::{ask, post, send};
 use common::json_client::JsonClient;
 use common::{ANY_PORT, RawDevice, Running, page_at, settings, within};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::Request;
@@ -180,6 +179,9 @@ async fn other_web_pages_and_other_names_of_this_machine_are_refused() {
     let page = gateway.page();
     let own = format!("http://{page}");
     let rebound = format!("evil.example:{}", page.port());
+    let localhost = format!("localhost:{}", page.port());
+    let six = format!("[::1]:{}", page.port());
+    let six_origin = format!("http://{six}");
     for (method, path, headers, status) in [
         ("GET", "/", vec![("Host", rebound.as_str())], 421),
         (
@@ -189,6 +191,16 @@ async fn other_web_pages_and_other_names_of_this_machine_are_refused() {
             421,
         ),
         ("GET", "/", vec![("Host", "gateway.example")], 200),
+        ("GET", "/", vec![("Host", &*localhost)], 200),
+        // Through a tunnel or a proxy that listens there.
+        ("GET", "/", vec![("Host", &*six)], 200),
+        (
+            "POST",
+            "/api/stop",
+            vec![("Host", &*six), ("Origin", &*six_origin)],
+            200,
+        ),
+        ("POST", "/api/stop", vec![("Host", &*six), ("Origin", &*own)], 403),
         ("GET", "http://evil.example/api/devices", vec![], 421),
         ("GET", "/api/devices/%FF", vec![], 400),
         ("POST", "/api/apps/none/disconnect", vec![], 400),
@@ -205,6 +217,9 @@ async fn other_web_pages_and_other_names_of_this_machine_are_refused() {
         ("POST", "/api/stop", vec![], 200),
         ("GET", "/api/stop", vec![], 405),
         ("OPTIONS", "/api/stop", vec![("Origin", &*own)], 405),
+        ("PATCH", "/api/stop", vec![], 405),
+        ("TRACE", "/api/stop", vec![], 405),
+        ("DELETE", "/api/live", vec![], 405),
     ] {
         let answer = ask(page, method, path, &headers).await;
         assert_eq!(
@@ -213,8 +228,21 @@ async fn other_web_pages_and_other_names_of_this_machine_are_refused() {
             answer.body
         );
         assert!(!answer.head.contains("access-control"), "{}", answer.head);
-        if status >= 400 && status != 405 {
-            assert!(answer.json()["error"].is_string(), "{}", answer.body);
+        if status >= 400 {
+            assert!(
+                answer.json()["error"].is_string(),
+                "{method} {path}: {}",
+                answer.body
+            );
+        }
+        if status == 405 {
+            assert!(
+                answer.head.contains("\nallow: "),
+                "{method} {path}: {}",
+                answer.head
+            );
+            let is_of_pages = answer.body.contains("other web pages");
+            assert_eq!(is_of_pages, method == "OPTIONS", "{}", answer.body);
         }
         if status == 421 {
             assert!(answer.body.contains("[page] hosts"), "{}", answer.body);
@@ -311,6 +339,28 @@ async fn an_open_page_sees_devices_come_work_and_go() {
         }
     };
     assert_eq!(forgotten, json!(["<img src=x>"]));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_frame_that_is_refused_is_answered_with_the_reason() {
+    let gateway = Running::start(page_settings()).await;
+    let page = gateway.page();
+    let _toy = RawDevice::lovense(&gateway.devices(), "toy").await;
+    let (large, bytes) = ("x".repeat(65_537), [("Content-Type", "application/octet-stream")]);
+    for (body, status, part) in [("", 400, "empty"), (&*large, 413, "65536 bytes")] {
+        let length = body.len().to_string();
+        let headers = [&bytes[..], &[("Content-Length", &*length)]].concat();
+        let answer = send(page, "POST", "/api/devices/toy/frames", &headers, body).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+        let problem = answer.json();
+        assert!(problem["error"].as_str().unwrap().contains(part), "{problem}");
+    }
+    for path in ["/api/simulated", "/api/questions/1"] {
+        let answer = post(page, path, &json!({ "protocol": large })).await;
+        assert!([404, 413].contains(&answer.status), "{path}: {}", answer.body);
+        assert!(answer.json()["error"].is_string(), "{path}: {}", answer.body);
+    }
     gateway.stop().await;
 }
 

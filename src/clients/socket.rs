@@ -1,6 +1,7 @@
 //! A client's websocket: text messages in both directions, and pings that detect a dead client.
 //!
-//! Writing never blocks reading: messages that the client is slow to take wait in a queue, which the session bounds.
+//! Writing never blocks reading: messages that the client is slow to take wait in a queue, which the session bounds. The
+//! exception are answers to its pings, which have to be written first.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -30,6 +31,7 @@ use crate::defaults::{
 };
 use crate::device::close::{self, CloseReason};
 use crate::device::violation::Violation;
+use crate::net::answered::Answered;
 use crate::net::visitor::Place;
 use crate::net::websocket::violation;
 
@@ -187,7 +189,7 @@ pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
 pub(super) struct Socket {
-    ws: WebSocketStream<AppStream>,
+    ws: Answered<AppStream>,
     local: SocketAddr,
     queue: VecDeque<Utf8Bytes>,
     queued_bytes: usize,
@@ -211,7 +213,7 @@ impl Socket {
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let silence_limit = 2 * ping_interval;
         Self {
-            ws,
+            ws: Answered::new(ws),
             local,
             queue: VecDeque::new(),
             queued_bytes: 0,

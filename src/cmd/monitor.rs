@@ -72,6 +72,8 @@ pub enum MonitorError {
         path: PathBuf,
         /// What the system, or whoever listens there, said.
         reason: String,
+        /// What to do about it.
+        hint: Option<String>,
     },
     /// Several gateways run, and it is not plain which one is meant.
     #[error("several gateways run: {}", paths(.0))]
@@ -83,6 +85,8 @@ pub enum MonitorError {
         address: String,
         /// Those that are there, the most alike first.
         there: Vec<SessionInfo>,
+        /// What stands before an address on the command line.
+        before: &'static str,
     },
     /// These devices did not take their stop in time.
     #[error("not stopped in time: {}", .0.join(", "))]
@@ -107,16 +111,15 @@ impl Advice for MonitorError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = match self {
             Self::NotStopped(_) => "switch them off, or pull their plug".to_owned(),
-            Self::NoGateway(_) | Self::NoAnswer { .. } => {
-                "is wsdm-gateway run running, on this machine and as this user?".to_owned()
-            }
+            Self::NoGateway(_) => "is wsdm-gateway run running, on this machine and as this user?".to_owned(),
+            Self::NoAnswer { hint, .. } => return hint.as_deref().map(Cow::Borrowed),
             Self::Several(_) => {
                 "choose one with --control PATH; a socket is named for the port that devices \
                                  connect to"
                     .to_owned()
             }
-            Self::NoDevice { there, .. } => match there.first() {
-                Some(nearest) => format!("--device {}", shell_word(&nearest.address)),
+            Self::NoDevice { there, before, .. } => match there.first() {
+                Some(nearest) => format!("{before} {}", shell_word(&nearest.address)),
                 None => "connect it first; the gateway's log says why it refuses a device".to_owned(),
             },
             Self::Port { path, source } => Ports::system().open_hint(path, source),
@@ -124,6 +127,21 @@ impl Advice for MonitorError {
             Self::NotHere => return None,
         };
         Some(hint.into())
+    }
+}
+
+#[cfg(unix)]
+impl MonitorError {
+    /// No gateway has a device of this address. `before` is what stands before an address on the command line.
+    pub(super) fn no_device(address: String, mut there: Vec<SessionInfo>, before: &'static str) -> Self {
+        let wanted = address.to_lowercase();
+        let likeness = |s: &SessionInfo| strsim::jaro_winkler(&s.address.to_lowercase(), &wanted);
+        there.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
+        Self::NoDevice {
+            address,
+            there,
+            before,
+        }
     }
 }
 
@@ -231,6 +249,7 @@ mod tests {
             MonitorError::NoDevice {
                 address: "a".to_owned(),
                 there: vec![there],
+                before: "--device",
             }
             .hint()
             .map(Cow::into_owned)

@@ -1,15 +1,21 @@
 //! `stop` and `devices`: orders to the gateways that run on this machine, and what they have.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use futures::future::join_all;
+use serde::Serialize;
 
 use super::monitor::MonitorError;
 use super::{print, table};
+use crate::advice::Advice;
 use crate::cmd::error::Error;
 use crate::text::printable;
+use crate::web::api::Problem;
+use crate::web::api::frames::SessionInfo;
 use crate::web::control::client::{Client, ClientError};
 use crate::web::control::socket;
 use crate::web::view::{Device, State, Stopped};
@@ -67,72 +73,137 @@ pub(super) fn no_answer(socket: &Path, error: &ClientError) -> MonitorError {
     MonitorError::NoAnswer {
         path: socket.to_owned(),
         reason: error.to_string(),
+        hint: error.hint().map(Cow::into_owned),
     }
+}
+
+/// What a script reads of a stop.
+#[derive(Serialize)]
+struct Outcome<'a> {
+    #[serde(flatten)]
+    stopped: &'a Stopped,
+    /// Left out if every gateway answered, and one had the device.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Problem>,
 }
 
 /// Stops devices of every gateway that runs here. A gateway that does not answer does not keep the others waiting, and is
 /// reported after they have stopped.
 pub(super) async fn stop(args: StopArgs) -> Result<(), Error> {
-    let chosen = sockets(args.which.control.as_ref()).await?;
-    let address = args.address.as_deref();
-    let stops = chosen.iter().map(|socket| async move {
-        let stopped = async { Client::connect(socket).await?.stop(address).await };
-        (socket, stopped.await)
-    });
-    let (mut all, mut missing, mut failed) = (Stopped::default(), 0, None);
-    for (socket, stopped) in futures::future::join_all(stops).await {
+    let (stopped, mut errors) = match sockets(args.which.control.as_ref()).await {
+        Ok(chosen) => stop_on(&chosen, args.address).await,
+        Err(e) => (Stopped::default(), vec![e]),
+    };
+    if args.json {
+        let problems = errors.iter().map(|error| Problem {
+            error: error.to_string(),
+            hint: error.hint().map(Cow::into_owned),
+        });
+        let outcome = Outcome {
+            stopped: &stopped,
+            errors: problems.collect(),
+        };
+        print(&format!("{}\n", serde_json::json!(outcome)))?;
+    } else if stopped != Stopped::default() || errors.is_empty() {
+        print(&match stopped.stopped {
+            0 if stopped.failed.is_empty() => "no device is connected\n".to_owned(),
+            1 => "1 device stopped\n".to_owned(),
+            n => format!("{n} devices stopped\n"),
+        })?;
+    }
+    if !stopped.failed.is_empty() {
+        let failed = stopped.failed.iter().map(|a| printable(a.as_bytes()));
+        errors.push(MonitorError::NotStopped(failed.collect()));
+    }
+    report(errors)
+}
+
+/// Stops every device of these gateways, or the one of this address. Returns what they did, and what failed.
+async fn stop_on(sockets: &[PathBuf], address: Option<String>) -> (Stopped, Vec<MonitorError>) {
+    let stops = sockets.iter().map(|socket| stop_one(socket, address.as_deref()));
+    let (mut all, mut errors) = (Stopped::default(), Vec::new());
+    let (mut is_found, mut without, mut elsewhere) = (false, false, Vec::new());
+    for stopped in join_all(stops).await {
         match stopped {
-            Ok(stopped) => {
+            Ok(Ok(stopped)) => {
+                is_found = true;
                 all.stopped += stopped.stopped;
                 all.failed.extend(stopped.failed);
             }
-            Err(ClientError::Unknown(_)) => missing += 1,
-            Err(e) => failed = Some(no_answer(socket, &e)),
+            Ok(Err(there)) => {
+                without = true;
+                elsewhere.extend(there);
+            }
+            Err(e) => errors.push(e),
         }
     }
-    if let Some(failed) = failed {
-        return Err(failed.into());
-    }
-    if let Some(address) = args.address
-        && missing == chosen.len()
+    if let Some(address) = address
+        && without
+        && !is_found
     {
-        return Err(MonitorError::NoDevice {
-            address,
-            there: Vec::new(),
-        }
-        .into());
+        errors.insert(
+            0,
+            MonitorError::no_device(address, elsewhere, "wsdm-gateway stop"),
+        );
     }
-    let text = if args.json {
-        format!("{}\n", serde_json::json!(all))
-    } else {
-        match all.stopped {
-            0 if all.failed.is_empty() => "no device is connected\n".to_owned(),
-            1 => "1 device stopped\n".to_owned(),
-            n => format!("{n} devices stopped\n"),
-        }
-    };
-    print(&text)?;
-    if all.failed.is_empty() {
-        return Ok(());
-    }
-    let failed: Vec<_> = all.failed.iter().map(|a| printable(a.as_bytes())).collect();
-    Err(MonitorError::NotStopped(failed).into())
+    (all, errors)
 }
 
-/// Lists the devices of every gateway that runs here.
+/// Stops devices of one gateway. If it has no device of this address, returns those that it has.
+async fn stop_one(
+    socket: &Path,
+    address: Option<&str>,
+) -> Result<Result<Stopped, Vec<SessionInfo>>, MonitorError> {
+    let stopped = async {
+        let mut client = Client::connect(socket).await?;
+        match client.stop(address).await {
+            Err(ClientError::Unknown(_)) => Ok(Err(client.sessions().await?)),
+            stopped => stopped.map(Ok),
+        }
+    };
+    stopped.await.map_err(|e| no_answer(socket, &e))
+}
+
+/// Lists the devices of every gateway that runs here. A gateway that does not answer is reported after those of the others.
 pub(super) async fn devices(args: DevicesArgs) -> Result<(), Error> {
-    let mut devices = Vec::new();
-    for socket in sockets(args.which.control.as_ref()).await? {
-        let listed = async { Client::connect(&socket).await?.devices().await };
-        devices.extend(listed.await.map_err(|e| no_answer(&socket, &e))?.devices);
+    let (mut devices, mut errors) = (Vec::new(), Vec::new());
+    match sockets(args.which.control.as_ref()).await {
+        Ok(chosen) => {
+            let lists = chosen.iter().map(|socket| async move {
+                let listed = async { Client::connect(socket).await?.devices().await };
+                listed.await.map_err(|e| no_answer(socket, &e))
+            });
+            for listed in join_all(lists).await {
+                match listed {
+                    Ok(listed) => devices.extend(listed.devices),
+                    Err(e) => errors.push(e),
+                }
+            }
+        }
+        Err(e) => errors.push(e),
     }
     if args.json {
-        return print(&format!("{:#}\n", serde_json::json!(devices)));
+        print(&format!("{:#}\n", serde_json::json!(devices)))?;
+    } else if !devices.is_empty() {
+        print(&table(&devices))?;
+    } else if errors.is_empty() {
+        print("no device has connected yet\n")?;
     }
-    if devices.is_empty() {
-        return print("no device has connected yet\n");
+    report(errors)
+}
+
+/// Reports all of these errors but the last, which ends the program.
+fn report(mut errors: Vec<MonitorError>) -> Result<(), Error> {
+    let Some(last) = errors.pop() else {
+        return Ok(());
+    };
+    for error in errors {
+        eprintln!("error: {error}");
+        if let Some(hint) = error.hint() {
+            eprintln!("hint: {hint}");
+        }
     }
-    print(&table(&devices))
+    Err(last.into())
 }
 
 fn table(devices: &[Device]) -> String {

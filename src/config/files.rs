@@ -52,6 +52,11 @@ impl Files {
         Some(self.gateway.as_ref()?.parent()?.join(UDCF))
     }
 
+    /// Whether the configuration was read from here, so that it can be read again.
+    pub fn were_read(&self) -> bool {
+        !self.shown.is_empty()
+    }
+
     /// Reads the files again.
     ///
     /// # Errors

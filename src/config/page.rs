@@ -55,12 +55,16 @@ pub(super) fn read(reader: &mut Reader) -> Option<PageSettings> {
     let enabled = keys.switch("enabled").unwrap_or_default();
     let listen = keys.addresses("listen");
     if let Some(open) = listen.addresses().find(|address| !address.ip().is_loopback()) {
+        // The system chooses another port than 0.
+        let port = match open.port() {
+            0 => "PORT".to_owned(),
+            port => port.to_string(),
+        };
         keys.problem(
             "listen",
             format!(
                 "{open} can be reached from the network, where everybody could command every device; use a loopback \
-                 address, and reach it from elsewhere by ssh -L {port}:127.0.0.1:{port}",
-                port = open.port()
+                 address, and reach it from elsewhere by ssh -L {port}:127.0.0.1:{port}"
             ),
         );
     }

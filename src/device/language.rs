@@ -77,6 +77,10 @@ pub trait AnswerFilter: fmt::Debug + Send {
 
     /// Notes a frame that the device sent. Returns the answers for the server in it.
     fn received(&mut self, frame: Frame) -> Received;
+
+    /// Returns a frame that is no answer and makes the server wait anew for the answer to `asked`; `None` if that has come,
+    /// or the server waits long enough.
+    fn wait_longer(&self, asked: &Frame) -> Option<Frame>;
 }
 
 /// The content of a frame that a device sent.

@@ -113,6 +113,9 @@ impl Reloader {
 
     /// Applies what somebody changes in the files, for ever. Cancel safe: a change is applied completely or not at all.
     pub(super) async fn watch(self) {
+        if !self.0.files.were_read() {
+            return std::future::pending().await;
+        }
         loop {
             self.0.next_change().await;
             let this = self.clone();
@@ -218,6 +221,12 @@ impl Inner {
 
     /// Applies what the files contain, all of it or nothing.
     async fn apply(self: &Arc<Self>, in_force: &mut InForce) -> Result<Changed, Problem> {
+        if !self.files.were_read() {
+            return Err(Problem {
+                error: "this gateway was not configured by files".to_owned(),
+                hint: None,
+            });
+        }
         // Before the files are read: a change that comes while they are read is noticed.
         in_force.stamps = watch::Stamps::of(&watched(&in_force.settings));
         let files = self.files.clone();

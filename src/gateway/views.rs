@@ -111,14 +111,8 @@ impl Server for ServerInside {
         found(self.clients.forget_origin(origin))
     }
 
-    fn stop_all(&self) -> BoxFuture<'static, ()> {
-        let engine = self.engine.clone();
-        async move { engine.stop_all().await }.boxed()
-    }
-
-    fn stop(&self, index: u32) -> BoxFuture<'static, ()> {
-        let engine = self.engine.clone();
-        async move { engine.stop_listed(index).await }.boxed()
+    fn stop(&self, index: u32) -> BoxFuture<'static, bool> {
+        self.engine.stop_listed(index).boxed()
     }
 
     fn serve_page(&self, connection: Upgraded, peer: SocketAddr, local: SocketAddr, origin: String) {

@@ -13,6 +13,7 @@
 
 mod hardware;
 mod init_failed;
+mod late;
 pub mod limits;
 mod listed;
 mod shard;
@@ -279,11 +280,16 @@ impl Engine {
         debug!(?done, "the server stopped all devices");
     }
 
-    /// Makes the library stop the device that is listed under this index, if there is one.
-    pub async fn stop_listed(&self, index: u32) {
+    /// Makes the library stop the device that is listed under this index; returns whether it did, or there is none. The
+    /// call gives the order.
+    pub fn stop_listed(&self, index: u32) -> impl Future<Output = bool> + Send + use<> {
         let device = self.devices.borrow().get(&index).cloned();
-        if let Some(device) = device {
-            let _ = self.runtime.spawn(async move { device.stop().await }).await;
+        let stop = device.map(|device| self.runtime.spawn(async move { device.stop().await }));
+        async move {
+            match stop {
+                Some(stopped) => stopped.await.unwrap_or(false),
+                None => true,
+            }
         }
     }
 

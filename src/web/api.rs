@@ -8,7 +8,7 @@ mod simulated;
 
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -81,8 +81,18 @@ pub fn router(view: View) -> Router {
         .route("/api/openapi.json", get(|| async { Json(openapi) }))
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/metrics", get(scrape))
+        .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(FRAME_MAX_BYTES))
         .with_state(view)
+}
+
+/// What to do if a method is refused.
+pub(super) const METHODS_HINT: &str = "GET /api/openapi.json lists the methods of each path";
+
+/// The answer if a path has no such method.
+pub(super) async fn no_method(method: Method, uri: Uri) -> Response {
+    let error = format!("{method} is no method of {}", uri.path());
+    Problem::answer(StatusCode::METHOD_NOT_ALLOWED, error, Some(METHODS_HINT))
 }
 
 /// The description of the interface.

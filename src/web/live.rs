@@ -21,14 +21,18 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::debug;
 
 use super::api::frames::{Follower, Injector, Line};
+use super::looks::{Look, Looks};
 use super::view::origins::{Origin, Question};
 use super::view::{About, App, Device, View};
 use crate::defaults::{FRAME_MAX_BYTES, WRITE_TIMEOUT};
 use crate::device::frame::Frame;
 use crate::device::handshake::Address;
+use crate::net::answered::Answered;
 
 /// How often the page learns of changes.
 const TICK: Duration = Duration::from_millis(100);
+/// How long a look serves other pages too. Less than a tick, so that a tick that comes a little early is not in vain.
+const SHARED_FOR: Duration = Duration::from_millis(90);
 /// Lines of a watched device that wait for the next tick. More are skipped, and their number is sent.
 const LINES_MAX: usize = 2_000;
 /// Frames of a page that wait for their device's link.
@@ -39,27 +43,27 @@ const MESSAGE_MAX_BYTES: usize = 2 * FRAME_MAX_BYTES + 4_096;
 /// What the page receives.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum ToPage {
+enum ToPage<'a> {
     /// Everything. The page drops what it has.
     Snapshot {
-        gateway: About,
-        devices: Vec<Device>,
-        apps: Vec<App>,
-        questions: Vec<Question>,
-        origins: Vec<Origin>,
+        gateway: &'a About,
+        devices: &'a [Device],
+        apps: &'a [App],
+        questions: &'a [Question],
+        origins: &'a [Origin],
     },
     /// What changed since.
     Change {
         #[serde(skip_serializing_if = "Vec::is_empty")]
-        devices: Vec<Device>,
+        devices: Vec<&'a Device>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
-        forgotten: Vec<String>,
+        forgotten: Vec<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        apps: Option<Vec<App>>,
+        apps: Option<&'a [App]>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        questions: Option<Vec<Question>>,
+        questions: Option<&'a [Question]>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        origins: Option<Vec<Origin>>,
+        origins: Option<&'a [Origin]>,
     },
     /// Frames of the watched device.
     Frames { address: String, lines: Vec<Line> },
@@ -98,23 +102,23 @@ enum By {
     Device,
 }
 
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
+type Socket = Answered<TokioIo<Upgraded>>;
 
 /// Serves a page until it leaves or the gateway stops.
-pub(super) async fn serve(connection: Upgraded, view: View) {
+pub(super) async fn serve(connection: Upgraded, view: View, looks: Arc<Looks>) {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_MAX_BYTES))
         .max_frame_size(Some(MESSAGE_MAX_BYTES));
-    let mut socket =
-        WebSocketStream::from_raw_socket(TokioIo::new(connection), Role::Server, Some(config)).await;
-    let mut page = Page::new(view);
+    let socket = WebSocketStream::from_raw_socket(TokioIo::new(connection), Role::Server, Some(config)).await;
+    let mut socket = Answered::new(socket);
+    let mut page = Page::new(view, looks);
     match page.run(&mut socket).await {
         Ok(()) => {
             let stopping = CloseFrame {
                 code: CloseCode::Away,
                 reason: "the gateway is stopping".into(),
             };
-            let _ = timeout(WRITE_TIMEOUT, socket.close(Some(stopping))).await;
+            let _ = timeout(WRITE_TIMEOUT, socket.send(Message::Close(Some(stopping)))).await;
         }
         Err(e) => debug!("a page left: {e}"),
     }
@@ -122,11 +126,8 @@ pub(super) async fn serve(connection: Upgraded, view: View) {
 
 struct Page {
     view: View,
+    looks: Arc<Looks>,
     injector: Arc<Injector>,
-    devices: HashMap<String, Device>,
-    apps: Vec<App>,
-    questions: Vec<Question>,
-    origins: Vec<Origin>,
     watched: Option<Watched>,
 }
 
@@ -139,14 +140,11 @@ struct Watched {
 }
 
 impl Page {
-    fn new(view: View) -> Self {
+    fn new(view: View, looks: Arc<Looks>) -> Self {
         Self {
             view,
+            looks,
             injector: Arc::new(Injector::default()),
-            devices: HashMap::new(),
-            apps: Vec::new(),
-            questions: Vec::new(),
-            origins: Vec::new(),
             watched: None,
         }
     }
@@ -154,7 +152,9 @@ impl Page {
     /// Returns `Ok` if the gateway stops.
     async fn run(&mut self, socket: &mut Socket) -> Result<(), WsError> {
         let stop = self.view.stop.clone();
-        send(socket, &self.snapshot()).await?;
+        // A page that was just opened shows what the user did just before.
+        let mut shown = self.looks.younger_than(Duration::ZERO, &self.view);
+        send(socket, &snapshot(&self.view.about, &shown)).await?;
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut sending = FuturesUnordered::new();
@@ -183,54 +183,15 @@ impl Page {
                     if let Some(frames) = self.frames() {
                         send(socket, &frames).await?;
                     }
-                    if let Some(change) = self.change() {
+                    let now = self.looks.younger_than(SHARED_FOR, &self.view);
+                    if let Some(change) = change(&shown, &now) {
                         send(socket, &change).await?;
                     }
+                    shown = now;
                     self.follow();
                 }
             }
         }
-    }
-
-    fn snapshot(&mut self) -> ToPage {
-        let (devices, apps) = self.view.look();
-        self.devices = devices.iter().map(|d| (d.address.clone(), d.clone())).collect();
-        self.apps.clone_from(&apps);
-        self.questions = self.view.questions();
-        self.origins = self.view.origins();
-        ToPage::Snapshot {
-            gateway: (*self.view.about).clone(),
-            devices,
-            apps,
-            questions: self.questions.clone(),
-            origins: self.origins.clone(),
-        }
-    }
-
-    /// What changed since the last message; `None` if nothing did.
-    fn change(&mut self) -> Option<ToPage> {
-        let (now, apps) = self.view.look();
-        let mut before = std::mem::take(&mut self.devices);
-        let mut changed = Vec::new();
-        for device in now {
-            if before.remove(&device.address).as_ref() != Some(&device) {
-                changed.push(device.clone());
-            }
-            self.devices.insert(device.address.clone(), device);
-        }
-        let forgotten: Vec<String> = before.into_keys().collect();
-        let apps = replaced(&mut self.apps, apps);
-        let questions = replaced(&mut self.questions, self.view.questions());
-        let origins = replaced(&mut self.origins, self.view.origins());
-        let lists_changed = apps.is_some() || questions.is_some() || origins.is_some();
-        let is_change = lists_changed || !changed.is_empty() || !forgotten.is_empty();
-        is_change.then_some(ToPage::Change {
-            devices: changed,
-            forgotten,
-            apps,
-            questions,
-            origins,
-        })
     }
 
     fn watch(&mut self, address: Option<String>) {
@@ -265,7 +226,7 @@ impl Page {
     }
 
     /// The lines since the last tick; `None` if there are none.
-    fn frames(&mut self) -> Option<ToPage> {
+    fn frames(&mut self) -> Option<ToPage<'static>> {
         let watched = self.watched.as_mut()?;
         let mut lines = std::mem::take(&mut watched.lines);
         let missed = std::mem::take(&mut watched.skipped);
@@ -279,12 +240,41 @@ impl Page {
     }
 }
 
-/// Replaces a list that the page has; `None` if it is the same.
-fn replaced<T: Clone + PartialEq>(had: &mut Vec<T>, now: Vec<T>) -> Option<Vec<T>> {
-    (*had != now).then(|| {
-        had.clone_from(&now);
-        now
+fn snapshot<'a>(gateway: &'a About, now: &'a Look) -> ToPage<'a> {
+    ToPage::Snapshot {
+        gateway,
+        devices: &now.devices,
+        apps: &now.apps,
+        questions: &now.questions,
+        origins: &now.origins,
+    }
+}
+
+/// What changed between two looks; `None` if nothing did.
+fn change<'a>(before: &'a Look, now: &'a Look) -> Option<ToPage<'a>> {
+    let by_address = before.devices.iter().map(|device| (&*device.address, device));
+    let mut left: HashMap<&str, &Device> = by_address.collect();
+    let changed = now.devices.iter();
+    let changed = changed.filter(|device| left.remove(&*device.address) != Some(device));
+    let devices: Vec<_> = changed.collect();
+    let forgotten: Vec<_> = left.into_keys().collect();
+    let apps = replaced(&before.apps, &now.apps);
+    let questions = replaced(&before.questions, &now.questions);
+    let origins = replaced(&before.origins, &now.origins);
+    let lists_changed = apps.is_some() || questions.is_some() || origins.is_some();
+    let is_change = lists_changed || !devices.is_empty() || !forgotten.is_empty();
+    is_change.then_some(ToPage::Change {
+        devices,
+        forgotten,
+        apps,
+        questions,
+        origins,
     })
+}
+
+/// The list of now, unless it is the same.
+fn replaced<'a, T: PartialEq>(before: &[T], now: &'a [T]) -> Option<&'a [T]> {
+    (before != now).then_some(now)
 }
 
 /// The next line of the watched device; pending while there is none. Cancel safe.
@@ -295,7 +285,7 @@ async fn next_line(watched: &mut Option<Watched>) -> Option<Line> {
     }
 }
 
-async fn send_frame(view: View, injector: Arc<Injector>, order: Send) -> ToPage {
+async fn send_frame(view: View, injector: Arc<Injector>, order: Send) -> ToPage<'static> {
     let Send { id, address, hex, by } = order;
     let sent = async {
         let bytes = HEXLOWER_PERMISSIVE
@@ -320,7 +310,7 @@ async fn send_frame(view: View, injector: Arc<Injector>, order: Send) -> ToPage 
     }
 }
 
-async fn send(socket: &mut Socket, message: &ToPage) -> Result<(), WsError> {
+async fn send(socket: &mut Socket, message: &ToPage<'_>) -> Result<(), WsError> {
     let text = serde_json::to_string(message).expect("texts and finite numbers");
     match timeout(WRITE_TIMEOUT, socket.send(Message::text(text))).await {
         Ok(sent) => sent,

@@ -4,6 +4,7 @@ pub mod assets;
 pub mod guard;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -26,6 +27,7 @@ use tracing::debug;
 use super::api::{self, Problem};
 use super::connection;
 use super::live;
+use super::looks::Looks;
 use super::view::View;
 use crate::defaults::{CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT};
 use crate::net::accept::accept_until;
@@ -50,6 +52,7 @@ struct Connection {
 #[derive(Clone)]
 struct Page {
     view: View,
+    looks: Arc<Looks>,
     sockets: TaskTracker,
 }
 
@@ -60,11 +63,13 @@ impl PagePort {
         let sockets = TaskTracker::new();
         let page = Page {
             view: view.clone(),
+            looks: Arc::default(),
             sockets: sockets.clone(),
         };
         let router = Router::new()
             .route("/api/live", get(live_socket))
             .route("/buttplug", get(buttplug))
+            .method_not_allowed_fallback(api::no_method)
             .with_state(page)
             .merge(api::router(view))
             .fallback(assets::serve)
@@ -127,10 +132,9 @@ async fn live_socket(State(page): State<Page>, mut request: Request) -> Response
         Ok(granted) => granted,
         Err(refusal) => return *refusal,
     };
-    let view = page.view.clone();
-    page.sockets.spawn(async move {
+    page.sockets.clone().spawn(async move {
         if let Some(connection) = upgraded(connection).await {
-            live::serve(connection, view).await;
+            live::serve(connection, page.view, page.looks).await;
         }
     });
     answer

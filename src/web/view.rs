@@ -3,13 +3,16 @@
 pub mod configuration;
 mod device;
 pub mod origins;
+#[cfg(test)]
+pub(super) mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures::future::{BoxFuture, join_all};
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all, ready};
 use hyper::upgrade::Upgraded;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -77,11 +80,8 @@ pub trait Server: Send + Sync {
     /// Nothing is remembered of it; or it is forgotten only until the gateway stops.
     fn forget_origin(&self, origin: &str) -> Result<(), OriginError>;
 
-    /// Makes the server stop every device.
-    fn stop_all(&self) -> BoxFuture<'static, ()>;
-
-    /// Makes the server stop the device that it lists under this index.
-    fn stop(&self, index: u32) -> BoxFuture<'static, ()>;
+    /// Makes the server stop the device that it lists under this index; returns whether it did. The call gives the order.
+    fn stop(&self, index: u32) -> BoxFuture<'static, bool>;
 
     /// Serves an upgraded connection of the gateway's own page as an app. Returns at once.
     fn serve_page(&self, connection: Upgraded, peer: SocketAddr, local: SocketAddr, origin: String);
@@ -273,48 +273,42 @@ impl View {
         }
     }
 
-    /// Stops every device: the server inside stops those that it lists, and each session writes its own stop. Takes
-    /// [`STOP_FLUSH_TIMEOUT`] at most.
+    /// Stops every device. Takes [`STOP_FLUSH_TIMEOUT`] at most.
     pub async fn stop_everything(&self) -> Stopped {
-        let by_server = async {
-            if let Some(server) = &self.server {
-                let _ = timeout(STOP_FLUSH_TIMEOUT, server.stop_all()).await;
-            }
-        };
-        let sessions = self.registry.sessions();
-        let ((), stopped) = tokio::join!(by_server, stop(&sessions));
-        stopped
+        self.stop(&self.registry.sessions()).await
     }
 
     /// Stops one device; `None` if it is not connected. Takes [`STOP_FLUSH_TIMEOUT`] at most.
     pub async fn stop_device(&self, address: &str) -> Option<Stopped> {
         let session = self.registry.find(&Address::new(address).ok()?)?;
-        let by_server = async {
-            if let Some(server) = &self.server
-                && let Some(listed) = server.listed().get(&session.connection)
-            {
-                let _ = timeout(STOP_FLUSH_TIMEOUT, server.stop(listed.index)).await;
-            }
-        };
-        let sessions = [session.clone()];
-        let ((), stopped) = tokio::join!(by_server, stop(&sessions));
-        Some(stopped)
+        Some(self.stop(&[session]).await)
     }
-}
 
-/// Makes these sessions write their stops.
-async fn stop(sessions: &[Arc<SessionHandle>]) -> Stopped {
-    let stops = sessions.iter().map(|session| async move {
-        let taken = timeout(STOP_FLUSH_TIMEOUT, session.stop_outputs()).await;
-        taken.map_err(|_| session.handshake.address.as_str().to_owned())
-    });
-    let mut stopped = Stopped::default();
-    for taken in join_all(stops).await {
-        match taken {
-            Ok(()) => stopped.stopped += 1,
-            Err(address) => stopped.failed.push(address),
+    /// Stops devices both ways: the server inside stops those that it lists, and each session writes its own stop. One is
+    /// stopped if both were done in time: moves that the server still holds may follow the session's stop.
+    async fn stop(&self, sessions: &[Arc<SessionHandle>]) -> Stopped {
+        let server = self.server.as_ref();
+        let listed = server.map(|server| server.listed()).unwrap_or_default();
+        let stops = sessions.iter().map(|session| {
+            let by_server = match (server, listed.get(&session.connection)) {
+                (Some(server), Some(listed)) => server.stop(listed.index),
+                _ => ready(true).boxed(),
+            };
+            async move {
+                let both = async { tokio::join!(by_server, session.stop_outputs()) };
+                let stopped = timeout(STOP_FLUSH_TIMEOUT, both).await;
+                (session, stopped.is_ok_and(|(by_server, ())| by_server))
+            }
+        });
+        let mut stopped = Stopped::default();
+        for (session, is_stopped) in join_all(stops).await {
+            if is_stopped {
+                stopped.stopped += 1;
+            } else {
+                stopped.failed.push(session.handshake.address.as_str().to_owned());
+            }
         }
+        stopped.failed.sort();
+        stopped
     }
-    stopped.failed.sort();
-    stopped
 }

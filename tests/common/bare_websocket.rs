@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::within;
 
@@ -47,7 +48,7 @@ impl Bare {
         Self::answered(stream).await
     }
 
-    /// The same, if the request was sent already.
+    /// The same, if the request was sent already; on a server's end, the request's head.
     pub async fn answered(stream: TcpStream) -> (Self, String) {
         let mut bare = Self {
             stream,
@@ -58,6 +59,22 @@ impl Bare {
             head.push(bare.byte().await);
         }
         (bare, String::from_utf8(head).expect("text"))
+    }
+
+    /// The server's end of a connection whose client requests a websocket.
+    pub async fn accept(stream: TcpStream) -> Self {
+        let (mut bare, request) = Self::answered(stream).await;
+        let key = request.lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case("sec-websocket-key").then_some(value)
+        });
+        let accept = derive_accept_key(key.expect("a key").as_bytes());
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        bare.send(answer.as_bytes()).await;
+        bare
     }
 
     pub async fn byte(&mut self) -> u8 {
@@ -74,6 +91,15 @@ impl Bare {
 
     pub async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.expect("an open socket");
+    }
+
+    /// Sends this over and over and reads nothing, until the gateway closes: how many bytes it took.
+    pub async fn flood(mut self, bytes: &[u8]) -> usize {
+        let mut sent = 0;
+        while self.stream.write_all(bytes).await.is_ok() {
+            sent += bytes.len();
+        }
+        sent
     }
 
     /// The next frame: its first byte and its payload.

@@ -15,6 +15,8 @@ pub struct Process {
     pub devices: String,
     /// Empty if devices are relayed.
     pub clients: String,
+    /// Empty if there is no page.
+    pub page: String,
 }
 
 pub fn command(home: &Path, args: &[&str]) -> Command {
@@ -65,9 +67,11 @@ impl Process {
             word.unwrap_or_else(|| panic!("{name} in {line:?}")).to_owned()
         };
         let relays = line.contains(" upstream=");
+        let has_page = line.contains(" page=");
         Self {
             devices: url("devices="),
             clients: if relays { String::new() } else { url("clients=") },
+            page: if has_page { url("page=") } else { String::new() },
             child,
         }
     }

@@ -13,7 +13,7 @@ use super::show::Show;
 use super::{MonitorArgs, MonitorError, Sends, frame};
 use crate::cmd::error::Error;
 use crate::cmd::running::{no_answer, sockets};
-use crate::web::api::frames::{Line, SessionInfo};
+use crate::web::api::frames::Line;
 use crate::web::control::client::{Client, ClientError, Lines};
 
 /// Lines of stdin that wait to be sent.
@@ -38,7 +38,9 @@ async fn watch(device: String, args: MonitorArgs, sends: Sends) -> Result<(), Er
                 lines,
                 _client: client,
             },
-            Err(ClientError::Unknown(there)) => return Err(no_device(device, there).into()),
+            Err(ClientError::Unknown(there)) => {
+                return Err(MonitorError::no_device(device, there, "--device").into());
+            }
             Err(e) => return Err(no_answer(e).into()),
         },
         Err(e) => return Err(no_answer(e).into()),
@@ -107,13 +109,6 @@ async fn has_device(socket: &Path, address: &str) -> bool {
     sessions
         .await
         .is_ok_and(|sessions| sessions.iter().any(|s| s.address == address))
-}
-
-fn no_device(address: String, mut there: Vec<SessionInfo>) -> MonitorError {
-    let wanted = address.to_lowercase();
-    let likeness = |s: &SessionInfo| strsim::jaro_winkler(&s.address.to_lowercase(), &wanted);
-    there.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
-    MonitorError::NoDevice { address, there }
 }
 
 /// Sends one after the other, and then holds the connection. What cannot be sent is said, and the next one is tried.

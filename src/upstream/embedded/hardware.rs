@@ -27,6 +27,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{Sleep, sleep, timeout};
 use tracing::warn;
 
+use super::late::Waiting;
 use super::shard::recognised_as;
 use super::{Engine, Listing, TcodeDevice};
 use crate::device::frame::{Frame, Outgoing};
@@ -116,6 +117,7 @@ pub(super) fn pair(
         writes: written,
         events: events.clone(),
         answers: language.and_then(Language::answer_filter),
+        waiting: None,
         backlog: VecDeque::new(),
         retry: None,
         subscribed: subscribed.clone(),
@@ -145,6 +147,7 @@ pub(super) struct EmbeddedIo {
     writes: mpsc::Receiver<Write>,
     events: broadcast::Sender<HardwareEvent>,
     answers: Option<Box<dyn AnswerFilter>>,
+    waiting: Option<Waiting>,
     backlog: VecDeque<Bytes>,
     retry: Option<Pin<Box<Sleep>>>,
     subscribed: Arc<AtomicBool>,
@@ -191,6 +194,16 @@ impl EmbeddedIo {
         let _ = self.events.send(HardwareEvent::Disconnected(address));
     }
 
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) {
+        while let (Some(waiting), Some(answers)) = (&mut self.waiting, &self.answers) {
+            match waiting.poll(&**answers, cx) {
+                Poll::Pending => return,
+                Poll::Ready(None) => self.waiting = None,
+                Poll::Ready(Some(frame)) => self.queue(frame),
+            }
+        }
+    }
+
     fn poll_backlog(&mut self, cx: &mut Context<'_>) {
         while !self.backlog.is_empty() {
             let retry = self.retry.get_or_insert_with(|| Box::pin(sleep(BACKLOG_RETRY)));
@@ -209,11 +222,17 @@ impl Stream for EmbeddedIo {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         this.poll_backlog(cx);
+        this.poll_waiting(cx);
         match std::task::ready!(this.writes.poll_recv(cx)) {
             Some(Write { bytes, done }) => {
                 let frame = Frame(bytes);
-                if let Some(fault) = this.answers.as_mut().and_then(|answers| answers.asked(&frame)) {
-                    warn!("{fault}");
+                if let Some(answers) = &mut this.answers {
+                    if let Some(fault) = answers.asked(&frame) {
+                        warn!("{fault}");
+                    }
+                    if let Some(waiting) = Waiting::begin(&**answers, &frame) {
+                        this.waiting = Some(waiting);
+                    }
                 }
                 // The library awaits each write before it handles the next command.
                 Poll::Ready(Some(Ok(FromUpstream::Frame(Outgoing {

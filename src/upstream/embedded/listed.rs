@@ -123,14 +123,16 @@ impl ListedDevice {
         self.session.outputs_on.load(Ordering::Relaxed)
     }
 
-    /// Stops the device through the library, which can stop every protocol. Takes [`LIBRARY_STOP_TIMEOUT`] at most.
-    pub(super) async fn stop(&self) {
+    /// Stops the device through the library, which can stop every protocol; returns whether it did. Takes
+    /// [`LIBRARY_STOP_TIMEOUT`] at most.
+    pub(super) async fn stop(&self) -> bool {
         let stop = async {
             let stop = StopCmdV4::new(Some(self.index), None, false, true);
             self.carry_out(stop.into()).await
         };
         let stopped = timeout(LIBRARY_STOP_TIMEOUT, AssertUnwindSafe(stop).catch_unwind()).await;
         let index = self.index;
+        let is_stopped = matches!(stopped, Ok(Ok(Ok(_))));
         match stopped {
             Ok(Ok(Ok(_))) => debug!(index, "the server stopped the device"),
             Ok(Ok(Err(e))) => {
@@ -139,6 +141,7 @@ impl ListedDevice {
             Ok(Err(_)) => warn!(index, "the server failed while it stopped the device"),
             Err(_) => warn!(index, "the device did not take the server's stop in time"),
         }
+        is_stopped
     }
 
     /// Completes when the library has drained the moves that it held when the last stop was carried out; at once for

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use axum::Json;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -16,6 +17,7 @@ use futures::stream;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::defaults::FRAME_MAX_BYTES;
 use crate::device::frame::Frame;
 use crate::device::handshake::Address;
 use crate::device::peer::ConnectionId;
@@ -23,7 +25,7 @@ use crate::session::ownership::Controller;
 use crate::session::registry::{InjectError, SessionHandle};
 use crate::session::tap::{Direction, Watched, Watcher};
 use crate::text::hex;
-use crate::web::api::InPath;
+use crate::web::api::{InPath, Problem};
 use crate::web::view::{View, seconds};
 
 /// A session as the interface reports it.
@@ -175,31 +177,43 @@ pub(super) async fn frames(State(view): State<View>, InPath(address): InPath<Str
     params(("address" = String, Path, description = "the device's address, percent-encoded")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
-        (status = NO_CONTENT, description = "done"), (status = NOT_FOUND, description = "there is none", body = Unknown), (status = BAD_REQUEST, description = "it cannot be carried out", body = String),
-        (status = TOO_MANY_REQUESTS, description = "too many frames wait for the device", body = String), (status = GONE, description = "the device left first", body = String),
-        (status = FORBIDDEN, body = String, description = "the user's limits do not allow it"),
-        (status = CONFLICT, body = String, description = "the user's limits are not known yet"),
+        (status = NO_CONTENT, description = "done"), (status = NOT_FOUND, description = "there is none", body = Unknown), (status = BAD_REQUEST, description = "it cannot be carried out", body = Problem),
+        (status = PAYLOAD_TOO_LARGE, description = "a frame is not that long", body = Problem),
+        (status = TOO_MANY_REQUESTS, description = "too many frames wait for the device", body = Problem), (status = GONE, description = "the device left first", body = Problem),
+        (status = FORBIDDEN, body = Problem, description = "the user's limits do not allow it"),
+        (status = CONFLICT, body = Problem, description = "the user's limits are not known yet"),
     ),
 )]
 pub(super) async fn send(
     State(view): State<View>,
     InPath(address): InPath<String>,
     Extension(injector): Extension<Arc<Injector>>,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let Some(session) = find(&view, &address) else {
         return unknown(&view, &address);
     };
-    if body.is_empty() {
-        return (StatusCode::BAD_REQUEST, "a frame cannot be empty\n").into_response();
+    let frame = match body {
+        Ok(body) => Frame(body),
+        Err(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            let error = format!("a frame has at most {FRAME_MAX_BYTES} bytes");
+            return Problem::answer(e.status(), error, None);
+        }
+        Err(e) => return Problem::answer(e.status(), e.body_text(), None),
+    };
+    if frame.0.is_empty() {
+        return Problem::answer(StatusCode::BAD_REQUEST, "a frame cannot be empty", None);
     }
-    match injector.send(&session, Frame(body)).await {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(e @ InjectError::Busy) => (StatusCode::TOO_MANY_REQUESTS, format!("{e}\n")).into_response(),
-        Err(e @ InjectError::Gone) => (StatusCode::GONE, format!("{e}\n")).into_response(),
-        Err(e @ InjectError::Limited(_)) => (StatusCode::FORBIDDEN, format!("{e}\n")).into_response(),
-        Err(e @ InjectError::NotListed) => (StatusCode::CONFLICT, format!("{e}\n")).into_response(),
-    }
+    let Err(e) = injector.send(&session, frame).await else {
+        return StatusCode::NO_CONTENT.into_response();
+    };
+    let status = match e {
+        InjectError::Busy => StatusCode::TOO_MANY_REQUESTS,
+        InjectError::Gone => StatusCode::GONE,
+        InjectError::Limited(_) => StatusCode::FORBIDDEN,
+        InjectError::NotListed => StatusCode::CONFLICT,
+    };
+    Problem::answer(status, e.to_string(), None)
 }
 
 /// The devices that one connection sent frames to. Dropping it stops those that no other controller has commanded

@@ -65,18 +65,17 @@ pub(super) async fn answer(
         let error = format!("no question of the number {id} waits for an answer");
         (error, "GET /api/questions lists them")
     };
-    if !view.questions().iter().any(|question| question.id == id) {
-        let (error, hint) = absent();
-        return Problem::answer(StatusCode::NOT_FOUND, error, Some(hint));
-    }
-    let Json(Answered { answer }) = match body {
-        Ok(body) => body,
-        Err(e) => {
+    match body {
+        Ok(Json(Answered { answer })) => order(&view, move |server| server.answer(id, answer), absent).await,
+        Err(e) if view.questions().iter().any(|question| question.id == id) => {
             let hint = "send JSON such as {\"answer\": \"once\"}; \"always\" and \"never\" are the others";
-            return Problem::answer(StatusCode::BAD_REQUEST, e.body_text(), Some(hint));
+            Problem::answer(StatusCode::BAD_REQUEST, e.body_text(), Some(hint))
         }
-    };
-    order(&view, move |server| server.answer(id, answer), absent).await
+        Err(_) => {
+            let (error, hint) = absent();
+            Problem::answer(StatusCode::NOT_FOUND, error, Some(hint))
+        }
+    }
 }
 
 /// List the origins of web pages that were answered for good.

@@ -1,5 +1,6 @@
 //! The client side of the control socket.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -15,10 +16,11 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::advice::Advice;
 use crate::defaults::{CONTROL_TIMEOUT, STOP_FLUSH_TIMEOUT};
 use crate::text::printable;
-use crate::web::api::Devices;
 use crate::web::api::frames::{SessionInfo, Unknown};
+use crate::web::api::{Devices, Problem};
 use crate::web::view::Stopped;
 use crate::web::view::configuration::Changed;
 
@@ -40,6 +42,26 @@ pub enum ClientError {
     /// The answer cannot be parsed, as from a gateway of another version.
     #[error("an answer that cannot be read: {0}")]
     Unreadable(#[from] serde_json::Error),
+}
+
+impl Advice for ClientError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
+            Self::Connect(e) => match e.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    "the socket belongs to another user: run this as the user that the gateway runs as"
+                }
+                io::ErrorKind::TimedOut => {
+                    "the gateway is suspended or hangs: resume it, or end it and start it again"
+                }
+                _ => "is wsdm-gateway run running, on this machine and as this user?",
+            },
+            Self::Lost(_) => "the gateway has stopped, or what listens there is none",
+            Self::Unreadable(_) => "update wsdm-gateway, and start it again: both must be of one version",
+            Self::Unknown(_) | Self::Refused(_) => return None,
+        };
+        Some(hint.into())
+    }
 }
 
 /// A connection to a gateway. When it is dropped, the gateway stops the devices that were commanded through it.
@@ -147,12 +169,15 @@ impl Client {
             status if status.is_success() => Ok(answer),
             StatusCode::NOT_FOUND => Err(ClientError::Unknown(json::<Unknown>(answer).await?.sessions)),
             status => {
-                let text = answer.collect().await?.to_bytes();
-                let text = String::from_utf8_lossy(&text).trim_end().to_owned();
-                Err(ClientError::Refused(if text.is_empty() {
-                    status.to_string()
-                } else {
-                    text
+                let body = answer.collect().await?.to_bytes();
+                let problem = serde_json::from_slice::<Problem>(&body);
+                Err(ClientError::Refused(match problem {
+                    Ok(Problem { error, hint: None }) => error,
+                    Ok(Problem {
+                        error,
+                        hint: Some(hint),
+                    }) => format!("{error}; {hint}"),
+                    Err(_) => status.to_string(),
                 }))
             }
         }
@@ -209,5 +234,45 @@ impl Lines {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_way_to_get_no_answer_has_its_own_hint() {
+        let folder = tempfile::tempdir().unwrap();
+        let nothing = Client::connect(&folder.path().join("none.sock")).await;
+        let hint = |error: &ClientError| error.hint().unwrap_or_default().into_owned();
+        assert!(hint(&nothing.unwrap_err()).contains("is wsdm-gateway run running"));
+        for (kind, part) in [
+            (io::ErrorKind::ConnectionRefused, "is wsdm-gateway run running"),
+            (io::ErrorKind::PermissionDenied, "another user"),
+            (io::ErrorKind::TimedOut, "suspended"),
+        ] {
+            let hint = hint(&ClientError::Connect(kind.into()));
+            assert!(hint.contains(part), "{kind}: {hint}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_gateway_is_named_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("other.sock");
+        let other = tokio::net::UnixListener::bind(&path).unwrap();
+        let served = tokio::spawn(async move {
+            let (mut stream, _) = other.accept().await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, b"220 ready\r\n").await
+        });
+        let asked = async { Client::connect(&path).await?.sessions().await };
+        let error = asked.await.unwrap_err();
+        assert!(
+            error
+                .hint()
+                .is_some_and(|hint| hint.contains("what listens there is none"))
+        );
+        served.await.unwrap().unwrap();
     }
 }

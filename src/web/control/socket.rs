@@ -260,73 +260,14 @@ pub async fn running() -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::ready;
     use std::sync::Arc;
-
-    use futures::FutureExt;
-    use futures::future::BoxFuture;
 
     use super::*;
     use crate::device::handshake::{Address, Handshake, Identifier};
     use crate::device::peer::Peer;
     use crate::session::registry::Registry;
     use crate::web::control::client::Client;
-    use crate::web::view::configuration::{Changed, Configuration, Edit, FileText};
-    use crate::web::view::{About, SimulatedDevice, Simulator};
-
-    /// Nothing is simulated here.
-    struct Nothing;
-
-    fn nothing<T>() -> Result<T, api::Problem> {
-        Err(api::Problem {
-            error: "nothing is here".to_owned(),
-            hint: None,
-        })
-    }
-
-    impl Configuration for Nothing {
-        fn udcf(&self) -> BoxFuture<'static, Result<FileText, api::Problem>> {
-            ready(nothing()).boxed()
-        }
-
-        fn gateway_toml(&self) -> BoxFuture<'static, Result<FileText, api::Problem>> {
-            ready(nothing()).boxed()
-        }
-
-        fn change_udcf(&self, _: Edit) -> BoxFuture<'static, Result<Changed, api::Problem>> {
-            ready(nothing()).boxed()
-        }
-
-        fn change_gateway_toml(&self, _: Edit) -> BoxFuture<'static, Result<Changed, api::Problem>> {
-            ready(nothing()).boxed()
-        }
-
-        fn reload(&self) -> BoxFuture<'static, Result<Changed, api::Problem>> {
-            ready(nothing()).boxed()
-        }
-
-        fn problem(&self) -> Option<api::Problem> {
-            None
-        }
-    }
-
-    impl Simulator for Nothing {
-        fn list(&self) -> Vec<SimulatedDevice> {
-            Vec::new()
-        }
-
-        fn models(&self) -> Vec<String> {
-            Vec::new()
-        }
-
-        fn start(&self, _: &str, _: Option<&str>) -> Result<SimulatedDevice, api::Problem> {
-            nothing()
-        }
-
-        fn stop(&self, _: &str) -> bool {
-            false
-        }
-    }
+    use crate::web::view::tests::view;
 
     #[tokio::test]
     async fn a_watcher_of_a_silent_device_is_removed_when_it_disconnects() {
@@ -340,20 +281,8 @@ mod tests {
         );
         let peer = Peer::Websocket("127.0.0.1:1".parse().unwrap());
         let entry = registry.admit(handshake, peer).await.unwrap();
-        let stop = CancellationToken::new();
-        let view = View {
-            registry,
-            server: None,
-            simulator: Arc::new(Nothing),
-            configuration: Arc::new(Nothing),
-            about: Arc::new(About {
-                version: String::new(),
-                devices: Vec::new(),
-                clients: Vec::new(),
-                upstream: None,
-            }),
-            stop: stop.clone(),
-        };
+        let view = view(registry, None);
+        let stop = view.stop.clone();
         let serving = tokio::spawn(control.serve(view));
         let mut client = Client::connect(&path).await.unwrap();
         let mut lines = client.follow("one").await.unwrap();

@@ -101,7 +101,10 @@ pub(super) async fn serve(request: Request) -> Response {
         );
     };
     if ![Method::GET, Method::HEAD].contains(request.method()) {
-        return Problem::answer(StatusCode::METHOD_NOT_ALLOWED, "a file can only be read", None);
+        let mut answer = Problem::answer(StatusCode::METHOD_NOT_ALLOWED, "a file can only be read", None);
+        let allowed = HeaderValue::from_static("GET, HEAD");
+        answer.headers_mut().insert(header::ALLOW, allowed);
+        return answer;
     }
     let tag = format!("\"{}\"", HEXLOWER.encode(&Sha256::digest(asset.content)[..16]));
     let headers = [

@@ -14,12 +14,15 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::{Connection, assets, has_word};
-use crate::web::api::Problem;
+use crate::web::api::{self, Problem};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
+/// What this machine calls itself.
+const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 
 /// The rules of one port.
 #[derive(Clone, Debug)]
@@ -43,7 +46,8 @@ impl Guard {
         for address in addresses {
             hosts.push(address.to_string());
             if address.ip().is_loopback() {
-                hosts.push(format!("localhost:{}", address.port()));
+                // A tunnel or a proxy may listen on another one of them.
+                hosts.extend(LOOPBACK.map(|host| format!("{host}:{}", address.port())));
             }
             for name in names {
                 // A port in a name is that of a proxy in front of this one.
@@ -57,7 +61,7 @@ impl Guard {
                     IpAddr::V6(ip) => format!("[{ip}]"),
                 });
                 if address.ip().is_loopback() {
-                    hosts.push("localhost".to_owned());
+                    hosts.extend(LOOPBACK.map(str::to_owned));
                 }
             }
         }
@@ -88,7 +92,11 @@ impl Guard {
             return Err(Refused {
                 status: StatusCode::METHOD_NOT_ALLOWED,
                 error: "this method is not known",
-                hint: "requests from other web pages are not allowed, so there is nothing to ask for",
+                hint: if *method == Method::OPTIONS {
+                    "requests from other web pages are not allowed, so there is nothing to ask for"
+                } else {
+                    api::METHODS_HINT
+                },
             });
         }
         let is_upgrade = has_word(headers, header::CONNECTION, "upgrade");
@@ -152,7 +160,12 @@ pub(super) async fn check(
         Ok(()) => next.run(request).await,
         Err(Refused { status, error, hint }) => {
             tracing::debug!(peer = %connection.peer, "a request for the page was refused: {error}");
-            Problem::answer(status, error, Some(hint))
+            let mut answer = Problem::answer(status, error, Some(hint));
+            if status == StatusCode::METHOD_NOT_ALLOWED {
+                let allowed = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE");
+                answer.headers_mut().insert(header::ALLOW, allowed);
+            }
+            answer
         }
     };
     let headers = response.headers_mut();

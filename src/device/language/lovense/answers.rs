@@ -71,6 +71,11 @@ impl AnswerFilter for LovenseAnswers {
         }
         received
     }
+
+    fn wait_longer(&self, asked: &Frame) -> Option<Frame> {
+        let is_awaited = self.battery_due && asked.0 == b"Battery;"[..];
+        is_awaited.then(|| Frame::from(&b"OK;"[..]))
+    }
 }
 
 impl LovenseAnswers {

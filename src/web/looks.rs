@@ -1,0 +1,78 @@
+//! What every open page shows, made once for all of them.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::view::origins::{Origin, Question};
+use super::view::{App, Device, View};
+
+/// The gateway at one moment.
+#[derive(Debug)]
+pub(super) struct Look {
+    made: Instant,
+    /// By address.
+    pub(super) devices: Vec<Device>,
+    /// By number.
+    pub(super) apps: Vec<App>,
+    /// By number.
+    pub(super) questions: Vec<Question>,
+    /// By origin.
+    pub(super) origins: Vec<Origin>,
+}
+
+impl Look {
+    fn at(view: &View) -> Self {
+        let (devices, apps) = view.look();
+        Self {
+            made: Instant::now(),
+            devices,
+            apps,
+            questions: view.questions(),
+            origins: view.origins(),
+        }
+    }
+}
+
+/// The newest look, as long as a page has it.
+#[derive(Debug, Default)]
+pub(super) struct Looks(Mutex<Weak<Look>>);
+
+impl Looks {
+    /// The newest look if it is younger than this, else a new one, which others get too.
+    pub(super) fn younger_than(&self, age: Duration, view: &View) -> Arc<Look> {
+        // Held while a look is made: whoever asks meanwhile gets the same.
+        let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(look) = newest.upgrade().filter(|look| look.made.elapsed() < age) {
+            return look;
+        }
+        let look = Arc::new(Look::at(view));
+        *newest = Arc::downgrade(&look);
+        look
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::view::tests::view;
+
+    #[tokio::test(start_paused = true)]
+    async fn pages_share_a_look_while_it_is_young_and_only_they_keep_it() {
+        const AGE: Duration = Duration::from_millis(90);
+        let (looks, view) = (Looks::default(), view(Arc::default(), None));
+        let first = looks.younger_than(AGE, &view);
+        tokio::time::advance(AGE / 2).await;
+        let same = looks.younger_than(AGE, &view);
+        assert!(Arc::ptr_eq(&first, &same));
+        tokio::time::advance(AGE / 2).await;
+        let next = looks.younger_than(AGE, &view);
+        assert!(!Arc::ptr_eq(&first, &next));
+        let fresh = looks.younger_than(Duration::ZERO, &view);
+        assert!(!Arc::ptr_eq(&next, &fresh));
+        assert!(Arc::ptr_eq(&fresh, &looks.younger_than(AGE, &view)));
+        drop(fresh);
+        assert!(looks.0.lock().unwrap().upgrade().is_none());
+    }
+}
