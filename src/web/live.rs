@@ -20,6 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::debug;
 
+use super::api::Problem;
 use super::api::frames::{Follower, Injector, Line};
 use super::looks::{Look, Looks};
 use super::view::origins::{Origin, Question};
@@ -51,6 +52,7 @@ enum ToPage<'a> {
         apps: &'a [App],
         questions: &'a [Question],
         origins: &'a [Origin],
+        problems: &'a [Problem],
     },
     /// What changed since.
     Change {
@@ -64,6 +66,8 @@ enum ToPage<'a> {
         questions: Option<&'a [Question]>,
         #[serde(skip_serializing_if = "Option::is_none")]
         origins: Option<&'a [Origin]>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        problems: Option<&'a [Problem]>,
     },
     /// Frames of the watched device.
     Frames { address: String, lines: Vec<Line> },
@@ -247,6 +251,7 @@ fn snapshot<'a>(gateway: &'a About, now: &'a Look) -> ToPage<'a> {
         apps: &now.apps,
         questions: &now.questions,
         origins: &now.origins,
+        problems: &now.problems,
     }
 }
 
@@ -261,7 +266,8 @@ fn change<'a>(before: &'a Look, now: &'a Look) -> Option<ToPage<'a>> {
     let apps = replaced(&before.apps, &now.apps);
     let questions = replaced(&before.questions, &now.questions);
     let origins = replaced(&before.origins, &now.origins);
-    let lists_changed = apps.is_some() || questions.is_some() || origins.is_some();
+    let problems = replaced(&before.problems, &now.problems);
+    let lists_changed = apps.is_some() || questions.is_some() || origins.is_some() || problems.is_some();
     let is_change = lists_changed || !devices.is_empty() || !forgotten.is_empty();
     is_change.then_some(ToPage::Change {
         devices,
@@ -269,6 +275,7 @@ fn change<'a>(before: &'a Look, now: &'a Look) -> Option<ToPage<'a>> {
         apps,
         questions,
         origins,
+        problems,
     })
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::api::Problem;
 use super::view::origins::{Origin, Question};
 use super::view::{App, Device, View};
 
@@ -20,6 +21,8 @@ pub(super) struct Look {
     pub(super) questions: Vec<Question>,
     /// By origin.
     pub(super) origins: Vec<Origin>,
+    /// Why the newest configuration files are not in force; empty if they are.
+    pub(super) problems: Vec<Problem>,
 }
 
 impl Look {
@@ -31,6 +34,7 @@ impl Look {
             apps,
             questions: view.questions(),
             origins: view.origins(),
+            problems: view.configuration.problem().into_iter().collect(),
         }
     }
 }

@@ -7,7 +7,7 @@ import { html } from "./html.js";
 import { Apps } from "./apps.js";
 import { Device } from "./device.js";
 import { Devices } from "./devices.js";
-import { apps, connection, entries, gateway, nextTry, now, retryNow, start } from "./live.js";
+import { apps, connection, entries, gateway, nextTry, now, problems, retryNow, start } from "./live.js";
 import { isPresent } from "./names.js";
 import { Questions } from "./questions.js";
 import { route } from "./route.js";
@@ -41,6 +41,18 @@ function Banner() {
   // One banner, whatever was lost; the region itself is always there, so that a screen reader speaks when it fills.
   const lost = connection.value === "lost";
   return html`<div class="banner-place" role="alert">${lost && html`<${Lost} />`}</div>`;
+}
+
+/** A configuration file that cannot be used. It is mended outside of the page, and goes by itself then. */
+function Problems() {
+  return html`
+    <div class="banner-place" role="status">
+      ${problems.value.map(({ error, hint }) => html`
+        <div class="banner">
+          <span><strong>The configuration is not applied.</strong> What was in force before stays. <code class="wrap">${error}</code> ${hint}</span>
+        </div>`)}
+    </div>
+  `;
 }
 
 function Lost() {
@@ -88,7 +100,7 @@ function Foot() {
 }
 
 function App() {
-  return html`<div class="top"><${Bar} /><${Banner} /><${Questions} /></div><${View} /><${Foot} />`;
+  return html`<div class="top"><${Bar} /><${Banner} /><${Problems} /><${Questions} /></div><${View} /><${Foot} />`;
 }
 
 start();

@@ -14,6 +14,8 @@ export const apps = signal([]);
 /** Web pages that want to be apps, and wait for an answer; and those that were answered for good. */
 export const questions = signal([]);
 export const origins = signal([]);
+/** Why the newest configuration files are not in force; empty if they are. */
+export const problems = signal([]);
 /** One entry a device, in the order in which they are shown. New ones are added at the end: rows never jump. */
 export const entries = signal([]);
 /** Seconds since 1970, once a second. */
@@ -89,6 +91,7 @@ function takeSnapshot(snapshot) {
     apps.value = snapshot.apps;
     questions.value = snapshot.questions;
     origins.value = snapshot.origins;
+    problems.value = snapshot.problems;
     const present = new Set(snapshot.devices.map((device) => device.address));
     remove([...byAddress.keys()].filter((address) => !present.has(address)));
     // Only the first snapshot decides the order; one that replaces it later leaves the rows where they are.
@@ -108,6 +111,7 @@ function takeChange(change) {
     if (change.apps) apps.value = change.apps;
     if (change.questions) questions.value = change.questions;
     if (change.origins) origins.value = change.origins;
+    if (change.problems) problems.value = change.problems;
   });
 }
 
