@@ -8,6 +8,7 @@ pub mod hello;
 pub mod recognise;
 mod retry;
 pub mod serial;
+mod stoppable;
 pub mod websocket;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::session::Session;
 use crate::session::admission::Admission;
 use crate::session::ends::{DeviceInfo, Disconnect, Upstream};
 use crate::session::registry::Registry;
+use crate::session::unidentified::Identifying;
 pub use retry::{After, Retry, Trouble, TroubleLog};
 
 /// Admits devices and runs their sessions.
@@ -73,6 +75,10 @@ pub struct Board {
     /// Whether it may already be moving, and is stopped first: a gateway that was killed, or another central, may have
     /// left it running.
     pub may_be_running: bool,
+    /// Whether its link may lose what is sent to it.
+    pub is_lossy: bool,
+    /// Its place among the boards that are not known yet.
+    pub place: Option<Identifying>,
     /// Logs trouble with it.
     pub log: TroubleLog,
 }
@@ -95,6 +101,8 @@ impl Board {
             coalesce: None,
             on_close: None,
             may_be_running: false,
+            is_lossy: false,
+            place: None,
             log: TroubleLog::default(),
         }
     }
@@ -141,6 +149,7 @@ impl Intake {
             coalesce,
             on_close,
             may_be_running,
+            place,
             ..
         } = board;
         let (identifier, address) = (handshake.identifier.clone(), handshake.address.clone());
@@ -160,6 +169,7 @@ impl Intake {
                 return Err(TurnedAway { refusal, link });
             }
         };
+        drop(place);
         if may_be_running {
             entry.may_be_running();
         }

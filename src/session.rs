@@ -8,6 +8,7 @@ pub mod past;
 pub mod registry;
 pub mod spin;
 pub mod tap;
+pub mod unidentified;
 
 use std::future::poll_fn;
 use std::sync::atomic::Ordering;

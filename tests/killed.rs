@@ -12,19 +12,26 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use common::listener::{self, Knobs, Listener, Over};
 use common::model_board::{Kind, ModelBoard, UDCF};
 use common::process::Process;
 use common::pty::Board;
-use common::{Running, client, listed, settings, vibrate, wait_until};
+use common::{Running, client, listed, settings, vibrate, wait_until, within};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
-use wsdm_gateway::config::{Layers, Loaded, Settings};
+use tokio::time::timeout;
+use wsdm_gateway::config::{ControlAt, Layers, Loaded, Settings};
+use wsdm_gateway::web::control::client::Client;
 
 /// Boards that stand still once their language's general stop is read.
 const KINDS: [Kind; 5] = [Kind::Hush, Kind::Edge, Kind::Nora, Kind::Stroker, Kind::Buzzer];
+
+/// Longer than a stop takes, and far less than the pause until a board that is still being asked gets its stop again.
+const SOON: Duration = Duration::from_secs(4);
 
 /// What the first of a language's questions begins with.
 const FIRST_QUESTION: &str = "D0\n";
@@ -97,6 +104,18 @@ impl Left {
         let what = format!("{}: it is at rest; it got {:?}", self.name, self.knobs.seen());
         wait_until(&what, || self.model.running().is_empty()).await;
     }
+
+    /// As far as it is stopped by an order, and not by what the gateway sends it anyway.
+    async fn is_at_rest_soon(&self) {
+        let rest = timeout(SOON, self.is_at_rest()).await;
+        let seen = self.knobs.seen();
+        assert!(
+            rest.is_ok(),
+            "{}: {}; it got {seen:?}",
+            self.name,
+            self.model.running()
+        );
+    }
 }
 
 /// A board at its end of a wire.
@@ -132,9 +151,23 @@ async fn bridging(folder: &Path, toml: &str) -> Running {
         serial: loaded.settings.serial,
         dial: loaded.settings.dial,
         udcf: Some(udcf),
+        control: Some(ControlAt::Path(folder.join("control.sock"))),
         ..settings()
     })
     .await
+}
+
+/// The command line's connection to that gateway.
+async fn control(folder: &Path) -> Client {
+    let socket = folder.join("control.sock");
+    within("the socket", Client::connect(&socket)).await.unwrap()
+}
+
+/// The devices that the gateway shows, as JSON.
+async fn shown(folder: &Path) -> Vec<Value> {
+    let devices = within("the devices", async { control(folder).await.devices().await }).await;
+    let devices = json!(devices.unwrap().devices);
+    devices.as_array().cloned().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -212,6 +245,108 @@ async fn a_board_that_is_being_asked_is_stopped_when_the_gateway_stops() {
     gateway.stop().await;
     for board in &boards {
         board.is_at_rest().await;
+    }
+}
+
+/// They are no sessions yet, and still they are links of the gateway, which it shows and stops.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_board_that_is_being_asked_is_shown_and_stopped_with_all_others() {
+    let folder = TempDir::new().unwrap();
+    let boards = Left::all(folder.path(), &KINDS).await;
+    for board in &boards {
+        board.knobs.mute.store(true, Ordering::Relaxed);
+        // A Lovense board is known as soon as it is asked.
+        board.model.be_silent();
+    }
+    let gateway = bridging(folder.path(), &toml(&boards, "")).await;
+    for board in &boards {
+        board.is_asked().await;
+    }
+    let devices = shown(folder.path()).await;
+    assert_eq!(devices.len(), boards.len(), "{devices:#?}");
+    for device in &devices {
+        assert_eq!(device["state"], "identifying", "{device:#}");
+        assert_eq!(device["address"], device["peer"], "{device:#}");
+    }
+    for board in &boards {
+        board.model.leave_running();
+    }
+    let mut client = control(folder.path()).await;
+    let stopped = within("the stop", client.stop(None)).await.unwrap();
+    assert_eq!((stopped.stopped, stopped.failed), (boards.len(), vec![]));
+    for board in &boards {
+        board.is_at_rest_soon().await;
+    }
+
+    // One of them, by the address under which it is shown.
+    for (n, board) in boards.iter().enumerate() {
+        board.model.leave_running();
+        let at = board.entry.split('"').nth(1).unwrap();
+        let is_it = |device: &&Value| device["peer"].as_str().is_some_and(|peer| peer.ends_with(at));
+        let device = devices
+            .iter()
+            .find(is_it)
+            .unwrap_or_else(|| panic!("{at}: {devices:#?}"));
+        let stop = client.stop(device["address"].as_str());
+        let stopped = within("the stop", stop).await.unwrap();
+        assert_eq!(
+            (stopped.stopped, stopped.failed),
+            (1, vec![]),
+            "{n}: {}",
+            board.name
+        );
+        board.is_at_rest_soon().await;
+    }
+    gateway.stop().await;
+}
+
+/// Nothing is sent to it meanwhile but its stop.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_board_that_is_given_time_to_start_is_stopped_with_all_others() {
+    let folder = TempDir::new().unwrap();
+    let board = Left::on_wire(folder.path(), Kind::Stroker);
+    let keys = "identifier = \"ModelStroker\"\naddress = \"settling\"\nsettle_ms = 60000";
+    let gateway = bridging(folder.path(), &toml(std::slice::from_ref(&board), keys)).await;
+    let mut devices = Vec::new();
+    for _ in 0..1_000 {
+        devices = shown(folder.path()).await;
+        if !devices.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(devices.len(), 1, "{devices:#?}");
+    assert_eq!(devices[0]["state"], "connecting", "{devices:#?}");
+    assert_eq!(devices[0]["address"], "settling", "{devices:#?}");
+    board.model.leave_running();
+    let stopped = within("the stop", async {
+        control(folder.path()).await.stop(None).await
+    });
+    let stopped = stopped.await.unwrap();
+    assert_eq!((stopped.stopped, stopped.failed), (1, vec![]));
+    board.is_at_rest_soon().await;
+    gateway.stop().await;
+}
+
+/// One datagram may be lost, of such a stop too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_board_over_udp_that_is_being_asked_gets_its_stops_again() {
+    for kind in KINDS {
+        let folder = TempDir::new().unwrap();
+        let board = Left::listening(Over::Udp, kind).await;
+        board.knobs.mute.store(true, Ordering::Relaxed);
+        board.model.be_silent();
+        let gateway = bridging(folder.path(), &board.entry).await;
+        board.is_asked().await;
+        board.model.leave_running();
+        // A question may be under way, a newline goes ahead, and the stops are three frames.
+        board.knobs.lose.store(4, Ordering::Relaxed);
+        let stopped = within("the stop", async {
+            control(folder.path()).await.stop(None).await
+        });
+        assert_eq!(stopped.await.unwrap().stopped, 1);
+        board.is_at_rest_soon().await;
+        gateway.stop().await;
     }
 }
 

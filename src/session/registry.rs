@@ -25,6 +25,7 @@ use crate::device::refusal::Refusal;
 use crate::session::ends::Disconnect;
 use crate::session::ownership::Controller;
 use crate::session::past::{Past, PastDevice};
+use crate::session::unidentified::{Boards, Unidentified};
 pub use counters::{Battery, Counters, Totals};
 pub(crate) use handle::Order;
 pub use handle::{InjectError, SessionHandle};
@@ -37,6 +38,7 @@ pub struct Registry {
     inner: Mutex<Inner>,
     added: Notify,
     past: Past,
+    pub(super) unidentified: Boards,
 }
 
 #[derive(Debug, Default)]
@@ -173,6 +175,12 @@ impl Registry {
             refused_times: 1,
             totals: Totals::default(),
         });
+    }
+
+    /// The boards that the gateway has a link to, and does not know yet. A board that becomes a session leaves this list
+    /// after it has entered that of the sessions.
+    pub fn unidentified(&self) -> Vec<Arc<Unidentified>> {
+        self.unidentified.all()
     }
 
     /// All current sessions.

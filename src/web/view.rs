@@ -2,26 +2,25 @@
 
 mod device;
 pub mod origins;
+mod stop;
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures::future::{BoxFuture, join_all};
+use futures::future::BoxFuture;
 use hyper::upgrade::Upgraded;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use crate::defaults::STOP_FLUSH_TIMEOUT;
-use crate::device::handshake::Address;
 use crate::device::peer::ConnectionId;
 use crate::session::registry::{Registry, SessionHandle};
 use crate::web::api::Problem;
 pub use device::{Device, Driver, DriverKind, State};
 use origins::{Answer, Origin, OriginError, Question};
+pub use stop::Stopped;
 
 /// A running gateway.
 #[derive(Clone)]
@@ -157,15 +156,6 @@ pub struct App {
     pub is_page: bool,
 }
 
-/// The result of a stop.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Stopped {
-    /// How many devices took their stop.
-    pub stopped: usize,
-    /// The addresses of the devices that did not take it in time.
-    pub failed: Vec<String>,
-}
-
 /// Seconds since 1970, to the millisecond.
 pub fn seconds(at: SystemTime) -> f64 {
     // A clock before 1970 is reported as 0.
@@ -191,6 +181,9 @@ impl View {
             devices.push(device);
         }
         apps.iter_mut().for_each(|app| app.drives.sort());
+        // Before those that left: of two with one address, the first is shown.
+        let unidentified = self.registry.unidentified();
+        devices.extend(unidentified.iter().map(|board| Device::from(&**board)));
         let past = self.registry.past().devices();
         devices.extend(past.into_iter().map(Device::from));
         let simulated: HashSet<String> = self.simulator.list().into_iter().map(|d| d.address).collect();
@@ -268,49 +261,4 @@ impl View {
             ..Device::counted(session.counters.totals())
         }
     }
-
-    /// Stops every device: the server inside stops those that it lists, and each session writes its own stop. Takes
-    /// [`STOP_FLUSH_TIMEOUT`] at most.
-    pub async fn stop_everything(&self) -> Stopped {
-        let by_server = async {
-            if let Some(server) = &self.server {
-                let _ = timeout(STOP_FLUSH_TIMEOUT, server.stop_all()).await;
-            }
-        };
-        let sessions = self.registry.sessions();
-        let ((), stopped) = tokio::join!(by_server, stop(&sessions));
-        stopped
-    }
-
-    /// Stops one device; `None` if it is not connected. Takes [`STOP_FLUSH_TIMEOUT`] at most.
-    pub async fn stop_device(&self, address: &str) -> Option<Stopped> {
-        let session = self.registry.find(&Address::new(address).ok()?)?;
-        let by_server = async {
-            if let Some(server) = &self.server
-                && let Some(listed) = server.listed().get(&session.connection)
-            {
-                let _ = timeout(STOP_FLUSH_TIMEOUT, server.stop(listed.index)).await;
-            }
-        };
-        let sessions = [session.clone()];
-        let ((), stopped) = tokio::join!(by_server, stop(&sessions));
-        Some(stopped)
-    }
-}
-
-/// Makes these sessions write their stops.
-async fn stop(sessions: &[Arc<SessionHandle>]) -> Stopped {
-    let stops = sessions.iter().map(|session| async move {
-        let taken = timeout(STOP_FLUSH_TIMEOUT, session.stop_outputs()).await;
-        taken.map_err(|_| session.handshake.address.as_str().to_owned())
-    });
-    let mut stopped = Stopped::default();
-    for taken in join_all(stops).await {
-        match taken {
-            Ok(()) => stopped.stopped += 1,
-            Err(address) => stopped.failed.push(address),
-        }
-    }
-    stopped.failed.sort();
-    stopped
 }
