@@ -173,6 +173,7 @@ impl Intake {
         if may_be_running {
             entry.may_be_running();
         }
+        let may_be_running = may_be_running || entry.was_left_running;
         let language = self.language(&entry.handle().handshake.identifier, recognised.as_deref());
         link.set_language(language, facts.keepalive.is_some());
         link.set_round_trip(entry.handle().round_trip.clone());

@@ -14,16 +14,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use common::json_client::JsonClient;
 use common::listener::{self, Knobs, Listener, Over};
 use common::model_board::{Kind, ModelBoard, UDCF};
 use common::process::Process;
 use common::pty::Board;
-use common::{Running, client, listed, settings, vibrate, wait_until, within};
+use common::{RawDevice, Running, client, listed, settings, vibrate, wait_until, within};
+use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_util::task::AbortOnDropHandle;
 use wsdm_gateway::config::{ControlAt, Layers, Loaded, Settings};
 use wsdm_gateway::web::control::client::Client;
 
@@ -404,4 +408,61 @@ async fn the_next_gateway_stops_what_a_killed_one_left_running() {
         assert_eq!(board.model.running(), "", "{}: it got {:?}", board.name, since());
     }
     gateway.signal("-TERM");
+}
+
+/// A board that connects by websocket, until its gateway goes.
+async fn connected(url: String, model: Arc<ModelBoard>) {
+    let mut device = RawDevice::hello(&url, model.kind.identifier(), model.kind.name()).await;
+    while let Some(Ok(message)) = device.ws.next().await {
+        let Message::Binary(bytes) = message else { continue };
+        for answer in model.receive(&bytes) {
+            if device.ws.send(Message::binary(answer)).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Its name tells nothing of what was set on it, and a stroke has no stop in the server inside.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_gateway_stops_what_a_killed_one_left_running_on_a_websocket() {
+    for kind in [Kind::Stroker, Kind::Buzzer, Kind::Nora] {
+        let home = TempDir::new().unwrap();
+        let (file, udcf) = (home.path().join("gateway.toml"), home.path().join("udcf.json"));
+        std::fs::write(&udcf, UDCF).unwrap();
+        std::fs::write(&file, format!("[udcf]\npath = {udcf:?}\n")).unwrap();
+        let args = ["--config", file.to_str().unwrap()];
+        let model = Arc::new(ModelBoard::new(kind, true));
+        let mut gateway = Process::start(home.path(), &args).await;
+        let board = AbortOnDropHandle::new(tokio::spawn(connected(gateway.devices.clone(), model.clone())));
+        let mut app = JsonClient::connect(&gateway.clients, 4).await;
+        let index = app.first_device().await;
+        for output in kind.outputs() {
+            let command = Kind::command(*output, 1.0);
+            let on = json!({ "DeviceIndex": index, "FeatureIndex": output.feature, "Command": command });
+            app.call("OutputCmd", on).await;
+        }
+        wait_until("it runs", || model.is_running_all()).await;
+        let state = home.path().join("state/wsdm-gateway/state.json");
+        wait_until("the command is remembered", || {
+            std::fs::read_to_string(&state).is_ok_and(|state| state.contains("\"commanded\""))
+        })
+        .await;
+        gateway.signal("-KILL");
+        gateway.exit_code().await;
+        within("the board is cut off", board).await.unwrap();
+        assert!(model.is_running_all(), "{kind:?}: nobody stopped it");
+
+        let gateway = Process::start(home.path(), &args).await;
+        let _board = AbortOnDropHandle::new(tokio::spawn(connected(gateway.devices.clone(), model.clone())));
+        let mut app = JsonClient::connect(&gateway.clients, 4).await;
+        app.first_device().await;
+        let got: Vec<String> = model.commands().into_iter().map(|command| command.text).collect();
+        assert_eq!(
+            model.running(),
+            "",
+            "{kind:?}: before apps see it; it got {got:?}"
+        );
+        gateway.signal("-TERM");
+    }
 }

@@ -6,7 +6,7 @@ mod pending;
 mod takeovers;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -48,6 +48,8 @@ struct Inner {
     /// Recent takeovers, by address.
     takeovers: Takeovers,
     pending_stops: PendingStops,
+    /// Devices that an earlier process may have left running, and that have not come since.
+    left_running: HashSet<Address>,
     /// The address of the board that was last behind a port, a URL or a Bluetooth address of an entry. Entries are few.
     last_at: HashMap<Peer, Address>,
 }
@@ -70,6 +72,8 @@ pub struct Entry {
     pub actuators: Actuators,
     /// The stop of a device that may be running from an earlier session; empty if nothing is known to be set.
     pending_stop: Option<Vec<Frame>>,
+    /// Whether an earlier process may have left the device running.
+    pub(crate) was_left_running: bool,
     /// Whether the device is known to have been stopped since.
     is_stopped: bool,
 }
@@ -124,6 +128,7 @@ impl Registry {
         if !matches!(peer, Peer::Websocket(_)) {
             inner.last_at.insert(peer.clone(), address.clone());
         }
+        let was_left_running = inner.left_running.remove(&address);
         let pending_stop = inner.pending_stops.take(&address);
         let handle = SessionHandle::new(connection, handshake, peer, pending_stop.is_some());
         let handle = Arc::new(handle);
@@ -137,14 +142,26 @@ impl Registry {
             },
         );
         self.added.notify_waiters();
-        Entry {
+        let mut entry = Entry {
             registry: self.clone(),
             handle,
             released,
             actuators: Actuators::default(),
             pending_stop,
+            was_left_running,
             is_stopped: false,
+        };
+        if was_left_running {
+            entry.may_be_running();
         }
+        entry
+    }
+
+    /// Records that the devices of these addresses were commanded in an earlier process, which may have been killed: the first session of
+    /// each stops it first.
+    pub fn left_running(&self, addresses: &[String]) {
+        let devices = addresses.iter().filter_map(|address| Address::new(address).ok());
+        lock(&self.inner).left_running.extend(devices);
     }
 
     /// The pending stop of the board that was last at this place; empty if none is known. It stays pending.
