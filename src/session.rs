@@ -3,6 +3,7 @@
 
 pub mod admission;
 pub mod ends;
+pub mod life;
 pub mod ownership;
 pub mod past;
 pub mod registry;

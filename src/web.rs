@@ -4,6 +4,7 @@
 //! - `api`: the router: devices, apps, frames, stops, and their description in OpenAPI.
 //! - `connection`: one connection to it, on either.
 //! - `live`: the websocket of each open page: a snapshot, then changes.
+//! - `tabs`: what the websockets of one tab have in common.
 //! - `metrics`: the counters for Prometheus.
 //! - `port`: the page's port: who may ask, and the files of the page.
 //! - `control`: the Unix socket, and the command line's end of it.
@@ -14,4 +15,5 @@ pub mod control;
 pub mod live;
 pub mod metrics;
 pub mod port;
+mod tabs;
 pub mod view;

@@ -1,7 +1,8 @@
 //! The websocket of an open page: everything once, then what changed, at most ten times a second.
 //!
 //! A page that takes its messages slowly misses states in between, never the newest one. Devices that the page sent
-//! frames to are stopped when its websocket ends.
+//! frames to are stopped when its websocket ends, or when the page does not answer: a question of its own, since browsers
+//! answer a websocket's pings also while a page hangs, and because timers of a page in the background hardly run.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use super::view::{About, App, Device, View};
 use crate::defaults::{FRAME_MAX_BYTES, WRITE_TIMEOUT};
 use crate::device::frame::Frame;
 use crate::device::handshake::Address;
+use crate::session::life::Life;
 
 /// How often the page learns of changes.
 const TICK: Duration = Duration::from_millis(100);
@@ -40,6 +42,8 @@ const MESSAGE_MAX_BYTES: usize = 2 * FRAME_MAX_BYTES + 4_096;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum ToPage {
+    /// Answer with [`FromPage::Alive`].
+    Ping,
     /// Everything. The page drops what it has.
     Snapshot {
         gateway: About,
@@ -71,6 +75,8 @@ enum ToPage {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum FromPage {
+    /// The answer to a [`ToPage::Ping`]. Each other message is a sign of life too.
+    Alive,
     /// Watch this device, in place of any other.
     Watch(Option<String>),
     /// Send a frame.
@@ -101,14 +107,20 @@ enum By {
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// Serves a page until it leaves or the gateway stops.
-pub(super) async fn serve(connection: Upgraded, view: View) {
+pub(super) async fn serve(connection: Upgraded, view: View, life: Arc<Life>) {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_MAX_BYTES))
         .max_frame_size(Some(MESSAGE_MAX_BYTES));
     let mut socket =
         WebSocketStream::from_raw_socket(TokioIo::new(connection), Role::Server, Some(config)).await;
-    let mut page = Page::new(view);
-    match page.run(&mut socket).await {
+    let mut page = Page::new(view, life);
+    let injector = page.injector.clone();
+    // Beside the page's own loop, which may wait for the page to take a message.
+    let served = tokio::select! {
+        served = page.run(&mut socket) => served,
+        never = injector.watch() => match never {},
+    };
+    match served {
         Ok(()) => {
             let stopping = CloseFrame {
                 code: CloseCode::Away,
@@ -122,6 +134,7 @@ pub(super) async fn serve(connection: Upgraded, view: View) {
 
 struct Page {
     view: View,
+    life: Arc<Life>,
     injector: Arc<Injector>,
     devices: HashMap<String, Device>,
     apps: Vec<App>,
@@ -139,10 +152,11 @@ struct Watched {
 }
 
 impl Page {
-    fn new(view: View) -> Self {
+    fn new(view: View, life: Arc<Life>) -> Self {
         Self {
             view,
-            injector: Arc::new(Injector::default()),
+            injector: Arc::new(Injector::new(life.clone())),
+            life,
             devices: HashMap::new(),
             apps: Vec::new(),
             questions: Vec::new(),
@@ -154,6 +168,7 @@ impl Page {
     /// Returns `Ok` if the gateway stops.
     async fn run(&mut self, socket: &mut Socket) -> Result<(), WsError> {
         let stop = self.view.stop.clone();
+        let mut asked = self.life.asked();
         send(socket, &self.snapshot()).await?;
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -165,7 +180,9 @@ impl Page {
                 message = socket.next() => {
                     let Some(message) = message else { return Err(WsError::ConnectionClosed) };
                     let Message::Text(text) = message? else { continue };
+                    self.life.sign();
                     match serde_json::from_str(&text) {
+                        Ok(FromPage::Alive) => {}
                         Ok(FromPage::Watch(address)) => self.watch(address),
                         Ok(FromPage::Send(order)) if sending.len() < SENDING_MAX => {
                             sending.push(send_frame(self.view.clone(), self.injector.clone(), order).boxed());
@@ -177,6 +194,7 @@ impl Page {
                         Err(e) => debug!("a page's message is not understood: {e}"),
                     }
                 }
+                Ok(()) = asked.changed() => send(socket, &ToPage::Ping).await?,
                 Some(sent) = sending.next(), if !sending.is_empty() => send(socket, &sent).await?,
                 line = next_line(&mut self.watched), if self.watched.is_some() => self.keep(line),
                 _ = tick.tick() => {

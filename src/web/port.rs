@@ -4,6 +4,7 @@ pub mod assets;
 pub mod guard;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -26,6 +27,7 @@ use tracing::debug;
 use super::api::{self, Problem};
 use super::connection;
 use super::live;
+use super::tabs::Tabs;
 use super::view::View;
 use crate::defaults::{CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT};
 use crate::net::accept::accept_until;
@@ -51,6 +53,7 @@ struct Connection {
 struct Page {
     view: View,
     sockets: TaskTracker,
+    tabs: Arc<Tabs>,
 }
 
 impl PagePort {
@@ -61,6 +64,7 @@ impl PagePort {
         let page = Page {
             view: view.clone(),
             sockets: sockets.clone(),
+            tabs: Arc::default(),
         };
         let router = Router::new()
             .route("/api/live", get(live_socket))
@@ -128,9 +132,10 @@ async fn live_socket(State(page): State<Page>, mut request: Request) -> Response
         Err(refusal) => return *refusal,
     };
     let view = page.view.clone();
+    let life = page.tabs.life(request.uri()).unwrap_or_default();
     page.sockets.spawn(async move {
         if let Some(connection) = upgraded(connection).await {
-            live::serve(connection, view).await;
+            live::serve(connection, view, life).await;
         }
     });
     answer
@@ -155,13 +160,14 @@ async fn buttplug(
         .and_then(|origin| origin.to_str().ok())
         .unwrap_or_default()
         .to_owned();
+    let life = page.tabs.life(request.uri());
     let (answer, connection) = match upgrade(&mut request) {
         Ok(granted) => granted,
         Err(refusal) => return *refusal,
     };
     page.sockets.spawn(async move {
         if let Some(connection) = upgraded(connection).await {
-            server.serve_page(connection, peer, local, origin);
+            server.serve_page(connection, peer, local, origin, life);
         }
     });
     answer

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use crate::device::peer::ConnectionId;
+use crate::session::life::Life;
 use crate::session::registry::{Registry, SessionHandle};
 use crate::web::api::Problem;
 pub use device::{Device, Driver, DriverKind, State};
@@ -78,8 +79,16 @@ pub trait Server: Send + Sync {
     /// Makes the server stop the device that it lists under this index.
     fn stop(&self, index: u32) -> BoxFuture<'static, ()>;
 
-    /// Serves an upgraded connection of the gateway's own page as an app. Returns at once.
-    fn serve_page(&self, connection: Upgraded, peer: SocketAddr, local: SocketAddr, origin: String);
+    /// Serves an upgraded connection of the gateway's own page as an app, which has to show signs of life there too while it
+    /// drives. Returns at once.
+    fn serve_page(
+        &self,
+        connection: Upgraded,
+        peer: SocketAddr,
+        local: SocketAddr,
+        origin: String,
+        life: Option<Arc<Life>>,
+    );
 }
 
 /// Simulated devices that the gateway runs.
