@@ -143,7 +143,11 @@ impl Session {
                 return Ok(());
             }
         }
-        self.command(injected, by).await
+        self.command(injected, by).await?;
+        if self.entry.handle().may_be_on() {
+            self.upstream.driven_by_hand();
+        }
+        Ok(())
     }
 
     /// Queues a frame from upstream, inside the user's limits, since the server inside exceeds them on the way to a

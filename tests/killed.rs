@@ -423,37 +423,70 @@ async fn connected(url: String, model: Arc<ModelBoard>) {
     }
 }
 
+/// Who drives a board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    App,
+    /// Somebody who sends frames.
+    Hand,
+}
+
+/// A gateway in a process of its own, whose state is kept.
+async fn remembering(home: &Path) -> Process {
+    let (file, udcf) = (home.join("gateway.toml"), home.join("udcf.json"));
+    std::fs::write(&udcf, UDCF).unwrap();
+    std::fs::write(&file, format!("[udcf]\npath = {udcf:?}\n")).unwrap();
+    Process::start(home, &["--config", file.to_str().unwrap()]).await
+}
+
+/// Turns every output of the only device on. Both hold on to it.
+async fn drive(gateway: &Process, home: &Path, model: &ModelBoard, by: By) -> (JsonClient, Client) {
+    let mut app = JsonClient::connect(&gateway.clients, 4).await;
+    let index = app.first_device().await;
+    let port = gateway.devices.rsplit(':').next().unwrap();
+    let socket = home.join(format!("wsdm-gateway/{port}.sock"));
+    let mut hand = within("the socket", Client::connect(&socket)).await.unwrap();
+    let state = home.join("state/wsdm-gateway/state.json");
+    let is_remembered = || std::fs::read_to_string(&state).is_ok_and(|state| state.contains("\"commanded\""));
+    // The second time it is remembered, and nobody was silent for long.
+    for _ in 0..2 {
+        for (nth, output) in model.kind.outputs().iter().enumerate() {
+            let command = Kind::command(*output, 1.0);
+            let on = json!({ "DeviceIndex": index, "FeatureIndex": output.feature, "Command": command });
+            let frame = model.kind.frame(nth, 1.0);
+            match by {
+                By::App => drop(app.call("OutputCmd", on).await),
+                By::Hand => within("a frame", hand.send(model.kind.name(), frame.into()))
+                    .await
+                    .unwrap(),
+            }
+        }
+        wait_until("it runs", || model.is_running_all()).await;
+        wait_until("it is remembered", is_remembered).await;
+    }
+    (app, hand)
+}
+
 /// Its name tells nothing of what was set on it, and a stroke has no stop in the server inside.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_next_gateway_stops_what_a_killed_one_left_running_on_a_websocket() {
-    for kind in [Kind::Stroker, Kind::Buzzer, Kind::Nora] {
+    for (kind, by) in [
+        (Kind::Stroker, By::App),
+        (Kind::Buzzer, By::App),
+        (Kind::Nora, By::App),
+        (Kind::Stroker, By::Hand),
+    ] {
         let home = TempDir::new().unwrap();
-        let (file, udcf) = (home.path().join("gateway.toml"), home.path().join("udcf.json"));
-        std::fs::write(&udcf, UDCF).unwrap();
-        std::fs::write(&file, format!("[udcf]\npath = {udcf:?}\n")).unwrap();
-        let args = ["--config", file.to_str().unwrap()];
         let model = Arc::new(ModelBoard::new(kind, true));
-        let mut gateway = Process::start(home.path(), &args).await;
+        let mut gateway = remembering(home.path()).await;
         let board = AbortOnDropHandle::new(tokio::spawn(connected(gateway.devices.clone(), model.clone())));
-        let mut app = JsonClient::connect(&gateway.clients, 4).await;
-        let index = app.first_device().await;
-        for output in kind.outputs() {
-            let command = Kind::command(*output, 1.0);
-            let on = json!({ "DeviceIndex": index, "FeatureIndex": output.feature, "Command": command });
-            app.call("OutputCmd", on).await;
-        }
-        wait_until("it runs", || model.is_running_all()).await;
-        let state = home.path().join("state/wsdm-gateway/state.json");
-        wait_until("the command is remembered", || {
-            std::fs::read_to_string(&state).is_ok_and(|state| state.contains("\"commanded\""))
-        })
-        .await;
+        let _drivers = drive(&gateway, home.path(), &model, by).await;
         gateway.signal("-KILL");
         gateway.exit_code().await;
         within("the board is cut off", board).await.unwrap();
-        assert!(model.is_running_all(), "{kind:?}: nobody stopped it");
+        assert!(model.is_running_all(), "{kind:?}, {by:?}: nobody stopped it");
 
-        let gateway = Process::start(home.path(), &args).await;
+        let gateway = remembering(home.path()).await;
         let _board = AbortOnDropHandle::new(tokio::spawn(connected(gateway.devices.clone(), model.clone())));
         let mut app = JsonClient::connect(&gateway.clients, 4).await;
         app.first_device().await;
@@ -461,7 +494,7 @@ async fn the_next_gateway_stops_what_a_killed_one_left_running_on_a_websocket() 
         assert_eq!(
             model.running(),
             "",
-            "{kind:?}: before apps see it; it got {got:?}"
+            "{kind:?}, {by:?}: before apps see it; it got {got:?}"
         );
         gateway.signal("-TERM");
     }
