@@ -54,6 +54,7 @@ use crate::net::listen::Listeners;
 use crate::net::refusals::RefusalLog;
 use crate::net::upgrade::{UpgradeError, UpgradeRequest};
 use crate::net::visitor::Signpost;
+use crate::session::life::Life;
 use crate::upstream::embedded::{DeviceTable, Engine};
 use apps::{Apps, From};
 use origins::{Answer, Origins, SaveError, Verdict};
@@ -248,13 +249,15 @@ impl Clients {
         socket::config()
     }
 
-    /// Serves an app that came through the gateway's own page, as any other. Returns at once.
+    /// Serves an app that came through the gateway's own page, as any other, but for its `life`: while it drives, an answered
+    /// ping is not enough. Returns at once.
     pub fn serve_page(
         &self,
         ws: WebSocketStream<AppStream>,
         peer: SocketAddr,
         local: SocketAddr,
         origin: String,
+        life: Option<Arc<Life>>,
     ) {
         let shared = self.shared.clone();
         let id = shared.next_id();
@@ -268,7 +271,7 @@ impl Clients {
         let runtime = shared.engine.runtime().clone();
         let session = async move {
             // Its timers belong to the engine's runtime.
-            let socket = Socket::new(ws, local, shared.settings.ping_interval);
+            let socket = Socket::new(ws, local, shared.settings.ping_interval).with_life(life);
             Session::serve(shared, id, from, socket).await;
         };
         tasks.spawn_on(session.instrument(span), &runtime);

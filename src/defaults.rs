@@ -80,7 +80,7 @@ pub const PROBE_PAUSE: Duration = Duration::from_millis(25);
 pub const PROBE_TIMEOUT: Duration = Duration::from_millis(100);
 /// The same for a peer that has always answered at once: some turns of a busy board's loop.
 pub const PROBE_TIMEOUT_MIN: Duration = Duration::from_millis(30);
-/// Between two pings of an app or an upstream that drives an output, if its silence counts after `stop_after`: three fit in,
+/// Between two pings of an app or an upstream that drives an output, or two signs of life of a page or a monitor, if its silence counts after `stop_after`: three fit in,
 /// so that a lost one does no harm.
 pub fn attentive_pings(stop_after: Duration) -> Duration {
     (stop_after / 3).min(Duration::from_millis(500))

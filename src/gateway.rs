@@ -320,6 +320,9 @@ impl Gateway {
             upstream: relayed_to,
         });
         let registry = Arc::new(Registry::default());
+        if let Some(inside) = &inside {
+            registry.left_running(&inside.store.all_commanded());
+        }
         let intake = Arc::new(Intake {
             admission,
             registry: registry.clone(),

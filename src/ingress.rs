@@ -9,6 +9,7 @@ pub mod recognise;
 mod retry;
 pub mod scope;
 pub mod serial;
+mod stoppable;
 pub mod websocket;
 
 use std::pin::pin;
@@ -31,6 +32,7 @@ use crate::session::Session;
 use crate::session::admission::Admission;
 use crate::session::ends::{DeviceInfo, Disconnect, Upstream};
 use crate::session::registry::Registry;
+use crate::session::unidentified::Identifying;
 pub use retry::{After, Retry, Trouble, TroubleLog};
 
 /// Admits devices and runs their sessions.
@@ -75,6 +77,10 @@ pub struct Board {
     /// Whether it may already be moving, and is stopped first: a gateway that was killed, or another central, may have
     /// left it running.
     pub may_be_running: bool,
+    /// Whether its link may lose what is sent to it.
+    pub is_lossy: bool,
+    /// Its place among the boards that are not known yet.
+    pub place: Option<Identifying>,
     /// Logs trouble with it.
     pub log: TroubleLog,
     /// Cancelled when its entry is removed from the configuration or changed.
@@ -99,6 +105,8 @@ impl Board {
             coalesce: None,
             on_close: None,
             may_be_running: false,
+            is_lossy: false,
+            place: None,
             log: TroubleLog::default(),
             withdrawn: CancellationToken::new(),
         }
@@ -147,6 +155,7 @@ impl Intake {
             on_close,
             may_be_running,
             withdrawn,
+            place,
             ..
         } = board;
         let (identifier, address) = (handshake.identifier.clone(), handshake.address.clone());
@@ -166,9 +175,11 @@ impl Intake {
                 return Err(TurnedAway { refusal, link });
             }
         };
+        drop(place);
         if may_be_running {
             entry.may_be_running();
         }
+        let may_be_running = may_be_running || entry.was_left_running;
         let language = self.language(&entry.handle().handshake.identifier, recognised.as_deref());
         link.set_language(language, facts.keepalive.is_some());
         link.set_round_trip(entry.handle().round_trip.clone());

@@ -3,11 +3,13 @@
 
 pub mod admission;
 pub mod ends;
+pub mod life;
 pub mod ownership;
 pub mod past;
 pub mod registry;
 pub mod spin;
 pub mod tap;
+pub mod unidentified;
 
 use std::future::poll_fn;
 use std::sync::atomic::Ordering;
@@ -141,7 +143,11 @@ impl Session {
                 return Ok(());
             }
         }
-        self.command(injected, by).await
+        self.command(injected, by).await?;
+        if self.entry.handle().may_be_on() {
+            self.upstream.driven_by_hand();
+        }
+        Ok(())
     }
 
     /// Queues a frame from upstream, inside the user's limits, since the server inside exceeds them on the way to a

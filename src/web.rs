@@ -5,6 +5,7 @@
 //! - `connection`: one connection to it, on either.
 //! - `live`: the websocket of each open page: a snapshot, then changes.
 //! - `looks`: what these pages show, made once for all of them.
+//! - `tabs`: what the websockets of one tab have in common.
 //! - `metrics`: the counters for Prometheus.
 //! - `port`: the page's port: who may ask, and the files of the page.
 //! - `control`: the Unix socket, and the command line's end of it.
@@ -16,4 +17,5 @@ pub mod live;
 mod looks;
 pub mod metrics;
 pub mod port;
+mod tabs;
 pub mod view;

@@ -25,6 +25,9 @@ use wsdm_gateway::web::control::client::{self, Client, ClientError};
 
 const HUSH: &str = "8A3D9FAC2A45";
 
+/// How long somebody who drives by hand may be silent.
+const SILENCE: Duration = Duration::from_millis(1_500);
+
 /// A gateway in this process with a control socket.
 struct Controlled {
     gateway: Running,
@@ -132,10 +135,14 @@ impl Monitor {
     }
 
     fn interrupt(&self) {
+        self.signal("-INT");
+    }
+
+    fn signal(&self, name: &str) {
         let pid = self.child.id().expect("running").to_string();
         assert!(
             std::process::Command::new("kill")
-                .args(["-INT", &pid])
+                .args([name, &pid])
                 .status()
                 .unwrap()
                 .success()
@@ -221,6 +228,74 @@ async fn what_is_sent_reaches_the_device_in_order_and_is_stopped_at_the_end() {
         said.starts_with(r"not sent: line 2: \q at character 1 is not an escape"),
         "{said}"
     );
+    running.gateway.stop().await;
+}
+
+/// As Ctrl-Z suspends it. While it lives, its silence means nothing: a person need not type.
+#[tokio::test]
+async fn what_a_suspended_monitor_left_on_is_stopped_and_its_next_frame_counts() {
+    let running = Controlled::start().await;
+    let mut hush = running.hush().await;
+    let mut monitor = Monitor::start(&running.socket, &["--send", "Vibrate:5;", "--send", "-"]).await;
+    let mut stdin = monitor.child.stdin.take().unwrap();
+    hush.expect("Vibrate:5;").await;
+    let early = tokio::time::timeout(2 * SILENCE, hush.frame()).await;
+    assert!(early.is_err(), "the monitor lives: {early:?}");
+    monitor.signal("-STOP");
+    let suspended = Instant::now();
+    hush.expect("Vibrate:0;").await;
+    let took = suspended.elapsed();
+    assert!(took < SILENCE + Duration::from_secs(2), "{took:?}");
+    monitor.signal("-CONT");
+    stdin.write_all(b"Vibrate:6;\n").await.unwrap();
+    hush.expect("Vibrate:6;").await;
+    monitor.child.start_kill().unwrap();
+    hush.expect("Vibrate:0;").await;
+    running.gateway.stop().await;
+}
+
+/// Somebody else's client of the interface, which holds its connection and does nothing on it.
+#[tokio::test]
+async fn what_a_silent_connection_left_on_is_stopped_unless_another_drives_it_by_now() {
+    let running = Controlled::start().await;
+    let mut hush = running.hush().await;
+    let mut sender = running.client().await;
+    within("a frame", sender.send(HUSH, Bytes::from("Vibrate:5;")))
+        .await
+        .unwrap();
+    hush.expect("Vibrate:5;").await;
+    hush.expect("Vibrate:0;").await;
+    // The server's own stop follows.
+    while tokio::time::timeout(Duration::from_millis(200), hush.frame())
+        .await
+        .is_ok()
+    {}
+    // At rest it is left alone.
+    let more = tokio::time::timeout(2 * SILENCE, hush.frame()).await;
+    assert!(more.is_err(), "{more:?}");
+
+    within("a frame", sender.send(HUSH, Bytes::from("Vibrate:6;")))
+        .await
+        .unwrap();
+    hush.expect("Vibrate:6;").await;
+    let mut app = JsonClient::connect(&running.gateway.clients(), 4).await;
+    let index = app.first_device().await;
+    let command =
+        json!({ "DeviceIndex": index, "FeatureIndex": 0, "Command": { "Vibrate": { "Value": 9 } } });
+    app.call("OutputCmd", command).await;
+    hush.expect("Vibrate:9;").await;
+    let answers = async {
+        loop {
+            // Reads, and so answers pings.
+            app.event("never").await;
+        }
+    };
+    tokio::select! {
+        frame = hush.frame() => panic!("the app drives it: {frame}"),
+        () = answers => {}
+        () = tokio::time::sleep(2 * SILENCE) => {}
+    }
+    drop(sender);
     running.gateway.stop().await;
 }
 

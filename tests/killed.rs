@@ -12,19 +12,30 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use common::json_client::JsonClient;
 use common::listener::{self, Knobs, Listener, Over};
 use common::model_board::{Kind, ModelBoard, UDCF};
 use common::process::Process;
 use common::pty::Board;
-use common::{Running, client, listed, settings, vibrate, wait_until};
+use common::{RawDevice, Running, client, listed, settings, vibrate, wait_until, within};
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
-use wsdm_gateway::config::{Layers, Loaded, Settings};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_util::task::AbortOnDropHandle;
+use wsdm_gateway::config::{ControlAt, Layers, Loaded, Settings};
+use wsdm_gateway::web::control::client::Client;
 
 /// Boards that stand still once their language's general stop is read.
 const KINDS: [Kind; 5] = [Kind::Hush, Kind::Edge, Kind::Nora, Kind::Stroker, Kind::Buzzer];
+
+/// Longer than a stop takes, and far less than the pause until a board that is still being asked gets its stop again.
+const SOON: Duration = Duration::from_secs(4);
 
 /// What the first of a language's questions begins with.
 const FIRST_QUESTION: &str = "D0\n";
@@ -97,6 +108,18 @@ impl Left {
         let what = format!("{}: it is at rest; it got {:?}", self.name, self.knobs.seen());
         wait_until(&what, || self.model.running().is_empty()).await;
     }
+
+    /// As far as it is stopped by an order, and not by what the gateway sends it anyway.
+    async fn is_at_rest_soon(&self) {
+        let rest = timeout(SOON, self.is_at_rest()).await;
+        let seen = self.knobs.seen();
+        assert!(
+            rest.is_ok(),
+            "{}: {}; it got {seen:?}",
+            self.name,
+            self.model.running()
+        );
+    }
 }
 
 /// A board at its end of a wire.
@@ -132,9 +155,23 @@ async fn bridging(folder: &Path, toml: &str) -> Running {
         serial: loaded.settings.serial,
         dial: loaded.settings.dial,
         udcf: Some(udcf),
+        control: Some(ControlAt::Path(folder.join("control.sock"))),
         ..settings()
     })
     .await
+}
+
+/// The command line's connection to that gateway.
+async fn control(folder: &Path) -> Client {
+    let socket = folder.join("control.sock");
+    within("the socket", Client::connect(&socket)).await.unwrap()
+}
+
+/// The devices that the gateway shows, as JSON.
+async fn shown(folder: &Path) -> Vec<Value> {
+    let devices = within("the devices", async { control(folder).await.devices().await }).await;
+    let devices = json!(devices.unwrap().devices);
+    devices.as_array().cloned().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -215,6 +252,108 @@ async fn a_board_that_is_being_asked_is_stopped_when_the_gateway_stops() {
     }
 }
 
+/// They are no sessions yet, and still they are links of the gateway, which it shows and stops.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_board_that_is_being_asked_is_shown_and_stopped_with_all_others() {
+    let folder = TempDir::new().unwrap();
+    let boards = Left::all(folder.path(), &KINDS).await;
+    for board in &boards {
+        board.knobs.mute.store(true, Ordering::Relaxed);
+        // A Lovense board is known as soon as it is asked.
+        board.model.be_silent();
+    }
+    let gateway = bridging(folder.path(), &toml(&boards, "")).await;
+    for board in &boards {
+        board.is_asked().await;
+    }
+    let devices = shown(folder.path()).await;
+    assert_eq!(devices.len(), boards.len(), "{devices:#?}");
+    for device in &devices {
+        assert_eq!(device["state"], "identifying", "{device:#}");
+        assert_eq!(device["address"], device["peer"], "{device:#}");
+    }
+    for board in &boards {
+        board.model.leave_running();
+    }
+    let mut client = control(folder.path()).await;
+    let stopped = within("the stop", client.stop(None)).await.unwrap();
+    assert_eq!((stopped.stopped, stopped.failed), (boards.len(), vec![]));
+    for board in &boards {
+        board.is_at_rest_soon().await;
+    }
+
+    // One of them, by the address under which it is shown.
+    for (n, board) in boards.iter().enumerate() {
+        board.model.leave_running();
+        let at = board.entry.split('"').nth(1).unwrap();
+        let is_it = |device: &&Value| device["peer"].as_str().is_some_and(|peer| peer.ends_with(at));
+        let device = devices
+            .iter()
+            .find(is_it)
+            .unwrap_or_else(|| panic!("{at}: {devices:#?}"));
+        let stop = client.stop(device["address"].as_str());
+        let stopped = within("the stop", stop).await.unwrap();
+        assert_eq!(
+            (stopped.stopped, stopped.failed),
+            (1, vec![]),
+            "{n}: {}",
+            board.name
+        );
+        board.is_at_rest_soon().await;
+    }
+    gateway.stop().await;
+}
+
+/// Nothing is sent to it meanwhile but its stop.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_board_that_is_given_time_to_start_is_stopped_with_all_others() {
+    let folder = TempDir::new().unwrap();
+    let board = Left::on_wire(folder.path(), Kind::Stroker);
+    let keys = "identifier = \"ModelStroker\"\naddress = \"settling\"\nsettle_ms = 60000";
+    let gateway = bridging(folder.path(), &toml(std::slice::from_ref(&board), keys)).await;
+    let mut devices = Vec::new();
+    for _ in 0..1_000 {
+        devices = shown(folder.path()).await;
+        if !devices.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(devices.len(), 1, "{devices:#?}");
+    assert_eq!(devices[0]["state"], "connecting", "{devices:#?}");
+    assert_eq!(devices[0]["address"], "settling", "{devices:#?}");
+    board.model.leave_running();
+    let stopped = within("the stop", async {
+        control(folder.path()).await.stop(None).await
+    });
+    let stopped = stopped.await.unwrap();
+    assert_eq!((stopped.stopped, stopped.failed), (1, vec![]));
+    board.is_at_rest_soon().await;
+    gateway.stop().await;
+}
+
+/// One datagram may be lost, of such a stop too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_board_over_udp_that_is_being_asked_gets_its_stops_again() {
+    for kind in KINDS {
+        let folder = TempDir::new().unwrap();
+        let board = Left::listening(Over::Udp, kind).await;
+        board.knobs.mute.store(true, Ordering::Relaxed);
+        board.model.be_silent();
+        let gateway = bridging(folder.path(), &board.entry).await;
+        board.is_asked().await;
+        board.model.leave_running();
+        // A question may be under way, a newline goes ahead, and the stops are three frames.
+        board.knobs.lose.store(4, Ordering::Relaxed);
+        let stopped = within("the stop", async {
+            control(folder.path()).await.stop(None).await
+        });
+        assert_eq!(stopped.await.unwrap().stopped, 1);
+        board.is_at_rest_soon().await;
+        gateway.stop().await;
+    }
+}
+
 /// One datagram may be lost. Nothing is known of the board, and still its stop is sent again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_board_over_udp_gets_the_stops_again_when_the_gateway_stops() {
@@ -269,4 +408,94 @@ async fn the_next_gateway_stops_what_a_killed_one_left_running() {
         assert_eq!(board.model.running(), "", "{}: it got {:?}", board.name, since());
     }
     gateway.signal("-TERM");
+}
+
+/// A board that connects by websocket, until its gateway goes.
+async fn connected(url: String, model: Arc<ModelBoard>) {
+    let mut device = RawDevice::hello(&url, model.kind.identifier(), model.kind.name()).await;
+    while let Some(Ok(message)) = device.ws.next().await {
+        let Message::Binary(bytes) = message else { continue };
+        for answer in model.receive(&bytes) {
+            if device.ws.send(Message::binary(answer)).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Who drives a board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    App,
+    /// Somebody who sends frames.
+    Hand,
+}
+
+/// A gateway in a process of its own, whose state is kept.
+async fn remembering(home: &Path) -> Process {
+    let (file, udcf) = (home.join("gateway.toml"), home.join("udcf.json"));
+    std::fs::write(&udcf, UDCF).unwrap();
+    std::fs::write(&file, format!("[udcf]\npath = {udcf:?}\n")).unwrap();
+    Process::start(home, &["--config", file.to_str().unwrap()]).await
+}
+
+/// Turns every output of the only device on. Both hold on to it.
+async fn drive(gateway: &Process, home: &Path, model: &ModelBoard, by: By) -> (JsonClient, Client) {
+    let mut app = JsonClient::connect(&gateway.clients, 4).await;
+    let index = app.first_device().await;
+    let port = gateway.devices.rsplit(':').next().unwrap();
+    let socket = home.join(format!("wsdm-gateway/{port}.sock"));
+    let mut hand = within("the socket", Client::connect(&socket)).await.unwrap();
+    let state = home.join("state/wsdm-gateway/state.json");
+    let is_remembered = || std::fs::read_to_string(&state).is_ok_and(|state| state.contains("\"commanded\""));
+    // The second time it is remembered, and nobody was silent for long.
+    for _ in 0..2 {
+        for (nth, output) in model.kind.outputs().iter().enumerate() {
+            let command = Kind::command(*output, 1.0);
+            let on = json!({ "DeviceIndex": index, "FeatureIndex": output.feature, "Command": command });
+            let frame = model.kind.frame(nth, 1.0);
+            match by {
+                By::App => drop(app.call("OutputCmd", on).await),
+                By::Hand => within("a frame", hand.send(model.kind.name(), frame.into()))
+                    .await
+                    .unwrap(),
+            }
+        }
+        wait_until("it runs", || model.is_running_all()).await;
+        wait_until("it is remembered", is_remembered).await;
+    }
+    (app, hand)
+}
+
+/// Its name tells nothing of what was set on it, and a stroke has no stop in the server inside.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_gateway_stops_what_a_killed_one_left_running_on_a_websocket() {
+    for (kind, by) in [
+        (Kind::Stroker, By::App),
+        (Kind::Buzzer, By::App),
+        (Kind::Nora, By::App),
+        (Kind::Stroker, By::Hand),
+    ] {
+        let home = TempDir::new().unwrap();
+        let model = Arc::new(ModelBoard::new(kind, true));
+        let mut gateway = remembering(home.path()).await;
+        let board = AbortOnDropHandle::new(tokio::spawn(connected(gateway.devices.clone(), model.clone())));
+        let _drivers = drive(&gateway, home.path(), &model, by).await;
+        gateway.signal("-KILL");
+        gateway.exit_code().await;
+        within("the board is cut off", board).await.unwrap();
+        assert!(model.is_running_all(), "{kind:?}, {by:?}: nobody stopped it");
+
+        let gateway = remembering(home.path()).await;
+        let _board = AbortOnDropHandle::new(tokio::spawn(connected(gateway.devices.clone(), model.clone())));
+        let mut app = JsonClient::connect(&gateway.clients, 4).await;
+        app.first_device().await;
+        let got: Vec<String> = model.commands().into_iter().map(|command| command.text).collect();
+        assert_eq!(
+            model.running(),
+            "",
+            "{kind:?}, {by:?}: before apps see it; it got {got:?}"
+        );
+        gateway.signal("-TERM");
+    }
 }

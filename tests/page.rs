@@ -5,7 +5,9 @@
 
 mod common;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use common::bare_http::{ask, post, send};
 use common::json_client::JsonClient;
@@ -18,6 +20,9 @@ use tokio_tungstenite::tungstenite::http::Request;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use wsdm_gateway::config::{PageSettings, Secret, Settings};
+
+/// How long a page that drives may show no sign of life.
+const SILENCE: Duration = Duration::from_millis(1_500);
 
 fn page_settings() -> Settings {
     Settings {
@@ -43,13 +48,33 @@ struct Live(WebSocketStream<MaybeTlsStream<TcpStream>>);
 impl Live {
     /// Opens it; returns the snapshot.
     async fn open(page: SocketAddr) -> (Self, Value) {
-        let (ws, _) = within("the websocket opens", connect_async(socket(page, "/api/live")))
+        Self::open_as(page, "/api/live").await
+    }
+
+    async fn open_as(page: SocketAddr, path: &str) -> (Self, Value) {
+        let (ws, _) = within("the websocket opens", connect_async(socket(page, path)))
             .await
             .unwrap();
         let mut live = Self(ws);
         let snapshot = live.next().await["snapshot"].take();
         assert!(snapshot.is_object());
         (live, snapshot)
+    }
+
+    /// Shows that it lives, for as long as this is polled.
+    async fn answer(&mut self) -> Infallible {
+        loop {
+            if self.next().await == "ping" {
+                self.send(json!("alive")).await;
+            }
+        }
+    }
+
+    /// Takes everything, and answers pings of the websocket alone.
+    async fn hang(&mut self) -> Infallible {
+        loop {
+            self.next().await;
+        }
     }
 
     async fn next(&mut self) -> Value {
@@ -135,6 +160,9 @@ async fn the_page_and_what_describes_it_are_served() {
         for method in methods.as_object().unwrap().keys() {
             let path = path.replace("{address}", "nobody").replace("{id}", "999");
             let answer = ask(page, &method.to_uppercase(), &path, &[("Content-Length", "0")]).await;
+            if answer.status == 204 {
+                continue;
+            }
             // A body that is missing is named.
             let is_known = [200, 404].contains(&answer.status)
                 || [400, 415].contains(&answer.status) && answer.json()["hint"].is_string();
@@ -511,6 +539,81 @@ async fn frames_are_watched_and_sent_both_ways_and_what_the_page_sent_stops_with
         .await;
     drop(live);
     toy.expect("Vibrate:0;").await;
+    gateway.stop().await;
+}
+
+/// A page whose script hangs: its browser answers the websocket's pings, and nobody the gateway's question.
+#[tokio::test]
+async fn what_a_page_that_hangs_left_on_is_stopped_and_a_page_that_lives_goes_on() {
+    let gateway = Running::start(page_settings()).await;
+    let page = gateway.page();
+    let mut toy = RawDevice::lovense(&gateway.devices(), "toy").await;
+    // No app is there, whose end would stop the device.
+    while ask(page, "GET", "/api/devices/toy", &[]).await.json()["state"] != "ready" {}
+    let (mut live, _) = Live::open(page).await;
+    assert_eq!(live.frame("toy", b"Vibrate:7;", "gateway").await, Value::Null);
+    toy.expect("Vibrate:7;").await;
+    let early = tokio::time::timeout(2 * SILENCE, async {
+        tokio::select! {
+            never = live.answer() => match never {},
+            frame = toy.frame() => frame,
+        }
+    });
+    let early = early.await;
+    assert!(early.is_err(), "the page lives: {early:?}");
+    let hung = Instant::now();
+    tokio::select! {
+        never = live.hang() => match never {},
+        () = toy.expect("Vibrate:0;") => {}
+    }
+    let took = hung.elapsed();
+    assert!(took < SILENCE + Duration::from_secs(2), "{took:?}");
+    // It was not disconnected, and its next frame counts.
+    assert_eq!(live.frame("toy", b"Vibrate:8;", "gateway").await, Value::Null);
+    toy.expect("Vibrate:8;").await;
+    drop(live);
+    toy.expect("Vibrate:0;").await;
+    gateway.stop().await;
+}
+
+/// The same of its sliders, which are another websocket.
+#[tokio::test]
+async fn the_sliders_of_a_page_that_hangs_are_let_go_of() {
+    let gateway = Running::start(page_settings()).await;
+    let page = gateway.page();
+    let mut toy = RawDevice::lovense(&gateway.devices(), "toy").await;
+    let mut live = Live::open_as(page, "/api/live?tab=5f1d").await.0;
+    let mut driver = JsonClient::connect(socket(page, "/buttplug?tab=5f1d"), 4).await;
+    let index = driver.first_device().await;
+    let vibrate = |value: u32| json!({"DeviceIndex": index, "FeatureIndex": 0, "Command": {"Vibrate": {"Value": value}}});
+    driver.call("OutputCmd", vibrate(20)).await;
+    toy.expect("Vibrate:20;").await;
+    let early = tokio::time::timeout(2 * SILENCE, async {
+        tokio::select! {
+            never = live.answer() => match never {},
+            // Reads, and so answers pings.
+            _ = driver.event("never") => "never".to_owned(),
+            frame = toy.frame() => frame,
+        }
+    });
+    let early = early.await;
+    assert!(early.is_err(), "the page lives: {early:?}");
+    let hung = Instant::now();
+    tokio::select! {
+        never = live.hang() => match never {},
+        _ = driver.event("never") => {}
+        () = toy.expect("Vibrate:0;") => {}
+    }
+    let took = hung.elapsed();
+    assert!(took < SILENCE + Duration::from_secs(2), "{took:?}");
+    driver.call("OutputCmd", vibrate(5)).await;
+    toy.expect("Vibrate:5;").await;
+    // A tab that has lost its other websocket shows no sign of life either.
+    drop(live);
+    tokio::select! {
+        _ = driver.event("never") => {}
+        () = toy.expect("Vibrate:0;") => {}
+    }
     gateway.stop().await;
 }
 

@@ -8,6 +8,7 @@ mod common;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use common::json_client::JsonClient;
 use common::{ANY_PORT, RawDevice, Running, page_at, settings, within};
@@ -21,18 +22,23 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_util::task::AbortOnDropHandle;
-use wsdm_gateway::config::{Origins, Settings};
+use wsdm_gateway::config::{Layers, Loaded, Origins, Settings};
 
 /// A scenario waits up to 20 s for each thing itself, and then says what is missing.
-const SCENARIO: std::time::Duration = std::time::Duration::from_secs(120);
+const SCENARIO: Duration = Duration::from_secs(120);
+
+/// How long a page that drives may show no sign of life.
+const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// Every scenario, and the test here that starts it.
-const SCENARIOS: [&str; 11] = [
+const SCENARIOS: [&str; 13] = [
     "accessible",
     "apps",
     "devices",
     "escape",
+    "hangs",
     "hostile_name",
+    "identifying",
     "lost",
     "phone",
     "question",
@@ -224,6 +230,56 @@ async fn a_slider_drives_and_every_stop_stops() {
         }
     }
     toy.at(0).await;
+    gateway.stop().await;
+}
+
+/// Its browser goes on answering the pings of both websockets.
+#[tokio::test]
+async fn what_a_page_whose_script_hangs_left_on_is_stopped() {
+    let gateway = gateway().await;
+    let mut toy = Toy::connect(&gateway, "page-1").await;
+    let mut scenario = Scenario::start("hangs", gateway.page(), &["page-1"]);
+    let mut hung = 0;
+    while let Some((kind, text)) = scenario.next(&["drove", "hangs"]).await {
+        match kind.as_str() {
+            "drove" => toy.at(text.parse().unwrap()).await,
+            _ => {
+                hung += 1;
+                let start = Instant::now();
+                toy.at(0).await;
+                let took = start.elapsed();
+                assert!(took < SILENCE + Duration::from_secs(3), "{text}: {took:?}");
+            }
+        }
+    }
+    assert_eq!(hung, 2, "{:#?}", scenario.seen);
+    gateway.stop().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_board_that_is_still_asked_what_it_is_has_a_row_and_can_be_stopped() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let port = folder.path().join("board");
+    let mut board = common::pty::Board::plug(&port);
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(&file, format!("[[serial]]\nport = {port:?}\n")).unwrap();
+    let loaded = Loaded::load(Some(&file), Layers::default()).unwrap();
+    let gateway = Running::start(Settings {
+        serial: loaded.settings.serial,
+        ..with_page(ANY_PORT)
+    })
+    .await;
+    let address = format!("serial {}", port.display());
+    let mut scenario = Scenario::start("identifying", gateway.page(), &[&address]);
+    let reads = tokio::spawn(async move {
+        loop {
+            board.read_patiently().await;
+        }
+    });
+    assert!(scenario.next(&["stopped"]).await.is_some());
+    scenario.done().await;
+    reads.abort();
     gateway.stop().await;
 }
 

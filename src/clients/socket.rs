@@ -9,6 +9,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ use crate::device::violation::Violation;
 use crate::net::answered::Answered;
 use crate::net::visitor::Place;
 use crate::net::websocket::violation;
+use crate::session::life::Life;
 
 /// Control frames that one poll may consume before it yields to other tasks.
 const CONTROL_FRAMES_PER_POLL: usize = 16;
@@ -200,6 +202,8 @@ pub(super) struct Socket {
     ping_due: bool,
     last_received: Instant,
     liveness: Option<Liveness>,
+    /// Shows more than that the peer's websocket is answered.
+    life: Option<Arc<Life>>,
     /// Fires two ping intervals after the last data, or later.
     silence: Pin<Box<Sleep>>,
     silence_limit: Duration,
@@ -223,9 +227,16 @@ impl Socket {
             ping_due: false,
             last_received: now,
             liveness: None,
+            life: None,
             silence: Box::pin(sleep_until(now + silence_limit)),
             silence_limit,
         }
+    }
+
+    /// Has the client show signs of life here too while its liveness is watched.
+    pub(super) fn with_life(mut self, life: Option<Arc<Life>>) -> Self {
+        self.life = life;
+        self
     }
 
     /// Pings the client more often and reports a silence of `limit`. `None` returns to the usual pings.
@@ -248,8 +259,13 @@ impl Socket {
         };
         std::task::ready!(liveness.pings.poll_tick(cx));
         self.ping_due = true;
+        let mut silent = self.last_received.elapsed();
+        if let Some(life) = &self.life {
+            life.ask();
+            silent = silent.max(life.silence());
+        }
         // Report a quarter of an interval early rather than three late. A socket that is not read cannot be silent.
-        let silent = self.last_received.elapsed() + liveness.pings.period() / 4;
+        silent += liveness.pings.period() / 4;
         Poll::Ready(SocketEvent::LivenessCheck {
             is_silent: read && silent >= liveness.silence_limit,
         })
@@ -370,6 +386,9 @@ impl Socket {
                 return Poll::Pending;
             };
             self.last_received = Instant::now();
+            if let (Some(life), Some(Ok(Message::Text(_) | Message::Binary(_)))) = (&self.life, &message) {
+                life.sign();
+            }
             return Poll::Ready(match message {
                 Some(Ok(Message::Text(text))) => SocketEvent::Text(text),
                 Some(Ok(Message::Binary(bytes))) => SocketEvent::Binary(bytes),

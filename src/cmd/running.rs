@@ -219,6 +219,7 @@ fn table(devices: &[Device]) -> String {
 fn columns(device: &Device) -> [String; 6] {
     let name = device.name.as_ref().unwrap_or(&device.identifier);
     let state = match (device.state, device.outputs_on) {
+        (State::Identifying, _) => "identifying",
         (State::Connecting, _) => "connecting",
         (State::Ready | State::Relayed, true) => "on",
         (State::Ready, false) => "ready",

@@ -20,6 +20,7 @@ use crate::clients::{BlockError, Clients};
 use crate::config::PageSettings;
 use crate::device::peer::ConnectionId;
 use crate::net::listen::Listeners;
+use crate::session::life::Life;
 use crate::upstream::embedded::Engine;
 use crate::web::view::origins::{Answer, Origin, OriginError, Question, Standing};
 use crate::web::view::{App, Listed, Server, seconds};
@@ -115,13 +116,20 @@ impl Server for ServerInside {
         self.engine.stop_listed(index).boxed()
     }
 
-    fn serve_page(&self, connection: Upgraded, peer: SocketAddr, local: SocketAddr, origin: String) {
+    fn serve_page(
+        &self,
+        connection: Upgraded,
+        peer: SocketAddr,
+        local: SocketAddr,
+        origin: String,
+        life: Option<Arc<Life>>,
+    ) {
         let clients = self.clients.clone();
         self.engine.runtime().spawn(async move {
             let stream = Either::Right(Box::new(TokioIo::new(connection)) as _);
             let config = Clients::websocket_config();
             let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-            clients.serve_page(ws, peer, local, origin);
+            clients.serve_page(ws, peer, local, origin, life);
         });
     }
 }

@@ -15,6 +15,7 @@ use super::axes;
 use super::hello::{self, HelloError};
 use super::recognise::{IdentifyOptions, Identity, identify};
 use super::retry::{After, Trouble};
+use super::stoppable::Stoppable;
 use super::{Board, Intake, TurnedAway};
 use crate::advice::Advice;
 use crate::defaults::{CLOSE_TIMEOUT, STOP_FLUSH_TIMEOUT};
@@ -24,6 +25,7 @@ use crate::device::language::{Actuators, Language};
 use crate::device::recognition::Answers;
 use crate::link::framing::{FrameCodec, Framing};
 use crate::link::{FrameIo, LinkError};
+use crate::session::unidentified::{Identifying, Unidentified};
 
 impl Intake {
     /// Stops the board that was last behind this port, if it was left running: identifying it takes seconds. A board
@@ -68,11 +70,15 @@ impl Intake {
         if board.facts.configured.is_none() {
             self.stop_last_at(&board, &mut port).await;
         }
+        let mut port = self.stoppable(&board, port);
+        let shown = port.board().clone();
         let mut read = BytesMut::new();
         let mut answers = Answers::default();
-        let handshake = match board.introduce(&mut port, &mut read, &mut answers, stop).await {
+        let introduced = board.introduce(&mut port, &mut read, &mut answers, &shown, stop);
+        let handshake = match introduced.await {
             Ok(Some(handshake)) => handshake,
             Ok(None) => {
+                let (port, _place) = port.into_parts();
                 let link = link(port, board.framing.unwrap_or(Framing::Raw), read);
                 let languages = answers.languages();
                 let stopped = stop_unidentified(link, board.on_close, &languages);
@@ -122,6 +128,8 @@ impl Intake {
         let framing = board.framing.take();
         let language = self.language(&handshake.identifier, board.recognised.as_deref());
         let framing = framing.unwrap_or_else(|| Framing::of(language));
+        let (port, place) = port.into_parts();
+        board.place = Some(place);
         let link = Box::new(link(port, framing, read));
         board.may_be_running = true;
         let since = Instant::now();
@@ -132,6 +140,38 @@ impl Intake {
                 hint: refusal.hint().unwrap_or_default().into_owned(),
             }),
         }
+    }
+}
+
+impl Intake {
+    /// Enters the board among those that are not known yet, and has its port take orders to stop it.
+    fn stoppable<P: AsyncRead + AsyncWrite + Unpin>(&self, board: &Board, port: P) -> Stoppable<P> {
+        let (identifier, address) = match (&board.facts.configured, board.own_address()) {
+            (Some(identifier), Ok(address)) => (identifier.as_str(), address.as_str().to_owned()),
+            _ => ("", board.peer.to_string()),
+        };
+        let (identifier, registry) = (identifier.to_owned(), self.registry.clone());
+        let place = Identifying::enter(registry, board.peer.clone(), identifier, address);
+        Stoppable::new(port, place, self.stop_while_asked(board), board.is_lossy)
+    }
+
+    /// What stops a board until its session does, as it is written to it.
+    fn stop_while_asked(&self, board: &Board) -> Vec<Bytes> {
+        let configured = board.facts.configured.as_ref();
+        if board.on_close.is_none() && configured.is_none() {
+            // It may be in the middle of a question.
+            let mut frames = vec![Bytes::from_static(b"\n")];
+            for language in Answers::default().languages() {
+                frames.extend(language.stop_perhaps().iter().copied().map(Bytes::from_static));
+            }
+            return frames;
+        }
+        let language = configured.and_then(|identifier| self.language(identifier, None));
+        let mut actuators = Actuators::new(language, board.on_close.clone());
+        actuators.may_be_running();
+        let framing = board.framing.clone().unwrap_or_else(|| Framing::of(language));
+        let frames = actuators.stop_frames().into_iter();
+        frames.map(|frame| framed(&framing, frame).freeze()).collect()
     }
 }
 
@@ -163,14 +203,18 @@ async fn stop_unidentified(
     timeout(CLOSE_TIMEOUT, link.close()).await.map_err(too_late)?
 }
 
+/// The bytes of a frame in this framing.
+fn framed(framing: &Framing, frame: Frame) -> BytesMut {
+    let mut bytes = BytesMut::new();
+    // A frame that its framing cannot carry was logged there.
+    let _ = FrameCodec::new(framing.clone()).encode(frame, &mut bytes);
+    bytes
+}
+
 impl Board {
     /// The bytes of a frame as they are written to the board.
     fn framed(&self, frame: Frame) -> BytesMut {
-        let mut bytes = BytesMut::new();
-        let framing = self.framing.clone().unwrap_or(Framing::Raw);
-        // A frame that its framing cannot carry was logged there.
-        let _ = FrameCodec::new(framing).encode(frame, &mut bytes);
-        bytes
+        framed(self.framing.as_ref().unwrap_or(&Framing::Raw), frame)
     }
 
     /// Finds out the board's identity; `None` if the gateway stops first. If it is configured, it is known even then:
@@ -184,6 +228,7 @@ impl Board {
         port: &mut P,
         read: &mut BytesMut,
         answers: &mut Answers,
+        shown: &Unidentified,
         stop: &CancellationToken,
     ) -> Result<Option<Handshake>, HelloError>
     where
@@ -214,7 +259,11 @@ impl Board {
                     reads_messages: self.reads_messages,
                     on_close: on_close.as_deref(),
                 };
-                let report = |e: &HelloError| self.log.report(&self.peer, &self.trouble(e));
+                let report = |e: &HelloError| {
+                    let trouble = self.trouble(e);
+                    shown.report(&trouble.what, &trouble.hint);
+                    self.log.report(&self.peer, &trouble);
+                };
                 let identified = identify(port, read, options, answers, report);
                 let Some(introduction) = stop.run_until_cancelled(identified).await else {
                     return Ok(None);

@@ -53,6 +53,9 @@ pub trait UpstreamIo:
     /// Reports that the gateway stopped the device itself, so that upstream does not believe an output to be on.
     fn stopped(&mut self) {}
 
+    /// Reports that somebody beside upstream has turned an output on.
+    fn driven_by_hand(&mut self) {}
+
     /// Releases upstream; completes when upstream has forgotten the device, or after a second. If the gateway stops,
     /// the server stops with it, so no client needs to see the device leave.
     fn release(self: Box<Self>, gateway_stops: bool) -> BoxFuture<'static, ()>;

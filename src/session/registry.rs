@@ -6,7 +6,7 @@ mod pending;
 mod takeovers;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -25,6 +25,7 @@ use crate::device::refusal::Refusal;
 use crate::session::ends::Disconnect;
 use crate::session::ownership::Controller;
 use crate::session::past::{Past, PastDevice};
+use crate::session::unidentified::{Boards, Unidentified};
 pub use counters::{Battery, Counters, Totals};
 pub(crate) use handle::Order;
 pub use handle::{InjectError, SessionHandle};
@@ -37,6 +38,7 @@ pub struct Registry {
     inner: Mutex<Inner>,
     added: Notify,
     past: Past,
+    pub(super) unidentified: Boards,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +48,8 @@ struct Inner {
     /// Recent takeovers, by address.
     takeovers: Takeovers,
     pending_stops: PendingStops,
+    /// Devices that an earlier process may have left running, and that have not come since.
+    left_running: HashSet<Address>,
     /// The address of the board that was last behind a port, a URL or a Bluetooth address of an entry. Entries are few.
     last_at: HashMap<Peer, Address>,
 }
@@ -68,6 +72,8 @@ pub struct Entry {
     pub actuators: Actuators,
     /// The stop of a device that may be running from an earlier session; empty if nothing is known to be set.
     pending_stop: Option<Vec<Frame>>,
+    /// Whether an earlier process may have left the device running.
+    pub(crate) was_left_running: bool,
     /// Whether the device is known to have been stopped since.
     is_stopped: bool,
 }
@@ -122,6 +128,7 @@ impl Registry {
         if !matches!(peer, Peer::Websocket(_)) {
             inner.last_at.insert(peer.clone(), address.clone());
         }
+        let was_left_running = inner.left_running.remove(&address);
         let pending_stop = inner.pending_stops.take(&address);
         let handle = SessionHandle::new(connection, handshake, peer, pending_stop.is_some());
         let handle = Arc::new(handle);
@@ -135,14 +142,26 @@ impl Registry {
             },
         );
         self.added.notify_waiters();
-        Entry {
+        let mut entry = Entry {
             registry: self.clone(),
             handle,
             released,
             actuators: Actuators::default(),
             pending_stop,
+            was_left_running,
             is_stopped: false,
+        };
+        if was_left_running {
+            entry.may_be_running();
         }
+        entry
+    }
+
+    /// Records that the devices of these addresses were commanded in an earlier process, which may have been killed: the first session of
+    /// each stops it first.
+    pub fn left_running(&self, addresses: &[String]) {
+        let devices = addresses.iter().filter_map(|address| Address::new(address).ok());
+        lock(&self.inner).left_running.extend(devices);
     }
 
     /// The pending stop of the board that was last at this place; empty if none is known. It stays pending.
@@ -173,6 +192,12 @@ impl Registry {
             refused_times: 1,
             totals: Totals::default(),
         });
+    }
+
+    /// The boards that the gateway has a link to, and does not know yet. A board that becomes a session leaves this list
+    /// after it has entered that of the sessions.
+    pub fn unidentified(&self) -> Vec<Arc<Unidentified>> {
+        self.unidentified.all()
     }
 
     /// All current sessions.

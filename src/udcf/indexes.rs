@@ -110,6 +110,12 @@ impl Indexes {
         self.known.get(id).is_some_and(|known| known.commanded)
     }
 
+    /// The addresses of the devices that a client ever commanded.
+    pub(super) fn all_commanded(&self) -> Vec<String> {
+        let commanded = self.known.iter().filter(|(_, known)| known.commanded);
+        commanded.map(|(id, _)| id.address().clone()).collect()
+    }
+
     /// Records that a device is listed; returns its index.
     pub(super) fn connected(&mut self, id: &UserDeviceIdentifier) -> u32 {
         let given = self.given.get(id).copied();

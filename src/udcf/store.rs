@@ -147,6 +147,11 @@ impl IndexStore {
         lock(&self.indexes).was_commanded(id)
     }
 
+    /// The addresses of the devices of which a client ever commanded an output.
+    pub fn all_commanded(&self) -> Vec<String> {
+        lock(&self.indexes).all_commanded()
+    }
+
     fn write(&self) {
         if let Some(writer) = &self.writer {
             writer.due.set(|due| due.write = true);

@@ -300,6 +300,17 @@ impl Engine {
         }
     }
 
+    /// Records that somebody who is no client commanded an output of this session's device; returns whether it is listed,
+    /// and so is known.
+    fn commanded_by_hand(&self, session: &SessionHandle) -> bool {
+        let table = self.devices.borrow().clone();
+        let device = table.values().find(|d| d.connection == session.connection);
+        device.is_some_and(|device| {
+            self.commanded(device);
+            true
+        })
+    }
+
     /// Stops the engine's thread and drops all its tasks.
     pub fn shutdown(&self) {
         self.stop.cancel();

@@ -131,6 +131,7 @@ fn described() -> (Router<View>, OpenApi) {
         .routes(routes!(origins::forget_origin))
         .routes(routes!(frames::sessions))
         .routes(routes!(frames::frames, frames::send))
+        .routes(routes!(frames::alive))
         .split_for_parts()
 }
 

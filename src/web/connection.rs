@@ -4,7 +4,8 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Extension;
+use axum::extract::{Extension, Request};
+use axum::middleware::{Next, from_fn};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -12,9 +13,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::api::frames::Injector;
+use crate::session::life::Life;
 
 /// Serves a connection until its peer leaves, or until `stop` is cancelled and the request in progress is answered. The
-/// devices that it sent frames to are stopped when it ends.
+/// devices that it sent frames to are stopped when it ends, or has no request for too long.
 ///
 /// # Errors
 /// The connection was lost, or the peer does not speak HTTP.
@@ -27,11 +29,20 @@ pub(super) async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let router = router.layer(Extension(Arc::new(Injector::default())));
+    let life = Arc::<Life>::default();
+    let injector = Arc::new(Injector::new(life.clone()));
+    let router =
+        router
+            .layer(Extension(injector.clone()))
+            .layer(from_fn(move |request: Request, next: Next| {
+                life.sign();
+                next.run(request)
+            }));
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection.with_upgrades());
     tokio::select! {
         ended = connection.as_mut() => ended,
+        never = injector.watch() => match never {},
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await

@@ -1,7 +1,8 @@
 //! The websocket of an open page: everything once, then what changed, at most ten times a second.
 //!
 //! A page that takes its messages slowly misses states in between, never the newest one. Devices that the page sent
-//! frames to are stopped when its websocket ends.
+//! frames to are stopped when its websocket ends, or when the page does not answer: a question of its own, since browsers
+//! answer a websocket's pings also while a page hangs, and because timers of a page in the background hardly run.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::defaults::{FRAME_MAX_BYTES, WRITE_TIMEOUT};
 use crate::device::frame::Frame;
 use crate::device::handshake::Address;
 use crate::net::answered::Answered;
+use crate::session::life::Life;
 
 /// How often the page learns of changes.
 const TICK: Duration = Duration::from_millis(100);
@@ -45,6 +47,8 @@ const MESSAGE_MAX_BYTES: usize = 2 * FRAME_MAX_BYTES + 4_096;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum ToPage<'a> {
+    /// Answer with [`FromPage::Alive`].
+    Ping,
     /// Everything. The page drops what it has.
     Snapshot {
         gateway: &'a About,
@@ -79,6 +83,8 @@ enum ToPage<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum FromPage {
+    /// The answer to a [`ToPage::Ping`]. Each other message is a sign of life too.
+    Alive,
     /// Watch this device, in place of any other.
     Watch(Option<String>),
     /// Send a frame.
@@ -109,14 +115,20 @@ enum By {
 type Socket = Answered<TokioIo<Upgraded>>;
 
 /// Serves a page until it leaves or the gateway stops.
-pub(super) async fn serve(connection: Upgraded, view: View, looks: Arc<Looks>) {
+pub(super) async fn serve(connection: Upgraded, view: View, looks: Arc<Looks>, life: Arc<Life>) {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_MAX_BYTES))
         .max_frame_size(Some(MESSAGE_MAX_BYTES));
     let socket = WebSocketStream::from_raw_socket(TokioIo::new(connection), Role::Server, Some(config)).await;
     let mut socket = Answered::new(socket);
-    let mut page = Page::new(view, looks);
-    match page.run(&mut socket).await {
+    let mut page = Page::new(view, looks, life);
+    let injector = page.injector.clone();
+    // Beside the page's own loop, which may wait for the page to take a message.
+    let served = tokio::select! {
+        served = page.run(&mut socket) => served,
+        never = injector.watch() => match never {},
+    };
+    match served {
         Ok(()) => {
             let stopping = CloseFrame {
                 code: CloseCode::Away,
@@ -131,6 +143,7 @@ pub(super) async fn serve(connection: Upgraded, view: View, looks: Arc<Looks>) {
 struct Page {
     view: View,
     looks: Arc<Looks>,
+    life: Arc<Life>,
     injector: Arc<Injector>,
     watched: Option<Watched>,
 }
@@ -144,11 +157,12 @@ struct Watched {
 }
 
 impl Page {
-    fn new(view: View, looks: Arc<Looks>) -> Self {
+    fn new(view: View, looks: Arc<Looks>, life: Arc<Life>) -> Self {
         Self {
             view,
             looks,
-            injector: Arc::new(Injector::default()),
+            injector: Arc::new(Injector::new(life.clone())),
+            life,
             watched: None,
         }
     }
@@ -156,6 +170,7 @@ impl Page {
     /// Returns `Ok` if the gateway stops.
     async fn run(&mut self, socket: &mut Socket) -> Result<(), WsError> {
         let stop = self.view.stop.clone();
+        let mut asked = self.life.asked();
         // A page that was just opened shows what the user did just before.
         let mut shown = self.looks.younger_than(Duration::ZERO, &self.view);
         send(socket, &snapshot(&self.view.about, &shown)).await?;
@@ -169,7 +184,9 @@ impl Page {
                 message = socket.next() => {
                     let Some(message) = message else { return Err(WsError::ConnectionClosed) };
                     let Message::Text(text) = message? else { continue };
+                    self.life.sign();
                     match serde_json::from_str(&text) {
+                        Ok(FromPage::Alive) => {}
                         Ok(FromPage::Watch(address)) => self.watch(address),
                         Ok(FromPage::Send(order)) if sending.len() < SENDING_MAX => {
                             sending.push(send_frame(self.view.clone(), self.injector.clone(), order).boxed());
@@ -181,6 +198,7 @@ impl Page {
                         Err(e) => debug!("a page's message is not understood: {e}"),
                     }
                 }
+                Ok(()) = asked.changed() => send(socket, &ToPage::Ping).await?,
                 Some(sent) = sending.next(), if !sending.is_empty() => send(socket, &sent).await?,
                 line = next_line(&mut self.watched), if self.watched.is_some() => self.keep(line),
                 _ = tick.tick() => {

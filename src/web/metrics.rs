@@ -32,7 +32,7 @@ pub fn encode(view: &View) -> Result<String, fmt::Error> {
 
 impl Device {
     fn is_connected(&self) -> bool {
-        !matches!(self.state, State::Gone | State::Refused)
+        !matches!(self.state, State::Identifying | State::Gone | State::Refused)
     }
 }
 

@@ -28,6 +28,7 @@ use super::api::{self, Problem};
 use super::connection;
 use super::live;
 use super::looks::Looks;
+use super::tabs::Tabs;
 use super::view::View;
 use crate::defaults::{CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT};
 use crate::net::accept::accept_until;
@@ -54,6 +55,7 @@ struct Page {
     view: View,
     looks: Arc<Looks>,
     sockets: TaskTracker,
+    tabs: Arc<Tabs>,
 }
 
 impl PagePort {
@@ -65,6 +67,7 @@ impl PagePort {
             view: view.clone(),
             looks: Arc::default(),
             sockets: sockets.clone(),
+            tabs: Arc::default(),
         };
         let router = Router::new()
             .route("/api/live", get(live_socket))
@@ -132,9 +135,10 @@ async fn live_socket(State(page): State<Page>, mut request: Request) -> Response
         Ok(granted) => granted,
         Err(refusal) => return *refusal,
     };
+    let life = page.tabs.life(request.uri()).unwrap_or_default();
     page.sockets.clone().spawn(async move {
         if let Some(connection) = upgraded(connection).await {
-            live::serve(connection, page.view, page.looks).await;
+            live::serve(connection, page.view, page.looks, life).await;
         }
     });
     answer
@@ -159,13 +163,14 @@ async fn buttplug(
         .and_then(|origin| origin.to_str().ok())
         .unwrap_or_default()
         .to_owned();
+    let life = page.tabs.life(request.uri());
     let (answer, connection) = match upgrade(&mut request) {
         Ok(granted) => granted,
         Err(refusal) => return *refusal,
     };
     page.sockets.spawn(async move {
         if let Some(connection) = upgraded(connection).await {
-            server.serve_page(connection, peer, local, origin);
+            server.serve_page(connection, peer, local, origin, life);
         }
     });
     answer

@@ -3,6 +3,7 @@
 pub mod configuration;
 mod device;
 pub mod origins;
+mod stop;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -11,22 +12,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures::FutureExt;
-use futures::future::{BoxFuture, join_all, ready};
+use futures::future::BoxFuture;
 use hyper::upgrade::Upgraded;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use crate::defaults::STOP_FLUSH_TIMEOUT;
-use crate::device::handshake::Address;
 use crate::device::peer::ConnectionId;
+use crate::session::life::Life;
 use crate::session::registry::{Registry, SessionHandle};
 use crate::web::api::Problem;
 use configuration::Configuration;
 pub use device::{Device, Driver, DriverKind, State};
 use origins::{Answer, Origin, OriginError, Question};
+pub use stop::Stopped;
 
 /// A running gateway.
 #[derive(Clone)]
@@ -83,8 +82,16 @@ pub trait Server: Send + Sync {
     /// Makes the server stop the device that it lists under this index; returns whether it did. The call gives the order.
     fn stop(&self, index: u32) -> BoxFuture<'static, bool>;
 
-    /// Serves an upgraded connection of the gateway's own page as an app. Returns at once.
-    fn serve_page(&self, connection: Upgraded, peer: SocketAddr, local: SocketAddr, origin: String);
+    /// Serves an upgraded connection of the gateway's own page as an app, which has to show signs of life there too while it
+    /// drives. Returns at once.
+    fn serve_page(
+        &self,
+        connection: Upgraded,
+        peer: SocketAddr,
+        local: SocketAddr,
+        origin: String,
+        life: Option<Arc<Life>>,
+    );
 }
 
 /// Simulated devices that the gateway runs.
@@ -161,15 +168,6 @@ pub struct App {
     pub is_page: bool,
 }
 
-/// The result of a stop.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Stopped {
-    /// How many devices took their stop.
-    pub stopped: usize,
-    /// The addresses of the devices that did not take it in time.
-    pub failed: Vec<String>,
-}
-
 /// Seconds since 1970, to the millisecond.
 pub fn seconds(at: SystemTime) -> f64 {
     // A clock before 1970 is reported as 0.
@@ -195,6 +193,9 @@ impl View {
             devices.push(device);
         }
         apps.iter_mut().for_each(|app| app.drives.sort());
+        // Before those that left: of two with one address, the first is shown.
+        let unidentified = self.registry.unidentified();
+        devices.extend(unidentified.iter().map(|board| Device::from(&**board)));
         let past = self.registry.past().devices();
         devices.extend(past.into_iter().map(Device::from));
         let simulated: HashSet<String> = self.simulator.list().into_iter().map(|d| d.address).collect();
@@ -271,44 +272,5 @@ impl View {
             driver,
             ..Device::counted(session.counters.totals())
         }
-    }
-
-    /// Stops every device. Takes [`STOP_FLUSH_TIMEOUT`] at most.
-    pub async fn stop_everything(&self) -> Stopped {
-        self.stop(&self.registry.sessions()).await
-    }
-
-    /// Stops one device; `None` if it is not connected. Takes [`STOP_FLUSH_TIMEOUT`] at most.
-    pub async fn stop_device(&self, address: &str) -> Option<Stopped> {
-        let session = self.registry.find(&Address::new(address).ok()?)?;
-        Some(self.stop(&[session]).await)
-    }
-
-    /// Stops devices both ways: the server inside stops those that it lists, and each session writes its own stop. One is
-    /// stopped if both were done in time: moves that the server still holds may follow the session's stop.
-    async fn stop(&self, sessions: &[Arc<SessionHandle>]) -> Stopped {
-        let server = self.server.as_ref();
-        let listed = server.map(|server| server.listed()).unwrap_or_default();
-        let stops = sessions.iter().map(|session| {
-            let by_server = match (server, listed.get(&session.connection)) {
-                (Some(server), Some(listed)) => server.stop(listed.index),
-                _ => ready(true).boxed(),
-            };
-            async move {
-                let both = async { tokio::join!(by_server, session.stop_outputs()) };
-                let stopped = timeout(STOP_FLUSH_TIMEOUT, both).await;
-                (session, stopped.is_ok_and(|(by_server, ())| by_server))
-            }
-        });
-        let mut stopped = Stopped::default();
-        for (session, is_stopped) in join_all(stops).await {
-            if is_stopped {
-                stopped.stopped += 1;
-            } else {
-                stopped.failed.push(session.handshake.address.as_str().to_owned());
-            }
-        }
-        stopped.failed.sort();
-        stopped
     }
 }

@@ -16,6 +16,8 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::task::AbortOnDropHandle;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::app::{Random, TICK};
 use super::common::model_board::ModelBoard;
 use super::common::process::command;
@@ -82,6 +84,16 @@ impl Monitors {
             }
         };
         self.stream = Some(AbortOnDropHandle::new(tokio::spawn(stream)));
+    }
+
+    /// Suspends them all.
+    pub fn freeze(&self) -> Instant {
+        let now = Instant::now();
+        for child in &self.children {
+            let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+            kill_process(pid.expect("a running monitor"), Signal::STOP).expect("our own child");
+        }
+        now
     }
 
     /// Kills them all.

@@ -103,7 +103,7 @@ impl Driven {
         let controller = match (way, upstream) {
             (Way::Settling, _) => Controller::Nobody,
             (_, Some(upstream)) => Controller::Upstream(upstream),
-            (Way::MonitorLeaves, _) => {
+            (Way::MonitorLeaves | Way::MonitorFreezes, _) => {
                 idle = Some(App::start(apps, &boards, false).await);
                 Controller::Monitors(Monitors::start(&rig.gateway, &boards))
             }
@@ -148,6 +148,7 @@ impl Driven {
         };
         match (&mut self.controller, act) {
             (Controller::App(app), Some(act)) => return app.act(act).await,
+            (Controller::Monitors(monitors), _) if way == Way::MonitorFreezes => return monitors.freeze(),
             (Controller::Monitors(monitors), _) => return monitors.leave(),
             (Controller::Upstream(upstream), _) => return upstream.close(),
             _ => {}

@@ -97,6 +97,7 @@ pub enum Way {
     Sigint,
     Sighup,
     MonitorLeaves,
+    MonitorFreezes,
     UpstreamCloses,
     UpstreamRefuses,
     UpstreamSigterm,
@@ -112,7 +113,7 @@ pub enum Way {
 }
 
 impl Way {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::StopCmd,
         Self::AppCloses,
         Self::AppDies,
@@ -121,6 +122,7 @@ impl Way {
         Self::Sigint,
         Self::Sighup,
         Self::MonitorLeaves,
+        Self::MonitorFreezes,
         Self::UpstreamCloses,
         Self::UpstreamRefuses,
         Self::UpstreamSigterm,
@@ -178,7 +180,7 @@ impl Way {
     /// When a board that is not at rest has failed. Generous: machines are slow. The figures are what counts.
     pub fn limit(self) -> Duration {
         match self {
-            Self::AppFreezes | Self::UpstreamFreezes => Duration::from_millis(3_000),
+            Self::AppFreezes | Self::MonitorFreezes | Self::UpstreamFreezes => Duration::from_millis(3_000),
             // Some links look for what went twice a second, and what is back introduces itself first.
             Self::Returns => Duration::from_millis(5_000),
             _ => Duration::from_millis(2_500),
@@ -219,6 +221,7 @@ impl fmt::Display for Way {
             Self::Sigint => "SIGINT",
             Self::Sighup => "SIGHUP",
             Self::MonitorLeaves => "`monitor` leaves",
+            Self::MonitorFreezes => "`monitor` is suspended",
             Self::UpstreamCloses => "upstream closes",
             Self::UpstreamRefuses => "upstream refuses the device (4007)",
             Self::UpstreamSigterm => "upstream gets SIGTERM",

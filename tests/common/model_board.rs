@@ -3,6 +3,7 @@
 //!
 //! Written apart from the program's own simulator: a misreading of a protocol there must not hide the same one here.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -317,6 +318,8 @@ pub struct ModelBoard {
     /// Whether it answers commands and not only questions. A board on a slow line does not: on a pseudo-terminal the
     /// answer would come before a real line had carried the command.
     answers: bool,
+    /// It answers not even questions.
+    silent: AtomicBool,
     state: Mutex<State>,
     changed: watch::Sender<()>,
 }
@@ -327,6 +330,7 @@ impl ModelBoard {
         Self {
             kind,
             answers,
+            silent: AtomicBool::new(false),
             state: Mutex::new(State {
                 actuators: kind.actuators(),
                 commands: Vec::new(),
@@ -338,6 +342,11 @@ impl ModelBoard {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers nothing from now on, and obeys all the same.
+    pub fn be_silent(&self) {
+        self.silent.store(true, Ordering::Relaxed);
     }
 
     /// Runs as somebody left it who has gone.
@@ -391,6 +400,9 @@ impl ModelBoard {
         }
         drop(state);
         self.changed.send_replace(());
+        if self.silent.load(Ordering::Relaxed) {
+            answers.clear();
+        }
         answers
     }
 

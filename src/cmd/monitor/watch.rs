@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
@@ -13,6 +14,7 @@ use super::show::Show;
 use super::{MonitorArgs, MonitorError, Sends, frame};
 use crate::cmd::error::Error;
 use crate::cmd::running::{no_answer, sockets};
+use crate::defaults::{STOP_AFTER, attentive_pings};
 use crate::web::api::frames::Line;
 use crate::web::control::client::{Client, ClientError, Lines};
 
@@ -111,8 +113,9 @@ async fn has_device(socket: &Path, address: &str) -> bool {
         .is_ok_and(|sessions| sessions.iter().any(|s| s.address == address))
 }
 
-/// Sends one after the other, and then holds the connection. What cannot be sent is said, and the next one is tried.
+/// Sends one after the other, and then shows that this still runs. What cannot be sent is said, and the next one is tried.
 async fn send(mut hand: Client, address: String, sends: Sends) -> Infallible {
+    let sends_something = sends.stdin || !sends.frames.is_empty();
     for frame in sends.frames {
         send_one(&mut hand, &address, frame).await;
     }
@@ -122,14 +125,24 @@ async fn send(mut hand: Client, address: String, sends: Sends) -> Infallible {
         mpsc::channel(1).1
     };
     let mut number = 0;
-    while let Some(line) = input.recv().await {
-        number += 1;
-        match frame(&line) {
-            Ok(frame) => send_one(&mut hand, &address, frame).await,
-            Err(e) => eprintln!("not sent: line {number}: {e}"),
+    let mut is_over = false;
+    let mut signs = interval(attentive_pings(STOP_AFTER));
+    signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            line = input.recv(), if !is_over => {
+                number += 1;
+                match line.as_deref().map(frame) {
+                    Some(Ok(frame)) => send_one(&mut hand, &address, frame).await,
+                    Some(Err(e)) => eprintln!("not sent: line {number}: {e}"),
+                    None => is_over = true,
+                }
+            }
+            // A gateway that has gone ends the watch.
+            _ = signs.tick(), if sends_something => drop(hand.alive().await),
+            else => std::future::pending().await,
         }
     }
-    std::future::pending().await
 }
 
 async fn send_one(hand: &mut Client, address: &str, frame: Bytes) {

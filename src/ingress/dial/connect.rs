@@ -146,6 +146,10 @@ impl DialledBoards {
                     is_introduced.cancel();
                     Questioned::new(link.into_frames(read))
                 };
+                let board = Board {
+                    is_lossy: true,
+                    ..board
+                };
                 self.intake.bridge(board, link, stop, frames).await
             }
             // A service is resolved before this: the board it finds has one of the other endpoints.

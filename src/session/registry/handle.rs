@@ -247,6 +247,11 @@ impl SessionHandle {
         self.may_be_on() && !self.ownership.is_of(Controller::UPSTREAM)
     }
 
+    /// Whether this controller commanded the device last, and an output may be on.
+    pub fn is_driven_by(&self, controller: Controller) -> bool {
+        self.may_be_on() && self.ownership.is_of(controller)
+    }
+
     /// Watches the session's frames from now on.
     pub fn watch(self: &Arc<Self>) -> Watcher {
         Watcher::new(self.clone())

@@ -124,6 +124,7 @@ pub(super) fn pair(
         taken: taken.clone(),
         disconnected: disconnected.clone(),
         listing,
+        is_remembered: false,
     };
     (
         ConnectorParts {
@@ -154,6 +155,8 @@ pub(super) struct EmbeddedIo {
     taken: Arc<AtomicBool>,
     disconnected: Arc<AtomicBool>,
     listing: Arc<Listing>,
+    /// The device is remembered as one that is driven, though no app may ever have commanded it.
+    is_remembered: bool,
 }
 
 impl EmbeddedIo {
@@ -294,6 +297,11 @@ impl UpstreamIo for EmbeddedIo {
     /// Without this, the library would skip the next command if it equals its last one.
     fn stopped(&mut self) {
         self.engine.stop_session(&self.session);
+    }
+
+    /// A device that is driven must be stopped after a restart of the gateway, whoever drove it.
+    fn driven_by_hand(&mut self) {
+        self.is_remembered = self.is_remembered || self.engine.commanded_by_hand(&self.session);
     }
 
     fn release(mut self: Box<Self>, gateway_stops: bool) -> BoxFuture<'static, ()> {

@@ -1,6 +1,7 @@
 //! The frames of a device: the stream of those that pass, and sending one.
 //!
-//! Outputs never outlive control: when a connection ends, the devices that it sent frames to are stopped.
+//! Outputs never outlive control: when a connection ends, or shows no sign of life, the devices that it sent frames to are
+//! stopped.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -15,12 +16,16 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::warn;
 use utoipa::ToSchema;
 
-use crate::defaults::FRAME_MAX_BYTES;
+use crate::defaults::{FRAME_MAX_BYTES, STOP_AFTER, attentive_pings};
 use crate::device::frame::Frame;
 use crate::device::handshake::Address;
 use crate::device::peer::ConnectionId;
+use crate::session::life::Life;
 use crate::session::ownership::Controller;
 use crate::session::registry::{InjectError, SessionHandle};
 use crate::session::tap::{Direction, Watched, Watcher};
@@ -171,7 +176,8 @@ pub(super) async fn frames(State(view): State<View>, InPath(address): InPath<Str
 
 /// Send the body to the device as one frame.
 ///
-/// The answer comes when the device's link has taken it. The device is stopped when the connection that sent it ends.
+/// The answer comes when the device's link has taken it. The device is stopped when the connection that sent it ends, or has
+/// no request for 1.5 s while an output is on: `POST /api/alive` is one that does nothing else.
 #[utoipa::path(
     post, path = "/api/devices/{address}/frames", tag = "frames",
     params(("address" = String, Path, description = "the device's address, percent-encoded")),
@@ -216,24 +222,73 @@ pub(super) async fn send(
     Problem::answer(status, e.to_string(), None)
 }
 
+/// Show a sign of life.
+///
+/// Devices that this connection sent frames to go on for 1.5 s more. Each other request on it does the same.
+#[utoipa::path(post, path = "/api/alive", tag = "frames", responses((status = NO_CONTENT, description = "done")))]
+pub(super) async fn alive() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
 /// The devices that one connection sent frames to. Dropping it stops those that no other controller has commanded
 /// since, because their outputs may still be on.
 #[derive(Debug)]
 pub struct Injector {
     controller: Controller,
+    life: Arc<Life>,
     devices: Mutex<HashMap<Address, Weak<SessionHandle>>>,
-}
-
-impl Default for Injector {
-    fn default() -> Self {
-        Self {
-            controller: Controller::new(),
-            devices: Mutex::default(),
-        }
-    }
+    sent: Notify,
 }
 
 impl Injector {
+    /// For a connection that shows its signs of life here.
+    pub(crate) fn new(life: Arc<Life>) -> Self {
+        Self {
+            controller: Controller::new(),
+            life,
+            devices: Mutex::default(),
+            sent: Notify::new(),
+        }
+    }
+
+    /// Stops what the connection drives whenever it shows no sign of life for [`STOP_AFTER`], and asks for one often enough.
+    /// The connection stays, and its next frame counts. Never completes.
+    pub(crate) async fn watch(&self) -> Infallible {
+        self.sent.notified().await;
+        let pause = attentive_pings(STOP_AFTER);
+        let mut checks = interval(pause);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            checks.tick().await;
+            let driven = self.driven();
+            if driven.is_empty() {
+                continue;
+            }
+            self.life.ask();
+            // A quarter of a pause early rather than three late.
+            if self.life.silence() + pause / 4 < STOP_AFTER {
+                continue;
+            }
+            for session in driven {
+                warn!(
+                    "{}: no sign of life for {} ms from the page or monitor that drives it: it is stopped",
+                    session.handshake.address,
+                    STOP_AFTER.as_millis()
+                );
+                session.release(self.controller);
+            }
+        }
+    }
+
+    /// The devices that the connection commanded last, and that may be on.
+    fn driven(&self) -> Vec<Arc<SessionHandle>> {
+        let devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        let sessions = devices.values().filter_map(Weak::upgrade);
+        sessions
+            .filter(|session| session.is_driven_by(self.controller))
+            .collect()
+    }
+
     /// Sends a frame to a device; completes when its link has taken it.
     ///
     /// # Errors
@@ -243,6 +298,7 @@ impl Injector {
             let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
             devices.insert(session.handshake.address.clone(), Arc::downgrade(session));
         }
+        self.sent.notify_one();
         session.inject(frame, self.controller).await
     }
 }

@@ -152,6 +152,17 @@ impl Client {
         Ok(())
     }
 
+    /// Shows a sign of life, so that devices which were sent frames on this connection go on. Dropping the future may lose
+    /// the connection.
+    ///
+    /// # Errors
+    /// The connection was lost, or the gateway is too old to ask for signs of life.
+    pub async fn alive(&mut self) -> Result<(), ClientError> {
+        let answer = self.request(Method::POST, "/api/alive", Bytes::new()).await?;
+        answer.collect().await?;
+        Ok(())
+    }
+
     async fn request(
         &mut self,
         method: Method,

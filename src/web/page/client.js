@@ -3,7 +3,7 @@
 
 import { effect, signal } from "@preact/signals";
 import { ButtplugBrowserWebsocketClientConnector, ButtplugClient } from "buttplug";
-import { connected } from "./live.js";
+import { connected, tab } from "./live.js";
 import { pageClientName } from "./names.js";
 
 /** "off", "connecting", "up" or "failed" */
@@ -53,7 +53,7 @@ async function connect() {
   mine.on("disconnect", lose);
   try {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    await Promise.race([mine.connect(new ButtplugBrowserWebsocketClientConnector(`${scheme}://${location.host}/buttplug`)), over]);
+    await Promise.race([mine.connect(new ButtplugBrowserWebsocketClientConnector(`${scheme}://${location.host}/buttplug?tab=${tab}`)), over]);
     if (client !== mine) return;
     session.value = "up";
     list();

@@ -11,6 +11,7 @@ import { deviceName, driverName, isPresent, peerName, wayName } from "./names.js
 import { deviceLink } from "./route.js";
 import { Simulate } from "./simulate.js";
 import { Spark } from "./spark.js";
+import { stop } from "./stop.js";
 
 const search = signal("");
 const show = signal("all");
@@ -134,6 +135,8 @@ function Row({ entry: whole }) {
   const name = useFact(entry, deviceName);
   const identifier = useFact(entry, (d) => (d.name ? d.identifier : ""));
   const here = useFact(entry, isPresent).value;
+  // Nothing can be tried or watched before it is known what it is.
+  const unknown = useFact(entry, (d) => d.state === "identifying").value;
   const explained = useFact(entry, (d) => Boolean(d.reason || d.hint)).value;
   const way = useFact(entry, (d) => wayName(d.way));
   const peer = useFact(entry, peerName);
@@ -150,10 +153,12 @@ function Row({ entry: whole }) {
       <div role="cell" class="c-trip"><span class="label">Round trip</span> <${RoundTrip} entry=${entry} /> <${Drops} entry=${entry} /></div>
       <div role="cell" class="c-battery"><span class="label">Battery</span> <${Battery} entry=${entry} /></div>
       <div role="cell" class="c-actions">
-        ${here
-          ? html`<a class="act" href=${deviceLink(entry.address, "try")} aria-label=${tryLabel}>Try it</a>`
-          : html`<${Forget} entry=${entry} />`}
-        <a class="act" href=${deviceLink(entry.address, "watch")} aria-label=${watchLabel}>Watch</a>
+        ${unknown
+          ? html`<button type="button" class="act" onClick=${() => stop(entry.address)} aria-label=${`Stop ${entry.address}`}>Stop</button>`
+          : html`${here
+              ? html`<a class="act" href=${deviceLink(entry.address, "try")} aria-label=${tryLabel}>Try it</a>`
+              : html`<${Forget} entry=${entry} />`}
+            <a class="act" href=${deviceLink(entry.address, "watch")} aria-label=${watchLabel}>Watch</a>`}
       </div>
       ${explained && html`<div role="cell" class="c-reason"><${Reason} entry=${entry} /></div>`}
     </div>

@@ -51,10 +51,13 @@ export function retryNow() {
   if (socket === null) connect();
 }
 
+/** Tells this tab from others, to the gateway: its websockets belong together. */
+export const tab = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
 function connect() {
   clearTimeout(retryTimer);
   nextTry.value = null;
-  const mine = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/live`);
+  const mine = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/live?tab=${tab}`);
   socket = mine;
   mine.onmessage = (event) => socket === mine && receive(JSON.parse(event.data));
   mine.onclose = () => socket === mine && lost();
@@ -75,7 +78,9 @@ function lost() {
 }
 
 function receive(message) {
-  if (message.snapshot) takeSnapshot(message.snapshot);
+  // Asked for while this tab drives something, and answered from here: no timer of a page in the background is as regular.
+  if (message === "ping") tell("alive");
+  else if (message.snapshot) takeSnapshot(message.snapshot);
   else if (message.change) takeChange(message.change);
   else if (message.frames) {
     if (watched && watched.address === message.frames.address) watched.lines(message.frames.lines);

@@ -3,6 +3,7 @@
 import { apps } from "./live.js";
 
 export const STATES = {
+  identifying: "Identifying",
   connecting: "Connecting",
   ready: "Ready",
   relayed: "Relayed",

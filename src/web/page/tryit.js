@@ -43,6 +43,7 @@ export function TryIt({ entry }) {
 function whyNot(state, index) {
   if (state === "gone") return "The device has gone. Its sliders appear when it connects again.";
   if (state === "refused") return "The device was refused, so there is nothing to try yet.";
+  if (state === "identifying") return "The gateway still asks the device what it is. It gets its own name and its sliders when it has answered.";
   if (state === "connecting" || index === null) return "The device is connecting. Its sliders appear when the Buttplug server has recognised it.";
   if (session.value === "failed") return "No Buttplug session with the gateway. Trying again…";
   return "Opening a Buttplug session with the gateway…";

@@ -6,11 +6,14 @@ use utoipa::ToSchema;
 use super::seconds;
 use crate::session::past::PastDevice;
 use crate::session::registry::Totals;
+use crate::session::unidentified::Unidentified;
 
 /// Whether a device is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
+    /// Connected, and not yet known what it is. Its address is where it is.
+    Identifying,
     /// Connected, and not yet listed by the Buttplug server inside.
     Connecting,
     /// Listed by the Buttplug server inside.
@@ -51,7 +54,7 @@ pub enum DriverKind {
 /// A device: connected, gone or refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Device {
-    /// Its address, which tells it from all others.
+    /// Its address, which tells it from all others; where it is, while it is not known what it is.
     pub address: String,
     /// Its identifier; empty if it named none.
     pub identifier: String,
@@ -87,7 +90,7 @@ pub struct Device {
     pub battery: Option<f64>,
     /// Who commanded it last and is still connected.
     pub driver: Option<Driver>,
-    /// Why it left or was refused.
+    /// Why it left, was refused or cannot be identified.
     pub reason: Option<String>,
     /// What to do about it.
     pub hint: Option<String>,
@@ -123,6 +126,27 @@ impl Device {
             hint: None,
             refused_times: 0,
             is_simulated: false,
+        }
+    }
+}
+
+impl From<&Unidentified> for Device {
+    fn from(board: &Unidentified) -> Self {
+        let trouble = board.trouble();
+        Self {
+            address: board.address.clone(),
+            identifier: board.identifier.clone(),
+            peer: board.peer.to_string(),
+            way: board.peer.way().to_owned(),
+            state: if board.identifier.is_empty() {
+                State::Identifying
+            } else {
+                State::Connecting
+            },
+            since: seconds(board.since),
+            reason: trouble.as_ref().map(|(what, _)| what.clone()),
+            hint: trouble.map(|(_, hint)| hint),
+            ..Self::counted(Totals::default())
         }
     }
 }

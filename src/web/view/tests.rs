@@ -1,8 +1,11 @@
+use std::future::ready;
+
+use futures::FutureExt;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::configuration::{Changed, Edit, FileText};
 use super::*;
-use crate::device::handshake::{Handshake, Identifier};
+use crate::device::handshake::{Address, Handshake, Identifier};
 use crate::device::peer::Peer;
 use crate::session::registry::{Entry, Order};
 
@@ -58,7 +61,7 @@ impl Server for HalfStuck {
         }
     }
 
-    fn serve_page(&self, _: Upgraded, _: SocketAddr, _: SocketAddr, _: String) {}
+    fn serve_page(&self, _: Upgraded, _: SocketAddr, _: SocketAddr, _: String, _: Option<Arc<Life>>) {}
 }
 
 /// Nothing is simulated here.
