@@ -2,6 +2,7 @@
 //! served as `/api/openapi.json`.
 
 pub mod frames;
+pub mod login;
 pub mod origins;
 mod simulated;
 
@@ -105,6 +106,8 @@ fn described() -> (Router<View>, OpenApi) {
         .routes(routes!(about))
         .routes(routes!(devices))
         .routes(routes!(device, forget))
+        .routes(routes!(login::state, login::log_in))
+        .routes(routes!(login::log_out))
         .routes(routes!(stop))
         .routes(routes!(stop_device))
         .routes(routes!(apps))

@@ -18,6 +18,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::api::frames::{Follower, Injector, Line};
@@ -33,6 +34,8 @@ const TICK: Duration = Duration::from_millis(100);
 const LINES_MAX: usize = 2_000;
 /// Frames of a page that wait for their device's link.
 const SENDING_MAX: usize = 64;
+/// The code of the Close frame when the session has ended: the page asks for the password again.
+const LOGGED_OUT: u16 = 4401;
 /// The longest message of a page: a frame as hexadecimal digits, and its frame of JSON.
 const MESSAGE_MAX_BYTES: usize = 2 * FRAME_MAX_BYTES + 4_096;
 
@@ -100,24 +103,26 @@ enum By {
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
-/// Serves a page until it leaves or the gateway stops.
-pub(super) async fn serve(connection: Upgraded, view: View) {
+/// Serves a page until it leaves, its session has `ended`, or the gateway stops.
+pub(super) async fn serve(connection: Upgraded, view: View, ended: &CancellationToken) {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_MAX_BYTES))
         .max_frame_size(Some(MESSAGE_MAX_BYTES));
     let mut socket =
         WebSocketStream::from_raw_socket(TokioIo::new(connection), Role::Server, Some(config)).await;
     let mut page = Page::new(view);
-    match page.run(&mut socket).await {
-        Ok(()) => {
-            let stopping = CloseFrame {
-                code: CloseCode::Away,
-                reason: "the gateway is stopping".into(),
-            };
-            let _ = timeout(WRITE_TIMEOUT, socket.close(Some(stopping))).await;
-        }
-        Err(e) => debug!("a page left: {e}"),
-    }
+    let (code, reason) = tokio::select! {
+        biased;
+        () = ended.cancelled() => (CloseCode::from(LOGGED_OUT), "the session has ended"),
+        ran = page.run(&mut socket) => match ran {
+            Ok(()) => (CloseCode::Away, "the gateway is stopping"),
+            Err(e) => return debug!("a page left: {e}"),
+        },
+    };
+    // Before the websocket closes, which a peer may delay: what the page sent frames to stops.
+    drop(page);
+    let reason = reason.into();
+    let _ = timeout(WRITE_TIMEOUT, socket.close(Some(CloseFrame { code, reason }))).await;
 }
 
 struct Page {

@@ -1,5 +1,6 @@
 //! The port of the page: a web server for this machine.
 
+pub mod access;
 pub mod assets;
 pub mod guard;
 
@@ -30,6 +31,7 @@ use super::view::View;
 use crate::defaults::{CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT};
 use crate::net::accept::accept_until;
 use crate::net::listen::Listeners;
+use access::{Access, Visit};
 use guard::Guard;
 
 /// The open port of the page.
@@ -37,6 +39,7 @@ pub struct PagePort {
     listeners: Listeners,
     router: Router,
     sockets: TaskTracker,
+    access: Access,
     stop: CancellationToken,
 }
 
@@ -55,7 +58,7 @@ struct Page {
 
 impl PagePort {
     /// Creates the server of the page on open listeners.
-    pub fn new(listeners: Listeners, guard: Guard, view: View) -> Self {
+    pub fn new(listeners: Listeners, guard: Guard, access: Access, view: View) -> Self {
         let stop = view.stop.clone();
         let sockets = TaskTracker::new();
         let page = Page {
@@ -68,11 +71,16 @@ impl PagePort {
             .with_state(page)
             .merge(api::router(view))
             .fallback(assets::serve)
+            .layer(axum::middleware::from_fn_with_state(
+                access.clone(),
+                access::check,
+            ))
             .layer(axum::middleware::from_fn_with_state(guard, guard::check));
         Self {
             listeners,
             router,
             sockets,
+            access,
             stop,
         }
     }
@@ -83,19 +91,23 @@ impl PagePort {
             listeners,
             router,
             sockets,
+            access,
             stop,
         } = self;
         let mut connections = JoinSet::new();
         let connection = |stream: TcpStream, peer| serve(stream, peer, router.clone(), stop.clone());
-        accept_until(
+        let accepting = accept_until(
             &listeners,
             "page",
             &stop,
             &mut connections,
             Handle::current,
             connection,
-        )
-        .await;
+        );
+        tokio::select! {
+            () = accepting => {}
+            () = access.watch() => {}
+        }
         drop(listeners);
         sockets.close();
         let _ = timeout(CLOSE_TIMEOUT, async {
@@ -122,7 +134,11 @@ async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, stop: Cancel
     }
 }
 
-async fn live_socket(State(page): State<Page>, mut request: Request) -> Response {
+async fn live_socket(
+    State(page): State<Page>,
+    Extension(visit): Extension<Visit>,
+    mut request: Request,
+) -> Response {
     let (answer, connection) = match upgrade(&mut request) {
         Ok(granted) => granted,
         Err(refusal) => return *refusal,
@@ -130,7 +146,7 @@ async fn live_socket(State(page): State<Page>, mut request: Request) -> Response
     let view = page.view.clone();
     page.sockets.spawn(async move {
         if let Some(connection) = upgraded(connection).await {
-            live::serve(connection, view).await;
+            live::serve(connection, view, visit.ended()).await;
         }
     });
     answer
@@ -139,6 +155,7 @@ async fn live_socket(State(page): State<Page>, mut request: Request) -> Response
 async fn buttplug(
     State(page): State<Page>,
     Extension(Connection { peer, local }): Extension<Connection>,
+    Extension(visit): Extension<Visit>,
     mut request: Request,
 ) -> Response {
     let Some(server) = page.view.server.clone() else {
@@ -161,7 +178,9 @@ async fn buttplug(
     };
     page.sockets.spawn(async move {
         if let Some(connection) = upgraded(connection).await {
-            server.serve_page(connection, peer, local, origin);
+            let ended = visit.ended().clone();
+            let left = server.serve_page(connection, peer, local, origin, ended);
+            left.await;
         }
     });
     answer

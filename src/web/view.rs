@@ -79,8 +79,16 @@ pub trait Server: Send + Sync {
     /// Makes the server stop the device that it lists under this index.
     fn stop(&self, index: u32) -> BoxFuture<'static, ()>;
 
-    /// Serves an upgraded connection of the gateway's own page as an app. Returns at once.
-    fn serve_page(&self, connection: Upgraded, peer: SocketAddr, local: SocketAddr, origin: String);
+    /// Serves an upgraded connection of the gateway's own page as an app, until it leaves or is asked to because its
+    /// session has `ended`. It is served whether or not the future is polled; the future completes when it has left.
+    fn serve_page(
+        &self,
+        connection: Upgraded,
+        peer: SocketAddr,
+        local: SocketAddr,
+        origin: String,
+        ended: CancellationToken,
+    ) -> BoxFuture<'static, ()>;
 }
 
 /// Simulated devices that the gateway runs.

@@ -94,6 +94,8 @@ pub fn page_at(listen: SocketAddr) -> PageSettings {
         listen: listen.into(),
         is_required: true,
         hosts: Vec::new(),
+        password: None,
+        token: None,
     }
 }
 
