@@ -15,6 +15,8 @@ pub struct Process {
     pub devices: String,
     /// Empty if devices are relayed.
     pub clients: String,
+    /// Empty if there is none.
+    pub page: String,
 }
 
 pub fn command(home: &Path, args: &[&str]) -> Command {
@@ -64,10 +66,12 @@ impl Process {
             let word = line.split_whitespace().find_map(|w| w.strip_prefix(name));
             word.unwrap_or_else(|| panic!("{name} in {line:?}")).to_owned()
         };
+        let has_page = line.contains(" page=");
         let relays = line.contains(" upstream=");
         Self {
             devices: url("devices="),
             clients: if relays { String::new() } else { url("clients=") },
+            page: if has_page { url("page=") } else { String::new() },
             child,
         }
     }
