@@ -248,22 +248,22 @@ impl Clients {
         socket::config()
     }
 
-    /// Serves an app that came through the gateway's own page, as any other, in a task of its own, until it leaves or its
+    /// Serves an app that came through the port of the gateway's page, as any other, in a task of its own, until it leaves or its
     /// session at the page has `ended`.
     pub fn serve_page(
         &self,
         ws: WebSocketStream<AppStream>,
         peer: SocketAddr,
         local: SocketAddr,
-        origin: String,
+        origin: Option<String>,
         ended: CancellationToken,
     ) -> JoinHandle<()> {
         let shared = self.shared.clone();
         let id = shared.next_id();
         let from = From {
             peer,
-            origin: Some(origin),
-            is_page: true,
+            is_page: origin.is_some(),
+            origin,
             leave: ended.child_token(),
         };
         let span = Shared::span(id, peer);

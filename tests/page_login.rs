@@ -370,6 +370,71 @@ async fn the_end_of_a_session_closes_its_websockets_and_stops_what_it_drove() {
 }
 
 #[tokio::test]
+async fn what_a_connection_sent_stops_with_its_session() {
+    let gateway = guarded().await;
+    let page = gateway.page();
+    let mut toy = RawDevice::lovense(&gateway.devices(), "toy").await;
+    let cookie = log_in(page).await;
+    let mut kept_open = TcpStream::connect(page).await.unwrap();
+    let request = format!(
+        "POST /api/devices/toy/frames HTTP/1.1\r\nHost: {page}\r\nCookie: {cookie}\r\nContent-Type: \
+         application/octet-stream\r\nContent-Length: 10\r\n\r\nVibrate:9;"
+    );
+    kept_open.write_all(request.as_bytes()).await.unwrap();
+    toy.expect("Vibrate:9;").await;
+    let begun = Instant::now();
+    ask(page, "POST", "/api/logout", &[("Cookie", &cookie)]).await;
+    toy.expect("Vibrate:0;").await;
+    // A connection that asks nothing ends by itself after 5 s.
+    assert!(begun.elapsed().as_secs() < 4, "{:?}", begun.elapsed());
+    let mut rest = Vec::new();
+    within("the connection ends", kept_open.read_to_end(&mut rest))
+        .await
+        .unwrap();
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_program_with_the_token_is_an_app_without_an_origin() {
+    let gateway = guarded().await;
+    let page = gateway.page();
+    let _app = JsonClient::connect(socket(page, "/buttplug", &[BEARER]), 4).await;
+    let apps = ask(page, "GET", "/api/apps", &[BEARER]).await.json();
+    let app = &apps["apps"][0];
+    assert_eq!(
+        (&app["origin"], &app["is_page"]),
+        (&json!(null), &json!(false)),
+        "{apps}"
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn behind_a_proxy_with_tls_the_cookie_is_for_tls_only() {
+    let mut settings = settings();
+    settings.page = Some(PageSettings {
+        password: Some(Secret(PASSWORD.to_owned())),
+        hosts: vec!["gateway.example".to_owned()],
+        ..page_at(ANY_PORT)
+    });
+    let gateway = Running::start(settings).await;
+    let page = gateway.page();
+    let headers = [("Host", "gateway.example"), ("Origin", "https://gateway.example")];
+    let answer = post(page, "/api/login", &headers, &json!({"password": PASSWORD})).await;
+    let cookie = answer.header("Set-Cookie").unwrap().to_owned();
+    assert!(cookie.ends_with("; Secure"), "{cookie}");
+    let cookie = cookie.split(';').next().unwrap();
+    let mut request = own_socket(page, "/api/live", cookie);
+    for (name, value) in headers {
+        request.headers_mut().insert(name, value.parse().unwrap());
+    }
+    assert_eq!(upgraded(request).await, 101);
+    let by_address = [("Origin", &*format!("https://{page}")), ("Content-Length", "0")];
+    assert_eq!(ask(page, "POST", "/api/stop", &by_address).await.status, 403);
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn with_a_token_alone_nobody_logs_in_by_password() {
     let gateway = Running::start(Settings {
         page: Some(PageSettings {

@@ -130,7 +130,7 @@ impl Server for ServerInside {
         connection: Upgraded,
         peer: SocketAddr,
         local: SocketAddr,
-        origin: String,
+        origin: Option<String>,
         ended: CancellationToken,
     ) -> BoxFuture<'static, ()> {
         let clients = self.clients.clone();

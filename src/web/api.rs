@@ -98,7 +98,8 @@ fn described() -> (Router<View>, OpenApi) {
         .title("wsdm-gateway")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
-            "A running gateway: its devices, the apps that drive them, and stops.",
+            "A running gateway: its devices, the apps that drive them, and stops. Where the page has a password or a token, \
+             everything but POST /api/stop and /api/login needs a session's cookie, or Authorization: Bearer TOKEN.",
         ))
         .license(Some(license))
         .build();

@@ -5,6 +5,8 @@ pub mod assets;
 pub mod guard;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -43,11 +45,32 @@ pub struct PagePort {
     stop: CancellationToken,
 }
 
-/// Both ends of the connection of a request.
-#[derive(Clone, Copy, Debug)]
+/// The connection of a request.
+#[derive(Clone, Debug)]
 struct Connection {
     peer: SocketAddr,
     local: SocketAddr,
+    /// Ends it once the request in progress is answered; cancelled when it has ended.
+    close: CancellationToken,
+    /// It ends with a session.
+    has_session: Arc<AtomicBool>,
+}
+
+impl Connection {
+    /// Ends the connection when a session has, since what it sent to devices stops with it.
+    fn end_with(&self, ended: CancellationToken) {
+        // The sessions of one browser; a proxy that mixes several loses a connection.
+        if self.has_session.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let close = self.close.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = ended.cancelled() => close.cancel(),
+                () = close.cancelled() => {}
+            }
+        });
+    }
 }
 
 #[derive(Clone)]
@@ -127,8 +150,15 @@ async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, stop: Cancel
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HANDSHAKE_TIMEOUT);
-    let router = router.layer(Extension(Connection { peer, local }));
-    let ended = connection::serve(stream, &http, router, &stop).await;
+    let close = stop.child_token();
+    let _closed = close.clone().drop_guard();
+    let router = router.layer(Extension(Connection {
+        peer,
+        local,
+        close: close.clone(),
+        has_session: Arc::default(),
+    }));
+    let ended = connection::serve(stream, &http, router, &close).await;
     if let Err(e) = ended {
         debug!("page connection: {e}");
     }
@@ -154,7 +184,7 @@ async fn live_socket(
 
 async fn buttplug(
     State(page): State<Page>,
-    Extension(Connection { peer, local }): Extension<Connection>,
+    Extension(Connection { peer, local, .. }): Extension<Connection>,
     Extension(visit): Extension<Visit>,
     mut request: Request,
 ) -> Response {
@@ -168,10 +198,7 @@ async fn buttplug(
         );
     };
     let origin = request.headers().get(header::ORIGIN);
-    let origin = origin
-        .and_then(|origin| origin.to_str().ok())
-        .unwrap_or_default()
-        .to_owned();
+    let origin = origin.and_then(|origin| origin.to_str().ok()).map(str::to_owned);
     let (answer, connection) = match upgrade(&mut request) {
         Ok(granted) => granted,
         Err(refusal) => return *refusal,

@@ -79,14 +79,14 @@ pub trait Server: Send + Sync {
     /// Makes the server stop the device that it lists under this index.
     fn stop(&self, index: u32) -> BoxFuture<'static, ()>;
 
-    /// Serves an upgraded connection of the gateway's own page as an app, until it leaves or is asked to because its
-    /// session has `ended`. It is served whether or not the future is polled; the future completes when it has left.
+    /// Serves an upgraded connection of the gateway's own page, or of a program, which has no origin, as an app, until it
+    /// leaves or is asked to because its session has `ended`. It is served whether or not the future is polled; the future completes when it has left.
     fn serve_page(
         &self,
         connection: Upgraded,
         peer: SocketAddr,
         local: SocketAddr,
-        origin: String,
+        origin: Option<String>,
         ended: CancellationToken,
     ) -> BoxFuture<'static, ()>;
 }

@@ -379,6 +379,9 @@ pub(super) async fn check(
         Ok(visit) => visit,
         Err(refused) => return refused.answer(),
     };
+    if visit.is_admitted && ![Method::GET, Method::HEAD].contains(request.method()) {
+        connection.end_with(visit.ended.clone());
+    }
     request.extensions_mut().insert(visit.clone());
     let response = next.run(request).await;
     if response.body().size_hint().exact().is_some() {
