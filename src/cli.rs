@@ -213,7 +213,7 @@ impl Args for KeyArgs {
                     .long(flag)
                     .env(variable(flag))
                     .action(action(&key.kind))
-                    .hide_env_values(matches!(key.kind, Kind::Secret))
+                    .hide_env_values(matches!(key.kind, Kind::Password | Kind::Secret))
                     .value_name(key.kind.placeholder())
                     .help(help),
             );

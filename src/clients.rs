@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -249,22 +249,24 @@ impl Clients {
         socket::config()
     }
 
-    /// Serves an app that came through the gateway's own page, as any other, but for its `life`: while it drives, an answered
-    /// ping is not enough. Returns at once.
+    /// Serves an app that came through the port of the gateway's page, as any other, in a task of its own, until it leaves or its
+    /// session at the page has `ended`. If it is the page itself, it has a `life`: while it drives, an answered ping is not enough.
     pub fn serve_page(
         &self,
         ws: WebSocketStream<AppStream>,
         peer: SocketAddr,
         local: SocketAddr,
-        origin: String,
+        origin: Option<String>,
         life: Option<Arc<Life>>,
-    ) {
+        ended: CancellationToken,
+    ) -> JoinHandle<()> {
         let shared = self.shared.clone();
         let id = shared.next_id();
         let from = From {
             peer,
-            origin: Some(origin),
-            is_page: true,
+            is_page: origin.is_some(),
+            origin,
+            leave: ended.child_token(),
         };
         let span = Shared::span(id, peer);
         let tasks = shared.tasks.clone();
@@ -274,7 +276,7 @@ impl Clients {
             let socket = Socket::new(ws, local, shared.settings.ping_interval).with_life(life);
             Session::serve(shared, id, from, socket).await;
         };
-        tasks.spawn_on(session.instrument(span), &runtime);
+        tasks.spawn_on(session.instrument(span), &runtime)
     }
 
     /// Accepts and serves until `close` is cancelled; completes when every socket is closed, or after a second.
@@ -362,6 +364,7 @@ async fn serve_connection(shared: Arc<Shared>, id: ClientId, stream: TcpStream, 
         peer: from,
         origin,
         is_page: false,
+        leave: CancellationToken::new(),
     };
     let socket = Socket::new(ws, local, shared.settings.ping_interval);
     // Boxed, so that the task of a connection that is still upgrading stays small.

@@ -42,15 +42,14 @@ use crate::udcf::{Udcf, UdcfError};
 use crate::upstream::embedded::{Engine, EngineError};
 use crate::upstream::relay::Relay;
 use crate::web::control::Control;
-use crate::web::port::PagePort;
-use crate::web::port::guard::Guard;
+use crate::web::port::access::Access;
 use crate::web::view::{About, View};
 use boards::{Boards, unknown_identifiers};
 use configuration::{Entries, Reloader};
 use rooms::Rooms;
 use signals::Signals;
 use simulated::SimulatedDevices;
-use views::ServerInside;
+use views::{Page, ServerInside, on_this_machine};
 
 /// The addresses that the gateway listens on, with the ports that the system chose.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +64,14 @@ pub struct Bound {
     pub client_addresses: Vec<SocketAddr>,
     /// Every address of the page; empty if it is not served.
     pub page_addresses: Vec<SocketAddr>,
+}
+
+impl Bound {
+    /// Where the page is for a browser on this machine; `None` if it is not served.
+    pub fn page_url(&self) -> Option<String> {
+        let page = self.page_addresses.first().copied().map(on_this_machine)?;
+        Some(format!("http://{page}/"))
+    }
 }
 
 /// Why the gateway did not start, or ended.
@@ -157,7 +164,7 @@ pub struct Gateway {
     registry: Arc<Registry>,
     inside: Option<Inside>,
     control: Option<Control>,
-    page: Option<(Listeners, Guard)>,
+    page: Option<Page>,
     about: Arc<About>,
     reloader: Reloader,
 }
@@ -271,17 +278,11 @@ impl Gateway {
         for (key, problem) in unknown_identifiers(&settings, &admission) {
             warn!("{key}: {problem}");
         }
-        let page = settings.page.as_ref().map(views::listen).transpose()?.flatten();
-        let hosts = (settings.page.as_ref())
-            .map(|page| page.hosts.clone())
+        let page = settings.page.as_ref().map(Page::open).transpose()?.flatten();
+        let page_addresses = page
+            .as_ref()
+            .map(|page| page.addresses.clone())
             .unwrap_or_default();
-        let (page, page_addresses) = match page {
-            Some((listeners, addresses)) => {
-                let guard = Guard::new(&addresses, &hosts);
-                (Some((listeners, guard)), addresses)
-            }
-            None => (None, Vec::new()),
-        };
         let relayed_to = settings
             .upstream
             .as_ref()
@@ -295,7 +296,7 @@ impl Gateway {
                 let (inside, bound) = Inside::bind(
                     settings.clients.clone(),
                     settings.state_file.as_deref(),
-                    page_addresses.first().copied(),
+                    page_addresses.first().copied().map(on_this_machine),
                     Signpost::apps(device_addresses[0]).with_page(page_addresses.first().copied()),
                     |store| Engine::start(loaded, store),
                 )
@@ -378,6 +379,11 @@ impl Gateway {
         self.bound.clone()
     }
 
+    /// Who may use the page; `None` if it is not served.
+    pub fn page_access(&self) -> Option<&Access> {
+        self.page.as_ref().map(|page| &page.access)
+    }
+
     /// Announces the ports that are configured to be announced.
     fn announce(&self) -> Vec<Announcement> {
         let mut announced = Vec::new();
@@ -453,10 +459,7 @@ impl Gateway {
         rooms.spawn("the watch over the configuration", async move {
             no_changes.run_until_cancelled(watching).await;
         });
-        let page = self.page.map(|(listeners, guard)| {
-            let port = PagePort::new(listeners, guard, view.clone());
-            tokio::spawn(port.serve())
-        });
+        let page = self.page.map(|page| tokio::spawn(page.serve(view.clone())));
         let control = self.control.map(|control| tokio::spawn(control.serve(view)));
         if let Some((clients, runtime)) = inside.as_mut().and_then(Inside::clients) {
             rooms.spawn_on("the client port", clients, &runtime);
@@ -519,11 +522,11 @@ impl Gateway {
 ///
 /// # Errors
 /// If it cannot start, or if a part of it ended by itself; see [`GatewayError`].
-pub async fn run(settings: Settings, ready: impl FnOnce(&Bound)) -> Result<(), GatewayError> {
+pub async fn run(settings: Settings, ready: impl FnOnce(&Gateway)) -> Result<(), GatewayError> {
     // First of all, so that a signal during start-up is not lost.
     let mut signals = Signals::new().map_err(GatewayError::Signals)?;
     let gateway = Gateway::bind(settings).await?;
-    ready(&gateway.bound());
+    ready(&gateway);
     let stop = CancellationToken::new();
     let first = stop.clone();
     tokio::spawn(async move {

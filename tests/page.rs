@@ -385,7 +385,7 @@ async fn a_frame_that_is_refused_is_answered_with_the_reason() {
         assert!(problem["error"].as_str().unwrap().contains(part), "{problem}");
     }
     for path in ["/api/simulated", "/api/questions/1"] {
-        let answer = post(page, path, &json!({ "protocol": large })).await;
+        let answer = post(page, path, &[], &json!({ "protocol": large })).await;
         assert!([404, 413].contains(&answer.status), "{path}: {}", answer.body);
         assert!(answer.json()["error"].is_string(), "{path}: {}", answer.body);
     }
@@ -630,7 +630,7 @@ async fn devices_are_simulated_on_request_and_stopped() {
         json!({"protocol": "lovense", "model": "edge"}),
         json!({"protocol": "tcode"}),
     ] {
-        let started = post(page, "/api/simulated", &body).await;
+        let started = post(page, "/api/simulated", &[], &body).await;
         assert_eq!(started.status, 201, "{}", started.body);
         addresses.push(started.json()["address"].as_str().unwrap().to_owned());
     }
@@ -652,7 +652,7 @@ async fn devices_are_simulated_on_request_and_stopped() {
         json!({"protocol": "tcode", "model": "edge"}),
         json!({"protocol": "toaster"}),
     ] {
-        let refused = post(page, "/api/simulated", &body).await;
+        let refused = post(page, "/api/simulated", &[], &body).await;
         assert_eq!(refused.status, 400, "{}", refused.body);
         assert!(refused.json()["hint"].is_string(), "{}", refused.body);
     }

@@ -22,7 +22,7 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_util::task::AbortOnDropHandle;
-use wsdm_gateway::config::{Layers, Loaded, Origins, Settings};
+use wsdm_gateway::config::{Layers, Loaded, Origins, Secret, Settings};
 
 /// A scenario waits up to 20 s for each thing itself, and then says what is missing.
 const SCENARIO: Duration = Duration::from_secs(120);
@@ -31,7 +31,7 @@ const SCENARIO: Duration = Duration::from_secs(120);
 const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// Every scenario, and the test here that starts it.
-const SCENARIOS: [&str; 13] = [
+const SCENARIOS: [&str; 14] = [
     "accessible",
     "apps",
     "devices",
@@ -39,6 +39,7 @@ const SCENARIOS: [&str; 13] = [
     "hangs",
     "hostile_name",
     "identifying",
+    "login",
     "lost",
     "phone",
     "question",
@@ -377,6 +378,51 @@ async fn a_web_page_that_was_never_seen_is_asked_about() {
     while let Some(ended) = apps.join_next().await {
         ended.unwrap();
     }
+}
+
+#[tokio::test]
+async fn the_page_asks_for_a_password_and_stops_without_one() {
+    const PASSWORD: &str = "correct horse";
+    let folder = tempfile::tempdir().unwrap();
+    let code_file = folder.path().join("code");
+    let mut settings = with_page(ANY_PORT);
+    settings.page.as_mut().unwrap().password = Some(Secret(PASSWORD.to_owned()));
+    let first = Running::start(settings.clone()).await;
+    let mut toy = Toy::connect(&first, "page-1").await;
+    let args = ["page-1", PASSWORD, code_file.to_str().unwrap()];
+    let mut scenario = Scenario::start("login", first.page(), &args);
+    scenario.want("drive").await;
+    let mut app = JsonClient::connect(&first.clients(), 4).await;
+    let index = app.first_device().await;
+    let vibrate = json!({"DeviceIndex": index, "FeatureIndex": 0, "Command": {"Vibrate": {"Value": 10}}});
+    app.call("OutputCmd", vibrate).await;
+    toy.at(10).await;
+    std::fs::write(folder.path().join("driven"), "").unwrap();
+    assert!(
+        scenario.next(&["stopped"]).await.is_some(),
+        "it stops while logged out"
+    );
+    toy.at(0).await;
+    while let Some((kind, text)) = scenario.next(&["drove", "left", "want"]).await {
+        match kind.as_str() {
+            "drove" => toy.at(text.parse().unwrap()).await,
+            "left" => toy.at(0).await,
+            _ => {
+                assert_eq!(text, "code");
+                break;
+            }
+        }
+    }
+    let code = first.page_access.as_ref().unwrap().hand_over().unwrap().unwrap();
+    std::fs::write(code_file.with_extension("new"), code).unwrap();
+    std::fs::rename(code_file.with_extension("new"), &code_file).unwrap();
+    scenario.want("restart").await;
+    settings.page.as_mut().unwrap().listen = first.page().into();
+    first.stop().await;
+    let second = Running::start(settings).await;
+    let _toy = Toy::connect(&second, "page-1").await;
+    scenario.done().await;
+    second.stop().await;
 }
 
 #[tokio::test]

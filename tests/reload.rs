@@ -54,7 +54,7 @@ impl Rig {
     }
 
     async fn reload(&self) -> (u16, Value) {
-        let answer = post(self.gateway.page(), "/api/reload", &json!({})).await;
+        let answer = post(self.gateway.page(), "/api/reload", &[], &json!({})).await;
         (answer.status, answer.json())
     }
 

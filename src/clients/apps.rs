@@ -34,6 +34,8 @@ pub(super) struct From {
     pub(super) peer: SocketAddr,
     pub(super) origin: Option<String>,
     pub(super) is_page: bool,
+    /// Asks it to leave.
+    pub(super) leave: CancellationToken,
 }
 
 /// The apps that have completed their handshake.

@@ -9,10 +9,10 @@ use super::print;
 use crate::cli::RunArgs;
 use crate::cli::intiface::IntifaceArgs;
 use crate::cmd::error::Error;
-use crate::config::ControlAt;
-use crate::config::{Given, Layers, Loaded, Source};
+use crate::config::{ControlAt, Given, Layers, Loaded, PageSettings, Source};
 use crate::defaults::CLIENT_LISTEN;
 use crate::gateway::{self, Bound};
+use crate::web::port::access::Access;
 
 /// Runs the gateway until it is told to stop.
 pub(super) async fn run(args: RunArgs) -> Result<(), Error> {
@@ -27,16 +27,18 @@ pub(super) async fn run(args: RunArgs) -> Result<(), Error> {
     }
     let mut settings = loaded.settings;
     settings.control = Some(control.map_or(ControlAt::RuntimeDirectory, |path| ControlAt::Path(path.into())));
-    let token = settings.devices.token.is_some();
+    let devices_by = settings.devices.token.as_ref().map(|_| "the token");
+    let page_by = settings.page.as_ref().and_then(PageSettings::condition);
     let upstream = settings
         .upstream
         .as_ref()
         .map(|upstream| upstream.relay.to_string());
     raise_file_limit();
-    gateway::run(settings, |bound| {
-        log_who_can_reach(bound, token);
+    gateway::run(settings, |gateway| {
+        let bound = gateway.bound();
+        log_who_can_reach(&bound, devices_by, page_by);
         let devices = format!("ws://{}", bound.devices);
-        let page = bound.page_addresses.first().map(|page| format!("http://{page}/"));
+        let page = bound.page_url();
         let (name, other) = match (bound.clients, &upstream) {
             (Some(clients), _) => ("clients", format!("ws://{clients}")),
             (None, upstream) => ("upstream", upstream.clone().unwrap_or_default()),
@@ -67,20 +69,31 @@ pub(super) async fn run(args: RunArgs) -> Result<(), Error> {
             warn!("{e}");
         }
         if open {
-            open_page(page.as_deref());
+            open_page(page.as_deref(), gateway.page_access());
         }
     })
     .await?;
     Ok(())
 }
 
-/// Opens the page in the browser that the user prefers. The gateway runs in any case.
-fn open_page(page: Option<&str>) {
-    let Some(page) = page else {
+/// Opens the page in the browser that the user prefers, logged in. The gateway runs in any case.
+fn open_page(page: Option<&str>, access: Option<&Access>) {
+    let (Some(page), Some(access)) = (page, access) else {
         return warn!("--open: there is no page to open");
     };
-    if let Err(e) = open::that_detached(page) {
-        warn!("--open: no browser was started: {e}; open {page} yourself");
+    let code = access.hand_over().unwrap_or_else(|e| {
+        warn!("--open: you have to log in yourself: {e}");
+        None
+    });
+    // A browser keeps a fragment to itself, and the page removes it.
+    let fragment = code.map(|code| format!("#code={code}")).unwrap_or_default();
+    if let Err(e) = open::that_detached(format!("{page}{fragment}")) {
+        // The error may name the URL.
+        let error = match fragment.as_str() {
+            "" => e.to_string(),
+            fragment => e.to_string().replace(fragment, ""),
+        };
+        warn!("--open: no browser was started: {error}; open {page} yourself");
     }
 }
 
@@ -100,22 +113,27 @@ fn raise_file_limit() {
     }
 }
 
-/// Logs who can reach each port: one line, or two if the network reaches only some of its addresses.
-fn log_who_can_reach(bound: &Bound, token: bool) {
-    for (what, addresses, guarded) in [
-        ("devices", &bound.device_addresses, token),
-        ("Buttplug clients", &bound.client_addresses, false),
-        ("the page", &bound.page_addresses, false),
+/// Logs who can reach each port, and what one has to know for devices and for the page: one line, or two if the network
+/// reaches only some of its addresses.
+fn log_who_can_reach(bound: &Bound, devices_by: Option<&str>, page_by: Option<&str>) {
+    for (what, addresses, by) in [
+        ("devices", &bound.device_addresses, devices_by),
+        ("Buttplug clients", &bound.client_addresses, None),
+        ("the page", &bound.page_addresses, page_by),
     ] {
         let (local, network): (Vec<_>, Vec<_>) = addresses.iter().partition(|a| a.ip().is_loopback());
         let join = |addresses: &[&SocketAddr]| {
             let words: Vec<_> = addresses.iter().map(ToString::to_string).collect();
             words.join(" and ")
         };
+        let condition = by.map(|by| format!(" who knows {by}")).unwrap_or_default();
         if !local.is_empty() {
-            info!("{what}: {}, reachable from this machine only", join(&local));
+            let local = join(&local);
+            match condition.as_str() {
+                "" => info!("{what}: {local}, reachable from this machine only"),
+                _ => info!("{what}: {local}, reachable from this machine only, by everybody{condition}"),
+            }
         }
-        let condition = if guarded { " who knows the token" } else { "" };
         if !network.is_empty() {
             let network = join(&network);
             warn!("{what}: {network}, reachable by everybody on the network{condition}");

@@ -199,6 +199,20 @@ impl<'a> Keys<'a> {
         self.read(name, parse, |token| format!("{token:?}"))
     }
 
+    pub(super) fn password(&mut self, name: &str) -> Option<Secret> {
+        let parse = |given: &Given| {
+            let password = text(given)?;
+            if password.chars().count() < 8
+                || password.len() > 1_024
+                || password.chars().any(char::is_control)
+            {
+                return Err("is not a password: at least 8 characters, and no control characters".to_owned());
+            }
+            Ok(Secret(password.to_owned()))
+        };
+        self.read(name, parse, |password| format!("{password:?}"))
+    }
+
     pub(super) fn origins(&mut self, name: &str) -> Vec<String> {
         let origins = self.read(name, origins, |origins| origins.join(", "));
         origins.unwrap_or_default()

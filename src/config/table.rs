@@ -99,6 +99,8 @@ pub(crate) enum Kind {
     Number(Unit, RangeInclusive<i64>),
     /// Web origins.
     Origins,
+    /// Text that masks itself, of any characters.
+    Password,
     /// A file or device.
     Path,
     /// Text that masks itself.
@@ -133,7 +135,7 @@ impl Kind {
             }
             Self::Origins => "list of origins".to_owned(),
             Self::Path => "path".to_owned(),
-            Self::Secret | Self::Text => "text".to_owned(),
+            Self::Password | Self::Secret | Self::Text => "text".to_owned(),
             Self::Switch => "true, false".to_owned(),
             Self::Url => "URL".to_owned(),
         }
@@ -146,6 +148,7 @@ impl Kind {
             Self::Number(Unit::Milliseconds, _) => "MS",
             Self::Number(..) => "NUMBER",
             Self::Path => "FILE",
+            Self::Password => "PASSWORD",
             Self::Secret => "TOKEN",
             Self::Text => "NAME",
             Self::Url => "URL",

@@ -1,7 +1,7 @@
 //! The gateway as its views see it: the Buttplug server inside behind the trait of the web room, and the page's port.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_util::either::Either;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::GatewayError;
@@ -22,8 +23,11 @@ use crate::device::peer::ConnectionId;
 use crate::net::listen::Listeners;
 use crate::session::life::Life;
 use crate::upstream::embedded::Engine;
+use crate::web::port::PagePort;
+use crate::web::port::access::Access;
+use crate::web::port::guard::Guard;
 use crate::web::view::origins::{Answer, Origin, OriginError, Question, Standing};
-use crate::web::view::{App, Listed, Server, seconds};
+use crate::web::view::{App, Listed, Server, View, seconds};
 
 /// The Buttplug server inside, with the port of its apps.
 pub(super) struct ServerInside {
@@ -121,16 +125,19 @@ impl Server for ServerInside {
         connection: Upgraded,
         peer: SocketAddr,
         local: SocketAddr,
-        origin: String,
+        origin: Option<String>,
         life: Option<Arc<Life>>,
-    ) {
+        ended: CancellationToken,
+    ) -> BoxFuture<'static, ()> {
         let clients = self.clients.clone();
-        self.engine.runtime().spawn(async move {
+        let served = self.engine.runtime().spawn(async move {
             let stream = Either::Right(Box::new(TokioIo::new(connection)) as _);
             let config = Clients::websocket_config();
             let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-            clients.serve_page(ws, peer, local, origin, life);
+            // If it panicked, it has left too.
+            let _ = clients.serve_page(ws, peer, local, origin, life, ended).await;
         });
+        served.map(drop).boxed()
     }
 }
 
@@ -143,14 +150,51 @@ fn found(outcome: Result<bool, SaveError>) -> Result<(), OriginError> {
     }
 }
 
-/// Opens the page's port. Without one, the gateway runs all the same, unless its address was configured.
-pub(super) fn listen(page: &PageSettings) -> Result<Option<(Listeners, Vec<SocketAddr>)>, GatewayError> {
-    match super::listen("the page", &page.listen) {
-        Ok(open) => Ok(Some(open)),
-        Err(e) if page.is_required => Err(e),
-        Err(e) => {
-            warn!("no page: {}", e.with_hint());
-            Ok(None)
-        }
+/// The open port of the page, and who may use it.
+pub(super) struct Page {
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) access: Access,
+    listeners: Listeners,
+    guard: Guard,
+}
+
+impl Page {
+    /// Opens the page's port. Without one, the gateway runs all the same, unless its address was configured.
+    pub(super) fn open(settings: &PageSettings) -> Result<Option<Self>, GatewayError> {
+        let (listeners, addresses) = match super::listen("the page", &settings.listen) {
+            Ok(open) => open,
+            Err(e) if settings.is_required => return Err(e),
+            Err(e) => {
+                warn!("no page: {}", e.with_hint());
+                return Ok(None);
+            }
+        };
+        Ok(Some(Self {
+            access: Access::new(
+                settings.password.as_ref(),
+                settings.token.as_ref(),
+                addresses[0].port(),
+            ),
+            guard: Guard::new(&addresses, &settings.hosts),
+            addresses,
+            listeners,
+        }))
     }
+
+    /// Serves until the view's `stop` is cancelled; completes when every connection is closed, or after a second.
+    pub(super) async fn serve(self, view: View) {
+        PagePort::new(self.listeners, self.guard, self.access, view)
+            .serve()
+            .await;
+    }
+}
+
+/// An address that a browser on this machine can open, for one that may stand for every address.
+pub(super) fn on_this_machine(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }

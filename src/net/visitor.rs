@@ -69,7 +69,7 @@ impl Signpost {
             port: self.port,
             here: local,
             other: self.other.map(reachable),
-            page: self.page,
+            page: self.page.map(reachable),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod configuration;
 pub mod frames;
+pub mod login;
 pub mod origins;
 mod simulated;
 
@@ -108,7 +109,8 @@ fn described() -> (Router<View>, OpenApi) {
         .title("wsdm-gateway")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
-            "A running gateway: its devices, the apps that drive them, and stops.",
+            "A running gateway: its devices, the apps that drive them, and stops. Where the page has a password or a token, \
+             everything but POST /api/stop and /api/login needs a session's cookie, or Authorization: Bearer TOKEN.",
         ))
         .license(Some(license))
         .build();
@@ -116,6 +118,8 @@ fn described() -> (Router<View>, OpenApi) {
         .routes(routes!(about))
         .routes(routes!(devices))
         .routes(routes!(device, forget))
+        .routes(routes!(login::state, login::log_in))
+        .routes(routes!(login::log_out))
         .routes(routes!(stop))
         .routes(routes!(stop_device))
         .routes(routes!(configuration::show))

@@ -19,6 +19,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::api::Problem;
@@ -40,6 +41,8 @@ const SHARED_FOR: Duration = Duration::from_millis(90);
 const LINES_MAX: usize = 2_000;
 /// Frames of a page that wait for their device's link.
 const SENDING_MAX: usize = 64;
+/// The code of the Close frame when the session has ended: the page asks for the password again.
+const LOGGED_OUT: u16 = 4401;
 /// The longest message of a page: a frame as hexadecimal digits, and its frame of JSON.
 const MESSAGE_MAX_BYTES: usize = 2 * FRAME_MAX_BYTES + 4_096;
 
@@ -114,8 +117,14 @@ enum By {
 
 type Socket = Answered<TokioIo<Upgraded>>;
 
-/// Serves a page until it leaves or the gateway stops.
-pub(super) async fn serve(connection: Upgraded, view: View, looks: Arc<Looks>, life: Arc<Life>) {
+/// Serves a page until it leaves, its session has `ended`, or the gateway stops.
+pub(super) async fn serve(
+    connection: Upgraded,
+    view: View,
+    looks: Arc<Looks>,
+    life: Arc<Life>,
+    ended: &CancellationToken,
+) {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_MAX_BYTES))
         .max_frame_size(Some(MESSAGE_MAX_BYTES));
@@ -123,21 +132,21 @@ pub(super) async fn serve(connection: Upgraded, view: View, looks: Arc<Looks>, l
     let mut socket = Answered::new(socket);
     let mut page = Page::new(view, looks, life);
     let injector = page.injector.clone();
-    // Beside the page's own loop, which may wait for the page to take a message.
-    let served = tokio::select! {
-        served = page.run(&mut socket) => served,
+    let (code, reason) = tokio::select! {
+        biased;
+        () = ended.cancelled() => (CloseCode::from(LOGGED_OUT), "the session has ended"),
+        ran = page.run(&mut socket) => match ran {
+            Ok(()) => (CloseCode::Away, "the gateway is stopping"),
+            Err(e) => return debug!("a page left: {e}"),
+        },
+        // Beside the page's own loop, which may wait for the page to take a message.
         never = injector.watch() => match never {},
     };
-    match served {
-        Ok(()) => {
-            let stopping = CloseFrame {
-                code: CloseCode::Away,
-                reason: "the gateway is stopping".into(),
-            };
-            let _ = timeout(WRITE_TIMEOUT, socket.send(Message::Close(Some(stopping)))).await;
-        }
-        Err(e) => debug!("a page left: {e}"),
-    }
+    // Before the websocket closes, which a peer may delay: what the page sent frames to stops.
+    drop((page, injector));
+    let reason = reason.into();
+    let close = Message::Close(Some(CloseFrame { code, reason }));
+    let _ = timeout(WRITE_TIMEOUT, socket.send(close)).await;
 }
 
 struct Page {

@@ -1,10 +1,12 @@
 //! The port of the page: a web server for this machine.
 
+pub mod access;
 pub mod assets;
 pub mod guard;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -33,6 +35,7 @@ use super::view::View;
 use crate::defaults::{CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT};
 use crate::net::accept::accept_until;
 use crate::net::listen::Listeners;
+use access::{Access, Visit};
 use guard::Guard;
 
 /// The open port of the page.
@@ -40,14 +43,36 @@ pub struct PagePort {
     listeners: Listeners,
     router: Router,
     sockets: TaskTracker,
+    access: Access,
     stop: CancellationToken,
 }
 
-/// Both ends of the connection of a request.
-#[derive(Clone, Copy, Debug)]
+/// The connection of a request.
+#[derive(Clone, Debug)]
 struct Connection {
     peer: SocketAddr,
     local: SocketAddr,
+    /// Ends it once the request in progress is answered; cancelled when it has ended.
+    close: CancellationToken,
+    /// It ends with a session.
+    has_session: Arc<AtomicBool>,
+}
+
+impl Connection {
+    /// Ends the connection when a session has, since what it sent to devices stops with it.
+    fn end_with(&self, ended: CancellationToken) {
+        // The sessions of one browser; a proxy that mixes several loses a connection.
+        if self.has_session.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let close = self.close.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = ended.cancelled() => close.cancel(),
+                () = close.cancelled() => {}
+            }
+        });
+    }
 }
 
 #[derive(Clone)]
@@ -60,7 +85,7 @@ struct Page {
 
 impl PagePort {
     /// Creates the server of the page on open listeners.
-    pub fn new(listeners: Listeners, guard: Guard, view: View) -> Self {
+    pub fn new(listeners: Listeners, guard: Guard, access: Access, view: View) -> Self {
         let stop = view.stop.clone();
         let sockets = TaskTracker::new();
         let page = Page {
@@ -76,11 +101,16 @@ impl PagePort {
             .with_state(page)
             .merge(api::router(view))
             .fallback(assets::serve)
+            .layer(axum::middleware::from_fn_with_state(
+                access.clone(),
+                access::check,
+            ))
             .layer(axum::middleware::from_fn_with_state(guard, guard::check));
         Self {
             listeners,
             router,
             sockets,
+            access,
             stop,
         }
     }
@@ -91,19 +121,23 @@ impl PagePort {
             listeners,
             router,
             sockets,
+            access,
             stop,
         } = self;
         let mut connections = JoinSet::new();
         let connection = |stream: TcpStream, peer| serve(stream, peer, router.clone(), stop.clone());
-        accept_until(
+        let accepting = accept_until(
             &listeners,
             "page",
             &stop,
             &mut connections,
             Handle::current,
             connection,
-        )
-        .await;
+        );
+        tokio::select! {
+            () = accepting => {}
+            () = access.watch() => {}
+        }
         drop(listeners);
         sockets.close();
         let _ = timeout(CLOSE_TIMEOUT, async {
@@ -123,14 +157,25 @@ async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, stop: Cancel
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HANDSHAKE_TIMEOUT);
-    let router = router.layer(Extension(Connection { peer, local }));
-    let ended = connection::serve(stream, &http, router, &stop).await;
+    let close = stop.child_token();
+    let _closed = close.clone().drop_guard();
+    let router = router.layer(Extension(Connection {
+        peer,
+        local,
+        close: close.clone(),
+        has_session: Arc::default(),
+    }));
+    let ended = connection::serve(stream, &http, router, &close).await;
     if let Err(e) = ended {
         debug!("page connection: {e}");
     }
 }
 
-async fn live_socket(State(page): State<Page>, mut request: Request) -> Response {
+async fn live_socket(
+    State(page): State<Page>,
+    Extension(visit): Extension<Visit>,
+    mut request: Request,
+) -> Response {
     let (answer, connection) = match upgrade(&mut request) {
         Ok(granted) => granted,
         Err(refusal) => return *refusal,
@@ -138,7 +183,7 @@ async fn live_socket(State(page): State<Page>, mut request: Request) -> Response
     let life = page.tabs.life(request.uri()).unwrap_or_default();
     page.sockets.clone().spawn(async move {
         if let Some(connection) = upgraded(connection).await {
-            live::serve(connection, page.view, page.looks, life).await;
+            live::serve(connection, page.view, page.looks, life, visit.ended()).await;
         }
     });
     answer
@@ -146,7 +191,8 @@ async fn live_socket(State(page): State<Page>, mut request: Request) -> Response
 
 async fn buttplug(
     State(page): State<Page>,
-    Extension(Connection { peer, local }): Extension<Connection>,
+    Extension(Connection { peer, local, .. }): Extension<Connection>,
+    Extension(visit): Extension<Visit>,
     mut request: Request,
 ) -> Response {
     let Some(server) = page.view.server.clone() else {
@@ -159,10 +205,7 @@ async fn buttplug(
         );
     };
     let origin = request.headers().get(header::ORIGIN);
-    let origin = origin
-        .and_then(|origin| origin.to_str().ok())
-        .unwrap_or_default()
-        .to_owned();
+    let origin = origin.and_then(|origin| origin.to_str().ok()).map(str::to_owned);
     let life = page.tabs.life(request.uri());
     let (answer, connection) = match upgrade(&mut request) {
         Ok(granted) => granted,
@@ -170,7 +213,9 @@ async fn buttplug(
     };
     page.sockets.spawn(async move {
         if let Some(connection) = upgraded(connection).await {
-            server.serve_page(connection, peer, local, origin, life);
+            let ended = visit.ended().clone();
+            let left = server.serve_page(connection, peer, local, origin, life, ended);
+            left.await;
         }
     });
     answer

@@ -82,16 +82,18 @@ pub trait Server: Send + Sync {
     /// Makes the server stop the device that it lists under this index; returns whether it did. The call gives the order.
     fn stop(&self, index: u32) -> BoxFuture<'static, bool>;
 
-    /// Serves an upgraded connection of the gateway's own page as an app, which has to show signs of life there too while it
-    /// drives. Returns at once.
+    /// Serves an upgraded connection of the gateway's own page, or of a program, which has no origin, as an app, until it
+    /// leaves or is asked to because its session has `ended`. The page has to show signs of `life` there too while it drives. It
+    /// is served whether or not the future is polled; the future completes when it has left.
     fn serve_page(
         &self,
         connection: Upgraded,
         peer: SocketAddr,
         local: SocketAddr,
-        origin: String,
+        origin: Option<String>,
         life: Option<Arc<Life>>,
-    );
+        ended: CancellationToken,
+    ) -> BoxFuture<'static, ()>;
 }
 
 /// Simulated devices that the gateway runs.

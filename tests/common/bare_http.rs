@@ -8,17 +8,25 @@ use tokio::net::TcpStream;
 
 use super::within;
 
-/// An answer, in parts.
 pub struct Answer {
     pub status: u16,
     /// In lower case.
     pub head: String,
     pub body: String,
+    as_sent: String,
 }
 
 impl Answer {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.body))
+    }
+
+    /// The value of a header, as it was sent.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.as_sent.lines().find_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then_some(value)
+        })
     }
 }
 
@@ -27,7 +35,6 @@ pub async fn ask(page: SocketAddr, method: &str, path: &str, headers: &[(&str, &
     send(page, method, path, headers, "").await
 }
 
-/// The same with a body.
 pub async fn send(
     page: SocketAddr,
     method: &str,
@@ -45,14 +52,22 @@ pub async fn send(
     request += "\r\n";
     request += body;
     within(path, async {
-        let mut stream = TcpStream::connect(page).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut stream = TcpStream::connect(page).await.expect("an open port");
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .expect("an open connection");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
         Answer {
-            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+            status: head
+                .split(' ')
+                .nth(1)
+                .and_then(|status| status.parse().ok())
+                .expect("a status"),
             head: head.to_ascii_lowercase(),
+            as_sent: head.to_owned(),
             body: body.to_owned(),
         }
     })
@@ -60,9 +75,9 @@ pub async fn send(
 }
 
 /// A POST of JSON.
-pub async fn post(page: SocketAddr, path: &str, body: &Value) -> Answer {
+pub async fn post(page: SocketAddr, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
     let body = body.to_string();
     let length = body.len().to_string();
-    let headers = [("Content-Type", "application/json"), ("Content-Length", &*length)];
-    send(page, "POST", path, &headers, &body).await
+    let content = [("Content-Type", "application/json"), ("Content-Length", &*length)];
+    send(page, "POST", path, &[headers, &content[..]].concat(), &body).await
 }

@@ -46,6 +46,7 @@ use wsdm_gateway::gateway::{Bound, Gateway, GatewayError};
 use wsdm_gateway::link::serial::ports::Ports;
 use wsdm_gateway::net::target::Target;
 use wsdm_gateway::net::tls::Tls;
+use wsdm_gateway::web::port::access::Access;
 
 /// Past this, something that should have happened did not. Generous: machines are slow, and it costs nothing.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -96,6 +97,8 @@ pub fn page_at(listen: SocketAddr) -> PageSettings {
         listen: listen.into(),
         is_required: true,
         hosts: Vec::new(),
+        password: None,
+        token: None,
     }
 }
 
@@ -115,6 +118,8 @@ pub fn relaying(upstream: &str) -> Settings {
 /// A gateway in this process.
 pub struct Running {
     pub bound: Bound,
+    /// Who may use the page.
+    pub page_access: Option<Access>,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<Result<(), GatewayError>>,
 }
@@ -123,9 +128,15 @@ impl Running {
     pub async fn start(settings: Settings) -> Self {
         let gateway = Gateway::bind(settings).await.expect("the gateway starts");
         let bound = gateway.bound();
+        let page_access = gateway.page_access().cloned();
         let stop = CancellationToken::new();
         let task = tokio::spawn(gateway.serve(stop.clone()));
-        Self { bound, stop, task }
+        Self {
+            bound,
+            page_access,
+            stop,
+            task,
+        }
     }
 
     pub fn devices(&self) -> String {

@@ -8,9 +8,11 @@ import { Apps } from "./apps.js";
 import { Device } from "./device.js";
 import { Devices } from "./devices.js";
 import { apps, connection, entries, gateway, nextTry, now, problems, retryNow, start } from "./live.js";
+import { Login, LogOut } from "./login.js";
 import { isPresent } from "./names.js";
 import { Questions } from "./questions.js";
 import { route } from "./route.js";
+import { hasPassword, loggedOut, usedForm } from "./session.js";
 import { startSampling } from "./spark.js";
 import { listenForEscape, StopBar, StopHint } from "./stop.js";
 
@@ -27,11 +29,11 @@ function Bar() {
   const open = route.value.view === "device" ? "devices" : route.value.view;
   return html`
     <header class="bar">
-      <p class="brand"><a href="#/devices">WSDM Gateway</a> <small class="quiet">${gateway.value?.version}</small></p>
-      <nav aria-label="Views">
+      <p class="brand"><a href="#/devices">WSDM Gateway</a> <small class="quiet">${!loggedOut.value && gateway.value?.version}</small></p>
+      ${!loggedOut.value && html`<nav aria-label="Views">
         ${VIEWS.map(({ view, label, number }) => html`
           <a key=${view} href=${`#/${view}`} aria-current=${open === view ? "page" : undefined}>${label} <span class="number">${number}</span></a>`)}
-      </nav>
+      </nav>`}
       <${StopBar} />
     </header>
   `;
@@ -73,7 +75,7 @@ function Countdown() {
 function View() {
   const { view, address } = route.value;
   const main = useRef(null);
-  const first = useRef(true);
+  const first = useRef(!usedForm);
   useEffect(() => {
     // The focus follows to the new view's heading, as it would with a page of its own.
     if (!first.current) main.current.querySelector("h1")?.focus({ preventScroll: view === "devices" });
@@ -95,11 +97,17 @@ function Foot() {
       ${clients.length > 0 && html`<p>Apps connect to ${urls(clients)}</p>`}
       ${upstream && html`<p>Everything is passed on to <code>${upstream}</code></p>`}
       <p class="foothint"><${StopHint} /></p>
+      ${hasPassword.value && html`<${LogOut} />`}
     </footer>
   `;
 }
 
 function App() {
+  if (loggedOut.value) {
+    return html`
+      <div class="top"><${Bar} /><${Banner} /></div><${Login} />
+      <footer class="quiet"><p class="foothint"><${StopHint} /></p></footer>`;
+  }
   return html`<div class="top"><${Bar} /><${Banner} /><${Problems} /><${Questions} /></div><${View} /><${Foot} />`;
 }
 

@@ -3,6 +3,7 @@
 
 import { batch, computed, signal } from "@preact/signals";
 import { nameOrder } from "./format.js";
+import { admitted, loggedOut, sessionEnded } from "./session.js";
 
 /** "connecting" until the first snapshot, then "up", or "lost" while the gateway cannot be reached. */
 export const connection = signal("connecting");
@@ -28,8 +29,12 @@ export const entryOf = (address) => byAddress.get(address);
 
 const FIRST_RETRY = 500;
 const LAST_RETRY = 5000;
+/** The code with which the gateway closes the socket when the session has ended. */
+const LOGGED_OUT = 4401;
 
 let socket = null;
+/** The gateway is being asked whether a session is needed. */
+let asking = false;
 let retryAfter = FIRST_RETRY;
 let retryTimer = null;
 /** The watched device and who takes its lines. */
@@ -54,25 +59,38 @@ export function retryNow() {
 /** Tells this tab from others, to the gateway: its websockets belong together. */
 export const tab = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-function connect() {
+async function connect() {
+  if (asking) return;
+  asking = true;
   clearTimeout(retryTimer);
   nextTry.value = null;
+  // A browser does not say why it got no websocket, so the question comes first.
+  const mayGoOn = await admitted().catch(() => false);
+  asking = false;
+  if (!mayGoOn) return lost();
   const mine = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/live?tab=${tab}`);
   socket = mine;
   mine.onmessage = (event) => socket === mine && receive(JSON.parse(event.data));
-  mine.onclose = () => socket === mine && lost();
+  mine.onclose = (event) => {
+    if (socket !== mine) return;
+    if (event.code === LOGGED_OUT) sessionEnded();
+    lost();
+  };
 }
 
 function lost() {
   socket = null;
+  // Without a session there is nothing to try until somebody logs in, which calls `retryNow`.
+  const retries = !loggedOut.value;
   batch(() => {
-    connection.value = "lost";
+    connection.value = retries ? "lost" : "connecting";
     now.value = Date.now() / 1000;
-    nextTry.value = Date.now() + retryAfter;
+    nextTry.value = retries ? Date.now() + retryAfter : null;
   });
   for (const resolve of sends.values()) resolve("The connection to the gateway was lost.");
   sends.clear();
   watched?.lost();
+  if (!retries) return;
   retryTimer = setTimeout(connect, retryAfter);
   retryAfter = Math.min(retryAfter * 2, LAST_RETRY);
 }

@@ -3,6 +3,7 @@
 import { signal } from "@preact/signals";
 import { html, sentence } from "./html.js";
 import { clock, count, plural } from "./format.js";
+import { sessionEnded } from "./session.js";
 
 /** Counts the presses, here and on a device's own button: a slider lets go of what it holds. `address` is null for all. */
 export const stopRequests = signal({ times: 0, address: null });
@@ -29,6 +30,11 @@ export async function stop(address = null) {
     try {
       // `keepalive` lets the request finish even if the page is closed in the same moment.
       const response = await fetch(path, { method: "POST", keepalive: true, signal: AbortSignal.timeout(PATIENCE) });
+      if (response.status === 401 && address !== null) {
+        // To stop one device needs a session; to stop everything does not.
+        sessionEnded();
+        return stop();
+      }
       const body = await response.json().catch(() => null);
       if (!response.ok) {
         show("bad", `Not stopped: ${body?.error ?? `the gateway answered ${response.status}`}${body?.hint ? ` ${body.hint}` : ""}`);

@@ -46,10 +46,12 @@ static ASSETS: &[Asset] = assets! {
     "framelog.js": SCRIPT,
     "html.js": SCRIPT,
     "live.js": SCRIPT,
+    "login.js": SCRIPT,
     "names.js": SCRIPT,
     "outputs.js": SCRIPT,
     "questions.js": SCRIPT,
     "route.js": SCRIPT,
+    "session.js": SCRIPT,
     "simulate.js": SCRIPT,
     "spark.js": SCRIPT,
     "stop.js": SCRIPT,
@@ -86,13 +88,21 @@ pub(super) fn policy() -> HeaderValue {
     POLICY.clone()
 }
 
+/// The file at a path.
+fn find(path: &str) -> Option<&'static Asset> {
+    let path = if path == "/" { "/index.html" } else { path };
+    ASSETS.iter().find(|asset| asset.path == path)
+}
+
+/// Whether there is a file of the page at this path.
+pub(super) fn is_asset(path: &str) -> bool {
+    find(path).is_some()
+}
+
 /// Serves a file of the page. A browser asks each time whether its copy is still the newest.
 pub(super) async fn serve(request: Request) -> Response {
-    let path = match request.uri().path() {
-        "/" => "/index.html",
-        path => path,
-    };
-    let Some(asset) = ASSETS.iter().find(|asset| asset.path == path) else {
+    let path = request.uri().path();
+    let Some(asset) = find(path) else {
         let error = format!("there is nothing at {path:?}");
         return Problem::answer(
             StatusCode::NOT_FOUND,

@@ -3,7 +3,7 @@
 //! Any web page that its user visits can send requests to this machine. Cookies and ports do not tell such a page from the
 //! gateway's own, and a name of its own may lead to a loopback address. So every request must name a host that is this
 //! port's own, and every change and every websocket must come from a page of exactly that origin. Programs that are no
-//! browsers send no origin, and may give orders but open no websocket.
+//! browsers send no origin, and may give orders, but open a websocket only with a token, which [`super::access`] checks.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -28,6 +28,10 @@ const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 #[derive(Clone, Debug)]
 pub struct Guard {
     hosts: Arc<Vec<String>>,
+    /// Those of them that are names, which a proxy in front may serve with TLS.
+    names: Arc<Vec<String>>,
+    /// It listens at every address of the host.
+    is_anywhere: bool,
 }
 
 /// Why a request is refused.
@@ -42,32 +46,33 @@ impl Guard {
     /// The rules for a port that listens on these addresses; `names` are further names of this host, with or without a
     /// port.
     pub fn new(addresses: &[SocketAddr], names: &[String]) -> Self {
-        let mut hosts = Vec::new();
+        let (mut hosts, mut with_port) = (Vec::new(), Vec::new());
         for address in addresses {
-            hosts.push(address.to_string());
-            if address.ip().is_loopback() {
-                // A tunnel or a proxy may listen on another one of them.
-                hosts.extend(LOOPBACK.map(|host| format!("{host}:{}", address.port())));
+            if !address.ip().is_unspecified() {
+                hosts.extend(own_hosts(*address));
             }
             for name in names {
                 // A port in a name is that of a proxy in front of this one.
-                hosts.push(name.clone());
-                hosts.push(format!("{name}:{}", address.port()));
-            }
-            // Browsers leave the usual port out.
-            if address.port() == 80 {
-                hosts.push(match address.ip() {
-                    IpAddr::V4(ip) => ip.to_string(),
-                    IpAddr::V6(ip) => format!("[{ip}]"),
-                });
-                if address.ip().is_loopback() {
-                    hosts.extend(LOOPBACK.map(str::to_owned));
-                }
+                with_port.extend([name.clone(), format!("{name}:{}", address.port())]);
             }
         }
+        hosts.extend(with_port.iter().cloned());
         Self {
             hosts: Arc::new(hosts),
+            names: Arc::new(with_port),
+            is_anywhere: addresses.iter().any(|address| address.ip().is_unspecified()),
         }
+    }
+
+    /// The rules for a connection to this address of the host. Where the port listens at every address, that is one of its
+    /// hosts, but no name that leads to it is.
+    fn at(&self, local: SocketAddr) -> Self {
+        let mut here = self.clone();
+        if self.is_anywhere {
+            let local = SocketAddr::new(local.ip().to_canonical(), local.port());
+            Arc::make_mut(&mut here.hosts).extend(own_hosts(local));
+        }
+        here
     }
 
     fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
@@ -113,15 +118,16 @@ impl Guard {
             Some(_) => return Err(foreign),
         }
         if headers.contains_key(header::ORIGIN) {
+            let is_named = self.names.contains(&host.to_ascii_lowercase());
             let own = one(headers, &header::ORIGIN).is_some_and(|origin| {
-                origin
-                    .strip_prefix("http://")
+                let by_tls = origin.strip_prefix("https://").filter(|_| is_named);
+                (origin.strip_prefix("http://").or(by_tls))
                     .is_some_and(|origin| origin.eq_ignore_ascii_case(host))
             });
             if !own {
                 return Err(foreign);
             }
-        } else if is_upgrade || (!reads && site.is_some()) {
+        } else if (is_upgrade && !headers.contains_key(header::AUTHORIZATION)) || (!reads && site.is_some()) {
             return Err(foreign);
         }
         let has_body = headers.contains_key(header::CONTENT_TYPE);
@@ -137,6 +143,24 @@ impl Guard {
         }
         Ok(())
     }
+}
+
+/// What a browser calls the host that it reached at this address.
+fn own_hosts(address: SocketAddr) -> Vec<String> {
+    // Without the scope of a link-local address, which no browser sends.
+    let literal = match address.ip() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    // A tunnel or a proxy may listen on another loopback address.
+    let loopback = LOOPBACK.into_iter().filter(|_| address.ip().is_loopback());
+    let hosts = std::iter::once(literal).chain(loopback.map(str::to_owned));
+    let with_port = hosts.map(|host| {
+        let short = (address.port() == 80).then(|| host.clone());
+        // Browsers leave the usual port out.
+        std::iter::once(format!("{host}:{}", address.port())).chain(short)
+    });
+    with_port.flatten().collect()
 }
 
 /// The value of a header that is there once.
@@ -155,6 +179,7 @@ pub(super) async fn check(
     request: Request,
     next: Next,
 ) -> Response {
+    let guard = guard.at(connection.local);
     let checked = guard.check(request.method(), request.uri(), request.headers());
     let mut response = match checked {
         Ok(()) => next.run(request).await,
@@ -285,5 +310,47 @@ mod tests {
         assert_eq!(check(Method::OPTIONS, "/api/stop", &[HOST, own]), 405);
         let form = [HOST, own, ("content-type", "text/plain")];
         assert_eq!(check(Method::POST, "/api/stop", &form), 415);
+        let program = [HOST, UPGRADE, ("authorization", "Bearer token")];
+        assert_eq!(check(Method::GET, "/api/live", &program), 200);
+        let page = [
+            HOST,
+            UPGRADE,
+            ("authorization", "x"),
+            ("origin", "http://evil.example"),
+        ];
+        assert_eq!(check(Method::GET, "/api/live", &page), 403);
+    }
+
+    #[test]
+    fn a_proxy_in_front_may_have_tls() {
+        let named = ("host", "gateway.example");
+        let by_tls = ("origin", "https://gateway.example");
+        assert_eq!(check(Method::POST, "/api/stop", &[named, by_tls]), 200);
+        let else_where = ("origin", "https://evil.example");
+        assert_eq!(check(Method::POST, "/api/stop", &[named, else_where]), 403);
+    }
+
+    #[test]
+    fn a_port_at_every_address_is_served_by_address() {
+        let guard = Guard::new(
+            &["0.0.0.0:54880".parse().unwrap(), "[::]:54880".parse().unwrap()],
+            &["gateway.example".to_owned()],
+        );
+        for (local, host, is_served) in [
+            ("192.168.1.5:54880", "192.168.1.5:54880", true),
+            ("[::ffff:192.168.1.5]:54880", "192.168.1.5:54880", true),
+            ("192.168.1.5:54880", "gateway.example:54880", true),
+            ("192.168.1.5:54880", "192.168.1.6:54880", false),
+            ("192.168.1.5:54880", "localhost:54880", false),
+            ("192.168.1.5:54880", "0.0.0.0:54880", false),
+            ("192.168.1.5:54880", "evil.example:54880", false),
+            ("127.0.0.1:54880", "localhost:54880", true),
+            ("[fe80::1%2]:54880", "[fe80::1]:54880", true),
+        ] {
+            let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_str(host).unwrap())]);
+            let guard = guard.at(local.parse().unwrap());
+            let checked = guard.check(&Method::GET, &Uri::from_static("/"), &headers);
+            assert_eq!(checked.is_ok(), is_served, "{host} at {local}");
+        }
     }
 }

@@ -61,7 +61,17 @@ impl Server for HalfStuck {
         }
     }
 
-    fn serve_page(&self, _: Upgraded, _: SocketAddr, _: SocketAddr, _: String, _: Option<Arc<Life>>) {}
+    fn serve_page(
+        &self,
+        _: Upgraded,
+        _: SocketAddr,
+        _: SocketAddr,
+        _: Option<String>,
+        _: Option<Arc<Life>>,
+        _: CancellationToken,
+    ) -> BoxFuture<'static, ()> {
+        ready(()).boxed()
+    }
 }
 
 /// Nothing is simulated here.
