@@ -22,14 +22,16 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_util::task::AbortOnDropHandle;
 use wsdm_gateway::config::{Origins, Settings};
+use wsdm_gateway::udcf::Udcf;
 
 /// A scenario waits up to 20 s for each thing itself, and then says what is missing.
 const SCENARIO: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// Every scenario, and the test here that starts it.
-const SCENARIOS: [&str; 11] = [
+const SCENARIOS: [&str; 12] = [
     "accessible",
     "apps",
+    "configure",
     "devices",
     "escape",
     "hostile_name",
@@ -347,5 +349,23 @@ async fn nothing_is_out_of_reach_of_the_keyboard_or_a_screen_reader() {
     Scenario::start("accessible", gateway.page(), &["page-1"])
         .done()
         .await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_device_is_added_and_another_one_configured() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = with_page(ANY_PORT);
+    settings.files.gateway = Some(folder.path().join("gateway.toml"));
+    let gateway = Running::start(settings).await;
+    let mut stranger = RawDevice::hello(&gateway.devices(), "ESP32Vibe", "new").await;
+    stranger.closed().await;
+    let mut scenario = Scenario::start("configure", gateway.page(), &["new", "ESP32Vibe"]);
+    let udcf = || Udcf::load(&folder.path().join("udcf.json")).unwrap();
+    scenario.next(&["added"]).await.unwrap();
+    let name = ("ESP32Vibe".to_owned(), "lovense".to_owned());
+    assert!(udcf().websocket_names().contains(&name));
+    scenario.done().await;
+    assert_eq!(udcf().warnings(), Vec::<String>::new());
     gateway.stop().await;
 }

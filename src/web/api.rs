@@ -4,6 +4,7 @@
 pub mod frames;
 pub mod origins;
 mod simulated;
+mod udcf;
 
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
 use axum::http::request::Parts;
@@ -116,6 +117,8 @@ fn described() -> (Router<View>, OpenApi) {
         .routes(routes!(origins::answer))
         .routes(routes!(origins::origins))
         .routes(routes!(origins::forget_origin))
+        .routes(routes!(udcf::protocols))
+        .routes(routes!(udcf::add_name))
         .routes(routes!(frames::sessions))
         .routes(routes!(frames::frames, frames::send))
         .split_for_parts()

@@ -2,6 +2,7 @@
 
 pub mod configuration;
 mod device;
+pub mod mend;
 pub mod origins;
 
 use std::collections::{HashMap, HashSet};

@@ -5,6 +5,7 @@ import { html } from "./html.js";
 import { Battery, Driver, Drops, Frames, Reason, RoundTrip, State, useFact } from "./facts.js";
 import { Forget } from "./devices.js";
 import { connection, entries } from "./live.js";
+import { Mend } from "./mend.js";
 import { deviceName, isPresent, peerName, wayName } from "./names.js";
 import { deviceLink, route } from "./route.js";
 import { EndSimulation } from "./simulate.js";
@@ -40,6 +41,7 @@ function Known({ entry }) {
     <p class="back"><a href="#/devices">← All devices</a></p>
     <div class="title"><h1 tabindex="-1">${name}</h1> <p class="c-state"><${State} entry=${entry} /></p> <${EndSimulation} entry=${entry} /> ${!here && html`<${Forget} entry=${entry} />`}</div>
     ${explained && html`<p class="c-reason"><${Reason} entry=${entry} /></p>`}
+    <${Mend} entry=${entry} />
     <dl class="facts">
       <div><dt>Address</dt><dd>${entry.address} <small class="quiet">${identifier}</small></dd></div>
       <div><dt>Way</dt><dd>${way} <small class="quiet">${peer}</small></dd></div>

@@ -1,0 +1,170 @@
+//! The configuration of devices over HTTP: what a request changes in the UDCF, and what it leaves.
+
+// Clippy's exception for tests does not reach the helper functions of a test file.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::http::request;
+use common::{ANY_PORT, RawDevice, Running, page_at, settings};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use wsdm_gateway::config::Settings;
+use wsdm_gateway::udcf::Udcf;
+
+/// A gateway whose files are in a directory of its own, with this text as its UDCF.
+struct Configured {
+    gateway: Running,
+    folder: TempDir,
+}
+
+impl Configured {
+    async fn start(udcf: Option<&str>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Settings {
+            page: Some(page_at(ANY_PORT)),
+            ..settings()
+        };
+        settings.files.gateway = Some(folder.path().join("gateway.toml"));
+        let path = folder.path().join("udcf.json");
+        if let Some(text) = udcf {
+            std::fs::write(&path, text).unwrap();
+            settings.udcf = Some(path);
+        }
+        let gateway = Running::start(settings).await;
+        Self { gateway, folder }
+    }
+
+    fn udcf(&self) -> PathBuf {
+        self.folder.path().join("udcf.json")
+    }
+
+    fn text(&self) -> String {
+        std::fs::read_to_string(self.udcf()).unwrap()
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let body = Some(body).filter(|body| !body.is_null());
+        request(self.gateway.page(), method, path, body).await
+    }
+
+    async fn device(&self, address: &str) -> Value {
+        self.ask("GET", &format!("/api/devices/{address}"), &Value::Null)
+            .await
+            .1
+    }
+
+    /// Connects a device that is refused.
+    async fn refuse(&self, identifier: &str, address: &str) -> Value {
+        let mut stranger = RawDevice::hello(&self.gateway.devices(), identifier, address).await;
+        stranger.closed().await;
+        let device = self.device(address).await;
+        assert_eq!(device["state"], "refused", "{device}");
+        device
+    }
+}
+
+/// The file, which nothing is to be said about.
+fn load(path: &Path) -> Udcf {
+    let udcf = Udcf::load(path).unwrap();
+    assert_eq!(udcf.warnings(), Vec::<String>::new());
+    udcf
+}
+
+#[tokio::test]
+async fn a_refused_device_is_added_to_a_file_that_is_created() {
+    let configured = Configured::start(None).await;
+    let refused = configured.refuse("ESP32Vibe", "new").await;
+    assert_eq!(
+        refused["mend"],
+        json!({
+            "kind": "add_name", "name": "ESP32Vibe", "protocol": null, "nearest": refused["mend"]["nearest"],
+            "is_model_letter": false, "instead_of": null,
+        })
+    );
+    let (_, protocols) = configured.ask("GET", "/api/protocols", &Value::Null).await;
+    let protocols = protocols["protocols"].as_array().unwrap().clone();
+    let lovense = protocols.iter().find(|p| p["name"] == "lovense").unwrap();
+    assert!(lovense["outputs"].as_array().unwrap().contains(&json!("Vibrate")));
+
+    let wrong = json!({ "name": "ESP32Vibe", "protocol": "lovence" });
+    let (status, problem) = configured.ask("POST", "/api/udcf/names", &wrong).await;
+    assert_eq!(status, 400);
+    assert!(problem["hint"].as_str().unwrap().contains("lovense"), "{problem}");
+    assert!(!configured.udcf().exists(), "nothing is written");
+
+    let name = json!({ "name": "ESP32Vibe", "protocol": "lovense" });
+    let (status, changed) = configured.ask("POST", "/api/udcf/names", &name).await;
+    assert_eq!(status, 200, "{changed}");
+    assert_eq!(changed["file"], configured.udcf().to_str().unwrap());
+    assert_eq!(changed["backup"], Value::Null);
+    let names = load(&configured.udcf()).websocket_names();
+    for (name, protocol) in [
+        ("ESP32Vibe", "lovense"),
+        ("LVSDevice", "lovense"),
+        ("TCodeDevice", "tcode-v03"),
+    ] {
+        assert!(names.contains(&(name.to_owned(), protocol.to_owned())), "{names:?}");
+    }
+    // Once more changes nothing.
+    let before = configured.text();
+    let (status, changed) = configured.ask("POST", "/api/udcf/names", &name).await;
+    assert_eq!((status, &changed["file"]), (200, &Value::Null), "{changed}");
+    assert_eq!(configured.text(), before);
+    configured.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_protocols_name_and_a_model_letter_are_offered_with_what_was_meant() {
+    let configured = Configured::start(None).await;
+    let mend = configured.refuse("Lovense", "a").await["mend"].take();
+    assert_eq!((&mend["kind"], &mend["protocol"]), (&json!("add_name"), &json!("lovense")));
+    let mend = configured.refuse("Z", "b").await["mend"].take();
+    assert_eq!(
+        (&mend["is_model_letter"], &mend["nearest"]),
+        (&json!(true), &json!("LVSDevice"))
+    );
+    configured.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_of_a_protocol_that_the_server_does_not_have_is_moved() {
+    let text = r#"{
+    // what I know of my boards
+    "version": { "major": 5, "minor": 0 },
+    "user_configs": { "protocols": { "lovence": { "communication": [{ "websocket": { "name": "Mine" } }] } } }
+}
+"#
+    .replace("// what I know of my boards", "\"//\": \"what I know of my boards\",");
+    let configured = Configured::start(Some(&text)).await;
+    let mend = configured.refuse("Mine", "a").await["mend"].take();
+    assert_eq!(
+        (&mend["protocol"], &mend["instead_of"]),
+        (&json!("lovense"), &json!("lovence"))
+    );
+    let name = json!({ "name": "Mine", "protocol": "lovense" });
+    let (status, changed) = configured.ask("POST", "/api/udcf/names", &name).await;
+    assert_eq!(status, 200, "{changed}");
+    let backup = std::fs::read_to_string(changed["backup"].as_str().unwrap()).unwrap();
+    assert_eq!(backup, text);
+    let now = configured.text();
+    assert!(now.contains("what I know of my boards") && !now.contains("lovence"), "{now}");
+    assert_eq!(
+        Udcf::load(&configured.udcf()).unwrap().websocket_names(),
+        [("Mine".to_owned(), "lovense".to_owned())]
+    );
+    configured.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_left_as_it_is() {
+    let configured = Configured::start(None).await;
+    std::fs::write(configured.udcf(), "{\"version\": ").unwrap();
+    let name = json!({ "name": "ESP32Vibe", "protocol": "lovense" });
+    let (status, problem) = configured.ask("POST", "/api/udcf/names", &name).await;
+    assert_eq!(status, 409, "{problem}");
+    assert_eq!(configured.text(), "{\"version\": ");
+    configured.gateway.stop().await;
+}
