@@ -66,6 +66,8 @@ pub struct Udcf {
     value: Value,
     /// The major version in the file's header.
     major: u64,
+    /// Whether it was written as an older version.
+    is_migrated: bool,
     summary: Option<String>,
     warnings: Vec<String>,
 }
@@ -122,6 +124,7 @@ impl Udcf {
         Self {
             value,
             major: CURRENT_MAJOR,
+            is_migrated: false,
             summary: None,
             warnings: Vec::new(),
         }
@@ -177,6 +180,7 @@ impl Udcf {
         let mut udcf = Self {
             value,
             major,
+            is_migrated: migrated,
             summary: None,
             warnings: Vec::new(),
         };
@@ -238,6 +242,11 @@ impl Udcf {
     /// The major version in the file's header.
     pub fn major(&self) -> u64 {
         self.major
+    }
+
+    /// Whether the file is written as an older version than the gateway writes, whatever its header says.
+    pub fn is_migrated(&self) -> bool {
+        self.is_migrated
     }
 
     /// The file as version 5, formatted for reading.

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 
+use buttplug_server_device_config::UserDeviceIdentifier;
 use common::json_client::JsonClient;
 use common::{ANY_PORT, RawDevice, Running, page_at, settings, within};
 use futures::{SinkExt, StreamExt};
@@ -365,6 +366,14 @@ async fn a_refused_device_is_added_and_another_one_configured() {
     scenario.next(&["added"]).await.unwrap();
     let name = ("ESP32Vibe".to_owned(), "lovense".to_owned());
     assert!(udcf().websocket_names().contains(&name));
+    let (_, address) = scenario.next(&["configured"]).await.unwrap();
+    let loaded = udcf().device_configuration().unwrap();
+    let id = UserDeviceIdentifier::new(&address, "lovense", &Some("Z".to_owned()));
+    let device = loaded.user_device_definitions().get(&id).unwrap().clone();
+    assert_eq!(device.display_name().as_deref(), Some("Bench <b>Hush"));
+    let vibrate = device.features()[&0].output.iter().next().unwrap();
+    let range = vibrate.as_value_properties().unwrap().value.internal();
+    assert_eq!((range.start(), range.end()), (3, 10));
     scenario.done().await;
     assert_eq!(udcf().warnings(), Vec::<String>::new());
     gateway.stop().await;

@@ -8,11 +8,15 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::http::request;
-use common::{ANY_PORT, RawDevice, Running, page_at, settings};
+use common::{ANY_PORT, RawDevice, Running, page_at, settings, within};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wsdm_gateway::config::Settings;
 use wsdm_gateway::udcf::Udcf;
+use wsdm_gateway::udcf::directory::Standing;
+
+/// A Hush with limits, and no other device.
+const LIMITED: &str = include_str!("../udcf-examples/limited-vibrator/udcf.json");
 
 /// A gateway whose files are in a directory of its own, with this text as its UDCF.
 struct Configured {
@@ -51,7 +55,7 @@ impl Configured {
     }
 
     async fn device(&self, address: &str) -> Value {
-        self.ask("GET", &format!("/api/devices/{address}"), &Value::Null)
+        self.ask("GET", &format!("/api/devices/{}", address.replace('/', "%2F")), &Value::Null)
             .await
             .1
     }
@@ -166,5 +170,130 @@ async fn a_file_that_cannot_be_used_is_left_as_it_is() {
     let (status, problem) = configured.ask("POST", "/api/udcf/names", &name).await;
     assert_eq!(status, 409, "{problem}");
     assert_eq!(configured.text(), "{\"version\": ");
+    configured.gateway.stop().await;
+}
+
+/// A Lovense Hush that is listed.
+async fn hush(configured: &Configured, address: &str) -> RawDevice {
+    let device = RawDevice::lovense(&configured.gateway.devices(), address).await;
+    within("it is listed", async {
+        while configured.device(address).await["state"] != "ready" {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    device
+}
+
+#[tokio::test]
+async fn a_listed_device_gets_a_name_and_limits() {
+    let configured = Configured::start(Some(LIMITED)).await;
+    let _hush = hush(&configured, "toy/1").await;
+    let path = "/api/udcf/devices/toy%2F1";
+    let (status, settings) = configured.ask("GET", path, &Value::Null).await;
+    assert_eq!(status, 200, "{settings}");
+    assert_eq!(settings["migration"], Value::Null);
+    let entry = &settings["entry"];
+    assert_eq!((&entry["is_in_file"], &entry["identifier"]), (&json!(false), &json!("Z")));
+    assert_eq!(entry["limits"][0]["full"], 20, "{entry}");
+    let index = entry["index"].clone();
+
+    let change = json!({
+        "display_name": "Bench",
+        "limits": [{ "feature": 0, "kind": "vibrate", "low": 2, "high": 12 }],
+    });
+    let (status, changed) = configured.ask("PUT", path, &change).await;
+    assert_eq!(status, 200, "{changed}");
+    assert_eq!(changed["warnings"], json!([]));
+    assert_eq!(std::fs::read_to_string(changed["backup"].as_str().unwrap()).unwrap(), LIMITED);
+    load(&configured.udcf());
+    let mut now: Value = serde_json::from_str(&configured.text()).unwrap();
+    let devices = now["user_configs"]["devices"].as_array_mut().unwrap();
+    let added = devices.pop().unwrap();
+    assert_eq!(added["identifier"], json!({ "address": "toy/1", "protocol": "lovense", "identifier": "Z" }));
+    let settings = &added["config"]["user_config"];
+    assert_eq!((&settings["display_name"], &settings["index"]), (&json!("Bench"), &index));
+    assert_eq!(added["config"]["features"][0]["output"], json!({ "vibrate": { "value": [2, 12] } }));
+    assert_eq!(now, serde_json::from_str::<Value>(LIMITED).unwrap(), "nothing else changed");
+
+    let before = configured.text();
+    let (status, changed) = configured.ask("PUT", path, &change).await;
+    assert_eq!((status, &changed["file"]), (200, &Value::Null), "{changed}");
+    assert_eq!(configured.text(), before, "the same once more");
+    let (status, problem) = configured.ask("PUT", path, &json!({ "index": 7 })).await;
+    assert_eq!(status, 409);
+    assert!(problem["error"].as_str().unwrap().contains("8A3D9FAC2A45"), "{problem}");
+    let (status, problem) = configured.ask("PUT", path, &json!({ "indx": 7 })).await;
+    assert!((400..=422).contains(&status) && problem["hint"].is_string(), "{problem}");
+    assert_eq!(configured.text(), before);
+    let (status, _) = configured.ask("GET", "/api/udcf/devices/nobody", &Value::Null).await;
+    assert_eq!(status, 404);
+    configured.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_that_is_denied_is_offered_to_be_let_in() {
+    let text = LIMITED.replace("\"deny\": false", "\"deny\": true");
+    let configured = Configured::start(Some(&text)).await;
+    let mend = configured.refuse("LVSDevice", "8A3D9FAC2A45").await["mend"].take();
+    assert_eq!(mend, json!({ "kind": "undeny" }));
+    let path = "/api/udcf/devices/8A3D9FAC2A45";
+    let (status, changed) = configured.ask("PUT", path, &json!({ "deny": false })).await;
+    assert_eq!(status, 200, "{changed}");
+    load(&configured.udcf());
+    assert_eq!(configured.text(), LIMITED);
+    configured.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_beside_an_allow_list_is_offered_to_be_allowed_too() {
+    let text = LIMITED.replace("\"allow\": false", "\"allow\": true");
+    let configured = Configured::start(Some(&text)).await;
+    let mend = configured.refuse("LVSDevice", "other").await["mend"].take();
+    assert_eq!(mend, json!({ "kind": "allow" }));
+    let (status, changed) = configured.ask("PUT", "/api/udcf/devices/other", &json!({ "allow": true })).await;
+    assert_eq!(status, 200, "{changed}");
+    let udcf = load(&configured.udcf());
+    let directory = udcf.directory(&udcf.device_configuration().unwrap());
+    for address in ["other", "8A3D9FAC2A45"] {
+        assert_eq!(directory.standing(address), Standing::Welcome, "{address}");
+    }
+    assert_eq!(directory.standing("third"), Standing::NotAllowed);
+    configured.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_older_file_is_migrated_on_request_and_shows_first_what_that_does() {
+    let old = r#"{
+        "version": { "major": 3, "minor": 0 },
+        "user-configs": {
+            "protocols": { "lovense": { "communication": [{ "websocket": { "name": "LVSDevice" } }] } },
+            "wobble": 1
+        }
+    }"#;
+    let configured = Configured::start(Some(old)).await;
+    let _hush = hush(&configured, "toy").await;
+    let (_, settings) = configured.ask("GET", "/api/udcf/devices/toy", &Value::Null).await;
+    let migration = settings["migration"].clone();
+    assert_eq!(migration["version"], 3, "{settings}");
+    assert!(migration["warnings"].to_string().contains("wobble"), "{migration}");
+    let rename = json!({ "display_name": "Bench" });
+    let (status, problem) = configured.ask("PUT", "/api/udcf/devices/toy", &rename).await;
+    assert_eq!(status, 409);
+    assert!(problem["hint"].as_str().unwrap().contains("migrate"), "{problem}");
+
+    let (status, dry) = configured.ask("POST", "/api/udcf/migrate", &json!({ "dry_run": true })).await;
+    assert_eq!((status, &dry), (200, &migration));
+    assert_eq!(configured.text(), old);
+    let (status, done) = configured.ask("POST", "/api/udcf/migrate", &json!({ "dry_run": false })).await;
+    assert_eq!(status, 200, "{done}");
+    let backup = std::fs::read_to_string(done["changed"]["backup"].as_str().unwrap()).unwrap();
+    assert_eq!(backup, old);
+    assert_eq!(load(&configured.udcf()).major(), 5);
+    let (status, changed) = configured.ask("PUT", "/api/udcf/devices/toy", &rename).await;
+    assert_eq!(status, 200, "{changed}");
+    load(&configured.udcf());
+    let (status, _) = configured.ask("POST", "/api/udcf/migrate", &json!({ "dry_run": false })).await;
+    assert_eq!(status, 409, "it is migrated");
     configured.gateway.stop().await;
 }

@@ -20,6 +20,7 @@ use crate::clients::{BlockError, Clients};
 use crate::config::PageSettings;
 use crate::device::peer::ConnectionId;
 use crate::net::listen::Listeners;
+use crate::udcf::edit::device::Subject;
 use crate::upstream::embedded::Engine;
 use crate::web::view::origins::{Answer, Origin, OriginError, Question, Standing};
 use crate::web::view::{App, Listed, Server, seconds};
@@ -43,6 +44,12 @@ impl Server for ServerInside {
             (device.connection, listed)
         });
         listed.collect()
+    }
+
+    fn subject(&self, connection: ConnectionId) -> Option<Subject> {
+        let table = self.engine.devices().borrow().clone();
+        let device = table.values().find(|device| device.connection == connection)?;
+        Some(device.subject(table.keys().copied().filter(|index| *index != device.index).collect()))
     }
 
     fn apps(&self) -> Vec<App> {

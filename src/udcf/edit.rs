@@ -1,13 +1,16 @@
 //! Edits a user's file and leaves the rest untouched, order and spaces included.
 
+mod cst;
+pub mod device;
+
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use jsonc_parser::ParseOptions;
-use jsonc_parser::cst::{CstInputValue, CstNode, CstObject, CstRootNode};
+use jsonc_parser::cst::{CstInputValue, CstNode, CstObject};
 use serde_json::json;
 
+use self::cst::{parse, user_part};
 use super::mend::has_user_part_at_the_top;
 use super::read::read;
 use super::{Udcf, UdcfError, protocols};
@@ -138,28 +141,6 @@ fn without(text: &str, protocol: &str, name: &str) -> Option<String> {
         elements.into_iter().find(is_it)?.remove();
     }
     Some(format!("{mark}{root}"))
-}
-
-/// A text's byte order mark, which is not JSON but must be kept, and the rest.
-fn parse(text: &str) -> Option<(&'static str, CstRootNode)> {
-    let (mark, json_text) = match text.strip_prefix('\u{feff}') {
-        Some(rest) => ("\u{feff}", rest),
-        None => ("", text),
-    };
-    Some((mark, CstRootNode::parse(json_text, &ParseOptions::default()).ok()?))
-}
-
-/// The user's part of a file, if it has one.
-fn user_part(root: &CstRootNode) -> Option<CstObject> {
-    let object = root.object_value()?;
-    if root
-        .to_serde_value()
-        .is_some_and(|file| has_user_part_at_the_top(&file))
-    {
-        return Some(object);
-    }
-    let mut sections = ["user_configs", "user-configs"].into_iter();
-    sections.find_map(|section| object.object_value(section))
 }
 
 /// The text with the name added; `None` if something in it has the wrong type.

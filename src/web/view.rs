@@ -21,6 +21,7 @@ use crate::defaults::STOP_FLUSH_TIMEOUT;
 use crate::device::handshake::Address;
 use crate::device::peer::ConnectionId;
 use crate::session::registry::{Registry, SessionHandle};
+use crate::udcf::edit::device::Subject;
 use crate::web::api::Problem;
 use configuration::Configuration;
 pub use device::{Device, Driver, DriverKind, State};
@@ -47,6 +48,9 @@ pub struct View {
 pub trait Server: Send + Sync {
     /// The listed devices.
     fn listed(&self) -> HashMap<ConnectionId, Listed>;
+
+    /// The listed device of this connection, as its entry in the UDCF knows it.
+    fn subject(&self, connection: ConnectionId) -> Option<Subject>;
 
     /// The connected apps, by number.
     fn apps(&self) -> Vec<App>;

@@ -5,7 +5,12 @@
 The gateway refused a device of this address, which called itself NAME.
 """
 
+import pathlib
+import re
+
 from common import PHONE, argument, browser, check, expect, opened, row, run, say
+
+AXE = pathlib.Path(__file__).with_name("axe.min.js").read_text(encoding="utf-8")
 
 
 def scenario():
@@ -13,24 +18,55 @@ def scenario():
     name = argument(3, "ESP32Vibe")
     with browser() as chromium:
         with opened(chromium, size=PHONE, has_touch=True, is_mobile=True) as page:
-            expect(row(page, address).get_by_label(f"Add {name} as", exact=True)).to_be_visible()
+            expect(row(page, address).get_by_label(f"Protocol of {name}")).to_be_visible()
             wide = page.evaluate("document.documentElement.scrollWidth")
             check(wide <= PHONE["width"], f"the offer is {wide} px wide on a phone")
         with opened(chromium) as page:
             here = row(page, address)
-            protocol = here.get_by_label(f"Add {name} as", exact=True)
+            protocol = here.get_by_label(f"Protocol of {name}")
             expect(protocol).to_have_value("lovense")
             protocol.focus()
             # The whole list comes once it is used.
-            expect(protocol.get_by_role("group", name="All").locator("option", has_text="we-vibe").first).to_be_attached()
+            expect(protocol.locator("option[value='vorze-sa']")).to_be_attached()
             protocol.select_option("tcode-v03")
             expect(here.get_by_text("HwPositionWithDuration")).to_be_visible()
             protocol.select_option("lovense")
-            here.get_by_role("button", name=f"Add {name} as lovense").click()
+            here.get_by_role("button", name=f"Add as lovense: {name}").click()
             done = here.get_by_role("status")
             expect(done).to_contain_text(f"Added {name} as lovense.")
             expect(done).to_contain_text("udcf.json")
             say("added", done.inner_text().replace("\n", " "))
+
+            page.get_by_role("button", name="Simulate it").click()
+            page.get_by_role("link", name=re.compile("^Try it: Lovense Hush")).click()
+            page.get_by_role("link", name="Configure").click()
+            save = page.get_by_role("button", name="Save")
+            expect(save).to_be_disabled()
+            page.get_by_label("Name", exact=True).click()
+            page.keyboard.type("Bench <b>Hush")
+            highest = page.get_by_role("slider", name="Highest: Vibrate")
+            box = highest.bounding_box()
+            page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+            expect(highest).to_have_attribute("aria-valuetext", "10 of 20, 50 %")
+            # The ends do not cross.
+            lowest = page.get_by_role("slider", name="Lowest: Vibrate")
+            lowest.focus()
+            lowest.press("End")
+            expect(lowest).to_have_attribute("aria-valuetext", "9 of 20, 45 %")
+            lowest.press("Home")
+            for _ in range(3):
+                lowest.press("ArrowRight")
+            page.evaluate(AXE)
+            found = page.evaluate("axe.run().then((r) => r.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).slice(0, 3).join(' ')}`))")
+            check(not found, f"axe: {' | '.join(found)}")
+            save.click()
+            expect(page.get_by_text("Saved to")).to_contain_text("udcf.json")
+            expect(save).to_be_disabled()
+            say("configured", page.url.split("/")[-2])
+
+            page.set_viewport_size(PHONE)
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            check(wide <= PHONE["width"], f"the settings are {wide} px wide on a phone")
 
 
 run(scenario)

@@ -63,11 +63,11 @@ function AddName({ entry, mend: { name, protocol, nearest, instead_of } }) {
   };
   return html`
     <form class="mend" onSubmit=${add}>
-      <label for=${id}>${instead_of ? html`Give <code>${name}</code> the protocol` : html`Add <code>${name}</code> as`}</label>
+      <label for=${id}>Protocol of <code>${name}</code></label>
       <select id=${id} value=${chosen} onFocus=${askProtocols} onPointerEnter=${askProtocols} onChange=${(event) => (picked.value = event.currentTarget.value)}>
         <${ProtocolOptions} first=${first.value} />
       </select>
-      <button type="submit" class="act" disabled=${!connected.value || busy.value} aria-label=${`Add ${name} as ${chosen.value}`}>${instead_of ? "Correct it" : "Add it"}</button>
+      <button type="submit" class="act" disabled=${!connected.value || busy.value} aria-label=${`Add as ${chosen.value}: ${name}`}>Add as ${chosen}</button>
       <small class="quiet">${protocol && protocol === chosen.value && (instead_of ? `Did you mean ${protocol}? ` : "This is a protocol's name. ")}${can}
         ${nearest && !protocol && html` Or make it send <code>${nearest}</code>, which the file has.`}</small>
       ${problem.value && html`<span role="alert" class="problem">${sentence(problem.value)}</span>`}

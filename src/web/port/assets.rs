@@ -39,6 +39,7 @@ static ASSETS: &[Asset] = assets! {
     "app.js": SCRIPT,
     "apps.js": SCRIPT,
     "client.js": SCRIPT,
+    "configure.js": SCRIPT,
     "device.js": SCRIPT,
     "devices.js": SCRIPT,
     "facts.js": SCRIPT,
