@@ -27,7 +27,7 @@ def scenario():
             expect(protocol).to_have_value("lovense")
             protocol.focus()
             # The whole list comes once it is used.
-            expect(protocol.locator("option[value='vorze-sa']")).to_be_attached()
+            expect(protocol.locator("option", has_text="vorze-sa").first).to_be_attached()
             protocol.select_option("tcode-v03")
             expect(here.get_by_text("HwPositionWithDuration")).to_be_visible()
             protocol.select_option("lovense")
