@@ -1,7 +1,7 @@
 //! User device configuration files: load, migrate, check, edit; and the device indexes that the gateway remembers.
 //!
-//! A UDCF of any major version from 2 to 5 becomes version 5 in memory. The user's file is written only by the `udcf`
-//! subcommands, on request.
+//! A UDCF of any major version from 2 to 5 becomes version 5 in memory. The user's file is written only on request: by
+//! the `udcf` subcommands, and by the page.
 
 pub mod axis;
 pub mod bridge;

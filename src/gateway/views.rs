@@ -49,7 +49,15 @@ impl Server for ServerInside {
     fn subject(&self, connection: ConnectionId) -> Option<Subject> {
         let table = self.engine.devices().borrow().clone();
         let device = table.values().find(|device| device.connection == connection)?;
-        Some(device.subject(table.keys().copied().filter(|index| *index != device.index).collect()))
+        Some(
+            device.subject(
+                table
+                    .keys()
+                    .copied()
+                    .filter(|index| *index != device.index)
+                    .collect(),
+            ),
+        )
     }
 
     fn apps(&self) -> Vec<App> {

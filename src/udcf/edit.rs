@@ -1,5 +1,6 @@
 //! Edits a user's file and leaves the rest untouched, order and spaces included.
 
+pub mod axes;
 mod cst;
 pub mod device;
 
@@ -90,6 +91,31 @@ pub fn check(protocol: &str, name: &str) -> Result<(), UdcfError> {
         ));
     }
     Ok(())
+}
+
+/// Checks that a file is of the version in which single devices are configured.
+fn newest(udcf: &Udcf, file: &str) -> Result<(), UdcfError> {
+    if !udcf.is_migrated() {
+        return Ok(());
+    }
+    let problem = format!(
+        "the file is of version {}, and single devices are configured in version {}",
+        udcf.major(),
+        super::CURRENT_MAJOR
+    );
+    let hint = "migrate the file first; what that changes is shown before".to_owned();
+    Err(UdcfError::new(file, problem, hint))
+}
+
+/// A file in which something is not where it is expected.
+fn unusual(file: &str) -> UdcfError {
+    let hint =
+        "edit it by hand: wsdm-gateway udcf migrate writes all of it anew, in the usual way".to_owned();
+    UdcfError::new(
+        file,
+        "cannot be edited: a part of it is written in an unusual way",
+        hint,
+    )
 }
 
 /// The text of a file with a websocket name added under a protocol, in the format of the file's own version. A name of a
@@ -266,7 +292,8 @@ mod tests {
 
     #[test]
     fn a_name_leaves_a_protocol_that_the_server_does_not_have() {
-        let entry = |protocol: &str, names: &str| format!(r#""{protocol}": {{ "communication": [{names}] }}"#);
+        let entry =
+            |protocol: &str, names: &str| format!(r#""{protocol}": {{ "communication": [{names}] }}"#);
         let file = |protocols: &str| {
             format!(
                 r#"{{
@@ -277,7 +304,10 @@ mod tests {
 "#
             )
         };
-        let (a, b) = (r#"{ "websocket": { "name": "A" } }"#, r#"{ "websocket": { "name": "B" } }"#);
+        let (a, b) = (
+            r#"{ "websocket": { "name": "A" } }"#,
+            r#"{ "websocket": { "name": "B" } }"#,
+        );
         let alone = file(&entry("lovence", a));
         let beside = file(&entry("lovence", &format!("{a}, {b}")));
         for (text, left) in [(alone, 0), (beside, 1)] {
@@ -285,10 +315,21 @@ mod tests {
             assert_eq!(added, Added::Moved("lovence".to_owned()));
             let udcf = Udcf::parse(&edited, "f").unwrap();
             let names = udcf.websocket_names();
-            assert!(names.contains(&("A".to_owned(), "lovense".to_owned())), "{edited}");
-            assert_eq!(names.iter().filter(|(_, p)| p == "lovence").count(), left, "{edited}");
+            assert!(
+                names.contains(&("A".to_owned(), "lovense".to_owned())),
+                "{edited}"
+            );
+            assert_eq!(
+                names.iter().filter(|(_, p)| p == "lovence").count(),
+                left,
+                "{edited}"
+            );
             assert!(edited.contains(r#""//": "mine""#), "{edited}");
-            assert_eq!(udcf.warnings().iter().any(|w| w.contains("lovence")), left > 0, "{edited}");
+            assert_eq!(
+                udcf.warnings().iter().any(|w| w.contains("lovence")),
+                left > 0,
+                "{edited}"
+            );
         }
         // One that the server has is left alone.
         let other = file(&entry("tcode-v03", a));

@@ -1,6 +1,7 @@
 //! The HTTP interface, for the page, for scripts and for the command line. Its description is made from this code, and
 //! served as `/api/openapi.json`.
 
+mod axes;
 mod device_settings;
 pub mod frames;
 pub mod origins;
@@ -121,6 +122,7 @@ fn described() -> (Router<View>, OpenApi) {
         .routes(routes!(udcf::protocols))
         .routes(routes!(udcf::add_name))
         .routes(routes!(udcf::migrate))
+        .routes(routes!(axes::show, axes::change))
         .routes(routes!(device_settings::show, device_settings::change))
         .routes(routes!(frames::sessions))
         .routes(routes!(frames::frames, frames::send))

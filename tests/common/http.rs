@@ -18,7 +18,10 @@ pub async fn request(page: SocketAddr, method: &str, path: &str, body: Option<&V
     );
     within(path, async {
         let mut stream = TcpStream::connect(page).await.expect("an open port");
-        stream.write_all(request.as_bytes()).await.expect("an open socket");
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .expect("an open socket");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("text");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head");

@@ -64,9 +64,21 @@ def scenario():
             expect(save).to_be_disabled()
             say("configured", page.url.split("/")[-2])
 
+            page.get_by_role("link", name="All devices").click()
+            page.get_by_label("No board at hand?").select_option("tcode")
+            page.get_by_role("button", name="Simulate it").click()
+            page.get_by_role("link", name=re.compile("^Try it: TCode")).click()
+            page.get_by_role("link", name="Configure").click()
+            axes = page.get_by_role("form", name=re.compile("Axes of every"))
+            expect(axes.get_by_role("checkbox", name="L0")).to_be_checked()
+            axes.get_by_role("checkbox", name="A0").check()
+            expect(axes.get_by_label("Description of A0")).to_have_value("Valve")
+            axes.get_by_role("button", name="Save the axes").click()
+            expect(axes.get_by_text("Saved to")).to_contain_text("udcf.json")
             page.set_viewport_size(PHONE)
             wide = page.evaluate("document.documentElement.scrollWidth")
             check(wide <= PHONE["width"], f"the settings are {wide} px wide on a phone")
+            say("saw", "the axes saved")
 
 
 run(scenario)

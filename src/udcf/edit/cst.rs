@@ -12,7 +12,10 @@ pub(super) fn parse(text: &str) -> Option<(&'static str, CstRootNode)> {
         Some(rest) => ("\u{feff}", rest),
         None => ("", text),
     };
-    Some((mark, CstRootNode::parse(json_text, &ParseOptions::default()).ok()?))
+    Some((
+        mark,
+        CstRootNode::parse(json_text, &ParseOptions::default()).ok()?,
+    ))
 }
 
 /// The user's part of a file, if it has one.

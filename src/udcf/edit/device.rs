@@ -107,13 +107,20 @@ impl Subject {
         };
         let id = |entry: &Value, key: &str| entry["identifier"][key].as_str().map(str::to_owned);
         let mut entries = entries(&udcf.value["user_configs"]["devices"]);
-        if let Some((_, entry)) = entries.find(|(_, entry)| id(entry, "address").as_deref() == Some(address)) {
-            return Some(subject(&id(entry, "protocol")?, id(entry, "identifier").as_deref()));
+        if let Some((_, entry)) = entries.find(|(_, entry)| id(entry, "address").as_deref() == Some(address))
+        {
+            return Some(subject(
+                &id(entry, "protocol")?,
+                id(entry, "identifier").as_deref(),
+            ));
         }
         let names = udcf.websocket_names().into_iter().chain(udcf.bridged_names());
         let mut names = names.filter(|(name, protocol)| name == identifier && protocols::is_known(protocol));
         let (name, protocol) = names.next()?;
-        Some(subject(&protocol, Some(name.as_str()).filter(|_| !protocols::has_models(&protocol))))
+        Some(subject(
+            &protocol,
+            Some(name.as_str()).filter(|_| !protocols::has_models(&protocol)),
+        ))
     }
 
     /// The position of its entry in a list of devices.
@@ -127,7 +134,12 @@ impl Subject {
         let exact = exact.next().map(|(at, _)| at);
         // A board that was asked for its axes takes the entry of its address, whatever identifier that has.
         let mut of_address = entries(devices).filter(|(_, entry)| is_of_address(entry));
-        exact.or_else(|| of_address.next().filter(|_| self.protocol == tcode::PROTOCOL).map(|(at, _)| at))
+        exact.or_else(|| {
+            of_address
+                .next()
+                .filter(|_| self.protocol == tcode::PROTOCOL)
+                .map(|(at, _)| at)
+        })
     }
 
     /// What the entry says in its `identifier`.
@@ -175,7 +187,9 @@ pub fn show(udcf: &Udcf, file: &str, subject: &Subject) -> Result<DeviceEntry, U
     let settings = entry.map_or(&Value::Null, |entry| &entry["config"]["user_config"]);
     let says = |key: &str| {
         let of_address = entries(devices).filter(|(_, e)| e["identifier"]["address"] == subject.address);
-        of_address.into_iter().any(|(_, entry)| entry["config"]["user_config"][key] == true)
+        of_address
+            .into_iter()
+            .any(|(_, entry)| entry["config"]["user_config"][key] == true)
     };
     let allowed = entries(devices).filter(|(_, entry)| entry["config"]["user_config"]["allow"] == true);
     let mut allowed: Vec<String> = allowed
@@ -192,7 +206,10 @@ pub fn show(udcf: &Udcf, file: &str, subject: &Subject) -> Result<DeviceEntry, U
         allow: says("allow"),
         deny: says("deny"),
         allowed,
-        index: settings["index"].as_u64().and_then(|index| index.try_into().ok()).or(subject.index),
+        index: settings["index"]
+            .as_u64()
+            .and_then(|index| index.try_into().ok())
+            .or(subject.index),
         limits: if is_known { limits } else { Vec::new() },
     })
 }

@@ -90,9 +90,7 @@ pub(super) async fn change(
     let Some(subject) = subject(&view, &udcf, &address) else {
         return unknown(&view, &address);
     };
-    let change = move |text: &str| {
-        device::change(text, THE_FILE, &subject, &wanted).map_err(|e| problem(&e))
-    };
+    let change = move |text: &str| device::change(text, THE_FILE, &subject, &wanted).map_err(|e| problem(&e));
     changed(view.configuration.change_udcf(Box::new(change)).await)
 }
 
@@ -101,7 +99,10 @@ fn subject(view: &View, udcf: &Udcf, address: &str) -> Option<Subject> {
     let server = view.server.as_ref()?;
     let address = Address::new(address).ok()?;
     let session = view.registry.find(&address);
-    if let Some(subject) = session.as_ref().and_then(|session| server.subject(session.connection)) {
+    if let Some(subject) = session
+        .as_ref()
+        .and_then(|session| server.subject(session.connection))
+    {
         return Some(subject);
     }
     let past = view.registry.past().devices();

@@ -131,7 +131,10 @@ impl Migration {
     pub(super) fn of(udcf: &Udcf) -> Option<Self> {
         udcf.is_migrated().then(|| Self {
             version: udcf.major(),
-            summary: udcf.summary().unwrap_or("it is written as an older version").to_owned(),
+            summary: udcf
+                .summary()
+                .unwrap_or("it is written as an older version")
+                .to_owned(),
             warnings: udcf.warnings().to_vec(),
             changed: None,
         })
@@ -167,7 +170,11 @@ pub(super) async fn migrate(
     };
     let Some(mut migration) = Migration::of(&udcf) else {
         let hint = "nothing is to be done";
-        return Problem::answer(StatusCode::CONFLICT, "the file is of the newest version", Some(hint));
+        return Problem::answer(
+            StatusCode::CONFLICT,
+            "the file is of the newest version",
+            Some(hint),
+        );
     };
     if !dry_run {
         let migrate = |text: &str| {
@@ -186,7 +193,10 @@ pub(super) async fn migrate(
 pub(super) async fn read(view: &View) -> Result<(Udcf, FileText), Problem> {
     let file = view.configuration.udcf().await?;
     let parsed = tokio::task::spawn_blocking(move || {
-        let name = file.path.as_ref().map_or_else(|| THE_FILE.to_owned(), |path| path.display().to_string());
+        let name = file
+            .path
+            .as_ref()
+            .map_or_else(|| THE_FILE.to_owned(), |path| path.display().to_string());
         let udcf = Udcf::parse(&file.text, &name).map_err(|e| problem(&e))?;
         Ok((udcf, file))
     });

@@ -5,9 +5,11 @@ import { useEffect } from "preact/hooks";
 import { batch, useSignal, useSignalEffect } from "@preact/signals";
 import { html, sentence } from "./html.js";
 import { ask } from "./api.js";
+import { Axes } from "./axes.js";
 import { useFact } from "./facts.js";
 import { percent, plural } from "./format.js";
 import { connected } from "./live.js";
+import { Result } from "./result.js";
 
 const KINDS = {
   vibrate: "Vibrate",
@@ -46,11 +48,12 @@ export function Configure({ entry }) {
     if (connected.value && connection.value) load();
   });
   if (!shown.value) return html`<p class=${problem.value ? "note problem" : "note"} role="status">${problem.value ? sentence(problem.value) : "Reading the file…"}</p>`;
-  const { migration, file } = shown.value;
+  const { migration, file, entry: settings } = shown.value;
   return html`
     ${problem.value && html`<p class="problem" role="alert">${sentence(problem.value)}</p>`}
     ${migration && html`<${Migration} migration=${migration} file=${file} done=${load} />`}
     <${Form} path=${path} shown=${shown.value} load=${load} />
+    ${!migration && settings.protocol === "tcode-v03" && settings.identifier && html`<${Axes} key=${settings.identifier} identifier=${settings.identifier} saved=${load} />`}
   `;
 }
 
@@ -125,10 +128,12 @@ function Form({ path, shown: { entry, file, migration }, load }) {
     event.preventDefault();
     busy.value = true;
     const { answer, problem: why } = await ask("PUT", path, change);
-    busy.value = false;
-    problem.value = why ?? null;
-    result.value = answer ?? null;
     if (answer) await load();
+    batch(() => {
+      busy.value = false;
+      problem.value = why ?? null;
+      result.value = answer ?? null;
+    });
   };
   const known = entry.identifier !== null;
   const others = entry.allowed.filter((address) => address !== decodeURIComponent(path.split("/").at(-1)));
@@ -194,16 +199,5 @@ function Limit({ id, defined: { full, is_signed, is_reversed }, name, limit, set
         <small class="quiet">${level ? (is_signed ? "In both directions; 0 is always still." : "0 is always off; what is above it begins above the lowest.") : "The stroke stays between the two."}</small>
       </div>
     </fieldset>
-  `;
-}
-
-function Result({ changed: { file, backup, applied, after_restart, warnings } }) {
-  return html`
-    <div class="note done">
-      <p>${file ? html`Saved to <code>${file}</code>.` : "The file says that already."}${backup && html` The version before is <code>${backup}</code>.`}</p>
-      ${applied.map((what) => html`<p key=${what}>${sentence(what)}</p>`)}
-      ${after_restart.length > 0 && html`<p>At the next start: ${after_restart.join(", ")}</p>`}
-      ${warnings.map((what) => html`<p key=${what} class="warn">${sentence(what)}</p>`)}
-    </div>
   `;
 }

@@ -44,7 +44,7 @@ function Done({ entry, outcome }) {
   `;
 }
 
-function AddName({ entry, mend: { name, protocol, nearest, instead_of } }) {
+function AddName({ entry, mend: { name, protocol, nearest, is_model_letter, instead_of } }) {
   const problem = useSignal(null);
   const busy = useSignal(false);
   const picked = useSignal(null);
@@ -69,7 +69,7 @@ function AddName({ entry, mend: { name, protocol, nearest, instead_of } }) {
       </select>
       <button type="submit" class="act" disabled=${!connected.value || busy.value} aria-label=${`Add as ${chosen.value}: ${name}`}>Add as ${chosen}</button>
       <small class="quiet">${protocol && protocol === chosen.value && (instead_of ? `Did you mean ${protocol}? ` : "This is a protocol's name. ")}${can}
-        ${nearest && !protocol && html` Or make it send <code>${nearest}</code>, which the file has.`}</small>
+        ${nearest && !protocol && html` ${is_model_letter ? "It sent the letter of a model: better make it send" : "Or make it send"} <code>${nearest}</code>, which the file has.`}</small>
       ${problem.value && html`<span role="alert" class="problem">${sentence(problem.value)}</span>`}
     </form>
   `;

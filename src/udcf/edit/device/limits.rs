@@ -47,7 +47,10 @@ pub(super) struct Defined {
 pub(super) fn defined(feature: &Value, kind: &str) -> Option<Defined> {
     let output = &feature["output"][kind];
     let range = &output["value"];
-    let full = range[1].as_u64().and_then(|end| u32::try_from(end).ok()).filter(|end| *end > 0)?;
+    let full = range[1]
+        .as_u64()
+        .and_then(|end| u32::try_from(end).ok())
+        .filter(|end| *end > 0)?;
     Some(Defined {
         full,
         is_off: output["disabled"] == true,
@@ -60,15 +63,26 @@ pub(super) fn defined(feature: &Value, kind: &str) -> Option<Defined> {
 pub(super) fn own_feature<'e>(entry: &'e Value, base: &Value) -> Option<&'e Value> {
     let id = base["id"].as_str()?;
     let mut features = entries(&entry["config"]["features"]).map(|(_, feature)| feature);
-    features.find(|feature| feature["base_id"].as_str().is_some_and(|base| base.eq_ignore_ascii_case(id)))
+    features.find(|feature| {
+        feature["base_id"]
+            .as_str()
+            .is_some_and(|base| base.eq_ignore_ascii_case(id))
+    })
 }
 
 /// The limits that an entry sets on top of a definition.
 pub(super) fn of(base: &Base, entry: Option<&Value>) -> Vec<Limit> {
     let mut limits: Vec<Limit> = Vec::new();
     for feature in &base.features {
-        let own = entry.and_then(|entry| own_feature(entry, feature)).unwrap_or(&Value::Null);
-        for kind in feature["output"].as_object().into_iter().flatten().map(|(kind, _)| kind) {
+        let own = entry
+            .and_then(|entry| own_feature(entry, feature))
+            .unwrap_or(&Value::Null);
+        for kind in feature["output"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(kind, _)| kind)
+        {
             let Some(limit) = of_output(feature, own, kind) else {
                 continue;
             };
@@ -96,7 +110,10 @@ pub(super) fn of(base: &Base, entry: Option<&Value>) -> Vec<Limit> {
 fn of_output(feature: &Value, own: &Value, kind: &str) -> Option<Limit> {
     let defined = defined(feature, kind)?;
     let own = own["output"].get(kind);
-    let end = |at: usize| own.and_then(|own| own["value"][at].as_u64()).and_then(|end| end.try_into().ok());
+    let end = |at: usize| {
+        own.and_then(|own| own["value"][at].as_u64())
+            .and_then(|end| end.try_into().ok())
+    };
     let flag = |key: &str, otherwise: bool| own.map_or(otherwise, |own| own[key] == true);
     Some(Limit {
         feature: feature["index"].as_u64()?.try_into().ok()?,
@@ -131,7 +148,11 @@ pub(super) fn own(protocol: &str, definition: &ServerDeviceDefinition) -> (Base,
         };
         for (kind, properties) in outputs {
             if protocol == tcode::PROTOCOL {
-                let full = if POSITIONS.contains(&kind.as_str()) { 999 } else { 99 };
+                let full = if POSITIONS.contains(&kind.as_str()) {
+                    999
+                } else {
+                    99
+                };
                 properties["value"] = json!([0, full]);
             }
         }

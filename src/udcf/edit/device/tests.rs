@@ -1,7 +1,9 @@
 //! Changes of single devices in real files.
 
+use buttplug_server_device_config::UserDeviceIdentifier;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::*;
 
@@ -36,7 +38,11 @@ fn edited(text: &str, subject: &Subject, wanted: &DeviceChange) -> String {
     let edited = change(text, "f", subject, wanted).unwrap();
     let udcf = Udcf::parse(&edited, "f").unwrap();
     assert_eq!(udcf.warnings(), Vec::<String>::new(), "{edited}");
-    assert_eq!(change(&edited, "f", subject, wanted).unwrap(), edited, "once more");
+    assert_eq!(
+        change(&edited, "f", subject, wanted).unwrap(),
+        edited,
+        "once more"
+    );
     edited
 }
 
@@ -98,7 +104,11 @@ fn only_what_was_asked_for_changes() {
         ),
     ] {
         let edited = change(&text, "f", &hush(), &wanted).unwrap();
-        assert_eq!(change(&edited, "f", &hush(), &wanted).unwrap(), edited, "once more");
+        assert_eq!(
+            change(&edited, "f", &hush(), &wanted).unwrap(),
+            edited,
+            "once more"
+        );
         let mut expected = value(&text);
         *expected.pointer_mut(&format!("{at}/{pointer}")).unwrap() = now;
         assert_eq!(value(&edited), expected);
@@ -131,7 +141,10 @@ fn a_device_without_an_entry_gets_one() {
         };
         let edited = edited(&text, &device, &wanted);
         let entry = show(&Udcf::parse(&edited, "f").unwrap(), "f", &device).unwrap();
-        assert_eq!((entry.index, entry.display_name.as_deref()), (Some(4), Some("Mine")));
+        assert_eq!(
+            (entry.index, entry.display_name.as_deref()),
+            (Some(4), Some("Mine"))
+        );
         assert_eq!((entry.limits[0].low, entry.limits[0].high), (0, 10));
         let mut without = value(&edited);
         let devices = without["user_configs"]["devices"].as_array_mut().unwrap();
@@ -177,7 +190,11 @@ fn the_two_outputs_of_an_axis_are_one_limit() {
     let loaded = Udcf::parse(&edited, "f").unwrap().device_configuration().unwrap();
     let definition = loaded.user_device_definitions().iter().next().unwrap().clone();
     for feature in definition.features().values() {
-        for output in feature.output.iter().filter(|output| crate::udcf::axis::position(output).is_some()) {
+        for output in feature
+            .output
+            .iter()
+            .filter(|output| crate::udcf::axis::position(output).is_some())
+        {
             let range = crate::udcf::axis::position(output).unwrap().internal();
             assert_eq!((range.start(), range.end()), (axis.full / 5, axis.full * 4 / 5));
         }
@@ -214,7 +231,10 @@ fn what_a_definition_reverses_stays_so_until_it_is_changed() {
     for (asked, now) in [(None, true), (Some(false), false)] {
         let edited = edited(&text, &device, &limit(asked));
         let entry = show(&Udcf::parse(&edited, "f").unwrap(), "f", &device).unwrap();
-        assert_eq!((entry.limits[0].is_reversed, entry.limits[0].high), (Some(now), 500));
+        assert_eq!(
+            (entry.limits[0].is_reversed, entry.limits[0].high),
+            (Some(now), 500)
+        );
     }
 }
 
@@ -256,7 +276,10 @@ fn a_device_of_an_unknown_model_can_be_allowed_and_denied() {
     let denied = edited(&text, &absent, &deny(true));
     let udcf = Udcf::parse(&denied, "f").unwrap();
     let loaded = udcf.device_configuration().unwrap();
-    let standing = |udcf: &Udcf| udcf.directory(&udcf.device_configuration().unwrap()).standing("new");
+    let standing = |udcf: &Udcf| {
+        udcf.directory(&udcf.device_configuration().unwrap())
+            .standing("new")
+    };
     assert_eq!(standing(&udcf), crate::udcf::directory::Standing::Denied);
     assert_eq!(loaded.user_device_definitions().len(), 1);
     let again = Subject::absent(&udcf, "new", "LVSDevice").unwrap();
@@ -268,6 +291,83 @@ fn a_device_of_an_unknown_model_can_be_allowed_and_denied() {
         ..DeviceChange::default()
     };
     assert!(change(&text, "f", &absent, &rename).is_err());
+}
+
+/// A board that listed its axes: one that it prefers to use in part, and a vibrator.
+fn own() -> ServerDeviceDefinition {
+    use buttplug_core::util::range::RangeInclusive;
+    use buttplug_server_device_config::{
+        RangeWithLimit, ServerDeviceDefinitionBuilder, ServerDeviceFeature,
+        ServerDeviceFeatureOutput as Output,
+        ServerDeviceFeatureOutputHwPositionWithDurationProperties as Timed,
+        ServerDeviceFeatureOutputPositionProperties as Untimed,
+        ServerDeviceFeatureOutputValueProperties as Level,
+    };
+    let full = RangeInclusive::new(0, 9_999);
+    let stroke = RangeWithLimit::new_with_user(full, Some(RangeInclusive::new(1_000, 9_000)));
+    let duration = RangeWithLimit::new(RangeInclusive::new(0, 99_999));
+    let mut definition = ServerDeviceDefinitionBuilder::new("SR6", &Uuid::new_v4());
+    for (index, description, outputs) in [
+        (
+            0,
+            "L0 Stroke",
+            vec![
+                Output::Position(Untimed::new(stroke.clone(), false, false)),
+                Output::HwPositionWithDuration(Timed::new(stroke, duration, false, false)),
+            ],
+        ),
+        (
+            1,
+            "V0 Buzz",
+            vec![Output::Vibrate(Level::new(RangeWithLimit::new(full), false))],
+        ),
+    ] {
+        definition.add_feature(&ServerDeviceFeature::new(
+            index,
+            description.to_owned(),
+            Uuid::new_v4(),
+            None,
+            None,
+            outputs.into(),
+            Vec::new().into(),
+        ));
+    }
+    definition.finish()
+}
+
+#[test]
+fn a_board_that_listed_its_axes_keeps_them_with_the_limits_that_are_added() {
+    let board = Subject {
+        own: Some(Arc::new(own())),
+        ..subject("sr6", "tcode-v03", Some("TCode board"))
+    };
+    let text = Udcf::builtin().to_json();
+    let shown = show(&Udcf::parse(&text, "f").unwrap(), "f", &board).unwrap();
+    let ranges: Vec<_> = shown.limits.iter().map(|l| (l.low, l.high, l.full)).collect();
+    assert_eq!(ranges, [(100, 899, 999), (0, 99, 99)], "{shown:?}");
+    let wanted = DeviceChange {
+        limits: vec![LimitChange {
+            feature: 1,
+            ..vibrate(0, 50)
+        }],
+        ..DeviceChange::default()
+    };
+    let edited = edited(&text, &board, &wanted);
+    let loaded = Udcf::parse(&edited, "f").unwrap().device_configuration().unwrap();
+    let id = UserDeviceIdentifier::new("sr6", "tcode-v03", &Some("TCode board".to_owned()));
+    let definition = loaded.user_device_definitions().get(&id).unwrap().clone();
+    assert_eq!(definition.name(), "SR6");
+    let limits = |index: u32| {
+        let feature = &definition.features()[&index];
+        let ranges = feature
+            .output
+            .iter()
+            .map(|output| crate::udcf::axis::range(output).unwrap().internal());
+        ranges
+            .map(|range| (range.start(), range.end()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!((limits(0), limits(1)), (vec![(100, 899); 2], vec![(0, 50)]));
 }
 
 proptest! {

@@ -7,8 +7,9 @@ use uuid::Uuid;
 use super::limits::{self, Limit, defined, own_feature};
 use super::{DeviceChange, DeviceEntry, LimitChange, Subject, entries, show};
 use crate::udcf::edit::cst::{input, parse, set, unset, user_part};
+use crate::udcf::edit::{newest, unusual};
 use crate::udcf::migrate::Base;
-use crate::udcf::{CURRENT_MAJOR, Udcf, UdcfError, tcode};
+use crate::udcf::{Udcf, UdcfError, tcode};
 
 /// The longest name, in characters.
 const NAME_MAX: usize = 100;
@@ -20,30 +21,20 @@ const NAME_MAX: usize = 100;
 /// If the file cannot be used, is of an older version, or cannot be edited; if the change is not possible.
 pub fn change(text: &str, file: &str, subject: &Subject, wanted: &DeviceChange) -> Result<String, UdcfError> {
     let udcf = Udcf::parse(text, file)?;
-    if udcf.is_migrated() {
-        let version = udcf.major();
-        let problem =
-            format!("the file is of version {version}, and single devices are configured in version {CURRENT_MAJOR}");
-        let hint = "migrate the file first; what that changes is shown before".to_owned();
-        return Err(UdcfError::new(file, problem, hint));
-    }
+    newest(&udcf, file)?;
     let now = show(&udcf, file, subject)?;
     let then = changed(&udcf, subject, &now, wanted).map_err(|refused| refused.at(file))?;
     if then == now {
         return Ok(text.to_owned());
     }
-    let cannot = || {
-        let hint = "edit it by hand, or migrate it: that writes all of it anew".to_owned();
-        UdcfError::new(file, "cannot be edited: a part of it is written in an unusual way", hint)
-    };
-    let edited = write(text, &udcf, subject, &now, &then).ok_or_else(cannot)?;
+    let edited = write(text, &udcf, subject, &now, &then).ok_or_else(|| unusual(file))?;
     // The proof that the change is what was asked for, and can be read.
     let read = show(&Udcf::parse(&edited, file)?, file, subject)?;
     let is_it = DeviceEntry {
         allowed: then.allowed.clone(),
         ..read
     } == then;
-    if is_it { Ok(edited) } else { Err(cannot()) }
+    if is_it { Ok(edited) } else { Err(unusual(file)) }
 }
 
 /// A change that is not possible, and what is.
@@ -56,12 +47,20 @@ impl Refused {
 }
 
 /// What is to be said of the device after a change.
-fn changed(udcf: &Udcf, subject: &Subject, now: &DeviceEntry, wanted: &DeviceChange) -> Result<DeviceEntry, Refused> {
+fn changed(
+    udcf: &Udcf,
+    subject: &Subject,
+    now: &DeviceEntry,
+    wanted: &DeviceChange,
+) -> Result<DeviceEntry, Refused> {
     let mut then = now.clone();
     let is_more = wanted.display_name.is_some() || wanted.index.is_some() || !wanted.limits.is_empty();
     if subject.identifier.is_none() && is_more {
         return Err(Refused(
-            format!("the model of {:?} is not known: it is not connected", subject.address),
+            format!(
+                "the model of {:?} is not known: it is not connected",
+                subject.address
+            ),
             "it can be allowed or denied now; connect it for the rest".to_owned(),
         ));
     }
@@ -69,7 +68,10 @@ fn changed(udcf: &Udcf, subject: &Subject, now: &DeviceEntry, wanted: &DeviceCha
         let name = name.trim();
         if name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
             let problem = "the name is too long, or has characters that cannot be shown".to_owned();
-            return Err(Refused(problem, format!("use up to {NAME_MAX} letters, digits and signs")));
+            return Err(Refused(
+                problem,
+                format!("use up to {NAME_MAX} letters, digits and signs"),
+            ));
         }
         then.display_name = Some(name.to_owned()).filter(|name| !name.is_empty());
     }
@@ -103,7 +105,9 @@ fn changed(udcf: &Udcf, subject: &Subject, now: &DeviceEntry, wanted: &DeviceCha
 
 fn apply(limits: &mut [Limit], wanted: &LimitChange) -> Result<(), Refused> {
     let LimitChange { feature, kind, .. } = wanted;
-    let limit = limits.iter_mut().find(|limit| limit.feature == *feature && limit.kinds.contains(kind));
+    let limit = limits
+        .iter_mut()
+        .find(|limit| limit.feature == *feature && limit.kinds.contains(kind));
     let Some(limit) = limit else {
         return Err(Refused(
             format!("the device has no output {kind:?} at feature {feature}"),
@@ -186,14 +190,22 @@ fn rewrite(config: &CstObject, base: &Base, now: &DeviceEntry, then: &DeviceEntr
             let one = json!({ "config": { "features": [object.to_serde_value()] } });
             own_feature(&one, feature).is_some()
         };
-        let found = features.elements().iter().filter_map(CstNode::as_object).find(is_it);
+        let found = features
+            .elements()
+            .iter()
+            .filter_map(CstNode::as_object)
+            .find(is_it);
         let own = match found {
             Some(own) => own,
             None => features
                 .append(input(&json!({ "id": Uuid::new_v4(), "base_id": feature["id"] })))
                 .as_object()?,
         };
-        for limit in then.limits.iter().filter(|limit| feature["index"] == limit.feature) {
+        for limit in then
+            .limits
+            .iter()
+            .filter(|limit| feature["index"] == limit.feature)
+        {
             if now.limits.contains(limit) {
                 continue;
             }
@@ -208,7 +220,9 @@ fn rewrite(config: &CstObject, base: &Base, now: &DeviceEntry, then: &DeviceEntr
 /// Writes a limit of an output, and nothing else of the output.
 fn limit_output(own: &CstObject, feature: &Value, kind: &str, limit: &Limit) -> Option<()> {
     let wanted = output(feature, kind, limit);
-    let there = own.object_value("output").and_then(|outputs| outputs.object_value(kind));
+    let there = own
+        .object_value("output")
+        .and_then(|outputs| outputs.object_value(kind));
     let Some(there) = there else {
         if let Some(wanted) = wanted {
             set(&own.object_value_or_create("output")?, kind, &wanted);
@@ -220,7 +234,9 @@ fn limit_output(own: &CstObject, feature: &Value, kind: &str, limit: &Limit) -> 
         match wanted.get(key) {
             Some(value) => set(&there, key, value),
             // What says the same is left.
-            None if there.get(key).is_some_and(|member| is_default(&member.value(), limit)) => {}
+            None if there
+                .get(key)
+                .is_some_and(|member| is_default(&member.value(), limit)) => {}
             None => unset(&there, key),
         }
     }
@@ -246,7 +262,8 @@ fn output(feature: &Value, kind: &str, limit: &Limit) -> Option<Value> {
         output.insert("reverse".to_owned(), true.into());
     }
     // An output in an entry takes the place of what the definition says of these.
-    let differs = defined.is_off != limit.is_off || limit.is_reversed.is_some_and(|is| is != defined.is_reversed);
+    let differs =
+        defined.is_off != limit.is_off || limit.is_reversed.is_some_and(|is| is != defined.is_reversed);
     (differs || output.contains_key("value")).then_some(output.into())
 }
 
@@ -254,7 +271,10 @@ fn output(feature: &Value, kind: &str, limit: &Limit) -> Option<Value> {
 fn entry(subject: &Subject, base: &Base, then: &DeviceEntry) -> Value {
     let features = base.features.iter().map(|feature| {
         let mut own = json!({ "id": Uuid::new_v4(), "base_id": feature["id"] });
-        let limits = then.limits.iter().filter(|limit| feature["index"] == limit.feature);
+        let limits = then
+            .limits
+            .iter()
+            .filter(|limit| feature["index"] == limit.feature);
         for limit in limits {
             for kind in &limit.kinds {
                 if let Some(output) = output(feature, kind, limit) {
@@ -269,7 +289,11 @@ fn entry(subject: &Subject, base: &Base, then: &DeviceEntry) -> Value {
         settings["display_name"] = name.as_str().into();
     }
     // An entry takes the place of what the definition says of this, but for TCode the gateway keeps no gap by itself.
-    if let Some(gap) = base.details.get("message_gap_ms").filter(|_| subject.protocol != tcode::PROTOCOL) {
+    if let Some(gap) = base
+        .details
+        .get("message_gap_ms")
+        .filter(|_| subject.protocol != tcode::PROTOCOL)
+    {
         settings["message_gap_ms"] = gap.clone();
     }
     json!({
@@ -303,18 +327,24 @@ fn define(user: &CstObject, subject: &Subject) -> Option<Base> {
     let protocol = user
         .object_value_or_create("protocols")?
         .object_value_or_create(&subject.protocol)?;
-    protocol.array_value_or_create("configurations")?.append(input(&definition));
+    protocol
+        .array_value_or_create("configurations")?
+        .append(input(&definition));
     Some(base)
 }
 
 /// Sets in all entries of an address whether it may connect: one that is denied denies it.
 fn admit(devices: &CstArray, subject: &Subject, now: &DeviceEntry, then: &DeviceEntry) {
     for entry in devices.elements().iter().filter_map(CstNode::as_object) {
-        let id = entry.object_value("identifier").and_then(|id| id.to_serde_value());
+        let id = entry
+            .object_value("identifier")
+            .and_then(|id| id.to_serde_value());
         if id.is_none_or(|id| id["address"] != subject.address) {
             continue;
         }
-        let settings = entry.object_value("config").and_then(|config| config.object_value("user_config"));
+        let settings = entry
+            .object_value("config")
+            .and_then(|config| config.object_value("user_config"));
         let Some(settings) = settings else { continue };
         if now.allow != then.allow {
             set(&settings, "allow", &then.allow.into());
