@@ -1,7 +1,7 @@
 //! User device configuration files: load, migrate, check, edit; and the device indexes that the gateway remembers.
 //!
-//! A UDCF of any major version from 2 to 5 becomes version 5 in memory. The user's file is written only by the `udcf`
-//! subcommands, on request.
+//! A UDCF of any major version from 2 to 5 becomes version 5 in memory. The user's file is written only on request: by
+//! the `udcf` subcommands, and by the page.
 
 mod affected;
 pub mod axis;
@@ -67,6 +67,8 @@ pub struct Udcf {
     value: Value,
     /// The major version in the file's header.
     major: u64,
+    /// Whether it was written as an older version.
+    is_migrated: bool,
     summary: Option<String>,
     warnings: Vec<String>,
 }
@@ -123,6 +125,7 @@ impl Udcf {
         Self {
             value,
             major: CURRENT_MAJOR,
+            is_migrated: false,
             summary: None,
             warnings: Vec::new(),
         }
@@ -178,6 +181,7 @@ impl Udcf {
         let mut udcf = Self {
             value,
             major,
+            is_migrated: migrated,
             summary: None,
             warnings: Vec::new(),
         };
@@ -239,6 +243,11 @@ impl Udcf {
     /// The major version in the file's header.
     pub fn major(&self) -> u64 {
         self.major
+    }
+
+    /// Whether the file is written as an older version than the gateway writes, whatever its header says.
+    pub fn is_migrated(&self) -> bool {
+        self.is_migrated
     }
 
     /// The file as version 5, formatted for reading.

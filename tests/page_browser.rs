@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use buttplug_server_device_config::UserDeviceIdentifier;
 use common::json_client::JsonClient;
 use common::{ANY_PORT, RawDevice, Running, page_at, settings, within};
 use futures::{SinkExt, StreamExt};
@@ -23,6 +24,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_util::task::AbortOnDropHandle;
 use wsdm_gateway::config::{Layers, Loaded, Origins, Secret, Settings};
+use wsdm_gateway::udcf::Udcf;
 
 /// A scenario waits up to 20 s for each thing itself, and then says what is missing.
 const SCENARIO: Duration = Duration::from_secs(120);
@@ -31,9 +33,10 @@ const SCENARIO: Duration = Duration::from_secs(120);
 const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// Every scenario, and the test here that starts it.
-const SCENARIOS: [&str; 14] = [
+const SCENARIOS: [&str; 15] = [
     "accessible",
     "apps",
+    "configure",
     "devices",
     "escape",
     "hangs",
@@ -449,5 +452,31 @@ async fn nothing_is_out_of_reach_of_the_keyboard_or_a_screen_reader() {
     Scenario::start("accessible", gateway.page(), &["page-1"])
         .done()
         .await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_device_is_added_and_another_one_configured() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = with_page(ANY_PORT);
+    settings.files.gateway = Some(folder.path().join("gateway.toml"));
+    let gateway = Running::start(settings).await;
+    let mut stranger = RawDevice::hello(&gateway.devices(), "ESP32Vibe", "new").await;
+    stranger.closed().await;
+    let mut scenario = Scenario::start("configure", gateway.page(), &["new", "ESP32Vibe"]);
+    let udcf = || Udcf::load(&folder.path().join("udcf.json")).unwrap();
+    scenario.next(&["added"]).await.unwrap();
+    let name = ("ESP32Vibe".to_owned(), "lovense".to_owned());
+    assert!(udcf().websocket_names().contains(&name));
+    let (_, address) = scenario.next(&["configured"]).await.unwrap();
+    let loaded = udcf().device_configuration().unwrap();
+    let id = UserDeviceIdentifier::new(&address, "lovense", &Some("Z".to_owned()));
+    let device = loaded.user_device_definitions().get(&id).unwrap().clone();
+    assert_eq!(device.display_name().as_deref(), Some("Bench <b>Hush"));
+    let vibrate = device.features()[&0].output.iter().next().unwrap();
+    let range = vibrate.as_value_properties().unwrap().value.internal();
+    assert_eq!((range.start(), range.end()), (3, 10));
+    scenario.done().await;
+    assert_eq!(udcf().warnings(), Vec::<String>::new());
     gateway.stop().await;
 }

@@ -46,6 +46,7 @@ fn say(websocket: &str, protocol: &str, added: &Added, file: &Path) -> Result<()
     let done = match added {
         Added::Added => "added to",
         Added::Created => "written to the new file",
+        Added::Moved(from) => &format!("moved from {from}, which the server does not have, in"),
         Added::AlreadyThere => "already in",
     };
     print(&format!("{websocket} ({protocol}): {done} {}\n", file.display()))

@@ -22,6 +22,7 @@ use crate::config::PageSettings;
 use crate::device::peer::ConnectionId;
 use crate::net::listen::Listeners;
 use crate::session::life::Life;
+use crate::udcf::edit::device::Subject;
 use crate::upstream::embedded::Engine;
 use crate::web::port::PagePort;
 use crate::web::port::access::Access;
@@ -48,6 +49,20 @@ impl Server for ServerInside {
             (device.connection, listed)
         });
         listed.collect()
+    }
+
+    fn subject(&self, connection: ConnectionId) -> Option<Subject> {
+        let table = self.engine.devices().borrow().clone();
+        let device = table.values().find(|device| device.connection == connection)?;
+        Some(
+            device.subject(
+                table
+                    .keys()
+                    .copied()
+                    .filter(|index| *index != device.index)
+                    .collect(),
+            ),
+        )
     }
 
     fn apps(&self) -> Vec<App> {

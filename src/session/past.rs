@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use super::registry::Totals;
 use crate::defaults::PAST_DEVICES_MAX;
+use crate::device::refusal::Refusal;
 
 /// A device that is not connected any more, or never was.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +25,8 @@ pub struct PastDevice {
     pub reason: String,
     /// What its owner can do about it.
     pub hint: Option<String>,
+    /// The refusal; `None` for a device that left.
+    pub refusal: Option<Refusal>,
     /// How often it was refused since it was last connected; 0 for a device that left.
     pub refused_times: u32,
     /// What passed in its last session.
@@ -83,6 +86,7 @@ mod tests {
             at: SystemTime::UNIX_EPOCH,
             reason: "no".to_owned(),
             hint: None,
+            refusal: None,
             refused_times: 1,
             totals: Totals::default(),
         }

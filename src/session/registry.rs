@@ -180,7 +180,7 @@ impl Registry {
     }
 
     /// Records that a device was refused. A connected device of the same address hides the record.
-    pub fn record_refusal(&self, identifier: &str, address: &str, peer: &Peer, why: &impl Advice) {
+    pub fn record_refusal(&self, identifier: &str, address: &str, peer: &Peer, why: &Refusal) {
         self.past.record(PastDevice {
             address: address.to_owned(),
             identifier: identifier.to_owned(),
@@ -189,6 +189,7 @@ impl Registry {
             at: SystemTime::now(),
             reason: why.to_string(),
             hint: why.hint().map(Cow::into_owned),
+            refusal: Some(why.clone()),
             refused_times: 1,
             totals: Totals::default(),
         });
@@ -307,6 +308,7 @@ impl Drop for Entry {
                 reason: (self.handle.tap.end_reason())
                     .unwrap_or_else(|| "a fault inside the gateway".to_owned()),
                 hint: None,
+                refusal: None,
                 refused_times: 0,
                 totals: self.handle.counters.totals(),
             });

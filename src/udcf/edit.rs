@@ -1,15 +1,20 @@
 //! Edits a user's file and leaves the rest untouched, order and spaces included.
 
+pub mod axes;
+mod cst;
+pub mod device;
+
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use jsonc_parser::ParseOptions;
-use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
+use jsonc_parser::cst::{CstInputValue, CstNode, CstObject};
 use serde_json::json;
 
+use self::cst::{parse, user_part};
 use super::mend::has_user_part_at_the_top;
 use super::read::read;
-use super::{UdcfError, protocols};
+use super::{Udcf, UdcfError, protocols};
 
 /// The result of `add`.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,12 +23,14 @@ pub enum Added {
     Added,
     /// The file was created.
     Created,
+    /// The name was moved from this protocol, which the server does not have.
+    Moved(String),
     /// The file already had the name and was not changed.
     AlreadyThere,
 }
 
-/// Adds a websocket name under a protocol, in the format of the file's own version; creates the file if there is
-/// none. The file is replaced atomically.
+/// Adds a websocket name under a protocol, as [`add_to_text`]; creates the file if there is none. The file is replaced
+/// atomically.
 ///
 /// # Errors
 /// If the server does not know the protocol, or the file cannot be used or written. The file is unchanged then.
@@ -41,6 +48,29 @@ pub fn add_after(
     name: &str,
     before: impl FnOnce() -> Result<(), UdcfError>,
 ) -> Result<Added, UdcfError> {
+    check(protocol, name)?;
+    if path.try_exists().is_ok_and(|there| !there) {
+        let value = json!({
+            "version": { "major": super::CURRENT_MAJOR, "minor": 0 },
+            "user_configs": { "protocols": { protocol: { "communication": [{ "websocket": { "name": name } }] } } },
+        });
+        replace(path, &format!("{value:#}\n")).map_err(|e| cannot_write(path, &e))?;
+        return Ok(Added::Created);
+    }
+    let text = read(path)?;
+    let (edited, added) = add_to_text(&text, &path.display().to_string(), protocol, name)?;
+    if added != Added::AlreadyThere {
+        before()?;
+        replace(path, &edited).map_err(|e| cannot_write(path, &e))?;
+    }
+    Ok(added)
+}
+
+/// Checks a protocol and a name that are to be added.
+///
+/// # Errors
+/// The server does not know the protocol, or no device can send the name.
+pub fn check(protocol: &str, name: &str) -> Result<(), UdcfError> {
     if !protocols::is_known(protocol) {
         let hint = match protocols::nearest(protocol) {
             Some(nearest) => format!("did you mean {nearest:?}?"),
@@ -60,51 +90,88 @@ pub fn add_after(
             "it is what the device sends as identifier".to_owned(),
         ));
     }
-    if path.try_exists().is_ok_and(|there| !there) {
-        let value = json!({
-            "version": { "major": super::CURRENT_MAJOR, "minor": 0 },
-            "user_configs": { "protocols": { protocol: { "communication": [{ "websocket": { "name": name } }] } } },
-        });
-        replace(path, &format!("{value:#}\n")).map_err(|e| cannot_write(path, &e))?;
-        return Ok(Added::Created);
+    Ok(())
+}
+
+/// Checks that a file is of the version in which single devices are configured.
+fn newest(udcf: &Udcf, file: &str) -> Result<(), UdcfError> {
+    if !udcf.is_migrated() {
+        return Ok(());
     }
-    let text = read(path)?;
+    let problem = format!(
+        "the file is of version {}, and single devices are configured in version {}",
+        udcf.major(),
+        super::CURRENT_MAJOR
+    );
+    let hint = "migrate the file first; what that changes is shown before".to_owned();
+    Err(UdcfError::new(file, problem, hint))
+}
+
+/// A file in which something is not where it is expected.
+fn unusual(file: &str) -> UdcfError {
+    let hint =
+        "edit it by hand: wsdm-gateway udcf migrate writes all of it anew, in the usual way".to_owned();
+    UdcfError::new(
+        file,
+        "cannot be edited: a part of it is written in an unusual way",
+        hint,
+    )
+}
+
+/// The text of a file with a websocket name added under a protocol, in the format of the file's own version. A name of a
+/// protocol that the server does not have is moved. Errors call the file `file`.
+///
+/// # Errors
+/// As [`check`]; or if the file cannot be used or edited, or the name has another protocol.
+pub fn add_to_text(text: &str, file: &str, protocol: &str, name: &str) -> Result<(String, Added), UdcfError> {
+    check(protocol, name)?;
     // Validate before changing anything.
-    let udcf = super::Udcf::parse(&text, &path.display().to_string())?;
+    let udcf = Udcf::parse(text, file)?;
+    let cannot = || UdcfError::new(file, "cannot be edited: a part of it is not of its type", None);
+    let mut base = Cow::Borrowed(text);
+    let mut added = Added::Added;
     for (known, under) in udcf.websocket_names() {
-        if known == name && under == protocol {
-            return Ok(Added::AlreadyThere);
+        if known != name {
+            continue;
         }
-        if known == name {
+        if under == protocol {
+            return Ok((text.to_owned(), Added::AlreadyThere));
+        }
+        if protocols::is_implemented(&under) {
             let problem =
                 format!("the name {name:?} is already listed under {under:?}; a name has one protocol");
-            return Err(UdcfError::new(
-                path.display(),
-                problem,
-                "choose another name, or take that entry out".to_owned(),
-            ));
+            let hint = "choose another name, or take that entry out".to_owned();
+            return Err(UdcfError::new(file, problem, hint));
         }
+        base = without(&base, &under, name).ok_or_else(cannot)?.into();
+        added = Added::Moved(under);
     }
-    let edited = edit(&text, udcf.major(), protocol, name).ok_or_else(|| {
-        UdcfError::new(
-            path.display(),
-            "cannot be edited: a part of it is not of its type",
-            None,
-        )
-    })?;
-    before()?;
-    replace(path, &edited).map_err(|e| cannot_write(path, &e))?;
-    Ok(Added::Added)
+    let edited = edit(&base, udcf.major(), protocol, name).ok_or_else(cannot)?;
+    Ok((edited, added))
+}
+
+/// The text without a websocket name under a protocol; `None` if it is not found where versions 3 to 5 have it.
+fn without(text: &str, protocol: &str, name: &str) -> Option<String> {
+    let (mark, root) = parse(text)?;
+    let user = user_part(&root)?;
+    let entry = user.object_value("protocols")?.get(protocol)?;
+    let communication = entry.object_value()?.array_value("communication")?;
+    let elements = communication.elements();
+    let is_it = |element: &CstNode| {
+        let value = element.to_serde_value();
+        value.is_some_and(|value| value["websocket"]["name"] == name)
+    };
+    if elements.iter().all(is_it) && entry.object_value()?.properties().len() == 1 {
+        entry.remove();
+    } else {
+        elements.into_iter().find(is_it)?.remove();
+    }
+    Some(format!("{mark}{root}"))
 }
 
 /// The text with the name added; `None` if something in it has the wrong type.
 fn edit(text: &str, major: u64, protocol: &str, name: &str) -> Option<String> {
-    // The byte order mark is not JSON, but must be kept.
-    let (mark, json_text) = match text.strip_prefix('\u{feff}') {
-        Some(rest) => ("\u{feff}", rest),
-        None => ("", text),
-    };
-    let root = CstRootNode::parse(json_text, &ParseOptions::default()).ok()?;
+    let (mark, root) = parse(text)?;
     let object = root.object_value()?;
     let section =
         if object.get("user-configs").is_some() || (major < 4 && object.get("user_configs").is_none()) {
@@ -112,7 +179,9 @@ fn edit(text: &str, major: u64, protocol: &str, name: &str) -> Option<String> {
         } else {
             "user_configs"
         };
-    let at_the_top = serde_json::from_str(json_text).is_ok_and(|file| has_user_part_at_the_top(&file));
+    let at_the_top = root
+        .to_serde_value()
+        .is_some_and(|file| has_user_part_at_the_top(&file));
     let user = if at_the_top {
         object
     } else {
@@ -220,6 +289,52 @@ pub(crate) fn back_up(path: &Path) -> io::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_leaves_a_protocol_that_the_server_does_not_have() {
+        let entry =
+            |protocol: &str, names: &str| format!(r#""{protocol}": {{ "communication": [{names}] }}"#);
+        let file = |protocols: &str| {
+            format!(
+                r#"{{
+  "//": "mine",
+  "version": {{ "major": 5, "minor": 0 }},
+  "user_configs": {{ "protocols": {{ {protocols} }} }}
+}}
+"#
+            )
+        };
+        let (a, b) = (
+            r#"{ "websocket": { "name": "A" } }"#,
+            r#"{ "websocket": { "name": "B" } }"#,
+        );
+        let alone = file(&entry("lovence", a));
+        let beside = file(&entry("lovence", &format!("{a}, {b}")));
+        for (text, left) in [(alone, 0), (beside, 1)] {
+            let (edited, added) = add_to_text(&text, "f", "lovense", "A").unwrap();
+            assert_eq!(added, Added::Moved("lovence".to_owned()));
+            let udcf = Udcf::parse(&edited, "f").unwrap();
+            let names = udcf.websocket_names();
+            assert!(
+                names.contains(&("A".to_owned(), "lovense".to_owned())),
+                "{edited}"
+            );
+            assert_eq!(
+                names.iter().filter(|(_, p)| p == "lovence").count(),
+                left,
+                "{edited}"
+            );
+            assert!(edited.contains(r#""//": "mine""#), "{edited}");
+            assert_eq!(
+                udcf.warnings().iter().any(|w| w.contains("lovence")),
+                left > 0,
+                "{edited}"
+            );
+        }
+        // One that the server has is left alone.
+        let other = file(&entry("tcode-v03", a));
+        assert!(add_to_text(&other, "f", "lovense", "A").is_err());
+    }
 
     #[test]
     fn everything_else_stays_byte_for_byte() {

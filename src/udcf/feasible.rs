@@ -222,7 +222,7 @@ fn alternatives(outcome: &Outcome) -> String {
 }
 
 /// The name of an output in a UDCF.
-fn key(kind: OutputType) -> String {
+pub(super) fn key(kind: OutputType) -> String {
     let mut key = String::new();
     for c in kind.to_string().chars() {
         if c.is_ascii_uppercase() && !key.is_empty() {

@@ -21,7 +21,8 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-pub(super) use devices::base_ids;
+pub(super) use base::Base;
+pub(super) use devices::{base_ids, base_of};
 pub(super) use origins::Origins;
 
 use super::remark::{Remark, excerpt, step};

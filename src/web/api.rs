@@ -1,11 +1,14 @@
 //! The HTTP interface, for the page, for scripts and for the command line. Its description is made from this code, and
 //! served as `/api/openapi.json`.
 
+mod axes;
 mod configuration;
+mod device_settings;
 pub mod frames;
 pub mod login;
 pub mod origins;
 mod simulated;
+mod udcf;
 
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
 use axum::http::request::Parts;
@@ -133,6 +136,11 @@ fn described() -> (Router<View>, OpenApi) {
         .routes(routes!(origins::answer))
         .routes(routes!(origins::origins))
         .routes(routes!(origins::forget_origin))
+        .routes(routes!(udcf::protocols))
+        .routes(routes!(udcf::add_name))
+        .routes(routes!(udcf::migrate))
+        .routes(routes!(axes::show, axes::change))
+        .routes(routes!(device_settings::show, device_settings::change))
         .routes(routes!(frames::sessions))
         .routes(routes!(frames::frames, frames::send))
         .routes(routes!(frames::alive))

@@ -2,6 +2,7 @@
 
 pub mod configuration;
 mod device;
+pub mod mend;
 pub mod origins;
 mod stop;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use utoipa::ToSchema;
 use crate::device::peer::ConnectionId;
 use crate::session::life::Life;
 use crate::session::registry::{Registry, SessionHandle};
+use crate::udcf::edit::device::Subject;
 use crate::web::api::Problem;
 use configuration::Configuration;
 pub use device::{Device, Driver, DriverKind, State};
@@ -48,6 +50,9 @@ pub struct View {
 pub trait Server: Send + Sync {
     /// The listed devices.
     fn listed(&self) -> HashMap<ConnectionId, Listed>;
+
+    /// The listed device of this connection, as its entry in the UDCF knows it.
+    fn subject(&self, connection: ConnectionId) -> Option<Subject>;
 
     /// The connected apps, by number.
     fn apps(&self) -> Vec<App>;

@@ -25,13 +25,13 @@ def tab_to(page, what):
 def scenario():
     address = argument(2, "page-1")
     place = quote(address, safe="")
-    views = {"devices": "#/devices", "try it": f"#/device/{place}/try", "watch": f"#/device/{place}/watch", "apps": "#/apps"}
+    views = {"devices": "#/devices", "try it": f"#/device/{place}/try", "watch": f"#/device/{place}/watch", "configure": f"#/device/{place}/configure", "apps": "#/apps"}
     with browser() as chromium:
         for size in (DESKTOP, PHONE):
             for scheme in ("light", "dark"):
                 for name, fragment in views.items():
                     with opened(chromium, fragment, size=size, scheme=scheme) as page:
-                        if name == "try it":
+                        if name in ("try it", "configure"):
                             expect(page.get_by_role("slider").first).to_be_enabled()
                         if name == "devices":
                             expect(row(page, address)).to_be_visible()

@@ -14,7 +14,7 @@ from common import PHONE, argument, browser, check, expect, opened, row, run, sa
 def scenario():
     address = argument(2, "page-1")
     place = quote(address, safe="")
-    views = {"devices": "#/devices", "try it": f"#/device/{place}/try", "watch": f"#/device/{place}/watch", "apps": "#/apps"}
+    views = {"devices": "#/devices", "try it": f"#/device/{place}/try", "watch": f"#/device/{place}/watch", "configure": f"#/device/{place}/configure", "apps": "#/apps"}
     with browser() as chromium:
         for width in (PHONE["width"], 320):
             size = {"width": width, "height": PHONE["height"]}
@@ -23,7 +23,7 @@ def scenario():
                     if name == "devices":
                         expect(row(page, address)).to_be_visible()
                         expect(page.get_by_role("columnheader", name="Frames")).not_to_be_in_viewport()
-                    if name == "try it":
+                    if name in ("try it", "configure"):
                         expect(page.get_by_role("slider").first).to_be_enabled()
                     wide = page.evaluate("document.documentElement.scrollWidth")
                     check(wide <= width, f"{name} is {wide} px wide on a screen of {width} px")

@@ -7,13 +7,13 @@ use serde_json::{Map, Value, json};
 use crate::udcf::BASE;
 
 /// The definition that a device builds on.
-pub(super) struct Base {
-    pub(super) id: Value,
-    pub(super) name: String,
+pub(in crate::udcf) struct Base {
+    pub(in crate::udcf) id: Value,
+    pub(in crate::udcf) name: String,
     /// What the server needs to know of the model besides its features, as members of a configuration.
-    pub(super) details: Map<String, Value>,
+    pub(in crate::udcf) details: Map<String, Value>,
     /// As in a configuration.
-    pub(super) features: Vec<Value>,
+    pub(in crate::udcf) features: Vec<Value>,
 }
 
 impl Base {
@@ -60,12 +60,19 @@ pub(super) fn server(protocol: &str, identifier: Option<&str>) -> Option<Base> {
     let definition = definitions
         .get(&named)
         .or_else(|| definitions.get(&BaseDeviceIdentifier::new_default(protocol)))?;
-    Some(Base {
-        id: json!(definition.id()),
-        name: definition.name().clone(),
-        details: details(definition),
-        features: definition.features().values().map(feature).collect(),
-    })
+    Some(Base::of(definition))
+}
+
+impl Base {
+    /// A definition that is in no file.
+    pub(in crate::udcf) fn of(definition: &ServerDeviceDefinition) -> Self {
+        Self {
+            id: json!(definition.id()),
+            name: definition.name().clone(),
+            details: details(definition),
+            features: definition.features().values().map(feature).collect(),
+        }
+    }
 }
 
 fn details(definition: &ServerDeviceDefinition) -> Map<String, Value> {

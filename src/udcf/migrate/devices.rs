@@ -126,7 +126,7 @@ fn of_identifier(entry: Option<&Value>, protocol: &str, identifier: Option<&str>
 }
 
 /// What a device of a version 5 file builds on: what its `base_id` names, or else what its identifier does.
-pub(super) fn base_of(user_configs: &Value, device: &Value) -> Option<Base> {
+pub(in crate::udcf) fn base_of(user_configs: &Value, device: &Value) -> Option<Base> {
     let protocol = device["identifier"]["protocol"].as_str()?;
     let identifier = device["identifier"]["identifier"].as_str();
     let entry = &user_configs["protocols"][protocol];

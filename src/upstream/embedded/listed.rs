@@ -29,6 +29,7 @@ use super::shard::Shard;
 use crate::defaults::{FENCE_TIMEOUT, LIBRARY_STOP_TIMEOUT};
 use crate::device::peer::ConnectionId;
 use crate::session::registry::SessionHandle;
+use crate::udcf::edit::device::Subject;
 
 /// The listed devices, by device index.
 pub type DeviceTable = BTreeMap<u32, Arc<ListedDevice>>;
@@ -121,6 +122,20 @@ impl ListedDevice {
     /// Whether an output of the device may be on.
     pub fn outputs_on(&self) -> bool {
         self.session.outputs_on.load(Ordering::Relaxed)
+    }
+
+    /// The device as its entry in the UDCF knows it, beside devices with these indexes.
+    pub fn subject(&self, taken: Vec<u32>) -> Subject {
+        // What is in a file has the id of what it builds on.
+        let is_own = self.definition.base_id().is_none();
+        Subject {
+            address: self.identifier.address().clone(),
+            protocol: self.identifier.protocol().clone(),
+            identifier: self.identifier.identifier().clone(),
+            index: Some(self.index),
+            own: is_own.then(|| self.definition.clone()),
+            taken,
+        }
     }
 
     /// Stops the device through the library, which can stop every protocol; returns whether it did. Takes

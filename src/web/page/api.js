@@ -2,17 +2,22 @@
 
 import { sessionEnded } from "./session.js";
 
-/** Resolves to null, or to what went wrong as one text. `body` is sent as JSON. */
-export async function call(method, path, body) {
+/** Resolves to `{ answer }`, or to `{ problem }`: what went wrong as one text. `body` is sent as JSON. */
+export async function ask(method, path, body) {
   const content = body && { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
   try {
     const response = await fetch(path, { method, ...content, signal: AbortSignal.timeout(10000) });
-    if (response.ok) return null;
+    if (response.ok) return { answer: response.status === 204 ? null : await response.json() };
     if (response.status === 401) sessionEnded();
     const refusal = await response.json().catch(() => null);
-    if (!refusal?.error) return `The gateway answered ${response.status}.`;
-    return refusal.hint ? `${refusal.error} ${refusal.hint}` : refusal.error;
+    if (!refusal?.error) return { problem: `The gateway answered ${response.status}.` };
+    return { problem: refusal.hint ? `${refusal.error} ${refusal.hint}` : refusal.error };
   } catch {
-    return "The gateway does not answer.";
+    return { problem: "The gateway does not answer." };
   }
+}
+
+/** Resolves to null, or to what went wrong as one text. */
+export async function call(method, path, body) {
+  return (await ask(method, path, body)).problem ?? null;
 }

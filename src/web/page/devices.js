@@ -7,6 +7,7 @@ import { html } from "./html.js";
 import { call } from "./api.js";
 import { Battery, Driver, Drops, Frames, Reason, RoundTrip, State, useFact } from "./facts.js";
 import { connected, connection, entries, gateway, now } from "./live.js";
+import { hasMend, Mend } from "./mend.js";
 import { deviceName, driverName, isPresent, peerName, wayName } from "./names.js";
 import { deviceLink } from "./route.js";
 import { Simulate } from "./simulate.js";
@@ -138,6 +139,7 @@ function Row({ entry: whole }) {
   // Nothing can be tried or watched before it is known what it is.
   const unknown = useFact(entry, (d) => d.state === "identifying").value;
   const explained = useFact(entry, (d) => Boolean(d.reason || d.hint)).value;
+  const mend = useMemo(() => hasMend(entry), []).value;
   const way = useFact(entry, (d) => wayName(d.way));
   const peer = useFact(entry, peerName);
   const tryLabel = useFact(entry, (d) => `Try it: ${deviceName(d)}, ${entry.address}`);
@@ -160,7 +162,7 @@ function Row({ entry: whole }) {
               : html`<${Forget} entry=${entry} />`}
             <a class="act" href=${deviceLink(entry.address, "watch")} aria-label=${watchLabel}>Watch</a>`}
       </div>
-      ${explained && html`<div role="cell" class="c-reason"><${Reason} entry=${entry} /></div>`}
+      ${(explained || mend) && html`<div role="cell" class="c-reason"><${Reason} entry=${entry} /> <${Mend} entry=${entry} /></div>`}
     </div>
   `;
 }

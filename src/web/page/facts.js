@@ -57,6 +57,7 @@ export function Battery({ entry }) {
 /** Why it went or was refused, and what to do about it. */
 export function Reason({ entry }) {
   const reason = useFact(entry, (d) => d.reason).value;
-  const hint = useFact(entry, (d) => d.hint).value;
+  // A button says it better.
+  const hint = useFact(entry, (d) => (d.mend ? null : d.hint)).value;
   return html`${reason && html`<span class="why">${sentence(reason)}</span>`} ${hint && html`<span class="hint">${sentence(hint)}</span>`}`;
 }

@@ -2,7 +2,10 @@
 
 import { signal } from "@preact/signals";
 
-/** { view: "devices" | "apps" } or { view: "device", address, pane: "try" | "watch" } */
+/** What can be done with a device. */
+const PANES = ["try", "watch", "configure"];
+
+/** { view: "devices" | "apps" } or { view: "device", address, pane: "try" | "watch" | "configure" } */
 export const route = signal(parse(location.hash));
 
 addEventListener("hashchange", () => (route.value = parse(location.hash)));
@@ -11,7 +14,7 @@ function parse(hash) {
   const [, view, address, pane] = hash.split("/");
   if (view === "device" && address) {
     try {
-      return { view, address: decodeURIComponent(address), pane: pane === "watch" ? "watch" : "try" };
+      return { view, address: decodeURIComponent(address), pane: PANES.includes(pane) ? pane : "try" };
     } catch {
       return { view: "devices" };
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::mend::Mend;
 use super::seconds;
 use crate::session::past::PastDevice;
 use crate::session::registry::Totals;
@@ -94,6 +95,8 @@ pub struct Device {
     pub reason: Option<String>,
     /// What to do about it.
     pub hint: Option<String>,
+    /// The change of the UDCF that would let it in.
+    pub mend: Option<Mend>,
     /// How often it was refused.
     pub refused_times: u32,
     /// The gateway simulates it.
@@ -124,6 +127,7 @@ impl Device {
             driver: None,
             reason: None,
             hint: None,
+            mend: None,
             refused_times: 0,
             is_simulated: false,
         }
@@ -166,6 +170,7 @@ impl From<PastDevice> for Device {
             since: seconds(past.at),
             reason: Some(past.reason),
             hint: past.hint,
+            mend: past.refusal.as_ref().and_then(Mend::of),
             refused_times: past.refused_times,
             ..Self::counted(past.totals)
         }
