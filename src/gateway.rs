@@ -1,7 +1,9 @@
 //! The wiring: build the parts, supervise them, drain on shutdown.
 
 pub mod boards;
+mod bridging;
 mod configuration;
+pub mod ports;
 mod rooms;
 mod signals;
 mod simulated;
@@ -46,6 +48,7 @@ use crate::web::port::PagePort;
 use crate::web::port::guard::Guard;
 use crate::web::view::{About, View};
 use boards::{Boards, unknown_identifiers};
+use bridging::Bridging;
 use configuration::Reloader;
 use rooms::Rooms;
 use signals::Signals;
@@ -163,6 +166,7 @@ pub struct Gateway {
     page: Option<(Listeners, Guard)>,
     about: Arc<About>,
     reloader: Reloader,
+    bridging: Bridging,
 }
 
 /// The Buttplug server inside, and the port of its clients. Absent if devices are relayed.
@@ -320,6 +324,8 @@ impl Gateway {
             clients: urls(&client_addresses),
             upstream: relayed_to,
         });
+        let reloader = Reloader::new(settings.files.clone());
+        let bridging = Bridging::new(reloader.clone(), settings.files, settings.ports.clone());
         let registry = Arc::new(Registry::default());
         let intake = Arc::new(Intake {
             admission,
@@ -372,7 +378,8 @@ impl Gateway {
             control,
             page,
             about,
-            reloader: Reloader::new(settings.files),
+            reloader,
+            bridging,
         })
     }
 
@@ -431,6 +438,7 @@ impl Gateway {
                 no_control.clone(),
             )),
             configuration: Arc::new(self.reloader),
+            boards: Arc::new(self.bridging),
             about: self.about,
             stop: no_control.clone(),
         };

@@ -11,6 +11,11 @@ use std::process::Stdio;
 
 use common::json_client::JsonClient;
 use common::{ANY_PORT, RawDevice, Running, page_at, settings, within};
+#[cfg(target_os = "linux")]
+use common::{
+    pty::Board,
+    system::{ARDUINO, System},
+};
 use futures::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -21,15 +26,18 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_util::task::AbortOnDropHandle;
+#[cfg(target_os = "linux")]
+use wsdm_gateway::config::{Layers, Loaded};
 use wsdm_gateway::config::{Origins, Settings};
 
 /// A scenario waits up to 20 s for each thing itself, and then says what is missing.
 const SCENARIO: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// Every scenario, and the test here that starts it.
-const SCENARIOS: [&str; 11] = [
+const SCENARIOS: [&str; 12] = [
     "accessible",
     "apps",
+    "boards",
     "devices",
     "escape",
     "hostile_name",
@@ -321,6 +329,31 @@ async fn a_web_page_that_was_never_seen_is_asked_about() {
     while let Some(ended) = apps.join_next().await {
         ended.unwrap();
     }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_board_on_a_wire_is_bridged_by_mouse() {
+    let (folder, system) = (tempfile::TempDir::new().unwrap(), System::new());
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(&file, "# mine\n").unwrap();
+    let loaded = Loaded::load(Some(&file), Layers::default()).unwrap();
+    let gateway = Running::start(Settings {
+        ports: system.ports(),
+        files: loaded.settings.files,
+        ..with_page(ANY_PORT)
+    })
+    .await;
+    let mut scenario = Scenario::start("boards", gateway.page(), &["/dev/ttyACM0"]);
+    scenario.want("board").await;
+    system.usb("1-1", "ttyACM0", ARDUINO);
+    let _board = Board::plug(&system.path("dev/ttyACM0"));
+    while let Some((_, what)) = scenario.next(&["check"]).await {
+        let toml = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(toml.contains("[[serial]]"), what == "bridged", "{toml}");
+        assert!(toml.starts_with("# mine\n"), "{toml}");
+    }
+    gateway.stop().await;
 }
 
 #[tokio::test]

@@ -175,7 +175,7 @@ fn change(
     Ok(changed)
 }
 
-fn problem<E: std::fmt::Display + Advice>(e: &E) -> Problem {
+pub(super) fn problem<E: std::fmt::Display + Advice>(e: &E) -> Problem {
     Problem {
         error: e.to_string(),
         hint: e.hint().map(std::borrow::Cow::into_owned),
@@ -183,7 +183,7 @@ fn problem<E: std::fmt::Display + Advice>(e: &E) -> Problem {
 }
 
 /// Runs what reads and writes files where it may block.
-fn blocking<T: Send + 'static>(
+pub(super) fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> BoxFuture<'static, Result<T, Problem>> {
     async move {

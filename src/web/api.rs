@@ -1,6 +1,7 @@
 //! The HTTP interface, for the page, for scripts and for the command line. Its description is made from this code, and
 //! served as `/api/openapi.json`.
 
+pub mod boards;
 pub mod frames;
 pub mod origins;
 mod simulated;
@@ -111,6 +112,11 @@ fn described() -> (Router<View>, OpenApi) {
         .routes(routes!(disconnect))
         .routes(routes!(simulated::list, simulated::start))
         .routes(routes!(simulated::stop))
+        .routes(routes!(boards::ports))
+        .routes(routes!(boards::bluetooth))
+        .routes(routes!(boards::entries, boards::add))
+        .routes(routes!(boards::bridge_udcf))
+        .routes(routes!(boards::remove))
         .routes(routes!(origins::block))
         .routes(routes!(origins::questions))
         .routes(routes!(origins::answer))

@@ -15,6 +15,8 @@ pub struct Process {
     pub devices: String,
     /// Empty if devices are relayed.
     pub clients: String,
+    /// The address of the page.
+    pub page: std::net::SocketAddr,
 }
 
 pub fn command(home: &Path, args: &[&str]) -> Command {
@@ -68,6 +70,10 @@ impl Process {
         Self {
             devices: url("devices="),
             clients: if relays { String::new() } else { url("clients=") },
+            page: url("page=http://")
+                .trim_end_matches('/')
+                .parse()
+                .expect("an address"),
             child,
         }
     }

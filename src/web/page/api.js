@@ -2,14 +2,19 @@
 
 /** Resolves to null, or to what went wrong as one text. `body` is sent as JSON. */
 export async function call(method, path, body) {
+  return (await ask(method, path, body)).problem;
+}
+
+/** Resolves to { result } with the answer, or to { problem } with what went wrong as one text. */
+export async function ask(method, path, body, patience = 10000) {
   const content = body && { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
   try {
-    const response = await fetch(path, { method, ...content, signal: AbortSignal.timeout(10000) });
-    if (response.ok) return null;
-    const refusal = await response.json().catch(() => null);
-    if (!refusal?.error) return `The gateway answered ${response.status}.`;
-    return refusal.hint ? `${refusal.error} ${refusal.hint}` : refusal.error;
+    const response = await fetch(path, { method, ...content, signal: AbortSignal.timeout(patience) });
+    const answer = await response.json().catch(() => null);
+    if (response.ok) return { result: answer, problem: null };
+    if (!answer?.error) return { problem: `The gateway answered ${response.status}.` };
+    return { problem: answer.hint ? `${answer.error} ${answer.hint}` : answer.error };
   } catch {
-    return "The gateway does not answer.";
+    return { problem: "The gateway does not answer." };
   }
 }

@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 
-/** { view: "devices" | "apps" } or { view: "device", address, pane: "try" | "watch" } */
+/** { view: "devices" | "apps" | "boards" } or { view: "device", address, pane: "try" | "watch" } */
 export const route = signal(parse(location.hash));
 
 addEventListener("hashchange", () => (route.value = parse(location.hash)));
@@ -16,7 +16,7 @@ function parse(hash) {
       return { view: "devices" };
     }
   }
-  return { view: view === "apps" ? "apps" : "devices" };
+  return { view: ["apps", "boards"].includes(view) ? view : "devices" };
 }
 
 export const deviceLink = (address, pane) => `#/device/${encodeURIComponent(address)}/${pane}`;

@@ -38,6 +38,8 @@ static ASSETS: &[Asset] = assets! {
     "api.js": SCRIPT,
     "app.js": SCRIPT,
     "apps.js": SCRIPT,
+    "boards.js": SCRIPT,
+    "bridge.js": SCRIPT,
     "client.js": SCRIPT,
     "device.js": SCRIPT,
     "devices.js": SCRIPT,
