@@ -6,6 +6,7 @@
 mod common;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -14,9 +15,14 @@ use common::http::{ask, post};
 use common::process::{Process, run};
 use common::pty::Board;
 use common::system::{ARDUINO, CH340, System};
-use common::{ANY_PORT, Running, page_at, settings};
+use common::{ANY_PORT, Running, page_at, settings, wait_until, within};
+use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use wsdm_gateway::config::{Layers, Loaded, Settings};
 
 const TOML: &str = "# the bench\n[state]\npath = \"state.json\" # here\n";
@@ -267,6 +273,125 @@ async fn the_boards_of_a_udcf_are_offered_and_bridged() {
     let entries = bench.get("/api/entries").await;
     assert_eq!(states(&entries), ["configured", "unusable"]);
     bench.gateway.stop().await;
+}
+
+/// How many files of this process are this terminal.
+fn open_files(port: &Path) -> usize {
+    let node = fs::canonicalize(port).unwrap();
+    let files = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    files
+        .filter(|file| fs::read_link(file.path()).is_ok_and(|open| open == node))
+        .count()
+}
+
+#[tokio::test]
+async fn what_a_board_says_is_heard_before_it_is_bridged() {
+    let bench = Bench::start(TOML).await;
+    let mut board = plug(&bench.system);
+    let before = open_files(&board.port);
+    let mut live = Live::open(bench.gateway.page()).await;
+    let speed = |board: &Board| board.attributes().output_speed();
+    live.listen("/dev/ttyACM0", 9_600).await;
+    assert_eq!(live.listening().await["baud_rate"], 9_600);
+    assert_eq!(speed(&board), 9_600);
+    assert_eq!(open_files(&board.port), before + 1);
+    // Bytes as they come, without waiting for the end of a line.
+    board.say(b"hi\xff").await;
+    assert_eq!(live.heard(3).await, "6869ff");
+    live.send(json!({"say": {"id": 3, "hex": "44300a"}})).await;
+    assert_eq!(live.until("sent").await, json!({"id": 3, "error": null}));
+    board.expect("D0\n").await;
+    live.send(json!({"say": {"id": 4, "hex": "4"}})).await;
+    assert!(live.until("sent").await["error"].is_string());
+
+    // On the open port: what was written before it was read is not lost, as it would be with a port that was closed.
+    live.listen("/dev/ttyACM0", 250_000).await;
+    assert_eq!(live.listening().await["baud_rate"], 250_000);
+    assert_eq!(speed(&board), 250_000);
+    board.say("ok").await;
+    assert_eq!(live.heard(2).await, "6f6b");
+
+    // A port that an entry takes, or that is none, is not opened; and what was heard before is closed for it.
+    let (status, written) = bench.add("serial", &json!({"port": "/dev/ttyACM0"})).await;
+    assert_eq!(status, 201, "{written}");
+    for (port, problem) in [
+        ("/dev/null", "there is no serial port"),
+        ("/dev/ttyACM0", "bridged by serial.0"),
+    ] {
+        live.listen(port, 9_600).await;
+        let refused = live.listening().await;
+        assert_eq!(refused["baud_rate"], Value::Null);
+        assert!(
+            refused["problem"]["error"].as_str().unwrap().contains(problem),
+            "{refused}"
+        );
+    }
+    assert_eq!(open_files(&board.port), before);
+    assert_eq!(bench.remove("/api/entries/serial/0").await.0, 200);
+
+    // The port is closed when the page goes.
+    live.listen("/dev/ttyACM0", 9_600).await;
+    assert_eq!(live.listening().await["baud_rate"], 9_600);
+    drop(live);
+    wait_until("the port is closed", || open_files(&board.port) == before).await;
+    bench.gateway.stop().await;
+}
+
+/// The websocket of an open page.
+struct Live(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Live {
+    async fn open(page: SocketAddr) -> Self {
+        let mut request = format!("ws://{page}/api/live").into_client_request().unwrap();
+        let origin = format!("http://{page}").parse().unwrap();
+        request.headers_mut().insert("Origin", origin);
+        let (socket, _) = within("the websocket opens", connect_async(request))
+            .await
+            .unwrap();
+        Self(socket)
+    }
+
+    async fn send(&mut self, message: Value) {
+        self.0.send(Message::text(message.to_string())).await.unwrap();
+    }
+
+    async fn listen(&mut self, port: &str, baud_rate: u32) {
+        self.send(json!({"listen": {"port": port, "baud_rate": baud_rate}}))
+            .await;
+    }
+
+    /// The next message of this kind.
+    async fn until(&mut self, kind: &str) -> Value {
+        within(kind, async {
+            loop {
+                let Message::Text(text) = self.0.next().await.unwrap().unwrap() else {
+                    continue;
+                };
+                let mut message: Value = serde_json::from_str(&text).unwrap();
+                if message[kind].is_object() {
+                    return message[kind].take();
+                }
+            }
+        })
+        .await
+    }
+
+    async fn listening(&mut self) -> Value {
+        self.until("listening").await
+    }
+
+    /// So many bytes, as hexadecimal digits.
+    async fn heard(&mut self, bytes: usize) -> String {
+        let mut all = String::new();
+        while all.len() < 2 * bytes {
+            let heard = self.until("heard").await;
+            assert_eq!(heard["missed"], 0);
+            for chunk in heard["chunks"].as_array().unwrap() {
+                all += chunk["hex"].as_str().unwrap();
+            }
+        }
+        all
+    }
 }
 
 #[tokio::test]

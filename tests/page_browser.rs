@@ -347,7 +347,14 @@ async fn a_board_on_a_wire_is_bridged_by_mouse() {
     let mut scenario = Scenario::start("boards", gateway.page(), &["/dev/ttyACM0"]);
     scenario.want("board").await;
     system.usb("1-1", "ttyACM0", ARDUINO);
-    let _board = Board::plug(&system.path("dev/ttyACM0"));
+    let mut board = Board::plug(&system.path("dev/ttyACM0"));
+    scenario.want("text").await;
+    board.say("ready\n").await;
+    scenario.want("asked").await;
+    board.expect("D0\n").await;
+    board.say("TCode v0.3\n").await;
+    scenario.want("noise").await;
+    board.say([0x80; 64]).await;
     while let Some((_, what)) = scenario.next(&["check"]).await {
         let toml = std::fs::read_to_string(&file).unwrap();
         assert_eq!(toml.contains("[[serial]]"), what == "bridged", "{toml}");

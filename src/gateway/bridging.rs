@@ -19,6 +19,7 @@ use crate::device::peripheral::{Seen, short};
 use crate::ingress::ble::profile::{fitting, service_name};
 use crate::ingress::ble::scan::{ScanError, Scanner};
 use crate::link::serial::ports::{Access, Ports};
+use crate::link::serial::{LineSettings, Port};
 use crate::text::printable;
 use crate::thread;
 use crate::udcf::Udcf;
@@ -61,6 +62,38 @@ impl Boards for Bridging {
                 hint: None,
             })?;
             Ok(listed.iter().map(|port| serial_port(port, own.serial)).collect())
+        })
+    }
+
+    fn open(&self, path: &str, baud_rate: u32) -> BoxFuture<'static, Result<Port, Problem>> {
+        let (files, ports, path) = (self.files.clone(), self.ports.clone(), path.to_owned());
+        blocking(move || {
+            let (described, own) = described(&files);
+            let entries = described.map(|described| described.serial).unwrap_or_default();
+            let listed = list(&ports, &entries).unwrap_or_default();
+            let Some(listed) = listed
+                .into_iter()
+                .find(|listed| listed.port.path == Path::new(&path))
+            else {
+                return Err(Problem {
+                    error: format!("there is no serial port {path:?}"),
+                    hint: Some("GET /api/ports lists them".to_owned()),
+                });
+            };
+            if let Some(n) = listed.entry {
+                return Err(Problem {
+                    error: format!("{path} is bridged by {}", entry_name(n, own.serial)),
+                    hint: Some("watch the device, or remove the entry".to_owned()),
+                });
+            }
+            let line = LineSettings {
+                baud_rate,
+                ..LineSettings::default()
+            };
+            Port::open(&listed.file(&ports), &line).map_err(|e| Problem {
+                error: format!("{path} cannot be opened: {e}"),
+                hint: Some(ports.open_hint(&listed.port.path, &e)),
+            })
         })
     }
 

@@ -3,6 +3,8 @@
 //! A page that takes its messages slowly misses states in between, never the newest one. Devices that the page sent
 //! frames to are stopped when its websocket ends.
 
+mod preview;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +65,11 @@ enum ToPage {
     },
     /// Frames of the watched device.
     Frames { address: String, lines: Vec<Line> },
-    /// The outcome of a [`FromPage::Send`].
+    /// Whether the page hears a port.
+    Listening(preview::Listening),
+    /// What the board on that port said.
+    Heard(preview::Heard),
+    /// The outcome of a [`FromPage::Send`] or [`FromPage::Say`].
     Sent { id: u64, error: Option<String> },
 }
 
@@ -75,6 +81,10 @@ enum FromPage {
     Watch(Option<String>),
     /// Send a frame.
     Send(Send),
+    /// Hear this port, in place of any other. On the same port this changes the baud rate.
+    Listen(Option<preview::Listen>),
+    /// Write to that port.
+    Say(preview::Say),
 }
 
 #[derive(Debug, Deserialize)]
@@ -128,6 +138,7 @@ struct Page {
     questions: Vec<Question>,
     origins: Vec<Origin>,
     watched: Option<Watched>,
+    preview: preview::Preview,
 }
 
 struct Watched {
@@ -148,6 +159,7 @@ impl Page {
             questions: Vec::new(),
             origins: Vec::new(),
             watched: None,
+            preview: preview::Preview::default(),
         }
     }
 
@@ -174,12 +186,26 @@ impl Page {
                             let error = Some("too many frames wait for their devices".to_owned());
                             send(socket, &ToPage::Sent { id, error }).await?;
                         }
+                        Ok(FromPage::Listen(port)) => self.preview.listen(&self.view, port).await,
+                        Ok(FromPage::Say(order)) => {
+                            let said = self.preview.say(order);
+                            sending.push(async { let (id, error) = said.await; ToPage::Sent { id, error } }.boxed());
+                        }
                         Err(e) => debug!("a page's message is not understood: {e}"),
                     }
                 }
                 Some(sent) = sending.next(), if !sending.is_empty() => send(socket, &sent).await?,
                 line = next_line(&mut self.watched), if self.watched.is_some() => self.keep(line),
+                listening = self.preview.next() => {
+                    if let Some(heard) = self.preview.heard() {
+                        send(socket, &ToPage::Heard(heard)).await?;
+                    }
+                    send(socket, &ToPage::Listening(listening)).await?;
+                }
                 _ = tick.tick() => {
+                    if let Some(heard) = self.preview.heard() {
+                        send(socket, &ToPage::Heard(heard)).await?;
+                    }
                     if let Some(frames) = self.frames() {
                         send(socket, &frames).await?;
                     }

@@ -10,6 +10,23 @@ import re
 from common import DESKTOP, PHONE, argument, browser, check, expect, opened, run, say
 
 
+def hear(page, form):
+    form.get_by_role("button", name="Listen to the board").click()
+    expect(form).to_contain_text("Open at 115200 baud.")
+    expect(form.get_by_role("status", name="What it looks like")).to_contain_text("Nothing for 3 s")
+    say("want", "text")
+    log = form.get_by_role("log", name="What the board says")
+    expect(log).to_contain_text("ready\\n")
+    form.get_by_role("button", name="Send D0").click()
+    say("want", "asked")
+    expect(log).to_contain_text("TCode v0.3")
+    say("want", "noise")
+    form.get_by_role("button", name="Try 230400").click()
+    expect(form).to_contain_text("Open at 230400 baud.")
+    expect(form.get_by_label("Baud rate")).to_have_value("230400")
+    say("saw", "what the board says")
+
+
 def bridge(chromium, path, size, scheme):
     with opened(chromium, "#/boards", size=size, scheme=scheme) as page:
         ports = page.get_by_role("list", name="Serial ports")
@@ -25,6 +42,8 @@ def bridge(chromium, path, size, scheme):
         expect(form).not_to_be_visible()
         button.click()
         expect(form).to_be_visible()
+        if size is DESKTOP:
+            hear(page, form)
         form.get_by_label("What kind of board").select_option("arduino")
         expect(form.get_by_label("Baud rate")).to_have_value("9600")
         wide = page.evaluate("document.documentElement.scrollWidth")

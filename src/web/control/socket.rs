@@ -269,8 +269,10 @@ mod tests {
     use super::*;
     use crate::device::handshake::{Address, Handshake, Identifier};
     use crate::device::peer::Peer;
+    use crate::link::serial::Port;
     use crate::session::registry::Registry;
     use crate::web::control::client::Client;
+    use crate::web::view::boards::{Boards, Entries, Peripheral, SerialPort};
     use crate::web::view::configuration::{Changed, Configuration, Edit, FileText};
     use crate::web::view::{About, SimulatedDevice, Simulator};
 
@@ -310,6 +312,24 @@ mod tests {
         }
     }
 
+    impl Boards for Nothing {
+        fn ports(&self) -> BoxFuture<'static, Result<Vec<SerialPort>, api::Problem>> {
+            ready(nothing()).boxed()
+        }
+
+        fn open(&self, _: &str, _: u32) -> BoxFuture<'static, Result<Port, api::Problem>> {
+            ready(nothing()).boxed()
+        }
+
+        fn scan(&self, _: Duration) -> BoxFuture<'static, Result<Vec<Peripheral>, api::Problem>> {
+            ready(nothing()).boxed()
+        }
+
+        fn entries(&self) -> BoxFuture<'static, Result<Entries, api::Problem>> {
+            ready(nothing()).boxed()
+        }
+    }
+
     impl Simulator for Nothing {
         fn list(&self) -> Vec<SimulatedDevice> {
             Vec::new()
@@ -346,6 +366,7 @@ mod tests {
             server: None,
             simulator: Arc::new(Nothing),
             configuration: Arc::new(Nothing),
+            boards: Arc::new(Nothing),
             about: Arc::new(About {
                 version: String::new(),
                 devices: Vec::new(),

@@ -2,7 +2,8 @@
 
 import { useSignal } from "@preact/signals";
 import { html } from "./html.js";
-import { connected } from "./live.js";
+import { connected, endListening } from "./live.js";
+import { Preview } from "./preview.js";
 
 const PRESETS = [
   { id: "hello", label: "Anything: the board says who it is", baud: 115200, framing: "protocol" },
@@ -13,7 +14,7 @@ const PRESETS = [
   { id: "packets", label: "Binary packets", baud: 115200, framing: "idle" },
 ];
 
-export const BAUD_RATES = [9600, 19200, 38400, 57600, 115200, 230400, 250000, 460800, 500000, 921600, 1000000];
+const BAUD_RATES = [9600, 19200, 38400, 57600, 115200, 230400, 250000, 460800, 500000, 921600, 1000000];
 const DEFAULT_BAUD = 115200;
 
 const FRAMINGS = {
@@ -69,6 +70,7 @@ export function BridgePort({ port, bridge }) {
     if (dtr.value === "off") keys.dtr_on_open = false;
     Object.assign(keys, FRAMINGS[framing.value][1]);
     keys = given(given(keys, "identifier", identifier.value), "address", address.value);
+    endListening();
     return bridge(`${port.product ?? port.path} is bridged.`, "serial", keys);
   };
   const names = [...(port.lasting ? [[port.lasting, "wherever it is plugged in"]] : []), [port.path, `whatever is at ${port.path}`]];
@@ -87,6 +89,7 @@ export function BridgePort({ port, bridge }) {
           <${Text} id="bridge-address" label="Address: which one it is" value=${address} hint="the board, its serial number or its port" />
         </div>
       </details>
+      ${["free", "open"].includes(port.state) && html`<${Preview} path=${port.path} rate=${baud} rates=${BAUD_RATES} setRate=${(rate) => (baud.value = String(rate))} framing=${framing} />`}
       <p class="go"><button type="submit" class="act" disabled=${!connected.value}>Bridge</button>${" "}
         <span class="quiet">Opening a port restarts many boards. Nothing is sent before the board is known, except the questions that ask for it.</span></p>
       ${problem.value && html`<p role="alert" class="problem">${problem}</p>`}

@@ -50,6 +50,7 @@ static ASSETS: &[Asset] = assets! {
     "live.js": SCRIPT,
     "names.js": SCRIPT,
     "outputs.js": SCRIPT,
+    "preview.js": SCRIPT,
     "questions.js": SCRIPT,
     "route.js": SCRIPT,
     "simulate.js": SCRIPT,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::config::edit::Keys;
+use crate::link::serial::Port;
 use crate::web::api::Problem;
 
 /// What is there to be bridged, and what is.
@@ -16,6 +17,12 @@ pub trait Boards: Send + Sync {
     /// # Errors
     /// The system does not tell.
     fn ports(&self) -> BoxFuture<'static, Result<Vec<SerialPort>, Problem>>;
+
+    /// Opens a port that no entry takes, to hear what its board says.
+    ///
+    /// # Errors
+    /// There is no such port, an entry takes it, or it cannot be opened.
+    fn open(&self, path: &str, baud_rate: u32) -> BoxFuture<'static, Result<Port, Problem>>;
 
     /// The peripherals that advertise within this time. One scan at a time.
     ///
