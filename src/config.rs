@@ -8,6 +8,7 @@ mod bytes;
 mod clients;
 mod devices;
 mod dial;
+pub mod edit;
 mod file;
 mod files;
 mod layers;

@@ -1,7 +1,9 @@
 //! The wiring: build the parts, supervise them, drain on shutdown.
 
 pub mod boards;
+mod bridging;
 mod configuration;
+pub mod ports;
 mod rooms;
 mod signals;
 mod simulated;
@@ -45,6 +47,7 @@ use crate::web::control::Control;
 use crate::web::port::access::Access;
 use crate::web::view::{About, View};
 use boards::{Boards, unknown_identifiers};
+use bridging::Bridging;
 use configuration::{Entries, Reloader};
 use rooms::Rooms;
 use signals::Signals;
@@ -167,6 +170,7 @@ pub struct Gateway {
     page: Option<Page>,
     about: Arc<About>,
     reloader: Reloader,
+    bridging: Bridging,
 }
 
 /// The Buttplug server inside, and the port of its clients. Absent if devices are relayed.
@@ -343,7 +347,9 @@ impl Gateway {
             intake: intake.clone(),
         });
         let engine = inside.as_ref().map(|inside| inside.engine.clone());
-        let reloader = Reloader::new(settings.clone(), udcf, entries, intake.clone(), engine);
+        let access = page.as_ref().map(|page| page.access.clone());
+        let reloader = Reloader::new(settings.clone(), udcf, entries, intake.clone(), engine, access);
+        let bridging = Bridging::new(reloader.clone(), settings.files.clone(), settings.ports.clone());
         let devices = Arc::new(Devices {
             settings: settings.devices,
             intake,
@@ -371,6 +377,7 @@ impl Gateway {
             page,
             about,
             reloader,
+            bridging,
         })
     }
 
@@ -434,6 +441,7 @@ impl Gateway {
                 no_control.clone(),
             )),
             configuration: Arc::new(self.reloader.clone()),
+            boards: Arc::new(self.bridging),
             about: self.about,
             stop: no_control.clone(),
         };

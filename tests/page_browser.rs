@@ -13,6 +13,11 @@ use std::time::{Duration, Instant};
 use buttplug_server_device_config::UserDeviceIdentifier;
 use common::json_client::JsonClient;
 use common::{ANY_PORT, RawDevice, Running, page_at, settings, within};
+#[cfg(target_os = "linux")]
+use common::{
+    pty::Board,
+    system::{ARDUINO, System},
+};
 use futures::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -33,9 +38,10 @@ const SCENARIO: Duration = Duration::from_secs(120);
 const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// Every scenario, and the test here that starts it.
-const SCENARIOS: [&str; 15] = [
+const SCENARIOS: [&str; 16] = [
     "accessible",
     "apps",
+    "boards",
     "configure",
     "devices",
     "escape",
@@ -381,6 +387,38 @@ async fn a_web_page_that_was_never_seen_is_asked_about() {
     while let Some(ended) = apps.join_next().await {
         ended.unwrap();
     }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_board_on_a_wire_is_bridged_by_mouse() {
+    let (folder, system) = (tempfile::TempDir::new().unwrap(), System::new());
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(&file, "# mine\n").unwrap();
+    let loaded = Loaded::load(Some(&file), Layers::default()).unwrap();
+    let gateway = Running::start(Settings {
+        ports: system.ports(),
+        files: loaded.settings.files,
+        ..with_page(ANY_PORT)
+    })
+    .await;
+    let mut scenario = Scenario::start("boards", gateway.page(), &["/dev/ttyACM0"]);
+    scenario.want("board").await;
+    system.usb("1-1", "ttyACM0", ARDUINO);
+    let mut board = Board::plug(&system.path("dev/ttyACM0"));
+    scenario.want("text").await;
+    board.say("ready\n").await;
+    scenario.want("asked").await;
+    board.expect("D0\n").await;
+    board.say("TCode v0.3\n").await;
+    scenario.want("noise").await;
+    board.say([0x80; 64]).await;
+    while let Some((_, what)) = scenario.next(&["check"]).await {
+        let toml = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(toml.contains("[[serial]]"), what == "bridged", "{toml}");
+        assert!(toml.starts_with("# mine\n"), "{toml}");
+    }
+    gateway.stop().await;
 }
 
 #[tokio::test]

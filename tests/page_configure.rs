@@ -7,7 +7,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::http::request;
+use common::bare_http::request;
 use common::json_client::JsonClient;
 use common::{ANY_PORT, RawDevice, Running, page_at, settings, within};
 use futures::StreamExt;

@@ -490,11 +490,6 @@ mod process {
     use crate::common::process::{Process, command, run};
     use crate::common::wait_until;
 
-    fn address(page: &str) -> SocketAddr {
-        let address = page.strip_prefix("http://").unwrap().trim_end_matches('/');
-        address.parse().unwrap()
-    }
-
     async fn output(home: &TempDir, args: &[&str], password: Option<&str>) -> Output {
         let mut command = command(home.path(), args);
         if let Some(password) = password {
@@ -551,7 +546,7 @@ mod process {
             "reachable by everybody on the network who knows the password or the token",
         ])
         .await;
-        let page = address(&gateway.page);
+        let page = gateway.page_address();
         assert!(
             page.ip().is_loopback(),
             "one that a browser here can open: {page}"

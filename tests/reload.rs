@@ -281,7 +281,7 @@ async fn a_file_that_cannot_be_used_changes_nothing_and_its_problem_is_shown() {
         .await;
         assert!(shown.to_string().contains(problem), "{shown}");
         let (status, refused) = rig.reload().await;
-        assert_eq!(status, 422);
+        assert_eq!(status, 409);
         assert!(refused["error"].to_string().contains(problem), "{refused}");
         assert_eq!(before["connection"], rig.device("first").await["connection"]);
         vibrate(&client, 0.5).await;

@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
-use super::{ports, print, run};
+use super::{print, run};
 use crate::cli::RunArgs;
 use crate::cmd::error::Error;
 use crate::config::{ConfigError, Loaded, PortSource, Problem, SerialSettings};
 use crate::gateway::boards::{Boards, unknown_identifiers};
+use crate::gateway::ports;
 use crate::link::serial::ports::{Access, Ports};
 use crate::session::admission::Admission;
 use crate::text::printable;

@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use super::identify::Identified;
 use super::{print, table};
 use crate::cmd::error::Error;
-use crate::config::{Layers, Loaded, PortSource, SerialSettings};
+use crate::config::{Layers, Loaded, SerialSettings};
 use crate::defaults::PORT_POLL;
 use crate::gateway::boards::serial_entries;
-use crate::link::serial::ports::{Access, PortInfo, Ports};
+use crate::gateway::ports::{ListedPort, entry_name, list as listed_ports};
+use crate::link::serial::ports::{Access, Ports};
 use crate::text::{clock, printable};
 use crate::web::view::seconds;
 
@@ -39,15 +40,10 @@ pub struct PortsArgs {
     pub root: PathBuf,
 }
 
-/// A port, as it is reported.
+/// A port, as it is shown.
 struct Row {
-    port: PortInfo,
-    /// An entry names it, but the system does not list it: it is a pseudo-terminal, or does not exist.
-    is_unlisted: bool,
-    access: Access,
-    /// The entry that takes it.
-    entry: Option<usize>,
-    /// The name of that entry.
+    listed: ListedPort,
+    /// The name of the entry that takes it.
     taken_by: Option<String>,
     /// The board behind it, if it was asked.
     board: Option<Identified>,
@@ -55,9 +51,10 @@ struct Row {
 
 impl Row {
     fn json(&self) -> Value {
-        let mut row = json!(self.port);
-        row["access"] = json!(self.access);
-        row["hint"] = json!(self.access.hint());
+        let ListedPort { port, access, .. } = &self.listed;
+        let mut row = json!(port);
+        row["access"] = json!(access);
+        row["hint"] = json!(access.hint());
         row["entry"] = json!(self.taken_by);
         if let Some(board) = &self.board {
             row["board"] = board.json();
@@ -65,17 +62,9 @@ impl Row {
         row
     }
 
-    /// The path to open.
-    fn file(&self, ports: &Ports) -> PathBuf {
-        match self.is_unlisted {
-            true => self.port.path.clone(),
-            false => ports.real(&self.port.path),
-        }
-    }
-
     /// The lines below it in the table.
     fn details(&self) -> impl Iterator<Item = String> {
-        let by_id = self.port.by_id.as_deref().map(path_text);
+        let by_id = self.listed.port.by_id.as_deref().map(path_text);
         let board = self.board.as_ref().map(ToString::to_string);
         by_id.into_iter().chain(board)
     }
@@ -83,7 +72,8 @@ impl Row {
     /// The columns of the table: port, USB ids, what it says of itself, state, entry.
     fn columns(&self) -> [String; 5] {
         let text = |text: &Option<String>| text.as_deref().map(|t| printable(t.as_bytes()));
-        let (ids, product) = match &self.port.usb {
+        let ListedPort { port, access, .. } = &self.listed;
+        let (ids, product) = match &port.usb {
             Some(usb) => {
                 let words = [
                     text(&usb.manufacturer),
@@ -96,20 +86,12 @@ impl Row {
             None => ("-".to_owned(), "-".to_owned()),
         };
         [
-            path_text(&self.port.path),
+            path_text(&port.path),
             ids,
             product,
-            self.access.to_string(),
+            access.to_string(),
             self.taken_by.clone().unwrap_or("-".to_owned()),
         ]
-    }
-}
-
-/// The name of an entry: all after the first `own` ones are the UDCF's.
-pub(super) fn entry_name(n: usize, own: usize) -> String {
-    match n < own {
-        true => format!("serial.{n}"),
-        false => "udcf".to_owned(),
     }
 }
 
@@ -141,10 +123,12 @@ pub(super) async fn ports(args: PortsArgs) -> Result<(), Error> {
             );
         }
         // The hint for a missing port is to list the ports, which the table does.
-        let shown = rows.iter().filter(|row| !args.json && row.access != Access::Gone);
+        let shown = rows
+            .iter()
+            .filter(|row| !args.json && row.listed.access != Access::Gone);
         for row in shown {
-            if let Some(hint) = row.access.hint() {
-                eprintln!("{}: {hint}", path_text(&row.port.path));
+            if let Some(hint) = row.listed.access.hint() {
+                eprintln!("{}: {hint}", path_text(&row.listed.port.path));
             }
         }
         return Ok(());
@@ -159,7 +143,7 @@ pub(super) async fn ports(args: PortsArgs) -> Result<(), Error> {
             () = tokio::time::sleep(PORT_POLL) => {}
         }
         let now = list(&ports, &entries, own)?;
-        let same = |a: &Row, b: &Row| a.port == b.port;
+        let same = |a: &Row, b: &Row| a.listed.port == b.listed.port;
         for gone in rows.iter().filter(|row| !now.iter().any(|n| same(n, row))) {
             print(&event("gone", gone, args.json))?;
         }
@@ -170,51 +154,15 @@ pub(super) async fn ports(args: PortsArgs) -> Result<(), Error> {
     }
 }
 
-/// The system's ports, and those of entries that it does not list: pseudo-terminals and missing ports. The first `own`
-/// entries are those of gateway.toml.
+/// The ports. The first `own` entries are those of gateway.toml.
 fn list(ports: &Ports, entries: &[SerialSettings], own: usize) -> Result<Vec<Row>, Error> {
-    let listed = ports.list().map_err(Error::ports)?;
-    let mut rows: Vec<Row> = listed
-        .into_iter()
-        .map(|port| {
-            let entry = SerialSettings::taking(entries, &port);
-            Row {
-                access: ports.access(&port.path),
-                entry,
-                taken_by: entry.map(|n| entry_name(n, own)),
-                is_unlisted: false,
-                port,
-                board: None,
-            }
-        })
-        .collect();
-    for (n, entry) in entries.iter().enumerate() {
-        if let PortSource::Path(path) = &entry.source
-            && !rows.iter().any(|row| entry.source.takes(&row.port))
-        {
-            rows.push(Row {
-                access: unlisted_access(path),
-                entry: Some(n),
-                taken_by: Some(entry_name(n, own)),
-                is_unlisted: true,
-                port: PortInfo {
-                    path: path.clone(),
-                    by_id: None,
-                    usb: None,
-                },
-                board: None,
-            });
-        }
-    }
-    Ok(rows)
-}
-
-/// Whether a port that the system does not list can be opened.
-pub(super) fn unlisted_access(path: &Path) -> Access {
-    match path.exists() {
-        true => Ports::system().access(path),
-        false => Access::Gone,
-    }
+    let listed = listed_ports(ports, entries).map_err(Error::ports)?;
+    let rows = listed.into_iter().map(|listed| Row {
+        taken_by: listed.entry.map(|n| entry_name(n, own)),
+        listed,
+        board: None,
+    });
+    Ok(rows.collect())
 }
 
 fn table(rows: &[Row]) -> String {

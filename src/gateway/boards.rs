@@ -75,7 +75,7 @@ impl Boards {
 }
 
 /// Whether the configuration has an entry for this board: with its port, its name or its identifier.
-fn is_configured(settings: &Settings, bridged: &Bridged) -> bool {
+pub(super) fn is_configured(settings: &Settings, bridged: &Bridged) -> bool {
     let is_known = |identifier: &Option<Identifier>| {
         identifier
             .as_ref()

@@ -16,18 +16,23 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::boards::{Boards, unknown_identifiers};
-use crate::config::{BleSettings, DialSettings, Files, SerialSettings, Settings};
+use crate::config::{BleSettings, DialSettings, Files, Secret, SerialSettings, Settings};
 use crate::ingress::Intake;
 use crate::session::ends::Disconnect;
 use crate::session::registry::SessionHandle;
 use crate::udcf::Udcf;
 use crate::upstream::embedded::Engine;
 use crate::web::api::Problem;
+use crate::web::port::access::Access;
 use crate::web::view::configuration::{Changed, Configuration, Edit, FileText};
-use files::{blocking, change, problem, read};
+pub(super) use files::{blocking, problem};
+use files::{change, read};
 
 /// The sections that are applied while the gateway runs.
 const LIVE: [&str; 4] = ["serial", "ble", "dial", "udcf"];
+
+/// Keys of other sections that are applied while the gateway runs.
+const LIVE_KEYS: [&str; 2] = ["page.password", "page.token"];
 
 /// The boards that the gateway connects to, as their ways in follow them.
 #[derive(Debug, Default)]
@@ -70,6 +75,12 @@ struct Inner {
     intake: Arc<Intake>,
     /// `None` if devices are relayed.
     engine: Option<Arc<Engine>>,
+    /// `None` if the page is not served.
+    access: Option<Access>,
+    /// Whether the page's port can be reached from the network.
+    is_page_open: bool,
+    /// The token of devices that is in force.
+    token: Option<Secret>,
     /// Locked while files are read, written and applied.
     in_force: tokio::sync::Mutex<InForce>,
     /// Why the newest files are not in force.
@@ -91,6 +102,7 @@ impl Reloader {
         entries: Entries,
         intake: Arc<Intake>,
         engine: Option<Arc<Engine>>,
+        access: Option<Access>,
     ) -> Self {
         let stamps = watch::Stamps::of(&watched(&settings));
         Self(Arc::new(Inner {
@@ -98,6 +110,10 @@ impl Reloader {
             entries,
             intake,
             engine,
+            access,
+            is_page_open: (settings.page.as_ref())
+                .is_some_and(|page| page.listen.addresses().any(|address| !address.ip().is_loopback())),
+            token: settings.devices.token.clone(),
             in_force: tokio::sync::Mutex::new(InForce {
                 settings,
                 udcf,
@@ -254,7 +270,7 @@ impl Inner {
             }
         };
         *lock(&self.problem) = None;
-        let settings = loaded.settings;
+        let mut settings = loaded.settings;
         let mut changed = Changed {
             warnings: loaded.warnings,
             ..Changed::default()
@@ -263,6 +279,20 @@ impl Inner {
         // What cannot be applied stays, so that it is reported until the gateway is started again.
         changed.after_restart = self.after_restart(&settings);
 
+        if let (Some(access), Some(page)) = (&self.access, &settings.page)
+            && let Some(before) = &in_force.settings.page
+            && (&page.password, &page.token) != (&before.password, &before.token)
+        {
+            if self.is_page_open && page.password.is_none() && page.token.is_none() {
+                // Until its port is closed, the page keeps the password that it has.
+                settings.page = in_force.settings.page.clone();
+                changed.after_restart.push("page.password".to_owned());
+            } else {
+                access.change(page.password.as_ref(), page.token.as_ref());
+                let now = "the page's password and token are in force; everybody logs in again";
+                changed.applied.push(now.to_owned());
+            }
+        }
         let boards = Boards::of(&settings, &udcf);
         changed.warnings.extend(boards.warnings.iter().cloned());
         let affected = self.affected(&in_force.udcf, &udcf);
@@ -309,10 +339,14 @@ impl Inner {
     fn after_restart(&self, settings: &Settings) -> Vec<String> {
         let is_live = |key: &String| {
             let section = key.split('.').next().unwrap_or_default();
-            LIVE.contains(&section)
+            LIVE.contains(&section) || LIVE_KEYS.contains(&key.as_str())
         };
-        let keys = self.files.changed_keys(&settings.files);
-        keys.into_iter().filter(|key| !is_live(key)).collect()
+        // Secrets are masked.
+        let token = (settings.devices.token != self.token).then(|| "devices.token".to_owned());
+        let keys = self.files.changed_keys(&settings.files).into_iter();
+        let mut keys: Vec<String> = keys.chain(token).filter(|key| !is_live(key)).collect();
+        keys.dedup();
+        keys
     }
 
     /// The connected devices of which the two files say different things.

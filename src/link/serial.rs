@@ -119,6 +119,14 @@ impl Port {
         Ok(Self { stream })
     }
 
+    /// Changes the baud rate of the open port. The board does not notice, as it may if the port is closed and opened.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn set_baud_rate(&mut self, rate: u32) -> io::Result<()> {
+        Ok(self.stream.set_baud_rate(rate)?)
+    }
+
     /// Bytes that the kernel has not passed on; 0 where it does not tell.
     fn unsent(&self) -> u32 {
         self.stream.bytes_to_write().unwrap_or(0)

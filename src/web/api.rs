@@ -2,6 +2,7 @@
 //! served as `/api/openapi.json`.
 
 mod axes;
+pub mod boards;
 mod configuration;
 mod device_settings;
 pub mod frames;
@@ -131,6 +132,11 @@ fn described() -> (Router<View>, OpenApi) {
         .routes(routes!(disconnect))
         .routes(routes!(simulated::list, simulated::start))
         .routes(routes!(simulated::stop))
+        .routes(routes!(boards::ports))
+        .routes(routes!(boards::bluetooth))
+        .routes(routes!(boards::entries, boards::add))
+        .routes(routes!(boards::bridge_udcf))
+        .routes(routes!(boards::remove))
         .routes(routes!(origins::block))
         .routes(routes!(origins::questions))
         .routes(routes!(origins::answer))

@@ -4,6 +4,8 @@
 //! frames to are stopped when its websocket ends, or when the page does not answer: a question of its own, since browsers
 //! answer a websocket's pings also while a page hangs, and because timers of a page in the background hardly run.
 
+mod preview;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,7 +80,11 @@ enum ToPage<'a> {
     },
     /// Frames of the watched device.
     Frames { address: String, lines: Vec<Line> },
-    /// The outcome of a [`FromPage::Send`].
+    /// Whether the page hears a port.
+    Listening(preview::Listening),
+    /// What the board on that port said.
+    Heard(preview::Heard),
+    /// The outcome of a [`FromPage::Send`] or [`FromPage::Say`].
     Sent { id: u64, error: Option<String> },
 }
 
@@ -92,6 +98,10 @@ enum FromPage {
     Watch(Option<String>),
     /// Send a frame.
     Send(Send),
+    /// Hear this port, in place of any other. On the same port this changes the baud rate.
+    Listen(Option<preview::Listen>),
+    /// Write to that port.
+    Say(preview::Say),
 }
 
 #[derive(Debug, Deserialize)]
@@ -155,6 +165,7 @@ struct Page {
     life: Arc<Life>,
     injector: Arc<Injector>,
     watched: Option<Watched>,
+    preview: preview::Preview,
 }
 
 struct Watched {
@@ -173,6 +184,7 @@ impl Page {
             injector: Arc::new(Injector::new(life.clone())),
             life,
             watched: None,
+            preview: preview::Preview::default(),
         }
     }
 
@@ -204,13 +216,27 @@ impl Page {
                             let error = Some("too many frames wait for their devices".to_owned());
                             send(socket, &ToPage::Sent { id, error }).await?;
                         }
+                        Ok(FromPage::Listen(port)) => self.preview.listen(&self.view, port).await,
+                        Ok(FromPage::Say(order)) => {
+                            let said = self.preview.say(order);
+                            sending.push(async { let (id, error) = said.await; ToPage::Sent { id, error } }.boxed());
+                        }
                         Err(e) => debug!("a page's message is not understood: {e}"),
                     }
                 }
                 Ok(()) = asked.changed() => send(socket, &ToPage::Ping).await?,
                 Some(sent) = sending.next(), if !sending.is_empty() => send(socket, &sent).await?,
                 line = next_line(&mut self.watched), if self.watched.is_some() => self.keep(line),
+                listening = self.preview.next() => {
+                    if let Some(heard) = self.preview.heard() {
+                        send(socket, &ToPage::Heard(heard)).await?;
+                    }
+                    send(socket, &ToPage::Listening(listening)).await?;
+                }
                 _ = tick.tick() => {
+                    if let Some(heard) = self.preview.heard() {
+                        send(socket, &ToPage::Heard(heard)).await?;
+                    }
                     if let Some(frames) = self.frames() {
                         send(socket, &frames).await?;
                     }

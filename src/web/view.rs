@@ -1,5 +1,6 @@
 //! What there is to show of a gateway, and the orders that can be given to it.
 
+pub mod boards;
 pub mod configuration;
 mod device;
 pub mod mend;
@@ -24,6 +25,7 @@ use crate::session::life::Life;
 use crate::session::registry::{Registry, SessionHandle};
 use crate::udcf::edit::device::Subject;
 use crate::web::api::Problem;
+use boards::Boards;
 use configuration::Configuration;
 pub use device::{Device, Driver, DriverKind, State};
 use origins::{Answer, Origin, OriginError, Question};
@@ -40,6 +42,8 @@ pub struct View {
     pub simulator: Arc<dyn Simulator>,
     /// Its configuration files.
     pub configuration: Arc<dyn Configuration>,
+    /// The boards around it.
+    pub boards: Arc<dyn Boards>,
     /// What does not change while it runs.
     pub about: Arc<About>,
     /// Cancelled when the gateway stops serving its views.

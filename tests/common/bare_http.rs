@@ -76,8 +76,29 @@ pub async fn send(
 
 /// A POST of JSON.
 pub async fn post(page: SocketAddr, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
-    let body = body.to_string();
+    send_json(page, "POST", path, headers, &body.to_string()).await
+}
+
+async fn send_json(
+    page: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let length = body.len().to_string();
     let content = [("Content-Type", "application/json"), ("Content-Length", &*length)];
-    send(page, "POST", path, &[headers, &content[..]].concat(), &body).await
+    send(page, method, path, &[headers, &content[..]].concat(), body).await
+}
+
+/// A request with JSON as its body, if it has one: the status, and the answer as JSON, or null if it has no body.
+pub async fn request(page: SocketAddr, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let answer = send_json(page, method, path, &[], &body).await;
+    let json = if answer.body.is_empty() {
+        Value::Null
+    } else {
+        answer.json()
+    };
+    (answer.status, json)
 }

@@ -8,7 +8,6 @@ pub mod bare_websocket;
 pub mod bluetooth;
 #[cfg(target_os = "linux")]
 pub mod bluez;
-pub mod http;
 pub mod json_client;
 pub mod listener;
 #[cfg(unix)]

@@ -1,5 +1,6 @@
 //! The program in a process of its own.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -52,6 +53,12 @@ impl Process {
         let mut command = run(home);
         command.args(args);
         Self::spawn(command).await
+    }
+
+    /// The address of the page.
+    pub fn page_address(&self) -> SocketAddr {
+        let address = self.page.trim_start_matches("http://").trim_end_matches('/');
+        address.parse().expect("a page")
     }
 
     /// The same, of a [`run`] that was added to.

@@ -25,7 +25,7 @@ def tab_to(page, what):
 def scenario():
     address = argument(2, "page-1")
     place = quote(address, safe="")
-    views = {"devices": "#/devices", "try it": f"#/device/{place}/try", "watch": f"#/device/{place}/watch", "configure": f"#/device/{place}/configure", "apps": "#/apps"}
+    views = {"devices": "#/devices", "try it": f"#/device/{place}/try", "watch": f"#/device/{place}/watch", "configure": f"#/device/{place}/configure", "apps": "#/apps", "boards": "#/boards"}
     with browser() as chromium:
         for size in (DESKTOP, PHONE):
             for scheme in ("light", "dark"):

@@ -14,7 +14,7 @@ from common import PHONE, argument, browser, check, expect, opened, row, run, sa
 def scenario():
     address = argument(2, "page-1")
     place = quote(address, safe="")
-    views = {"devices": "#/devices", "try it": f"#/device/{place}/try", "watch": f"#/device/{place}/watch", "configure": f"#/device/{place}/configure", "apps": "#/apps"}
+    views = {"devices": "#/devices", "try it": f"#/device/{place}/try", "watch": f"#/device/{place}/watch", "configure": f"#/device/{place}/configure", "apps": "#/apps", "boards": "#/boards"}
     with browser() as chromium:
         for width in (PHONE["width"], 320):
             size = {"width": width, "height": PHONE["height"]}

@@ -9,7 +9,10 @@ use crate::link::serial::ports::{Access, Ports};
 
 /// Asks the boards behind all free ports at once, and adds the answers to the rows.
 pub(super) async fn ask_all(ports: &Ports, entries: &[SerialSettings], rows: &mut [Row]) {
-    let free = rows.iter().filter(|row| row.access == Access::Free).count();
+    let free = rows
+        .iter()
+        .filter(|row| row.listed.access == Access::Free)
+        .count();
     if free > 0 {
         eprintln!(
             "asking {free} of {} ports; opening a port restarts many boards",
@@ -24,13 +27,14 @@ pub(super) async fn ask_all(ports: &Ports, entries: &[SerialSettings], rows: &mu
 }
 
 async fn ask(ports: &Ports, entries: &[SerialSettings], row: &Row) -> Identified {
-    if row.access != Access::Free {
-        return Identified::NotAsked(row.access.to_string());
+    let listed = &row.listed;
+    if listed.access != Access::Free {
+        return Identified::NotAsked(listed.access.to_string());
     }
-    let entry = row.entry.and_then(|n| entries.get(n));
+    let entry = listed.entry.and_then(|n| entries.get(n));
     let line = entry.map(|entry| entry.line.clone()).unwrap_or_default();
     let settle = entry.map(|entry| entry.settle).unwrap_or_default();
-    let path = row.file(ports);
+    let path = listed.file(ports);
     // Opening the port also keeps every other program away from it.
     let opened = tokio::task::spawn_blocking(move || Port::open(&path, &line)).await;
     let mut port = match opened.unwrap_or_else(|e| Err(std::io::Error::other(e))) {

@@ -70,7 +70,7 @@ pub(super) fn change(
 }
 
 /// A problem in the words of its error.
-pub(super) fn problem<E: std::fmt::Display + Advice>(e: &E) -> Problem {
+pub(in crate::gateway) fn problem<E: std::fmt::Display + Advice>(e: &E) -> Problem {
     Problem {
         error: e.to_string(),
         hint: e.hint().map(std::borrow::Cow::into_owned),
@@ -78,7 +78,7 @@ pub(super) fn problem<E: std::fmt::Display + Advice>(e: &E) -> Problem {
 }
 
 /// Runs what reads and writes files where it may block.
-pub(super) fn blocking<T: Send + 'static>(
+pub(in crate::gateway) fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> BoxFuture<'static, Result<T, Problem>> {
     async move {

@@ -8,7 +8,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::udcf::{THE_FILE, changed, problem, read};
+use super::configuration::changed;
+use super::udcf::{THE_FILE, problem, read};
 use super::{InPath, Problem};
 use crate::udcf::edit::axes::{self, Axes, Axis};
 use crate::web::view::View;

@@ -44,14 +44,14 @@ impl From<FileText> for File {
 pub(super) fn changed(outcome: Result<Changed, Problem>) -> Response {
     match outcome {
         Ok(changed) => Json(changed).into_response(),
-        Err(problem) => (StatusCode::UNPROCESSABLE_ENTITY, Json(problem)).into_response(),
+        Err(problem) => (StatusCode::CONFLICT, Json(problem)).into_response(),
     }
 }
 
 /// Name the configuration files, and say whether they are in force.
 #[utoipa::path(
     get, path = "/api/configuration", tag = "configuration",
-    responses((status = OK, description = "the result", body = Files), (status = UNPROCESSABLE_ENTITY, description = "a file cannot be read", body = Problem)),
+    responses((status = OK, description = "the result", body = Files), (status = CONFLICT, description = "a file cannot be read", body = Problem)),
 )]
 pub(super) async fn show(State(view): State<View>) -> Response {
     let configuration = &view.configuration;
@@ -63,9 +63,7 @@ pub(super) async fn show(State(view): State<View>) -> Response {
             problem: configuration.problem(),
         })
         .into_response(),
-        (Err(problem), _) | (_, Err(problem)) => {
-            (StatusCode::UNPROCESSABLE_ENTITY, Json(problem)).into_response()
-        }
+        (Err(problem), _) | (_, Err(problem)) => (StatusCode::CONFLICT, Json(problem)).into_response(),
     }
 }
 
@@ -74,7 +72,7 @@ pub(super) async fn show(State(view): State<View>) -> Response {
 /// A file that cannot be used changes nothing.
 #[utoipa::path(
     post, path = "/api/reload", tag = "configuration",
-    responses((status = OK, description = "the result", body = Changed), (status = UNPROCESSABLE_ENTITY, description = "a file cannot be used; what was in force stays", body = Problem)),
+    responses((status = OK, description = "the result", body = Changed), (status = CONFLICT, description = "a file cannot be used; what was in force stays", body = Problem)),
 )]
 pub(super) async fn reload(State(view): State<View>) -> Response {
     changed(view.configuration.reload().await)

@@ -8,7 +8,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::udcf::{Migration, THE_FILE, changed, problem, read};
+use super::configuration::changed;
+use super::udcf::{Migration, THE_FILE, problem, read};
 use super::{InPath, Problem, no_device};
 use crate::device::handshake::Address;
 use crate::udcf::Udcf;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Problem;
+use super::configuration::changed;
 use crate::advice::Advice;
 use crate::udcf::edit::{self, add_to_text};
 use crate::udcf::{Udcf, UdcfError, protocols};
@@ -206,13 +207,6 @@ pub(super) async fn read(view: &View) -> Result<(Udcf, FileText), Problem> {
             hint: None,
         })
     })
-}
-
-pub(super) fn changed(outcome: Result<Changed, Problem>) -> Response {
-    match outcome {
-        Ok(changed) => Json(changed).into_response(),
-        Err(problem) => (StatusCode::CONFLICT, Json(problem)).into_response(),
-    }
 }
 
 pub(super) fn problem(e: &UdcfError) -> Problem {

@@ -3,10 +3,10 @@
 import { sessionEnded } from "./session.js";
 
 /** Resolves to `{ answer }`, or to `{ problem }`: what went wrong as one text. `body` is sent as JSON. */
-export async function ask(method, path, body) {
+export async function ask(method, path, body, patience = 10000) {
   const content = body && { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
   try {
-    const response = await fetch(path, { method, ...content, signal: AbortSignal.timeout(10000) });
+    const response = await fetch(path, { method, ...content, signal: AbortSignal.timeout(patience) });
     if (response.ok) return { answer: response.status === 204 ? null : await response.json() };
     if (response.status === 401) sessionEnded();
     const refusal = await response.json().catch(() => null);

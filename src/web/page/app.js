@@ -5,6 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { computed } from "@preact/signals";
 import { html } from "./html.js";
 import { Apps } from "./apps.js";
+import { Boards } from "./boards.js";
 import { Device } from "./device.js";
 import { Devices } from "./devices.js";
 import { apps, connection, entries, gateway, nextTry, now, problems, retryNow, start } from "./live.js";
@@ -23,6 +24,7 @@ const appCount = computed(() => apps.value.length);
 const VIEWS = [
   { view: "devices", label: "Devices", number: presentDevices },
   { view: "apps", label: "Apps", number: appCount },
+  { view: "boards", label: "Boards" },
 ];
 
 function Bar() {
@@ -32,7 +34,7 @@ function Bar() {
       <p class="brand"><a href="#/devices">WSDM Gateway</a> <small class="quiet">${!loggedOut.value && gateway.value?.version}</small></p>
       ${!loggedOut.value && html`<nav aria-label="Views">
         ${VIEWS.map(({ view, label, number }) => html`
-          <a key=${view} href=${`#/${view}`} aria-current=${open === view ? "page" : undefined}>${label} <span class="number">${number}</span></a>`)}
+          <a key=${view} href=${`#/${view}`} aria-current=${open === view ? "page" : undefined}>${label}${number && html` <span class="number">${number}</span>`}</a>`)}
       </nav>`}
       <${StopBar} />
     </header>
@@ -83,7 +85,7 @@ function View() {
   }, [view, address]);
   return html`
     <main ref=${main}>
-      ${view === "apps" ? html`<${Apps} />` : view === "device" ? html`<${Device} key=${address} address=${address} />` : html`<${Devices} />`}
+      ${view === "apps" ? html`<${Apps} />` : view === "boards" ? html`<${Boards} />` : view === "device" ? html`<${Device} key=${address} address=${address} />` : html`<${Devices} />`}
     </main>
   `;
 }

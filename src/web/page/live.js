@@ -39,6 +39,8 @@ let retryAfter = FIRST_RETRY;
 let retryTimer = null;
 /** The watched device and who takes its lines. */
 let watched = null;
+/** The port that is heard, and who takes what its board says. */
+let heard = null;
 let nextSend = 1;
 const sends = new Map();
 
@@ -90,6 +92,8 @@ function lost() {
   for (const resolve of sends.values()) resolve("The connection to the gateway was lost.");
   sends.clear();
   watched?.lost();
+  heard?.handler.lost();
+  heard = null;
   if (!retries) return;
   retryTimer = setTimeout(connect, retryAfter);
   retryAfter = Math.min(retryAfter * 2, LAST_RETRY);
@@ -102,6 +106,10 @@ function receive(message) {
   else if (message.change) takeChange(message.change);
   else if (message.frames) {
     if (watched && watched.address === message.frames.address) watched.lines(message.frames.lines);
+  } else if (message.listening) {
+    if (heard?.port === message.listening.port) heard.handler.listening(message.listening);
+  } else if (message.heard) {
+    if (heard?.port === message.heard.port) heard.handler.heard(message.heard);
   } else if (message.sent) {
     sends.get(message.sent.id)?.(message.sent.error);
     sends.delete(message.sent.id);
@@ -180,5 +188,35 @@ export function sendFrame(address, hex, as) {
   return new Promise((resolve) => {
     sends.set(id, resolve);
     tell({ send: { id, address, hex, as } });
+  });
+}
+
+/** Hears what the board on a serial port says, in place of any other; on the same port, at another baud rate. Without a port, ends what this handler began. */
+export function listen(port, baud, handler) {
+  if (port === null) {
+    if (heard?.handler !== handler) return;
+    heard = null;
+    tell({ listen: null });
+    return;
+  }
+  heard = { port, handler };
+  tell({ listen: { port, baud_rate: baud } });
+}
+
+/** Closes the port that is heard, if any, for somebody else to open it. */
+export function endListening() {
+  if (!heard) return;
+  const { handler } = heard;
+  listen(null, 0, handler);
+  handler.ended();
+}
+
+/** Writes to the port that is heard. Resolves to null, or to why it was not written. */
+export function say(hex) {
+  if (!connected.value) return Promise.resolve("There is no connection to the gateway.");
+  const id = nextSend++;
+  return new Promise((resolve) => {
+    sends.set(id, resolve);
+    tell({ say: { id, hex } });
   });
 }

@@ -1,12 +1,15 @@
 use std::future::ready;
+use std::time::Duration;
 
 use futures::FutureExt;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::boards::{Boards, Entries, Peripheral, SerialPort};
 use super::configuration::{Changed, Edit, FileText};
 use super::*;
 use crate::device::handshake::{Address, Handshake, Identifier};
 use crate::device::peer::Peer;
+use crate::link::serial::Port;
 use crate::session::registry::{Entry, Order};
 
 /// A server that stops the first device, fails to stop the second, and hangs while it stops any other.
@@ -128,6 +131,24 @@ impl Configuration for Nothing {
     }
 }
 
+impl Boards for Nothing {
+    fn ports(&self) -> BoxFuture<'static, Result<Vec<SerialPort>, Problem>> {
+        ready(Err(nothing())).boxed()
+    }
+
+    fn open(&self, _: &str, _: u32) -> BoxFuture<'static, Result<Port, Problem>> {
+        ready(Err(nothing())).boxed()
+    }
+
+    fn scan(&self, _: Duration) -> BoxFuture<'static, Result<Vec<Peripheral>, Problem>> {
+        ready(Err(nothing())).boxed()
+    }
+
+    fn entries(&self) -> BoxFuture<'static, Result<Entries, Problem>> {
+        ready(Err(nothing())).boxed()
+    }
+}
+
 /// A view of a gateway that simulates nothing and has no files.
 pub(in crate::web) fn view(registry: Arc<Registry>, server: Option<Arc<dyn Server>>) -> View {
     View {
@@ -135,6 +156,7 @@ pub(in crate::web) fn view(registry: Arc<Registry>, server: Option<Arc<dyn Serve
         server,
         simulator: Arc::new(Nothing),
         configuration: Arc::new(Nothing),
+        boards: Arc::new(Nothing),
         about: Arc::new(About {
             version: String::new(),
             devices: Vec::new(),
