@@ -2,6 +2,7 @@
 //! served as `/api/openapi.json`.
 
 pub mod frames;
+pub(super) mod injector;
 pub mod origins;
 mod simulated;
 

@@ -21,7 +21,8 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tracing::debug;
 
-use super::api::frames::{Follower, Injector, Line};
+use super::api::frames::{Follower, Line};
+use super::api::injector::Injector;
 use super::view::origins::{Origin, Question};
 use super::view::{About, App, Device, View};
 use crate::defaults::{FRAME_MAX_BYTES, WRITE_TIMEOUT};
