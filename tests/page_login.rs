@@ -603,7 +603,7 @@ mod process {
         let (start, code) = url.trim().split_once("#code=").unwrap();
         assert_eq!(start, gateway.page);
         assert!(code.len() >= 22, "128 bits: {code}");
-        let page = address(&gateway.page);
+        let page = gateway.page_address();
         let by = |code: &str| json!({ "code": code });
         assert_eq!(post(page, "/api/login", &[], &by("x")).await.status, 401);
         let admitted = post(page, "/api/login", &[], &by(code)).await;

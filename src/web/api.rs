@@ -6,6 +6,7 @@ pub mod boards;
 mod configuration;
 mod device_settings;
 pub mod frames;
+pub(super) mod injector;
 pub mod login;
 pub mod origins;
 mod simulated;

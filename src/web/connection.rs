@@ -12,7 +12,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
-use super::api::frames::Injector;
+use super::api::injector::Injector;
 use crate::session::life::Life;
 
 /// Serves a connection until its peer leaves, or until `stop` is cancelled and the request in progress is answered. The

@@ -25,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::api::Problem;
-use super::api::frames::{Follower, Injector, Line};
+use super::api::frames::{Follower, Line};
+use super::api::injector::Injector;
 use super::looks::{Look, Looks};
 use super::view::origins::{Origin, Question};
 use super::view::{About, App, Device, View};

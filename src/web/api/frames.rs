@@ -1,12 +1,8 @@
 //! The frames of a device: the stream of those that pass, and sending one.
-//!
-//! Outputs never outlive control: when a connection ends, or shows no sign of life, the devices that it sent frames to are
-//! stopped.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -16,20 +12,16 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval};
-use tracing::warn;
 use utoipa::ToSchema;
 
-use crate::defaults::{FRAME_MAX_BYTES, STOP_AFTER, attentive_pings};
+use crate::defaults::FRAME_MAX_BYTES;
 use crate::device::frame::Frame;
 use crate::device::handshake::Address;
 use crate::device::peer::ConnectionId;
-use crate::session::life::Life;
-use crate::session::ownership::Controller;
 use crate::session::registry::{InjectError, SessionHandle};
 use crate::session::tap::{Direction, Watched, Watcher};
 use crate::text::hex;
+use crate::web::api::injector::Injector;
 use crate::web::api::{InPath, Problem};
 use crate::web::view::{View, seconds};
 
@@ -228,90 +220,6 @@ pub(super) async fn send(
 #[utoipa::path(post, path = "/api/alive", tag = "frames", responses((status = NO_CONTENT, description = "done")))]
 pub(super) async fn alive() -> StatusCode {
     StatusCode::NO_CONTENT
-}
-
-/// The devices that one connection sent frames to. Dropping it stops those that no other controller has commanded
-/// since, because their outputs may still be on.
-#[derive(Debug)]
-pub struct Injector {
-    controller: Controller,
-    life: Arc<Life>,
-    devices: Mutex<HashMap<Address, Weak<SessionHandle>>>,
-    sent: Notify,
-}
-
-impl Injector {
-    /// For a connection that shows its signs of life here.
-    pub(crate) fn new(life: Arc<Life>) -> Self {
-        Self {
-            controller: Controller::new(),
-            life,
-            devices: Mutex::default(),
-            sent: Notify::new(),
-        }
-    }
-
-    /// Stops what the connection drives whenever it shows no sign of life for [`STOP_AFTER`], and asks for one often enough.
-    /// The connection stays, and its next frame counts. Never completes.
-    pub(crate) async fn watch(&self) -> Infallible {
-        self.sent.notified().await;
-        let pause = attentive_pings(STOP_AFTER);
-        let mut checks = interval(pause);
-        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            checks.tick().await;
-            let driven = self.driven();
-            if driven.is_empty() {
-                continue;
-            }
-            self.life.ask();
-            // A quarter of a pause early rather than three late.
-            if self.life.silence() + pause / 4 < STOP_AFTER {
-                continue;
-            }
-            for session in driven {
-                warn!(
-                    "{}: no sign of life for {} ms from the page or monitor that drives it: it is stopped",
-                    session.handshake.address,
-                    STOP_AFTER.as_millis()
-                );
-                session.release(self.controller);
-            }
-        }
-    }
-
-    /// The devices that the connection commanded last, and that may be on.
-    fn driven(&self) -> Vec<Arc<SessionHandle>> {
-        let devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
-        let sessions = devices.values().filter_map(Weak::upgrade);
-        sessions
-            .filter(|session| session.is_driven_by(self.controller))
-            .collect()
-    }
-
-    /// Sends a frame to a device; completes when its link has taken it.
-    ///
-    /// # Errors
-    /// As [`SessionHandle::inject`].
-    pub(crate) async fn send(&self, session: &Arc<SessionHandle>, frame: Frame) -> Result<(), InjectError> {
-        {
-            let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
-            devices.insert(session.handshake.address.clone(), Arc::downgrade(session));
-        }
-        self.sent.notify_one();
-        session.inject(frame, self.controller).await
-    }
-}
-
-impl Drop for Injector {
-    fn drop(&mut self) {
-        let devices = self.devices.get_mut().unwrap_or_else(PoisonError::into_inner);
-        // Sessions that have ended have written their stop bytes.
-        devices
-            .values()
-            .filter_map(Weak::upgrade)
-            .for_each(|session| session.release(self.controller));
-    }
 }
 
 /// Watches a device, across several sessions if `follow` is set.

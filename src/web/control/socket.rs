@@ -265,7 +265,6 @@ mod tests {
     use super::*;
     use crate::device::handshake::{Address, Handshake, Identifier};
     use crate::device::peer::Peer;
-    use crate::link::serial::Port;
     use crate::session::registry::Registry;
     use crate::web::control::client::Client;
     use crate::web::view::tests::view;

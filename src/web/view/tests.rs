@@ -28,6 +28,10 @@ impl Server for HalfStuck {
         listed.collect()
     }
 
+    fn subject(&self, _: ConnectionId) -> Option<Subject> {
+        None
+    }
+
     fn apps(&self) -> Vec<App> {
         Vec::new()
     }
