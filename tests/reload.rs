@@ -13,14 +13,10 @@ use buttplug_client::ButtplugClient;
 use buttplug_client::device::ClientDeviceOutputCommand;
 use common::bare_http::{ask, post};
 use common::pty::Board;
-use common::{RawDevice, Running, client, listed, vibrate, within};
+use common::{PORTS, RawDevice, Running, client, from_files, listed, vibrate, within};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wsdm_gateway::config::{Layers, Loaded};
 use wsdm_gateway::device::close::ADDRESS_REFUSED;
-
-const PORTS: &str = "[devices]\nlisten = \"127.0.0.1:0\"\n[clients]\nlisten = \"127.0.0.1:0\"\n\
-                     [page]\nlisten = \"127.0.0.1:0\"\n[state]\npath = \"state.json\"\n";
 
 /// A gateway with files of its own.
 struct Rig {
@@ -31,13 +27,10 @@ struct Rig {
 impl Rig {
     async fn start(toml: &str, udcf: Option<&Value>) -> Self {
         let folder = TempDir::new().unwrap();
-        write(&folder.path().join("gateway.toml"), &format!("{PORTS}{toml}"));
         if let Some(udcf) = udcf {
             write(&folder.path().join("udcf.json"), &udcf.to_string());
         }
-        let file = folder.path().join("gateway.toml");
-        let loaded = Loaded::load(Some(&file), Layers::default()).expect("a configuration that holds");
-        let gateway = Running::start(loaded.settings).await;
+        let gateway = Running::start(from_files(folder.path(), toml)).await;
         Self { folder, gateway }
     }
 
