@@ -307,7 +307,6 @@ impl Inner {
         }
         let boards = Boards::of(&settings, &udcf);
         changed.warnings.extend(boards.warnings.iter().cloned());
-        let affected = self.affected(&in_force.udcf, &udcf);
         self.intake.admission.set_directory(udcf.directory(&config));
         if let Some(engine) = &self.engine
             && udcf.to_json() != in_force.udcf.to_json()
@@ -325,7 +324,8 @@ impl Inner {
                 .applied
                 .push(format!("the boards of [[{section}]] are in force"));
         }
-        for session in affected {
+        // Last: a device that was admitted meanwhile is among them.
+        for session in self.affected(&in_force.udcf, &udcf) {
             changed.applied.push(format!(
                 "{} connects again with its new configuration",
                 session.handshake.address
