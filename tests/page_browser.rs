@@ -584,8 +584,6 @@ async fn the_main_states_are_pictured() {
     let entry = "[[serial]]\nmatch.product = \"Uno\"\nidentifier = \"LVSDevice\"\n";
     std::fs::write(&file, entry).unwrap();
     let loaded = Loaded::load(Some(&file), Layers::default()).unwrap();
-    system.usb("1-1", "ttyACM0", ARDUINO);
-    let mut bridged = Board::plug(&system.path("dev/ttyACM0"));
     system.usb("1-2", "ttyUSB0", CH340);
     let _free = Board::plug(&system.path("dev/ttyUSB0"));
     let gateway = Running::start(Settings {
@@ -595,17 +593,18 @@ async fn the_main_states_are_pictured() {
         ..with_page(ANY_PORT)
     })
     .await;
-    bridged.be_lovense("AABBCCDDEE01").await;
     let mut guarded = with_page(ANY_PORT);
     guarded.page.as_mut().unwrap().password = Some(Secret("correct horse".to_owned()));
     let guarded = Running::start(guarded).await;
 
     let mut toy = Toy::connect(&gateway, EDGE).await;
-    let tcode = json!({"protocol": "tcode"});
-    assert_eq!(
-        post(gateway.page(), "/api/simulated", &[], &tcode).await.status,
-        201
-    );
+    for model in [
+        json!({"protocol": "lovense", "model": "edge"}),
+        json!({"protocol": "tcode"}),
+    ] {
+        let started = post(gateway.page(), "/api/simulated", &[], &model).await;
+        assert_eq!(started.status, 201, "{}", started.body);
+    }
     let mut stranger = RawDevice::hello(&gateway.devices(), "ESP32Vibe", "ESP32-kitchen").await;
     stranger.closed().await;
     let app = client(&gateway.clients(), "Bench app").await;
@@ -625,7 +624,12 @@ async fn the_main_states_are_pictured() {
         "Bench app",
         "75834353030351F0E1B1",
     ];
-    Scenario::start("pictures", gateway.page(), &args).done().await;
+    let mut scenario = Scenario::start("pictures", gateway.page(), &args);
+    scenario.want("board").await;
+    system.usb("1-1", "ttyACM0", ARDUINO);
+    let mut bridged = Board::plug(&system.path("dev/ttyACM0"));
+    bridged.be_lovense("AABBCCDDEE01").await;
+    scenario.done().await;
     for state in STATES {
         for look in ["1280-light", "390-dark"] {
             let picture = std::fs::read(pictures.join(format!("{state}-{look}.png"))).unwrap();

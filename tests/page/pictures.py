@@ -2,9 +2,9 @@
 
     pictures.py URL LOGIN_URL FOLDER ADDRESS REFUSED APP BRIDGED
 
-The gateway has a ready device of ADDRESS, which APP drives; it refused a device of address REFUSED; and its gateway.toml
-bridges a board of address BRIDGED. There is a further serial port, which is not bridged. LOGIN_URL is the page of a gateway
-with a password.
+The gateway has a ready device of ADDRESS, which APP drives, and refused a device of address REFUSED. At "want: board" the
+starter plugs in the board of address BRIDGED, which gateway.toml bridges. There is a further serial port, which is not
+bridged. LOGIN_URL is the page of a gateway with a password.
 """
 
 import pathlib
@@ -15,7 +15,7 @@ from urllib.parse import quote
 from common import DESKTOP, PHONE, browser, expect, opened, row, run, say
 
 LOGIN_URL, FOLDER, ADDRESS, REFUSED, APP, BRIDGED = sys.argv[2], pathlib.Path(sys.argv[3]), *sys.argv[4:8]
-# The page's part of README.md.
+# What README.md shows.
 README = {"width": 1180, "height": 560}
 
 
@@ -27,13 +27,17 @@ def take(page, name, size, scheme):
 
 def devices(page):
     expect(row(page, ADDRESS)).to_contain_text(APP)
-    expect(row(page, BRIDGED)).to_contain_text("Ready")
     expect(row(page, REFUSED).get_by_role("button", name=re.compile("^Add as"))).to_be_enabled()
 
 
-def refused(page):
+def all_devices(page):
     devices(page)
-    row(page, REFUSED).scroll_into_view_if_needed()
+    expect(row(page, BRIDGED)).to_contain_text("Ready")
+
+
+def refused(page):
+    all_devices(page)
+    row(page, REFUSED).evaluate("(row) => row.scrollIntoView({ block: 'center' })")
 
 
 def try_it(page):
@@ -75,7 +79,7 @@ def login(page):
 def scenario():
     place = quote(ADDRESS, safe="")
     states = [
-        ("devices", "#/devices", devices),
+        ("devices", "#/devices", all_devices),
         ("refused", "#/devices", refused),
         ("apps", "#/apps", apps),
         ("boards", "#/boards", boards),
@@ -87,7 +91,10 @@ def scenario():
     with browser() as chromium:
         with opened(chromium, size=README) as page:
             devices(page)
+            # The rates of some seconds.
+            expect(row(page, ADDRESS).get_by_text("0/s")).to_be_visible()
             take(page, "readme", README, "light")
+        say("want", "board")
         for name, fragment, show in states:
             for size, scheme in ((DESKTOP, "light"), (PHONE, "dark")):
                 with opened(chromium, fragment, size=size, scheme=scheme, is_mobile=size is PHONE, has_touch=size is PHONE) as page:
