@@ -291,6 +291,10 @@ impl Inner {
         // What cannot be applied stays, so that it is reported until the gateway is started again.
         changed.after_restart = self.after_restart(&settings);
 
+        if settings.page.is_none() {
+            // One that is switched off is there until the next start, with what it has.
+            settings.page.clone_from(&in_force.settings.page);
+        }
         if let (Some(access), Some(page)) = (&self.access, &settings.page)
             && let Some(before) = &in_force.settings.page
             && (&page.password, &page.token) != (&before.password, &before.token)

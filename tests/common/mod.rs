@@ -98,8 +98,13 @@ pub const PORTS: &str = "[devices]\nlisten = \"127.0.0.1:0\"\n[clients]\nlisten 
 
 /// What `gateway.toml` in this folder comes to, of which this is the text besides its ports.
 pub fn from_files(folder: &Path, toml: &str) -> Settings {
+    from_text(folder, &format!("{PORTS}{toml}"))
+}
+
+/// The same with all of its text.
+pub fn from_text(folder: &Path, toml: &str) -> Settings {
     let file = folder.join("gateway.toml");
-    std::fs::write(&file, format!("{PORTS}{toml}")).expect("a folder to write in");
+    std::fs::write(&file, toml).expect("a folder to write in");
     let loaded = Loaded::load(Some(&file), Layers::default());
     loaded.expect("a configuration that holds").settings
 }

@@ -31,7 +31,7 @@ function Bar() {
   const open = route.value.view === "device" ? "devices" : route.value.view;
   return html`
     <header class="bar">
-      <p class="brand"><a href="#/devices">WSDM<span class="long"> Gateway</span></a> <small class="quiet">${!loggedOut.value && gateway.value?.version}</small></p>
+      <p class="brand"><a href="#/devices">WSDM Gateway</a> <small class="quiet">${!loggedOut.value && gateway.value?.version}</small></p>
       ${!loggedOut.value && html`<nav aria-label="Views">
         ${VIEWS.map(({ view, label, number }) => html`
           <a key=${view} href=${`#/${view}`} aria-current=${open === view ? "page" : undefined}>${label}${number && html` <span class="number">${number}</span>`}</a>`)}

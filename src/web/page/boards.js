@@ -131,7 +131,7 @@ function Port({ port }) {
       <div class="what"><span class=${`badge ${state === "free" || state === "open" ? "ready" : "refused"}`}>${STATES[state] ?? state}</span>
         ${by.length > 0 && html` <small>by ${by.join(", ")}</small>`}
         ${entry && html` <small>bridged by <code>${entry}</code></small>`}
-        <${Connected} names=${[path, lasting]} way="serial" /></div>
+        <${Connected} way="serial" from=${(peer) => peer === path || peer === lasting} /></div>
       <div class="c-actions">
         ${isFree(port) && html`<button type="button" class="act" aria-expanded=${isOpen} disabled=${!connected.value} onClick=${toggle} aria-label=${`Bridge this: ${path}`}>Bridge this</button>`}
       </div>
@@ -142,8 +142,8 @@ function Port({ port }) {
 }
 
 /** The device that came from there. */
-function Connected({ names, way }) {
-  const found = devices.value.find(({ device: { value } }) => value.way === way && isPresent(value) && names.includes(peerName(value)));
+function Connected({ way, from }) {
+  const found = devices.value.find(({ device: { value } }) => value.way === way && isPresent(value) && from(peerName(value)));
   return found ? html` <a href=${deviceLink(found.address, "try")}>${deviceName(found.device.value)}</a>` : null;
 }
 
@@ -151,7 +151,16 @@ async function startScan() {
   if (scan.peek() === "scanning") return;
   scan.value = "scanning";
   const { answer: result, problem } = await ask("GET", `/api/bluetooth?seconds=${SCAN_SECONDS}`, undefined, (SCAN_SECONDS + 20) * 1000);
-  scan.value = problem ? { problem } : result.peripherals;
+  scan.value = problem ? { problem } : result.peripherals.map((one) => ({ ...one, tag: ownBle().find((own) => one.entry === `ble.${own.n}`)?.tag }));
+}
+
+const ownBle = () => configured.value?.entries.filter(({ section }) => section === "ble") ?? [];
+
+/** The entry that takes a peripheral. Entries come and go after the scan, which is not repeated for that. */
+function taker({ address, name, entry, tag }) {
+  if (entry === "udcf") return entry;
+  const own = ownBle().find((own) => own.tag === tag || own.keys.address === address || (name !== null && own.keys.name === name));
+  return own ? `ble.${own.n}` : null;
 }
 
 function Near() {
@@ -167,7 +176,8 @@ function Near() {
 }
 
 function Peripheral({ one }) {
-  const { address, name, rssi, is_connected: inUse, services, profiles, entry } = one;
+  const { address, name, rssi, is_connected: inUse, services, profiles } = one;
+  const entry = taker(one);
   const key = `ble ${address}`;
   const isOpen = open.value === key;
   return html`
@@ -175,7 +185,8 @@ function Peripheral({ one }) {
       <div class="who"><span class="name">${name ?? "No name"}</span> <small class="quiet">${address} ${services.join(", ")}</small></div>
       <div class="what">${rssi === null ? "" : `${String(rssi).replace("-", "−")} dBm`}${" "}
         ${inUse && html`<span class="badge">connected</span>`}
-        ${entry ? html` <small>bridged by <code>${entry}</code></small>` : profiles.length > 0 && html` <small>fits ${profiles.join(", ")}</small>`}</div>
+        ${entry ? html` <small>bridged by <code>${entry}</code></small>` : profiles.length > 0 && html` <small>fits ${profiles.join(", ")}</small>`}
+        <${Connected} way="ble" from=${(peer) => peer.split(" ")[0] === address} /></div>
       <div class="c-actions">
         ${entry === null && html`<button type="button" class="act" aria-expanded=${isOpen} disabled=${!connected.value} onClick=${() => (chosen.value = isOpen ? "" : key)}
           aria-label=${`Bridge this: ${name ?? address}`}>Bridge this</button>`}
