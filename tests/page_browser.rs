@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use buttplug_client::device::ClientDeviceOutputCommand;
 use buttplug_server_device_config::UserDeviceIdentifier;
 use common::json_client::JsonClient;
-use common::{ANY_PORT, RawDevice, Running, page_at, settings, within};
+use common::{ANY_PORT, RawDevice, Running, from_files, page_at, settings, within};
 #[cfg(target_os = "linux")]
 use common::{
     bare_http::post,
@@ -645,9 +645,7 @@ async fn the_main_states_are_pictured() {
 #[tokio::test]
 async fn a_refused_device_is_added_and_another_one_configured() {
     let folder = tempfile::tempdir().unwrap();
-    let mut settings = with_page(ANY_PORT);
-    settings.files.gateway = Some(folder.path().join("gateway.toml"));
-    let gateway = Running::start(settings).await;
+    let gateway = Running::start(from_files(folder.path(), "")).await;
     let mut stranger = RawDevice::hello(&gateway.devices(), "ESP32Vibe", "new").await;
     stranger.closed().await;
     let mut scenario = Scenario::start("configure", gateway.page(), &["new", "ESP32Vibe"]);
