@@ -1,4 +1,4 @@
-"""A board on Bluetooth: found by a scan, bridged by mouse, driven at once, stopped, and its entry removed again.
+"""A board on Bluetooth: found by a scan, bridged by mouse or by keyboard, driven at once, stopped, and its entry removed again.
 
     bluetooth.py URL ADDRESS NAME
 
@@ -9,23 +9,23 @@ contain by then; "drove: N" that the slider stands at N; "stopped: ..." and "che
 import re
 import sys
 
-from common import DESKTOP, PHONE, browser, expect, no_complaints, open_try, opened, outcome, row, run, say, stop_button
+from common import DESKTOP, PHONE, browser, expect, no_complaints, opened, outcome, press, row, run, say, stop_button
 
 ADDRESS, NAME = sys.argv[2], sys.argv[3]
 
 
-def bridge(page, where):
-    page.get_by_role("button", name=re.compile("^Scan")).click()
+def bridge(page, where, keys):
+    press(page, page.get_by_role("button", name=re.compile("^Scan")), keys)
     seen = page.get_by_role("list", name="Bluetooth peripherals").get_by_role("listitem").filter(has_text=NAME)
     expect(seen).to_contain_text(ADDRESS)
     expect(seen).to_contain_text(re.compile("−(59|60|61) dBm"))
     expect(seen).to_contain_text("fits lovense")
     button = seen.get_by_role("button", name=f"Bridge this: {NAME}")
-    button.click()
+    press(page, button, keys)
     form = page.get_by_role("form", name=f"Bridge {NAME}")
     expect(form.get_by_label("Its service")).to_have_value("lovense")
     no_complaints(page, f"the form, {where}")
-    form.get_by_role("button", name="Bridge", exact=True).click()
+    press(page, form.get_by_role("button", name="Bridge", exact=True), keys)
     result = page.get_by_role("status", name="Result of the change")
     expect(result).to_contain_text("gateway.toml")
     expect(result).to_contain_text("[[ble]]")
@@ -38,52 +38,55 @@ def bridge(page, where):
     no_complaints(page, f"a bridged board, {where}")
 
 
-def drive(page, where):
-    page.get_by_role("link", name=re.compile("^Devices")).click()
+def drive(page, where, keys):
+    press(page, page.get_by_role("link", name=re.compile("^Devices")), keys)
     here = row(page, ADDRESS)
     expect(here).to_contain_text("Ready")
     expect(here).to_contain_text("Bluetooth")
-    slider = open_try(page, ADDRESS)
+    press(page, here.get_by_role("link", name=re.compile("^Try it")), keys)
+    slider = page.get_by_role("slider").first
+    expect(slider).to_be_enabled()
     slider.focus()
     slider.press("End")
     top = slider.get_attribute("max")
     expect(slider).to_have_attribute("aria-valuetext", f"{top} of {top}")
     say("drove", top)
     no_complaints(page, f"its outputs, {where}")
-    stop_button(page).click()
+    press(page, stop_button(page), keys)
     expect(outcome(page)).to_contain_text("Stopped 1 device")
     say("stopped", "by the button")
     # Its entry goes while it runs.
+    slider.focus()
     slider.press("End")
     expect(slider).to_have_attribute("aria-valuetext", f"{top} of {top}")
     say("drove", top)
 
 
-def remove(page):
-    page.get_by_role("link", name=re.compile("^Boards")).click()
+def remove(page, keys):
+    press(page, page.get_by_role("link", name=re.compile("^Boards")), keys)
     entries = page.get_by_role("list", name="Entries")
-    entries.get_by_role("button", name=re.compile("^Remove ble.0")).click()
+    press(page, entries.get_by_role("button", name=re.compile("^Remove ble.0")), keys)
     expect(entries).not_to_be_visible()
     say("check", "removed")
     seen = page.get_by_role("list", name="Bluetooth peripherals").get_by_role("listitem").filter(has_text=NAME)
     expect(seen.get_by_role("button", name=f"Bridge this: {NAME}")).to_be_visible()
-    page.get_by_role("link", name=re.compile("^Devices")).click()
+    press(page, page.get_by_role("link", name=re.compile("^Devices")), keys)
     here = row(page, ADDRESS)
     expect(here).to_contain_text("Gone")
     expect(here).to_contain_text("its configuration changed")
-    here.get_by_role("button", name=f"Forget {ADDRESS}").click()
+    press(page, here.get_by_role("button", name=f"Forget {ADDRESS}"), keys)
     expect(here).to_have_count(0)
 
 
 def scenario():
     with browser() as chromium:
-        for size, scheme in ((DESKTOP, "light"), (PHONE, "dark")):
+        for size, scheme, keys in ((DESKTOP, "light", False), (PHONE, "dark", True)):
             with opened(chromium, "#/boards", size=size, scheme=scheme) as page:
-                where = f"{scheme}, {size['width']} px"
-                bridge(page, where)
-                drive(page, where)
-                remove(page)
-                say("saw", f"a board come and go, {where}")
+                where = f"{size['width']} px"
+                bridge(page, where, keys)
+                drive(page, where, keys)
+                remove(page, keys)
+                say("saw", f"a board come and go, {where}, by {'keyboard' if keys else 'mouse'}")
 
 
 run(scenario)

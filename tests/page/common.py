@@ -106,11 +106,15 @@ def opened(chromium, fragment="", size=DESKTOP, scheme="light", ignore=(), at=No
 
 
 def no_complaints(page, where):
-    """axe finds nothing in what is shown now, and it is no wider than the screen."""
+    """axe finds nothing in what is shown now, light and dark, and it is no wider than the screen."""
     if page.evaluate("typeof axe") == "undefined":
         page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run().then((r) => r.violations.map((v) => `${v.id}: ${v.help} at ${v.nodes.map((n) => n.html).slice(0, 3).join(' ')}`))")
-    check(not found, f"axe in {where}: {' | '.join(found)}")
+    for scheme in ("light", "dark"):
+        # Without the colours that come between the two.
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        found = page.evaluate("axe.run().then((r) => r.violations.map((v) => `${v.id}: ${v.help} at ${v.nodes.map((n) => n.html).slice(0, 3).join(' ')}`))")
+        check(not found, f"axe in {where}, {scheme}: {' | '.join(found)}")
+    page.emulate_media(color_scheme="null", reduced_motion="null")
     wide, screen = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     check(wide <= screen, f"{where} is {wide} px wide on a screen of {screen} px")
 
@@ -125,6 +129,20 @@ def outcome(page):
 
 def stop_button(page):
     return page.get_by_role("button", name="Stop everything")
+
+
+def press(page, locator, by_keyboard):
+    """Presses a button or follows a link, by mouse, or by Tab and Enter alone."""
+    if not by_keyboard:
+        locator.click()
+        return
+    expect(locator).to_be_visible()
+    for _ in range(100):
+        if locator.evaluate("(element) => element === document.activeElement"):
+            page.keyboard.press("Enter")
+            return
+        page.keyboard.press("Tab")
+    fail("a hundred presses of Tab did not reach it")
 
 
 def open_try(page, address):

@@ -57,7 +57,7 @@ def scenario():
         for size, scheme in ((DESKTOP, "light"), (PHONE, "dark")):
             with opened(chromium, size=size, scheme=scheme, ignore=UNREADABLE) as page:
                 log_in(page, FIRST)
-                broken(page, f"{scheme}, {size['width']} px")
+                broken(page, f"{size['width']} px")
         with opened(chromium, ignore=REFUSED) as page:
             log_in(page, FIRST)
             drive(open_try(page, ADDRESS))

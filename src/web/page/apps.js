@@ -62,7 +62,7 @@ function App({ app }) {
         <span class="label">Drives</span>${" "}
         ${app.drives.length === 0
           ? html`<span class="quiet">nothing</span>`
-          : app.drives.map((address) => html`<a key=${address} href=${deviceLink(address, "try")}><${Drives} address=${address} /></a> `)}
+          : app.drives.map((address, i) => html`${i > 0 && ", "}<a key=${address} href=${deviceLink(address, "try")}><${Drives} address=${address} /></a>`)}
       </div>
       <div class="from">
         <span>${app.peer}</span>${" "}
