@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[cfg(target_os = "linux")]
+#[path = "page_browser/newcomer.rs"]
+mod newcomer;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -38,13 +41,14 @@ const SCENARIO: Duration = Duration::from_secs(120);
 const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// Every scenario, and the test here that starts it.
-const SCENARIOS: [&str; 16] = [
+const SCENARIOS: [&str; 18] = [
     "accessible",
     "apps",
     "boards",
     "configure",
     "devices",
     "escape",
+    "file",
     "hangs",
     "hostile_name",
     "identifying",
@@ -55,6 +59,7 @@ const SCENARIOS: [&str; 16] = [
     "simulate",
     "tryit",
     "watch",
+    "wire",
 ];
 
 fn with_page(at: SocketAddr) -> Settings {
