@@ -72,7 +72,7 @@ def scenario():
         expect(link).to_be_in_viewport()
         picture(page, "file-4-bridged")
         link.click()
-        slider = page.get_by_role("slider", name=re.compile("Up and down"))
+        slider = page.get_by_role("slider", name=re.compile("^Position over time: Up and down"))
         expect(slider).to_be_enabled()
         say("drove", drag(page, slider, 0.9))
         stop_by_mouse(page)
