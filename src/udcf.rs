@@ -219,13 +219,12 @@ impl Udcf {
             udcf.load_into_library()
                 .map_err(|problem| UdcfError::new(name, problem, None))
         })?;
-        udcf.carried_over = (major != CURRENT_MAJOR).then(|| {
-            match remarks.iter().filter(|remark| !remark.is_note).count() {
+        udcf.carried_over =
+            (major != CURRENT_MAJOR).then(|| match remarks.iter().filter(|remark| !remark.is_note).count() {
                 0 => "everything was carried over".to_owned(),
                 1 => "1 thing was not carried over as it was".to_owned(),
                 n => format!("{n} things were not carried over as they were"),
-            }
-        });
+            });
         udcf.summary = udcf.carried_over.as_ref().map(|carried_over| {
             format!("{name}: version {major} was read as version {CURRENT_MAJOR}, in memory; {carried_over}")
         });

@@ -188,10 +188,7 @@ fn shown(name: Option<&str>) -> String {
         (status = CONFLICT, body = Problem, description = "the file cannot be written; the one before is unchanged"),
     ),
 )]
-pub(super) async fn import(
-    State(view): State<View>,
-    body: Result<Json<NewFile>, JsonRejection>,
-) -> Response {
+pub(super) async fn import(State(view): State<View>, body: Result<Json<NewFile>, JsonRejection>) -> Response {
     let NewFile { text, name, dry_run } = match body {
         Ok(Json(new)) => new,
         Err(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => return too_large(),

@@ -55,8 +55,8 @@ async function refresh() {
 async function change(title, method, path, body, from) {
   const at = Date.now() / 1000;
   const { answer: result, problem } = await ask(method, path, body);
-  outcome.value = problem ? { problem } : { title, written: result.changed ? result : { changed: result }, from: from && { ...from, at } };
   await refresh();
+  outcome.value = problem ? { problem } : { title, written: result.changed ? result : { changed: result }, from: from && { ...from, at } };
   return !problem;
 }
 
@@ -227,7 +227,7 @@ function Offers() {
           ${offers.map((offer, i) => html`
             <li key=${i}>
               <div class="who"><span class="name">${offer.name}</span> <small class="quiet">${offer.section === "ble" ? "Bluetooth" : "serial port"}, ${offer.protocol}</small></div>
-              <div class="what"><span class=${`badge ${offer.state === "bridged" || offer.state === "configured" ? "ready" : offer.state === "unusable" ? "refused" : ""}`}>${OFFERS[offer.state]}</span>
+              <div class="what"><span class=${`badge ${offer.state === "bridged" || offer.state === "configured" ? "ready" : offer.state === "unusable" ? "refused" : ""}`}>${OFFERS[offer.state]}</span>${" "}
                 <${Connected} names=${[offer.name]} way=${offer.section} /></div>
               <div class="c-actions">
                 ${offer.state === "offered" && html`<button type="button" class="act" disabled=${!connected.value} aria-label=${`Bridge ${offer.name}`}

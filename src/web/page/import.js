@@ -116,6 +116,9 @@ function becomes({ version, is_migrated, summary }) {
 
 const listOf = (features) => features.join(", ") || "its features come from its model";
 
+/** "my.json:4:5: …" is "Line 4: …": which file it is stands above. */
+const placed = (warning, name) => (warning.startsWith(`${name}:`) ? warning.slice(name.length + 1).trimStart().replace(/^(\d+):\d+: /, "Line $1: ") : warning);
+
 function Found({ name, found, busy, use, cancel }) {
   const { warnings, names, boards, devices, refused_names: refused, file, replaces } = found;
   return html`
@@ -124,7 +127,7 @@ function Found({ name, found, busy, use, cancel }) {
       <p>${becomes(found)}</p>
       ${warnings.length > 0 && html`
         <h4>To know before</h4>
-        <ul>${warnings.map((warning) => html`<li key=${warning} class="warn">${sentence(warning)}</li>`)}</ul>`}
+        <ul>${warnings.map((warning) => html`<li key=${warning}>${sentence(placed(warning, name))}</li>`)}</ul>`}
       ${boards.length > 0 && html`
         <h4>Boards on wires and on Bluetooth</h4>
         <ul>${boards.map((board, i) => html`
