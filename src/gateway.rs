@@ -3,28 +3,24 @@
 pub mod boards;
 mod bridging;
 mod configuration;
+mod error;
+mod inside;
 pub mod ports;
 mod rooms;
 mod signals;
 mod simulated;
 mod views;
 
-use std::borrow::Cow;
-use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::OptionFuture;
-use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::advice::{Advice, EXIT_FAILED, EXIT_INTERRUPTED};
-use crate::clients::Clients;
-use crate::clients::origins::Origins;
-use crate::config::{ClientSettings, Settings};
+use crate::advice::EXIT_INTERRUPTED;
+use crate::config::Settings;
 use crate::defaults::{SHUTDOWN_GRACE, STOP_FLUSH_TIMEOUT};
 use crate::ingress::Intake;
 use crate::ingress::ble::BlePeripherals;
@@ -33,15 +29,14 @@ use crate::ingress::serial::SerialPorts;
 use crate::ingress::websocket::Devices;
 use crate::ingress::websocket::workers::Workers;
 use crate::net::announce::{Announcement, Service};
-use crate::net::listen::{BindError, Listen, Listeners, StdListeners};
+use crate::net::listen::{BindError, Listen, Listeners};
 use crate::net::refusals::RefusalLog;
 use crate::net::visitor::Signpost;
 use crate::session::admission::Admission;
 use crate::session::ends::{Disconnect, Upstream};
 use crate::session::registry::Registry;
-use crate::udcf::store::IndexStore;
-use crate::udcf::{Udcf, UdcfError};
-use crate::upstream::embedded::{Engine, EngineError};
+use crate::udcf::Udcf;
+use crate::upstream::embedded::Engine;
 use crate::upstream::relay::Relay;
 use crate::web::control::Control;
 use crate::web::port::access::Access;
@@ -49,6 +44,8 @@ use crate::web::view::{About, View};
 use boards::{Boards, unknown_identifiers};
 use bridging::Bridging;
 use configuration::{Entries, Reloader};
+pub use error::GatewayError;
+use inside::Inside;
 use rooms::Rooms;
 use signals::Signals;
 use simulated::SimulatedDevices;
@@ -77,85 +74,6 @@ impl Bound {
     }
 }
 
-/// Why the gateway did not start, or ended.
-#[derive(Debug, thiserror::Error)]
-pub enum GatewayError {
-    /// Listening on a port failed.
-    #[error("cannot listen for {what} on {addr}: {source}")]
-    Bind {
-        /// `devices`, `clients` or `the page`.
-        what: &'static str,
-        /// The address as configured.
-        addr: SocketAddr,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The signal handlers could not be installed.
-    #[error("cannot listen for signals: {0}")]
-    Signals(#[source] io::Error),
-    /// The UDCF is invalid.
-    #[error(transparent)]
-    Udcf(#[from] UdcfError),
-    /// The Buttplug server did not start.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// A part of the gateway ended by itself, and everything was stopped.
-    #[error("{part} ended by itself: {why}")]
-    Ended {
-        /// The part.
-        part: &'static str,
-        /// The reason, as far as it is known.
-        why: String,
-    },
-    /// The system cannot start the threads that serve devices.
-    #[error("cannot start the threads that serve devices: {0}")]
-    Workers(#[source] io::Error),
-}
-
-impl Advice for GatewayError {
-    fn hint(&self) -> Option<Cow<'_, str>> {
-        match self {
-            Self::Bind { what, addr, source } => {
-                let flag = match *what {
-                    "devices" => "--device-listen",
-                    "clients" => "--client-listen",
-                    _ => "--page-listen",
-                };
-                let hint = match source.kind() {
-                    io::ErrorKind::AddrInUse => format!(
-                        "another program has port {}, perhaps Intiface or another gateway; stop it, or choose a \
-                         port with {flag}",
-                        addr.port()
-                    ),
-                    io::ErrorKind::AddrNotAvailable => {
-                        format!(
-                            "this machine has no address {}; choose one with {flag}",
-                            addr.ip()
-                        )
-                    }
-                    io::ErrorKind::PermissionDenied => {
-                        format!("ports below 1024 are for the administrator; choose one with {flag}")
-                    }
-                    _ => format!("choose another address with {flag}"),
-                };
-                Some(hint.into())
-            }
-            Self::Udcf(e) => e.hint(),
-            Self::Ended { .. } => {
-                Some("a fault of the gateway: the lines before this one may say more".into())
-            }
-            Self::Signals(_) | Self::Engine(_) | Self::Workers(_) => None,
-        }
-    }
-
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Udcf(e) => e.exit_code(),
-            _ => EXIT_FAILED,
-        }
-    }
-}
-
 /// A gateway with open ports, which serves once [`Gateway::serve`] is called.
 pub struct Gateway {
     bound: Bound,
@@ -171,83 +89,6 @@ pub struct Gateway {
     about: Arc<About>,
     reloader: Reloader,
     bridging: Bridging,
-}
-
-/// The Buttplug server inside, and the port of its clients. Absent if devices are relayed.
-struct Inside {
-    engine: Arc<Engine>,
-    client_port: Option<StdListeners>,
-    announce: bool,
-    clients: Clients,
-    no_commands: CancellationToken,
-    no_clients: CancellationToken,
-    store: Arc<IndexStore>,
-}
-
-impl Inside {
-    async fn bind(
-        settings: ClientSettings,
-        state_file: Option<&Path>,
-        page: Option<SocketAddr>,
-        signpost: Signpost,
-        start: impl FnOnce(Arc<IndexStore>) -> Result<Arc<Engine>, EngineError>,
-    ) -> Result<(Self, Vec<SocketAddr>), GatewayError> {
-        let (store, warnings) = IndexStore::open(state_file);
-        for warning in warnings {
-            warn!("{warning}");
-        }
-        let store = Arc::new(store);
-
-        let (client_port, bound) = listen("clients", &settings.listen)?;
-        let client_port = client_port.into_std().map_err(|source| GatewayError::Bind {
-            what: "clients",
-            addr: bound[0],
-            source,
-        })?;
-        let announce = settings.announce;
-        let origins = Origins::open(
-            settings.origins.clone(),
-            settings.question_timeout,
-            page,
-            state_file,
-        );
-        info!("{}", origins.in_words());
-        let engine = start(store.clone())?;
-        let (no_commands, no_clients) = (CancellationToken::new(), CancellationToken::new());
-        let clients = Clients::new(
-            engine.clone(),
-            settings,
-            origins,
-            signpost,
-            no_commands.clone(),
-            no_clients.clone(),
-        );
-        Ok((
-            Self {
-                engine,
-                client_port: Some(client_port),
-                announce,
-                clients,
-                no_commands,
-                no_clients,
-                store,
-            },
-            bound,
-        ))
-    }
-
-    /// Takes the future that serves clients, and the engine's runtime, on which it must run.
-    fn clients(&mut self) -> Option<(impl Future<Output = ()> + Send + 'static, Handle)> {
-        let (port, clients) = (self.client_port.take()?, self.clients.clone());
-        let serve = async move {
-            // Registers the port with the engine's runtime, so that clients wake the engine's own thread.
-            match port.register() {
-                Ok(port) => clients.serve(port).await,
-                Err(e) => warn!("cannot serve clients: {e}"),
-            }
-        };
-        Some((serve, self.engine.runtime().clone()))
-    }
 }
 
 impl Gateway {

@@ -18,25 +18,9 @@ use common::{client, listed, vibrate, wait_until, within};
 const ADDRESS: &str = "C0:FF:EE:00:00:01";
 const LOVENSE: &str = "[[ble]]\nname = \"LVS-*\"\nprofile = \"lovense\"\nidentifier = \"LVSDevice\"\n";
 const TCODE: &str = "[[ble]]\nname = \"DIY-*\"\nprofile = \"nus\"\nidentifier = \"TCodeDevice\"\n";
-/// A service of Lovense toys, where they are written to, and where they speak.
-const LOVENSE_SERVICE: [&str; 3] = [
-    "53300001-0023-4bd4-bbd5-a6920e4c5653",
-    "53300002-0023-4bd4-bbd5-a6920e4c5653",
-    "53300003-0023-4bd4-bbd5-a6920e4c5653",
-];
 
 fn lovense(address: &str) -> Peripheral {
-    let [service, write, notify] = LOVENSE_SERVICE;
-    Peripheral::new(address)
-        .name("LVS-Hush41")
-        .advertises(service)
-        .service(
-            service,
-            &[
-                (write, &["write", "write-without-response"]),
-                (notify, &["notify"]),
-            ],
-        )
+    Peripheral::lovense(address, "LVS-Hush41")
 }
 
 async fn driver(gateway: &Gateway) -> ButtplugClient {

@@ -169,7 +169,7 @@ async fn the_page_and_what_describes_it_are_served() {
             }
             // A body that is missing is named, and so is Bluetooth.
             let is_known = [200, 404].contains(&answer.status)
-                || [400, 415, 503].contains(&answer.status) && answer.json()["hint"].is_string();
+                || [400, 409, 415, 503].contains(&answer.status) && answer.json()["hint"].is_string();
             assert!(is_known, "{method} {path}: {} {}", answer.status, answer.body);
             assert_ne!(answer.body, "", "{method} {path} says why");
         }

@@ -13,13 +13,19 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
+use buttplug_client::device::ClientDeviceOutputCommand;
 use buttplug_server_device_config::UserDeviceIdentifier;
 use common::json_client::JsonClient;
-use common::{ANY_PORT, RawDevice, Running, page_at, settings, within};
+use common::{ANY_PORT, RawDevice, Running, from_files, page_at, settings, within};
 #[cfg(target_os = "linux")]
 use common::{
+    bare_http::post,
+    bluetooth::be_lovense,
+    bluez::{Bluez, Peripheral},
+    client, listed,
     pty::Board,
-    system::{ARDUINO, System},
+    system::{ARDUINO, CH340, System},
 };
 use futures::{SinkExt, StreamExt};
 use serde_json::json;
@@ -41,9 +47,10 @@ const SCENARIO: Duration = Duration::from_secs(120);
 const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// Every scenario, and the test here that starts it.
-const SCENARIOS: [&str; 18] = [
+const SCENARIOS: [&str; 21] = [
     "accessible",
     "apps",
+    "bluetooth",
     "boards",
     "configure",
     "devices",
@@ -55,7 +62,9 @@ const SCENARIOS: [&str; 18] = [
     "login",
     "lost",
     "phone",
+    "pictures",
     "question",
+    "reload",
     "simulate",
     "tryit",
     "watch",
@@ -426,6 +435,65 @@ async fn a_board_on_a_wire_is_bridged_by_mouse() {
     gateway.stop().await;
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_board_on_bluetooth_is_bridged_by_mouse_driven_at_once_and_let_go() {
+    const ADDRESS: &str = "C0:FF:EE:00:00:01";
+    let bluez = Bluez::start();
+    let board = bluez.plug(Peripheral::lovense(ADDRESS, "LVS-Hush41"));
+    be_lovense(&board);
+    board.advertise();
+    let gateway = common::bluetooth::Gateway::start(&bluez, "# mine\n").await;
+    let page = gateway.process.page_address();
+    let mut scenario = Scenario::start("bluetooth", page, &[ADDRESS, "LVS-Hush41"]);
+    let mut removed = 0;
+    while let Some((kind, what)) = scenario.next(&["check", "drove", "stopped"]).await {
+        match kind.as_str() {
+            "check" => {
+                let toml = std::fs::read_to_string(gateway.home().join("gateway.toml")).unwrap();
+                assert_eq!(toml.contains("[[ble]]"), what == "bridged", "{toml}");
+                assert!(toml.starts_with("# mine\n"), "{toml}");
+                if what == "removed" {
+                    removed += 1;
+                    common::bluetooth::expect(&board, "Vibrate:0;").await;
+                    within("it is let go", board.wait_connected(false)).await;
+                }
+            }
+            "drove" => common::bluetooth::expect(&board, &format!("Vibrate:{what};")).await,
+            _ => common::bluetooth::expect(&board, "Vibrate:0;").await,
+        }
+    }
+    assert_eq!(removed, 2, "{:#?}", scenario.seen);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_files_change_under_an_open_page() {
+    const TOML: &str = "[page]\npassword = \"first horse\"\nlisten = \"127.0.0.1:0\"\n\n[devices]\nlisten = \
+                        \"127.0.0.1:0\"\n[clients]\nlisten = \"127.0.0.1:0\"\n[state]\npath = \"state.json\"\n";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(&file, TOML).unwrap();
+    let loaded = Loaded::load(Some(&file), Layers::default()).unwrap();
+    let gateway = Running::start(loaded.settings).await;
+    let mut toy = Toy::connect(&gateway, "page-1").await;
+    let args = ["page-1", "first horse", "second horse"];
+    let mut scenario = Scenario::start("reload", gateway.page(), &args);
+    let kinds = ["want", "drove", "stopped", "left", "closed"];
+    while let Some((kind, what)) = scenario.next(&kinds).await {
+        match (kind.as_str(), what.as_str()) {
+            ("want", "broken") => std::fs::write(&file, TOML.replacen("\n\n", "\nlisten =\n", 1)).unwrap(),
+            ("want", "mended") => std::fs::write(&file, TOML).unwrap(),
+            ("want", _) => std::fs::write(&file, TOML.replace("first horse", "second horse")).unwrap(),
+            ("drove", level) => toy.at(level.parse().unwrap()).await,
+            ("closed", _) => {}
+            _ => toy.at(0).await,
+        }
+    }
+    toy.at(0).await;
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn the_page_asks_for_a_password_and_stops_without_one() {
     const PASSWORD: &str = "correct horse";
@@ -498,12 +566,91 @@ async fn nothing_is_out_of_reach_of_the_keyboard_or_a_screen_reader() {
     gateway.stop().await;
 }
 
+/// For people to look at: in target/tmp/screenshots, or where else the tests may write.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_main_states_are_pictured() {
+    const EDGE: &str = "LVS-8A3D9FAC2A45";
+    const STATES: [&str; 8] = [
+        "apps",
+        "boards",
+        "configure",
+        "devices",
+        "login",
+        "refused",
+        "try",
+        "watch",
+    ];
+    let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
+    let _ = std::fs::remove_dir_all(&pictures);
+    std::fs::create_dir_all(&pictures).unwrap();
+    let (folder, system) = (tempfile::TempDir::new().unwrap(), System::new());
+    let file = folder.path().join("gateway.toml");
+    let entry = "[[serial]]\nmatch.product = \"Uno\"\nidentifier = \"LVSDevice\"\n";
+    std::fs::write(&file, entry).unwrap();
+    let loaded = Loaded::load(Some(&file), Layers::default()).unwrap();
+    system.usb("1-2", "ttyUSB0", CH340);
+    let _free = Board::plug(&system.path("dev/ttyUSB0"));
+    let gateway = Running::start(Settings {
+        ports: system.ports(),
+        serial: loaded.settings.serial,
+        files: loaded.settings.files,
+        ..with_page(ANY_PORT)
+    })
+    .await;
+    let mut guarded = with_page(ANY_PORT);
+    guarded.page.as_mut().unwrap().password = Some(Secret("correct horse".to_owned()));
+    let guarded = Running::start(guarded).await;
+
+    let mut toy = Toy::connect(&gateway, EDGE).await;
+    for model in [
+        json!({"protocol": "lovense", "model": "edge"}),
+        json!({"protocol": "tcode"}),
+    ] {
+        let started = post(gateway.page(), "/api/simulated", &[], &model).await;
+        assert_eq!(started.status, 201, "{}", started.body);
+    }
+    let mut stranger = RawDevice::hello(&gateway.devices(), "ESP32Vibe", "ESP32-kitchen").await;
+    stranger.closed().await;
+    let app = client(&gateway.clients(), "Bench app").await;
+    listed(&app, 3).await;
+    for device in app.devices().into_values() {
+        let half = ClientDeviceOutputCommand::Vibrate(0.5.into());
+        // The one that strokes does not.
+        let _ = within("a command", device.run_output(&half)).await;
+    }
+    toy.at(10).await;
+    let login = format!("http://{}", guarded.page());
+    let args = [
+        &*login,
+        pictures.to_str().unwrap(),
+        EDGE,
+        "ESP32-kitchen",
+        "Bench app",
+        "75834353030351F0E1B1",
+    ];
+    let mut scenario = Scenario::start("pictures", gateway.page(), &args);
+    scenario.want("board").await;
+    system.usb("1-1", "ttyACM0", ARDUINO);
+    let mut bridged = Board::plug(&system.path("dev/ttyACM0"));
+    bridged.be_lovense("AABBCCDDEE01").await;
+    scenario.done().await;
+    for state in STATES {
+        for look in ["1280-light", "390-dark"] {
+            let picture = std::fs::read(pictures.join(format!("{state}-{look}.png"))).unwrap();
+            assert!(picture.starts_with(b"\x89PNG"), "{state}-{look}");
+            assert!(picture.len() > 5_000, "{state}-{look}: {} bytes", picture.len());
+        }
+    }
+    toy.at(0).await;
+    gateway.stop().await;
+    guarded.stop().await;
+}
+
 #[tokio::test]
 async fn a_refused_device_is_added_and_another_one_configured() {
     let folder = tempfile::tempdir().unwrap();
-    let mut settings = with_page(ANY_PORT);
-    settings.files.gateway = Some(folder.path().join("gateway.toml"));
-    let gateway = Running::start(settings).await;
+    let gateway = Running::start(from_files(folder.path(), "")).await;
     let mut stranger = RawDevice::hello(&gateway.devices(), "ESP32Vibe", "new").await;
     stranger.closed().await;
     let mut scenario = Scenario::start("configure", gateway.page(), &["new", "ESP32Vibe"]);

@@ -9,12 +9,11 @@ use std::path::{Path, PathBuf};
 
 use common::bare_http::request;
 use common::json_client::JsonClient;
-use common::{ANY_PORT, RawDevice, Running, page_at, settings, within};
+use common::{RawDevice, Running, from_files, within};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::task::AbortOnDropHandle;
-use wsdm_gateway::config::Settings;
 use wsdm_gateway::udcf::Udcf;
 use wsdm_gateway::udcf::directory::Standing;
 
@@ -30,17 +29,10 @@ struct Configured {
 impl Configured {
     async fn start(udcf: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut settings = Settings {
-            page: Some(page_at(ANY_PORT)),
-            ..settings()
-        };
-        settings.files.gateway = Some(folder.path().join("gateway.toml"));
-        let path = folder.path().join("udcf.json");
         if let Some(text) = udcf {
-            std::fs::write(&path, text).unwrap();
-            settings.udcf = Some(path);
+            std::fs::write(folder.path().join("udcf.json"), text).unwrap();
         }
-        let gateway = Running::start(settings).await;
+        let gateway = Running::start(from_files(folder.path(), "")).await;
         Self { gateway, folder }
     }
 

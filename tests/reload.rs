@@ -7,20 +7,21 @@
 
 mod common;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use buttplug_client::ButtplugClient;
 use buttplug_client::device::ClientDeviceOutputCommand;
 use common::bare_http::{ask, post};
+use common::listener::{Listener, Over};
+use common::model_board::{Kind, ModelBoard};
 use common::pty::Board;
-use common::{RawDevice, Running, client, listed, vibrate, within};
+use common::{PORTS, RawDevice, Running, client, from_text, listed, vibrate, wait_until, within};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wsdm_gateway::config::{Layers, Loaded};
 use wsdm_gateway::device::close::ADDRESS_REFUSED;
-
-const PORTS: &str = "[devices]\nlisten = \"127.0.0.1:0\"\n[clients]\nlisten = \"127.0.0.1:0\"\n\
-                     [page]\nlisten = \"127.0.0.1:0\"\n[state]\npath = \"state.json\"\n";
 
 /// A gateway with files of its own.
 struct Rig {
@@ -30,14 +31,16 @@ struct Rig {
 
 impl Rig {
     async fn start(toml: &str, udcf: Option<&Value>) -> Self {
+        Self::start_as(&format!("{PORTS}{toml}"), udcf).await
+    }
+
+    /// The same with a whole gateway.toml.
+    async fn start_as(toml: &str, udcf: Option<&Value>) -> Self {
         let folder = TempDir::new().unwrap();
-        write(&folder.path().join("gateway.toml"), &format!("{PORTS}{toml}"));
         if let Some(udcf) = udcf {
             write(&folder.path().join("udcf.json"), &udcf.to_string());
         }
-        let file = folder.path().join("gateway.toml");
-        let loaded = Loaded::load(Some(&file), Layers::default()).expect("a configuration that holds");
-        let gateway = Running::start(loaded.settings).await;
+        let gateway = Running::start(from_text(folder.path(), toml)).await;
         Self { folder, gateway }
     }
 
@@ -306,5 +309,178 @@ async fn what_cannot_be_applied_while_it_runs_is_named() {
     assert_eq!(status, 200, "{changed}");
     let later = changed["after_restart"].as_array().unwrap();
     assert!(later.contains(&json!("upstream.relay")), "{changed}");
+    rig.gateway.stop().await;
+}
+
+/// A vibrator that listens, and its entry.
+async fn listener(over: Over, address: &str) -> (Arc<ModelBoard>, Listener, String) {
+    let board = Arc::new(ModelBoard::new(Kind::Hush, true));
+    let listener = Listener::start(over, board.clone()).await;
+    let entry = format!(
+        "[[dial]]\nurl = {:?}\nidentifier = \"LVSDevice\"\naddress = {address:?}\n",
+        listener.url
+    );
+    (board, listener, entry)
+}
+
+#[tokio::test]
+async fn a_board_that_listens_comes_and_goes_with_its_entry_and_its_neighbour_stays() {
+    for over in Over::ALL {
+        let (stays, neighbour, first) = listener(over, "first").await;
+        let (goes, away, second) = listener(over, "second").await;
+        let rig = Rig::start(&first, None).await;
+        let client = client(&rig.gateway.clients(), "driver").await;
+        listed(&client, 1).await;
+        let before = rig.device("first").await;
+        rig.toml(&(second.clone() + &first));
+        listed(&client, 2).await;
+        vibrate_all(&client, 1.0).await;
+        wait_until("both run", || stays.is_running_all() && goes.is_running_all()).await;
+        // The entry goes while the board runs.
+        rig.toml(&first);
+        wait_until("it is at rest", || goes.rest_since().is_some()).await;
+        let gone = rig.state("second", "gone").await;
+        assert_eq!(gone["reason"], "its configuration changed", "{over:?}");
+        listed(&client, 1).await;
+        assert!(stays.is_running_all(), "{over:?}: the neighbour goes on");
+        assert_eq!(before["connection"], rig.device("first").await["connection"]);
+        assert_eq!(neighbour.knobs.connections.load(Ordering::Relaxed), 1, "{over:?}");
+        // It is not dialled any more, and dialled again with its entry.
+        assert_eq!(away.knobs.connections.load(Ordering::Relaxed), 1, "{over:?}");
+        rig.toml(&(first + &second));
+        rig.state("second", "ready").await;
+        assert!(goes.rest_since().is_some(), "{over:?}: it comes back at rest");
+        rig.gateway.stop().await;
+        assert!(stays.rest_since().is_some(), "{over:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_board_on_bluetooth_comes_and_goes_with_its_entry() {
+    use common::bluetooth::{Gateway, be_lovense, expect};
+    use common::bluez::{Bluez, Peripheral};
+
+    const ENTRY: &str = "[[ble]]\nname = \"LVS-*\"\nprofile = \"lovense\"\nidentifier = \"LVSDevice\"\n";
+    let bluez = Bluez::start();
+    let board = bluez.plug(Peripheral::lovense("C0:FF:EE:00:00:01", "LVS-Hush41"));
+    be_lovense(&board);
+    board.advertise();
+    let gateway = Gateway::start(&bluez, "").await;
+    let file = gateway.home().join("gateway.toml");
+    let client = client(&gateway.process.clients, "driver").await;
+    for _ in 0..2 {
+        write(&file, ENTRY);
+        listed(&client, 1).await;
+        vibrate(&client, 0.5).await;
+        expect(&board, "Vibrate:10;").await;
+        write(&file, "");
+        expect(&board, "Vibrate:0;").await;
+        within("it is let go", board.wait_connected(false)).await;
+        listed(&client, 0).await;
+        within("nobody scans", bluez.wait_discovering(false)).await;
+    }
+    gateway.stop().await;
+}
+
+/// A gateway.toml with these keys under `[page]`.
+fn guarded(keys: &str) -> String {
+    PORTS.replace("[page]\n", &format!("[page]\n{keys}\n"))
+}
+
+/// The status of a request to a page, with this cookie.
+async fn asked(page: SocketAddr, cookie: &str) -> u16 {
+    ask(page, "GET", "/api/configuration", &[("Cookie", cookie)])
+        .await
+        .status
+}
+
+/// The cookie that a password is good for, or the status of its refusal.
+async fn log_in(page: SocketAddr, password: &str) -> Result<String, u16> {
+    let answer = post(page, "/api/login", &[], &json!({ "password": password })).await;
+    let cookie = answer.header("Set-Cookie").ok_or(answer.status)?;
+    Ok(cookie.split(';').next().unwrap().to_owned())
+}
+
+/// Waits until a cookie is refused.
+async fn logged_out(page: SocketAddr, cookie: &str) {
+    within("the session ends", async {
+        while asked(page, cookie).await != 401 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_changed_password_is_in_force_at_once() {
+    let rig = Rig::start_as(&guarded("password = \"first horse\""), None).await;
+    let (page, file) = (rig.gateway.page(), rig.path("gateway.toml"));
+    let cookie = log_in(page, "first horse").await.unwrap();
+    assert_eq!(asked(page, &cookie).await, 200);
+    write(&file, &guarded("password = \"second horse\""));
+    logged_out(page, &cookie).await;
+    assert_eq!(log_in(page, "first horse").await, Err(401));
+    let cookie = log_in(page, "second horse").await.unwrap();
+    assert_eq!(asked(page, &cookie).await, 200);
+    // Other changes end no session.
+    write(
+        &file,
+        &format!(
+            "{}[udcf]\nbridge = true\n",
+            guarded("password = \"second horse\"")
+        ),
+    );
+    let reload = async || post(page, "/api/reload", &[("Cookie", &cookie)], &json!({})).await;
+    assert_eq!(reload().await.status, 200);
+    // Switched off it stays as it is until the next start; a password that comes with switching it on again is applied.
+    write(&file, &guarded("enabled = false"));
+    let answer = reload().await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert!(answer.body.contains("page.enabled"), "{}", answer.body);
+    assert_eq!(asked(page, "").await, 401, "it is not open meanwhile");
+    write(&file, &guarded("password = \"third horse\""));
+    logged_out(page, &cookie).await;
+    let cookie = log_in(page, "third horse").await.unwrap();
+    assert_eq!(asked(page, &cookie).await, 200);
+    // Without a password the page of this machine is open.
+    write(&file, PORTS);
+    within("it is open", async {
+        while asked(page, "").await != 200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    rig.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_on_the_network_keeps_its_password_until_its_port_is_closed() {
+    let on_network = |toml: &str| {
+        let (before, page) = toml.split_once("[page]").unwrap();
+        format!("{before}[page]{}", page.replacen("127.0.0.1:0", "0.0.0.0:0", 1))
+    };
+    let rig = Rig::start_as(&on_network(&guarded("password = \"first horse\"")), None).await;
+    let page = SocketAddr::from((Ipv4Addr::LOCALHOST, rig.gateway.page().port()));
+    let file = rig.path("gateway.toml");
+    let cookie = log_in(page, "first horse").await.unwrap();
+    let reload = async || post(page, "/api/reload", &[("Cookie", &cookie)], &json!({})).await;
+    // As it stands the file is not a configuration; and with a port for the next start it is one that is not applied.
+    write(&file, &on_network(PORTS));
+    let refused = reload().await;
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    assert_eq!(asked(page, "").await, 401);
+    write(&file, PORTS);
+    for _ in 0..2 {
+        let answer = reload().await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let later = answer.json()["after_restart"].clone();
+        let later = later.as_array().unwrap();
+        assert!(later.contains(&json!("page.password")), "{later:?}");
+        assert!(later.contains(&json!("page.listen")), "{later:?}");
+        assert_eq!(asked(page, "").await, 401, "it is not open");
+        assert_eq!(asked(page, &cookie).await, 200, "nobody is logged out");
+    }
+    assert!(log_in(page, "first horse").await.is_ok());
     rig.gateway.stop().await;
 }

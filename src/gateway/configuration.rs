@@ -6,7 +6,7 @@
 mod files;
 mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
@@ -26,7 +26,7 @@ use crate::web::api::Problem;
 use crate::web::port::access::Access;
 use crate::web::view::configuration::{Changed, Configuration, Edit, FileText};
 pub(super) use files::{blocking, problem};
-use files::{change, read};
+use files::{change, read, restore};
 
 /// The sections that are applied while the gateway runs.
 const LIVE: [&str; 4] = ["serial", "ble", "dial", "udcf"];
@@ -159,40 +159,19 @@ impl Configuration for Reloader {
     }
 
     fn change_udcf(&self, edit: Edit) -> BoxFuture<'static, Result<Changed, Problem>> {
-        let inner = self.0.clone();
-        async move {
-            let mut in_force = inner.in_force.lock().await;
-            let changing = inner.clone();
-            let changed = blocking(move || {
-                let old = changing.udcf()?;
-                let name = old.path.clone().unwrap_or_default();
-                change(&old, edit, |text| {
-                    let udcf = Udcf::parse(text, &name.display().to_string()).map_err(|e| problem(&e))?;
-                    Ok(udcf.warnings().to_vec())
-                })
-            })
-            .await?;
-            Ok(inner.apply(&mut in_force).await?.with(changed))
-        }
-        .boxed()
+        let check = |_: &Inner, text: &str, path: &Path| {
+            let udcf = Udcf::parse(text, &path.display().to_string()).map_err(|e| problem(&e))?;
+            Ok(udcf.warnings().to_vec())
+        };
+        self.0.clone().change(Inner::udcf, check, edit).boxed()
     }
 
     fn change_gateway_toml(&self, edit: Edit) -> BoxFuture<'static, Result<Changed, Problem>> {
-        let inner = self.0.clone();
-        async move {
-            let mut in_force = inner.in_force.lock().await;
-            let changing = inner.clone();
-            let changed = blocking(move || {
-                let old = changing.gateway_toml()?;
-                change(&old, edit, |text| {
-                    let loaded = changing.files.load_with(text).map_err(|e| problem(&e))?;
-                    Ok(loaded.warnings)
-                })
-            })
-            .await?;
-            Ok(inner.apply(&mut in_force).await?.with(changed))
-        }
-        .boxed()
+        let check = |inner: &Inner, text: &str, _: &Path| {
+            let loaded = inner.files.load_with(text).map_err(|e| problem(&e))?;
+            Ok(loaded.warnings)
+        };
+        self.0.clone().change(Inner::gateway_toml, check, edit).boxed()
     }
 
     fn reload(&self) -> BoxFuture<'static, Result<Changed, Problem>> {
@@ -206,6 +185,44 @@ impl Configuration for Reloader {
 }
 
 impl Inner {
+    /// Edits the file that `read` reads, and applies it. A file that cannot be applied is as it was before.
+    async fn change(
+        self: Arc<Self>,
+        read: fn(&Self) -> Result<FileText, Problem>,
+        check: fn(&Self, &str, &Path) -> Result<Vec<String>, Problem>,
+        edit: Edit,
+    ) -> Result<Changed, Problem> {
+        let mut in_force = self.in_force.lock().await;
+        self.must_have_files()?;
+        let this = self.clone();
+        let written = blocking(move || {
+            let old = read(&this)?;
+            let path = old.path.clone().unwrap_or_default();
+            let changed = change(&old, edit, |text| check(&this, text, &path))?;
+            Ok((old, changed))
+        });
+        let (old, changed) = written.await?;
+        match self.apply(&mut in_force).await {
+            Ok(applied) => Ok(applied.with(changed)),
+            Err(problem) => {
+                if changed.file.is_some() {
+                    blocking(move || restore(&old)).await?;
+                }
+                Err(problem)
+            }
+        }
+    }
+
+    fn must_have_files(&self) -> Result<(), Problem> {
+        if self.files.were_read() {
+            return Ok(());
+        }
+        Err(Problem {
+            error: "this gateway was not configured by files".to_owned(),
+            hint: Some("start it with --config gateway.toml".to_owned()),
+        })
+    }
+
     fn udcf(&self) -> Result<FileText, Problem> {
         let loaded = self.files.load().map_err(|e| problem(&e))?;
         let path = loaded.settings.udcf.or_else(|| self.files.own_udcf());
@@ -237,12 +254,7 @@ impl Inner {
 
     /// Applies what the files contain, all of it or nothing.
     async fn apply(self: &Arc<Self>, in_force: &mut InForce) -> Result<Changed, Problem> {
-        if !self.files.were_read() {
-            return Err(Problem {
-                error: "this gateway was not configured by files".to_owned(),
-                hint: None,
-            });
-        }
+        self.must_have_files()?;
         // Before the files are read: a change that comes while they are read is noticed.
         in_force.stamps = watch::Stamps::of(&watched(&in_force.settings));
         let files = self.files.clone();
@@ -279,6 +291,10 @@ impl Inner {
         // What cannot be applied stays, so that it is reported until the gateway is started again.
         changed.after_restart = self.after_restart(&settings);
 
+        if settings.page.is_none() {
+            // One that is switched off is there until the next start, with what it has.
+            settings.page.clone_from(&in_force.settings.page);
+        }
         if let (Some(access), Some(page)) = (&self.access, &settings.page)
             && let Some(before) = &in_force.settings.page
             && (&page.password, &page.token) != (&before.password, &before.token)
@@ -295,7 +311,6 @@ impl Inner {
         }
         let boards = Boards::of(&settings, &udcf);
         changed.warnings.extend(boards.warnings.iter().cloned());
-        let affected = self.affected(&in_force.udcf, &udcf);
         self.intake.admission.set_directory(udcf.directory(&config));
         if let Some(engine) = &self.engine
             && udcf.to_json() != in_force.udcf.to_json()
@@ -313,7 +328,8 @@ impl Inner {
                 .applied
                 .push(format!("the boards of [[{section}]] are in force"));
         }
-        for session in affected {
+        // Last: a device that was admitted meanwhile is among them.
+        for session in self.affected(&in_force.udcf, &udcf) {
             changed.applied.push(format!(
                 "{} connects again with its new configuration",
                 session.handshake.address

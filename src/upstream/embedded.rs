@@ -7,6 +7,8 @@
 //! - `shard`: the library's device managers, each with its share of the devices.
 //! - `listed`: a device that clients see, and the path of its commands into the library.
 //! - `hardware`: a session's upstream half, and the library's hardware.
+//! - `places`: which manager has which device, by the UDCF in force.
+//! - `late`: answers that come later than the library waits.
 //! - `init_failed`: what to do about a device whose protocol did not initialise.
 //! - `limits`: the limits that a user set, for clients' values and for frames.
 //! - `tcode`: the definitions of TCode devices, and the axes of their features.
@@ -16,6 +18,7 @@ mod init_failed;
 mod late;
 pub mod limits;
 mod listed;
+mod places;
 mod shard;
 mod tcode;
 
@@ -38,7 +41,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, error, info};
+use tracing::{Instrument, debug, info};
 
 use crate::device::handshake::Address;
 use crate::session::ends::{DeviceInfo, Upstream, UpstreamIo};
@@ -48,6 +51,7 @@ use crate::udcf::store::IndexStore;
 use hardware::Connector;
 pub use listed::{DeviceTable, ListedDevice, Reply, legacy_device};
 use listed::{Listing, Place};
+use places::{Given, Live, Places};
 use shard::{Front, ManagerEvents, Shard};
 use tcode::TcodeDevice;
 
@@ -57,9 +61,6 @@ const EVENT_QUEUE: usize = 256;
 const ANNOUNCE_FOR: Duration = Duration::from_secs(1);
 /// The pause between two announcements.
 const ANNOUNCE_PAUSE: Duration = Duration::from_millis(20);
-
-/// A manager that may not get another device, and still lists the one that is to be placed.
-struct Retired;
 
 /// The library's device managers, and the one thread (a current-thread runtime) that runs all of them.
 pub struct Engine {
@@ -71,82 +72,6 @@ pub struct Engine {
     devices: watch::Sender<Arc<DeviceTable>>,
     events: broadcast::Sender<EngineEvent>,
     stop: CancellationToken,
-}
-
-/// The UDCF in force.
-struct Given {
-    /// As loaded. Devices are never added to it.
-    config: Arc<DeviceConfigurationManager>,
-    /// The devices that it names, by address.
-    named: HashMap<String, Vec<UserDeviceIdentifier>>,
-}
-
-impl Given {
-    fn new(config: Arc<DeviceConfigurationManager>) -> Self {
-        let mut named: HashMap<_, Vec<_>> = HashMap::new();
-        for device in config.user_device_definitions() {
-            let id = device.key();
-            named.entry(id.address().clone()).or_default().push(id.clone());
-        }
-        Self { config, named }
-    }
-
-    /// The entries for an address.
-    fn named(&self, address: &Address) -> &[UserDeviceIdentifier] {
-        self.named.get(address.as_str()).map_or(&[], Vec::as_slice)
-    }
-}
-
-/// Which manager has which address.
-#[derive(Default)]
-struct Places {
-    shards: Vec<Arc<Shard>>,
-    homes: HashMap<Address, Home>,
-}
-
-/// An address that a session holds, or that the library still lists.
-#[derive(Default)]
-struct Home {
-    live: Option<Live>,
-    /// An address stays with the manager that knows it: a second manager would list it twice.
-    shard: Option<Arc<Shard>>,
-    /// How many devices the table has under this address.
-    listed: usize,
-}
-
-/// A session that is connected to the engine.
-struct Live {
-    session: Arc<SessionHandle>,
-    listing: Arc<Listing>,
-    tcode: Option<Arc<TcodeDevice>>,
-}
-
-impl Places {
-    fn is_live(&self, session: &SessionHandle) -> bool {
-        self.homes
-            .get(&session.handshake.address)
-            .and_then(|home| home.live.as_ref())
-            .is_some_and(|live| live.session.connection == session.connection)
-    }
-
-    /// Removes an address that no session holds and no manager lists.
-    fn clear(&mut self, address: &Address) {
-        let is_empty = |home: &Home| home.live.is_none() && home.listed == 0;
-        if !self.homes.get(address).is_some_and(is_empty) {
-            return;
-        }
-        if let Some(shard) = self.homes.remove(address).and_then(|home| home.shard) {
-            self.leave(&shard, address);
-        }
-    }
-
-    /// Removes an address from its manager, and the manager if that was its last one.
-    fn leave(&mut self, shard: &Arc<Shard>, address: &Address) {
-        shard.remove_member(address.as_str());
-        if shard.is_over() {
-            self.shards.retain(|other| !Arc::ptr_eq(other, shard));
-        }
-    }
 }
 
 /// What the library broadcasts to all clients, apart from device lists.
@@ -325,82 +250,6 @@ impl Engine {
         {
             home.live = None;
             places.clear(address);
-        }
-    }
-
-    /// Finds a manager for a device that is about to be announced: the first with room. `None` if its session has
-    /// ended, or the library cannot start another manager.
-    async fn place(self: &Arc<Self>, session: &SessionHandle) -> Option<Arc<Shard>> {
-        let deadline = Instant::now() + ANNOUNCE_FOR;
-        loop {
-            match self.try_place(session) {
-                Ok(shard) => return shard,
-                // The manager of an earlier UDCF still lists the address.
-                Err(Retired) if Instant::now() < deadline => sleep(ANNOUNCE_PAUSE).await,
-                Err(Retired) => return None,
-            }
-        }
-    }
-
-    fn try_place(self: &Arc<Self>, session: &SessionHandle) -> Result<Option<Arc<Shard>>, Retired> {
-        let address = &session.handshake.address;
-        let given = self.given();
-        let mut places = lock(&self.places);
-        if !places.is_live(session) || !given.config.address_allowed(address.as_str()) {
-            return Ok(None);
-        }
-        if let Some(home) = places.homes.get_mut(address)
-            && let Some(shard) = home.shard.take_if(|shard| shard.is_retired())
-        {
-            if home.listed > 0 {
-                home.shard = Some(shard);
-                return Err(Retired);
-            }
-            places.leave(&shard, address);
-        }
-        let at_home = places.homes.get(address).and_then(|home| home.shard.clone());
-        let shard = match at_home {
-            Some(shard) => shard,
-            None => {
-                let with_room = places.shards.iter().find(|shard| shard.has_room());
-                let shard = match with_room {
-                    Some(shard) => shard.clone(),
-                    None => match self.start_shard(&mut places, &given) {
-                        Some(shard) => shard,
-                        None => return Ok(None),
-                    },
-                };
-                shard.add_member();
-                if let Some(home) = places.homes.get_mut(address) {
-                    home.shard = Some(shard.clone());
-                }
-                shard
-            }
-        };
-        let is_member = |address: &str| {
-            Address::new(address)
-                .ok()
-                .and_then(|address| places.homes.get(&address)?.shard.as_ref())
-                .is_some_and(|home| Arc::ptr_eq(home, &shard))
-        };
-        let tcode = (places.homes.get(address)).and_then(|home| home.live.as_ref()?.tcode.as_deref());
-        shard.prepare(given.named(address), &given.config, tcode, is_member);
-        Ok(Some(shard))
-    }
-
-    fn start_shard(self: &Arc<Self>, places: &mut Places, given: &Given) -> Option<Arc<Shard>> {
-        match Shard::start(&given.config) {
-            Ok((shard, events)) => {
-                let shard = Arc::new(shard);
-                let watched = watch_library(Arc::downgrade(self), Arc::downgrade(&shard), events);
-                self.runtime.spawn(watched);
-                places.shards.push(shard.clone());
-                Some(shard)
-            }
-            Err(e) => {
-                error!("the Buttplug server did not start another device manager: {e}");
-                None
-            }
         }
     }
 

@@ -37,6 +37,12 @@ pub const NUS_NOTIFY: &str = "6e400003-b5a3-f393-e0a9-e50e24dcca9e";
 /// The serial port of HM-10 modules: one characteristic for both directions.
 pub const HM10: &str = "0000ffe0-0000-1000-8000-00805f9b34fb";
 pub const HM10_DATA: &str = "0000ffe1-0000-1000-8000-00805f9b34fb";
+/// A service of Lovense toys, where they are written to, and where they speak.
+const LOVENSE_SERVICE: [&str; 3] = [
+    "53300001-0023-4bd4-bbd5-a6920e4c5653",
+    "53300002-0023-4bd4-bbd5-a6920e4c5653",
+    "53300003-0023-4bd4-bbd5-a6920e4c5653",
+];
 
 /// How often a board advertises: the shortest interval that Bluetooth allows.
 const ADVERTISING_INTERVAL: Duration = Duration::from_millis(20);
@@ -95,6 +101,18 @@ impl Peripheral {
         Self::new(address).name(name).mtu(23).advertises(HM10).service(
             HM10,
             &[(HM10_DATA, &["read", "write-without-response", "notify"])],
+        )
+    }
+
+    /// A Lovense toy; for what it answers see `bluetooth::be_lovense`.
+    pub fn lovense(address: &str, name: &str) -> Self {
+        let [service, write, notify] = LOVENSE_SERVICE;
+        Self::new(address).name(name).advertises(service).service(
+            service,
+            &[
+                (write, &["write", "write-without-response"]),
+                (notify, &["notify"]),
+            ],
         )
     }
 

@@ -27,6 +27,7 @@ pub mod tcode_board;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use buttplug_client::ButtplugClient;
@@ -40,7 +41,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 use wsdm_gateway::config::{
-    ClientSettings, DeviceSettings, Files, Origins, PageSettings, Settings, UpstreamSettings,
+    ClientSettings, DeviceSettings, Files, Layers, Loaded, Origins, PageSettings, Settings, UpstreamSettings,
 };
 use wsdm_gateway::gateway::{Bound, Gateway, GatewayError};
 use wsdm_gateway::link::serial::ports::Ports;
@@ -89,6 +90,23 @@ pub fn settings() -> Settings {
         control: None,
         files: Files::default(),
     }
+}
+
+/// Ports that the system chooses, the page among them, as text for a gateway.toml.
+pub const PORTS: &str = "[devices]\nlisten = \"127.0.0.1:0\"\n[clients]\nlisten = \"127.0.0.1:0\"\n\
+                     [page]\nlisten = \"127.0.0.1:0\"\n[state]\npath = \"state.json\"\n";
+
+/// What `gateway.toml` in this folder comes to, of which this is the text besides its ports.
+pub fn from_files(folder: &Path, toml: &str) -> Settings {
+    from_text(folder, &format!("{PORTS}{toml}"))
+}
+
+/// The same with all of its text.
+pub fn from_text(folder: &Path, toml: &str) -> Settings {
+    let file = folder.join("gateway.toml");
+    std::fs::write(&file, toml).expect("a folder to write in");
+    let loaded = Loaded::load(Some(&file), Layers::default());
+    loaded.expect("a configuration that holds").settings
 }
 
 /// The page at this address.

@@ -7,6 +7,7 @@ a device that connects; the scenario goes on as soon as the page shows it.
 
 import contextlib
 import os
+import pathlib
 import re
 import shutil
 import sys
@@ -16,6 +17,7 @@ from playwright.sync_api import Error, expect, sync_playwright
 
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
+AXE = pathlib.Path(__file__).with_name("axe.min.js")
 BROWSERS = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"]
 PATIENCE = 20_000
 
@@ -89,17 +91,28 @@ def browser():
 
 
 @contextlib.contextmanager
-def opened(chromium, fragment="", size=DESKTOP, scheme="light", ignore=(), **options):
-    """The page in a context of its own; its console must have been clean at the end."""
+def opened(chromium, fragment="", size=DESKTOP, scheme="light", ignore=(), at=None, **options):
+    """The page in a context of its own; its console must have been clean at the end. `at` is another gateway's page."""
+    base = at or url()
     context = chromium.new_context(viewport=size, color_scheme=scheme, **options)
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
-    console = Console(page, urlsplit(url()).netloc, ignore)
-    page.goto(f"{url()}/{fragment}")
+    console = Console(page, urlsplit(base).netloc, ignore)
+    page.goto(f"{base}/{fragment}")
     page.get_by_role("heading", level=1).wait_for()
     yield page
     context.close()
     check(not console.complaints, "the console is not clean: " + " | ".join(console.complaints))
+
+
+def no_complaints(page, where):
+    """axe finds nothing in what is shown now, and it is no wider than the screen."""
+    if page.evaluate("typeof axe") == "undefined":
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run().then((r) => r.violations.map((v) => `${v.id}: ${v.help} at ${v.nodes.map((n) => n.html).slice(0, 3).join(' ')}`))")
+    check(not found, f"axe in {where}: {' | '.join(found)}")
+    wide, screen = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    check(wide <= screen, f"{where} is {wide} px wide on a screen of {screen} px")
 
 
 def row(page, address):
@@ -139,6 +152,12 @@ def drag(page, slider, part):
 def stop_by_mouse(page):
     stop_button(page).click()
     expect(outcome(page)).to_contain_text(re.compile("Stopped [1-9]"))
+
+
+def picture(page, name):
+    """For people who look at the page: only if WSDM_TEST_PICTURES names a folder."""
+    if folder := os.environ.get("WSDM_TEST_PICTURES"):
+        page.screenshot(path=f"{folder}/{name}-{page.viewport_size['width']}.png", full_page=True)
 
 
 def in_short(text):

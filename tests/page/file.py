@@ -6,18 +6,10 @@ FILE is of an older version and describes a board on a serial port, PORT, with a
 device configuration. "drove: N" says that the axis' slider stands at N, "stopped" that all was stopped.
 """
 
-import os
 import pathlib
 import re
 
-from common import DESKTOP, PHONE, argument, browser, check, drag, expect, opened, run, say, stop_by_mouse
-
-AXE = pathlib.Path(__file__).with_name("axe.min.js").read_text(encoding="utf-8")
-
-
-def picture(page, name):
-    if folder := os.environ.get("WSDM_TEST_PICTURES"):
-        page.screenshot(path=f"{folder}/{name}-{page.viewport_size['width']}.png", full_page=True)
+from common import DESKTOP, PHONE, argument, browser, check, drag, expect, no_complaints, opened, picture, run, say, stop_by_mouse
 
 
 def choose(page, path):
@@ -49,9 +41,7 @@ def scenario():
         expect(section.get_by_role("alert")).to_have_count(0)
         picture(page, "file-2-found")
         say("saw", found.inner_text().replace("\n", " "))
-        page.evaluate(AXE)
-        axe = page.evaluate("axe.run().then((r) => r.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).slice(0, 3).join(' ')}`))")
-        check(not axe, f"axe: {' | '.join(axe)}")
+        no_complaints(page, "what a file describes")
         wide = page.evaluate("document.documentElement.scrollWidth")
         check(wide <= size["width"], f"the file is {wide} px wide on a screen of {size['width']} px")
         say("unused", "nothing is written yet")

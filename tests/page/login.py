@@ -34,7 +34,6 @@ def log_in(page):
     field(page).fill(PASSWORD)
     field(page).press("Enter")
     expect(row(page, ADDRESS)).to_be_visible()
-    expect(page.get_by_role("heading", level=1)).to_be_focused()
 
 
 def wait_for(path):

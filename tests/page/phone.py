@@ -29,6 +29,8 @@ def scenario():
                         expect(page.get_by_role("slider").first).to_be_enabled()
                     wide = page.evaluate("document.documentElement.scrollWidth")
                     check(wide <= width, f"{name} is {wide} px wide on a screen of {width} px")
+                    for link in page.get_by_role("navigation", name="Views").get_by_role("link").all():
+                        expect(link).to_be_in_viewport(ratio=1)
                     stop = stop_button(page)
                     expect(stop).to_be_in_viewport(ratio=1)
                     box = stop.bounding_box()

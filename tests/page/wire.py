@@ -6,15 +6,9 @@ There is no serial port when this starts; "want: board" asks for one with this p
 Lovense and says nothing else. "drove: N" says that the motor's slider stands at N, "stopped" that all was stopped.
 """
 
-import os
 import re
 
-from common import DESKTOP, PHONE, argument, browser, check, drag, expect, opened, run, say, stop_by_mouse
-
-
-def picture(page, name):
-    if folder := os.environ.get("WSDM_TEST_PICTURES"):
-        page.screenshot(path=f"{folder}/{name}-{page.viewport_size['width']}.png", full_page=True)
+from common import DESKTOP, PHONE, argument, browser, check, drag, expect, opened, picture, run, say, stop_by_mouse
 
 
 def scenario():

@@ -69,6 +69,20 @@ pub(super) fn change(
     Ok(changed)
 }
 
+/// Puts a file back to what it was before a change that cannot be applied.
+pub(super) fn restore(old: &FileText) -> Result<(), Problem> {
+    let Some(path) = &old.path else { return Ok(()) };
+    let restored = if old.exists {
+        replace(path, &old.text)
+    } else {
+        std::fs::remove_file(path)
+    };
+    restored.map_err(|e| Problem {
+        error: format!("{}: cannot be put back to what it was: {e}", path.display()),
+        hint: Some("its backup is beside it".to_owned()),
+    })
+}
+
 /// A problem in the words of its error.
 pub(in crate::gateway) fn problem<E: std::fmt::Display + Advice>(e: &E) -> Problem {
     Problem {

@@ -13,7 +13,7 @@ import { Login, LogOut } from "./login.js";
 import { isPresent } from "./names.js";
 import { Questions } from "./questions.js";
 import { route } from "./route.js";
-import { hasPassword, loggedOut, usedForm } from "./session.js";
+import { hasPassword, loggedOut } from "./session.js";
 import { startSampling } from "./spark.js";
 import { listenForEscape, StopBar, StopHint } from "./stop.js";
 
@@ -77,7 +77,7 @@ function Countdown() {
 function View() {
   const { view, address } = route.value;
   const main = useRef(null);
-  const first = useRef(!usedForm);
+  const first = useRef(true);
   useEffect(() => {
     // The focus follows to the new view's heading, as it would with a page of its own.
     if (!first.current) main.current.querySelector("h1")?.focus({ preventScroll: view === "devices" });

@@ -141,7 +141,7 @@ function Port({ port }) {
       <div class="what"><span class=${`badge ${state === "free" || state === "open" ? "ready" : "refused"}`}>${STATES[state] ?? state}</span>
         ${by.length > 0 && html` <small>by ${by.join(", ")}</small>`}
         ${entry && html` <small>bridged by <code>${entry}</code></small>`}
-        <${Connected} names=${[path, lasting]} way="serial" /></div>
+        <${Connected} way="serial" names=${[path, lasting]} /></div>
       <div class="c-actions">
         ${isFree(port) && html`<button type="button" class="act" aria-expanded=${isOpen} disabled=${!connected.value} onClick=${toggle} aria-label=${`Bridge this: ${path}`}>Bridge this</button>`}
       </div>
@@ -156,7 +156,7 @@ const USUAL_WAIT = 10;
 
 /** What becomes of a board that was bridged just now: until it is a device, and the way to its sliders then. */
 function Arrival({ from: { way, names, at } }) {
-  const here = devices.value.filter(({ device: { value } }) => value.way === way && names.includes(peerName(value)));
+  const here = devices.value.filter(({ device: { value } }) => cameFrom(value, way, names));
   const found = here.find(({ device: { value } }) => isPresent(value)) ?? here.find(({ device: { value } }) => value.state === "refused" && value.since >= at);
   if (!found) return html`<p>Waiting for the board${now.value - at > USUAL_WAIT ? ": is it plugged in, and on? Its port is tried again and again." : "…"}</p>`;
   const device = found.device.value;
@@ -167,9 +167,12 @@ function Arrival({ from: { way, names, at } }) {
   return html`<p class="warn">The board does not say what it is. <a href=${deviceLink(found.address, "watch")}>Watch what it says</a>, or remove the entry below and choose another kind of board.</p>`;
 }
 
+/** Whether a device came from a place of one of these names. Behind a Bluetooth address stands what it calls itself. */
+const cameFrom = (device, way, names) => device.way === way && [peerName(device), peerName(device).split(" ")[0]].some((peer) => names.includes(peer));
+
 /** The device that came from there. */
-function Connected({ names, way }) {
-  const found = devices.value.find(({ device: { value } }) => value.way === way && isPresent(value) && names.includes(peerName(value)));
+function Connected({ way, names }) {
+  const found = devices.value.find(({ device: { value } }) => isPresent(value) && cameFrom(value, way, names));
   return found ? html` <a href=${deviceLink(found.address, "try")}>${deviceName(found.device.value)}</a>` : null;
 }
 
@@ -177,7 +180,16 @@ async function startScan() {
   if (scan.peek() === "scanning") return;
   scan.value = "scanning";
   const { answer: result, problem } = await ask("GET", `/api/bluetooth?seconds=${SCAN_SECONDS}`, undefined, (SCAN_SECONDS + 20) * 1000);
-  scan.value = problem ? { problem } : result.peripherals;
+  scan.value = problem ? { problem } : result.peripherals.map((one) => ({ ...one, tag: ownBle().find((own) => one.entry === `ble.${own.n}`)?.tag }));
+}
+
+const ownBle = () => configured.value?.entries.filter(({ section }) => section === "ble") ?? [];
+
+/** The entry that takes a peripheral. Entries come and go after the scan, which is not repeated for that. */
+function taker({ address, name, entry, tag }) {
+  if (entry === "udcf") return entry;
+  const own = ownBle().find((own) => own.tag === tag || own.keys.address === address || (name !== null && own.keys.name === name));
+  return own ? `ble.${own.n}` : null;
 }
 
 function Near() {
@@ -193,7 +205,8 @@ function Near() {
 }
 
 function Peripheral({ one }) {
-  const { address, name, rssi, is_connected: inUse, services, profiles, entry } = one;
+  const { address, name, rssi, is_connected: inUse, services, profiles } = one;
+  const entry = taker(one);
   const key = `ble ${address}`;
   const isOpen = open.value === key;
   return html`
@@ -201,7 +214,8 @@ function Peripheral({ one }) {
       <div class="who"><span class="name">${name ?? "No name"}</span> <small class="quiet">${address} ${services.join(", ")}</small></div>
       <div class="what">${rssi === null ? "" : `${String(rssi).replace("-", "−")} dBm`}${" "}
         ${inUse && html`<span class="badge">connected</span>`}
-        ${entry ? html` <small>bridged by <code>${entry}</code></small>` : profiles.length > 0 && html` <small>fits ${profiles.join(", ")}</small>`}</div>
+        ${entry ? html` <small>bridged by <code>${entry}</code></small>` : profiles.length > 0 && html` <small>fits ${profiles.join(", ")}</small>`}
+        <${Connected} way="ble" names=${[address]} /></div>
       <div class="c-actions">
         ${entry === null && html`<button type="button" class="act" aria-expanded=${isOpen} disabled=${!connected.value} onClick=${() => (chosen.value = isOpen ? "" : key)}
           aria-label=${`Bridge this: ${name ?? address}`}>Bridge this</button>`}

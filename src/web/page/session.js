@@ -8,9 +8,6 @@ const said = signal(null);
 export const loggedOut = computed(() => said.value !== null && !said.value.is_admitted);
 export const hasPassword = computed(() => said.value?.has_password ?? false);
 
-/** Somebody logged in by the form of this tab, which had the focus. */
-export let usedForm = false;
-
 const PATIENCE = 10000;
 
 /** The code with which the gateway opened this page. It leaves the address, and with it the history, at once. */
@@ -41,10 +38,7 @@ export function sessionEnded() {
 /** Resolves to null, or to why one is not logged in. */
 export async function logIn(password) {
   const problem = await post("/api/login", { password });
-  if (problem === null) {
-    usedForm = true;
-    said.value = { ...said.value, is_admitted: true };
-  }
+  if (problem === null) said.value = { ...said.value, is_admitted: true };
   return problem;
 }
 
