@@ -155,6 +155,9 @@ pub struct RunArgs {
     /// The control socket [default: in the user's runtime directory, named for the port that devices connect to]
     #[arg(long, value_name = "PATH", env = "WSDM_GATEWAY_CONTROL", hide = true)]
     pub control: Option<OsString>,
+    /// Tests only: where the system's files lie that tell of serial ports.
+    #[arg(long, value_name = "PATH", env = "WSDM_GATEWAY_PORTS_ROOT", hide = true)]
+    pub ports_root: Option<PathBuf>,
 
     /// The flags of intiface-engine.
     #[command(flatten)]

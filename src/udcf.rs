@@ -69,6 +69,8 @@ pub struct Udcf {
     major: u64,
     /// Whether it was written as an older version.
     is_migrated: bool,
+    /// What was carried over of an older version.
+    carried_over: Option<String>,
     summary: Option<String>,
     warnings: Vec<String>,
 }
@@ -126,6 +128,7 @@ impl Udcf {
             value,
             major: CURRENT_MAJOR,
             is_migrated: false,
+            carried_over: None,
             summary: None,
             warnings: Vec::new(),
         }
@@ -182,6 +185,7 @@ impl Udcf {
             value,
             major,
             is_migrated: migrated,
+            carried_over: None,
             summary: None,
             warnings: Vec::new(),
         };
@@ -215,13 +219,14 @@ impl Udcf {
             udcf.load_into_library()
                 .map_err(|problem| UdcfError::new(name, problem, None))
         })?;
-        udcf.summary = (major != CURRENT_MAJOR).then(|| {
-            let lost = match remarks.iter().filter(|remark| !remark.is_note).count() {
+        udcf.carried_over =
+            (major != CURRENT_MAJOR).then(|| match remarks.iter().filter(|remark| !remark.is_note).count() {
                 0 => "everything was carried over".to_owned(),
                 1 => "1 thing was not carried over as it was".to_owned(),
                 n => format!("{n} things were not carried over as they were"),
-            };
-            format!("{name}: version {major} was read as version {CURRENT_MAJOR}, in memory; {lost}")
+            });
+        udcf.summary = udcf.carried_over.as_ref().map(|carried_over| {
+            format!("{name}: version {major} was read as version {CURRENT_MAJOR}, in memory; {carried_over}")
         });
         udcf.warnings = remarks.iter().map(|remark| places.line(remark)).collect();
         let found = udcf.loader_warnings(&dcm);
@@ -233,6 +238,11 @@ impl Udcf {
     /// A one-line summary of the migration; `None` if the file was version 5 already.
     pub fn summary(&self) -> Option<&str> {
         self.summary.as_deref()
+    }
+
+    /// What was carried over of an older version, in one sentence; `None` if the file was version 5 already.
+    pub fn carried_over(&self) -> Option<&str> {
+        self.carried_over.as_deref()
     }
 
     /// What was not carried over or will not work, one sentence each.

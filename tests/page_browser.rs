@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[cfg(target_os = "linux")]
+#[path = "page_browser/newcomer.rs"]
+mod newcomer;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -44,7 +47,7 @@ const SCENARIO: Duration = Duration::from_secs(120);
 const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// Every scenario, and the test here that starts it.
-const SCENARIOS: [&str; 19] = [
+const SCENARIOS: [&str; 21] = [
     "accessible",
     "apps",
     "bluetooth",
@@ -52,6 +55,7 @@ const SCENARIOS: [&str; 19] = [
     "configure",
     "devices",
     "escape",
+    "file",
     "hangs",
     "hostile_name",
     "identifying",
@@ -64,6 +68,7 @@ const SCENARIOS: [&str; 19] = [
     "simulate",
     "tryit",
     "watch",
+    "wire",
 ];
 
 fn with_page(at: SocketAddr) -> Settings {

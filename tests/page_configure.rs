@@ -354,6 +354,101 @@ async fn an_older_file_is_migrated_on_request_and_shows_first_what_that_does() {
     configured.gateway.stop().await;
 }
 
+/// A file of version 2 with a board on a serial port.
+const THEIRS: &str = include_str!("fixtures/udcf/v2-serial-tcode.json");
+
+#[tokio::test]
+async fn a_file_of_another_program_is_shown_before_it_replaces_the_udcf() {
+    let configured = Configured::start(Some(LIMITED)).await;
+    let toy = hush(&configured, "toy").await;
+    let mut import = json!({ "name": "C:\\theirs.json", "text": THEIRS, "dry_run": true });
+    let (status, dry) = configured.ask("POST", "/api/udcf/import", &import).await;
+    assert_eq!((status, &dry["version"]), (200, &json!(2)), "{dry}");
+    assert_eq!(dry["summary"], "everything was carried over");
+    assert_eq!(
+        (&dry["is_migrated"], &dry["replaces"]),
+        (&json!(true), &json!(true))
+    );
+    assert_eq!(dry["file"], configured.udcf().to_str().unwrap());
+    assert!(
+        dry["warnings"][0].as_str().unwrap().contains("theirs.json:4:5"),
+        "{dry}"
+    );
+    let board = &dry["boards"][0];
+    assert_eq!(
+        (&board["section"], &board["name"]),
+        (&json!("serial"), &json!("COM3"))
+    );
+    assert_eq!(
+        board["features"],
+        json!(["HwPositionWithDuration 0-999", "Vibrate 0-99"])
+    );
+    assert!(dry["refused_names"].to_string().contains("LVSDevice"), "{dry}");
+    assert_eq!(configured.text(), LIMITED, "nothing is written");
+
+    import["dry_run"] = json!(false);
+    let (status, mut done) = configured.ask("POST", "/api/udcf/import", &import).await;
+    assert_eq!(status, 200, "{done}");
+    let changed = done["changed"].take();
+    assert_eq!(done, dry, "it does what it showed");
+    let backup = std::fs::read_to_string(changed["backup"].as_str().unwrap()).unwrap();
+    assert_eq!(backup, LIMITED);
+    let written = Udcf::load(&configured.udcf()).unwrap();
+    assert!(!written.is_migrated());
+    assert_eq!(written.bridged()[0].name, "COM3");
+    // It is in force.
+    configured.refuse("LVSDevice", "other").await;
+    drop(toy);
+    configured.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_of_the_newest_version_is_imported_byte_for_byte() {
+    const TEXT: &str = include_str!("fixtures/udcf/v5-commented.json");
+    let configured = Configured::start(None).await;
+    let import = json!({ "text": TEXT, "dry_run": false });
+    let (status, done) = configured.ask("POST", "/api/udcf/import", &import).await;
+    assert_eq!((status, &done["is_migrated"]), (200, &json!(false)), "{done}");
+    assert_eq!(
+        (&done["replaces"], &done["summary"]),
+        (&json!(false), &Value::Null)
+    );
+    assert_eq!(configured.text(), TEXT);
+    configured.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_device_configuration_is_not_imported() {
+    let configured = Configured::start(Some(LIMITED)).await;
+    let large = format!("\"{}\"", "x".repeat(1024 * 1024));
+    for (text, status, wanted) in [
+        ("{\n  oops", 400, "mine.json:2:3: not JSON"),
+        ("[1, 2]", 400, "mine.json:1:1: "),
+        (&large, 413, "larger than 1 MiB"),
+        // Beyond what is read at all.
+        (&large.repeat(3), 413, "larger than 1 MiB"),
+        // Below: larger than what any other request may have.
+        (
+            &format!("\"{}\"", "x".repeat(1024 * 1024 - 2)),
+            400,
+            "mine.json:1:1: ",
+        ),
+    ] {
+        for dry_run in [true, false] {
+            let import = json!({ "name": "mine.json", "text": text, "dry_run": dry_run });
+            let (answered, problem) = configured.ask("POST", "/api/udcf/import", &import).await;
+            assert_eq!(answered, status, "{problem}");
+            assert!(problem["error"].as_str().unwrap().contains(wanted), "{problem}");
+        }
+    }
+    let (status, _) = configured
+        .ask("POST", "/api/udcf/import", &json!({ "text": LIMITED }))
+        .await;
+    assert_eq!(status, 400, "whether to write it must be said");
+    assert_eq!(configured.text(), LIMITED);
+    configured.gateway.stop().await;
+}
+
 #[tokio::test]
 async fn a_limit_that_was_set_limits_what_the_device_gets() {
     let configured = Configured::start(None).await;

@@ -12,11 +12,13 @@ use crate::cmd::error::Error;
 use crate::config::{ControlAt, Given, Layers, Loaded, PageSettings, Source};
 use crate::defaults::CLIENT_LISTEN;
 use crate::gateway::{self, Bound};
+use crate::link::serial::ports::Ports;
 use crate::web::port::access::Access;
 
 /// Runs the gateway until it is told to stop.
 pub(super) async fn run(args: RunArgs) -> Result<(), Error> {
     let (json, open) = (args.json, args.open);
+    let ports_root = args.ports_root.clone();
     let control = args.control.clone().filter(|path| !path.is_empty());
     let loaded = load(args)?;
     if let Some(file) = &loaded.file {
@@ -27,6 +29,9 @@ pub(super) async fn run(args: RunArgs) -> Result<(), Error> {
     }
     let mut settings = loaded.settings;
     settings.control = Some(control.map_or(ControlAt::RuntimeDirectory, |path| ControlAt::Path(path.into())));
+    if let Some(root) = ports_root {
+        settings.ports = Ports::under(root);
+    }
     let devices_by = settings.devices.token.as_ref().map(|_| "the token");
     let page_by = settings.page.as_ref().and_then(PageSettings::condition);
     let upstream = settings

@@ -6,6 +6,7 @@ pub mod boards;
 mod configuration;
 mod device_settings;
 pub mod frames;
+mod import;
 pub(super) mod injector;
 pub mod login;
 pub mod origins;
@@ -22,7 +23,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::{InfoBuilder, License, OpenApi};
 use utoipa::{OpenApi as _, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use super::metrics;
@@ -146,6 +147,7 @@ fn described() -> (Router<View>, OpenApi) {
         .routes(routes!(udcf::protocols))
         .routes(routes!(udcf::add_name))
         .routes(routes!(udcf::migrate))
+        .routes(routes!(import::import).layer(DefaultBodyLimit::max(import::BODY_MAX_BYTES)))
         .routes(routes!(axes::show, axes::change))
         .routes(routes!(device_settings::show, device_settings::change))
         .routes(routes!(frames::sessions))

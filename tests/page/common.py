@@ -153,6 +153,31 @@ def open_try(page, address):
     return slider
 
 
+def drag(page, slider, part):
+    """Moves a slider from its lower end to a part of its way with the mouse, and lets go there. Returns its value."""
+    height = slider.bounding_box()["height"]
+    slider.hover(position={"x": 12, "y": height / 2})
+    page.mouse.down()
+    box = slider.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * part, box["y"] + box["height"] / 2, steps=20)
+    page.mouse.up()
+    value = slider.input_value()
+    expect(slider).to_have_attribute("aria-valuetext", f"{value} of {slider.get_attribute('max')}")
+    expect(page.get_by_text("You drive this device from this page.")).to_be_visible()
+    return value
+
+
+def stop_by_mouse(page):
+    stop_button(page).click()
+    expect(outcome(page)).to_contain_text(re.compile("Stopped [1-9]"))
+
+
+def picture(page, name):
+    """For people who look at the page: only if WSDM_TEST_PICTURES names a folder."""
+    if folder := os.environ.get("WSDM_TEST_PICTURES"):
+        page.screenshot(path=f"{folder}/{name}-{page.viewport_size['width']}.png", full_page=True)
+
+
 def in_short(text):
     """One line, without the picture of the whole page that Playwright adds."""
     return " ".join(text.split("Aria snapshot")[0].split())[:1000]

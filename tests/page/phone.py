@@ -20,6 +20,8 @@ def scenario():
             size = {"width": width, "height": PHONE["height"]}
             for name, fragment in views.items():
                 with opened(chromium, fragment, size=size, has_touch=True, is_mobile=True) as page:
+                    # The last view of the bar is in sight.
+                    expect(page.get_by_role("link", name=re.compile("^Boards"))).to_be_in_viewport(ratio=1)
                     if name == "devices":
                         expect(row(page, address)).to_be_visible()
                         expect(page.get_by_role("columnheader", name="Frames")).not_to_be_in_viewport()

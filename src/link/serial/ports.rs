@@ -190,7 +190,8 @@ impl Ports {
                     .iter()
                     .find(|(_, node)| *node == name)
                     .map(|(link, _)| link.clone()),
-                path: Path::new("/dev").join(&name),
+                // The kernel writes a slash of a name, as in pts/3, in this way.
+                path: Path::new("/dev").join(name.to_string_lossy().replace('!', "/")),
                 usb: self.usb(&device),
             });
         }

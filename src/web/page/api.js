@@ -11,7 +11,7 @@ export async function ask(method, path, body, patience = 10000) {
     if (response.status === 401) sessionEnded();
     const refusal = await response.json().catch(() => null);
     if (!refusal?.error) return { problem: `The gateway answered ${response.status}.` };
-    return { problem: refusal.hint ? `${refusal.error} ${refusal.hint}` : refusal.error };
+    return { problem: refusal.hint ? `${refusal.error}; ${refusal.hint}` : refusal.error };
   } catch {
     return { problem: "The gateway does not answer." };
   }

@@ -1,11 +1,12 @@
 // Boards on wires and on Bluetooth: what is there, what the UDCF describes, and the entries of gateway.toml.
 
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { batch, computed, signal } from "@preact/signals";
 import { html } from "./html.js";
 import { ask } from "./api.js";
 import { BridgePeripheral, BridgePort } from "./bridge.js";
-import { connected, entries as devices } from "./live.js";
+import { Import } from "./import.js";
+import { connected, entries as devices, now } from "./live.js";
 import { deviceName, isPresent, peerName } from "./names.js";
 import { deviceLink } from "./route.js";
 
@@ -24,7 +25,7 @@ const scan = signal(null);
 
 /** What is being bridged: "port /dev/ttyUSB0" or "ble AA:BB:…"; "" for nothing, null for nothing said. */
 const chosen = signal(null);
-/** What the last change came to: { problem } or { title, written }. */
+/** What the last change came to: { problem } or { title, written, from }; `from` tells the board that was bridged. */
 const outcome = signal(null);
 
 const isFree = (port) => port.entry === null && port.state !== "gone";
@@ -51,15 +52,18 @@ async function refresh() {
 }
 
 /** Carries out a change; the lists follow at once. Returns whether it was made. */
-async function change(title, method, path, body) {
+async function change(title, method, path, body, from) {
+  const at = Date.now() / 1000;
   const { answer: result, problem } = await ask(method, path, body);
-  outcome.value = problem ? { problem } : { title, written: result.changed ? result : { changed: result } };
   await refresh();
+  outcome.value = problem ? { problem } : { title, written: result.changed ? result : { changed: result }, from: from && { ...from, at } };
   return !problem;
 }
 
-async function bridge(title, section, keys) {
-  if (await change(title, "POST", "/api/entries", { section, keys })) chosen.value = "";
+/** `names`: what the connection to the board may be called besides what its entry says. */
+async function bridge(title, section, keys, names = []) {
+  const from = { way: section, names: [keys.port, keys.address, ...names] };
+  if (await change(title, "POST", "/api/entries", { section, keys }, from)) chosen.value = "";
 }
 
 export function Boards() {
@@ -79,21 +83,27 @@ export function Boards() {
     <${Outcome} />
     <section class="boards" aria-labelledby="h-wire"><h2 id="h-wire">On a wire</h2><${Ports} /></section>
     <section class="boards" aria-labelledby="h-ble"><h2 id="h-ble">On Bluetooth</h2><${Near} /></section>
-    <${Offers} />
+    <section class="boards" aria-labelledby="h-udcf"><h2 id="h-udcf">From a device configuration file</h2><${Import} used=${refresh} /><${Offers} /></section>
     <section class="boards" aria-labelledby="h-entries"><h2 id="h-entries">Bridged boards</h2><${Entries} /></section>
   `;
 }
 
 function Outcome() {
-  const { problem, title, written } = outcome.value ?? {};
+  const place = useRef(null);
+  const { problem, title, written, from } = outcome.value ?? {};
+  useEffect(() => {
+    // The button that was pressed may be far below.
+    if (outcome.value) place.current.scrollIntoView({ block: "nearest" });
+  }, [outcome.value]);
   const { file, backup, applied = [], after_restart: later = [], warnings = [] } = written?.changed ?? {};
   return html`
-    <div class="written-place" role="status" aria-label="Result of the change">
+    <div class="written-place" ref=${place} role="status" aria-label="Result of the change">
       ${problem && html`<p class="problem written">${problem}</p>`}
       ${written && html`
         <div class="written">
           <p><strong>${title}</strong>${" "}
             ${file ? html`Written to <code>${file}</code>${written.line ? `, from line ${written.line}` : ""}.` : "Nothing had to be written."}</p>
+          ${from && html`<${Arrival} from=${from} />`}
           ${written.toml && html`<pre tabindex="0">${written.toml}</pre>`}
           ${applied.map((text) => html`<p>${text}</p>`)}
           ${later.length > 0 && html`<p>Takes effect when the gateway is started again: ${later.join(", ")}</p>`}
@@ -131,7 +141,7 @@ function Port({ port }) {
       <div class="what"><span class=${`badge ${state === "free" || state === "open" ? "ready" : "refused"}`}>${STATES[state] ?? state}</span>
         ${by.length > 0 && html` <small>by ${by.join(", ")}</small>`}
         ${entry && html` <small>bridged by <code>${entry}</code></small>`}
-        <${Connected} way="serial" from=${(peer) => peer === path || peer === lasting} /></div>
+        <${Connected} way="serial" names=${[path, lasting]} /></div>
       <div class="c-actions">
         ${isFree(port) && html`<button type="button" class="act" aria-expanded=${isOpen} disabled=${!connected.value} onClick=${toggle} aria-label=${`Bridge this: ${path}`}>Bridge this</button>`}
       </div>
@@ -141,9 +151,28 @@ function Port({ port }) {
   `;
 }
 
+/** Some seconds without an answer are usual: many boards restart when their port is opened. */
+const USUAL_WAIT = 10;
+
+/** What becomes of a board that was bridged just now: until it is a device, and the way to its sliders then. */
+function Arrival({ from: { way, names, at } }) {
+  const here = devices.value.filter(({ device: { value } }) => cameFrom(value, way, names));
+  const found = here.find(({ device: { value } }) => isPresent(value)) ?? here.find(({ device: { value } }) => value.state === "refused" && value.since >= at);
+  if (!found) return html`<p>Waiting for the board${now.value - at > USUAL_WAIT ? ": is it plugged in, and on? Its port is tried again and again." : "…"}</p>`;
+  const device = found.device.value;
+  if (device.state === "refused") return html`<p class="warn">The board was refused: ${device.reason} <a href="#/devices">Let it in under Devices</a></p>`;
+  if (device.state === "ready") return html`<p><a class="act" href=${deviceLink(found.address, "try")}>Try it: ${deviceName(device)}</a></p>`;
+  if (device.state === "relayed") return html`<p><a class="act" href=${deviceLink(found.address, "watch")}>Watch: ${deviceName(device)}</a></p>`;
+  if (now.value - at <= USUAL_WAIT) return html`<p>The board is asked what it is…</p>`;
+  return html`<p class="warn">The board does not say what it is. <a href=${deviceLink(found.address, "watch")}>Watch what it says</a>, or remove the entry below and choose another kind of board.</p>`;
+}
+
+/** Whether a device came from a place of one of these names. Behind a Bluetooth address stands what it calls itself. */
+const cameFrom = (device, way, names) => device.way === way && [peerName(device), peerName(device).split(" ")[0]].some((peer) => names.includes(peer));
+
 /** The device that came from there. */
-function Connected({ way, from }) {
-  const found = devices.value.find(({ device: { value } }) => value.way === way && isPresent(value) && from(peerName(value)));
+function Connected({ way, names }) {
+  const found = devices.value.find(({ device: { value } }) => isPresent(value) && cameFrom(value, way, names));
   return found ? html` <a href=${deviceLink(found.address, "try")}>${deviceName(found.device.value)}</a>` : null;
 }
 
@@ -186,7 +215,7 @@ function Peripheral({ one }) {
       <div class="what">${rssi === null ? "" : `${String(rssi).replace("-", "−")} dBm`}${" "}
         ${inUse && html`<span class="badge">connected</span>`}
         ${entry ? html` <small>bridged by <code>${entry}</code></small>` : profiles.length > 0 && html` <small>fits ${profiles.join(", ")}</small>`}
-        <${Connected} way="ble" from=${(peer) => peer.split(" ")[0] === address} /></div>
+        <${Connected} way="ble" names=${[address]} /></div>
       <div class="c-actions">
         ${entry === null && html`<button type="button" class="act" aria-expanded=${isOpen} disabled=${!connected.value} onClick=${() => (chosen.value = isOpen ? "" : key)}
           aria-label=${`Bridge this: ${name ?? address}`}>Bridge this</button>`}
@@ -204,8 +233,7 @@ function Offers() {
   const set = (bridged) => change(bridged ? "The boards of the UDCF are bridged." : "The boards of the UDCF are no longer bridged.", "POST", "/api/entries/udcf", { bridge: bridged });
   const few = offers.some((offer) => offer.state === "offered");
   return html`
-    <section class="boards" aria-labelledby="h-udcf">
-      <h2 id="h-udcf">Described by the UDCF</h2>
+    <div>
       ${problem && html`<p class="problem">${problem.error}</p>`}
       ${offers.length > 0 && html`
         <p class="quiet">Boards in <code>${udcf}</code>, as Intiface would open them.</p>
@@ -213,7 +241,8 @@ function Offers() {
           ${offers.map((offer, i) => html`
             <li key=${i}>
               <div class="who"><span class="name">${offer.name}</span> <small class="quiet">${offer.section === "ble" ? "Bluetooth" : "serial port"}, ${offer.protocol}</small></div>
-              <div class="what"><span class=${`badge ${offer.state === "bridged" || offer.state === "configured" ? "ready" : offer.state === "unusable" ? "refused" : ""}`}>${OFFERS[offer.state]}</span></div>
+              <div class="what"><span class=${`badge ${offer.state === "bridged" || offer.state === "configured" ? "ready" : offer.state === "unusable" ? "refused" : ""}`}>${OFFERS[offer.state]}</span>${" "}
+                <${Connected} names=${[offer.name]} way=${offer.section} /></div>
               <div class="c-actions">
                 ${offer.state === "offered" && html`<button type="button" class="act" disabled=${!connected.value} aria-label=${`Bridge ${offer.name}`}
                   onClick=${() => bridge(`${offer.name} is bridged.`, offer.section, offer.keys)}>Bridge</button>`}
@@ -226,7 +255,7 @@ function Offers() {
         <p>${all
           ? html`<button type="button" class="act" disabled=${!connected.value} onClick=${() => set(false)}>Stop bridging them</button>`
           : few && html`<button type="button" class="act" disabled=${!connected.value} onClick=${() => set(true)}>Bridge all of them</button> <span class="quiet">also those that the file gets later</span>`}</p>`}
-    </section>
+    </div>
   `;
 }
 
@@ -250,7 +279,8 @@ function Entry({ entry: { section, n, tag, line, toml, keys } }) {
   return html`
     <li>
       <div class="who"><span class="name">${what}</span> <small class="quiet"><code>${name}</code> line ${line}</small></div>
-      <div class="what">${keys.identifier ?? html`<span class="quiet">the board says who it is</span>`}</div>
+      <div class="what">${keys.identifier ?? html`<span class="quiet">the board says who it is</span>`}
+        <${Connected} names=${[keys.port, keys.address]} way=${section} /></div>
       <div class="c-actions"><button type="button" class="act" disabled=${!connected.value} onClick=${remove} aria-label=${`Remove ${name}: ${what}`}>Remove</button></div>
       <details><summary>The entry</summary><pre tabindex="0">${toml}</pre></details>
     </li>

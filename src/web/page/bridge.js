@@ -71,7 +71,7 @@ export function BridgePort({ port, bridge }) {
     Object.assign(keys, FRAMINGS[framing.value][1]);
     keys = given(given(keys, "identifier", identifier.value), "address", address.value);
     endListening();
-    return bridge(`${port.product ?? port.path} is bridged.`, "serial", keys);
+    return bridge(`${port.product ?? port.path} is bridged.`, "serial", keys, [port.path, port.lasting]);
   };
   const names = [...(port.lasting ? [[port.lasting, "wherever it is plugged in"]] : []), [port.path, `whatever is at ${port.path}`]];
   return html`
@@ -105,7 +105,7 @@ export function BridgePeripheral({ one, bridge }) {
   const submit = (event) => {
     event.preventDefault();
     const keys = { [by.value]: by.value === "name" ? one.name : one.address, profile: profile.value };
-    return bridge(`${one.name ?? one.address} is bridged.`, "ble", given(given(keys, "identifier", identifier.value), "device_address", address.value));
+    return bridge(`${one.name ?? one.address} is bridged.`, "ble", given(given(keys, "identifier", identifier.value), "device_address", address.value), [one.address]);
   };
   const known = [...(one.name ? [["name", `its name, ${one.name}`]] : []), ["address", `its address, ${one.address}`]];
   const options = Object.entries(PROFILES).map(([key, name]) => [key, one.profiles.includes(key) ? `${name} (fits)` : name]);

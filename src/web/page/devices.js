@@ -6,6 +6,7 @@ import { computed, signal, useComputed, useSignal } from "@preact/signals";
 import { html } from "./html.js";
 import { call } from "./api.js";
 import { Battery, Driver, Drops, Frames, Reason, RoundTrip, State, useFact } from "./facts.js";
+import { importLink } from "./import.js";
 import { connected, connection, entries, gateway, now } from "./live.js";
 import { hasMend, Mend } from "./mend.js";
 import { deviceName, driverName, isPresent, peerName, wayName } from "./names.js";
@@ -97,7 +98,13 @@ export function Devices() {
     </div>
     ${list.length === 0 && html`<p class="quiet">None of the ${all} devices matches. <button type="button" class="plain" onClick=${() => { search.value = ""; show.value = "all"; }}>Show all</button></p>`}
     <${Simulate} />
+    <${OtherWays} />
   `;
+}
+
+/** How devices come in that do not connect by themselves. */
+function OtherWays() {
+  return html`<p class="ways quiet"><a href="#/boards">A board on a wire or on Bluetooth…</a> <a href=${importLink}>Use a device configuration file from Intiface…</a></p>`;
 }
 
 function Numbers() {
@@ -182,6 +189,7 @@ function Empty() {
     <section class="empty">
       <p><strong>No device has connected yet.</strong> It appears here by itself, also if it is refused, and then with the reason.</p>
       <p>A board connects to ${devices.map((url) => html`<code>${url}</code> `)}</p>
+      <${OtherWays} />
       <${Simulate} />
       ${clients.length > 0 && html`<p class="quiet">Apps connect to ${clients.map((url) => html`<code>${url}</code> `)}</p>`}
     </section>

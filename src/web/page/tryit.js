@@ -62,12 +62,15 @@ function Panel({ entry, controls }) {
   `;
 }
 
+/** The feature's own description. The module looks for it under the name that it had in older messages. */
+const descriptionOf = (feature) => feature.descriptor ?? feature._feature?.FeatureDescription ?? "";
+
 /** "Vibrate", or "Vibrate 2" where there are several, with the feature's own description. */
 function label(outputs, output) {
   const alike = outputs.filter((other) => other.type === output.type);
   const name = OUTPUT_NAMES[output.type] ?? output.type;
   const numbered = alike.length > 1 ? `${name} ${alike.indexOf(output) + 1}` : name;
-  const description = output.feature.descriptor;
+  const description = descriptionOf(output.feature);
   return description && description.toLowerCase() !== name.toLowerCase() ? `${numbered}: ${description}` : numbered;
 }
 
@@ -187,7 +190,7 @@ function Reading({ input }) {
   }, [feature]);
   const shown = useComputed(() => (value.value === null ? "–" : `${value.value}${unitOf(type)}`));
   const part = useComputed(() => Math.min(1, Math.max(0, ((value.value ?? lowest) - lowest) / (highest - lowest || 1))));
-  const name = feature.descriptor || type;
+  const name = descriptionOf(feature) || type;
   return html`
     <div class="reading">
       <dt>${name}${name.toLowerCase().includes(type.toLowerCase()) ? "" : ` (${type.toLowerCase()})`}</dt>

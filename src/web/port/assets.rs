@@ -49,6 +49,7 @@ static ASSETS: &[Asset] = assets! {
     "format.js": SCRIPT,
     "framelog.js": SCRIPT,
     "html.js": SCRIPT,
+    "import.js": SCRIPT,
     "live.js": SCRIPT,
     "login.js": SCRIPT,
     "mend.js": SCRIPT,
