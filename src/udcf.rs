@@ -57,6 +57,9 @@ static BASE: LazyLock<DeviceConfigurationManager> = LazyLock::new(|| {
         .expect("the library loads its own device base")
 });
 
+/// The server's configuration: its own device base with a user's file on top.
+pub type DeviceConfiguration = DeviceConfigurationManager;
+
 /// Websocket names with their protocols.
 type Names = Vec<(String, String)>;
 

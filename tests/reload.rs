@@ -14,13 +14,15 @@ use std::sync::atomic::Ordering;
 
 use buttplug_client::ButtplugClient;
 use buttplug_client::device::ClientDeviceOutputCommand;
-use common::bare_http::{ask, post};
+use common::bare_http::{Answer, ask, post};
 use common::listener::{Listener, Over};
 use common::model_board::{Kind, ModelBoard};
 use common::pty::Board;
 use common::{PORTS, RawDevice, Running, client, from_text, listed, vibrate, wait_until, within};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use wsdm_gateway::device::close::ADDRESS_REFUSED;
 
 /// A gateway with files of its own.
@@ -374,7 +376,7 @@ async fn a_board_on_bluetooth_comes_and_goes_with_its_entry() {
         listed(&client, 1).await;
         vibrate(&client, 0.5).await;
         expect(&board, "Vibrate:10;").await;
-        write(&file, "");
+        write(&file, "# none\n");
         expect(&board, "Vibrate:0;").await;
         within("it is let go", board.wait_connected(false)).await;
         listed(&client, 0).await;
@@ -412,6 +414,10 @@ async fn logged_out(page: SocketAddr, cookie: &str) {
     .await;
 }
 
+async fn reload_as(page: SocketAddr, cookie: &str) -> Answer {
+    post(page, "/api/reload", &[("Cookie", cookie)], &json!({})).await
+}
+
 #[tokio::test]
 async fn a_changed_password_is_in_force_at_once() {
     let rig = Rig::start_as(&guarded("password = \"first horse\""), None).await;
@@ -431,11 +437,10 @@ async fn a_changed_password_is_in_force_at_once() {
             guarded("password = \"second horse\"")
         ),
     );
-    let reload = async || post(page, "/api/reload", &[("Cookie", &cookie)], &json!({})).await;
-    assert_eq!(reload().await.status, 200);
+    assert_eq!(reload_as(page, &cookie).await.status, 200);
     // Switched off it stays as it is until the next start; a password that comes with switching it on again is applied.
     write(&file, &guarded("enabled = false"));
-    let answer = reload().await;
+    let answer = reload_as(page, &cookie).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert!(answer.body.contains("page.enabled"), "{}", answer.body);
     assert_eq!(asked(page, "").await, 401, "it is not open meanwhile");
@@ -443,14 +448,22 @@ async fn a_changed_password_is_in_force_at_once() {
     logged_out(page, &cookie).await;
     let cookie = log_in(page, "third horse").await.unwrap();
     assert_eq!(asked(page, &cookie).await, 200);
-    // Without a password the page of this machine is open.
-    write(&file, PORTS);
-    within("it is open", async {
-        while asked(page, "").await != 200 {
-            tokio::task::yield_now().await;
+    // It does not open to everybody before it is started again: neither without a password, nor if the file is truncated
+    // or replaced in two steps.
+    for text in [Some(PORTS), Some(""), None] {
+        match text {
+            Some(text) => write(&file, text),
+            None => std::fs::remove_file(&file).unwrap(),
         }
-    })
-    .await;
+        let answer = reload_as(page, &cookie).await;
+        assert!(
+            answer.body.contains("page.password") || answer.status == 409,
+            "{}",
+            answer.body
+        );
+        assert_eq!(asked(page, "").await, 401, "{text:?}");
+        assert_ne!(asked(page, &cookie).await, 401, "{text:?}");
+    }
     rig.gateway.stop().await;
 }
 
@@ -482,5 +495,84 @@ async fn a_page_on_the_network_keeps_its_password_until_its_port_is_closed() {
         assert_eq!(asked(page, &cookie).await, 200, "nobody is logged out");
     }
     assert!(log_in(page, "first horse").await.is_ok());
+    rig.gateway.stop().await;
+}
+
+/// The file is read while the caller leaves; it is applied all the same.
+#[tokio::test]
+async fn a_reload_whose_caller_leaves_is_carried_out() {
+    let rig = Rig::start("", Some(&names(&["LVSDevice"], &json!([])))).await;
+    let page = rig.gateway.page();
+    let client = client(&rig.gateway.clients(), "driver").await;
+    let mut device = RawDevice::lovense(&rig.gateway.devices(), "one").await;
+    listed(&client, 1).await;
+    vibrate(&client, 1.0).await;
+    device.expect("Vibrate:20;").await;
+    rig.udcf(&names(&["LVSDevice"], &json!([hush("one", true)])));
+    let mut stream = TcpStream::connect(page).await.unwrap();
+    let request = format!("POST /api/reload HTTP/1.1\r\nHost: {page}\r\nContent-Length: 0\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    drop(stream);
+    device.expect("Vibrate:0;").await;
+    assert_eq!(device.closed().await.1, "its configuration changed");
+    rig.gateway.stop().await;
+}
+
+/// The file that gateway.toml names is at fault, and mended.
+#[tokio::test]
+async fn a_mended_file_is_applied_though_it_never_was_in_force() {
+    let rig = Rig::start("", None).await;
+    write(&rig.path("other.json"), "{ \"version\": ");
+    rig.toml("[udcf]\npath = \"other.json\"\n");
+    assert_eq!(rig.reload().await.0, 409);
+    write(
+        &rig.path("other.json"),
+        &names(&["ESP32Vibe"], &json!([])).to_string(),
+    );
+    within("it is in force", async {
+        while !rig.get("/api/configuration").await["problem"].is_null() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let _device = RawDevice::hello(&rig.gateway.devices(), "ESP32Vibe", "new").await;
+    rig.state("new", "connecting").await;
+    rig.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_copy_of_a_file_that_others_may_not_read_is_as_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let rig = Rig::start("", None).await;
+    let file = rig.path("gateway.toml");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let page = rig.gateway.page();
+    let entry = json!({ "section": "dial", "keys": { "url": "tcp://192.0.2.1:8000" } });
+    let answer = post(page, "/api/entries", &[], &entry).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    for name in ["gateway.toml", "gateway.toml.bak"] {
+        let mode = rig.path(name).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    rig.gateway.stop().await;
+}
+
+/// A pipe would keep every later change waiting.
+#[tokio::test]
+async fn a_file_that_is_no_regular_file_changes_nothing() {
+    let rig = Rig::start("", None).await;
+    let file = rig.path("gateway.toml");
+    std::fs::remove_file(&file).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&file).status().unwrap();
+    assert!(made.success());
+    let (status, refused) = rig.reload().await;
+    assert_eq!(
+        (status, refused["error"].to_string().contains("regular file")),
+        (409, true),
+        "{refused}"
+    );
+    std::fs::remove_file(&file).unwrap();
+    rig.toml("[udcf]\nbridge = true\n");
+    assert_eq!(rig.reload().await.0, 200);
     rig.gateway.stop().await;
 }

@@ -16,17 +16,17 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::boards::{Boards, unknown_identifiers};
-use crate::config::{BleSettings, DialSettings, Files, Secret, SerialSettings, Settings};
+use crate::config::{BleSettings, DialSettings, Files, Loaded, Secret, SerialSettings, Settings};
 use crate::ingress::Intake;
 use crate::session::ends::Disconnect;
 use crate::session::registry::SessionHandle;
-use crate::udcf::Udcf;
+use crate::udcf::{DeviceConfiguration, Udcf};
 use crate::upstream::embedded::Engine;
 use crate::web::api::Problem;
 use crate::web::port::access::Access;
 use crate::web::view::configuration::{Changed, Configuration, Edit, FileText};
 pub(super) use files::{blocking, problem};
-use files::{change, read, restore};
+use files::{change, fault, read, restore};
 
 /// The sections that are applied while the gateway runs.
 const LIVE: [&str; 4] = ["serial", "ble", "dial", "udcf"];
@@ -77,8 +77,6 @@ struct Inner {
     engine: Option<Arc<Engine>>,
     /// `None` if the page is not served.
     access: Option<Access>,
-    /// Whether the page's port can be reached from the network.
-    is_page_open: bool,
     /// The token of devices that is in force.
     token: Option<Secret>,
     /// Locked while files are read, written and applied.
@@ -91,6 +89,8 @@ struct Inner {
 struct InForce {
     settings: Settings,
     udcf: Udcf,
+    /// Whether gateway.toml contained anything.
+    has_content: bool,
     stamps: watch::Stamps,
 }
 
@@ -111,10 +111,9 @@ impl Reloader {
             intake,
             engine,
             access,
-            is_page_open: (settings.page.as_ref())
-                .is_some_and(|page| page.listen.addresses().any(|address| !address.ip().is_loopback())),
             token: settings.devices.token.clone(),
             in_force: tokio::sync::Mutex::new(InForce {
+                has_content: has_content(&settings),
                 settings,
                 udcf,
                 stamps,
@@ -127,18 +126,67 @@ impl Reloader {
         &self.0.entries
     }
 
-    /// Applies what somebody changes in the files, for ever. Cancel safe: a change is applied completely or not at all.
+    /// Applies what somebody changes in the files, for ever. Cancel safe.
     pub(super) async fn watch(self) {
         if !self.0.files.were_read() {
             return std::future::pending().await;
         }
         loop {
             self.0.next_change().await;
-            let this = self.clone();
-            // Not dropped half-way.
-            let _ = tokio::spawn(async move { this.reload().await }).await;
+            // It logs its own problem.
+            let _ = self.reload().await;
         }
     }
+}
+
+/// Carries out a change even if the caller goes away: a file that is written is also applied.
+fn to_the_end(
+    change: impl Future<Output = Result<Changed, Problem>> + Send + 'static,
+) -> BoxFuture<'static, Result<Changed, Problem>> {
+    let change = tokio::spawn(change);
+    async move { change.await.unwrap_or_else(|e| Err(fault(&e))) }.boxed()
+}
+
+fn has_content(settings: &Settings) -> bool {
+    let file = settings.files.gateway.as_ref();
+    file.is_some_and(|file| file.metadata().is_ok_and(|file| file.len() > 0))
+}
+
+/// What the files contain.
+type Read = (Loaded, Udcf, Arc<DeviceConfiguration>);
+
+/// Reads the files; returns the path of the UDCF too, as far as it is known. `had_content` is whether gateway.toml contained anything before: one that is gone or empty is taken for one that is being
+/// written, since much would end with it, such as the page's password.
+fn load(files: &Files, had_content: bool) -> (Result<Read, Problem>, Option<PathBuf>) {
+    let refused = |path: &Path, why: &str| Problem {
+        error: format!("{}: {why}", path.display()),
+        hint: Some("to run without what it contained, start the gateway again".to_owned()),
+    };
+    if let Some(path) = &files.gateway {
+        match path.metadata() {
+            Ok(file) if !file.is_file() => return (Err(refused(path, "is no longer a regular file")), None),
+            Ok(file) if file.len() == 0 && had_content => return (Err(refused(path, "is empty")), None),
+            Err(_) if had_content => return (Err(refused(path, "is gone")), None),
+            _ => {}
+        }
+    }
+    let loaded = match files.load() {
+        Ok(loaded) => loaded,
+        Err(e) => return (Err(problem(&e)), None),
+    };
+    let path = loaded.settings.udcf.clone();
+    let read = || {
+        let udcf = match &path {
+            Some(path) if path.metadata().is_ok_and(|file| !file.is_file()) => {
+                return Err(refused(path, "is no regular file"));
+            }
+            Some(path) => Udcf::load(path).map_err(|e| problem(&e))?,
+            None => Udcf::builtin(),
+        };
+        let config = udcf.device_configuration().map_err(|e| problem(&e))?;
+        Ok((loaded, udcf, config))
+    };
+    (read(), path.clone())
 }
 
 /// The files whose changes are applied.
@@ -163,7 +211,7 @@ impl Configuration for Reloader {
             let udcf = Udcf::parse(text, &path.display().to_string()).map_err(|e| problem(&e))?;
             Ok(udcf.warnings().to_vec())
         };
-        self.0.clone().change(Inner::udcf, check, edit).boxed()
+        to_the_end(self.0.clone().change(Inner::udcf, check, edit))
     }
 
     fn change_gateway_toml(&self, edit: Edit) -> BoxFuture<'static, Result<Changed, Problem>> {
@@ -171,12 +219,12 @@ impl Configuration for Reloader {
             let loaded = inner.files.load_with(text).map_err(|e| problem(&e))?;
             Ok(loaded.warnings)
         };
-        self.0.clone().change(Inner::gateway_toml, check, edit).boxed()
+        to_the_end(self.0.clone().change(Inner::gateway_toml, check, edit))
     }
 
     fn reload(&self) -> BoxFuture<'static, Result<Changed, Problem>> {
         let inner = self.0.clone();
-        async move { inner.apply(&mut *inner.in_force.lock().await).await }.boxed()
+        to_the_end(async move { inner.apply(&mut *inner.in_force.lock().await).await })
     }
 
     fn problem(&self) -> Option<Problem> {
@@ -202,9 +250,12 @@ impl Inner {
             Ok((old, changed))
         });
         let (old, changed) = written.await?;
+        // The page may remove the last entry of a file.
+        let had_content = std::mem::take(&mut in_force.has_content);
         match self.apply(&mut in_force).await {
             Ok(applied) => Ok(applied.with(changed)),
             Err(problem) => {
+                in_force.has_content = had_content;
                 if changed.file.is_some() {
                     blocking(move || restore(&old)).await?;
                 }
@@ -238,10 +289,8 @@ impl Inner {
         let mut before = None;
         loop {
             sleep(watch::LOOK).await;
-            let (applied, files) = {
-                let in_force = self.in_force.lock().await;
-                (in_force.stamps.clone(), watched(&in_force.settings))
-            };
+            let applied = self.in_force.lock().await.stamps.clone();
+            let files = applied.files();
             // A file on a network may take a while.
             let look = tokio::task::spawn_blocking(move || watch::Stamps::of(&files)).await;
             let now = look.ok();
@@ -257,20 +306,14 @@ impl Inner {
         self.must_have_files()?;
         // Before the files are read: a change that comes while they are read is noticed.
         in_force.stamps = watch::Stamps::of(&watched(&in_force.settings));
-        let files = self.files.clone();
-        let loaded = blocking(move || {
-            let loaded = files.load().map_err(|e| problem(&e))?;
-            let udcf = match &loaded.settings.udcf {
-                Some(path) => Udcf::load(path).map_err(|e| problem(&e))?,
-                None => Udcf::builtin(),
-            };
-            let config = udcf.device_configuration().map_err(|e| problem(&e))?;
-            Ok((loaded, udcf, config))
-        })
-        .await;
+        let (files, had_content) = (self.files.clone(), in_force.has_content);
+        let (loaded, udcf_path) = blocking(move || Ok(load(&files, had_content))).await?;
         let (loaded, udcf, config) = match loaded {
             Ok(loaded) => loaded,
             Err(problem) => {
+                // Whoever mends this file, and not gateway.toml, is noticed too.
+                in_force.stamps.also(&watched(&in_force.settings));
+                in_force.stamps.add(udcf_path);
                 let hint = problem.hint.as_ref().map(|hint| format!("; {hint}"));
                 warn!(
                     "the configuration is not applied, and what was in force stays: {}{}",
@@ -282,9 +325,9 @@ impl Inner {
             }
         };
         *lock(&self.problem) = None;
-        let mut settings = loaded.settings;
+        let mut settings = loaded.settings.clone();
         let mut changed = Changed {
-            warnings: loaded.warnings,
+            warnings: loaded.warnings.clone(),
             ..Changed::default()
         };
         changed.warnings.extend(udcf.warnings().iter().cloned());
@@ -299,9 +342,9 @@ impl Inner {
             && let Some(before) = &in_force.settings.page
             && (&page.password, &page.token) != (&before.password, &before.token)
         {
-            if self.is_page_open && page.password.is_none() && page.token.is_none() {
-                // Until its port is closed, the page keeps the password that it has.
-                settings.page = in_force.settings.page.clone();
+            if page.password.is_none() && page.token.is_none() {
+                // A file that is gone or half written must not open the page to everybody.
+                settings.page.clone_from(&in_force.settings.page);
                 changed.after_restart.push("page.password".to_owned());
             } else {
                 access.change(page.password.as_ref(), page.token.as_ref());
@@ -337,6 +380,7 @@ impl Inner {
             session.end(Disconnect::Reconfigured);
         }
         in_force.stamps.also(&watched(&settings));
+        in_force.has_content = has_content(&settings);
         in_force.settings = settings;
         in_force.udcf = udcf;
         for applied in &changed.applied {

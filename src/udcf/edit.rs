@@ -255,7 +255,19 @@ fn readable_by_default(_: &std::fs::File) -> io::Result<()> {
     Ok(())
 }
 
-/// Copies a file that is about to be overwritten to an unused name, and returns the copy's path.
+/// Creates a file that its owner alone can read.
+fn create(path: &Path) -> io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
+/// Copies a file that is about to be overwritten, with its mode, to an unused name, and returns the copy's path.
 ///
 /// # Errors
 /// If the copy cannot be made.
@@ -270,12 +282,10 @@ pub(crate) fn back_up(path: &Path) -> io::Result<PathBuf> {
             format!(".bak{number}")
         });
         let copy = PathBuf::from(name);
-        match std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&copy)
-        {
+        match create(&copy) {
             Ok(mut file) => {
+                // It may hold a password.
+                file.set_permissions(std::fs::metadata(path)?.permissions())?;
                 file.write_all(&bytes)?;
                 file.sync_all()?;
                 return Ok(copy);

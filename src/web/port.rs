@@ -159,13 +159,13 @@ async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, stop: Cancel
         .header_read_timeout(HANDSHAKE_TIMEOUT);
     let close = stop.child_token();
     let _closed = close.clone().drop_guard();
-    let router = router.layer(Extension(Connection {
+    let connection = Connection {
         peer,
         local,
         close: close.clone(),
         has_session: Arc::default(),
-    }));
-    let ended = connection::serve(stream, &http, router, &close).await;
+    };
+    let ended = connection::serve(stream, &http, router, connection, &close).await;
     if let Err(e) = ended {
         debug!("page connection: {e}");
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::task::JoinError;
 
 use crate::advice::Advice;
 use crate::udcf::edit::{back_up, replace};
@@ -97,12 +98,15 @@ pub(in crate::gateway) fn blocking<T: Send + 'static>(
 ) -> BoxFuture<'static, Result<T, Problem>> {
     async move {
         let done = tokio::task::spawn_blocking(work).await;
-        done.unwrap_or_else(|e| {
-            Err(Problem {
-                error: format!("a fault inside the gateway: {e}"),
-                hint: None,
-            })
-        })
+        done.unwrap_or_else(|e| Err(fault(&e)))
     }
     .boxed()
+}
+
+/// A task of the gateway's own that failed.
+pub(super) fn fault(e: &JoinError) -> Problem {
+    Problem {
+        error: format!("a fault inside the gateway: {e}"),
+        hint: None,
+    }
 }

@@ -42,6 +42,19 @@ impl Stamps {
         Self(files.iter().map(|file| (file.clone(), Stamp::of(file))).collect())
     }
 
+    /// The files.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        self.0.keys().cloned().collect()
+    }
+
+    /// Looks at one more file.
+    pub(super) fn add(&mut self, file: Option<PathBuf>) {
+        if let Some(file) = file {
+            let stamp = Stamp::of(&file);
+            self.0.insert(file, stamp);
+        }
+    }
+
     /// Looks at those of these files that were not looked at yet, and forgets all others.
     pub(super) fn also(&mut self, files: &[PathBuf]) {
         self.0.retain(|file, _| files.contains(file));

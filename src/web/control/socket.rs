@@ -135,7 +135,7 @@ impl Control {
 }
 
 async fn serve(stream: UnixStream, router: Router, stop: CancellationToken) {
-    if let Err(e) = connection::serve(stream, &http1::Builder::new(), router, &stop).await {
+    if let Err(e) = connection::serve(stream, &http1::Builder::new(), router, (), &stop).await {
         debug!("control connection: {e}");
     }
 }
