@@ -42,7 +42,7 @@ impl Value {
     }
 }
 
-/// Text on one line, whatever is in it.
+/// Text on one line, with control characters escaped.
 fn quoted(text: &str) -> String {
     // Both formats have the same escapes, but only JSON takes a DEL as it is.
     let json = serde_json::Value::from(text).to_string();

@@ -45,7 +45,7 @@ pub(super) static SECTION: Section = Section {
             example: "\"at-least-8-characters\"",
             help: "Let only those use the page who know this password",
             note: "Also on this machine. Other users see flags in the list of processes, but neither this file, if only you may \
-                   read it, nor the environment. Without TLS in front, whoever listens on the network can read the password.",
+                   read it, nor the environment. Without TLS in front, everybody on the network in between can read the password.",
             ..Key::BASE
         },
         Key {

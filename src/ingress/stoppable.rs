@@ -1,5 +1,5 @@
-//! The port of a board that is being identified, on which a stop can be ordered: whoever reads from the board meanwhile
-//! also writes its stops.
+//! The port of a board that is being identified, on which a stop can be ordered: reading from the board writes the stops
+//! that were ordered.
 
 use std::collections::VecDeque;
 use std::io;

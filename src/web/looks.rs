@@ -46,7 +46,7 @@ pub(super) struct Looks(Mutex<Weak<Look>>);
 impl Looks {
     /// The newest look if it is younger than this, else a new one, which others get too.
     pub(super) fn younger_than(&self, age: Duration, view: &View) -> Arc<Look> {
-        // Held while a look is made: whoever asks meanwhile gets the same.
+        // Held while a look is made, so that concurrent callers share it.
         let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(look) = newest.upgrade().filter(|look| look.made.elapsed() < age) {
             return look;

@@ -299,7 +299,7 @@ impl UpstreamIo for EmbeddedIo {
         self.engine.stop_session(&self.session);
     }
 
-    /// A device that is driven must be stopped after a restart of the gateway, whoever drove it.
+    /// A device that is driven by hand must be stopped after a restart of the gateway too.
     fn driven_by_hand(&mut self) {
         self.is_remembered = self.is_remembered || self.engine.commanded_by_hand(&self.session);
     }

@@ -1,7 +1,7 @@
 //! Who has to log in, and who has.
 //!
-//! With a password or a token, every request needs a session, which a browser's cookie names, or the token. What needs
-//! neither is listed in `is_open`; whatever is not listed does.
+//! With a password or a token, every request needs a session, which a browser's cookie names, or the token, unless
+//! `is_open` lists it.
 
 mod code;
 mod limiter;

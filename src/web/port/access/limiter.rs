@@ -50,7 +50,7 @@ impl Limiter {
     pub(super) fn wait(&self, peer: IpAddr, now: Instant) -> Option<Duration> {
         let failures = self.peers.get(&network(peer)).filter(|f| !f.is_old(now));
         let own = failures.map(|failures| failures.until().saturating_duration_since(now));
-        // Whoever guesses from many addresses must not keep out who sits at this machine.
+        // Guesses from many addresses must not lock out a person at this machine.
         let all = (self.spent(now) + STEP).saturating_sub(STEP * BURST);
         let all = if peer.is_loopback() { Duration::ZERO } else { all };
         Some(own.unwrap_or_default().max(all)).filter(|wait| !wait.is_zero())
@@ -98,7 +98,7 @@ impl Limiter {
     }
 }
 
-/// What stands for an address: whoever has one of IPv6 has the 2^64 of its network.
+/// What an address is counted under: for IPv6 its /64 network, all of which one peer may use.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(ip) if !ip.is_loopback() => {

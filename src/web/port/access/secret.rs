@@ -18,7 +18,7 @@ impl Digest {
         self.0.ct_eq(&Self::of(given).0).into()
     }
 
-    /// For a map of secrets: whoever looks one up does not choose the digest.
+    /// For a map of secrets: the digest cannot be chosen by a caller.
     pub(super) fn into_key(self) -> [u8; 32] {
         self.0
     }
