@@ -190,7 +190,7 @@ impl Gateway {
         let engine = inside.as_ref().map(|inside| inside.engine.clone());
         let access = page.as_ref().map(|page| page.access.clone());
         let reloader = Reloader::new(settings.clone(), udcf, entries, intake.clone(), engine, access);
-        let bridging = Bridging::new(reloader.clone(), settings.files.clone(), settings.ports.clone());
+        let bridging = Bridging::new(reloader.clone(), settings.ports.clone());
         let devices = Arc::new(Devices {
             settings: settings.devices,
             intake,

@@ -48,6 +48,9 @@ impl Bench {
         let gateway = Running::start(Settings {
             page: Some(page_at(ANY_PORT)),
             ports: system.ports(),
+            serial: loaded.serial,
+            ble: loaded.ble,
+            dial: loaded.dial,
             udcf: loaded.udcf,
             bridge_udcf: loaded.bridge_udcf,
             files: loaded.files,

@@ -95,13 +95,9 @@ pub(super) async fn stop(args: StopArgs) -> Result<(), Error> {
         Err(e) => (Stopped::default(), vec![e]),
     };
     if args.json {
-        let problems = errors.iter().map(|error| Problem {
-            error: error.to_string(),
-            hint: error.hint().map(Cow::into_owned),
-        });
         let outcome = Outcome {
             stopped: &stopped,
-            errors: problems.collect(),
+            errors: errors.iter().map(Problem::of).collect(),
         };
         print(&format!("{}\n", serde_json::json!(outcome)))?;
     } else if stopped != Stopped::default() || errors.is_empty() {

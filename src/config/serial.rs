@@ -1,5 +1,6 @@
 //! The `[[serial]]` entries.
 
+use std::borrow::Borrow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -230,11 +231,11 @@ impl PortSource {
 
 impl SerialSettings {
     /// The entry that takes a port: the first that matches, but an entry for any port only if no other matches.
-    pub fn taking(entries: &[Self], port: &PortInfo) -> Option<usize> {
+    pub fn taking(entries: &[impl Borrow<Self>], port: &PortInfo) -> Option<usize> {
         let takes = |is_any: bool| {
             let wanted =
                 |entry: &Self| (entry.source == PortSource::Any) == is_any && entry.source.takes(port);
-            entries.iter().position(wanted)
+            entries.iter().position(|entry| wanted(entry.borrow()))
         };
         takes(false).or_else(|| takes(true))
     }

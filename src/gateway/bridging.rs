@@ -11,10 +11,10 @@ use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::boards::{Boards as Described, is_configured};
-use super::configuration::{Reloader, blocking, problem};
+use super::boards::is_configured;
+use super::configuration::Reloader;
 use super::ports::{ListedPort, entry_name, list};
-use crate::config::{BleSettings, Files, Settings, edit};
+use crate::config::{BleSettings, SerialSettings, Settings, edit};
 use crate::device::peripheral::{Seen, short};
 use crate::ingress::ble::profile::{fitting, service_name};
 use crate::ingress::ble::scan::{ScanError, Scanner};
@@ -22,10 +22,9 @@ use crate::link::serial::ports::{Access, Ports};
 use crate::link::serial::{LineSettings, Port};
 use crate::text::printable;
 use crate::thread;
-use crate::udcf::Udcf;
 use crate::udcf::bridge::Bridged;
-use crate::web::api::Problem;
 use crate::web::api::boards::{not_edited, tag};
+use crate::web::api::{Problem, blocking};
 use crate::web::view::boards::{
     BoardEntry, Boards, Entries, Offer, OfferState, Peripheral, PortState, SerialPort,
 };
@@ -34,17 +33,15 @@ use crate::web::view::configuration::Configuration;
 /// The boards around one gateway.
 pub(super) struct Bridging {
     reloader: Reloader,
-    files: Files,
     ports: Ports,
     /// Held while an adapter scans.
     scanning: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Bridging {
-    pub(super) fn new(reloader: Reloader, files: Files, ports: Ports) -> Self {
+    pub(super) fn new(reloader: Reloader, ports: Ports) -> Self {
         Self {
             reloader,
-            files,
             ports,
             scanning: Arc::default(),
         }
@@ -53,58 +50,35 @@ impl Bridging {
 
 impl Boards for Bridging {
     fn ports(&self) -> BoxFuture<'static, Result<Vec<SerialPort>, Problem>> {
-        let (files, ports) = (self.files.clone(), self.ports.clone());
-        blocking(move || {
-            let (described, own) = described(&files);
-            let entries = described.map(|described| described.serial).unwrap_or_default();
-            let listed = list(&ports, &entries).map_err(|e| Problem {
-                error: format!("the serial ports cannot be listed: {e}"),
-                hint: None,
-            })?;
-            Ok(listed.iter().map(|port| serial_port(port, own.serial)).collect())
-        })
+        let (reloader, ports) = (self.reloader.clone(), self.ports.clone());
+        async move {
+            let (entries, own) = serial(&reloader).await;
+            blocking(move || {
+                let listed = list(&ports, &entries).map_err(|e| Problem {
+                    error: format!("the serial ports cannot be listed: {e}"),
+                    hint: None,
+                })?;
+                Ok(listed.iter().map(|port| serial_port(port, own)).collect())
+            })
+            .await
+        }
+        .boxed()
     }
 
     fn open(&self, path: &str, baud_rate: u32) -> BoxFuture<'static, Result<Port, Problem>> {
-        let (files, ports, path) = (self.files.clone(), self.ports.clone(), path.to_owned());
-        blocking(move || {
-            let (described, own) = described(&files);
-            let entries = described.map(|described| described.serial).unwrap_or_default();
-            let listed = list(&ports, &entries).unwrap_or_default();
-            let Some(listed) = listed
-                .into_iter()
-                .find(|listed| listed.port.path == Path::new(&path))
-            else {
-                return Err(Problem {
-                    error: format!("there is no serial port {path:?}"),
-                    hint: Some("GET /api/ports lists them".to_owned()),
-                });
-            };
-            if let Some(n) = listed.entry {
-                return Err(Problem {
-                    error: format!("{path} is bridged by {}", entry_name(n, own.serial)),
-                    hint: Some("watch the device, or remove the entry".to_owned()),
-                });
-            }
-            let line = LineSettings {
-                baud_rate,
-                ..LineSettings::default()
-            };
-            Port::open(&listed.file(&ports), &line).map_err(|e| Problem {
-                error: format!("{path} cannot be opened: {e}"),
-                hint: Some(ports.open_hint(&listed.port.path, &e)),
-            })
-        })
+        let (reloader, ports, path) = (self.reloader.clone(), self.ports.clone(), path.to_owned());
+        async move {
+            let (entries, own) = serial(&reloader).await;
+            blocking(move || open(&ports, &entries, own, &path, baud_rate)).await
+        }
+        .boxed()
     }
 
     fn scan(&self, time: Duration) -> BoxFuture<'static, Result<Vec<Peripheral>, Problem>> {
-        let (files, scanning) = (self.files.clone(), self.scanning.clone());
+        let (reloader, scanning) = (self.reloader.clone(), self.scanning.clone());
         async move {
-            let (entries, own) = blocking(move || {
-                let (described, own) = described(&files);
-                Ok((described.map(|d| d.ble).unwrap_or_default(), own.ble))
-            })
-            .await?;
+            let (settings, _) = reloader.in_force().await;
+            let (entries, own) = (reloader.entries().ble.borrow().clone(), settings.ble.len());
             let turn = scanning.lock_owned().await;
             let (answer, seen) = oneshot::channel();
             // All of the library must live on one thread. The caller may have stopped waiting when it is done.
@@ -120,7 +94,7 @@ impl Boards for Bridging {
             let seen = seen
                 .await
                 .unwrap_or_else(|_| Err(ScanError::Gone("the scan ended".to_owned())));
-            let mut seen = seen.map_err(|e| problem(&e))?;
+            let mut seen = seen.map_err(|e| Problem::of(&e))?;
             seen.sort_by_key(|seen| (seen.rssi.is_none(), seen.rssi.map(|dbm| -i32::from(dbm))));
             Ok(seen.iter().map(|seen| peripheral(seen, &entries, own)).collect())
         }
@@ -128,68 +102,70 @@ impl Boards for Bridging {
     }
 
     fn entries(&self) -> BoxFuture<'static, Result<Entries, Problem>> {
-        let (files, reloader) = (self.files.clone(), self.reloader.clone());
+        let reloader = self.reloader.clone();
         async move {
             let file = reloader.gateway_toml().await?;
-            blocking(move || {
-                let entries = edit::entries(&file.text).map_err(|e| not_edited(&e))?;
-                let mut all = Entries {
-                    file: file.path.as_deref().map(path_text),
-                    exists: file.exists,
-                    entries: entries.into_iter().map(board_entry).collect(),
-                    udcf: None,
-                    bridges_udcf: false,
-                    offers: Vec::new(),
-                    problem: None,
-                };
-                let settings = match files.load() {
-                    Ok(loaded) => loaded.settings,
-                    Err(e) => {
-                        all.problem = Some(problem(&e));
-                        return Ok(all);
-                    }
-                };
-                all.udcf = settings.udcf.as_deref().map(path_text);
-                all.bridges_udcf = settings.bridge_udcf;
-                match settings.udcf.as_deref().map(Udcf::load) {
-                    Some(Ok(udcf)) => {
-                        let offers = udcf.bridged().into_iter();
-                        all.offers = offers.map(|bridged| offer(bridged, &settings)).collect();
-                    }
-                    Some(Err(e)) => all.problem = Some(problem(&e)),
-                    None => {}
-                }
-                Ok(all)
+            let entries = edit::entries(&file.text).map_err(|e| not_edited(&e))?;
+            let (settings, udcf) = reloader.in_force().await;
+            let offers = match settings.udcf {
+                Some(_) => udcf.bridged(),
+                None => Vec::new(),
+            };
+            Ok(Entries {
+                file: file.path.as_deref().map(path_text),
+                exists: file.exists,
+                entries: entries.into_iter().map(board_entry).collect(),
+                udcf: settings.udcf.as_deref().map(path_text),
+                bridges_udcf: settings.bridge_udcf,
+                offers: offers
+                    .into_iter()
+                    .map(|bridged| offer(bridged, &settings))
+                    .collect(),
+                problem: reloader.problem(),
             })
-            .await
         }
         .boxed()
     }
 }
 
-/// How many entries are those of gateway.toml; what follows is the UDCF's.
-#[derive(Default)]
-struct Own {
-    serial: usize,
-    ble: usize,
+/// The `[[serial]]` entries in force: as many of gateway.toml as the number says, then those of the UDCF.
+async fn serial(reloader: &Reloader) -> (Vec<Arc<SerialSettings>>, usize) {
+    let (settings, _) = reloader.in_force().await;
+    (reloader.entries().serial.borrow().clone(), settings.serial.len())
 }
 
-/// The entries of the configuration as it is now, with those of its UDCF if that is bridged. `None` if the files cannot
-/// be used.
-fn described(files: &Files) -> (Option<Described>, Own) {
-    let Ok(loaded) = files.load() else {
-        return (None, Own::default());
+/// Opens a port that no entry takes.
+fn open(
+    ports: &Ports,
+    entries: &[Arc<SerialSettings>],
+    own: usize,
+    path: &str,
+    baud_rate: u32,
+) -> Result<Port, Problem> {
+    let listed = list(ports, entries).unwrap_or_default();
+    let Some(listed) = listed
+        .into_iter()
+        .find(|listed| listed.port.path == Path::new(path))
+    else {
+        return Err(Problem {
+            error: format!("there is no serial port {path:?}"),
+            hint: Some("GET /api/ports lists them".to_owned()),
+        });
     };
-    let settings = loaded.settings;
-    let own = Own {
-        serial: settings.serial.len(),
-        ble: settings.ble.len(),
+    if let Some(n) = listed.entry {
+        return Err(Problem {
+            error: format!("{path} is bridged by {}", entry_name(n, own)),
+            hint: Some("watch the device, or remove the entry".to_owned()),
+        });
+    }
+    let line = LineSettings {
+        baud_rate,
+        ..LineSettings::default()
     };
-    let udcf = match &settings.udcf {
-        Some(path) => Udcf::load(path).unwrap_or_else(|_| Udcf::builtin()),
-        None => Udcf::builtin(),
-    };
-    (Some(Described::of(&settings, &udcf)), own)
+    Port::open(&listed.file(ports), &line).map_err(|e| Problem {
+        error: format!("{path} cannot be opened: {e}"),
+        hint: Some(ports.open_hint(&listed.port.path, &e)),
+    })
 }
 
 fn path_text(path: &Path) -> String {
@@ -252,7 +228,7 @@ async fn near(time: Duration) -> Result<Vec<Seen>, ScanError> {
     Ok(seen.into_values().collect())
 }
 
-fn peripheral(seen: &Seen, entries: &[BleSettings], own: usize) -> Peripheral {
+fn peripheral(seen: &Seen, entries: &[Arc<BleSettings>], own: usize) -> Peripheral {
     let services = seen
         .services
         .iter()

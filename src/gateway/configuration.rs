@@ -1,12 +1,15 @@
 //! Changes of the configuration while the gateway runs: by the page, by a person who edits a file, by `reload`.
 //!
-//! - `files`: reads and writes the files.
+//! - `files`: edits the files.
+//! - `reading`: what they contain at one moment.
 //! - `watch`: notices that a file changed.
 
 mod files;
+mod reading;
 mod watch;
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
@@ -16,17 +19,17 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::boards::{Boards, unknown_identifiers};
-use crate::config::{BleSettings, DialSettings, Files, Loaded, Secret, SerialSettings, Settings};
+use crate::config::{BleSettings, DialSettings, Files, Secret, SerialSettings, Settings};
 use crate::ingress::Intake;
 use crate::session::ends::Disconnect;
 use crate::session::registry::SessionHandle;
-use crate::udcf::{DeviceConfiguration, Udcf};
+use crate::udcf::Udcf;
 use crate::upstream::embedded::Engine;
-use crate::web::api::Problem;
+use crate::web::api::{Problem, blocking};
 use crate::web::port::access::Access;
 use crate::web::view::configuration::{Changed, Configuration, Edit, FileText};
-pub(super) use files::{blocking, problem};
-use files::{change, fault, read, restore};
+use files::{change, read, restore};
+use reading::{Reading, watched};
 
 /// The sections that are applied while the gateway runs.
 const LIVE: [&str; 4] = ["serial", "ble", "dial", "udcf"];
@@ -34,7 +37,7 @@ const LIVE: [&str; 4] = ["serial", "ble", "dial", "udcf"];
 /// Keys of other sections that are applied while the gateway runs.
 const LIVE_KEYS: [&str; 2] = ["page.password", "page.token"];
 
-/// The boards that the gateway connects to, as their ways in follow them.
+/// The boards that the gateway connects to, as the ingress tasks watch them.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     pub(super) serial: Sender<Vec<Arc<SerialSettings>>>,
@@ -55,7 +58,7 @@ impl Entries {
     }
 }
 
-/// Those who follow entries see only changes.
+/// Receivers are notified only of changes.
 fn replace<T: PartialEq>(sender: &Sender<Vec<Arc<T>>>, entries: Vec<T>) -> bool {
     let new: Vec<Arc<T>> = entries.into_iter().map(Arc::new).collect();
     sender.send_if_modified(|old| {
@@ -88,7 +91,7 @@ struct Inner {
 /// What was applied last.
 struct InForce {
     settings: Settings,
-    udcf: Udcf,
+    udcf: Arc<Udcf>,
     /// Whether gateway.toml contained anything.
     has_content: bool,
     stamps: watch::Stamps,
@@ -105,6 +108,7 @@ impl Reloader {
         access: Option<Access>,
     ) -> Self {
         let stamps = watch::Stamps::of(&watched(&settings));
+        let has_content = reading::has_content(&settings.files);
         Self(Arc::new(Inner {
             files: settings.files.clone(),
             entries,
@@ -113,9 +117,9 @@ impl Reloader {
             access,
             token: settings.devices.token.clone(),
             in_force: tokio::sync::Mutex::new(InForce {
-                has_content: has_content(&settings),
+                has_content,
                 settings,
-                udcf,
+                udcf: Arc::new(udcf),
                 stamps,
             }),
             problem: Mutex::default(),
@@ -126,6 +130,12 @@ impl Reloader {
         &self.0.entries
     }
 
+    /// The configuration and the UDCF that are in force. Waits for a change that is being applied.
+    pub(super) async fn in_force(&self) -> (Settings, Arc<Udcf>) {
+        let in_force = self.0.in_force.lock().await;
+        (in_force.settings.clone(), in_force.udcf.clone())
+    }
+
     /// Applies what somebody changes in the files, for ever. Cancel safe.
     pub(super) async fn watch(self) {
         if !self.0.files.were_read() {
@@ -133,7 +143,7 @@ impl Reloader {
         }
         loop {
             self.0.next_change().await;
-            // It logs its own problem.
+            // It reports its own problem.
             let _ = self.reload().await;
         }
     }
@@ -144,55 +154,7 @@ fn to_the_end(
     change: impl Future<Output = Result<Changed, Problem>> + Send + 'static,
 ) -> BoxFuture<'static, Result<Changed, Problem>> {
     let change = tokio::spawn(change);
-    async move { change.await.unwrap_or_else(|e| Err(fault(&e))) }.boxed()
-}
-
-fn has_content(settings: &Settings) -> bool {
-    let file = settings.files.gateway.as_ref();
-    file.is_some_and(|file| file.metadata().is_ok_and(|file| file.len() > 0))
-}
-
-/// What the files contain.
-type Read = (Loaded, Udcf, Arc<DeviceConfiguration>);
-
-/// Reads the files; returns the path of the UDCF too, as far as it is known. `had_content` is whether gateway.toml contained anything before: one that is gone or empty is taken for one that is being
-/// written, since much would end with it, such as the page's password.
-fn load(files: &Files, had_content: bool) -> (Result<Read, Problem>, Option<PathBuf>) {
-    let refused = |path: &Path, why: &str| Problem {
-        error: format!("{}: {why}", path.display()),
-        hint: Some("to run without what it contained, start the gateway again".to_owned()),
-    };
-    if let Some(path) = &files.gateway {
-        match path.metadata() {
-            Ok(file) if !file.is_file() => return (Err(refused(path, "is no longer a regular file")), None),
-            Ok(file) if file.len() == 0 && had_content => return (Err(refused(path, "is empty")), None),
-            Err(_) if had_content => return (Err(refused(path, "is gone")), None),
-            _ => {}
-        }
-    }
-    let loaded = match files.load() {
-        Ok(loaded) => loaded,
-        Err(e) => return (Err(problem(&e)), None),
-    };
-    let path = loaded.settings.udcf.clone();
-    let read = || {
-        let udcf = match &path {
-            Some(path) if path.metadata().is_ok_and(|file| !file.is_file()) => {
-                return Err(refused(path, "is no regular file"));
-            }
-            Some(path) => Udcf::load(path).map_err(|e| problem(&e))?,
-            None => Udcf::builtin(),
-        };
-        let config = udcf.device_configuration().map_err(|e| problem(&e))?;
-        Ok((loaded, udcf, config))
-    };
-    (read(), path.clone())
-}
-
-/// The files whose changes are applied.
-fn watched(settings: &Settings) -> Vec<PathBuf> {
-    let udcf = settings.udcf.clone().or_else(|| settings.files.own_udcf());
-    settings.files.gateway.clone().into_iter().chain(udcf).collect()
+    async move { change.await.unwrap_or_else(|e| Err(Problem::fault(&e))) }.boxed()
 }
 
 impl Configuration for Reloader {
@@ -208,7 +170,7 @@ impl Configuration for Reloader {
 
     fn change_udcf(&self, edit: Edit) -> BoxFuture<'static, Result<Changed, Problem>> {
         let check = |_: &Inner, text: &str, path: &Path| {
-            let udcf = Udcf::parse(text, &path.display().to_string()).map_err(|e| problem(&e))?;
+            let udcf = Udcf::parse(text, &path.display().to_string()).map_err(|e| Problem::of(&e))?;
             Ok(udcf.warnings().to_vec())
         };
         to_the_end(self.0.clone().change(Inner::udcf, check, edit))
@@ -216,7 +178,7 @@ impl Configuration for Reloader {
 
     fn change_gateway_toml(&self, edit: Edit) -> BoxFuture<'static, Result<Changed, Problem>> {
         let check = |inner: &Inner, text: &str, _: &Path| {
-            let loaded = inner.files.load_with(text).map_err(|e| problem(&e))?;
+            let loaded = inner.files.load_with(text).map_err(|e| Problem::of(&e))?;
             Ok(loaded.warnings)
         };
         to_the_end(self.0.clone().change(Inner::gateway_toml, check, edit))
@@ -275,7 +237,7 @@ impl Inner {
     }
 
     fn udcf(&self) -> Result<FileText, Problem> {
-        let loaded = self.files.load().map_err(|e| problem(&e))?;
+        let loaded = self.files.load().map_err(|e| Problem::of(&e))?;
         let path = loaded.settings.udcf.or_else(|| self.files.own_udcf());
         read(path, || Udcf::builtin().to_json())
     }
@@ -288,7 +250,7 @@ impl Inner {
     async fn next_change(&self) {
         let mut before = None;
         loop {
-            sleep(watch::LOOK).await;
+            sleep(watch::POLL).await;
             let applied = self.in_force.lock().await.stamps.clone();
             let files = applied.files();
             // A file on a network may take a while.
@@ -303,31 +265,27 @@ impl Inner {
 
     /// Applies what the files contain, all of it or nothing.
     async fn apply(self: &Arc<Self>, in_force: &mut InForce) -> Result<Changed, Problem> {
+        let applied = self.apply_all(in_force).await;
+        let problem = applied.as_ref().err();
+        if let Some(Problem { error, hint }) = problem {
+            let hint = hint.as_ref().map(|hint| format!("; {hint}"));
+            let hint = hint.unwrap_or_default();
+            warn!("the configuration is not applied, and what was in force stays: {error}{hint}");
+        }
+        *lock(&self.problem) = problem.cloned();
+        applied
+    }
+
+    async fn apply_all(self: &Arc<Self>, in_force: &mut InForce) -> Result<Changed, Problem> {
         self.must_have_files()?;
-        // Before the files are read: a change that comes while they are read is noticed.
-        in_force.stamps = watch::Stamps::of(&watched(&in_force.settings));
         let (files, had_content) = (self.files.clone(), in_force.has_content);
-        let (loaded, udcf_path) = blocking(move || Ok(load(&files, had_content))).await?;
-        let (loaded, udcf, config) = match loaded {
-            Ok(loaded) => loaded,
-            Err(problem) => {
-                // Whoever mends this file, and not gateway.toml, is noticed too.
-                in_force.stamps.also(&watched(&in_force.settings));
-                in_force.stamps.add(udcf_path);
-                let hint = problem.hint.as_ref().map(|hint| format!("; {hint}"));
-                warn!(
-                    "the configuration is not applied, and what was in force stays: {}{}",
-                    problem.error,
-                    hint.unwrap_or_default()
-                );
-                *lock(&self.problem) = Some(problem.clone());
-                return Err(problem);
-            }
-        };
-        *lock(&self.problem) = None;
-        let mut settings = loaded.settings.clone();
+        let (watched, udcf) = (watched(&in_force.settings), in_force.udcf.clone());
+        let read = blocking(move || Ok(Reading::of(&files, had_content, &watched, &udcf))).await?;
+        in_force.stamps = read.stamps;
+        let reading::Content { loaded, udcf, config } = read.content?;
+        let mut settings = loaded.settings;
         let mut changed = Changed {
-            warnings: loaded.warnings.clone(),
+            warnings: loaded.warnings,
             ..Changed::default()
         };
         changed.warnings.extend(udcf.warnings().iter().cloned());
@@ -335,7 +293,7 @@ impl Inner {
         changed.after_restart = self.after_restart(&settings);
 
         if settings.page.is_none() {
-            // One that is switched off is there until the next start, with what it has.
+            // A page that is switched off keeps running, unchanged, until the next start.
             settings.page.clone_from(&in_force.settings.page);
         }
         if let (Some(access), Some(page)) = (&self.access, &settings.page)
@@ -354,14 +312,14 @@ impl Inner {
         }
         let boards = Boards::of(&settings, &udcf);
         changed.warnings.extend(boards.warnings.iter().cloned());
-        self.intake.admission.set_directory(udcf.directory(&config));
-        if let Some(engine) = &self.engine
-            && udcf.to_json() != in_force.udcf.to_json()
-        {
-            engine.reconfigure(config);
-            let file = settings.udcf.as_ref();
-            let file = file.map_or("the built-in UDCF".to_owned(), |file| file.display().to_string());
-            changed.applied.push(format!("{file} is in force"));
+        if let Some(config) = &config {
+            self.intake.admission.set_directory(udcf.directory(config));
+            if let Some(engine) = &self.engine {
+                engine.reconfigure(config.clone());
+                let file = settings.udcf.as_ref();
+                let file = file.map_or("the built-in UDCF".to_owned(), |file| file.display().to_string());
+                changed.applied.push(format!("{file} is in force"));
+            }
         }
         for (key, unknown) in unknown_identifiers(&settings, &self.intake.admission) {
             changed.warnings.push(format!("{key}: {unknown}"));
@@ -372,15 +330,15 @@ impl Inner {
                 .push(format!("the boards of [[{section}]] are in force"));
         }
         // Last: a device that was admitted meanwhile is among them.
-        for session in self.affected(&in_force.udcf, &udcf) {
+        let affected = config.map(|_| self.affected(&in_force.udcf, &udcf));
+        for session in affected.into_iter().flatten() {
             changed.applied.push(format!(
                 "{} connects again with its new configuration",
                 session.handshake.address
             ));
             session.end(Disconnect::Reconfigured);
         }
-        in_force.stamps.also(&watched(&settings));
-        in_force.has_content = has_content(&settings);
+        in_force.has_content = read.has_content;
         in_force.settings = settings;
         in_force.udcf = udcf;
         for applied in &changed.applied {
@@ -404,12 +362,11 @@ impl Inner {
         // Secrets are masked.
         let token = (settings.devices.token != self.token).then(|| "devices.token".to_owned());
         let keys = self.files.changed_keys(&settings.files).into_iter();
-        let mut keys: Vec<String> = keys.chain(token).filter(|key| !is_live(key)).collect();
-        keys.dedup();
-        keys
+        let keys = keys.chain(token).filter(|key| !is_live(key));
+        keys.collect::<BTreeSet<String>>().into_iter().collect()
     }
 
-    /// The connected devices of which the two files say different things.
+    /// The connected devices whose configuration differs between the two files.
     fn affected(&self, old: &Udcf, new: &Udcf) -> Vec<Arc<SessionHandle>> {
         if self.engine.is_none() {
             return Vec::new();

@@ -1,5 +1,6 @@
 //! The serial ports that there are, and which entry takes each.
 
+use std::borrow::Borrow;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +41,7 @@ pub fn entry_name(n: usize, own: usize) -> String {
 ///
 /// # Errors
 /// The system does not tell.
-pub fn list(ports: &Ports, entries: &[SerialSettings]) -> io::Result<Vec<ListedPort>> {
+pub fn list(ports: &Ports, entries: &[impl Borrow<SerialSettings>]) -> io::Result<Vec<ListedPort>> {
     let listed = ports.list()?;
     let mut rows: Vec<ListedPort> = listed
         .into_iter()
@@ -51,7 +52,7 @@ pub fn list(ports: &Ports, entries: &[SerialSettings]) -> io::Result<Vec<ListedP
             port,
         })
         .collect();
-    for (n, entry) in entries.iter().enumerate() {
+    for (n, entry) in entries.iter().map(Borrow::borrow).enumerate() {
         if let PortSource::Path(path) = &entry.source
             && !rows.iter().any(|row| entry.source.takes(&row.port))
         {

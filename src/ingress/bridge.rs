@@ -217,7 +217,7 @@ impl Board {
         framed(self.framing.as_ref().unwrap_or(&Framing::Raw), frame)
     }
 
-    /// Finds out the board's identity; `None` if the gateway stops first. If it is configured, it is known even then:
+    /// Finds out the board's identity; `None` if the gateway stops or the entry is withdrawn first. If it is configured, it is known even then:
     /// the session ends at once, and stops the board. What else the board sent stays in `read`, and what it answered in
     /// `answers`.
     ///

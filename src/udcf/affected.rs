@@ -5,6 +5,11 @@ use serde_json::{Value, json};
 use super::Udcf;
 
 impl Udcf {
+    /// Whether another file has the same meaning.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+
     /// What this file says of a device, of which `protocol` is what it was recognised by, if it was. A device is affected
     /// by a change if this changes.
     pub fn says_of(&self, identifier: &str, address: &str, protocol: Option<&str>) -> Value {

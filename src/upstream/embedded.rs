@@ -139,11 +139,12 @@ impl Engine {
     /// Replaces the UDCF. Devices that are connected keep what they have; each gets the new one when it connects again.
     pub fn reconfigure(&self, config: Arc<DeviceConfigurationManager>) {
         self.indexes.reserve(&config);
-        let places = lock(&self.places);
+        let mut places = lock(&self.places);
         *self.given.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Given::new(config));
         for shard in &places.shards {
             shard.retire();
         }
+        places.shards.retain(|shard| !shard.is_over());
     }
 
     fn given(&self) -> Arc<Given> {

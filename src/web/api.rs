@@ -10,16 +10,16 @@ mod import;
 pub(super) mod injector;
 pub mod login;
 pub mod origins;
+mod problem;
+mod request;
 mod simulated;
 mod udcf;
 
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
-use axum::http::request::Parts;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::{InfoBuilder, License, OpenApi};
 use utoipa::{OpenApi as _, ToSchema};
@@ -29,6 +29,9 @@ use utoipa_axum::routes;
 use super::metrics;
 use super::view::{About, App, Device, Stopped, View};
 use crate::defaults::FRAME_MAX_BYTES;
+use problem::Refused;
+pub use problem::{Problem, blocking};
+pub(super) use request::InPath;
 
 #[derive(utoipa::OpenApi)]
 struct Described;
@@ -47,36 +50,11 @@ pub struct Apps {
     pub apps: Vec<App>,
 }
 
-/// Why a request was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Problem {
-    /// What is wrong.
-    pub error: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
-
-/// A part of a request's path. One that cannot be read is answered with a [`Problem`].
-pub(super) struct InPath<T>(T);
-
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<T> {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        match Path::from_request_parts(parts, state).await {
-            Ok(Path(part)) => Ok(Self(part)),
-            Err(e) => Err(Problem::answer(e.status(), e.body_text(), None)),
-        }
-    }
-}
-
-impl Problem {
-    pub(super) fn answer(status: StatusCode, error: impl Into<String>, hint: Option<&str>) -> Response {
-        let problem = Self {
-            error: error.into(),
-            hint: hint.map(str::to_owned),
-        };
-        (status, Json(problem)).into_response()
+/// The answer to a request that may be refused, with this status.
+fn answer<T: Serialize>(refused: StatusCode, result: Result<T, Problem>) -> Response {
+    match result {
+        Ok(result) => Json(result).into_response(),
+        Err(problem) => problem.with_status(refused).into_response(),
     }
 }
 
@@ -170,8 +148,8 @@ async fn devices(State(view): State<View>) -> Json<Devices> {
     })
 }
 
-fn no_device(address: &str) -> Response {
-    Problem::answer(
+fn no_device(address: &str) -> Refused {
+    Problem::refuse(
         StatusCode::NOT_FOUND,
         format!("no device has the address {address:?}"),
         Some("GET /api/devices lists them; an address in a path is percent-encoded"),
@@ -186,7 +164,10 @@ fn no_device(address: &str) -> Response {
 )]
 async fn device(State(view): State<View>, InPath(address): InPath<String>) -> Response {
     let found = view.look().0.into_iter().find(|device| device.address == address);
-    found.map_or_else(|| no_device(&address), |device| Json(device).into_response())
+    found.map_or_else(
+        || no_device(&address).into_response(),
+        |device| Json(device).into_response(),
+    )
 }
 
 /// Forget a device that is gone or was refused.
@@ -199,7 +180,7 @@ async fn forget(State(view): State<View>, InPath(address): InPath<String>) -> Re
     if view.registry.past().forget(&address) {
         StatusCode::NO_CONTENT.into_response()
     } else {
-        no_device(&address)
+        no_device(&address).into_response()
     }
 }
 
@@ -219,7 +200,10 @@ async fn stop(State(view): State<View>) -> Json<Stopped> {
 )]
 async fn stop_device(State(view): State<View>, InPath(address): InPath<String>) -> Response {
     let stopped = view.stop_device(&address).await;
-    stopped.map_or_else(|| no_device(&address), |stopped| Json(stopped).into_response())
+    stopped.map_or_else(
+        || no_device(&address).into_response(),
+        |stopped| Json(stopped).into_response(),
+    )
 }
 
 /// List the connected apps.

@@ -2,11 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use tokio::task::JoinError;
-
-use crate::advice::Advice;
 use crate::udcf::edit::{back_up, replace};
 use crate::web::api::Problem;
 use crate::web::view::configuration::{Changed, Edit, FileText};
@@ -80,33 +75,6 @@ pub(super) fn restore(old: &FileText) -> Result<(), Problem> {
     };
     restored.map_err(|e| Problem {
         error: format!("{}: cannot be put back to what it was: {e}", path.display()),
-        hint: Some("its backup is beside it".to_owned()),
+        hint: old.exists.then(|| "its backup is beside it".to_owned()),
     })
-}
-
-/// A problem in the words of its error.
-pub(in crate::gateway) fn problem<E: std::fmt::Display + Advice>(e: &E) -> Problem {
-    Problem {
-        error: e.to_string(),
-        hint: e.hint().map(std::borrow::Cow::into_owned),
-    }
-}
-
-/// Runs what reads and writes files where it may block.
-pub(in crate::gateway) fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> BoxFuture<'static, Result<T, Problem>> {
-    async move {
-        let done = tokio::task::spawn_blocking(work).await;
-        done.unwrap_or_else(|e| Err(fault(&e)))
-    }
-    .boxed()
-}
-
-/// A task of the gateway's own that failed.
-pub(super) fn fault(e: &JoinError) -> Problem {
-    Problem {
-        error: format!("a fault inside the gateway: {e}"),
-        hint: None,
-    }
 }

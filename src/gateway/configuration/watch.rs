@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// How often files are looked at. A change is applied once a file stayed the same from one look to the next.
-pub(super) const LOOK: Duration = Duration::from_millis(300);
+/// The time between two looks at the files. A change is applied once a file stayed the same from one to the next.
+pub(super) const POLL: Duration = Duration::from_millis(300);
 
 /// What files look like without being read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,17 +47,8 @@ impl Stamps {
         self.0.keys().cloned().collect()
     }
 
-    /// Looks at one more file.
-    pub(super) fn add(&mut self, file: Option<PathBuf>) {
-        if let Some(file) = file {
-            let stamp = Stamp::of(&file);
-            self.0.insert(file, stamp);
-        }
-    }
-
-    /// Looks at those of these files that were not looked at yet, and forgets all others.
-    pub(super) fn also(&mut self, files: &[PathBuf]) {
-        self.0.retain(|file, _| files.contains(file));
+    /// Looks at those of these files that were not looked at yet.
+    pub(super) fn add(&mut self, files: &[PathBuf]) {
         for file in files {
             self.0.entry(file.clone()).or_insert_with(|| Stamp::of(file));
         }

@@ -114,7 +114,7 @@ impl Shard {
         self.members.load(Ordering::Relaxed) < DEVICES && !self.is_used_up() && !self.found.is_closed()
     }
 
-    /// Makes this the manager of the devices that it has, and of no other.
+    /// Stops accepting devices. Those that it has stay.
     pub(super) fn retire(&self) {
         self.is_retired.store(true, Ordering::Relaxed);
     }

@@ -4,13 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::configuration::changed;
-use super::udcf::{THE_FILE, problem, read};
-use super::{InPath, Problem};
+use super::request::in_any_body;
+use super::udcf::{THE_FILE, read};
+use super::{InPath, Problem, Refused, answer};
 use crate::udcf::edit::axes::{self, Axes, Axis};
 use crate::web::view::View;
 use crate::web::view::configuration::Changed;
@@ -35,15 +35,13 @@ pub struct WantedAxes {
         (status = CONFLICT, body = Problem, description = "the file cannot be used"),
     ),
 )]
-pub(super) async fn show(State(view): State<View>, InPath(identifier): InPath<String>) -> Response {
-    let (udcf, _) = match read(&view).await {
-        Ok(read) => read,
-        Err(problem) => return (StatusCode::CONFLICT, Json(problem)).into_response(),
-    };
-    match axes::show(&udcf, THE_FILE, &identifier) {
-        Ok(axes) => Json(axes).into_response(),
-        Err(e) => (StatusCode::NOT_FOUND, Json(problem(&e))).into_response(),
-    }
+pub(super) async fn show(
+    State(view): State<View>,
+    InPath(identifier): InPath<String>,
+) -> Result<Response, Refused> {
+    let (udcf, _) = read(&view).await.map_err(Problem::conflict)?;
+    let axes = axes::show(&udcf, THE_FILE, &identifier).map_err(|e| Problem::of(&e));
+    Ok(answer(StatusCode::NOT_FOUND, axes))
 }
 
 /// Give axes to the TCode boards with a websocket name.
@@ -63,20 +61,17 @@ pub(super) async fn change(
     State(view): State<View>,
     InPath(identifier): InPath<String>,
     body: Result<Json<WantedAxes>, JsonRejection>,
-) -> Response {
-    let WantedAxes { name, axes } = match body {
-        Ok(Json(wanted)) => wanted,
-        Err(e) => {
-            let hint = "send JSON such as {\"name\": \"Mine\", \"axes\": [{\"channel\": \"L0\", \"kind\": \"position\"}]}";
-            return Problem::answer(StatusCode::BAD_REQUEST, e.body_text(), Some(hint));
-        }
-    };
+) -> Result<Response, Refused> {
+    let hint =
+        "send JSON such as {\"name\": \"Mine\", \"axes\": [{\"channel\": \"L0\", \"kind\": \"position\"}]}";
+    let WantedAxes { name, axes } = in_any_body(body, hint)?;
     let wanted = Axes {
         name,
         is_in_file: true,
         axes,
     };
     let change =
-        move |text: &str| axes::change(text, THE_FILE, &identifier, &wanted).map_err(|e| problem(&e));
-    changed(view.configuration.change_udcf(Box::new(change)).await)
+        move |text: &str| axes::change(text, THE_FILE, &identifier, &wanted).map_err(|e| Problem::of(&e));
+    let changed = view.configuration.change_udcf(Box::new(change)).await;
+    Ok(answer(StatusCode::CONFLICT, changed))
 }

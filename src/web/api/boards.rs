@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{InPath, Problem};
+use super::request::in_body;
+use super::{InPath, Problem, Refused, answer};
 use crate::config::edit::{self, EditError, Keys, Value};
 use crate::web::view::View;
 use crate::web::view::boards::{Entries, Peripheral, SerialPort};
@@ -111,13 +112,6 @@ pub fn not_edited(error: &EditError) -> Problem {
     }
 }
 
-fn answer<T: Serialize>(status: StatusCode, result: Result<T, Problem>) -> Response {
-    match result {
-        Ok(result) => Json(result).into_response(),
-        Err(problem) => (status, Json(problem)).into_response(),
-    }
-}
-
 /// List the serial ports that exist now, and which entry takes each. Opens none of them.
 #[utoipa::path(
     get, path = "/api/ports", tag = "boards",
@@ -168,14 +162,13 @@ pub(super) async fn entries(State(view): State<View>) -> Response {
     post, path = "/api/entries", tag = "boards", request_body = NewEntry,
     responses((status = CREATED, description = "it was added", body = Written), (status = BAD_REQUEST, description = "it cannot be added", body = Problem)),
 )]
-pub(super) async fn add(State(view): State<View>, entry: Result<Json<NewEntry>, JsonRejection>) -> Response {
-    let NewEntry { section, keys } = match entry {
-        Ok(Json(entry)) => entry,
-        Err(e) => {
-            let hint = r#"send {"section": "serial", "keys": {"port": "/dev/ttyUSB0"}} with Content-Type: application/json"#;
-            return Problem::answer(e.status(), e.body_text(), Some(hint));
-        }
-    };
+pub(super) async fn add(
+    State(view): State<View>,
+    entry: Result<Json<NewEntry>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let hint =
+        r#"send {"section": "serial", "keys": {"port": "/dev/ttyUSB0"}} with Content-Type: application/json"#;
+    let NewEntry { section, keys } = in_body(entry, hint)?;
     let written = Arc::new(OnceLock::new());
     let wrote = written.clone();
     let edit: Edit = Box::new(move |text| {
@@ -184,13 +177,10 @@ pub(super) async fn add(State(view): State<View>, entry: Result<Json<NewEntry>, 
         let _ = wrote.set((added.toml, added.line));
         Ok(added.text)
     });
-    match view.configuration.change_gateway_toml(edit).await {
-        Ok(changed) => {
-            let (toml, line) = written.get().cloned().unwrap_or_default();
-            (StatusCode::CREATED, Json(Written { toml, line, changed })).into_response()
-        }
-        Err(problem) => (StatusCode::BAD_REQUEST, Json(problem)).into_response(),
-    }
+    let changed = view.configuration.change_gateway_toml(edit).await;
+    let changed = changed.map_err(|problem| problem.with_status(StatusCode::BAD_REQUEST))?;
+    let (toml, line) = written.get().cloned().unwrap_or_default();
+    Ok((StatusCode::CREATED, Json(Written { toml, line, changed })).into_response())
 }
 
 /// Remove an entry from gateway.toml.
@@ -260,19 +250,12 @@ pub(super) async fn remove(
 pub(super) async fn bridge_udcf(
     State(view): State<View>,
     order: Result<Json<BridgeUdcf>, JsonRejection>,
-) -> Response {
-    let bridge = match order {
-        Ok(Json(BridgeUdcf { bridge })) => bridge,
-        Err(e) => {
-            let hint = r#"send {"bridge": true} with Content-Type: application/json"#;
-            return Problem::answer(e.status(), e.body_text(), Some(hint));
-        }
-    };
+) -> Result<Response, Refused> {
+    let hint = r#"send {"bridge": true} with Content-Type: application/json"#;
+    let BridgeUdcf { bridge } = in_body(order, hint)?;
     let edit: Edit = Box::new(move |text| {
         edit::set(text, "udcf", "bridge", Some(&Value::Boolean(bridge))).map_err(|e| not_edited(&e))
     });
-    answer(
-        StatusCode::BAD_REQUEST,
-        view.configuration.change_gateway_toml(edit).await,
-    )
+    let changed = view.configuration.change_gateway_toml(edit).await;
+    Ok(answer(StatusCode::BAD_REQUEST, changed))
 }

@@ -1,13 +1,12 @@
 //! The configuration files: which there are, whether they are in force, and reading them again.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Problem;
+use super::{Problem, answer};
 use crate::web::view::View;
 use crate::web::view::configuration::{Changed, FileText};
 
@@ -40,14 +39,6 @@ impl From<FileText> for File {
     }
 }
 
-/// The answer to a change of the configuration.
-pub(super) fn changed(outcome: Result<Changed, Problem>) -> Response {
-    match outcome {
-        Ok(changed) => Json(changed).into_response(),
-        Err(problem) => (StatusCode::CONFLICT, Json(problem)).into_response(),
-    }
-}
-
 /// Name the configuration files, and say whether they are in force.
 #[utoipa::path(
     get, path = "/api/configuration", tag = "configuration",
@@ -56,15 +47,14 @@ pub(super) fn changed(outcome: Result<Changed, Problem>) -> Response {
 pub(super) async fn show(State(view): State<View>) -> Response {
     let configuration = &view.configuration;
     let (gateway_toml, udcf) = tokio::join!(configuration.gateway_toml(), configuration.udcf());
-    match (gateway_toml, udcf) {
-        (Ok(gateway_toml), Ok(udcf)) => Json(Files {
+    let files = gateway_toml.and_then(|gateway_toml| {
+        Ok(Files {
             gateway_toml: gateway_toml.into(),
-            udcf: udcf.into(),
+            udcf: udcf?.into(),
             problem: configuration.problem(),
         })
-        .into_response(),
-        (Err(problem), _) | (_, Err(problem)) => (StatusCode::CONFLICT, Json(problem)).into_response(),
-    }
+    });
+    answer(StatusCode::CONFLICT, files)
 }
 
 /// Read the configuration files again and apply them.
@@ -75,5 +65,5 @@ pub(super) async fn show(State(view): State<View>) -> Response {
     responses((status = OK, description = "the result", body = Changed), (status = CONFLICT, description = "a file cannot be used; what was in force stays", body = Problem)),
 )]
 pub(super) async fn reload(State(view): State<View>) -> Response {
-    changed(view.configuration.reload().await)
+    answer(StatusCode::CONFLICT, view.configuration.reload().await)
 }

@@ -4,13 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::configuration::changed;
-use super::udcf::{Migration, THE_FILE, problem, read};
-use super::{InPath, Problem, no_device};
+use super::request::in_any_body;
+use super::udcf::{Migration, THE_FILE, read};
+use super::{InPath, Problem, Refused, answer, no_device};
 use crate::device::handshake::Address;
 use crate::udcf::Udcf;
 use crate::udcf::edit::device::{self, DeviceChange, DeviceEntry, Subject};
@@ -38,23 +38,19 @@ pub struct DeviceSettings {
         (status = CONFLICT, body = Problem, description = "the file cannot be used"),
     ),
 )]
-pub(super) async fn show(State(view): State<View>, InPath(address): InPath<String>) -> Response {
-    let (udcf, file) = match read(&view).await {
-        Ok(read) => read,
-        Err(problem) => return (StatusCode::CONFLICT, Json(problem)).into_response(),
-    };
-    let Some(subject) = subject(&view, &udcf, &address) else {
-        return unknown(&view, &address);
-    };
-    match device::show(&udcf, THE_FILE, &subject) {
-        Ok(entry) => Json(DeviceSettings {
-            file: file.path.map(|path| path.display().to_string()),
-            entry,
-            migration: Migration::of(&udcf),
-        })
-        .into_response(),
-        Err(e) => (StatusCode::CONFLICT, Json(problem(&e))).into_response(),
-    }
+pub(super) async fn show(
+    State(view): State<View>,
+    InPath(address): InPath<String>,
+) -> Result<Response, Refused> {
+    let (udcf, file) = read(&view).await.map_err(Problem::conflict)?;
+    let subject = subject(&view, &udcf, &address)?;
+    let settings = device::show(&udcf, THE_FILE, &subject).map(|entry| DeviceSettings {
+        file: file.path.map(|path| path.display().to_string()),
+        entry,
+        migration: Migration::of(&udcf),
+    });
+    let settings = settings.map_err(|e| Problem::of(&e));
+    Ok(answer(StatusCode::CONFLICT, settings))
 }
 
 /// Change what the UDCF says of a device.
@@ -76,27 +72,27 @@ pub(super) async fn change(
     State(view): State<View>,
     InPath(address): InPath<String>,
     body: Result<Json<DeviceChange>, JsonRejection>,
-) -> Response {
-    let wanted = match body {
-        Ok(Json(wanted)) => wanted,
-        Err(e) => {
-            let hint = "send JSON such as {\"display_name\": \"Mine\"}; GET /api/openapi.json describes it";
-            return Problem::answer(StatusCode::BAD_REQUEST, e.body_text(), Some(hint));
-        }
-    };
-    let (udcf, _) = match read(&view).await {
-        Ok(read) => read,
-        Err(problem) => return (StatusCode::CONFLICT, Json(problem)).into_response(),
-    };
-    let Some(subject) = subject(&view, &udcf, &address) else {
-        return unknown(&view, &address);
-    };
-    let change = move |text: &str| device::change(text, THE_FILE, &subject, &wanted).map_err(|e| problem(&e));
-    changed(view.configuration.change_udcf(Box::new(change)).await)
+) -> Result<Response, Refused> {
+    let hint = "send JSON such as {\"display_name\": \"Mine\"}; GET /api/openapi.json describes it";
+    let wanted = in_any_body(body, hint)?;
+    let (udcf, _) = read(&view).await.map_err(Problem::conflict)?;
+    let subject = subject(&view, &udcf, &address)?;
+    let change =
+        move |text: &str| device::change(text, THE_FILE, &subject, &wanted).map_err(|e| Problem::of(&e));
+    let changed = view.configuration.change_udcf(Box::new(change)).await;
+    Ok(answer(StatusCode::CONFLICT, changed))
+}
+
+/// The device of this address.
+///
+/// # Errors
+/// The answer if it cannot be configured.
+fn subject(view: &View, udcf: &Udcf, address: &str) -> Result<Subject, Refused> {
+    find(view, udcf, address).ok_or_else(|| unknown(view, address))
 }
 
 /// The device of this address: as the server lists it, or else as the file knows it.
-fn subject(view: &View, udcf: &Udcf, address: &str) -> Option<Subject> {
+fn find(view: &View, udcf: &Udcf, address: &str) -> Option<Subject> {
     let server = view.server.as_ref()?;
     let address = Address::new(address).ok()?;
     let session = view.registry.find(&address);
@@ -120,7 +116,7 @@ fn subject(view: &View, udcf: &Udcf, address: &str) -> Option<Subject> {
 }
 
 /// Why a device cannot be configured.
-fn unknown(view: &View, address: &str) -> Response {
+fn unknown(view: &View, address: &str) -> Refused {
     let (devices, _) = view.look();
     if !devices.iter().any(|device| device.address == address) {
         return no_device(address);
@@ -135,5 +131,5 @@ fn unknown(view: &View, address: &str) -> Response {
             "add its identifier under a protocol first",
         ),
     };
-    Problem::answer(StatusCode::NOT_FOUND, error, Some(hint))
+    Problem::refuse(StatusCode::NOT_FOUND, error, Some(hint))
 }

@@ -10,8 +10,9 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Problem;
-use super::udcf::{THE_FILE, problem};
+use super::request::in_any_body;
+use super::udcf::THE_FILE;
+use super::{Problem, Refused};
 use crate::text::printable;
 use crate::udcf::check::{Report, report};
 use crate::udcf::{Udcf, UdcfError};
@@ -188,41 +189,37 @@ fn shown(name: Option<&str>) -> String {
         (status = CONFLICT, body = Problem, description = "the file cannot be written; the one before is unchanged"),
     ),
 )]
-pub(super) async fn import(State(view): State<View>, body: Result<Json<NewFile>, JsonRejection>) -> Response {
+pub(super) async fn import(
+    State(view): State<View>,
+    body: Result<Json<NewFile>, JsonRejection>,
+) -> Result<Response, Refused> {
     let NewFile { text, name, dry_run } = match body {
-        Ok(Json(new)) => new,
-        Err(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => return too_large(),
-        Err(e) => return Problem::answer(StatusCode::BAD_REQUEST, e.body_text(), Some(BODY_HINT)),
+        Err(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => return Err(too_large()),
+        body => in_any_body(body, BODY_HINT)?,
     };
     if text.len() > FILE_MAX_BYTES {
-        return too_large();
+        return Err(too_large());
     }
-    let before = match view.configuration.udcf().await {
-        Ok(before) => before,
-        Err(problem) => return (StatusCode::CONFLICT, Json(problem)).into_response(),
-    };
+    let before = view.configuration.udcf().await.map_err(Problem::conflict)?;
     let name = shown(name.as_deref());
     let reading = tokio::task::spawn_blocking(move || {
-        let (udcf, import) = read(&text, &name, &before).map_err(|e| problem(&e))?;
+        let (udcf, import) = read(&text, &name, &before).map_err(|e| Problem::of(&e))?;
         let new = if udcf.is_migrated() { udcf.to_json() } else { text };
         Ok::<_, Problem>((new, import))
     });
     let (new, mut import) = match reading.await {
-        Ok(Ok(read)) => read,
-        Ok(Err(problem)) => return (StatusCode::BAD_REQUEST, Json(problem)).into_response(),
-        Err(e) => return Problem::answer(StatusCode::INTERNAL_SERVER_ERROR, e.to_string(), None),
+        Ok(read) => read.map_err(|problem| problem.with_status(StatusCode::BAD_REQUEST))?,
+        Err(e) => return Err(Problem::fault(&e).with_status(StatusCode::INTERNAL_SERVER_ERROR)),
     };
     if !dry_run {
-        match view.configuration.change_udcf(Box::new(move |_| Ok(new))).await {
-            Ok(changed) => import.changed = Some(changed),
-            Err(problem) => return (StatusCode::CONFLICT, Json(problem)).into_response(),
-        }
+        let changed = view.configuration.change_udcf(Box::new(move |_| Ok(new))).await;
+        import.changed = Some(changed.map_err(Problem::conflict)?);
     }
-    Json(import).into_response()
+    Ok(Json(import).into_response())
 }
 
-fn too_large() -> Response {
-    Problem::answer(
+fn too_large() -> Refused {
+    Problem::refuse(
         StatusCode::PAYLOAD_TOO_LARGE,
         "the file is larger than 1 MiB",
         Some(SIZE_HINT),

@@ -8,7 +8,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{InPath, Problem};
+use super::request::in_body;
+use super::{InPath, Problem, Refused};
 use crate::web::view::{SimulatedDevice, View};
 
 /// What a request that cannot be read should be.
@@ -46,15 +47,14 @@ pub(super) async fn list(State(view): State<View>) -> Json<Simulated> {
     post, path = "/api/simulated", tag = "simulated", request_body = Start,
     responses((status = CREATED, description = "it was started", body = SimulatedDevice), (status = BAD_REQUEST, description = "it cannot be carried out", body = Problem)),
 )]
-pub(super) async fn start(State(view): State<View>, start: Result<Json<Start>, JsonRejection>) -> Response {
-    let start = match start {
-        Ok(Json(start)) => start,
-        Err(e) => return Problem::answer(e.status(), e.body_text(), Some(EXAMPLE)),
-    };
-    match view.simulator.start(&start.protocol, start.model.as_deref()) {
-        Ok(device) => (StatusCode::CREATED, Json(device)).into_response(),
-        Err(problem) => (StatusCode::BAD_REQUEST, Json(problem)).into_response(),
-    }
+pub(super) async fn start(
+    State(view): State<View>,
+    start: Result<Json<Start>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let Start { protocol, model } = in_body(start, EXAMPLE)?;
+    let device = view.simulator.start(&protocol, model.as_deref());
+    let device = device.map_err(|problem| problem.with_status(StatusCode::BAD_REQUEST))?;
+    Ok((StatusCode::CREATED, Json(device)).into_response())
 }
 
 /// Stop a simulated device.

@@ -8,11 +8,11 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Problem;
-use super::configuration::changed;
+use super::request::in_any_body;
+use super::{Problem, Refused, answer, blocking};
 use crate::advice::Advice;
 use crate::udcf::edit::{self, add_to_text};
-use crate::udcf::{Udcf, UdcfError, protocols};
+use crate::udcf::{Udcf, protocols};
 use crate::web::view::View;
 use crate::web::view::configuration::{Changed, FileText};
 
@@ -88,23 +88,23 @@ pub(super) async fn protocols() -> Response {
 pub(super) async fn add_name(
     State(view): State<View>,
     body: Result<Json<NewName>, JsonRejection>,
-) -> Response {
-    let NewName { name, protocol } = match body {
-        Ok(Json(new)) => new,
-        Err(e) => {
-            let hint = "send JSON such as {\"name\": \"MyVibe\", \"protocol\": \"lovense\"}";
-            return Problem::answer(StatusCode::BAD_REQUEST, e.body_text(), Some(hint));
-        }
-    };
+) -> Result<Response, Refused> {
+    let hint = "send JSON such as {\"name\": \"MyVibe\", \"protocol\": \"lovense\"}";
+    let NewName { name, protocol } = in_any_body(body, hint)?;
     if let Err(e) = edit::check(&protocol, &name) {
         let hint = e.hint();
-        return Problem::answer(StatusCode::BAD_REQUEST, e.problem(), hint.as_deref());
+        return Err(Problem::refuse(
+            StatusCode::BAD_REQUEST,
+            e.problem(),
+            hint.as_deref(),
+        ));
     }
     let add = move |text: &str| {
         let added = add_to_text(text, THE_FILE, &protocol, &name);
-        added.map(|(text, _)| text).map_err(|e| problem(&e))
+        added.map(|(text, _)| text).map_err(|e| Problem::of(&e))
     };
-    changed(view.configuration.change_udcf(Box::new(add)).await)
+    let changed = view.configuration.change_udcf(Box::new(add)).await;
+    Ok(answer(StatusCode::CONFLICT, changed))
 }
 
 /// Whether to change the file.
@@ -157,61 +157,37 @@ impl Migration {
 pub(super) async fn migrate(
     State(view): State<View>,
     body: Result<Json<Migrate>, JsonRejection>,
-) -> Response {
-    let Migrate { dry_run } = match body {
-        Ok(Json(migrate)) => migrate,
-        Err(e) => {
-            let hint = "send JSON such as {\"dry_run\": true}";
-            return Problem::answer(StatusCode::BAD_REQUEST, e.body_text(), Some(hint));
-        }
-    };
-    let (udcf, _) = match read(&view).await {
-        Ok(read) => read,
-        Err(problem) => return (StatusCode::CONFLICT, Json(problem)).into_response(),
-    };
+) -> Result<Response, Refused> {
+    let Migrate { dry_run } = in_any_body(body, "send JSON such as {\"dry_run\": true}")?;
+    let (udcf, _) = read(&view).await.map_err(Problem::conflict)?;
     let Some(mut migration) = Migration::of(&udcf) else {
-        let hint = "nothing is to be done";
-        return Problem::answer(
+        return Err(Problem::refuse(
             StatusCode::CONFLICT,
             "the file is of the newest version",
-            Some(hint),
-        );
+            Some("nothing is to be done"),
+        ));
     };
     if !dry_run {
         let migrate = |text: &str| {
-            let udcf = Udcf::parse(text, THE_FILE).map_err(|e| problem(&e))?;
+            let udcf = Udcf::parse(text, THE_FILE).map_err(|e| Problem::of(&e))?;
             Ok(udcf.to_json())
         };
-        match view.configuration.change_udcf(Box::new(migrate)).await {
-            Ok(changed) => migration.changed = Some(changed),
-            Err(problem) => return (StatusCode::CONFLICT, Json(problem)).into_response(),
-        }
+        let changed = view.configuration.change_udcf(Box::new(migrate)).await;
+        migration.changed = Some(changed.map_err(Problem::conflict)?);
     }
-    Json(migration).into_response()
+    Ok(Json(migration).into_response())
 }
 
 /// Reads and parses the UDCF.
 pub(super) async fn read(view: &View) -> Result<(Udcf, FileText), Problem> {
     let file = view.configuration.udcf().await?;
-    let parsed = tokio::task::spawn_blocking(move || {
+    blocking(move || {
         let name = file
             .path
             .as_ref()
             .map_or_else(|| THE_FILE.to_owned(), |path| path.display().to_string());
-        let udcf = Udcf::parse(&file.text, &name).map_err(|e| problem(&e))?;
+        let udcf = Udcf::parse(&file.text, &name).map_err(|e| Problem::of(&e))?;
         Ok((udcf, file))
-    });
-    parsed.await.unwrap_or_else(|e| {
-        Err(Problem {
-            error: format!("a fault inside the gateway: {e}"),
-            hint: None,
-        })
     })
-}
-
-pub(super) fn problem(e: &UdcfError) -> Problem {
-    Problem {
-        error: e.to_string(),
-        hint: e.hint().map(std::borrow::Cow::into_owned),
-    }
+    .await
 }
