@@ -104,7 +104,12 @@ async fn a_server_that_floods_pings_and_never_reads_is_left_and_costs_no_memory(
     let gateway = Process::start(home.path(), &["--upstream", &upstream]).await;
     let _device = device(&gateway).await;
     let (stream, _) = within("the device is relayed", server.accept()).await.unwrap();
-    let peer = within("an upgrade", Bare::accept(stream)).await;
+    let mut peer = within("an upgrade", Bare::accept(stream)).await;
+    // One that reads is answered. What that takes is in memory before the flood.
+    for number in 0..100 {
+        peer.send(&unmasked(0x89, &[number])).await;
+        pong(&mut peer, &[number]).await;
+    }
     let before = memory(&gateway, "VmRSS:");
     let pings = unmasked(0x89, &[b'x'; 125]).repeat(PINGS);
     let sent = within("the server is left", peer.flood(&pings)).await;

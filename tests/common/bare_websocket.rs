@@ -102,16 +102,22 @@ impl Bare {
         sent
     }
 
-    /// The next frame: its first byte and its payload.
+    /// The next frame: its first byte and its payload, which a client masks.
     pub async fn frame(&mut self) -> (u8, Vec<u8>) {
-        let (first, len) = (self.byte().await, self.byte().await);
-        let len = match len {
+        let (first, second) = (self.byte().await, self.byte().await);
+        let len = match second & 0x7f {
             126 => usize::from(u16::from_be_bytes([self.byte().await, self.byte().await])),
             len => usize::from(len),
         };
+        let mut mask = [0; 4];
+        if second & 0x80 != 0 {
+            for byte in &mut mask {
+                *byte = self.byte().await;
+            }
+        }
         let mut payload = Vec::new();
-        for _ in 0..len {
-            payload.push(self.byte().await);
+        for n in 0..len {
+            payload.push(self.byte().await ^ mask[n % mask.len()]);
         }
         (first, payload)
     }
