@@ -440,3 +440,34 @@ async fn encrypt(settings: &BusSettings, tcp: TcpStream) -> Result<Stream, BusEr
     let tls = connector.connect(name, tcp).await.map_err(no_tls)?;
     Ok(Stream::Tls(Box::new(tls)))
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::net::tls::Tls;
+
+    #[tokio::test]
+    async fn no_message_waits_in_the_system_for_the_next() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("mqtt://{}", listener.local_addr().unwrap());
+        let settings = Arc::new(BusSettings {
+            broker: BrokerUrl::parse(&url).unwrap(),
+            tls: Tls::system(),
+            user: None,
+            password: None,
+            client_id: "one".to_owned(),
+            keepalive: Duration::from_secs(5),
+        });
+        let broker = async {
+            let (mut client, _) = listener.accept().await.unwrap();
+            client.read_u8().await.unwrap();
+            client.write_all(&[0x20, 2, 0, 0]).await.unwrap();
+            client
+        };
+        let (connection, _client) = tokio::join!(Connection::dial(settings, None), broker);
+        assert!(connection.unwrap().framed.get_ref().tcp().nodelay().unwrap());
+    }
+}
