@@ -1,6 +1,7 @@
 //! What devices and the gateway exchange, and what it means. No I/O.
 
 pub mod close;
+pub mod fleet;
 pub mod frame;
 pub mod handshake;
 pub mod hello;
