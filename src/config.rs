@@ -38,7 +38,7 @@ pub use page::PageSettings;
 pub use reference::{example, reference};
 pub use serial::{PortSource, SerialSettings};
 use table::Section;
-pub use upstream::UpstreamSettings;
+pub use upstream::{RelaySettings, UpstreamSettings};
 
 /// Every section, in the order of the example.
 pub(crate) static SECTIONS: [&Section; 9] = [
@@ -62,7 +62,7 @@ pub struct Settings {
     pub clients: ClientSettings,
     /// The page; `None` if it is not served.
     pub page: Option<PageSettings>,
-    /// Where devices are relayed to; `None` is the Buttplug server inside.
+    /// Where devices are passed on to; `None` is the Buttplug server inside.
     pub upstream: Option<UpstreamSettings>,
     /// Boards on wires.
     pub serial: Vec<SerialSettings>,
@@ -191,8 +191,10 @@ impl Loaded {
             problems,
             warnings,
             shown,
+            secrets,
         } = reader.notes;
         settings.files.shown.clone_from(&shown);
+        settings.files.secrets = secrets;
         if problems.is_empty() {
             Ok(Self {
                 settings,

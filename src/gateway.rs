@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::advice::EXIT_INTERRUPTED;
-use crate::config::Settings;
+use crate::config::{Settings, UpstreamSettings};
 use crate::defaults::{SHUTDOWN_GRACE, STOP_FLUSH_TIMEOUT};
 use crate::ingress::Intake;
 use crate::ingress::ble::BlePeripherals;
@@ -131,9 +131,9 @@ impl Gateway {
         let relayed_to = settings
             .upstream
             .as_ref()
-            .map(|upstream| upstream.relay.to_string());
+            .map(ToString::to_string);
         let (upstream, admission, inside, client_addresses) = match settings.upstream.clone() {
-            Some(upstream) => {
+            Some(UpstreamSettings::Relay(upstream)) => {
                 let relay = Relay::new(upstream, settings.devices.ping_interval);
                 (relay as Arc<dyn Upstream>, admission.any_name(), None, Vec::new())
             }

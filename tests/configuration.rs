@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use tempfile::TempDir;
-use wsdm_gateway::config::{ConfigError, Layers, Loaded, Origins, Shown, example, reference};
+use wsdm_gateway::config::{
+    ConfigError, Layers, Loaded, Origins, Shown, UpstreamSettings, example, reference,
+};
 
 fn load(toml: &str) -> Result<Loaded, ConfigError> {
     let folder = TempDir::new().unwrap();
@@ -215,7 +217,10 @@ fn every_key_is_read() {
 #[test]
 fn a_former_name_is_read_with_a_warning() {
     let loaded = holds("[upstream]\nrelay = \"ws://127.0.0.1:1\"\nupstream_grace_s = 7\n");
-    assert_eq!(loaded.settings.upstream.unwrap().grace.as_secs(), 7);
+    let Some(UpstreamSettings::Relay(relay)) = loaded.settings.upstream else {
+        panic!("it relays");
+    };
+    assert_eq!(relay.grace.as_secs(), 7);
     assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
     let warning = &loaded.warnings[0];
     assert!(

@@ -196,7 +196,7 @@ impl<'a> Keys<'a> {
             }
             Ok(Secret(token.to_owned()))
         };
-        self.read(name, parse, |token| format!("{token:?}"))
+        self.masked(name, parse)
     }
 
     pub(super) fn password(&mut self, name: &str) -> Option<Secret> {
@@ -210,7 +210,14 @@ impl<'a> Keys<'a> {
             }
             Ok(Secret(password.to_owned()))
         };
-        self.read(name, parse, |password| format!("{password:?}"))
+        self.masked(name, parse)
+    }
+
+    fn masked(&mut self, name: &str, parse: impl Fn(&Given) -> Result<Secret, String>) -> Option<Secret> {
+        let secret = self.read(name, parse, |secret| format!("{secret:?}"))?;
+        let full = self.full(name);
+        self.reader.notes.secrets.insert(full, secret.clone());
+        Some(secret)
     }
 
     pub(super) fn origins(&mut self, name: &str) -> Vec<String> {

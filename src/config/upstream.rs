@@ -1,5 +1,6 @@
 //! The `[upstream]` section.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -58,9 +59,25 @@ pub(super) static SECTION: Section = Section {
     ],
 };
 
-/// The `[upstream]` section.
+/// The `[upstream]` section: what gets every device.
 #[derive(Clone, Debug)]
-pub struct UpstreamSettings {
+pub enum UpstreamSettings {
+    /// Another Websocket Device Manager server.
+    Relay(RelaySettings),
+}
+
+impl fmt::Display for UpstreamSettings {
+    /// Where it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Relay(relay) => relay.relay.fmt(f),
+        }
+    }
+}
+
+/// Relaying every device to another server.
+#[derive(Clone, Debug)]
+pub struct RelaySettings {
     /// The Websocket Device Manager server that gets every device.
     pub relay: Target,
     /// What to trust if that is `wss://`.
@@ -78,11 +95,13 @@ pub(super) fn read(reader: &mut Reader) -> Option<UpstreamSettings> {
     let ca = keys.path("ca");
     let grace = keys.time("grace_s");
     let stop_after = keys.time("stop_after_ms");
-    relay.map(|relay| UpstreamSettings {
-        tls: tls(&mut keys, "relay", &relay, ca.as_deref()),
-        relay,
-        grace,
-        stop_after,
+    relay.map(|relay| {
+        UpstreamSettings::Relay(RelaySettings {
+            tls: tls(&mut keys, "relay", &relay, ca.as_deref()),
+            relay,
+            grace,
+            stop_after,
+        })
     })
 }
 
@@ -112,6 +131,7 @@ pub(super) fn tls(keys: &mut Keys<'_>, url: &str, target: &Target, ca: Option<&P
 
 /// Keeps the port for devices apart from that of an upstream server on this machine.
 pub(super) fn keep_apart(reader: &mut Reader, upstream: &UpstreamSettings, devices: &mut DeviceSettings) {
+    let UpstreamSettings::Relay(upstream) = upstream;
     let Some(port) = upstream.relay.local_port() else {
         return;
     };
