@@ -161,17 +161,15 @@ fn home_assistant(keys: &mut Keys<'_>) -> Option<HomeAssistantSettings> {
     is_on.then_some(settings)
 }
 
-/// Keeps a hub from claiming the devices that the same gateway publishes.
+/// Warns of a gateway that is an edge and a hub of one fleet: its hub does not claim what it publishes itself.
 pub(super) fn keep_apart(reader: &mut Reader, upstream: &UpstreamSettings, hub: &HubSettings) {
-    let UpstreamSettings::Mqtt(edge) = upstream else {
-        return;
-    };
-    let may_claim = edge.hubs.is_empty() || edge.hubs.contains(&hub.hub);
-    if may_claim && edge.broker.meets(&hub.broker) {
-        reader.problem(
+    if let UpstreamSettings::Mqtt(edge) = upstream
+        && edge.broker.meets(&hub.broker)
+    {
+        reader.warning(
             "upstream.mqtt",
-            "is the broker of [mqtt], with the same topic: this gateway's hub would claim the devices that it publishes \
-             itself, a loop; name other hubs with hub, or give one of the two sections another topic"
+            "is the broker of [mqtt] too, with the same topic: what this gateway claims as a hub it publishes there again, \
+             and only other hubs claim that; leave [upstream] or [mqtt] out, unless this is meant"
                 .to_owned(),
         );
     }

@@ -25,7 +25,7 @@ pub(super) static SECTION: Section = Section {
         Key {
             name: "relay",
             kind: Kind::Url,
-            default: Preset::Unset("no relay"),
+            default: Preset::Unset("the server inside"),
             flag: Some("upstream"),
             example: "\"ws://192.168.1.20:54817\"",
             help: "Relay every device to this WSDM server, ws:// or wss://",
