@@ -108,6 +108,9 @@ impl Gateway {
             warn!("{warning}");
         }
         let loaded = udcf.device_configuration()?;
+        if settings.mqtt.is_some() {
+            return Err(GatewayError::NoFleet("[mqtt]"));
+        }
         let (device_port, device_addresses) = listen("devices", &settings.devices.listen)?;
         let admission = Admission::new(&settings.devices, udcf.directory(&loaded));
         let boards = Boards::of(&settings, &udcf);
@@ -128,11 +131,9 @@ impl Gateway {
             .as_ref()
             .map(|page| page.addresses.clone())
             .unwrap_or_default();
-        let relayed_to = settings
-            .upstream
-            .as_ref()
-            .map(ToString::to_string);
+        let relayed_to = settings.upstream.as_ref().map(ToString::to_string);
         let (upstream, admission, inside, client_addresses) = match settings.upstream.clone() {
+            Some(UpstreamSettings::Mqtt(_)) => return Err(GatewayError::NoFleet("[upstream] mqtt")),
             Some(UpstreamSettings::Relay(upstream)) => {
                 let relay = Relay::new(upstream, settings.devices.ping_interval);
                 (relay as Arc<dyn Upstream>, admission.any_name(), None, Vec::new())

@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod announce;
 pub mod answered;
+pub mod broker;
 pub mod dial;
 pub mod endpoint;
 pub mod foreign;

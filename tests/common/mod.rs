@@ -81,6 +81,7 @@ pub fn settings() -> Settings {
         },
         page: None,
         upstream: None,
+        mqtt: None,
         serial: Vec::new(),
         ble: Vec::new(),
         dial: Vec::new(),
