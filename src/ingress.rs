@@ -21,7 +21,6 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error_span, info, warn};
 
-use crate::device::fleet::names::Name;
 use crate::device::handshake::{Address, Handshake, Identifier};
 use crate::device::hello::BoardFacts;
 use crate::device::language::{self, Actuators, Coalesce, Language};
@@ -83,8 +82,6 @@ pub struct Board {
     pub is_lossy: bool,
     /// Its place among the boards that are not known yet.
     pub place: Option<Identifying>,
-    /// The edges of a fleet through which it came.
-    pub via: Vec<Name>,
     /// Logs trouble with it.
     pub log: TroubleLog,
     /// Cancelled when its entry is removed from the configuration or changed.
@@ -111,7 +108,6 @@ impl Board {
             may_be_running: false,
             is_lossy: false,
             place: None,
-            via: Vec::new(),
             log: TroubleLog::default(),
             withdrawn: CancellationToken::new(),
         }
@@ -161,7 +157,6 @@ impl Intake {
             may_be_running,
             withdrawn,
             place,
-            via,
             ..
         } = board;
         let (identifier, address) = (handshake.identifier.clone(), handshake.address.clone());
@@ -219,7 +214,6 @@ impl Intake {
                 can_stop,
                 language,
                 recognised,
-                via,
             };
             let upstream = self.upstream.clone().open(&handle, device);
             Session::new(entry, link, coalesce.unwrap_or(language), facts, upstream)

@@ -8,8 +8,10 @@ use super::read::{Keys, text};
 use super::table::{Key, Kind, Preset};
 use super::tls::{Files, Server};
 use crate::advice::Advice;
+use crate::defaults::BUS_KEEPALIVE;
 use crate::device::fleet::names::{Name, Prefix};
 use crate::net::broker::BrokerUrl;
+use crate::net::bus::BusSettings;
 use crate::net::tls::Tls;
 
 pub(super) const URL: Key = Key {
@@ -99,6 +101,18 @@ pub struct BrokerSettings {
 }
 
 impl BrokerSettings {
+    /// How a client of this id connects.
+    pub fn connection(&self, client_id: String) -> BusSettings {
+        BusSettings {
+            broker: self.broker.clone(),
+            tls: self.tls.clone(),
+            user: self.user.clone(),
+            password: self.password.as_ref().map(|password| password.0.clone()),
+            client_id,
+            keepalive: BUS_KEEPALIVE,
+        }
+    }
+
     /// Whether both come to the same topics of the same broker.
     pub(super) fn meets(&self, other: &Self) -> bool {
         self.broker == other.broker && self.topics == other.topics

@@ -30,9 +30,6 @@ pub enum GatewayError {
     /// The Buttplug server did not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The configuration asks for a part that is not built.
-    #[error("{0} is not in this build")]
-    NoFleet(&'static str),
     /// A part of the gateway ended by itself, and everything was stopped.
     #[error("{part} ended by itself: {why}")]
     Ended {
@@ -78,7 +75,7 @@ impl Advice for GatewayError {
             Self::Ended { .. } => {
                 Some("a fault of the gateway: the lines before this one may say more".into())
             }
-            Self::Signals(_) | Self::Engine(_) | Self::Workers(_) | Self::NoFleet(_) => None,
+            Self::Signals(_) | Self::Engine(_) | Self::Workers(_) => None,
         }
     }
 

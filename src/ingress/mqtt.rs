@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -23,7 +23,7 @@ use crate::device::fleet::rank::connection_of;
 use crate::device::fleet::topics::Topic;
 use crate::device::peer::Peer;
 use crate::ingress::{Board, Intake};
-use crate::net::bus::{Bus, BusEvent, BusSettings, Events, Message, Qos, bus};
+use crate::net::bus::{Bus, BusEvent, Events, Message, Qos, bus};
 use edges::{Edges, Granted};
 use line::EdgeLine;
 use link::BrokerLink;
@@ -39,8 +39,6 @@ const SETTLE: Duration = Duration::from_millis(300);
 pub struct Fleet {
     settings: HubSettings,
     intake: Arc<Intake>,
-    /// The name of this gateway as an edge at the same broker, whose devices are here already.
-    own_edge: Option<Name>,
     epoch: Epoch,
     clock: Clock,
     connections: Mutex<Vec<(Bus, Events)>>,
@@ -60,19 +58,14 @@ struct Shared {
 
 impl Fleet {
     /// Prepares the hub; nothing is connected before [`Fleet::serve`].
-    pub fn new(
-        settings: HubSettings,
-        tls: Option<Arc<rustls::ClientConfig>>,
-        own_edge: Option<Name>,
-        intake: Arc<Intake>,
-    ) -> Arc<Self> {
+    pub fn new(settings: HubSettings, intake: Arc<Intake>) -> Arc<Self> {
         let epoch = Epoch::random();
         let topics = &settings.broker.topics;
         let will = hub_state(&settings, epoch, false);
         let connections = (0..settings.connections)
             .map(|n| {
                 let id = format!("wsdm-hub-{}-{n}", settings.hub);
-                let bus_settings = BusSettings::new(&settings.broker, tls.clone(), id);
+                let bus_settings = settings.broker.connection(id);
                 match n {
                     0 => {
                         // Without acknowledgements, whose queue in a broker is shorter than a large fleet.
@@ -92,7 +85,6 @@ impl Fleet {
             ..Shared::default()
         };
         Arc::new(Self {
-            own_edge,
             epoch,
             clock: Clock::start(),
             connections: Mutex::new(connections),
@@ -108,8 +100,12 @@ impl Fleet {
 
     /// Serves until `stop` is cancelled; then waits for the sessions, which the caller ends as well. To be called once.
     pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
-        info!("devices of the fleet come from {}, to the hub {}", self.settings.broker.broker, self.settings.hub);
-        let connections = std::mem::take(&mut *self.connections.lock().unwrap_or_else(PoisonError::into_inner));
+        info!(
+            "devices of the fleet come from {}, to the hub {}",
+            self.settings.broker.broker, self.settings.hub
+        );
+        let connections =
+            std::mem::take(&mut *self.connections.lock().unwrap_or_else(PoisonError::into_inner));
         let mut tasks = JoinSet::new();
         for (n, (bus, events)) in connections.into_iter().enumerate() {
             let connection = Connection {
@@ -119,7 +115,6 @@ impl Fleet {
                 edges: Edges::default(),
                 sessions: JoinSet::new(),
                 since: None,
-                trouble: None,
                 probed: None,
             };
             tasks.spawn(connection.serve(events, stop.clone()));
@@ -139,7 +134,10 @@ fn hub_state(settings: &HubSettings, epoch: Epoch, online: bool) -> Message {
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     Message {
-        topic: settings.broker.topics.topic(&Topic::HubState(settings.hub.clone())),
+        topic: settings
+            .broker
+            .topics
+            .topic(&Topic::HubState(settings.hub.clone())),
         payload: write(&state).into(),
         qos: Qos::AtLeastOnce,
         retain: true,
@@ -155,8 +153,6 @@ struct Connection {
     sessions: JoinSet<()>,
     /// Since when it is connected.
     since: Option<Instant>,
-    /// The last trouble that was logged.
-    trouble: Option<String>,
     /// When it was last probed.
     probed: Option<Instant>,
 }
@@ -185,9 +181,11 @@ impl Connection {
             }
         }
         if self.n == 0 {
-            let _ = self.bus.try_publish(hub_state(&self.fleet.settings, self.fleet.epoch, false));
+            let _ = self
+                .bus
+                .try_publish(hub_state(&self.fleet.settings, self.fleet.epoch, false));
         }
-        if timeout(CLOSE_TIMEOUT, events.disconnect()).await.is_err() {
+        if !events.disconnect(CLOSE_TIMEOUT).await {
             debug!("the broker did not take the farewell");
         }
     }
@@ -196,18 +194,21 @@ impl Connection {
         match event {
             BusEvent::Connected => {
                 self.since = Some(Instant::now());
-                self.trouble = None;
                 if self.n == 0 {
                     info!("connected to the broker {}", self.fleet.settings.broker.broker);
-                    let _ = self.bus.try_publish(hub_state(&self.fleet.settings, self.fleet.epoch, true));
+                    let _ = self
+                        .bus
+                        .try_publish(hub_state(&self.fleet.settings, self.fleet.epoch, true));
                 }
             }
-            BusEvent::Lost(e) => {
+            BusEvent::Lost { error, news } => {
                 self.since = None;
-                let text = e.with_hint().to_string();
-                if self.n == 0 && self.trouble.as_ref() != Some(&text) {
-                    warn!("the broker {} is away: {text}", self.fleet.settings.broker.broker);
-                    self.trouble = Some(text);
+                if self.n == 0 && news {
+                    warn!(
+                        "the broker {} is away: {}",
+                        self.fleet.settings.broker.broker,
+                        error.with_hint()
+                    );
                 }
                 if self.n == 0 {
                     // Which hubs are there will be told again.
@@ -215,6 +216,9 @@ impl Connection {
                 }
             }
             BusEvent::Message(message) => self.message(message, stop),
+            BusEvent::TooLarge { topic, bytes } => {
+                warn!("a message of {bytes} bytes on {topic} is ignored: that is too much");
+            }
         }
     }
 
@@ -271,9 +275,11 @@ impl Connection {
         if *hub == settings.hub {
             match state {
                 Some(state) if state.hub_epoch == self.fleet.epoch && state.online => {}
-                Some(state) if state.online && self.since.is_some_and(|since| since.elapsed() > SETTLE) => error!(
-                    "another gateway is the hub {hub} at this broker, too: give one of them another name, [mqtt] hub"
-                ),
+                Some(state) if state.online && self.since.is_some_and(|since| since.elapsed() > SETTLE) => {
+                    error!(
+                        "another gateway is the hub {hub} at this broker, too: give one of them another name, [mqtt] hub"
+                    )
+                }
                 // What an earlier process left, or the will of an earlier connection.
                 _ => {
                     let _ = self.bus.try_publish(hub_state(settings, self.fleet.epoch, true));
@@ -297,9 +303,6 @@ impl Connection {
 
     /// An edge was found: one of the connections takes it.
     fn found(&mut self, edge: &Name) {
-        if self.fleet.own_edge.as_ref() == Some(edge) {
-            return;
-        }
         let n = connection_of(edge, self.fleet.settings.connections);
         if n == 0 {
             self.take(edge.clone());
@@ -315,12 +318,17 @@ impl Connection {
         }
         let settings = &self.fleet.settings;
         let topics = settings.broker.topics.clone();
-        self.bus.subscribe(topics.of_all_devices(&edge, "birth"), Qos::AtLeastOnce);
-        self.bus.subscribe(topics.of_all_devices(&edge, "owner"), Qos::AtLeastOnce);
-        self.bus.subscribe(topics.of_all_devices(&edge, "up"), Qos::AtMostOnce);
-        self.bus.subscribe(topics.topic(&Topic::Beat(edge.clone())), Qos::AtMostOnce);
+        self.bus
+            .subscribe(topics.of_all_devices(&edge, "birth"), Qos::AtLeastOnce);
+        self.bus
+            .subscribe(topics.of_all_devices(&edge, "owner"), Qos::AtLeastOnce);
+        self.bus
+            .subscribe(topics.of_all_devices(&edge, "up"), Qos::AtMostOnce);
+        self.bus
+            .subscribe(topics.topic(&Topic::Beat(edge.clone())), Qos::AtMostOnce);
         if self.n > 0 {
-            self.bus.subscribe(topics.topic(&Topic::EdgeState(edge.clone())), Qos::AtLeastOnce);
+            self.bus
+                .subscribe(topics.topic(&Topic::EdgeState(edge.clone())), Qos::AtLeastOnce);
         }
         let line = EdgeLine::new(
             edge,
@@ -356,16 +364,29 @@ impl Connection {
             return;
         }
         let shared = self.fleet.shared();
-        self.edges.claim(&self.fleet.settings.hub, self.fleet.epoch, self.fleet.own_edge.as_ref(), &shared.hubs, &shared.taken);
+        self.edges.claim(
+            &self.fleet.settings.hub,
+            self.fleet.epoch,
+            &shared.hubs,
+            &shared.taken,
+        );
     }
 
     /// An edge granted a device: its session begins.
     fn begin(&mut self, granted: Granted, stop: &CancellationToken) {
-        let Granted { line, device, birth, inbox } = granted;
+        let Granted {
+            line,
+            device,
+            birth,
+            inbox,
+        } = granted;
         let handshake = match birth.handshake() {
             Ok(handshake) if DeviceId::of(&handshake) == device => handshake,
             Ok(_) => {
-                warn!("{}/{device} is ignored: that is not the id of its identifier and address", line.edge);
+                warn!(
+                    "{}/{device} is ignored: that is not the id of its identifier and address",
+                    line.edge
+                );
                 self.edges.refused(&line.edge, &device);
                 return;
             }
@@ -379,23 +400,32 @@ impl Connection {
             line.give_back(&device);
             return;
         }
-        let mut via = birth.via.clone();
-        via.push(line.edge.clone());
         let mut board = Board::at(Peer::Broker(line.edge.clone()));
-        board.recognised = birth.recognised.as_ref().and_then(|board| board.board()).map(Arc::new);
-        board.via = via;
+        board.recognised = birth
+            .recognised
+            .as_ref()
+            .and_then(|board| board.board())
+            .map(Arc::new);
         let link = Box::new(BrokerLink::new(line.clone(), device.clone(), inbox.clone()));
         let (fleet, stop, refused) = (self.fleet.clone(), stop.clone(), self.edges.refusals());
         self.sessions.spawn(async move {
             let ended = fleet.intake.session(handshake, board, link, &stop).await;
             if let Err(away) = ended {
                 let refusal = &away.refusal;
-                warn!("a device of the edge {} is refused: {}", line.edge, refusal.with_hint());
+                warn!(
+                    "a device of the edge {} is refused: {}",
+                    line.edge,
+                    refusal.with_hint()
+                );
                 refused.add(line.edge.clone(), device.clone());
                 line.give_back(&device);
             }
             if inbox.dropped() > 0 {
-                warn!("{} frames of {}/{device} were dropped", inbox.dropped(), line.edge);
+                warn!(
+                    "{} frames of {}/{device} were dropped",
+                    inbox.dropped(),
+                    line.edge
+                );
             }
             inbox.end("its session is over");
             fleet.shared().taken.remove(&device);

@@ -10,7 +10,6 @@ use tracing::{info, warn};
 use super::registry::SessionHandle;
 use crate::advice::Advice;
 use crate::device::close::{self, CloseReason};
-use crate::device::fleet::names::Name;
 use crate::device::frame::{Frame, Outgoing};
 use crate::device::language::Language;
 use crate::device::recognition::Recognised;
@@ -31,8 +30,6 @@ pub struct DeviceInfo {
     pub language: Option<&'static dyn Language>,
     /// What it was recognised as, if neither its entry nor a hello line identifies it.
     pub recognised: Option<Arc<Recognised>>,
-    /// The edges of a fleet through which it came.
-    pub via: Vec<Name>,
 }
 
 /// What upstream sends to a device.

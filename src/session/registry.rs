@@ -37,8 +37,8 @@ use takeovers::Takeovers;
 pub struct Registry {
     inner: Mutex<Inner>,
     added: Notify,
-    past: Past,
-    pub(super) unidentified: Boards,
+    past: Arc<Past>,
+    pub(super) unidentified: Arc<Boards>,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +79,15 @@ pub struct Entry {
 }
 
 impl Registry {
+    /// A registry of other sessions, which shares with this one what is known of boards that are no sessions.
+    pub fn beside(&self) -> Self {
+        Self {
+            past: self.past.clone(),
+            unidentified: self.unidentified.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Admits a device. Of two connections with one address the newer wins: this asks the older one to end, and waits
     /// until its upstream half is gone.
     ///

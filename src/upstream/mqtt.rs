@@ -19,13 +19,13 @@ use tracing::{debug, error, info, warn};
 
 use crate::advice::Advice;
 use crate::config::EdgeSettings;
-use crate::defaults::STOP_FLUSH_TIMEOUT;
+use crate::defaults::{CLOSE_TIMEOUT, STOP_FLUSH_TIMEOUT};
 use crate::device::fleet::beats::Beat;
 use crate::device::fleet::clock::{Clock, Epoch, random};
 use crate::device::fleet::documents::{EdgeState, write};
 use crate::device::fleet::names::{DeviceId, Name};
 use crate::device::fleet::topics::Topic;
-use crate::net::bus::{Bus, BusEvent, BusSettings, Events, Message, Qos, bus};
+use crate::net::bus::{Bus, BusEvent, Events, Message, Qos, bus};
 use crate::session::ends::{DeviceInfo, Upstream, UpstreamIo};
 use crate::session::registry::SessionHandle;
 use device::{Device, EdgeIo, OwnerChange};
@@ -65,13 +65,11 @@ struct Connection {
     is_up: bool,
     /// When its own state must have come back; `None` once it has.
     state_due: Option<Instant>,
-    /// The last trouble that was logged.
-    trouble: Option<String>,
 }
 
 impl Edge {
     /// Prepares the edge; nothing is connected before [`Edge::serve`].
-    pub fn new(settings: EdgeSettings, tls: Option<Arc<rustls::ClientConfig>>) -> Arc<Self> {
+    pub fn new(settings: EdgeSettings) -> Arc<Self> {
         let epoch = Epoch::random();
         let edge = settings.edge.clone();
         let topics = &settings.broker.topics;
@@ -95,8 +93,8 @@ impl Edge {
             once(topics.topic(&Topic::HaltAll)),
             once(topics.all_hub_states()),
         ];
-        let bus_settings = BusSettings::new(&settings.broker, tls, format!("wsdm-{edge}"));
-        let (bus, events) = bus(bus_settings, Some(state(false)), subscriptions);
+        let connection = settings.broker.connection(format!("wsdm-{edge}"));
+        let (bus, events) = bus(connection, Some(state(false)), subscriptions);
         Arc::new(Self {
             settings,
             epoch,
@@ -139,7 +137,10 @@ impl Edge {
     }
 
     fn publish_state(&self, online: bool) {
-        self.retain(self.topic(&Topic::EdgeState(self.settings.edge.clone())), state(online, self.epoch));
+        self.retain(
+            self.topic(&Topic::EdgeState(self.settings.edge.clone())),
+            state(online, self.epoch),
+        );
     }
 
     fn publish_birth(&self, device: &Device) {
@@ -156,14 +157,23 @@ impl Edge {
     /// Clears what is retained of a device.
     fn clear(&self, device: &DeviceId) {
         let edge = &self.settings.edge;
-        self.retain(self.topic(&Topic::Owner(edge.clone(), device.clone())), String::new());
-        self.retain(self.topic(&Topic::Birth(edge.clone(), device.clone())), String::new());
+        self.retain(
+            self.topic(&Topic::Owner(edge.clone(), device.clone())),
+            String::new(),
+        );
+        self.retain(
+            self.topic(&Topic::Birth(edge.clone(), device.clone())),
+            String::new(),
+        );
     }
 
     /// A device is gone.
     fn forget(&self, device: &Arc<Device>) {
         let mut shared = self.shared();
-        let is_current = shared.devices.get(&device.id).is_some_and(|known| Arc::ptr_eq(known, device));
+        let is_current = shared
+            .devices
+            .get(&device.id)
+            .is_some_and(|known| Arc::ptr_eq(known, device));
         if is_current {
             shared.devices.remove(&device.id);
             drop(shared);
@@ -182,7 +192,6 @@ impl Edge {
         let mut connection = Connection {
             is_up: false,
             state_due: None,
-            trouble: None,
         };
         info!(
             "devices are published at {} as the edge {}",
@@ -201,8 +210,8 @@ impl Edge {
                 () = self.came.notified() => self.beat(&mut connection),
             }
         }
-        let leaving = async {
-            // The sessions end at the same time, and stop their devices.
+        // The sessions end at the same time, and stop their devices.
+        let sessions_end = async {
             while !self.shared().devices.is_empty() {
                 tokio::select! {
                     event = events.next() => {
@@ -211,10 +220,10 @@ impl Edge {
                     _ = beat.tick() => {}
                 }
             }
-            self.publish_state(false);
-            events.disconnect().await;
         };
-        if timeout(STOP_FLUSH_TIMEOUT, leaving).await.is_err() {
+        let _ = timeout(STOP_FLUSH_TIMEOUT, sessions_end).await;
+        self.publish_state(false);
+        if !events.disconnect(CLOSE_TIMEOUT).await {
             debug!("the broker did not take the farewell; its will speaks for it");
         }
     }
@@ -225,7 +234,6 @@ impl Edge {
             BusEvent::Connected => {
                 info!("connected to the broker {}", self.settings.broker.broker);
                 connection.is_up = true;
-                connection.trouble = None;
                 connection.state_due = Some(Instant::now() + OWN_STATE_WITHIN);
                 self.publish_state(true);
                 // A broker without a memory has forgotten them.
@@ -235,12 +243,14 @@ impl Edge {
                 }
                 None
             }
-            BusEvent::Lost(e) => {
+            BusEvent::Lost { error, news } => {
                 connection.is_up = false;
-                let text = e.with_hint().to_string();
-                if connection.trouble.as_ref() != Some(&text) {
-                    warn!("the broker {} is away: {text}", self.settings.broker.broker);
-                    connection.trouble = Some(text);
+                if news {
+                    warn!(
+                        "the broker {} is away: {}",
+                        self.settings.broker.broker,
+                        error.with_hint()
+                    );
                 }
                 // What proved that a hub is there before proves nothing about the next connection.
                 for hub in self.shared().hubs.values() {
@@ -252,6 +262,10 @@ impl Edge {
                 None
             }
             BusEvent::Message(message) => self.message(message, connection),
+            BusEvent::TooLarge { topic, bytes } => {
+                warn!("a message of {bytes} bytes on {topic} is ignored: that is too much");
+                None
+            }
         }
     }
 
@@ -283,7 +297,12 @@ impl Edge {
         if devices.is_empty() {
             return;
         }
-        let received = self.shared().hubs.values().map(|hub| (hub.epoch, hub.received())).collect();
+        let received = self
+            .shared()
+            .hubs
+            .values()
+            .map(|hub| (hub.epoch, hub.received()))
+            .collect();
         let beat = Beat {
             epoch: self.epoch,
             nonce: self.clock.now(),

@@ -63,9 +63,6 @@ pub struct Birth {
     /// The hubs that may claim it, the first that is there; empty for any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hubs: Vec<Name>,
-    /// The edges that it passed before this one, so that none publishes what is its own.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub via: Vec<Name>,
 }
 
 /// A board that was recognised by its answers.

@@ -72,7 +72,10 @@ pub(super) struct Refusals(Arc<Mutex<Vec<(Name, DeviceId)>>>);
 
 impl Refusals {
     pub(super) fn add(&self, edge: Name, device: DeviceId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((edge, device));
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((edge, device));
     }
 
     fn take(&self) -> Vec<(Name, DeviceId)> {
@@ -121,7 +124,9 @@ impl Edges {
 
     /// The state of an edge; `None` if it is empty or unreadable.
     pub(super) fn state(&mut self, name: &Name, state: Option<EdgeState>) {
-        let Some(edge) = self.edges.get_mut(name) else { return };
+        let Some(edge) = self.edges.get_mut(name) else {
+            return;
+        };
         let was_online = edge.state.as_ref().is_some_and(|state| state.online);
         let is_online = state.as_ref().is_some_and(|state| state.online);
         if was_online != is_online {
@@ -133,7 +138,9 @@ impl Edges {
 
     /// A device of an edge; `None` if it is gone.
     pub(super) fn birth(&mut self, name: &Name, id: DeviceId, birth: Option<Birth>) {
-        let Some(edge) = self.edges.get_mut(name) else { return };
+        let Some(edge) = self.edges.get_mut(name) else {
+            return;
+        };
         match birth {
             None => {
                 if let Some(device) = edge.devices.remove(&id)
@@ -174,7 +181,10 @@ impl Edges {
         }
         let device = edge.devices.entry(id.clone()).or_default();
         let is_ours = |owner: &Owner| owner.hub == *us && owner.hub_epoch == epoch;
-        let session = owner.as_ref().filter(|owner| is_ours(owner)).map(|owner| owner.session);
+        let session = owner
+            .as_ref()
+            .filter(|owner| is_ours(owner))
+            .map(|owner| owner.session);
         device.owner = owner;
         if let Some(inbox) = &device.inbox {
             if session == Some(inbox.session()) {
@@ -197,7 +207,9 @@ impl Edges {
     }
 
     pub(super) fn beat(&mut self, name: &Name, payload: &[u8]) {
-        let Some(edge) = self.edges.get_mut(name) else { return };
+        let Some(edge) = self.edges.get_mut(name) else {
+            return;
+        };
         let Some(beat) = Beat::read(payload) else {
             debug!("a beat of {name} is ignored: it is none");
             return;
@@ -216,7 +228,9 @@ impl Edges {
 
     /// A frame of a device.
     pub(super) fn frame(&mut self, name: &Name, id: &DeviceId, payload: &Bytes) {
-        let Some(edge) = self.edges.get_mut(name) else { return };
+        let Some(edge) = self.edges.get_mut(name) else {
+            return;
+        };
         let Some(inbox) = edge.devices.get(id).and_then(|device| device.inbox.as_ref()) else {
             return;
         };
@@ -242,7 +256,8 @@ impl Edges {
                 edge.is_silent = true;
                 info!("the edge {name} is not heard any more: it has stopped its devices");
                 let running = edge.devices.values().filter(|device| device.is_running());
-                silent.extend(running.filter_map(|device| Address::new(&device.birth.as_ref()?.address).ok()));
+                silent
+                    .extend(running.filter_map(|device| Address::new(&device.birth.as_ref()?.address).ok()));
             }
             if unheard >= GONE_AFTER {
                 for device in edge.devices.values_mut() {
@@ -257,14 +272,7 @@ impl Edges {
     }
 
     /// Claims the devices that this hub should have, and gives back those that it has without a session.
-    pub(super) fn claim(
-        &mut self,
-        us: &Name,
-        epoch: Epoch,
-        own_edge: Option<&Name>,
-        hubs: &HashSet<Name>,
-        taken: &HashSet<DeviceId>,
-    ) {
+    pub(super) fn claim(&mut self, us: &Name, epoch: Epoch, hubs: &HashSet<Name>, taken: &HashSet<DeviceId>) {
         for (name, device) in self.refusals.take() {
             if let Some(edge) = self.edges.get_mut(&name)
                 && let Some(device) = edge.devices.get_mut(&device)
@@ -294,10 +302,11 @@ impl Edges {
                     device.claimed_at = Some(Instant::now());
                     continue;
                 }
-                let is_barred = device.is_refused
-                    || taken.contains(id)
-                    || own_edge.is_some_and(|own| birth.via.contains(own));
-                let is_owned = device.owner.as_ref().is_some_and(|owner| !owner.lapsed && !is_ours(owner));
+                let is_barred = device.is_refused || taken.contains(id);
+                let is_owned = device
+                    .owner
+                    .as_ref()
+                    .is_some_and(|owner| !owner.lapsed && !is_ours(owner));
                 if is_barred || is_owned {
                     device.free_since = None;
                     continue;
@@ -327,9 +336,16 @@ impl Edges {
 impl Edge {
     /// Ends the sessions of devices that are not there: their edge is gone, or is another process now.
     fn end_stale(&mut self) {
-        let epoch = self.state.as_ref().filter(|state| state.online).map(|state| state.epoch);
+        let epoch = self
+            .state
+            .as_ref()
+            .filter(|state| state.online)
+            .map(|state| state.epoch);
         for device in self.devices.values_mut() {
-            let is_there = device.birth.as_ref().is_some_and(|birth| Some(birth.epoch) == epoch);
+            let is_there = device
+                .birth
+                .as_ref()
+                .is_some_and(|birth| Some(birth.epoch) == epoch);
             if !is_there && let Some(inbox) = device.inbox.take() {
                 inbox.end("its edge is gone");
                 device.claimed_at = None;
@@ -351,7 +367,8 @@ fn was_within(at: Option<Instant>, time: Duration) -> bool {
 /// How many hubs should claim this device before this one; `None` if this one may not.
 fn rank(us: &Name, edge: &Name, birth: &Birth, owner: Option<&Owner>, hubs: &HashSet<Name>) -> Option<u32> {
     // A hub whose lease is over is not there, whatever its state says.
-    let is_there = |hub: &&Name| hubs.contains(*hub) && owner.is_none_or(|owner| owner.hub != **hub || **hub == *us);
+    let is_there =
+        |hub: &&Name| hubs.contains(*hub) && owner.is_none_or(|owner| owner.hub != **hub || **hub == *us);
     let order: Vec<&Name> = match &birth.hubs[..] {
         [] => ranked(edge, hubs.iter().filter(is_there)),
         configured => configured.iter().filter(is_there).collect(),

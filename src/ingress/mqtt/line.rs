@@ -41,7 +41,14 @@ struct State {
 }
 
 impl EdgeLine {
-    pub(super) fn new(edge: Name, bus: Bus, topics: Prefix, hub: Name, hub_epoch: Epoch, clock: Clock) -> Self {
+    pub(super) fn new(
+        edge: Name,
+        bus: Bus,
+        topics: Prefix,
+        hub: Name,
+        hub_epoch: Epoch,
+        clock: Clock,
+    ) -> Self {
         Self {
             edge,
             bus,
@@ -90,7 +97,10 @@ impl EdgeLine {
                 ..State::default()
             };
         }
-        if state.heard.is_some_and(|(nonce, _)| nonce.since(beat.nonce).is_some_and(|age| age > 0)) {
+        if state
+            .heard
+            .is_some_and(|(nonce, _)| nonce.since(beat.nonce).is_some_and(|age| age > 0))
+        {
             return false;
         }
         state.heard = Some((beat.nonce, Instant::now()));

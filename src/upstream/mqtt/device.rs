@@ -19,7 +19,7 @@ use super::hub::Hub;
 use crate::device::fleet::documents::{Birth, Owner, RecognisedBoard};
 use crate::device::fleet::gate::{Gate, Verdict, Why};
 use crate::device::fleet::header::{Header, Kind};
-use crate::device::fleet::names::{DeviceId, Name};
+use crate::device::fleet::names::DeviceId;
 use crate::device::frame::Frame;
 use crate::net::bus::{Message, Qos};
 use crate::session::ends::{DeviceInfo, FromUpstream, UpstreamError, UpstreamIo};
@@ -35,7 +35,6 @@ pub(super) struct Device {
     pub(super) id: DeviceId,
     pub(super) handle: Arc<SessionHandle>,
     recognised: Option<RecognisedBoard>,
-    via: Vec<Name>,
     inbox: Mutex<Inbox>,
     waker: AtomicWaker,
 }
@@ -78,7 +77,6 @@ impl Device {
             id: DeviceId::of(&session.handshake),
             handle: session.clone(),
             recognised: device.recognised.as_deref().map(RecognisedBoard::from),
-            via: device.via.clone(),
             inbox: Mutex::new(Inbox {
                 gate: Gate::new(number),
                 owner: None,
@@ -105,7 +103,6 @@ impl Device {
             transport: self.handle.peer.way().to_owned(),
             recognised: self.recognised.clone(),
             hubs: edge.settings.hubs.clone(),
-            via: self.via.clone(),
         }
     }
 
@@ -168,7 +165,9 @@ impl Device {
         match &inbox.owner {
             // It may not have received the answer.
             Some(owned) if owned.is_of(hub) => return OwnerChange::Changed,
-            Some(owned) if owned.lapsed.is_none() && owned.hub.lease().is_live(now) => return OwnerChange::None,
+            Some(owned) if owned.lapsed.is_none() && owned.hub.lease().is_live(now) => {
+                return OwnerChange::None;
+            }
             _ => {}
         }
         info!(device = %self.handle.handshake.address, "owned by the hub {}", hub.name);
@@ -312,7 +311,11 @@ impl EdgeIo {
                 Some(Due::IfOn) if self.is_on() => return Poll::Ready(self.stop("control was lost")),
                 _ => {}
             }
-            let lease = inbox.owner.as_ref().map(|owned| owned.hub.lease()).unwrap_or_default();
+            let lease = inbox
+                .owner
+                .as_ref()
+                .map(|owned| owned.hub.lease())
+                .unwrap_or_default();
             if let Some((header, frame)) = inbox.messages.pop_front() {
                 let verdict = inbox.gate.judge(&header, lease, now);
                 drop(inbox);

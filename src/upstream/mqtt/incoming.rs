@@ -120,7 +120,9 @@ impl Edge {
         };
         match Header::read(payload) {
             Ok((header, frame)) => device.arrived(header, frame),
-            Err(e) => warn!(address = %device.handle.handshake.address, "a message for the device is ignored: {e}"),
+            Err(e) => {
+                warn!(address = %device.handle.handshake.address, "a message for the device is ignored: {e}")
+            }
         }
     }
 
@@ -172,7 +174,10 @@ impl Edge {
 
     fn claim(&self, claim: &Claim) {
         if claim.devices.len() + claim.release.len() > CLAIM_MAX {
-            warn!("a claim of {} is ignored: it names more than {CLAIM_MAX} devices", claim.hub);
+            warn!(
+                "a claim of {} is ignored: it names more than {CLAIM_MAX} devices",
+                claim.hub
+            );
             return;
         }
         let hub = self.shared().hubs.get(&claim.hub).cloned();
@@ -217,7 +222,10 @@ impl Edge {
         let hubs = &self.settings.hubs;
         if !hubs.is_empty() && !hubs.contains(&hub.name) {
             if !devices.is_empty() {
-                debug!("a claim of {} is ignored: it is none of the hubs that are configured", hub.name);
+                debug!(
+                    "a claim of {} is ignored: it is none of the hubs that are configured",
+                    hub.name
+                );
             }
             return;
         }
