@@ -17,9 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 # These take longest. They begin first, or they would run alone at the end.
-LONGEST = []
-# What these measure is spoiled by others that run at the same time. They run one by one, after the rest.
-ALONE = ["ping_flood"]
+LONGEST = ["wsdm_gateway", "ble", "cli", "client_port", "recognition"]
+# These run one by one, after the rest: what they measure is spoiled by others that run at the same time (memory; how
+# soon outputs stop; the age of a command to a tenth of a second; an emulator's clock), or they take all cores (a browser).
+ALONE = ["at_rest", "firmware", "firmware_arduino", "page_browser", "ping_flood", "stale"]
 
 
 class Binary:
