@@ -19,8 +19,9 @@ from pathlib import Path
 # These take longest. They begin first, or they would run alone at the end.
 LONGEST = ["wsdm_gateway", "ble", "cli", "client_port", "recognition"]
 # These run one by one, after the rest: what they measure is spoiled by others that run at the same time (memory; how
-# soon outputs stop; the age of a command to a tenth of a second; an emulator's clock), or they take all cores (a browser).
-ALONE = ["at_rest", "firmware", "firmware_arduino", "page_browser", "ping_flood", "stale"]
+# soon outputs stop; the age of a command to a tenth of a second; an emulator's clock), or they take all cores
+# (hundreds of devices, a browser).
+ALONE = ["at_rest", "firmware", "firmware_arduino", "page_browser", "ping_flood", "process", "relay", "stale"]
 
 
 class Binary:
@@ -61,7 +62,7 @@ def main():
     begun = time.monotonic()
     alone = [test for test in tests if test.name in ALONE]
     together = sorted((test for test in tests if test not in alone), key=lambda test: test.name not in LONGEST)
-    at_a_time = max(4, os.cpu_count() or 1)
+    at_a_time = max(3, os.cpu_count() or 1)
     with ThreadPoolExecutor(at_a_time) as pool:
         list(pool.map(Binary.run, together))
     for test in alone:
