@@ -288,7 +288,7 @@ async fn what_is_missing_for_tls_is_told_at_start_with_what_to_do() {
             "empty.pem holds no certificate; give the CA's",
         ),
         (&["--config", "g.toml"], "g.toml:3:6: upstream.ca: "),
-        (&[], "no CA certificates to check a wss:// server with"),
+        (&[], "no CA certificates to check a server with"),
     ] {
         let mut check = program(folder, &[&wss[..], args].concat());
         let refused = check.env("SSL_CERT_FILE", "/nowhere").output().await.unwrap();

@@ -14,6 +14,8 @@ pub mod listener;
 pub mod log;
 pub mod model_board;
 #[cfg(unix)]
+pub mod mosquitto;
+#[cfg(unix)]
 pub mod process;
 #[cfg(unix)]
 pub mod pty;
