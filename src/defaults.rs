@@ -250,5 +250,17 @@ pub const MAX_PING_RANGE_MS: std::ops::RangeInclusive<u64> = 0..=600_000;
 pub const UPSTREAM_GRACE: Duration = Duration::from_secs(30);
 /// What [`UPSTREAM_GRACE`] may be set to, in seconds.
 pub const GRACE_RANGE_S: std::ops::RangeInclusive<u64> = 0..=3_600;
+/// Connections of a hub to its broker: one carries 12,500 frames a second, and stalls soon above that.
+pub const HUB_CONNECTIONS: i64 = 4;
+/// What [`HUB_CONNECTIONS`] may be set to.
+pub const HUB_CONNECTIONS_RANGE: std::ops::RangeInclusive<i64> = 1..=16;
+/// How long an output lasts that Home Assistant set: it holds no lease, and its own will comes after 90 s.
+pub const HOLD: Duration = Duration::from_secs(10);
+/// What [`HOLD`] may be set to, in seconds.
+pub const HOLD_RANGE_S: std::ops::RangeInclusive<u64> = 1..=3_600;
+/// How long a move to a position takes that Home Assistant set: over the whole way no faster than by hand.
+pub const MOVE: Duration = Duration::from_millis(1_000);
+/// What [`MOVE`] may be set to, in milliseconds.
+pub const MOVE_RANGE_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
 /// Where devices connect when upstream has [`DEVICE_LISTEN`]'s port on this machine.
 pub const DEVICE_PORT_BESIDE_INTIFACE: u16 = 54818;

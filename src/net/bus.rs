@@ -409,6 +409,15 @@ impl Events {
         BusEvent::Lost { error, news }
     }
 
+    /// Leaves the broker, which sends the will, and dials it again after this time.
+    pub fn stay_away(&mut self, pause: Duration) {
+        let pause = Phase::Resting(Box::pin(sleep(pause)));
+        self.shared.down();
+        if let Phase::Up(connection, _) = std::mem::replace(&mut self.phase, pause) {
+            connection.cut();
+        }
+    }
+
     /// Leaves in an orderly way: what is queued is sent and acknowledged, then the broker is told, and sends no will.
     /// Messages that are received meanwhile are dropped. Returns whether all that was done in time; the connection is
     /// gone either way. Not cancel safe: a dropped future drops the connection, and the broker sends the will.
