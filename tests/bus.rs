@@ -345,7 +345,7 @@ async fn a_poll_that_is_dropped_loses_nothing() {
 
 /// Every other one is a frame.
 fn numbered_event(number: u32) -> Message {
-    let make = if number % 2 == 0 { event } else { frame };
+    let make = if number.is_multiple_of(2) { event } else { frame };
     make("a", numbered(number))
 }
 
