@@ -4,6 +4,7 @@
 
 mod ble;
 mod board;
+mod broker;
 mod bytes;
 mod clients;
 mod devices;
@@ -12,11 +13,13 @@ pub mod edit;
 mod file;
 mod files;
 mod layers;
+mod mqtt;
 mod page;
 mod read;
 mod reference;
 mod serial;
 pub(crate) mod table;
+mod tls;
 mod udcf;
 mod upstream;
 
@@ -28,24 +31,27 @@ use serde::Serialize;
 use crate::advice::{Advice, EXIT_USAGE};
 use crate::link::serial::ports::Ports;
 pub use ble::BleSettings;
+pub use broker::BrokerSettings;
 pub use clients::{ClientSettings, Origins};
 pub use devices::DeviceSettings;
 pub use dial::DialSettings;
 pub use files::Files;
 pub use layers::{Given, Layers, Source};
 use layers::{Notes, Reader};
+pub use mqtt::{HomeAssistantSettings, HubSettings};
 pub use page::PageSettings;
 pub use reference::{example, reference};
 pub use serial::{PortSource, SerialSettings};
 use table::Section;
-pub use upstream::UpstreamSettings;
+pub use upstream::{EdgeSettings, RelaySettings, UpstreamSettings};
 
 /// Every section, in the order of the example.
-pub(crate) static SECTIONS: [&Section; 9] = [
+pub(crate) static SECTIONS: [&Section; 10] = [
     &devices::SECTION,
     &clients::SECTION,
     &page::SECTION,
     &upstream::SECTION,
+    &mqtt::SECTION,
     &udcf::UDCF,
     &udcf::STATE,
     &serial::SECTION,
@@ -62,8 +68,10 @@ pub struct Settings {
     pub clients: ClientSettings,
     /// The page; `None` if it is not served.
     pub page: Option<PageSettings>,
-    /// Where devices are relayed to; `None` is the Buttplug server inside.
+    /// Where devices are passed on to; `None` is the Buttplug server inside.
     pub upstream: Option<UpstreamSettings>,
+    /// The fleet whose devices this gateway gets as a hub; `None` if it is none.
+    pub mqtt: Option<HubSettings>,
     /// Boards on wires.
     pub serial: Vec<SerialSettings>,
     /// Boards on Bluetooth LE.
@@ -191,8 +199,10 @@ impl Loaded {
             problems,
             warnings,
             shown,
+            secrets,
         } = reader.notes;
         settings.files.shown.clone_from(&shown);
+        settings.files.secrets = secrets;
         if problems.is_empty() {
             Ok(Self {
                 settings,
@@ -233,12 +243,17 @@ fn settings(reader: &mut Reader, files: Files) -> Settings {
             }
         }
     }
+    let mqtt = mqtt::read(reader);
+    if let (Some(upstream), Some(hub)) = (&upstream, &mqtt) {
+        mqtt::keep_apart(reader, upstream, hub);
+    }
     let (udcf, bridge_udcf) = udcf::read(reader, &files);
     Settings {
         devices,
         clients,
         page,
         upstream,
+        mqtt,
         udcf,
         bridge_udcf,
         state_file: udcf::read_state(reader),

@@ -166,6 +166,26 @@ pub const SILENT_AFTER: Duration = Duration::from_millis(3_500);
 /// Boards that one service name may find. Anybody on the network may announce any number.
 pub const FOUND_MAX: usize = 64;
 
+/// How long dialling a broker may take: the name, the connection, TLS and the broker's answer.
+pub const BUS_CONNECT_TIMEOUT: Duration = Duration::from_millis(5_000);
+/// The first pause before a broker is dialled again: it may have restarted, and all its clients come back at once.
+pub const BUS_RETRY_MIN: Duration = Duration::from_millis(250);
+/// The longest one.
+pub const BUS_RETRY_MAX: Duration = Duration::from_secs(5);
+/// The broker sends the will of a client that is silent for one and a half of these.
+pub const BUS_KEEPALIVE: Duration = Duration::from_secs(5);
+/// Frames that wait for the broker to take them. Past that whoever sends them keeps the newest.
+pub const BUS_QUEUE: usize = 16;
+/// Other messages that wait: what an edge with a thousand devices says when it connects.
+pub const BUS_WAITING_MAX: usize = 4_096;
+/// Messages that the broker has not acknowledged. Past that others wait; frames are not acknowledged.
+pub const BUS_IN_FLIGHT_MAX: usize = 64;
+/// The largest packet to and from a broker: twice the largest frame.
+pub const BUS_PACKET_MAX_BYTES: usize = 2 * FRAME_MAX_BYTES;
+/// What the system may hold back of a connection to a broker: some hundred frames. Past that frames wait here, where
+/// newer ones take their place.
+pub const BUS_SEND_BUFFER_BYTES: usize = 64 * 1024;
+
 /// A board's connection that lasted this long was a good one.
 pub const GOOD_AFTER: Duration = Duration::from_secs(5);
 /// The first pause before a board that was refused is asked about again.
@@ -230,5 +250,17 @@ pub const MAX_PING_RANGE_MS: std::ops::RangeInclusive<u64> = 0..=600_000;
 pub const UPSTREAM_GRACE: Duration = Duration::from_secs(30);
 /// What [`UPSTREAM_GRACE`] may be set to, in seconds.
 pub const GRACE_RANGE_S: std::ops::RangeInclusive<u64> = 0..=3_600;
+/// Connections of a hub to its broker: one carries 12,500 frames a second, and stalls soon above that.
+pub const HUB_CONNECTIONS: i64 = 4;
+/// What [`HUB_CONNECTIONS`] may be set to.
+pub const HUB_CONNECTIONS_RANGE: std::ops::RangeInclusive<i64> = 1..=16;
+/// How long an output lasts that Home Assistant set: it holds no lease, and its own will comes after 90 s.
+pub const HOLD: Duration = Duration::from_secs(10);
+/// What [`HOLD`] may be set to, in seconds.
+pub const HOLD_RANGE_S: std::ops::RangeInclusive<u64> = 1..=3_600;
+/// How long a move to a position takes that Home Assistant set: over the whole way no faster than by hand.
+pub const MOVE: Duration = Duration::from_millis(1_000);
+/// What [`MOVE`] may be set to, in milliseconds.
+pub const MOVE_RANGE_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
 /// Where devices connect when upstream has [`DEVICE_LISTEN`]'s port on this machine.
 pub const DEVICE_PORT_BESIDE_INTIFACE: u16 = 54818;

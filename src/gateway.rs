@@ -4,6 +4,7 @@ pub mod boards;
 mod bridging;
 mod configuration;
 mod error;
+mod feeds;
 mod inside;
 pub mod ports;
 mod rooms;
@@ -22,9 +23,9 @@ use tracing::{info, warn};
 use crate::advice::EXIT_INTERRUPTED;
 use crate::config::Settings;
 use crate::defaults::{SHUTDOWN_GRACE, STOP_FLUSH_TIMEOUT};
-use crate::ingress::Intake;
 use crate::ingress::ble::BlePeripherals;
 use crate::ingress::dial::DialledBoards;
+use crate::ingress::mqtt::Fleet;
 use crate::ingress::serial::SerialPorts;
 use crate::ingress::websocket::Devices;
 use crate::ingress::websocket::workers::Workers;
@@ -33,11 +34,11 @@ use crate::net::listen::{BindError, Listen, Listeners};
 use crate::net::refusals::RefusalLog;
 use crate::net::visitor::Signpost;
 use crate::session::admission::Admission;
-use crate::session::ends::{Disconnect, Upstream};
+use crate::session::ends::Disconnect;
 use crate::session::registry::Registry;
 use crate::udcf::Udcf;
 use crate::upstream::embedded::Engine;
-use crate::upstream::relay::Relay;
+use crate::upstream::mqtt::Edge;
 use crate::web::control::Control;
 use crate::web::port::access::Access;
 use crate::web::view::{About, View};
@@ -45,6 +46,7 @@ use boards::{Boards, unknown_identifiers};
 use bridging::Bridging;
 use configuration::{Entries, Reloader};
 pub use error::GatewayError;
+use feeds::Feeds;
 use inside::Inside;
 use rooms::Rooms;
 use signals::Signals;
@@ -83,6 +85,10 @@ pub struct Gateway {
     ble: Arc<BlePeripherals>,
     dial: Arc<DialledBoards>,
     registry: Arc<Registry>,
+    /// The sessions of this gateway's own boards; the same, unless it is an edge and a hub.
+    own_registry: Arc<Registry>,
+    edge: Option<Arc<Edge>>,
+    fleet: Option<Arc<Fleet>>,
     inside: Option<Inside>,
     control: Option<Control>,
     page: Option<Page>,
@@ -128,32 +134,18 @@ impl Gateway {
             .as_ref()
             .map(|page| page.addresses.clone())
             .unwrap_or_default();
-        let relayed_to = settings
-            .upstream
-            .as_ref()
-            .map(|upstream| upstream.relay.to_string());
-        let (upstream, admission, inside, client_addresses) = match settings.upstream.clone() {
-            Some(upstream) => {
-                let relay = Relay::new(upstream, settings.devices.ping_interval);
-                (relay as Arc<dyn Upstream>, admission.any_name(), None, Vec::new())
-            }
-            None => {
-                let (inside, bound) = Inside::bind(
-                    settings.clients.clone(),
-                    settings.state_file.as_deref(),
-                    page_addresses.first().copied().map(on_this_machine),
-                    Signpost::apps(device_addresses[0]).with_page(page_addresses.first().copied()),
-                    |store| Engine::start(loaded, store),
-                )
-                .await?;
-                (
-                    inside.engine.clone() as Arc<dyn Upstream>,
-                    admission,
-                    Some(inside),
-                    bound,
-                )
-            }
-        };
+        let relayed_to = settings.upstream.as_ref().map(ToString::to_string);
+        let (devices_at, page_at) = (device_addresses[0], page_addresses.first().copied());
+        let Feeds {
+            boards: intake,
+            served,
+            inside,
+            client_addresses,
+            edge,
+        } = Feeds::start(&settings, admission, devices_at, page_at, |store| {
+            Engine::start(loaded, store)
+        })
+        .await?;
         let control = match &settings.control {
             Some(at) => Control::open_or_warn(at, device_addresses[0].port()).await,
             None => None,
@@ -165,15 +157,8 @@ impl Gateway {
             clients: urls(&client_addresses),
             upstream: relayed_to,
         });
-        let registry = Arc::new(Registry::default());
-        if let Some(inside) = &inside {
-            registry.left_running(&inside.store.all_commanded());
-        }
-        let intake = Arc::new(Intake {
-            admission,
-            registry: registry.clone(),
-            upstream,
-        });
+        let (registry, own_registry) = (served.registry.clone(), intake.registry.clone());
+        let fleet = settings.mqtt.clone().map(|hub| Fleet::new(hub, served.clone()));
         let entries = Entries::default();
         entries.set(boards, settings.dial.clone());
         let serial = Arc::new(SerialPorts {
@@ -189,7 +174,7 @@ impl Gateway {
         });
         let engine = inside.as_ref().map(|inside| inside.engine.clone());
         let access = page.as_ref().map(|page| page.access.clone());
-        let reloader = Reloader::new(settings.clone(), udcf, entries, intake.clone(), engine, access);
+        let reloader = Reloader::new(settings.clone(), udcf, entries, served, engine, access);
         let bridging = Bridging::new(reloader.clone(), settings.ports.clone());
         let devices = Arc::new(Devices {
             settings: settings.devices,
@@ -213,6 +198,9 @@ impl Gateway {
             ble,
             dial,
             registry,
+            own_registry,
+            edge,
+            fleet,
             inside,
             control,
             page,
@@ -303,6 +291,12 @@ impl Gateway {
             "boards that are dialled",
             self.dial.serve(dial, no_newcomers.clone()),
         );
+        if let Some(edge) = self.edge {
+            rooms.spawn("the edge of the fleet", edge.serve(no_newcomers.clone()));
+        }
+        if let Some(fleet) = self.fleet {
+            rooms.spawn("the hub of the fleet", fleet.serve(no_newcomers.clone()));
+        }
         let watching = self.reloader.clone().watch();
         let no_changes = no_newcomers.clone();
         rooms.spawn("the watch over the configuration", async move {
@@ -318,7 +312,10 @@ impl Gateway {
             ended = rooms.first_end() => Err(ended),
         };
 
-        let sessions = self.registry.sessions();
+        let mut sessions = self.registry.sessions();
+        if !Arc::ptr_eq(&self.registry, &self.own_registry) {
+            sessions.extend(self.own_registry.sessions());
+        }
         info!("stopping {} devices", sessions.len());
         no_newcomers.cancel();
         let stop_bytes = futures::future::join_all(sessions.iter().map(|s| s.stop_outputs()));
@@ -337,6 +334,7 @@ impl Gateway {
         }
         // Each session writes the stop again before it closes: the library may have had a command in flight.
         self.registry.end_all(|| Disconnect::Stopping);
+        self.own_registry.end_all(|| Disconnect::Stopping);
         if let Some(inside) = &inside {
             inside.no_clients.cancel();
         }

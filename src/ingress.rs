@@ -5,6 +5,7 @@ pub mod ble;
 mod bridge;
 pub mod dial;
 pub mod hello;
+pub mod mqtt;
 pub mod recognise;
 mod retry;
 pub mod scope;

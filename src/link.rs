@@ -41,6 +41,9 @@ pub trait FrameIo:
         Poll::Ready(())
     }
 
+    /// The device is to be stopped: the frames that stop it follow. For links whose far end can stop it by itself.
+    fn stop(&mut self) {}
+
     /// Takes the last hello line that arrived between frames, on links that can carry one.
     fn take_hello(&mut self) -> Option<Hello> {
         None

@@ -3,6 +3,8 @@
 pub mod accept;
 pub mod announce;
 pub mod answered;
+pub mod broker;
+pub mod bus;
 pub mod dial;
 pub mod endpoint;
 pub mod foreign;

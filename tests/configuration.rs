@@ -2,15 +2,39 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::TempDir;
-use wsdm_gateway::config::{ConfigError, Layers, Loaded, Origins, Shown, example, reference};
+use wsdm_gateway::config::{
+    ConfigError, EdgeSettings, Given, HubSettings, Layers, Loaded, Origins, Shown, Source, UpstreamSettings,
+    example, reference,
+};
+use wsdm_gateway::device::fleet::names::Name;
+use wsdm_gateway::net::tls::Tls;
 
 fn load(toml: &str) -> Result<Loaded, ConfigError> {
-    let folder = TempDir::new().unwrap();
+    load_in(&TempDir::new().unwrap(), toml, Layers::default())
+}
+
+/// `layers` stand above the text, which is the `gateway.toml` of this folder.
+fn load_in(folder: &TempDir, toml: &str, layers: Layers) -> Result<Loaded, ConfigError> {
     let file = folder.path().join("gateway.toml");
     std::fs::write(&file, toml).unwrap();
-    Loaded::load(Some(&file), Layers::default())
+    Loaded::load(Some(&file), layers)
+}
+
+/// A folder with the certificates that the example names.
+fn certificates() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["gateway".to_owned()]).unwrap();
+    for (name, pem) in [
+        ("ca.pem", made.cert.pem()),
+        ("gateway.pem", made.cert.pem()),
+        ("gateway.key", made.signing_key.serialize_pem()),
+    ] {
+        std::fs::write(folder.path().join(name), pem).unwrap();
+    }
+    folder
 }
 
 fn holds(toml: &str) -> Loaded {
@@ -109,9 +133,13 @@ fn the_example_shows_every_default() {
     for (default, now) in defaults.iter().zip(of(&bare)) {
         assert_eq!((&default.key, &default.value), (&now.key, &now.value));
     }
-    // The examples hold too.
-    let whole: Vec<&str> = single.lines().map(|line| key_in(line).unwrap_or(line)).collect();
-    holds(&whole.join("\n"));
+    // The examples hold too; a gateway relays its devices or publishes them.
+    let folder = certificates();
+    for without in ["relay = ", "mqtt = "] {
+        let whole = single.lines().map(|line| key_in(line).unwrap_or(line));
+        let whole: Vec<&str> = whole.filter(|line| !line.starts_with(without)).collect();
+        load_in(&folder, &whole.join("\n"), Layers::default()).unwrap_or_else(|e| panic!("{e}"));
+    }
 }
 
 #[test]
@@ -215,7 +243,10 @@ fn every_key_is_read() {
 #[test]
 fn a_former_name_is_read_with_a_warning() {
     let loaded = holds("[upstream]\nrelay = \"ws://127.0.0.1:1\"\nupstream_grace_s = 7\n");
-    assert_eq!(loaded.settings.upstream.unwrap().grace.as_secs(), 7);
+    let Some(UpstreamSettings::Relay(relay)) = loaded.settings.upstream else {
+        panic!("it relays");
+    };
+    assert_eq!(relay.grace.as_secs(), 7);
     assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
     let warning = &loaded.warnings[0];
     assert!(
@@ -344,5 +375,231 @@ fn which_web_pages_may_be_apps_is_a_word_or_a_list() {
     ] {
         let problems = problems(&format!("[clients]\norigins = {wrong}\n"));
         assert!(problems[0].contains("https://xtoys.app"), "{wrong}: {problems:?}");
+    }
+}
+
+fn edge(toml: &str) -> EdgeSettings {
+    match holds(toml).settings.upstream {
+        Some(UpstreamSettings::Mqtt(edge)) => edge,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn hub(toml: &str) -> HubSettings {
+    holds(toml).settings.mqtt.expect("a hub")
+}
+
+/// The values that `check` shows of a section, but not where they are from.
+fn shown(loaded: &Loaded, key: &str) -> (String, String) {
+    let shown = loaded.shown.iter().find(|shown| shown.key == key).unwrap();
+    (shown.value.clone(), shown.source.clone())
+}
+
+#[test]
+fn an_edge_and_a_hub_need_nothing_but_a_broker() {
+    let host = Name::from_host(&gethostname::gethostname().to_string_lossy());
+    let edge = edge("[upstream]\nmqtt = \"mqtt://localhost\"\n");
+    assert_eq!((&edge.edge, &edge.hubs[..]), (&host, &[][..]));
+    assert_eq!(edge.grace, Duration::from_secs(30));
+    let loaded = holds("[mqtt]\nbroker = \"mqtt://localhost\"\n");
+    assert_eq!(
+        shown(&loaded, "mqtt.hub"),
+        (host.to_string(), "the host's name".to_owned())
+    );
+    let hub = loaded.settings.mqtt.unwrap();
+    assert_eq!((&hub.hub, hub.connections), (&host, 4));
+    assert!(hub.home_assistant.is_none());
+    for broker in [&edge.broker, &hub.broker] {
+        assert_eq!(broker.broker.to_string(), "mqtt://localhost:1883");
+        assert_eq!((&broker.user, &broker.password), (&None, &None));
+        assert_eq!(broker.topics.as_str(), "wsdm/1");
+    }
+    assert!(holds("").settings.mqtt.is_none());
+}
+
+#[test]
+fn both_sections_read_the_keys_of_a_broker_alike() {
+    let folder = certificates();
+    let keys = "user = \"me\"\npassword = \"x\"\nca = \"ca.pem\"\nclient_cert = \"gateway.pem\"\n\
+                client_key = \"gateway.key\"\ntopic = \"a/b\"\n";
+    let toml = format!(
+        "[upstream]\nmqtt = \"mqtts://broker\"\nedge = \"e\"\nhub = \"h\"\n{keys}\
+         [mqtt]\nbroker = \"mqtts://broker:8884\"\nhub = \"i\"\n{keys}"
+    );
+    let loaded = load_in(&folder, &toml, Layers::default()).unwrap();
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    let Some(UpstreamSettings::Mqtt(edge)) = &loaded.settings.upstream else {
+        panic!("an edge");
+    };
+    let hub = loaded.settings.mqtt.as_ref().unwrap();
+    assert_eq!((edge.edge.as_str(), hub.hub.as_str()), ("e", "i"));
+    assert_eq!(edge.hubs, [Name::new("h").unwrap()]);
+    assert_eq!(
+        loaded.settings.upstream.as_ref().unwrap().to_string(),
+        "mqtts://broker:8883"
+    );
+    for broker in [&edge.broker, &hub.broker] {
+        assert_eq!(broker.user.as_deref(), Some("me"));
+        assert_eq!(
+            broker.password.as_ref().map(|password| &password.0[..]),
+            Some("x")
+        );
+        assert_eq!(broker.topics.as_str(), "a/b");
+        assert!(
+            broker.tls != Tls::system() && broker.tls != Tls::with_ca(&folder.path().join("ca.pem")).unwrap()
+        );
+    }
+    // A file that is no certificate.
+    for name in ["ca.pem", "gateway.pem", "gateway.key"] {
+        let folder = certificates();
+        std::fs::write(folder.path().join(name), "x").unwrap();
+        let problems = load_in(&folder, &toml, Layers::default())
+            .expect_err("problems")
+            .0;
+        let keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
+        let key = if name == "ca.pem" { "ca" } else { "client_cert" };
+        assert_eq!(
+            keys,
+            [format!("upstream.{key}"), format!("mqtt.{key}")],
+            "{problems:?}"
+        );
+        assert!(
+            problems.iter().all(|problem| problem.problem.contains(name)),
+            "{problems:?}"
+        );
+    }
+}
+
+#[test]
+fn hubs_are_a_name_or_a_list_of_names() {
+    let hubs = |hub: &str| {
+        let edge = edge(&format!("[upstream]\nmqtt = \"mqtt://localhost\"\nhub = {hub}\n"));
+        edge.hubs.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(hubs("\"b\""), ["b"]);
+    assert_eq!(hubs("[\"b\", \"a\"]"), ["b", "a"]);
+    assert_eq!(hubs("\"b, a\""), ["b", "a"]);
+    for wrong in ["[]", "[1]", "\"A\"", "\"a,\""] {
+        let problems = problems(&format!(
+            "[upstream]\nmqtt = \"mqtt://localhost\"\nhub = {wrong}\n"
+        ));
+        assert!(problems[0].contains("upstream.hub: "), "{wrong}: {problems:?}");
+    }
+}
+
+#[test]
+fn what_home_assistant_gets_is_configured() {
+    let hub = hub(
+        "[mqtt]\nbroker = \"mqtt://localhost\"\nhome_assistant = true\noutputs = true\nhold_s = 5\nmove_ms = 300\n",
+    );
+    let home_assistant = hub.home_assistant.unwrap();
+    assert_eq!(home_assistant.discovery, "homeassistant");
+    assert!(home_assistant.outputs);
+    assert_eq!(home_assistant.hold, Duration::from_secs(5));
+    assert_eq!(home_assistant.move_time, Duration::from_millis(300));
+}
+
+/// What holds, but has no effect or gives something away.
+#[test]
+fn keys_of_a_broker_that_do_not_do_what_is_meant_are_warned_of() {
+    for (toml, wanted) in [
+        (
+            "[upstream]\nmqtt = \"mqtt://broker\"\nuser = \"me\"\npassword = \"secret\"\n",
+            &[
+                "4:12: upstream.password: can be read by everybody on the way to mqtt://broker:1883; if that broker has \
+               TLS, write mqtts://",
+            ][..],
+        ),
+        (
+            "[upstream]\nmqtt = \"mqtt://[::1]:1883\"\nuser = \"me\"\npassword = \"secret\"\n",
+            &[],
+        ),
+        (
+            "[upstream]\nmqtt = \"mqtt://localhost\"\nca = \"ca.pem\"\nstop_after_ms = 500\n",
+            &[
+                "4:17: upstream.stop_after_ms: has no effect with mqtt: a hub's lease ends sooner than that",
+                "3:6: upstream.ca: is not used, for mqtt://localhost:1883 is not encrypted; if it should be, write mqtts://",
+            ],
+        ),
+        (
+            "[upstream]\nrelay = \"ws://127.0.0.1:1\"\nedge = \"e\"\nuser = \"me\"\npassword = \"secret\"\n",
+            &[
+                "3:8: upstream.edge: has no effect without mqtt",
+                "4:8: upstream.user: has no effect without mqtt",
+                "5:12: upstream.password: has no effect without mqtt",
+            ],
+        ),
+        (
+            "[mqtt]\nhub = \"h\"\nconnections = 2\nmove_ms = 500\n",
+            &[
+                "2:7: mqtt.hub: has no effect without broker",
+                "3:15: mqtt.connections: has no effect without broker",
+                "4:11: mqtt.move_ms: has no effect without broker",
+            ],
+        ),
+        (
+            "[mqtt]\nbroker = \"mqtt://localhost\"\noutputs = true\n",
+            &["3:11: mqtt.outputs: has no effect without home_assistant = true"],
+        ),
+        (
+            "[mqtt]\nbroker = \"mqtt://localhost\"\nhome_assistant = true\nhold_s = 1\n",
+            &["4:10: mqtt.hold_s: has no effect without outputs = true"],
+        ),
+    ] {
+        let warnings = holds(toml).warnings;
+        let after_file = |warning: &String| warning.split_once("gateway.toml:").unwrap().1.to_owned();
+        let warnings: Vec<String> = warnings.iter().map(after_file).collect();
+        assert_eq!(warnings, wanted, "{toml}");
+    }
+}
+
+#[test]
+fn an_edge_that_is_a_hub_of_the_same_fleet_is_warned_of() {
+    let warnings = |upstream: &str| {
+        let upstream = format!("[upstream]\nmqtt = \"mqtt://localhost\"\n{upstream}");
+        holds(&format!("{upstream}[mqtt]\nbroker = \"mqtt://localhost:1883\"\n")).warnings
+    };
+    assert!(warnings("topic = \"b\"\n").is_empty());
+    let warnings = warnings("");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].contains("gateway.toml:2:8: upstream.mqtt: is the broker of [mqtt] too"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn no_password_and_no_token_is_ever_shown() {
+    let mut layers = Layers::default();
+    let secrets = ["secret-1", "secret-2", "secret-3", "secret-4", "secret-5"];
+    for (key, secret) in ["upstream.password", "devices.token"].iter().zip(secrets) {
+        layers.give(
+            key,
+            Given::Text(secret.to_owned()),
+            Source::Flag("--flag".to_owned()),
+        );
+    }
+    let toml = format!(
+        "[page]\npassword = \"{}\"\ntoken = \"{}\"\n[upstream]\nmqtt = \"mqtt://broker\"\nuser = \"me\"\n\
+         [mqtt]\nbroker = \"mqtt://hub\"\nuser = \"me\"\npassword = \"{}\"\n",
+        secrets[2], secrets[3], secrets[4]
+    );
+    let folder = TempDir::new().unwrap();
+    let loaded = load_in(&folder, &toml, layers.clone()).unwrap();
+    let edge = match &loaded.settings.upstream {
+        Some(UpstreamSettings::Mqtt(edge)) => edge.broker.password.clone(),
+        _ => None,
+    };
+    assert_eq!(edge.unwrap().0, secrets[0]);
+    for key in ["upstream.password", "mqtt.password"] {
+        assert_eq!(shown(&loaded, key).0, "***");
+    }
+    let mut everything = format!("{loaded:?}\n{layers:?}\n");
+    everything += &serde_json::to_string(&loaded.shown).unwrap();
+    // One that is wrong is not shown either.
+    let wrong = toml.replace("secret-5", "secret-5\\u0007");
+    everything += &load_in(&folder, &wrong, layers).unwrap_err().to_string();
+    for secret in secrets {
+        assert!(!everything.contains(secret), "{secret} in {everything}");
     }
 }

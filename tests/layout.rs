@@ -64,7 +64,7 @@ const DEPENDENCIES: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["rumqttc"],
-        &["src/net/bus.rs"],
+        &["src/net/bus.rs", "src/net/bus/"],
         "rule 5: the broker's client stays in one place",
     ),
 ];

@@ -23,9 +23,9 @@ use tokio::net::TcpSocket;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, accept_async};
-use wsdm_gateway::config::Settings;
 #[cfg(unix)]
 use wsdm_gateway::config::{ControlAt, Layers, Loaded};
+use wsdm_gateway::config::{Settings, UpstreamSettings};
 #[cfg(unix)]
 use wsdm_gateway::web::control::client::Client;
 
@@ -153,7 +153,10 @@ async fn a_device_outlives_a_restart_of_upstream_stopped_and_without_noticing() 
 #[tokio::test]
 async fn a_device_is_let_go_after_the_grace_and_at_once_where_nothing_stops_it() {
     let mut short = relaying(&format!("ws://127.0.0.1:{}", free_port().await));
-    short.upstream.as_mut().unwrap().grace = Duration::from_millis(700);
+    let Some(UpstreamSettings::Relay(relay)) = &mut short.upstream else {
+        panic!("it relays");
+    };
+    relay.grace = Duration::from_millis(700);
     let gateway = Running::start(short).await;
     let started = Instant::now();
     let mut device = RawDevice::hello(&gateway.devices(), "LVSDevice", "1").await;

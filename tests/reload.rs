@@ -305,12 +305,37 @@ async fn a_file_that_cannot_be_used_changes_nothing_and_its_problem_is_shown() {
 
 #[tokio::test]
 async fn what_cannot_be_applied_while_it_runs_is_named() {
-    let rig = Rig::start("", None).await;
-    rig.toml("[upstream]\nrelay = \"ws://127.0.0.1:1\"\n");
-    let (status, changed) = rig.reload().await;
-    assert_eq!(status, 200, "{changed}");
-    let later = changed["after_restart"].as_array().unwrap();
-    assert!(later.contains(&json!("upstream.relay")), "{changed}");
+    let broker = |name: &str, password: &str| {
+        format!(
+            "[{name}]\nuser = \"me\"\npassword = \"{password}\"\nclient_cert = \"a\"\nclient_key = \"b\"\n"
+        )
+    };
+    let both = |password: &str| broker("upstream", password) + &broker("mqtt", password);
+    let rig = Rig::start(&both("old"), None).await;
+    for (toml, wanted) in [
+        (
+            format!("{}broker = \"mqtt://127.0.0.1\"\n", both("old")),
+            &["mqtt.broker", "mqtt.hub"][..],
+        ),
+        // Passwords are masked where they are shown.
+        (both("new"), &["mqtt.password", "upstream.password"]),
+        (both("old"), &[]),
+        (
+            "[upstream]\nrelay = \"ws://127.0.0.1:1\"\n".to_owned() + &broker("mqtt", "old"),
+            &[
+                "upstream.client_cert",
+                "upstream.client_key",
+                "upstream.password",
+                "upstream.relay",
+                "upstream.user",
+            ],
+        ),
+    ] {
+        rig.toml(&toml);
+        let (status, changed) = rig.reload().await;
+        assert_eq!(status, 200, "{changed}");
+        assert_eq!(changed["after_restart"], json!(wanted), "{toml}");
+    }
     rig.gateway.stop().await;
 }
 

@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio_rustls::TlsAcceptor;
 use wsdm_gateway::advice::Advice;
-use wsdm_gateway::config::{Settings, UpstreamSettings};
+use wsdm_gateway::config::{RelaySettings, Settings, UpstreamSettings};
 use wsdm_gateway::device::handshake::{Address, Handshake, Identifier};
 use wsdm_gateway::net::dial::dial;
 use wsdm_gateway::net::target::Target;
@@ -56,12 +56,12 @@ impl Ca {
     /// The settings of a gateway that relays to this port of `localhost`, and trusts this CA.
     fn relaying(&self, port: u16) -> Settings {
         Settings {
-            upstream: Some(UpstreamSettings {
+            upstream: Some(UpstreamSettings::Relay(RelaySettings {
                 relay: wss(port),
                 tls: self.tls(),
                 grace: Duration::from_secs(5),
                 stop_after: Duration::from_millis(1_500),
-            }),
+            })),
             ..settings()
         }
     }
@@ -288,7 +288,7 @@ async fn what_is_missing_for_tls_is_told_at_start_with_what_to_do() {
             "empty.pem holds no certificate; give the CA's",
         ),
         (&["--config", "g.toml"], "g.toml:3:6: upstream.ca: "),
-        (&[], "no CA certificates to check a wss:// server with"),
+        (&[], "no CA certificates to check a server with"),
     ] {
         let mut check = program(folder, &[&wss[..], args].concat());
         let refused = check.env("SSL_CERT_FILE", "/nowhere").output().await.unwrap();

@@ -34,10 +34,7 @@ pub(super) async fn run(args: RunArgs) -> Result<(), Error> {
     }
     let devices_by = settings.devices.token.as_ref().map(|_| "the token");
     let page_by = settings.page.as_ref().and_then(PageSettings::condition);
-    let upstream = settings
-        .upstream
-        .as_ref()
-        .map(|upstream| upstream.relay.to_string());
+    let upstream = settings.upstream.as_ref().map(ToString::to_string);
     raise_file_limit();
     gateway::run(settings, |gateway| {
         let bound = gateway.bound();

@@ -11,7 +11,7 @@ use crate::net::listen::Listen;
 pub(super) static SECTION: Section = Section {
     name: "clients",
     repeated: false,
-    help: "The port that Buttplug apps connect to. There is none while devices are relayed to an upstream server.",
+    help: "The port that Buttplug apps connect to. There is none while devices are passed on to another server or to hubs.",
     keys: &[
         Key {
             name: "listen",

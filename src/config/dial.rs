@@ -8,7 +8,7 @@ use super::board;
 use super::layers::Reader;
 use super::read::{Keys, text};
 use super::table::{Key, Kind, Preset, Section, words};
-use super::upstream;
+use super::tls::{Files, Server};
 use crate::advice::Advice;
 use crate::device::handshake::{Address, Identifier};
 use crate::device::language::Coalesce;
@@ -232,10 +232,10 @@ fn entry(keys: &mut Keys<'_>) -> DialSettings {
     let endpoint = endpoint(keys, preset);
     let transport = endpoint.as_ref().map(Endpoint::transport);
     let is_text = is_text(keys, preset, transport);
-    let ca = keys.path("ca");
+    let files = Files::read(keys);
     let tls = match &endpoint {
-        Some(Endpoint::Websocket(target)) => upstream::tls(keys, "url", target, ca.as_deref()),
-        _ => found_tls(keys, transport, ca.as_deref()),
+        Some(Endpoint::Websocket(target)) => files.tls(keys, &Server::websocket("url", target)),
+        _ => found_tls(keys, transport, files.ca.as_deref()),
     };
     let framing = keys.framing();
     if keys.is_any_given("framing.") && transport.is_some_and(|transport| transport != Transport::Tcp) {

@@ -1,9 +1,9 @@
 //! Where a configuration comes from, so that it can be read again while the gateway runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::{ConfigError, Layers, Loaded, Shown, user_file};
+use super::{ConfigError, Layers, Loaded, Secret, Shown, user_file};
 
 /// The name of the UDCF beside gateway.toml that is used if the configuration names none.
 const UDCF: &str = "udcf.json";
@@ -18,6 +18,8 @@ pub struct Files {
     layers: Layers,
     /// What they came to when they were read.
     pub(super) shown: Vec<Shown>,
+    /// The secrets among it, by key.
+    pub(super) secrets: BTreeMap<String, Secret>,
 }
 
 impl Files {
@@ -28,14 +30,18 @@ impl Files {
             is_named: file.is_some(),
             layers,
             shown: Vec::new(),
+            secrets: BTreeMap::new(),
         }
     }
 
-    /// The keys of gateway.toml whose values differ from those of `other`. Secrets are masked and not compared.
+    /// The keys of gateway.toml whose values differ from those of `other`.
     pub fn changed_keys(&self, other: &Self) -> Vec<String> {
         let value = |files: &Self, key: &str| {
             let shown = files.shown.iter().find(|shown| shown.key == key);
-            shown.map(|shown| shown.value.clone())
+            (
+                shown.map(|shown| shown.value.clone()),
+                files.secrets.get(key).cloned(),
+            )
         };
         let keys = self
             .shown

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::table::{Key, Preset};
-use super::{Problem, Shown};
+use super::{Problem, Secret, Shown};
 
 /// Where a value was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,11 +62,26 @@ impl Given {
 }
 
 /// Values by key; the first one given for a key stays.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Layers {
     values: BTreeMap<String, (Given, Source)>,
     /// Sections in addition to the file's, each with one key: section, key, value, source.
     entries: Vec<(&'static str, &'static str, Given, Source)>,
+}
+
+/// Where each key was given. The values may be secrets.
+impl fmt::Debug for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let places = self
+            .values
+            .iter()
+            .map(|(key, (_, source))| (key.as_str(), source));
+        let entries = self
+            .entries
+            .iter()
+            .map(|(section, _, _, source)| (*section, source));
+        f.debug_map().entries(places.chain(entries)).finish()
+    }
 }
 
 impl Layers {
@@ -103,6 +118,8 @@ pub(super) struct Notes {
     /// What holds, but hardly does what is meant, one sentence each.
     pub(super) warnings: Vec<String>,
     pub(super) shown: Vec<Shown>,
+    /// Secrets by key: what is shown of them does not tell them apart.
+    pub(super) secrets: BTreeMap<String, Secret>,
 }
 
 /// Reads values out of layers, and collects what is wrong.

@@ -93,6 +93,15 @@ impl<'a> Keys<'a> {
         self.reader.warning(&full, warning.into());
     }
 
+    /// Warns of each of these keys that is given, though what it depends on is not.
+    pub(super) fn no_effect_without(&mut self, names: &[&str], missing: &str) {
+        for name in names {
+            if self.is_given(name) {
+                self.warning(name, format!("has no effect without {missing}"));
+            }
+        }
+    }
+
     /// Reads a key, or else its default.
     pub(super) fn read<T>(
         &mut self,
@@ -196,7 +205,7 @@ impl<'a> Keys<'a> {
             }
             Ok(Secret(token.to_owned()))
         };
-        self.read(name, parse, |token| format!("{token:?}"))
+        self.masked(name, parse)
     }
 
     pub(super) fn password(&mut self, name: &str) -> Option<Secret> {
@@ -210,7 +219,26 @@ impl<'a> Keys<'a> {
             }
             Ok(Secret(password.to_owned()))
         };
-        self.read(name, parse, |password| format!("{password:?}"))
+        self.masked(name, parse)
+    }
+
+    /// A password that another program has chosen.
+    pub(super) fn foreign_password(&mut self, name: &str) -> Option<Secret> {
+        let parse = |given: &Given| {
+            let password = text(given)?;
+            if password.len() > 1_024 || password.chars().any(char::is_control) {
+                return Err("is not a password of at most 1024 bytes, without control characters".to_owned());
+            }
+            Ok(Secret(password.to_owned()))
+        };
+        self.masked(name, parse)
+    }
+
+    fn masked(&mut self, name: &str, parse: impl Fn(&Given) -> Result<Secret, String>) -> Option<Secret> {
+        let secret = self.read(name, parse, |secret| format!("{secret:?}"))?;
+        let full = self.full(name);
+        self.reader.notes.secrets.insert(full, secret.clone());
+        Some(secret)
     }
 
     pub(super) fn origins(&mut self, name: &str) -> Vec<String> {

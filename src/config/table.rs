@@ -161,6 +161,7 @@ impl Kind {
 #[derive(Clone, Copy)]
 pub(crate) enum Unit {
     BitsPerSecond,
+    Connections,
     Dbm,
     Milliseconds,
     Seconds,
@@ -170,6 +171,7 @@ impl Unit {
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::BitsPerSecond => "bits a second",
+            Self::Connections => "connections",
             Self::Dbm => "dBm",
             Self::Milliseconds => "milliseconds",
             Self::Seconds => "seconds",
@@ -179,6 +181,7 @@ impl Unit {
     pub(super) fn short(self) -> &'static str {
         match self {
             Self::BitsPerSecond => "bit/s",
+            Self::Connections => "connections",
             Self::Dbm => "dBm",
             Self::Milliseconds => "ms",
             Self::Seconds => "s",

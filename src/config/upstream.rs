@@ -1,14 +1,17 @@
 //! The `[upstream]` section.
 
-use std::path::Path;
+use std::fmt;
 use std::time::Duration;
 
 use super::DeviceSettings;
+use super::broker::{self, BrokerSettings, Login};
 use super::layers::Reader;
 use super::read::{Keys, text};
 use super::table::{Key, Kind, Preset, Section};
+use super::tls::Server;
 use crate::advice::Advice;
 use crate::defaults;
+use crate::device::fleet::names::Name;
 use crate::net::listen::Place;
 use crate::net::target::Target;
 use crate::net::tls::Tls;
@@ -16,7 +19,8 @@ use crate::net::tls::Tls;
 pub(super) static SECTION: Section = Section {
     name: "upstream",
     repeated: false,
-    help: "Another server that gets the devices, in place of the Buttplug server inside.",
+    help: "What gets the devices in place of the Buttplug server inside: another server, or the hubs behind an MQTT \
+           broker. In the latter case this gateway is an edge.",
     keys: &[
         Key {
             name: "relay",
@@ -30,37 +34,86 @@ pub(super) static SECTION: Section = Section {
             ..Key::BASE
         },
         Key {
-            name: "ca",
-            kind: Kind::Path,
-            default: Preset::Unset("the system's"),
-            flag: Some("upstream-ca"),
-            example: "\"ca.pem\"",
-            help: "Trust the CAs of this PEM file, and no others, for wss://",
-            note: "Relative to gateway.toml.",
+            name: "mqtt",
+            default: Preset::Unset("no broker"),
+            flag: Some("upstream-mqtt"),
+            help: "Or publish every device through this MQTT broker, mqtt:// or mqtts://, for the hubs of the fleet",
+            ..broker::URL
+        },
+        Key {
+            name: "edge",
+            flag: Some("upstream-edge"),
+            example: "\"bedroom\"",
+            help: "Publish the devices under this name",
+            ..broker::NAME
+        },
+        Key {
+            name: "hub",
+            kind: Kind::Form("name, or list of names"),
+            default: Preset::Unset("any"),
+            flag: Some("upstream-hub"),
+            example: "\"living-room\"",
+            help: "Let only the hub of this name claim the devices",
+            note: "Of a list, the first that is present claims them.",
             ..Key::BASE
         },
+        Key {
+            flag: Some("upstream-user"),
+            ..broker::USER
+        },
+        Key {
+            flag: Some("upstream-password"),
+            ..broker::PASSWORD
+        },
+        Key {
+            flag: Some("upstream-ca"),
+            help: "Trust the CAs of this PEM file, and no others, for wss:// and mqtts://",
+            ..broker::CA
+        },
+        broker::CLIENT_CERT,
+        broker::CLIENT_KEY,
+        broker::TOPIC,
         Key {
             name: "grace_s",
             kind: Kind::seconds(defaults::GRACE_RANGE_S),
             default: Preset::Time(defaults::UPSTREAM_GRACE),
             aliases: &["upstream_grace_s"],
-            help: "Keep devices connected, but stopped, for this long while the upstream server is away",
+            help: "Keep devices connected, but stopped, for this long while the upstream server, or every hub, is away",
             ..Key::BASE
         },
         Key {
             name: "stop_after_ms",
             kind: Kind::milliseconds(defaults::STOP_AFTER_RANGE_MS),
             default: Preset::Time(defaults::STOP_AFTER),
-            help: "Stop a device that has an output on if nothing was received from upstream for this long",
+            help: "Stop a device that has an output on if nothing was received from the relay's server for this long",
             note: "The connection stays, and the next command counts again.",
             ..Key::BASE
         },
     ],
 };
 
-/// The `[upstream]` section.
+/// The `[upstream]` section: what gets every device.
 #[derive(Clone, Debug)]
-pub struct UpstreamSettings {
+pub enum UpstreamSettings {
+    /// Another Websocket Device Manager server.
+    Relay(RelaySettings),
+    /// The hubs behind an MQTT broker.
+    Mqtt(EdgeSettings),
+}
+
+impl fmt::Display for UpstreamSettings {
+    /// Where it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Relay(relay) => relay.relay.fmt(f),
+            Self::Mqtt(edge) => edge.broker.broker.fmt(f),
+        }
+    }
+}
+
+/// Relaying every device to another server.
+#[derive(Clone, Debug)]
+pub struct RelaySettings {
     /// The Websocket Device Manager server that gets every device.
     pub relay: Target,
     /// What to trust if that is `wss://`.
@@ -71,47 +124,73 @@ pub struct UpstreamSettings {
     pub stop_after: Duration,
 }
 
+/// Publishing every device through an MQTT broker: this gateway is an edge.
+#[derive(Clone, Debug)]
+pub struct EdgeSettings {
+    /// The broker.
+    pub broker: BrokerSettings,
+    /// The name of this gateway.
+    pub edge: Name,
+    /// The hubs that may claim the devices, the preferred one first; any if there are none.
+    pub hubs: Vec<Name>,
+    /// How long devices are kept, stopped, while no hub owns them.
+    pub grace: Duration,
+}
+
 pub(super) fn read(reader: &mut Reader) -> Option<UpstreamSettings> {
     let mut keys = Keys::new(reader, &SECTION);
     let parse = |given: &_| Target::parse(text(given)?).map_err(|e| e.with_hint());
     let relay = keys.read("relay", parse, ToString::to_string);
-    let ca = keys.path("ca");
+    let broker = broker::url(&mut keys, "mqtt");
+    let edge = broker::own_name(&mut keys, "edge", broker.is_some());
+    let hubs = broker::names(&mut keys, "hub");
+    let login = Login::read(&mut keys);
     let grace = keys.time("grace_s");
     let stop_after = keys.time("stop_after_ms");
-    relay.map(|relay| UpstreamSettings {
-        tls: tls(&mut keys, "relay", &relay, ca.as_deref()),
-        relay,
-        grace,
-        stop_after,
-    })
-}
-
-/// The CAs to trust at the other end of a websocket. Problems with them are reported at the key that needs them: `ca`, or
-/// `url`, the key of the target.
-pub(super) fn tls(keys: &mut Keys<'_>, url: &str, target: &Target, ca: Option<&Path>) -> Tls {
-    let tls = Tls::system();
-    match ca {
-        // Not a problem: a command line may replace the URL of a file that names a CA.
-        Some(_) if !target.is_tls() => keys.warning(
-            "ca",
-            format!("is not used, for {target} is not encrypted; if it should be, write wss://"),
-        ),
-        Some(ca) => match Tls::with_ca(ca) {
-            Ok(tls) => return tls,
-            Err(e) => keys.problem("ca", e.with_hint()),
-        },
-        None if target.is_tls() => {
-            if let Err(e) = tls.connector() {
-                keys.problem(url, e.with_hint());
+    match (keys.is_given("relay"), keys.is_given("mqtt")) {
+        (true, true) => {
+            keys.problem(
+                "mqtt",
+                "stands beside relay, which names another place for the same devices; leave one of them out",
+            );
+            return None;
+        }
+        (false, true) => {
+            if keys.is_given("stop_after_ms") {
+                keys.warning(
+                    "stop_after_ms",
+                    "has no effect with mqtt: a hub's lease ends sooner than that",
+                );
             }
         }
-        None => {}
+        (_, false) => {
+            keys.no_effect_without(&["edge", "hub"], "mqtt");
+            keys.no_effect_without(&Login::KEYS, "mqtt");
+        }
     }
-    tls
+    if let Some(relay) = relay {
+        return Some(UpstreamSettings::Relay(RelaySettings {
+            tls: login.ca().tls(&mut keys, &Server::websocket("relay", &relay)),
+            relay,
+            grace,
+            stop_after,
+        }));
+    }
+    broker.map(|broker| {
+        UpstreamSettings::Mqtt(EdgeSettings {
+            broker: login.at(&mut keys, "mqtt", broker),
+            edge,
+            hubs,
+            grace,
+        })
+    })
 }
 
 /// Keeps the port for devices apart from that of an upstream server on this machine.
 pub(super) fn keep_apart(reader: &mut Reader, upstream: &UpstreamSettings, devices: &mut DeviceSettings) {
+    let UpstreamSettings::Relay(upstream) = upstream else {
+        return;
+    };
     let Some(port) = upstream.relay.local_port() else {
         return;
     };

@@ -7,6 +7,7 @@
 pub mod beats;
 pub mod clock;
 pub mod documents;
+pub mod flow;
 pub mod gate;
 pub mod header;
 pub mod names;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::device::fleet::names::Name;
+
 /// Where a device connected from, for display.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {
@@ -15,6 +17,8 @@ pub enum Peer {
     Ble(String, Option<String>),
     /// A board that listens, dialled at this URL.
     Dial(String),
+    /// A device of this edge, through a broker.
+    Broker(Name),
 }
 
 impl Peer {
@@ -25,6 +29,7 @@ impl Peer {
             Self::Serial(_) => "serial",
             Self::Ble(..) => "ble",
             Self::Dial(_) => "dial",
+            Self::Broker(_) => "mqtt",
         }
     }
 }
@@ -38,6 +43,7 @@ impl fmt::Display for Peer {
             // Anyone within range may have chosen the name.
             Self::Ble(address, Some(name)) => write!(f, "ble {address} {:?}", name),
             Self::Dial(url) => write!(f, "dial {url}"),
+            Self::Broker(edge) => write!(f, "mqtt {edge}"),
         }
     }
 }

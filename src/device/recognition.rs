@@ -25,7 +25,7 @@ const TEXT_MAX: usize = 80;
 /// How many lines are kept as candidates for its name: the first is the likeliest, and a board may never stop printing.
 const NAMES_MAX: usize = 4;
 /// The end of an axis's travel.
-const RANGE_MAX: u16 = 9_999;
+pub(crate) const RANGE_MAX: u16 = 9_999;
 /// A range shorter than a hundredth of the travel would not move noticeably, so it must be in other units.
 const EXTENT_MIN: u16 = 100;
 

@@ -8,7 +8,6 @@ mod files;
 mod reading;
 mod watch;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,7 +18,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::boards::{Boards, unknown_identifiers};
-use crate::config::{BleSettings, DialSettings, Files, Secret, SerialSettings, Settings};
+use crate::config::{BleSettings, DialSettings, Files, SerialSettings, Settings};
 use crate::ingress::Intake;
 use crate::session::ends::Disconnect;
 use crate::session::registry::SessionHandle;
@@ -80,8 +79,6 @@ struct Inner {
     engine: Option<Arc<Engine>>,
     /// `None` if the page is not served.
     access: Option<Access>,
-    /// The token of devices that is in force.
-    token: Option<Secret>,
     /// Locked while files are read, written and applied.
     in_force: tokio::sync::Mutex<InForce>,
     /// Why the newest files are not in force.
@@ -115,7 +112,6 @@ impl Reloader {
             intake,
             engine,
             access,
-            token: settings.devices.token.clone(),
             in_force: tokio::sync::Mutex::new(InForce {
                 has_content,
                 settings,
@@ -359,11 +355,8 @@ impl Inner {
             let section = key.split('.').next().unwrap_or_default();
             LIVE.contains(&section) || LIVE_KEYS.contains(&key.as_str())
         };
-        // Secrets are masked.
-        let token = (settings.devices.token != self.token).then(|| "devices.token".to_owned());
         let keys = self.files.changed_keys(&settings.files).into_iter();
-        let keys = keys.chain(token).filter(|key| !is_live(key));
-        keys.collect::<BTreeSet<String>>().into_iter().collect()
+        keys.filter(|key| !is_live(key)).collect()
     }
 
     /// The connected devices whose configuration differs between the two files.

@@ -166,6 +166,7 @@ impl Outbox {
     /// receipt belongs to the last of them; without any, to the last stop that waits.
     pub fn preempt(&mut self, stops: Vec<Frame>, receipt: Option<Receipt>) {
         self.in_control = false;
+        self.link.stop();
         if self.language.is_some() {
             self.drop_motion();
         } else if stops.is_empty() {

@@ -14,6 +14,11 @@ use tokio_rustls::TlsConnector;
 
 use crate::advice::Advice;
 
+mod client;
+
+use client::ClientCertificate;
+pub use client::TlsError;
+
 /// Why a CA file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CaError {
@@ -61,32 +66,42 @@ impl Advice for CaError {
 
 /// The system has no CA certificates, with the reason if one is known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this system has no CA certificates to check a wss:// server with{}", .0)]
+#[error("this system has no CA certificates to check a server with{}", .0)]
 pub struct NoRoots(String);
 
 impl Advice for NoRoots {
     fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = "install the system's CA certificates (on Debian the package ca-certificates), or give a CA of \
-                    your own with --upstream-ca FILE (simulate: --ca FILE)";
+                    your own with --upstream-ca FILE (simulate: --ca FILE; for a broker ca = \"FILE\" in [mqtt])";
         Some(hint.into())
     }
 }
 
-/// The trusted certificates. They are read at the first `wss://` connection, and clones share them.
+/// The trusted certificates, and that of this program if it has one. The system's are read at the first connection, and
+/// clones share them.
 #[derive(Clone)]
 pub struct Tls(Arc<Roots>);
 
 struct Roots {
-    read: fn() -> Result<TlsConnector, NoRoots>,
+    /// How the system's CAs are read.
+    read: fn() -> Result<RootCertStore, NoRoots>,
     connector: OnceLock<Result<TlsConnector, NoRoots>>,
-    /// The PEM file that is trusted in place of the system's CAs.
-    pem: Option<Vec<u8>>,
+    /// What is trusted in place of the system's CAs.
+    own: Option<Own>,
+    client: Option<ClientCertificate>,
+}
+
+/// The CAs in a PEM file, and the file.
+#[derive(Clone)]
+struct Own {
+    roots: Arc<RootCertStore>,
+    pem: Vec<u8>,
 }
 
 impl Tls {
     /// Trusts the system's CAs, or those that `SSL_CERT_FILE` or `SSL_CERT_DIR` name. Reads them at the first use.
     pub fn system() -> Self {
-        Self::reading(system_roots, None)
+        Self::new(system_roots, None, None)
     }
 
     /// Trusts only the CAs in this PEM file.
@@ -95,12 +110,12 @@ impl Tls {
     /// [`CaError`], which has a hint.
     pub fn with_ca(path: &Path) -> Result<Self, CaError> {
         let path_buf = || path.to_owned();
-        let bytes = std::fs::read(path).map_err(|source| CaError::Unreadable {
+        let pem = std::fs::read(path).map_err(|source| CaError::Unreadable {
             path: path_buf(),
             source,
         })?;
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&bytes) {
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
             let certificate = certificate.map_err(|source| CaError::NotPem {
                 path: path_buf(),
                 source,
@@ -113,16 +128,30 @@ impl Tls {
         if roots.is_empty() {
             return Err(CaError::Empty(path_buf()));
         }
-        let tls = Self::reading(system_roots, Some(bytes));
-        tls.0.connector.get_or_init(|| Ok(connector(roots)));
-        Ok(tls)
+        let roots = Arc::new(roots);
+        Ok(Self::new(system_roots, Some(Own { roots, pem }), None))
     }
 
-    fn reading(read: fn() -> Result<TlsConnector, NoRoots>, pem: Option<Vec<u8>>) -> Self {
+    /// Trusts the same, and presents this certificate to servers that ask for one. Both files are PEM; behind the
+    /// certificate may stand those that lead to its CA.
+    ///
+    /// # Errors
+    /// [`TlsError`], which has a hint.
+    pub fn with_client_certificate(self, certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let client = ClientCertificate::read(certificate, key)?;
+        Ok(Self::new(self.0.read, self.0.own.clone(), Some(client)))
+    }
+
+    fn new(
+        read: fn() -> Result<RootCertStore, NoRoots>,
+        own: Option<Own>,
+        client: Option<ClientCertificate>,
+    ) -> Self {
         Self(Arc::new(Roots {
             read,
             connector: OnceLock::new(),
-            pem,
+            own,
+            client,
         }))
     }
 
@@ -132,7 +161,19 @@ impl Tls {
     /// # Errors
     /// [`NoRoots`].
     pub fn connector(&self) -> Result<&TlsConnector, NoRoots> {
-        let connector = self.0.connector.get_or_init(self.0.read);
+        let Roots {
+            read,
+            connector: made,
+            own,
+            client,
+        } = &*self.0;
+        let connector = made.get_or_init(|| {
+            let roots = match own {
+                Some(own) => own.roots.clone(),
+                None => Arc::new(read()?),
+            };
+            Ok(connector(roots, client.as_ref()))
+        });
         connector.as_ref().map_err(Clone::clone)
     }
 
@@ -148,10 +189,12 @@ impl Tls {
     }
 }
 
-/// Equal if the same certificates are trusted.
+/// Equal if the same certificates are trusted and presented.
 impl PartialEq for Tls {
     fn eq(&self, other: &Self) -> bool {
-        self.0.pem == other.0.pem
+        let (one, other) = (&self.0, &other.0);
+        one.own.as_ref().map(|own| &own.pem) == other.own.as_ref().map(|own| &own.pem)
+            && one.client == other.client
     }
 }
 
@@ -163,7 +206,7 @@ impl fmt::Debug for Tls {
     }
 }
 
-fn system_roots() -> Result<TlsConnector, NoRoots> {
+fn system_roots() -> Result<RootCertStore, NoRoots> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     // Systems may contain certificates that are too old to parse; skip those.
@@ -172,16 +215,19 @@ fn system_roots() -> Result<TlsConnector, NoRoots> {
         let why = found.errors.first().map(|e| format!(": {e}"));
         return Err(NoRoots(why.unwrap_or_default()));
     }
-    Ok(connector(roots))
+    Ok(roots)
 }
 
-fn connector(roots: RootCertStore) -> TlsConnector {
+fn connector(roots: Arc<RootCertStore>, client: Option<&ClientCertificate>) -> TlsConnector {
     // Explicit, since rustls cannot choose a default provider if a dependency enables a second one.
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring knows the default versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let config = match client {
+        Some(client) => config.with_client_cert_resolver(client.resolver()),
+        None => config.with_no_client_auth(),
+    };
     TlsConnector::from(Arc::new(config))
 }
 
@@ -199,6 +245,22 @@ pub fn board_hint(error: &io::Error) -> &'static str {
 
 fn rustls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
+}
+
+/// What to do about a failed TLS handshake with a broker.
+pub(super) fn broker_hint(error: &io::Error) -> &'static str {
+    match rustls_error(error) {
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        )) => "its certificate is by a CA that is not known here: give its CA with ca = \"FILE\" in [mqtt]",
+        Some(rustls::Error::InvalidCertificate(why)) => certificate_hint(why),
+        Some(rustls::Error::AlertReceived(_)) => {
+            "it may want a client certificate, by a CA that it knows: client_cert and client_key in [mqtt]; its log \
+             says more"
+        }
+        Some(rustls::Error::InvalidMessage(_)) => "no TLS is spoken there; try mqtt:// instead of mqtts://",
+        _ => "look at the broker's log; if it speaks no TLS, try mqtt:// instead of mqtts://",
+    }
 }
 
 /// What to do about a failed TLS handshake.
@@ -245,10 +307,10 @@ mod tests {
     static TICKED: Mutex<Option<Receiver<()>>> = Mutex::new(None);
 
     /// Reads for as long as nothing else runs.
-    fn read_until_ticked() -> Result<TlsConnector, NoRoots> {
+    fn read_until_ticked() -> Result<RootCertStore, NoRoots> {
         let ticked = TICKED.lock().unwrap().take().expect("read once");
         match ticked.recv_timeout(Duration::from_secs(10)) {
-            Ok(()) => Ok(connector(RootCertStore::empty())),
+            Ok(()) => Ok(RootCertStore::empty()),
             Err(_) => Err(NoRoots(": nothing else ran meanwhile".to_owned())),
         }
     }
@@ -257,7 +319,7 @@ mod tests {
     async fn certificates_are_read_while_devices_are_served() {
         let (tick, ticked) = channel();
         *TICKED.lock().unwrap() = Some(ticked);
-        let tls = Tls::reading(read_until_ticked, None);
+        let tls = Tls::new(read_until_ticked, None, None);
         let (loaded, ()) = tokio::join!(tls.loaded(), async { tick.send(()).unwrap() });
         assert!(loaded.is_ok());
     }

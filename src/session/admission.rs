@@ -14,14 +14,15 @@ use crate::net::upgrade::Rejection;
 use crate::udcf::directory::{Directory, Standing};
 use crate::udcf::protocols;
 
-/// The rules, from the configuration and the UDCF.
+/// The rules, from the configuration and the UDCF. Clones change together.
+#[derive(Clone)]
 pub struct Admission {
     token: Option<Secret>,
     origins: Vec<String>,
-    directory: RwLock<Arc<Directory>>,
+    directory: Arc<RwLock<Arc<Directory>>>,
     /// Whether any identifier is welcome, since only upstream knows which ones it serves.
     any_name: bool,
-    changed: Notify,
+    changed: Arc<Notify>,
 }
 
 impl Admission {
@@ -30,13 +31,14 @@ impl Admission {
         Self {
             token: settings.token.clone(),
             origins: settings.origins.clone(),
-            directory: RwLock::new(Arc::new(directory)),
+            directory: Arc::new(RwLock::new(Arc::new(directory))),
             any_name: false,
-            changed: Notify::new(),
+            changed: Arc::default(),
         }
     }
 
-    /// The same rules, except that any identifier is welcome: only upstream knows which ones it serves.
+    /// The same rules, except that any identifier is welcome: only upstream knows which ones it serves. They change
+    /// together.
     #[must_use]
     pub fn any_name(mut self) -> Self {
         self.any_name = true;

@@ -37,8 +37,8 @@ use takeovers::Takeovers;
 pub struct Registry {
     inner: Mutex<Inner>,
     added: Notify,
-    past: Past,
-    pub(super) unidentified: Boards,
+    past: Arc<Past>,
+    pub(super) unidentified: Arc<Boards>,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +79,15 @@ pub struct Entry {
 }
 
 impl Registry {
+    /// A registry of other sessions, which shares with this one what is known of boards that are no sessions.
+    pub fn beside(&self) -> Self {
+        Self {
+            past: self.past.clone(),
+            unidentified: self.unidentified.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Admits a device. Of two connections with one address the newer wins: this asks the older one to end, and waits
     /// until its upstream half is gone.
     ///
@@ -124,8 +133,8 @@ impl Registry {
         peer: Peer,
     ) -> Entry {
         let address = handshake.address.clone();
-        // A device's websocket comes from another port each time.
-        if !matches!(peer, Peer::Websocket(_)) {
+        // A device's websocket comes from another port each time, and an edge has many devices.
+        if !matches!(peer, Peer::Websocket(_) | Peer::Broker(_)) {
             inner.last_at.insert(peer.clone(), address.clone());
         }
         let was_left_running = inner.left_running.remove(&address);

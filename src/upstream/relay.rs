@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 
 use crate::advice::Advice;
 use crate::backoff::Backoff;
-use crate::config::UpstreamSettings;
+use crate::config::RelaySettings;
 use crate::defaults::CLOSE_TIMEOUT;
 use crate::device::close::{self, CloseReason};
 use crate::device::frame::Frame;
@@ -41,13 +41,13 @@ const WAITING_MAX: usize = 64;
 
 /// The server that devices are relayed to.
 pub struct Relay {
-    settings: UpstreamSettings,
+    settings: RelaySettings,
     ping_interval: Duration,
 }
 
 impl Relay {
     /// Creates the relay; it pings upstream at this interval.
-    pub fn new(settings: UpstreamSettings, ping_interval: Duration) -> Arc<Self> {
+    pub fn new(settings: RelaySettings, ping_interval: Duration) -> Arc<Self> {
         Arc::new(Self {
             settings,
             ping_interval,

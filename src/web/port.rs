@@ -197,11 +197,11 @@ async fn buttplug(
 ) -> Response {
     let Some(server) = page.view.server.clone() else {
         let upstream = page.view.about.upstream.clone().unwrap_or_default();
-        let error = format!("this gateway relays its devices to {upstream}, and has no Buttplug server");
+        let error = format!("this gateway passes its devices on to {upstream}, and has no Buttplug server");
         return Problem::answer(
             StatusCode::NOT_FOUND,
             error,
-            Some("connect the app to that server"),
+            Some("connect the app to that server, or to the hub behind that broker"),
         );
     };
     let origin = request.headers().get(header::ORIGIN);

@@ -14,6 +14,8 @@ pub mod listener;
 pub mod log;
 pub mod model_board;
 #[cfg(unix)]
+pub mod mosquitto;
+#[cfg(unix)]
 pub mod process;
 #[cfg(unix)]
 pub mod pty;
@@ -41,7 +43,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 use wsdm_gateway::config::{
-    ClientSettings, DeviceSettings, Files, Layers, Loaded, Origins, PageSettings, Settings, UpstreamSettings,
+    ClientSettings, DeviceSettings, Files, Layers, Loaded, Origins, PageSettings, RelaySettings, Settings,
+    UpstreamSettings,
 };
 use wsdm_gateway::gateway::{Bound, Gateway, GatewayError};
 use wsdm_gateway::link::serial::ports::Ports;
@@ -80,6 +83,7 @@ pub fn settings() -> Settings {
         },
         page: None,
         upstream: None,
+        mqtt: None,
         serial: Vec::new(),
         ble: Vec::new(),
         dial: Vec::new(),
@@ -123,12 +127,12 @@ pub fn page_at(listen: SocketAddr) -> PageSettings {
 /// The same, giving every device to this server.
 pub fn relaying(upstream: &str) -> Settings {
     Settings {
-        upstream: Some(UpstreamSettings {
+        upstream: Some(UpstreamSettings::Relay(RelaySettings {
             relay: Target::parse(upstream).expect("a URL"),
             tls: Tls::system(),
             grace: Duration::from_secs(30),
             stop_after: Duration::from_millis(1_500),
-        }),
+        })),
         ..settings()
     }
 }

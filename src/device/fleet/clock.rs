@@ -1,8 +1,10 @@
 //! The clock of one process, and the number that tells its processes apart.
 
 use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 /// Milliseconds since the start of a process, modulo 2^32: 49 days. Only its own process compares them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,10 +24,40 @@ impl Millis {
     }
 }
 
+/// The clock of this process.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(Instant);
+
+impl Clock {
+    /// Starts it.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// The time since its start.
+    pub fn now(&self) -> Millis {
+        // Modulo 2^32, as it is sent.
+        Millis(self.0.elapsed().as_millis() as u32)
+    }
+}
+
+/// A random number that nobody has to guess: two processes must not have the same one by accident.
+pub fn random() -> u64 {
+    // The standard hasher has a random seed.
+    RandomState::new().build_hasher().finish()
+}
+
 /// A random number for each start of a process, so that nothing of an earlier one is taken for its own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// The number of this process.
+    pub fn random() -> Self {
+        Self(random())
+    }
+}
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

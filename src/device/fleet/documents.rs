@@ -5,10 +5,15 @@ use serde::{Deserialize, Serialize};
 use super::clock::Epoch;
 use super::names::{DeviceId, Name};
 use crate::device::handshake::{Address, Handshake, HandshakeError, Identifier};
+use crate::device::recognition::{Axis, LOVENSE, RANGE_MAX, Recognised, TCODE};
 use crate::text::safe_json;
 
 /// The largest document that is read. Real ones have hundreds of bytes; a claim names each device in 20.
 const DOCUMENT_MAX_BYTES: usize = 64 * 1024;
+/// Axes of a board at most: TCode has channels 0 to 9 of four kinds.
+const AXES_MAX: usize = 40;
+/// The longest name of an axis, in bytes.
+const AXIS_NAME_MAX: usize = 320;
 /// Devices that a claim names at most.
 pub const CLAIM_MAX: usize = 1_000;
 
@@ -52,15 +57,74 @@ pub struct Birth {
     /// By which way it came to its edge.
     #[serde(default)]
     pub transport: String,
-    /// The protocol by which the edge recognised it, if that is how it knows the device.
+    /// What the edge recognised it as, if that is how it knows the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recognised: Option<String>,
+    pub recognised: Option<RecognisedBoard>,
     /// The hubs that may claim it, the first that is there; empty for any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hubs: Vec<Name>,
-    /// The edges that it passed before this one, so that none publishes what is its own.
+}
+
+/// A board that was recognised by its answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecognisedBoard {
+    /// The protocol, by its name in the UDCF.
+    pub protocol: String,
+    /// The name that the board gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The version that it gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Its axes: channel, name, and the range in ten-thousandths.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub via: Vec<Name>,
+    pub axes: Vec<(String, String, u16, u16)>,
+}
+
+impl From<&Recognised> for RecognisedBoard {
+    fn from(board: &Recognised) -> Self {
+        let axis = |axis: &Axis| {
+            let (channel, name) = (axis.channel.clone(), axis.name.clone());
+            (channel, name, *axis.range.start(), *axis.range.end())
+        };
+        Self {
+            protocol: board.protocol.to_owned(),
+            name: board.name.clone(),
+            version: board.version.clone(),
+            axes: board.axes.iter().map(axis).collect(),
+        }
+    }
+}
+
+impl RecognisedBoard {
+    /// The board; `None` if its protocol is not one of those that are recognised here, or an axis is none.
+    pub fn board(&self) -> Option<Recognised> {
+        let protocol = [TCODE, LOVENSE]
+            .into_iter()
+            .find(|known| *known == self.protocol)?;
+        let axis = |(channel, name, from, to): &(String, String, u16, u16)| {
+            let is_one = channel.len() == 2
+                && channel.is_ascii()
+                && name.len() <= AXIS_NAME_MAX
+                && from < to
+                && *to <= RANGE_MAX;
+            is_one.then(|| Axis {
+                channel: channel.clone(),
+                name: name.clone(),
+                range: *from..=*to,
+            })
+        };
+        if self.axes.len() > AXES_MAX {
+            return None;
+        }
+        Some(Recognised {
+            protocol,
+            name: self.name.clone(),
+            version: self.version.clone(),
+            axes: self.axes.iter().map(axis).collect::<Option<_>>()?,
+            faults: Vec::new(),
+        })
+    }
 }
 
 impl Birth {

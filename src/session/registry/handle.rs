@@ -155,6 +155,12 @@ impl SessionHandle {
         let _ = written.await;
     }
 
+    /// Stops the device, and reports to upstream that it stands still: the far end of its link has stopped it.
+    pub fn control_lost(&self) {
+        let (done, _) = oneshot::channel();
+        self.push_stop(done, true);
+    }
+
     /// Stops the device for a controller that leaves, unless another one has commanded it since.
     pub fn release(&self, controller: Controller) {
         {

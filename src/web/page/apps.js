@@ -14,7 +14,7 @@ export function Apps() {
   return html`
     <div class="title"><h1 tabindex="-1">Apps</h1></div>
     ${upstream
-      ? html`<p class="empty">Apps connect to the server behind this gateway, not to the gateway itself: <code>${upstream}</code></p>`
+      ? html`<p class="empty">Apps connect to the server or the hub behind this gateway, not to the gateway itself: <code>${upstream}</code></p>`
       : list.length === 0 && connection.value !== "connecting"
         ? html`<section class="empty"><p><strong>No app is connected.</strong> A Buttplug app connects to ${clients.map((url) => html`<code>${url}</code> `)}</p></section>`
         : html`<ul class="apps" aria-label="Connected apps">${list.map((app) => html`<${App} key=${app.id} app=${app} />`)}</ul>`}

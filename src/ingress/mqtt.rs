@@ -1,0 +1,441 @@
+//! The hub's way in: devices that edges publish through an MQTT broker become sessions here.
+
+mod edges;
+mod line;
+mod link;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use crate::advice::Advice;
+use crate::config::HubSettings;
+use crate::defaults::CLOSE_TIMEOUT;
+use crate::device::fleet::clock::{Clock, Epoch};
+use crate::device::fleet::documents::{self, EdgeState, HubState, write};
+use crate::device::fleet::names::{DeviceId, Name};
+use crate::device::fleet::rank::connection_of;
+use crate::device::fleet::topics::Topic;
+use crate::device::peer::Peer;
+use crate::ingress::{Board, Intake};
+use crate::net::bus::{Bus, BusEvent, Events, Message, Qos, bus};
+use edges::{Edges, Granted};
+use line::EdgeLine;
+use link::BrokerLink;
+
+/// How often the hub looks whom it has lost and what it should claim.
+const LOOK: Duration = Duration::from_millis(100);
+/// How soon a broker must show that it is there, once an edge is not heard any more.
+const PROBE_WITHIN: Duration = Duration::from_secs(1);
+/// How long the hubs and owners that are retained take to come after a connection. Until then nothing is claimed.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// This gateway as a hub of the fleet.
+pub struct Fleet {
+    settings: HubSettings,
+    intake: Arc<Intake>,
+    epoch: Epoch,
+    clock: Clock,
+    connections: Mutex<Vec<(Bus, Events)>>,
+    shared: Mutex<Shared>,
+}
+
+/// What the connections share.
+#[derive(Default)]
+struct Shared {
+    /// The hubs that are online, this one included.
+    hubs: HashSet<Name>,
+    /// Devices that a session of this hub has, so that one that two edges publish is claimed once.
+    taken: HashSet<DeviceId>,
+    /// The connections of those that the first one told of edges.
+    found: Vec<Vec<Name>>,
+}
+
+impl Fleet {
+    /// Prepares the hub; nothing is connected before [`Fleet::serve`].
+    pub fn new(settings: HubSettings, intake: Arc<Intake>) -> Arc<Self> {
+        let epoch = Epoch::random();
+        let topics = &settings.broker.topics;
+        let will = hub_state(&settings, epoch, false);
+        let connections = (0..settings.connections)
+            .map(|n| {
+                let id = format!("wsdm-hub-{}-{n}", settings.hub);
+                let bus_settings = settings.broker.connection(id);
+                match n {
+                    0 => {
+                        // Without acknowledgements, whose queue in a broker is shorter than a large fleet.
+                        let found = vec![
+                            (topics.all_edge_states(), Qos::AtMostOnce),
+                            (topics.all_hub_states(), Qos::AtMostOnce),
+                        ];
+                        bus(bus_settings, Some(will.clone()), found)
+                    }
+                    _ => bus(bus_settings, None, Vec::new()),
+                }
+            })
+            .collect();
+        let shared = Shared {
+            hubs: HashSet::from([settings.hub.clone()]),
+            found: vec![Vec::new(); settings.connections],
+            ..Shared::default()
+        };
+        Arc::new(Self {
+            epoch,
+            clock: Clock::start(),
+            connections: Mutex::new(connections),
+            shared: Mutex::new(shared),
+            settings,
+            intake,
+        })
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Serves until `stop` is cancelled; then waits for the sessions, which the caller ends as well. To be called once.
+    pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
+        info!(
+            "devices of the fleet come from {}, to the hub {}",
+            self.settings.broker.broker, self.settings.hub
+        );
+        let connections =
+            std::mem::take(&mut *self.connections.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut tasks = JoinSet::new();
+        for (n, (bus, events)) in connections.into_iter().enumerate() {
+            let connection = Connection {
+                fleet: self.clone(),
+                n,
+                bus,
+                edges: Edges::default(),
+                sessions: JoinSet::new(),
+                since: None,
+                probed: None,
+            };
+            tasks.spawn(connection.serve(events, stop.clone()));
+        }
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(e) = ended {
+                error!("a connection to the broker ended in a fault inside the gateway: {e}");
+            }
+        }
+    }
+}
+
+fn hub_state(settings: &HubSettings, epoch: Epoch, online: bool) -> Message {
+    let state = HubState {
+        online,
+        hub_epoch: epoch,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    Message {
+        topic: settings
+            .broker
+            .topics
+            .topic(&Topic::HubState(settings.hub.clone())),
+        payload: write(&state).into(),
+        qos: Qos::AtLeastOnce,
+        retain: true,
+    }
+}
+
+/// One connection to the broker, with the edges that it carries. The first one finds them.
+struct Connection {
+    fleet: Arc<Fleet>,
+    n: usize,
+    bus: Bus,
+    edges: Edges,
+    sessions: JoinSet<()>,
+    /// Since when it is connected.
+    since: Option<Instant>,
+    /// When it was last probed.
+    probed: Option<Instant>,
+}
+
+impl Connection {
+    async fn serve(mut self, mut events: Events, stop: CancellationToken) {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let fleet = self.fleet.clone();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                event = events.next() => self.event(event, &stop),
+                Some(ended) = self.sessions.join_next() => report(ended),
+                // Who is refused may have changed.
+                () = fleet.intake.admission.changed() => self.edges.admit_again(),
+                _ = look.tick() => self.look(),
+            }
+        }
+        // The sessions write their stops, and give their devices back.
+        while !self.sessions.is_empty() {
+            tokio::select! {
+                event = events.next() => self.event(event, &stop),
+                Some(ended) = self.sessions.join_next() => report(ended),
+            }
+        }
+        if self.n == 0 {
+            let _ = self
+                .bus
+                .try_publish(hub_state(&self.fleet.settings, self.fleet.epoch, false));
+        }
+        if !events.disconnect(CLOSE_TIMEOUT).await {
+            debug!("the broker did not take the farewell");
+        }
+    }
+
+    fn event(&mut self, event: BusEvent, stop: &CancellationToken) {
+        match event {
+            BusEvent::Connected => {
+                self.since = Some(Instant::now());
+                if self.n == 0 {
+                    info!("connected to the broker {}", self.fleet.settings.broker.broker);
+                    let _ = self
+                        .bus
+                        .try_publish(hub_state(&self.fleet.settings, self.fleet.epoch, true));
+                }
+            }
+            BusEvent::Lost { error, news } => {
+                self.since = None;
+                if self.n == 0 && news {
+                    warn!(
+                        "the broker {} is away: {}",
+                        self.fleet.settings.broker.broker,
+                        error.with_hint()
+                    );
+                }
+                if self.n == 0 {
+                    // Which hubs are there will be told again.
+                    self.fleet.shared().hubs = HashSet::from([self.fleet.settings.hub.clone()]);
+                }
+            }
+            BusEvent::Message(message) => self.message(message, stop),
+            BusEvent::TooLarge { topic, bytes } => {
+                warn!("a message of {bytes} bytes on {topic} is ignored: that is too much");
+            }
+        }
+    }
+
+    fn message(&mut self, message: Message, stop: &CancellationToken) {
+        let Some(topic) = self.fleet.settings.broker.topics.read(&message.topic) else {
+            return;
+        };
+        match topic {
+            Topic::HubState(hub) => self.hub_state(&hub, &message),
+            Topic::EdgeState(edge) => {
+                if self.n == 0 {
+                    self.found(&edge);
+                }
+                // An empty state is that of an edge that was forgotten.
+                let state = documents::read::<EdgeState>(&message.payload).ok();
+                self.edges.state(&edge, state);
+            }
+            Topic::Birth(edge, device) => {
+                let birth = match documents::read(&message.payload) {
+                    _ if message.payload.is_empty() => None,
+                    Ok(birth) => Some(birth),
+                    Err(e) => {
+                        warn!("the birth of {edge}/{device} is ignored: {e}");
+                        return;
+                    }
+                };
+                self.edges.birth(&edge, device, birth);
+            }
+            Topic::Owner(edge, device) => {
+                let owner = match documents::read(&message.payload) {
+                    _ if message.payload.is_empty() => None,
+                    Ok(owner) => Some(owner),
+                    Err(e) => {
+                        warn!("the owner of {edge}/{device} is ignored: {e}");
+                        return;
+                    }
+                };
+                let us = (&self.fleet.settings.hub, self.fleet.epoch);
+                if let Some(granted) = self.edges.owner(&edge, device, owner, us)
+                    && !stop.is_cancelled()
+                {
+                    self.begin(granted, stop);
+                }
+            }
+            Topic::Beat(edge) if !message.retain => self.edges.beat(&edge, &message.payload),
+            Topic::Up(edge, device) if !message.retain => self.edges.frame(&edge, &device, &message.payload),
+            _ => {}
+        }
+    }
+
+    fn hub_state(&mut self, hub: &Name, message: &Message) {
+        let settings = &self.fleet.settings;
+        let state = documents::read::<HubState>(&message.payload).ok();
+        if *hub == settings.hub {
+            match state {
+                Some(state) if state.hub_epoch == self.fleet.epoch && state.online => {}
+                Some(state) if state.online && self.since.is_some_and(|since| since.elapsed() > SETTLE) => {
+                    error!(
+                        "another gateway is the hub {hub} at this broker, too: give one of them another name, [mqtt] hub"
+                    )
+                }
+                // What an earlier process left, or the will of an earlier connection.
+                _ => {
+                    let _ = self.bus.try_publish(hub_state(settings, self.fleet.epoch, true));
+                }
+            }
+            return;
+        }
+        let mut shared = self.fleet.shared();
+        let is_new = match state {
+            Some(state) if state.online => shared.hubs.insert(hub.clone()),
+            _ => {
+                shared.hubs.remove(hub);
+                false
+            }
+        };
+        drop(shared);
+        if is_new {
+            info!("another hub is there: {hub}");
+        }
+    }
+
+    /// An edge was found: one of the connections takes it.
+    fn found(&mut self, edge: &Name) {
+        let n = connection_of(edge, self.fleet.settings.connections);
+        if n == 0 {
+            self.take(edge.clone());
+        } else {
+            self.fleet.shared().found[n].push(edge.clone());
+        }
+    }
+
+    /// Takes an edge, unless it has it already.
+    fn take(&mut self, edge: Name) {
+        if self.edges.has(&edge) {
+            return;
+        }
+        let settings = &self.fleet.settings;
+        let topics = settings.broker.topics.clone();
+        self.bus
+            .subscribe(topics.of_all_devices(&edge, "birth"), Qos::AtLeastOnce);
+        self.bus
+            .subscribe(topics.of_all_devices(&edge, "owner"), Qos::AtLeastOnce);
+        self.bus
+            .subscribe(topics.of_all_devices(&edge, "up"), Qos::AtMostOnce);
+        self.bus
+            .subscribe(topics.topic(&Topic::Beat(edge.clone())), Qos::AtMostOnce);
+        if self.n > 0 {
+            self.bus
+                .subscribe(topics.topic(&Topic::EdgeState(edge.clone())), Qos::AtLeastOnce);
+        }
+        let line = EdgeLine::new(
+            edge,
+            self.bus.clone(),
+            topics,
+            settings.hub.clone(),
+            self.fleet.epoch,
+            self.fleet.clock,
+        );
+        self.edges.add(Arc::new(line));
+    }
+
+    /// Looks which edges went silent, and which devices to claim.
+    fn look(&mut self) {
+        let found = std::mem::take(&mut self.fleet.shared().found[self.n]);
+        for edge in found {
+            self.take(edge);
+        }
+        let silent = self.edges.look_for_silence();
+        for address in &silent {
+            if let Some(session) = self.fleet.intake.registry.find(address) {
+                session.control_lost();
+            }
+        }
+        let Some(since) = self.since else { return };
+        if !silent.is_empty() && self.probed.is_none_or(|at| at.elapsed() > 2 * PROBE_WITHIN) {
+            // Perhaps the broker is cut off: its own timeouts take many seconds.
+            self.probed = Some(Instant::now());
+            let state = hub_state(&self.fleet.settings, self.fleet.epoch, true);
+            self.bus.probe(state, PROBE_WITHIN);
+        }
+        if since.elapsed() < SETTLE {
+            return;
+        }
+        let shared = self.fleet.shared();
+        self.edges.claim(
+            &self.fleet.settings.hub,
+            self.fleet.epoch,
+            &shared.hubs,
+            &shared.taken,
+        );
+    }
+
+    /// An edge granted a device: its session begins.
+    fn begin(&mut self, granted: Granted, stop: &CancellationToken) {
+        let Granted {
+            line,
+            device,
+            birth,
+            inbox,
+        } = granted;
+        let handshake = match birth.handshake() {
+            Ok(handshake) if DeviceId::of(&handshake) == device => handshake,
+            Ok(_) => {
+                warn!(
+                    "{}/{device} is ignored: that is not the id of its identifier and address",
+                    line.edge
+                );
+                self.edges.refused(&line.edge, &device);
+                return;
+            }
+            Err(e) => {
+                warn!("{}/{device} is ignored: {e}", line.edge);
+                self.edges.refused(&line.edge, &device);
+                return;
+            }
+        };
+        if !self.fleet.shared().taken.insert(device.clone()) {
+            line.give_back(&device);
+            return;
+        }
+        let mut board = Board::at(Peer::Broker(line.edge.clone()));
+        board.recognised = birth
+            .recognised
+            .as_ref()
+            .and_then(|board| board.board())
+            .map(Arc::new);
+        let link = Box::new(BrokerLink::new(line.clone(), device.clone(), inbox.clone()));
+        let (fleet, stop, refused) = (self.fleet.clone(), stop.clone(), self.edges.refusals());
+        self.sessions.spawn(async move {
+            let ended = fleet.intake.session(handshake, board, link, &stop).await;
+            if let Err(away) = ended {
+                let refusal = &away.refusal;
+                warn!(
+                    "a device of the edge {} is refused: {}",
+                    line.edge,
+                    refusal.with_hint()
+                );
+                refused.add(line.edge.clone(), device.clone());
+                line.give_back(&device);
+            }
+            if inbox.dropped() > 0 {
+                warn!(
+                    "{} frames of {}/{device} were dropped",
+                    inbox.dropped(),
+                    line.edge
+                );
+            }
+            inbox.end("its session is over");
+            fleet.shared().taken.remove(&device);
+        });
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    // If a fault ended a session, the rest of the gateway continues.
+    if let Err(e) = ended {
+        error!("a device of the fleet ended in a fault inside the gateway: {e}");
+    }
+}

@@ -1,0 +1,378 @@
+//! The edges that one connection carries, and which of their devices to claim.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::line::EdgeLine;
+use super::link::Inbox;
+use crate::device::fleet::beats::Beat;
+use crate::device::fleet::clock::Epoch;
+use crate::device::fleet::documents::{Birth, CLAIM_MAX, EdgeState, Owner};
+use crate::device::fleet::header::Header;
+use crate::device::fleet::names::{DeviceId, Name};
+use crate::device::fleet::rank::ranked;
+use crate::device::handshake::Address;
+
+/// An edge that was not heard for this long has stopped its devices.
+const STOPPED_AFTER: Duration = Duration::from_millis(1_100);
+/// An edge that was not heard for this long is gone, as far as apps are concerned.
+const GONE_AFTER: Duration = Duration::from_secs(5);
+/// Between two claims of the same device.
+const CLAIM_AGAIN: Duration = Duration::from_secs(1);
+/// How much longer than the hub before it in the order a hub waits for a free device.
+const RANK_DELAY: Duration = Duration::from_millis(750);
+/// Devices of an edge at most. A stranger's births cost no more than this.
+const DEVICES_MAX: usize = 4_096;
+
+/// The edges of a connection.
+#[derive(Default)]
+pub(super) struct Edges {
+    edges: HashMap<Name, Edge>,
+    refusals: Refusals,
+}
+
+struct Edge {
+    line: Arc<EdgeLine>,
+    state: Option<EdgeState>,
+    devices: HashMap<DeviceId, Device>,
+    /// Whether this hub has devices of the edge, or wants some: only then it answers beats.
+    takes_part: bool,
+    /// Whether it was found silent since it was last heard.
+    is_silent: bool,
+}
+
+#[derive(Default)]
+struct Device {
+    birth: Option<Birth>,
+    owner: Option<Owner>,
+    /// Since when nobody who is there owns it.
+    free_since: Option<Instant>,
+    claimed_at: Option<Instant>,
+    /// The session of this hub.
+    inbox: Option<Arc<Inbox>>,
+    is_refused: bool,
+}
+
+/// A device that an edge granted to this hub.
+pub(super) struct Granted {
+    pub(super) line: Arc<EdgeLine>,
+    pub(super) device: DeviceId,
+    pub(super) birth: Birth,
+    pub(super) inbox: Arc<Inbox>,
+}
+
+/// The devices that sessions were refused, until the connection learns of them.
+#[derive(Clone, Default)]
+pub(super) struct Refusals(Arc<Mutex<Vec<(Name, DeviceId)>>>);
+
+impl Refusals {
+    pub(super) fn add(&self, edge: Name, device: DeviceId) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((edge, device));
+    }
+
+    fn take(&self) -> Vec<(Name, DeviceId)> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Edges {
+    pub(super) fn has(&self, edge: &Name) -> bool {
+        self.edges.contains_key(edge)
+    }
+
+    pub(super) fn add(&mut self, line: Arc<EdgeLine>) {
+        let edge = Edge {
+            line: line.clone(),
+            state: None,
+            devices: HashMap::new(),
+            takes_part: false,
+            is_silent: false,
+        };
+        self.edges.insert(line.edge.clone(), edge);
+    }
+
+    pub(super) fn refusals(&self) -> Refusals {
+        self.refusals.clone()
+    }
+
+    /// A device of this edge cannot be a session.
+    pub(super) fn refused(&mut self, edge: &Name, device: &DeviceId) {
+        if let Some(edge) = self.edges.get_mut(edge)
+            && let Some(known) = edge.devices.get_mut(device)
+        {
+            known.is_refused = true;
+            known.inbox = None;
+            edge.line.give_back(device);
+        }
+    }
+
+    /// What was refused may be welcome now.
+    pub(super) fn admit_again(&mut self) {
+        for device in self.edges.values_mut().flat_map(|edge| edge.devices.values_mut()) {
+            device.is_refused = false;
+            device.claimed_at = None;
+        }
+    }
+
+    /// The state of an edge; `None` if it is empty or unreadable.
+    pub(super) fn state(&mut self, name: &Name, state: Option<EdgeState>) {
+        let Some(edge) = self.edges.get_mut(name) else {
+            return;
+        };
+        let was_online = edge.state.as_ref().is_some_and(|state| state.online);
+        let is_online = state.as_ref().is_some_and(|state| state.online);
+        if was_online != is_online {
+            info!("the edge {name} is {}", if is_online { "there" } else { "gone" });
+        }
+        edge.state = state;
+        edge.end_stale();
+    }
+
+    /// A device of an edge; `None` if it is gone.
+    pub(super) fn birth(&mut self, name: &Name, id: DeviceId, birth: Option<Birth>) {
+        let Some(edge) = self.edges.get_mut(name) else {
+            return;
+        };
+        match birth {
+            None => {
+                if let Some(device) = edge.devices.remove(&id)
+                    && let Some(inbox) = device.inbox
+                {
+                    inbox.end("the device left its edge");
+                }
+            }
+            Some(birth) => {
+                if edge.devices.len() >= DEVICES_MAX && !edge.devices.contains_key(&id) {
+                    warn!("a device of the edge {name} is ignored: it has {DEVICES_MAX} others");
+                    return;
+                }
+                let device = edge.devices.entry(id).or_default();
+                // An edge publishes what it published before, after each connection.
+                if device.birth.as_ref() != Some(&birth) {
+                    device.is_refused = false;
+                    device.claimed_at = None;
+                    device.birth = Some(birth);
+                }
+                edge.end_stale();
+            }
+        }
+    }
+
+    /// Who owns a device; `None` if it is free. Returns what is to become a session of this hub.
+    pub(super) fn owner(
+        &mut self,
+        name: &Name,
+        id: DeviceId,
+        owner: Option<Owner>,
+        (us, epoch): (&Name, Epoch),
+    ) -> Option<Granted> {
+        let edge = self.edges.get_mut(name)?;
+        // An owner may come before the birth.
+        if edge.devices.len() >= DEVICES_MAX && !edge.devices.contains_key(&id) {
+            return None;
+        }
+        let device = edge.devices.entry(id.clone()).or_default();
+        let is_ours = |owner: &Owner| owner.hub == *us && owner.hub_epoch == epoch;
+        let session = owner
+            .as_ref()
+            .filter(|owner| is_ours(owner))
+            .map(|owner| owner.session);
+        device.owner = owner;
+        if let Some(inbox) = &device.inbox {
+            if session == Some(inbox.session()) {
+                return None;
+            }
+            inbox.end("the edge gave the device to another session");
+            device.inbox = None;
+        }
+        // What was not asked for is given back when the hub next looks.
+        device.claimed_at?;
+        let birth = device.birth.clone()?;
+        let inbox = Inbox::new(session?);
+        device.inbox = Some(inbox.clone());
+        Some(Granted {
+            line: edge.line.clone(),
+            device: id,
+            birth,
+            inbox,
+        })
+    }
+
+    pub(super) fn beat(&mut self, name: &Name, payload: &[u8]) {
+        let Some(edge) = self.edges.get_mut(name) else {
+            return;
+        };
+        let Some(beat) = Beat::read(payload) else {
+            debug!("a beat of {name} is ignored: it is none");
+            return;
+        };
+        // The clock of another process than the one whose devices are known.
+        if edge.state.as_ref().is_none_or(|state| state.epoch != beat.epoch) {
+            return;
+        }
+        if edge.line.heard(&beat) {
+            edge.is_silent = false;
+            if edge.takes_part {
+                edge.line.answer();
+            }
+        }
+    }
+
+    /// A frame of a device.
+    pub(super) fn frame(&mut self, name: &Name, id: &DeviceId, payload: &Bytes) {
+        let Some(edge) = self.edges.get_mut(name) else {
+            return;
+        };
+        let Some(inbox) = edge.devices.get(id).and_then(|device| device.inbox.as_ref()) else {
+            return;
+        };
+        match Header::read(payload) {
+            Ok((header, frame)) => {
+                if inbox.arrived(&header, frame) {
+                    edge.line.frame_arrived();
+                }
+            }
+            Err(e) => warn!("a frame of {name}/{id} is ignored: {e}"),
+        }
+    }
+
+    /// Ends the sessions of edges that are not heard for long. Returns the devices whose edges were found silent just now.
+    pub(super) fn look_for_silence(&mut self) -> Vec<Address> {
+        let mut silent = Vec::new();
+        for (name, edge) in &mut self.edges {
+            let has_sessions = edge.devices.values().any(Device::is_running);
+            let Some(unheard) = edge.line.unheard_for().filter(|_| has_sessions) else {
+                continue;
+            };
+            if unheard >= STOPPED_AFTER && !edge.is_silent {
+                edge.is_silent = true;
+                info!("the edge {name} is not heard any more: it has stopped its devices");
+                let running = edge.devices.values().filter(|device| device.is_running());
+                silent
+                    .extend(running.filter_map(|device| Address::new(&device.birth.as_ref()?.address).ok()));
+            }
+            if unheard >= GONE_AFTER {
+                for device in edge.devices.values_mut() {
+                    if let Some(inbox) = device.inbox.take() {
+                        inbox.end("its edge is not heard any more");
+                        device.claimed_at = None;
+                    }
+                }
+            }
+        }
+        silent
+    }
+
+    /// Claims the devices that this hub should have, and gives back those that it has without a session.
+    pub(super) fn claim(&mut self, us: &Name, epoch: Epoch, hubs: &HashSet<Name>, taken: &HashSet<DeviceId>) {
+        for (name, device) in self.refusals.take() {
+            if let Some(edge) = self.edges.get_mut(&name)
+                && let Some(device) = edge.devices.get_mut(&device)
+            {
+                device.is_refused = true;
+            }
+        }
+        for (name, edge) in &mut self.edges {
+            let Some(state) = edge.state.as_ref().filter(|state| state.online) else {
+                edge.takes_part = false;
+                continue;
+            };
+            let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
+            let mut takes_part = false;
+            for (id, device) in &mut edge.devices {
+                if device.is_running() {
+                    takes_part = true;
+                    continue;
+                }
+                device.inbox = None;
+                let Some(birth) = device.birth.as_ref().filter(|birth| birth.epoch == state.epoch) else {
+                    continue;
+                };
+                let is_ours = |owner: &Owner| owner.hub == *us && owner.hub_epoch == epoch;
+                if device.owner.as_ref().is_some_and(is_ours) && !was_within(device.claimed_at, CLAIM_AGAIN) {
+                    unwanted.push(id.clone());
+                    device.claimed_at = Some(Instant::now());
+                    continue;
+                }
+                let is_barred = device.is_refused || taken.contains(id);
+                let is_owned = device
+                    .owner
+                    .as_ref()
+                    .is_some_and(|owner| !owner.lapsed && !is_ours(owner));
+                if is_barred || is_owned {
+                    device.free_since = None;
+                    continue;
+                }
+                let free_since = *device.free_since.get_or_insert_with(Instant::now);
+                let Some(rank) = rank(us, name, birth, device.owner.as_ref(), hubs) else {
+                    continue;
+                };
+                if free_since.elapsed() < RANK_DELAY * rank {
+                    continue;
+                }
+                takes_part = true;
+                if !was_within(device.claimed_at, CLAIM_AGAIN) && wanted.len() < CLAIM_MAX / 2 {
+                    device.claimed_at = Some(Instant::now());
+                    wanted.push(id.clone());
+                }
+            }
+            unwanted.truncate(CLAIM_MAX / 2);
+            edge.takes_part = takes_part;
+            if !wanted.is_empty() || !unwanted.is_empty() {
+                edge.line.claim(wanted, unwanted);
+            }
+        }
+    }
+}
+
+impl Edge {
+    /// Ends the sessions of devices that are not there: their edge is gone, or is another process now.
+    fn end_stale(&mut self) {
+        let epoch = self
+            .state
+            .as_ref()
+            .filter(|state| state.online)
+            .map(|state| state.epoch);
+        for device in self.devices.values_mut() {
+            let is_there = device
+                .birth
+                .as_ref()
+                .is_some_and(|birth| Some(birth.epoch) == epoch);
+            if !is_there && let Some(inbox) = device.inbox.take() {
+                inbox.end("its edge is gone");
+                device.claimed_at = None;
+            }
+        }
+    }
+}
+
+impl Device {
+    fn is_running(&self) -> bool {
+        self.inbox.as_ref().is_some_and(|inbox| !inbox.is_over())
+    }
+}
+
+fn was_within(at: Option<Instant>, time: Duration) -> bool {
+    at.is_some_and(|at| at.elapsed() < time)
+}
+
+/// How many hubs should claim this device before this one; `None` if this one may not.
+fn rank(us: &Name, edge: &Name, birth: &Birth, owner: Option<&Owner>, hubs: &HashSet<Name>) -> Option<u32> {
+    // A hub whose lease is over is not there, whatever its state says.
+    let is_there =
+        |hub: &&Name| hubs.contains(*hub) && owner.is_none_or(|owner| owner.hub != **hub || **hub == *us);
+    let order: Vec<&Name> = match &birth.hubs[..] {
+        [] => ranked(edge, hubs.iter().filter(is_there)),
+        configured => configured.iter().filter(is_there).collect(),
+    };
+    let place = order.iter().position(|hub| *hub == us)?;
+    u32::try_from(place).ok()
+}

@@ -1,0 +1,349 @@
+//! The edge's way on: devices are published through an MQTT broker, and driven by the hubs that claim them.
+//!
+//! The edge decides who owns a device, since it alone writes to it. Its task publishes, beats and receives; what may reach
+//! a device, and when its owner's lease is over, each device's session decides by itself.
+
+mod device;
+mod hub;
+mod incoming;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use crate::advice::Advice;
+use crate::config::EdgeSettings;
+use crate::defaults::{CLOSE_TIMEOUT, STOP_FLUSH_TIMEOUT};
+use crate::device::fleet::beats::Beat;
+use crate::device::fleet::clock::{Clock, Epoch, random};
+use crate::device::fleet::documents::{EdgeState, write};
+use crate::device::fleet::names::{DeviceId, Name};
+use crate::device::fleet::topics::Topic;
+use crate::net::bus::{Bus, BusEvent, Events, Message, Qos, bus};
+use crate::session::ends::{DeviceInfo, Upstream, UpstreamIo};
+use crate::session::registry::SessionHandle;
+use device::{Device, EdgeIo, OwnerChange};
+use hub::Hub;
+
+/// Between two beats of the edge's clock.
+const BEAT: Duration = Duration::from_millis(250);
+/// How soon the edge's own state must come back after it was published; brokers deny in silence.
+const OWN_STATE_WITHIN: Duration = Duration::from_secs(2);
+/// How soon a broker must show that it is there, once a lease is over.
+const PROBE_WITHIN: Duration = Duration::from_secs(1);
+/// How long an edge stays away once another gateway has its name. Each that connects would throw the other out.
+const YIELD_FOR: Duration = Duration::from_secs(30);
+
+/// This gateway as an edge of the fleet.
+pub struct Edge {
+    settings: EdgeSettings,
+    epoch: Epoch,
+    clock: Clock,
+    bus: Bus,
+    events: Mutex<Option<Events>>,
+    shared: Mutex<Shared>,
+    last_session: AtomicU32,
+    /// A device came.
+    came: Notify,
+}
+
+/// What the edge's task and the sessions share.
+#[derive(Default)]
+struct Shared {
+    devices: HashMap<DeviceId, Arc<Device>>,
+    hubs: HashMap<Name, Arc<Hub>>,
+}
+
+/// What the edge's task remembers of its connection.
+struct Connection {
+    is_up: bool,
+    /// When its own state must have come back; `None` once it has.
+    state_due: Option<Instant>,
+}
+
+impl Edge {
+    /// Prepares the edge; nothing is connected before [`Edge::serve`].
+    pub fn new(settings: EdgeSettings) -> Arc<Self> {
+        let epoch = Epoch::random();
+        let edge = settings.edge.clone();
+        let topics = &settings.broker.topics;
+        let state = |online| Message {
+            topic: topics.topic(&Topic::EdgeState(edge.clone())),
+            payload: state(online, epoch).into(),
+            qos: Qos::AtLeastOnce,
+            retain: true,
+        };
+        let once = |topic: String| (topic, Qos::AtLeastOnce);
+        let subscriptions = vec![
+            once(topics.topic(&Topic::EdgeState(edge.clone()))),
+            once(topics.of_all_devices(&edge, "birth")),
+            once(topics.of_all_devices(&edge, "owner")),
+            once(topics.topic(&Topic::Claim(edge.clone()))),
+            (topics.all_leases(&edge), Qos::AtMostOnce),
+            (topics.of_all_devices(&edge, "down"), Qos::AtMostOnce),
+            once(topics.of_all_devices(&edge, "stop")),
+            once(topics.of_all_devices(&edge, "halt")),
+            once(topics.topic(&Topic::HaltEdge(edge.clone()))),
+            once(topics.topic(&Topic::HaltAll)),
+            once(topics.all_hub_states()),
+        ];
+        let connection = settings.broker.connection(format!("wsdm-{edge}"));
+        let (bus, events) = bus(connection, Some(state(false)), subscriptions);
+        Arc::new(Self {
+            settings,
+            epoch,
+            clock: Clock::start(),
+            bus,
+            events: Mutex::new(Some(events)),
+            shared: Mutex::default(),
+            // A frame from before a restart must not fit by accident.
+            last_session: AtomicU32::new(random() as u32),
+            came: Notify::new(),
+        })
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_session(&self) -> u32 {
+        self.last_session.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    }
+
+    fn topic(&self, topic: &Topic) -> String {
+        self.settings.broker.topics.topic(topic)
+    }
+
+    fn up_topic(&self, device: &DeviceId) -> String {
+        self.topic(&Topic::Up(self.settings.edge.clone(), device.clone()))
+    }
+
+    /// Publishes what everybody must know, now or with the next connection.
+    fn retain(&self, topic: String, payload: String) {
+        let message = Message {
+            topic,
+            payload: payload.into(),
+            qos: Qos::AtLeastOnce,
+            retain: true,
+        };
+        // While the broker is away nothing is queued: all of it is published again with the next connection.
+        let _ = self.bus.try_publish(message);
+    }
+
+    fn publish_state(&self, online: bool) {
+        self.retain(
+            self.topic(&Topic::EdgeState(self.settings.edge.clone())),
+            state(online, self.epoch),
+        );
+    }
+
+    fn publish_birth(&self, device: &Device) {
+        let topic = Topic::Birth(self.settings.edge.clone(), device.id.clone());
+        self.retain(self.topic(&topic), write(&device.birth(self)));
+    }
+
+    fn publish_owner(&self, device: &Device) {
+        let owner = device.owner().as_ref().map(write).unwrap_or_default();
+        let topic = Topic::Owner(self.settings.edge.clone(), device.id.clone());
+        self.retain(self.topic(&topic), owner);
+    }
+
+    /// Clears what is retained of a device.
+    fn clear(&self, device: &DeviceId) {
+        let edge = &self.settings.edge;
+        self.retain(
+            self.topic(&Topic::Owner(edge.clone(), device.clone())),
+            String::new(),
+        );
+        self.retain(
+            self.topic(&Topic::Birth(edge.clone(), device.clone())),
+            String::new(),
+        );
+    }
+
+    /// A device is gone.
+    fn forget(&self, device: &Arc<Device>) {
+        let mut shared = self.shared();
+        let is_current = shared
+            .devices
+            .get(&device.id)
+            .is_some_and(|known| Arc::ptr_eq(known, device));
+        if is_current {
+            shared.devices.remove(&device.id);
+            drop(shared);
+            self.clear(&device.id);
+        }
+    }
+
+    fn devices(&self) -> Vec<Arc<Device>> {
+        self.shared().devices.values().cloned().collect()
+    }
+
+    /// Serves until `stop` is cancelled and every device is gone. To be called once.
+    pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut events) = events else { return };
+        let mut connection = Connection {
+            is_up: false,
+            state_due: None,
+        };
+        info!(
+            "devices are published at {} as the edge {}",
+            self.settings.broker.broker, self.settings.edge
+        );
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                event = events.next() => if let Some(pause) = self.event(event, &mut connection) {
+                    events.stay_away(pause);
+                },
+                _ = beat.tick() => self.beat(&mut connection),
+                () = self.came.notified() => self.beat(&mut connection),
+            }
+        }
+        // The sessions end at the same time, and stop their devices.
+        let sessions_end = async {
+            while !self.shared().devices.is_empty() {
+                tokio::select! {
+                    event = events.next() => {
+                        let _ = self.event(event, &mut connection);
+                    }
+                    _ = beat.tick() => {}
+                }
+            }
+        };
+        let _ = timeout(STOP_FLUSH_TIMEOUT, sessions_end).await;
+        self.publish_state(false);
+        if !events.disconnect(CLOSE_TIMEOUT).await {
+            debug!("the broker did not take the farewell; its will speaks for it");
+        }
+    }
+
+    /// Returns for how long the edge stays away, if it is to leave.
+    fn event(&self, event: BusEvent, connection: &mut Connection) -> Option<Duration> {
+        match event {
+            BusEvent::Connected => {
+                info!("connected to the broker {}", self.settings.broker.broker);
+                connection.is_up = true;
+                connection.state_due = Some(Instant::now() + OWN_STATE_WITHIN);
+                self.publish_state(true);
+                // A broker without a memory has forgotten them.
+                for device in self.devices() {
+                    self.publish_birth(&device);
+                    self.publish_owner(&device);
+                }
+                None
+            }
+            BusEvent::Lost { error, news } => {
+                connection.is_up = false;
+                if news {
+                    warn!(
+                        "the broker {} is away: {}",
+                        self.settings.broker.broker,
+                        error.with_hint()
+                    );
+                }
+                // What proved that a hub is there before proves nothing about the next connection.
+                for hub in self.shared().hubs.values() {
+                    hub.end_lease();
+                }
+                for device in self.devices() {
+                    device.control_lost();
+                }
+                None
+            }
+            BusEvent::Message(message) => self.message(message, connection),
+            BusEvent::TooLarge { topic, bytes } => {
+                warn!("a message of {bytes} bytes on {topic} is ignored: that is too much");
+                None
+            }
+        }
+    }
+
+    /// Beats, and follows the leases.
+    fn beat(&self, connection: &mut Connection) {
+        let devices = self.devices();
+        let mut lapsed = false;
+        for device in &devices {
+            if let OwnerChange::Changed = device.follow_lease(self) {
+                self.publish_owner(device);
+                lapsed |= device.owner().is_some_and(|owner| owner.lapsed);
+            }
+        }
+        if !connection.is_up {
+            return;
+        }
+        if lapsed {
+            // Perhaps the broker is cut off: its own timeouts take many seconds.
+            self.bus.probe(self.state_message(), PROBE_WITHIN);
+        }
+        if connection.state_due.is_some_and(|due| Instant::now() >= due) {
+            connection.state_due = None;
+            error!(
+                "the state of this edge does not come back from the broker: no hub can see its devices; allow this user to \
+                 read and write {}/{}/#",
+                self.settings.broker.topics, self.settings.edge
+            );
+        }
+        if devices.is_empty() {
+            return;
+        }
+        let received = self
+            .shared()
+            .hubs
+            .values()
+            .map(|hub| (hub.epoch, hub.received()))
+            .collect();
+        let beat = Beat {
+            epoch: self.epoch,
+            nonce: self.clock.now(),
+            received,
+        };
+        // A beat that finds no room is followed by the next one.
+        let _ = self.bus.try_publish(Message {
+            topic: self.topic(&Topic::Beat(self.settings.edge.clone())),
+            payload: beat.write(),
+            qos: Qos::AtMostOnce,
+            retain: false,
+        });
+    }
+
+    fn state_message(&self) -> Message {
+        Message {
+            topic: self.topic(&Topic::EdgeState(self.settings.edge.clone())),
+            payload: state(true, self.epoch).into(),
+            qos: Qos::AtLeastOnce,
+            retain: true,
+        }
+    }
+}
+
+fn state(online: bool, epoch: Epoch) -> String {
+    write(&EdgeState {
+        online,
+        epoch,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+impl Upstream for Edge {
+    fn open(self: Arc<Self>, session: &Arc<SessionHandle>, device: DeviceInfo) -> Box<dyn UpstreamIo> {
+        let can_stop = device.can_stop;
+        let device = Arc::new(Device::new(session, &device, self.next_session()));
+        self.shared().devices.insert(device.id.clone(), device.clone());
+        self.publish_birth(&device);
+        self.publish_owner(&device);
+        // Hubs answer beats before they claim.
+        self.came.notify_one();
+        Box::new(EdgeIo::new(self, device, can_stop))
+    }
+}

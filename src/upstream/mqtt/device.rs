@@ -1,0 +1,434 @@
+//! A device of the edge: what came for it through the broker, and the upstream half of its session.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::{self, BoxFuture};
+use futures::task::AtomicWaker;
+use futures::{FutureExt, Sink, Stream};
+use tokio::time::{Instant, Sleep, sleep};
+use tracing::{debug, info, warn};
+
+use super::Edge;
+use super::hub::Hub;
+use crate::device::fleet::documents::{Birth, Owner, RecognisedBoard};
+use crate::device::fleet::gate::{Gate, Verdict, Why};
+use crate::device::fleet::header::{Header, Kind};
+use crate::device::fleet::names::DeviceId;
+use crate::device::frame::Frame;
+use crate::net::bus::{Message, Qos};
+use crate::session::ends::{DeviceInfo, FromUpstream, UpstreamError, UpstreamIo};
+use crate::session::registry::{Counters, SessionHandle};
+
+/// Messages that wait for a session. A session takes each at once, so that more are a flood: the oldest are dropped.
+const INBOX_MAX: usize = 256;
+/// Frames of a device that may wait for the broker.
+const WAITING_MAX: usize = 64;
+
+/// A device of the edge.
+pub(super) struct Device {
+    pub(super) id: DeviceId,
+    pub(super) handle: Arc<SessionHandle>,
+    recognised: Option<RecognisedBoard>,
+    inbox: Mutex<Inbox>,
+    waker: AtomicWaker,
+}
+
+/// What came for a device, and by which rule it is let through.
+struct Inbox {
+    gate: Gate,
+    owner: Option<Owned>,
+    messages: VecDeque<(Header, Bytes)>,
+    due: Option<Due>,
+}
+
+/// By whom a device is owned.
+struct Owned {
+    hub: Arc<Hub>,
+    /// Since when the lease is over.
+    lapsed: Option<Instant>,
+}
+
+/// A stop that the session has not made yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    /// If an output is on: control was lost.
+    IfOn,
+    /// In any case: somebody asked for it.
+    Always,
+}
+
+/// What became of a device's owner, for the broker.
+pub(super) enum OwnerChange {
+    /// Nothing.
+    None,
+    /// It is to be published again.
+    Changed,
+}
+
+impl Device {
+    pub(super) fn new(session: &Arc<SessionHandle>, device: &DeviceInfo, number: u32) -> Self {
+        Self {
+            id: DeviceId::of(&session.handshake),
+            handle: session.clone(),
+            recognised: device.recognised.as_deref().map(RecognisedBoard::from),
+            inbox: Mutex::new(Inbox {
+                gate: Gate::new(number),
+                owner: None,
+                messages: VecDeque::new(),
+                due: None,
+            }),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is published of it.
+    pub(super) fn birth(&self, edge: &Edge) -> Birth {
+        let handshake = &self.handle.handshake;
+        Birth {
+            identifier: handshake.identifier.as_str().to_owned(),
+            address: handshake.address.as_str().to_owned(),
+            version: handshake.version,
+            epoch: edge.epoch,
+            session: self.inbox().gate.session(),
+            transport: self.handle.peer.way().to_owned(),
+            recognised: self.recognised.clone(),
+            hubs: edge.settings.hubs.clone(),
+        }
+    }
+
+    /// Who owns it; `None` if it is free.
+    pub(super) fn owner(&self) -> Option<Owner> {
+        let inbox = self.inbox();
+        let owned = inbox.owner.as_ref()?;
+        Some(Owner {
+            hub: owned.hub.name.clone(),
+            hub_epoch: owned.hub.epoch,
+            session: inbox.gate.session(),
+            lapsed: owned.lapsed.is_some(),
+        })
+    }
+
+    pub(super) fn is_owned_by(&self, hub: &Hub) -> bool {
+        self.inbox().owner.as_ref().is_some_and(|owned| owned.is_of(hub))
+    }
+
+    /// A message came for it.
+    pub(super) fn arrived(&self, header: Header, frame: Bytes) {
+        let mut inbox = self.inbox();
+        if header.session == inbox.gate.session()
+            && header.kind == Kind::Frame
+            && let Some(owned) = &inbox.owner
+        {
+            owned.hub.frame_arrived();
+        }
+        if inbox.messages.len() >= INBOX_MAX {
+            inbox.messages.pop_front();
+            Counters::count(&self.handle.counters.dropped);
+        }
+        match header.kind {
+            Kind::Frame => inbox.messages.push_back((header, frame)),
+            // What was sent before it is dropped by its number, what was sent after it follows.
+            Kind::Stop => inbox.messages.push_front((header, frame)),
+        }
+        drop(inbox);
+        self.waker.wake();
+    }
+
+    /// Lets its session look again.
+    pub(super) fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// Control over it was lost: an output that is on is stopped.
+    pub(super) fn control_lost(&self) {
+        let mut inbox = self.inbox();
+        inbox.messages.clear();
+        inbox.due.get_or_insert(Due::IfOn);
+        drop(inbox);
+        self.waker.wake();
+    }
+
+    /// Gives it to this hub, unless another one has it and is there. The session is new unless the hub has it already.
+    pub(super) fn grant(&self, hub: &Arc<Hub>, edge: &Edge) -> OwnerChange {
+        let now = edge.clock.now();
+        let mut inbox = self.inbox();
+        match &inbox.owner {
+            // It may not have received the answer.
+            Some(owned) if owned.is_of(hub) => return OwnerChange::Changed,
+            Some(owned) if owned.lapsed.is_none() && owned.hub.lease().is_live(now) => {
+                return OwnerChange::None;
+            }
+            _ => {}
+        }
+        info!(device = %self.handle.handshake.address, "owned by the hub {}", hub.name);
+        inbox.begin(edge.next_session());
+        inbox.owner = Some(Owned {
+            hub: hub.clone(),
+            lapsed: None,
+        });
+        drop(inbox);
+        self.waker.wake();
+        OwnerChange::Changed
+    }
+
+    /// Takes it from its owner, and stops it: the owner gave it back, or was away for too long.
+    pub(super) fn free(&self, edge: &Edge) {
+        self.inbox().begin(edge.next_session());
+        self.waker.wake();
+    }
+
+    /// Stops it in any case, and takes it from its owner.
+    pub(super) fn halt(&self, edge: &Edge) {
+        let mut inbox = self.inbox();
+        inbox.begin(edge.next_session());
+        inbox.due = Some(Due::Always);
+        drop(inbox);
+        self.waker.wake();
+    }
+
+    /// Follows the lease of its owner. One that is away for longer than `grace` loses it.
+    pub(super) fn follow_lease(&self, edge: &Edge) -> OwnerChange {
+        let now = edge.clock.now();
+        let mut inbox = self.inbox();
+        let Some(owned) = &mut inbox.owner else {
+            return OwnerChange::None;
+        };
+        let is_live = owned.hub.lease().is_live(now);
+        match owned.lapsed {
+            None if is_live => OwnerChange::None,
+            None => {
+                owned.lapsed = Some(Instant::now());
+                drop(inbox);
+                self.control_lost();
+                OwnerChange::Changed
+            }
+            Some(_) if is_live => {
+                owned.lapsed = None;
+                OwnerChange::Changed
+            }
+            Some(since) if since.elapsed() >= edge.settings.grace => {
+                inbox.begin(edge.next_session());
+                drop(inbox);
+                self.waker.wake();
+                OwnerChange::Changed
+            }
+            Some(_) => OwnerChange::None,
+        }
+    }
+}
+
+impl Owned {
+    fn is_of(&self, hub: &Hub) -> bool {
+        self.hub.name == hub.name && self.hub.epoch == hub.epoch
+    }
+}
+
+impl Inbox {
+    /// Begins a session without an owner. What came in the earlier one counts no more; an output that is on is stopped.
+    fn begin(&mut self, session: u32) {
+        self.gate = Gate::new(session);
+        self.owner = None;
+        self.messages.clear();
+        self.due.get_or_insert(Due::IfOn);
+    }
+}
+
+/// The upstream half of a device's session.
+///
+/// The timer of the lease is polled by the session itself: a broker that hangs, or a client of it that does, delays no
+/// stop.
+pub(super) struct EdgeIo {
+    pub(super) edge: Arc<Edge>,
+    pub(super) device: Arc<Device>,
+    pub(super) can_stop: bool,
+    pub(super) lease_over: Pin<Box<Sleep>>,
+    /// Frames of the device that wait for the broker.
+    pub(super) waiting: VecDeque<Frame>,
+    /// Counts the frames of the device.
+    pub(super) seq: u32,
+    /// Frames that were not obeyed since that was last logged.
+    pub(super) refused: u64,
+}
+
+impl EdgeIo {
+    pub(super) fn new(edge: Arc<Edge>, device: Arc<Device>, can_stop: bool) -> Self {
+        Self {
+            edge,
+            device,
+            can_stop,
+            lease_over: Box::pin(sleep(Duration::ZERO)),
+            waiting: VecDeque::new(),
+            seq: 0,
+            refused: 0,
+        }
+    }
+
+    fn is_on(&self) -> bool {
+        self.device.handle.outputs_on.load(Ordering::Relaxed)
+    }
+
+    /// Stops the device, or lets go of one that only its own watchdog can stop, which waits for the end of the connection.
+    fn stop(&self, why: &str) -> Result<FromUpstream, UpstreamError> {
+        if !self.can_stop {
+            return Err(UpstreamError::Away(why.to_owned()));
+        }
+        info!("{why}: the device is stopped");
+        Ok(FromUpstream::Stop)
+    }
+
+    /// Counts a frame that moves nothing. Returns what else follows from it.
+    fn refuse(&mut self, why: Why) -> Option<Result<FromUpstream, UpstreamError>> {
+        self.refused += 1;
+        debug!(?why, "a frame of the fleet was not obeyed");
+        let text = match why {
+            Why::OtherSession | Why::Old | Why::BeforeStop => return None,
+            Why::NoLease => "the hub's lease is over",
+            Why::Stale => "the hub's commands come too late",
+        };
+        // It may have been the one that turns the output off.
+        self.is_on().then(|| self.stop(text))
+    }
+
+    fn poll_next_action(&mut self, cx: &mut Context<'_>) -> Poll<Result<FromUpstream, UpstreamError>> {
+        let device = self.device.clone();
+        device.waker.register(cx.waker());
+        self.poll_forward(cx);
+        loop {
+            let now = self.edge.clock.now();
+            let mut inbox = device.inbox();
+            match inbox.due.take() {
+                Some(Due::Always) => return Poll::Ready(self.stop("somebody asked for a halt")),
+                Some(Due::IfOn) if self.is_on() => return Poll::Ready(self.stop("control was lost")),
+                _ => {}
+            }
+            let lease = inbox
+                .owner
+                .as_ref()
+                .map(|owned| owned.hub.lease())
+                .unwrap_or_default();
+            if let Some((header, frame)) = inbox.messages.pop_front() {
+                let verdict = inbox.gate.judge(&header, lease, now);
+                drop(inbox);
+                match verdict {
+                    Verdict::Pass => return Poll::Ready(Ok(FromUpstream::Frame(Frame(frame).into()))),
+                    Verdict::Stop => return Poll::Ready(self.stop("the hub asked for a stop")),
+                    Verdict::Drop(why) => {
+                        if let Some(stop) = self.refuse(why) {
+                            return Poll::Ready(stop);
+                        }
+                    }
+                }
+                continue;
+            }
+            drop(inbox);
+            if !self.is_on() {
+                return Poll::Pending;
+            }
+            let Some(left) = lease.left(now) else {
+                return Poll::Ready(self.stop("the hub's lease is over"));
+            };
+            let at = Instant::now() + Duration::from_millis(left.into());
+            self.lease_over.as_mut().reset(at);
+            std::task::ready!(self.lease_over.poll_unpin(cx));
+        }
+    }
+
+    /// Publishes what the broker and the owner accept. The rest follows when there is room.
+    fn poll_forward(&mut self, cx: &mut Context<'_>) {
+        while let Some(frame) = self.waiting.front() {
+            let now = self.edge.clock.now();
+            let (owner, session) = {
+                let inbox = self.device.inbox();
+                let owner = inbox.owner.as_ref().map(|owned| owned.hub.clone());
+                (owner, inbox.gate.session())
+            };
+            // Nobody would receive it, now or later.
+            let Some(owner) = owner.filter(|_| self.edge.bus.is_connected()) else {
+                self.waiting.clear();
+                return;
+            };
+            // The next beat of the owner wakes the task.
+            if !owner.may_send(now) || self.edge.bus.poll_room(cx).is_pending() {
+                return;
+            }
+            let header = Header {
+                session,
+                seq: self.seq,
+                nonce: now,
+                kind: Kind::Frame,
+            };
+            let message = Message {
+                topic: self.edge.up_topic(&self.device.id),
+                payload: header.write(&frame.0),
+                qos: Qos::AtMostOnce,
+                retain: false,
+            };
+            if self.edge.bus.try_publish(message).is_err() {
+                // Another device took the room; the next poll registers again.
+                cx.waker().wake_by_ref();
+                return;
+            }
+            owner.sent(now);
+            self.seq = self.seq.wrapping_add(1);
+            self.waiting.pop_front();
+        }
+    }
+}
+
+impl Stream for EdgeIo {
+    type Item = Result<FromUpstream, UpstreamError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_next_action(cx).map(Some)
+    }
+}
+
+/// A broker that is too slow loses the oldest frames, counted: a device must not wait, and its newest frame is worth most.
+impl Sink<Frame> for EdgeIo {
+    type Error = UpstreamError;
+
+    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), UpstreamError> {
+        if self.waiting.len() >= WAITING_MAX {
+            self.waiting.pop_front();
+            Counters::count(&self.device.handle.counters.dropped);
+        }
+        self.waiting.push_back(frame);
+        Ok(())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
+        self.poll_forward(cx);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl UpstreamIo for EdgeIo {
+    fn release(self: Box<Self>, _: bool) -> BoxFuture<'static, ()> {
+        if self.refused > 0 {
+            warn!(
+                "{} frames that came through the broker were not obeyed: too late, of an earlier session, or before a stop",
+                self.refused
+            );
+        }
+        self.edge.forget(&self.device);
+        future::ready(()).boxed()
+    }
+}

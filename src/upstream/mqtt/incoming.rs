@@ -1,0 +1,258 @@
+//! What comes from the broker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tracing::{debug, error, info, warn};
+
+use super::device::OwnerChange;
+use super::hub::Hub;
+use super::{Connection, Edge, YIELD_FOR};
+use crate::device::fleet::beats::LeaseBeat;
+use crate::device::fleet::documents::{self, CLAIM_MAX, Claim, EdgeState, HubState};
+use crate::device::fleet::gate::LEASE_MS;
+use crate::device::fleet::header::Header;
+use crate::device::fleet::names::{DeviceId, Name};
+use crate::device::fleet::topics::Topic;
+use crate::net::bus::Message;
+
+/// Hubs that an edge keeps account of.
+const HUBS_MAX: usize = 64;
+
+impl Edge {
+    /// Returns for how long the edge stays away, if it is to leave.
+    pub(super) fn message(&self, message: Message, connection: &mut Connection) -> Option<Duration> {
+        let Some(topic) = self.settings.broker.topics.read(&message.topic) else {
+            return None;
+        };
+        let is_command = !matches!(
+            topic,
+            Topic::EdgeState(_) | Topic::Birth(..) | Topic::Owner(..) | Topic::HubState(_)
+        );
+        if is_command && message.retain {
+            // It would come again with each connection.
+            warn!(
+                "a retained message on {} is ignored, since it is a command: remove it with mosquitto_pub -t {} -r -n",
+                message.topic, message.topic
+            );
+            return None;
+        }
+        match topic {
+            Topic::EdgeState(_) => return self.own_state(&message, connection),
+            Topic::Birth(_, device) => {
+                let is_ours = self.shared().devices.contains_key(&device);
+                if !is_ours && !message.payload.is_empty() {
+                    debug!(%device, "clearing a device that is gone");
+                    self.clear(&device);
+                }
+            }
+            Topic::Owner(_, device) => {
+                let is_ours = self.shared().devices.contains_key(&device);
+                if !is_ours && !message.payload.is_empty() {
+                    self.clear(&device);
+                }
+            }
+            Topic::Claim(_) => match documents::read::<Claim>(&message.payload) {
+                Ok(claim) => self.claim(&claim),
+                Err(e) => warn!("a claim is ignored: {e}"),
+            },
+            Topic::Lease(_, hub) => match LeaseBeat::read(&message.payload) {
+                Some(beat) => self.lease(&hub, &beat),
+                None => warn!("a lease of {hub} is ignored: it is none"),
+            },
+            Topic::Down(_, device) | Topic::Stop(_, device) => self.frame(&device, &message.payload),
+            Topic::HaltDevice(_, device) => {
+                let device = self.shared().devices.get(&device).cloned();
+                if let Some(device) = device {
+                    warn!(address = %device.handle.handshake.address, "halted through the broker");
+                    device.halt(self);
+                    self.publish_owner(&device);
+                }
+            }
+            Topic::HaltEdge(_) | Topic::HaltAll => {
+                warn!("all devices are halted through the broker");
+                for device in self.devices() {
+                    device.halt(self);
+                    self.publish_owner(&device);
+                }
+            }
+            Topic::HubState(hub) => {
+                // A state that is empty or unreadable says nothing; its lease does.
+                if let Ok(state) = documents::read::<HubState>(&message.payload)
+                    && !state.online
+                {
+                    self.hub_left(&hub, &state);
+                }
+            }
+            Topic::Beat(_) | Topic::Up(..) => {}
+        }
+        None
+    }
+
+    /// The edge's own state came back, or somebody else's under its name.
+    fn own_state(&self, message: &Message, connection: &mut Connection) -> Option<Duration> {
+        let state = documents::read::<EdgeState>(&message.payload).ok();
+        match state {
+            Some(state) if state.epoch == self.epoch && state.online => connection.state_due = None,
+            // The will of an earlier connection of this process, which came late.
+            Some(state) if state.epoch == self.epoch => self.publish_state(true),
+            // What an earlier process left is overwritten by the state that is on its way.
+            _ if connection.state_due.is_some() => {}
+            Some(state) if state.online => {
+                error!(
+                    "another gateway is the edge {} at this broker, too: give one of them another name, [upstream] edge; \
+                     this one stays away for {} s",
+                    self.settings.edge,
+                    YIELD_FOR.as_secs()
+                );
+                return Some(YIELD_FOR);
+            }
+            // The will of an earlier process, or a state that was cleared.
+            _ => self.publish_state(true),
+        }
+        None
+    }
+
+    fn frame(&self, device: &DeviceId, payload: &Bytes) {
+        let Some(device) = self.shared().devices.get(device).cloned() else {
+            return;
+        };
+        match Header::read(payload) {
+            Ok((header, frame)) => device.arrived(header, frame),
+            Err(e) => {
+                warn!(address = %device.handle.handshake.address, "a message for the device is ignored: {e}")
+            }
+        }
+    }
+
+    /// A hub answered a beat.
+    fn lease(&self, name: &Name, beat: &LeaseBeat) {
+        // The answer to another process.
+        if beat.epoch != self.epoch {
+            return;
+        }
+        let now = self.clock.now();
+        let hub = {
+            let mut shared = self.shared();
+            match shared.hubs.get(name) {
+                Some(hub) if hub.epoch == beat.hub_epoch => hub.clone(),
+                Some(hub) if hub.lease().is_live(now) => {
+                    debug!("two hubs are called {name}: the one that was there first counts");
+                    return;
+                }
+                _ => {
+                    if shared.hubs.len() >= HUBS_MAX {
+                        shared.hubs.retain(|_, hub| hub.lease().is_live(now));
+                    }
+                    if shared.hubs.len() >= HUBS_MAX {
+                        warn!("the hub {name} is ignored: {HUBS_MAX} others are there");
+                        return;
+                    }
+                    let hub = Arc::new(Hub::new(name.clone(), beat.hub_epoch));
+                    shared.hubs.insert(name.clone(), hub.clone());
+                    hub
+                }
+            }
+        };
+        let was_held_back = !hub.may_send(now);
+        let lost = hub.answered(beat, now);
+        if lost || was_held_back {
+            for device in self.devices().iter().filter(|device| device.is_owned_by(&hub)) {
+                match lost {
+                    true => device.control_lost(),
+                    false => device.wake(),
+                }
+            }
+        }
+        if lost {
+            warn!("frames of the hub {name} were lost on the way: its devices are stopped");
+        }
+        let claimed = hub.take_claimed(now);
+        self.grant(&hub, &claimed);
+    }
+
+    fn claim(&self, claim: &Claim) {
+        if claim.devices.len() + claim.release.len() > CLAIM_MAX {
+            warn!(
+                "a claim of {} is ignored: it names more than {CLAIM_MAX} devices",
+                claim.hub
+            );
+            return;
+        }
+        let hub = self.shared().hubs.get(&claim.hub).cloned();
+        if let Some(hub) = hub.as_ref().filter(|hub| hub.epoch == claim.hub_epoch) {
+            for device in &claim.release {
+                let device = self.shared().devices.get(device).cloned();
+                if let Some(device) = device.filter(|device| device.is_owned_by(hub)) {
+                    device.free(self);
+                    self.publish_owner(&device);
+                }
+            }
+        }
+        if claim.devices.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        let hub = {
+            let mut shared = self.shared();
+            match shared.hubs.get(&claim.hub) {
+                Some(hub) if hub.epoch == claim.hub_epoch => hub.clone(),
+                // Its claim comes before its first lease, or it has started again.
+                Some(hub) if hub.lease().is_live(now) => return,
+                _ if shared.hubs.len() >= HUBS_MAX => return,
+                _ => {
+                    let hub = Arc::new(Hub::new(claim.hub.clone(), claim.hub_epoch));
+                    shared.hubs.insert(claim.hub.clone(), hub.clone());
+                    hub
+                }
+            }
+        };
+        if hub.lease().is_live(now) {
+            self.grant(&hub, &claim.devices);
+        } else {
+            hub.claimed(&claim.devices, now.plus(LEASE_MS));
+            // It answers a beat with the lease.
+            self.came.notify_one();
+        }
+    }
+
+    /// Gives these devices to a hub that has a lease.
+    fn grant(&self, hub: &Arc<Hub>, devices: &[DeviceId]) {
+        let hubs = &self.settings.hubs;
+        if !hubs.is_empty() && !hubs.contains(&hub.name) {
+            if !devices.is_empty() {
+                debug!(
+                    "a claim of {} is ignored: it is none of the hubs that are configured",
+                    hub.name
+                );
+            }
+            return;
+        }
+        for device in devices {
+            let device = self.shared().devices.get(device).cloned();
+            if let Some(device) = device
+                && let OwnerChange::Changed = device.grant(hub, self)
+            {
+                self.publish_owner(&device);
+            }
+        }
+    }
+
+    /// A hub said farewell, or its will came.
+    fn hub_left(&self, name: &Name, state: &HubState) {
+        let hub = self.shared().hubs.get(name).cloned();
+        let Some(hub) = hub.filter(|hub| hub.epoch == state.hub_epoch) else {
+            return;
+        };
+        info!("the hub {name} is gone");
+        hub.end_lease();
+        for device in self.devices() {
+            if device.is_owned_by(&hub)
+                && let OwnerChange::Changed = device.follow_lease(self)
+            {
+                self.publish_owner(&device);
+            }
+        }
+    }
+}
