@@ -229,10 +229,10 @@ impl Connection {
         match topic {
             Topic::HubState(hub) => self.hub_state(&hub, &message),
             Topic::EdgeState(edge) => {
-                if self.n == 0 {
+                // An empty state is that of an edge that was forgotten.
+                if self.n == 0 && !message.payload.is_empty() {
                     self.found(&edge);
                 }
-                // An empty state is that of an edge that was forgotten.
                 let state = documents::read::<EdgeState>(&message.payload).ok();
                 self.edges.state(&edge, state);
             }
@@ -314,6 +314,10 @@ impl Connection {
     /// Takes an edge, unless it has it already.
     fn take(&mut self, edge: Name) {
         if self.edges.has(&edge) {
+            return;
+        }
+        if self.edges.is_full() {
+            debug!("the edge {edge} is ignored: too many others are there");
             return;
         }
         let settings = &self.fleet.settings;

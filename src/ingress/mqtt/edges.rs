@@ -26,6 +26,8 @@ const GONE_AFTER: Duration = Duration::from_secs(5);
 const CLAIM_AGAIN: Duration = Duration::from_secs(1);
 /// How much longer than the hub before it in the order a hub waits for a free device.
 const RANK_DELAY: Duration = Duration::from_millis(750);
+/// Edges of a connection at most. A stranger's states cost no more than this.
+const EDGES_MAX: usize = 4_096;
 /// Devices of an edge at most. A stranger's births cost no more than this.
 const DEVICES_MAX: usize = 4_096;
 
@@ -86,6 +88,11 @@ impl Refusals {
 impl Edges {
     pub(super) fn has(&self, edge: &Name) -> bool {
         self.edges.contains_key(edge)
+    }
+
+    /// Whether no other edge is taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.edges.len() >= EDGES_MAX
     }
 
     pub(super) fn add(&mut self, line: Arc<EdgeLine>) {

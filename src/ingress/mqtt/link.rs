@@ -84,6 +84,13 @@ impl Inbox {
         self.waker.wake();
     }
 
+    /// Why it ended; `None` if it has not, and then the waker is registered.
+    fn poll_end(&self, cx: &mut Context<'_>) -> Option<LinkError> {
+        self.waker.register(cx.waker());
+        let reason = self.state().ended.clone()?;
+        Some(LinkError::Closed { code: None, reason })
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.state().ended.is_some()
     }
@@ -153,17 +160,11 @@ impl Stream for BrokerLink {
     type Item = Result<Frame, LinkError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.inbox.waker.register(cx.waker());
-        let mut state = self.inbox.state();
-        if let Some(frame) = state.frames.pop_front() {
-            return Poll::Ready(Some(Ok(Frame(frame))));
-        }
-        match &state.ended {
-            Some(reason) => Poll::Ready(Some(Err(LinkError::Closed {
-                code: None,
-                reason: reason.clone(),
-            }))),
-            None => Poll::Pending,
+        let ended = self.inbox.poll_end(cx);
+        match (self.inbox.state().frames.pop_front(), ended) {
+            (Some(frame), _) => Poll::Ready(Some(Ok(Frame(frame)))),
+            (None, Some(ended)) => Poll::Ready(Some(Err(ended))),
+            (None, None) => Poll::Pending,
         }
     }
 }
@@ -173,6 +174,10 @@ impl Sink<Frame> for BrokerLink {
 
     /// Pending while the edge is not heard, or does not keep up: meanwhile newer commands take the place of older ones.
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        // Who waits to write does not read.
+        if let Some(ended) = self.inbox.poll_end(cx) {
+            return Poll::Ready(Err(ended));
+        }
         ready!(self.poll_unsent(cx));
         self.line.poll_ready(cx).map(Ok)
     }
