@@ -21,6 +21,7 @@ use crate::device::fleet::documents::{self, EdgeState, HubState, write};
 use crate::device::fleet::names::{DeviceId, Name};
 use crate::device::fleet::rank::connection_of;
 use crate::device::fleet::topics::Topic;
+use crate::device::handshake::Address;
 use crate::device::peer::Peer;
 use crate::ingress::{Board, Intake};
 use crate::net::bus::{Bus, BusEvent, Events, Message, Qos, bus};
@@ -203,6 +204,8 @@ impl Connection {
             }
             BusEvent::Lost { error, news } => {
                 self.since = None;
+                let lost = self.edges.cut_off();
+                self.control_lost(&lost);
                 if self.n == 0 && news {
                     warn!(
                         "the broker {} is away: {}",
@@ -263,7 +266,10 @@ impl Connection {
                     self.begin(granted, stop);
                 }
             }
-            Topic::Beat(edge) if !message.retain => self.edges.beat(&edge, &message.payload),
+            Topic::Beat(edge) if !message.retain => {
+                let lost = self.edges.beat(&edge, &message.payload);
+                self.control_lost(&lost);
+            }
             Topic::Up(edge, device) if !message.retain => self.edges.frame(&edge, &device, &message.payload),
             _ => {}
         }
@@ -345,6 +351,15 @@ impl Connection {
         self.edges.add(Arc::new(line));
     }
 
+    /// Their edges have stopped these devices.
+    fn control_lost(&self, devices: &[Address]) {
+        for address in devices {
+            if let Some(session) = self.fleet.intake.registry.find(address) {
+                session.control_lost();
+            }
+        }
+    }
+
     /// Looks which edges went silent, and which devices to claim.
     fn look(&mut self) {
         let found = std::mem::take(&mut self.fleet.shared().found[self.n]);
@@ -352,11 +367,7 @@ impl Connection {
             self.take(edge);
         }
         let silent = self.edges.look_for_silence();
-        for address in &silent {
-            if let Some(session) = self.fleet.intake.registry.find(address) {
-                session.control_lost();
-            }
-        }
+        self.control_lost(&silent);
         let Some(since) = self.since else { return };
         if !silent.is_empty() && self.probed.is_none_or(|at| at.elapsed() > 2 * PROBE_WITHIN) {
             // Perhaps the broker is cut off: its own timeouts take many seconds.

@@ -136,7 +136,7 @@ impl BrokerLink {
     /// Hands what waits to the broker's client.
     fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some((message, is_frame)) = self.unsent.front() {
-            if !self.line.bus.is_connected() {
+            if !self.line.bus.is_connected() || self.line.is_dropping() {
                 // Nothing is kept for a later connection: the edge has stopped the device, and what was sent is over.
                 self.unsent.clear();
                 break;
@@ -183,6 +183,9 @@ impl Sink<Frame> for BrokerLink {
     }
 
     fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), LinkError> {
+        if self.line.is_dropping() {
+            return Ok(());
+        }
         let message = Message {
             topic: self.line.down_topic(&self.device),
             payload: self.header(Kind::Frame).write(&frame.0),
@@ -207,6 +210,9 @@ impl Sink<Frame> for BrokerLink {
 impl FrameIo for BrokerLink {
     /// The frames that stop the device travel in order with the others, and may be dropped by a broker; this one is not.
     fn stop(&mut self) {
+        if self.line.is_dropping() {
+            return;
+        }
         let message = Message {
             topic: self.line.stop_topic(&self.device),
             payload: self.header(Kind::Stop).write(&[]),
