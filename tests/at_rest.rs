@@ -19,6 +19,8 @@ mod fleet;
 mod gateway;
 #[path = "at_rest/heal.rs"]
 mod heal;
+#[path = "at_rest/network.rs"]
+mod network;
 #[path = "at_rest/rig.rs"]
 mod rig;
 #[path = "at_rest/table.rs"]
