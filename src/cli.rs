@@ -9,6 +9,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::cmd::fleet::FleetCommand;
 use crate::cmd::monitor::MonitorArgs;
 use crate::cmd::ports::PortsArgs;
 #[cfg(unix)]
@@ -114,6 +115,12 @@ pub enum Command {
         after_help = "A gateway also notices by itself that a file changed.\n\nExamples:\n  wsdm-gateway reload\n  wsdm-gateway reload --json"
     )]
     Reload(ReloadArgs),
+    /// List the edges of a fleet, or forget one
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  wsdm-gateway fleet list\n  wsdm-gateway fleet forget bedroom"
+    )]
+    Fleet(FleetCommand),
     /// List serial ports and which entry uses each
     #[command(
         after_help = "Examples:\n  wsdm-gateway ports\n  wsdm-gateway ports --identify\n  wsdm-gateway ports --watch"
@@ -184,6 +191,26 @@ impl KeyArgs {
     pub fn iter(&self) -> impl Iterator<Item = &KeyArg> {
         self.0.iter()
     }
+}
+
+/// The values that the environment has for the keys of these sections.
+pub fn from_environment(sections: &[&str]) -> Vec<KeyArg> {
+    flagged()
+        .filter(|(key, ..)| {
+            key.split('.')
+                .next()
+                .is_some_and(|section| sections.contains(&section))
+        })
+        .filter_map(|(key, _, flag)| {
+            let variable = variable(flag);
+            let value = std::env::var(&variable).ok()?;
+            Some(KeyArg {
+                key,
+                value,
+                source: Source::Environment(variable),
+            })
+        })
+        .collect()
 }
 
 /// A flag for several addresses may be repeated, which means the same as separating them with commas.

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod error;
+pub mod fleet;
 mod identify;
 pub mod monitor;
 pub mod ports;
@@ -43,6 +44,7 @@ pub fn execute(cli: Cli) -> Result<(), Error> {
         Command::Devices(args) => block_on(running::devices(args))?,
         #[cfg(unix)]
         Command::Reload(args) => block_on(reload::reload(args))?,
+        Command::Fleet(command) => block_on(fleet::fleet(command))?,
         Command::Ports(args) => block_on(ports::ports(args))?,
         Command::Scan(args) => block_on_one_thread(scan::scan(args))?,
         Command::Completions { shell } => {

@@ -5,6 +5,7 @@ pub mod fleet;
 pub mod frame;
 pub mod handshake;
 pub mod hello;
+pub mod home_assistant;
 pub mod language;
 pub mod misplaced;
 pub mod peer;

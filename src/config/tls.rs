@@ -112,9 +112,12 @@ impl Files {
                 tls
             }
         };
-        if client_cert.is_some() && client_key.is_some() {
-            keys.problem("client_cert", "cannot be used by this build");
-        }
-        tls
+        let (Some(cert), Some(key)) = (client_cert, client_key) else {
+            return tls;
+        };
+        tls.with_client_certificate(cert, key).unwrap_or_else(|e| {
+            keys.problem("client_cert", e.with_hint());
+            Tls::system()
+        })
     }
 }

@@ -10,18 +10,16 @@
 //!   about a keepalive is dropped and dialled anew.
 //! - What a stranger sends costs the memory of its message, up to a limit; above that it is dropped as it arrives.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::{Arc, MutexGuard};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::task::AtomicWaker;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::broker::BrokerUrl;
@@ -30,13 +28,15 @@ use crate::backoff::Backoff;
 use crate::defaults::{BUS_PACKET_MAX_BYTES, BUS_RETRY_MAX, BUS_RETRY_MIN, GOOD_AFTER};
 
 mod connection;
+mod dial;
 mod error;
 mod packets;
 mod queue;
+mod shared;
 
 use connection::Connection;
 pub use error::{BusError, Refusal};
-use queue::Queue;
+use shared::{Change, Probe, Shared, State};
 
 /// Which broker, and who connects to it.
 #[derive(Clone, PartialEq, Eq)]
@@ -142,85 +142,6 @@ pub fn bus(settings: BusSettings, will: Option<Message>, subscriptions: Vec<(Str
         told: None,
     };
     (Bus(shared), events)
-}
-
-/// What publishers and the connection share.
-#[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
-    /// Whoever drives the connection.
-    driver: AtomicWaker,
-}
-
-#[derive(Default)]
-struct State {
-    connected: bool,
-    queue: Queue,
-    subscriptions: BTreeMap<String, Qos>,
-    /// What the broker has not been told of them.
-    changes: VecDeque<Change>,
-    probe: Option<Probe>,
-    /// Who waits for room.
-    publishers: Vec<Waker>,
-}
-
-enum Change {
-    Subscribe(String, Qos),
-    Unsubscribe(String),
-}
-
-impl Change {
-    fn subscribed(&self) -> Option<(&str, Qos)> {
-        match self {
-            Self::Subscribe(topic, qos) => Some((topic, *qos)),
-            Self::Unsubscribe(_) => None,
-        }
-    }
-}
-
-/// Something must be received meanwhile.
-#[derive(Clone, Copy)]
-struct Probe {
-    since: Instant,
-    until: Instant,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// From now on messages are taken.
-    fn up(&self) {
-        let mut state = self.lock();
-        state.connected = true;
-        let all: Vec<_> = state
-            .subscriptions
-            .iter()
-            .map(|(t, qos)| (t.clone(), *qos))
-            .collect();
-        state.changes = all
-            .into_iter()
-            .map(|(topic, qos)| Change::Subscribe(topic, qos))
-            .collect();
-        state.wake_publishers();
-    }
-
-    /// From now on none are, and those that wait are dropped.
-    fn down(&self) {
-        let mut state = self.lock();
-        state.connected = false;
-        state.queue.clear();
-        state.changes.clear();
-        state.probe = None;
-        state.wake_publishers();
-    }
-}
-
-impl State {
-    fn wake_publishers(&mut self) {
-        self.publishers.drain(..).for_each(Waker::wake);
-    }
 }
 
 /// For publishers: cheap to clone, and no call ever waits.
@@ -389,7 +310,7 @@ impl Events {
     }
 
     fn dial(&mut self) {
-        self.phase = Phase::Dialing(Connection::dial(self.settings.clone(), self.will.clone()).boxed());
+        self.phase = Phase::Dialing(dial::dial(self.settings.clone(), self.will.clone()).boxed());
     }
 
     /// Drops what there is of a connection, and pauses.
@@ -430,13 +351,20 @@ impl Events {
         self.shared.lock().connected = false;
         let mut told = false;
         let leave = poll_fn(|cx| connection.poll_leave(cx, &self.shared, &mut told));
-        matches!(timeout(within, leave).await, Ok(Ok(())))
+        let left = timeout(within, leave).await;
+        if left.is_err() {
+            connection.cut();
+        }
+        matches!(left, Ok(Ok(())))
     }
 }
 
 impl Drop for Events {
     fn drop(&mut self) {
         self.shared.down();
+        if let Phase::Up(connection, _) = &self.phase {
+            connection.cut();
+        }
     }
 }
 

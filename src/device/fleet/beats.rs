@@ -37,7 +37,7 @@ impl Beat {
 
     /// Reads a message of a stranger; `None` if it is no beat.
     pub fn read(mut message: &[u8]) -> Option<Self> {
-        if message.len() < 12 || message.len() % 12 != 0 || message.len() > 12 + 12 * HUBS_MAX {
+        if message.len() < 12 || !message.len().is_multiple_of(12) || message.len() > 12 + 12 * HUBS_MAX {
             return None;
         }
         let (epoch, nonce) = (Epoch(message.get_u64()), Millis(message.get_u32()));

@@ -23,7 +23,7 @@ impl Lease {
     pub fn renew(&mut self, nonce: Millis, now: Millis) -> bool {
         let ends = nonce.plus(LEASE_MS);
         // A time in the future was never sent; one that is too old proves nothing about now.
-        if !now.since(nonce).is_some_and(|age| age < LEASE_MS) {
+        if now.since(nonce).is_none_or(|age| age >= LEASE_MS) {
             return false;
         }
         // Leases may arrive in any order.
@@ -130,7 +130,7 @@ impl Gate {
                 if !lease.is_live(now) {
                     return Verdict::Drop(Why::NoLease);
                 }
-                if !now.since(header.nonce).is_some_and(|age| age <= FRESH_MS) {
+                if now.since(header.nonce).is_none_or(|age| age > FRESH_MS) {
                     return Verdict::Drop(Why::Stale);
                 }
                 self.last = Some(header.seq);

@@ -1,29 +1,23 @@
-//! One connection to the broker, from dialling to its end. Nothing of it outlives it: the next one begins empty.
+//! One connection to the broker, to its end. Nothing of it outlives it: the next one begins empty.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Sink, SinkExt, StreamExt};
-use rumqttc::mqttbytes::v4::{
-    ConnAck, Connect, ConnectReturnCode, LastWill, Login, Packet, PubAck, Publish, Subscribe,
-    SubscribeFilter, Unsubscribe,
-};
+use rumqttc::mqttbytes::v4::{Packet, PubAck, Publish, Subscribe, SubscribeFilter, Unsubscribe};
 use rumqttc::mqttbytes::{Error, QoS};
-use rustls::pki_types::ServerName;
 use socket2::SockRef;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::codec::Framed;
 
-use super::error::{BusError, Refusal};
+use super::error::BusError;
 use super::packets::{Incoming, PacketCodec};
-use super::{BusEvent, BusSettings, Change, Message, Qos, Shared};
-use crate::defaults::{BUS_CONNECT_TIMEOUT, BUS_IN_FLIGHT_MAX, BUS_SEND_BUFFER_BYTES};
+use super::shared::{Change, Shared};
+use super::{BusEvent, Message, Qos};
+use crate::defaults::BUS_IN_FLIGHT_MAX;
 use crate::net::broker::BrokerUrl;
 use crate::net::stream::Stream;
 
@@ -52,54 +46,13 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects, and waits for the broker to accept. Takes at most [`BUS_CONNECT_TIMEOUT`]. Not cancel safe: a dropped
-    /// future drops the connection.
-    ///
-    /// # Errors
-    /// [`BusError`].
-    pub(super) async fn dial(settings: Arc<BusSettings>, will: Option<Message>) -> Result<Self, BusError> {
-        let dialed = timeout(BUS_CONNECT_TIMEOUT, Self::dial_without_limit(&settings, will)).await;
-        dialed.unwrap_or_else(|_| Err(BusError::TimedOut(settings.broker.clone())))
-    }
-
-    async fn dial_without_limit(settings: &BusSettings, will: Option<Message>) -> Result<Self, BusError> {
-        let broker = settings.broker.clone();
-        let no_tcp = |source| BusError::Tcp {
-            broker: broker.clone(),
-            source,
-        };
-        let tcp = TcpStream::connect(broker.host_and_port()).await.map_err(no_tcp)?;
-        // Needed under TLS too: each message is a command and must not wait for the next.
-        tcp.set_nodelay(true).map_err(no_tcp)?;
-        // What the system holds back is out of reach, and too old when the broker takes it.
-        let small = SockRef::from(&tcp).set_send_buffer_size(BUS_SEND_BUFFER_BYTES);
-        small.map_err(no_tcp)?;
-        let stream = if broker.is_tls() {
-            encrypt(settings, tcp).await?
-        } else {
-            Stream::Plain(tcp)
-        };
-        let mut framed = Framed::new(stream, PacketCodec::default());
-        let sent = framed.send(Packet::Connect(connect(settings, will))).await;
-        sent.map_err(|e| unanswered(&broker, e))?;
-        match framed.next().await {
-            None => return Err(BusError::HungUp(broker)),
-            Some(Err(e)) => return Err(unanswered(&broker, e)),
-            Some(Ok(Incoming::Packet(Packet::ConnAck(ConnAck { code, .. })))) => {
-                if let Some(why) = refusal(code) {
-                    return Err(BusError::Refused { broker, why });
-                }
-            }
-            Some(Ok(_)) => {
-                let why = "its first packet is not the answer to CONNECT".to_owned();
-                return Err(BusError::NotMqtt { broker, why });
-            }
-        }
+    /// The broker has accepted this one.
+    pub(super) fn new(broker: BrokerUrl, keepalive: Duration, framed: Framed<Stream, PacketCodec>) -> Self {
         let now = Instant::now();
-        Ok(Self {
+        Self {
             broker,
             framed,
-            keepalive: settings.keepalive,
+            keepalive,
             in_flight: BTreeSet::new(),
             last_id: 0,
             acks: VecDeque::new(),
@@ -108,7 +61,7 @@ impl Connection {
             pinged: now,
             stuck: None,
             timer: Box::pin(sleep_until(now)),
-        })
+        }
     }
 
     /// Sends what waits, receives, and notices silence. Cancel safe: all state is in `self`.
@@ -133,6 +86,10 @@ impl Connection {
                 Poll::Ready(Some(Err(e))) => return Poll::Ready(Err(self.broke(e))),
                 Poll::Ready(None) => return Poll::Ready(Err(BusError::Closed(self.broker.clone()))),
                 Poll::Pending => {}
+            }
+            if self.framed.codec_mut().take_moved() {
+                self.heard = Instant::now();
+                shared.lock().probe = None;
             }
             let due = self.due(shared)?;
             self.timer.as_mut().reset(due);
@@ -173,7 +130,13 @@ impl Connection {
                 if self.framed.write_buffer().len() < before {
                     self.stuck = None;
                 }
-                self.stuck.get_or_insert_with(Instant::now);
+                let after = self.stuck.get_or_insert_with(Instant::now).elapsed();
+                if after >= self.keepalive {
+                    return Err(BusError::Stuck {
+                        broker: self.broker.clone(),
+                        after,
+                    });
+                }
                 Ok(Poll::Pending)
             }
         }
@@ -279,7 +242,7 @@ impl Connection {
     /// When to look again if nothing happens.
     ///
     /// # Errors
-    /// The broker was silent, or took nothing, for too long.
+    /// The broker was silent for too long.
     fn due(&self, shared: &Shared) -> Result<Instant, BusError> {
         let now = Instant::now();
         let silent = |since: Instant| BusError::Silent {
@@ -297,12 +260,6 @@ impl Connection {
             due = due.min(probe.until);
         }
         match self.stuck {
-            Some(since) if since + self.keepalive <= now => {
-                return Err(BusError::Stuck {
-                    broker: self.broker.clone(),
-                    after: now - since,
-                });
-            }
             Some(since) => due = due.min(since + self.keepalive),
             None => due = due.min(self.ping_due()),
         }
@@ -344,10 +301,14 @@ impl Connection {
         }
     }
 
-    /// Drops the connection so that nothing that the system holds back arrives later.
-    pub(super) fn cut(self) {
+    /// To be called before it is dropped, so that nothing that the system holds back arrives later.
+    pub(super) fn cut(&self) {
         // A socket that refuses this is gone already.
-        let _ = SockRef::from(self.framed.get_ref().tcp()).set_linger(Some(Duration::ZERO));
+        let _ = SockRef::from(self.stream().tcp()).set_linger(Some(Duration::ZERO));
+    }
+
+    pub(super) fn stream(&self) -> &Stream {
+        self.framed.get_ref()
     }
 
     fn broke(&self, error: Error) -> BusError {
@@ -368,75 +329,6 @@ impl Connection {
     }
 }
 
-/// What went wrong before the broker answered.
-fn unanswered(broker: &BrokerUrl, error: Error) -> BusError {
-    let broker = broker.clone();
-    match error {
-        // A refused client certificate is told after the handshake.
-        Error::Io(source) if matches!(source.get_ref(), Some(e) if e.is::<rustls::Error>()) => {
-            BusError::Tls { broker, source }
-        }
-        Error::Io(source) if is_hang_up(&source) => BusError::HungUp(broker),
-        Error::Io(source) => BusError::Broke { broker, source },
-        other => BusError::NotMqtt {
-            broker,
-            why: other.to_string(),
-        },
-    }
-}
-
-fn is_hang_up(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    matches!(
-        error.kind(),
-        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
-    )
-}
-
-fn refusal(code: ConnectReturnCode) -> Option<Refusal> {
-    Some(match code {
-        ConnectReturnCode::Success => return None,
-        ConnectReturnCode::RefusedProtocolVersion => Refusal::Version,
-        ConnectReturnCode::BadClientId => Refusal::ClientId,
-        ConnectReturnCode::ServiceUnavailable => Refusal::Unavailable,
-        ConnectReturnCode::BadUserNamePassword => Refusal::Credentials,
-        ConnectReturnCode::NotAuthorized => Refusal::NotAuthorized,
-    })
-}
-
-fn connect(settings: &BusSettings, will: Option<Message>) -> Connect {
-    let mut connect = Connect::new(&settings.client_id);
-    // A whole number of seconds, and 0 would switch it off.
-    connect.keep_alive = u16::try_from(settings.keepalive.as_secs().max(1)).unwrap_or(u16::MAX);
-    connect.last_will = will.map(|will| LastWill {
-        topic: will.topic,
-        message: will.payload,
-        qos: will.qos.into(),
-        retain: will.retain,
-    });
-    let (user, password) = (settings.user.as_deref(), settings.password.as_deref());
-    if user.is_some() || password.is_some() {
-        connect.login = Some(Login::new(user.unwrap_or_default(), password.unwrap_or_default()));
-    }
-    connect
-}
-
 fn filter(topic: &str, qos: Qos) -> SubscribeFilter {
     SubscribeFilter::new(topic.to_owned(), qos.into())
-}
-
-async fn encrypt(settings: &BusSettings, tcp: TcpStream) -> Result<Stream, BusError> {
-    let broker = || settings.broker.clone();
-    let connector = settings.tls.loaded().await.map_err(|source| BusError::NoRoots {
-        broker: broker(),
-        source,
-    })?;
-    let no_tls = |source| BusError::Tls {
-        broker: broker(),
-        source,
-    };
-    let name = ServerName::try_from(settings.broker.host_and_port().0.to_owned())
-        .map_err(|e| no_tls(io::Error::new(io::ErrorKind::InvalidInput, e)))?;
-    let tls = connector.connect(name, tcp).await.map_err(no_tls)?;
-    Ok(Stream::Tls(Box::new(tls)))
 }

@@ -31,6 +31,16 @@ pub(super) struct PacketCodec {
     library: Codec,
     /// Bytes of a message that are still to be dropped.
     skip: usize,
+    /// Bytes of a packet that is not whole.
+    waiting: usize,
+    moved: bool,
+}
+
+impl PacketCodec {
+    /// Whether a part of a packet came since this was last asked: a large one takes a while.
+    pub(super) fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
 }
 
 impl Default for PacketCodec {
@@ -41,6 +51,8 @@ impl Default for PacketCodec {
                 max_outgoing_size: BUS_PACKET_MAX_BYTES,
             },
             skip: 0,
+            waiting: 0,
+            moved: false,
         }
     }
 }
@@ -50,6 +62,15 @@ impl Decoder for PacketCodec {
     type Error = Error;
 
     fn decode(&mut self, bytes: &mut BytesMut) -> Result<Option<Incoming>, Error> {
+        self.moved |= bytes.len() != self.waiting;
+        let incoming = self.next(bytes);
+        self.waiting = bytes.len();
+        incoming
+    }
+}
+
+impl PacketCodec {
+    fn next(&mut self, bytes: &mut BytesMut) -> Result<Option<Incoming>, Error> {
         let skipped = self.skip.min(bytes.len());
         bytes.advance(skipped);
         self.skip -= skipped;
@@ -193,6 +214,24 @@ mod tests {
         assert!(matches!(incoming[..], [Incoming::Packet(Packet::Publish(_))]));
         let (incoming, _) = read(&[publish("ab", QoS::AtMostOnce, payload + 1)], 1000);
         assert!(matches!(incoming[..], [Incoming::TooLarge { .. }]));
+    }
+
+    #[test]
+    fn parts_of_a_packet_are_a_sign_of_life() {
+        for payload in [100, 4 * BUS_PACKET_MAX_BYTES] {
+            let mut wire = BytesMut::new();
+            publish("a", QoS::AtMostOnce, payload)
+                .write(&mut wire, usize::MAX)
+                .unwrap();
+            let (mut codec, mut held) = (PacketCodec::default(), BytesMut::new());
+            for piece in wire.chunks(payload / 10) {
+                held.extend_from_slice(piece);
+                while codec.decode(&mut held).unwrap().is_some() {}
+                assert!(codec.take_moved(), "of {payload}");
+                assert_eq!(codec.decode(&mut held).unwrap(), None);
+                assert!(!codec.take_moved(), "nothing came");
+            }
+        }
     }
 
     #[test]
