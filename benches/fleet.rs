@@ -51,9 +51,14 @@ impl Drop for Broker {
 impl Broker {
     async fn start(nodelay: bool) -> Self {
         let folder = tempfile::tempdir().expect("a directory");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a port")
+            .port();
         let file = folder.path().join("mosquitto.conf");
-        let config = format!("listener {port} 127.0.0.1\nallow_anonymous true\nuser root\nset_tcp_nodelay {nodelay}\nlog_type none\n");
+        let config = format!(
+            "listener {port} 127.0.0.1\nallow_anonymous true\nuser root\nset_tcp_nodelay {nodelay}\nlog_type none\n"
+        );
         std::fs::write(&file, config).expect("a file");
         let child = Command::new("mosquitto")
             .arg("-c")
@@ -94,7 +99,11 @@ fn gateway(folder: &TempDir, name: &str, toml: &str) -> Server {
     let path = folder.path().join("udcf.json");
     std::fs::write(&path, udcf.to_string()).expect("a file");
     let state = folder.path().join(format!("{name}.json"));
-    std::fs::write(&file, format!("[udcf]\npath = {path:?}\n[state]\npath = {state:?}\n{toml}")).expect("a file");
+    std::fs::write(
+        &file,
+        format!("[udcf]\npath = {path:?}\n[state]\npath = {state:?}\n{toml}"),
+    )
+    .expect("a file");
     let home = tempfile::tempdir().expect("a directory");
     Server::gateway(&home, &["--config", file.to_str().expect("a path")])
 }
@@ -117,7 +126,9 @@ impl Way {
         let toml = format!("[upstream]\nrelay = {:?}\n", hub.url("devices"));
         Self {
             name: "relay, no broker",
-            edges: (0..edges).map(|n| gateway(&folder, &format!("edge-{n}"), &toml)).collect(),
+            edges: (0..edges)
+                .map(|n| gateway(&folder, &format!("edge-{n}"), &toml))
+                .collect(),
             hub,
             _broker: None,
             _folder: folder,
@@ -130,8 +141,14 @@ impl Way {
         let toml = |n: usize| format!("[upstream]\nmqtt = {:?}\nedge = \"edge-{n}\"\n", broker.url);
         Self {
             name: if nodelay { "mosquitto" } else { "mosquitto, Nagle" },
-            hub: gateway(&folder, "hub", &format!("[mqtt]\nbroker = {:?}\nhub = \"hub-1\"\n", broker.url)),
-            edges: (0..edges).map(|n| gateway(&folder, &format!("edge-{n}"), &toml(n))).collect(),
+            hub: gateway(
+                &folder,
+                "hub",
+                &format!("[mqtt]\nbroker = {:?}\nhub = \"hub-1\"\n", broker.url),
+            ),
+            edges: (0..edges)
+                .map(|n| gateway(&folder, &format!("edge-{n}"), &toml(n)))
+                .collect(),
             _broker: Some(broker),
             _folder: folder,
         }
@@ -139,7 +156,11 @@ impl Way {
 
     /// Where the `n`th board connects.
     fn devices(&self, n: usize) -> String {
-        let server = if self.edges.is_empty() { &self.hub } else { &self.edges[n % self.edges.len()] };
+        let server = if self.edges.is_empty() {
+            &self.hub
+        } else {
+            &self.edges[n % self.edges.len()]
+        };
         server.url("devices").to_owned()
     }
 }
@@ -162,16 +183,27 @@ impl Commands {
 async fn board(url: String, n: usize, commands: Arc<Commands>, came: mpsc::UnboundedSender<usize>) {
     let mut ws = connect(&url).await;
     let hello = json!({"identifier": "Bench", "address": format!("{n}"), "version": 0});
-    ws.send(Message::text(hello.to_string())).await.expect("an open socket");
+    ws.send(Message::text(hello.to_string()))
+        .await
+        .expect("an open socket");
     while let Some(Ok(message)) = ws.next().await {
         let Message::Binary(frame) = message else { continue };
-        let digits = frame.get(2..6).and_then(|digits| std::str::from_utf8(digits).ok());
-        let Some(place) = digits.and_then(|digits| digits.parse::<usize>().ok()).filter(|place| *place < PLACES) else {
+        let digits = frame
+            .get(2..6)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
+        let Some(place) = digits
+            .and_then(|digits| digits.parse::<usize>().ok())
+            .filter(|place| *place < PLACES)
+        else {
             continue;
         };
         let sent = commands.sent[n][place].swap(0, Ordering::AcqRel);
         if sent > 0 {
-            commands.took.lock().expect("whole").push(commands.now().saturating_sub(sent));
+            commands
+                .took
+                .lock()
+                .expect("whole")
+                .push(commands.now().saturating_sub(sent));
             let _ = came.send(n);
         }
     }
@@ -186,12 +218,15 @@ fn command(index: u32, place: usize) -> serde_json::Value {
 async fn measured(way: &Way, boards: usize, rate: u64, seconds: usize) {
     let commands = Arc::new(Commands {
         started: Instant::now(),
-        sent: (0..boards).map(|_| (0..PLACES).map(|_| AtomicU64::new(0)).collect()).collect(),
+        sent: (0..boards)
+            .map(|_| (0..PLACES).map(|_| AtomicU64::new(0)).collect())
+            .collect(),
         took: Mutex::default(),
     });
     let (came, mut comes) = mpsc::unbounded_channel();
-    let tasks: Vec<_> =
-        (0..boards).map(|n| tokio::spawn(board(way.devices(n), n, commands.clone(), came.clone()))).collect();
+    let tasks: Vec<_> = (0..boards)
+        .map(|n| tokio::spawn(board(way.devices(n), n, commands.clone(), came.clone())))
+        .collect();
     let mut client = Client::connect(way.hub.url("clients")).await;
     let mut listed = client.listed.clone();
     listed.wait_for(|l| l.len() == boards).await.expect("a client");
@@ -254,7 +289,9 @@ async fn measured(way: &Way, boards: usize, rate: u64, seconds: usize) {
 /// A battery query, there and back.
 async fn queried(way: &Way) {
     let mut ws = connect(&way.devices(0)).await;
-    ws.send(Message::text(harness::handshake(7))).await.expect("an open socket");
+    ws.send(Message::text(harness::handshake(7)))
+        .await
+        .expect("an open socket");
     let board = tokio::spawn(async move {
         while let Some(Ok(message)) = ws.next().await {
             let Message::Binary(frame) = message else { continue };
@@ -281,20 +318,32 @@ async fn queried(way: &Way) {
         nanos.push(started.elapsed().as_nanos() as u64);
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    println!("  {:<18} battery there and back    {}", way.name, percentiles(nanos));
+    println!(
+        "  {:<18} battery there and back    {}",
+        way.name,
+        percentiles(nanos)
+    );
     board.abort();
     listed.wait_for(Vec::is_empty).await.expect("a client");
 }
 
 async fn bench(seconds: usize) {
-    println!("fleet: {} cores, apps, boards, gateways and broker on this machine; from an app's command to the board", cores());
+    println!(
+        "fleet: {} cores, apps, boards, gateways and broker on this machine; from an app's command to the board",
+        cores()
+    );
     for (boards, rate) in [(1, 100), (1, 1_000)] {
         measured(&Way::alone(), boards, rate, seconds).await;
         measured(&Way::relayed(1), boards, rate, seconds).await;
         measured(&Way::through_a_broker(1, true).await, boards, rate, seconds).await;
         measured(&Way::through_a_broker(1, false).await, boards, rate, seconds).await;
     }
-    for way in [Way::alone(), Way::relayed(1), Way::through_a_broker(1, true).await, Way::through_a_broker(1, false).await] {
+    for way in [
+        Way::alone(),
+        Way::relayed(1),
+        Way::through_a_broker(1, true).await,
+        Way::through_a_broker(1, false).await,
+    ] {
         queried(&way).await;
     }
     for (boards, rate) in [(200, 10), (200, 50)] {

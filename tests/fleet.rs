@@ -18,6 +18,8 @@ mod halt;
 mod hostile;
 #[path = "fleet/hubs.rs"]
 mod hubs;
+#[path = "fleet/in_memory.rs"]
+mod in_memory;
 #[path = "fleet/many.rs"]
 mod many;
 #[path = "fleet/namespaces.rs"]

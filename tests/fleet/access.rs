@@ -36,7 +36,12 @@ fn password_file(folder: &Path, users: &[&str]) {
     fs::write(&file, "").expect("a folder to write in");
     for user in users {
         let made = Command::new("mosquitto_passwd")
-            .args(["-b", &file.display().to_string(), user, &format!("secret-of-{user}")])
+            .args([
+                "-b",
+                &file.display().to_string(),
+                user,
+                &format!("secret-of-{user}"),
+            ])
             .output();
         assert!(made.expect("mosquitto_passwd").status.success());
     }
@@ -89,7 +94,10 @@ async fn with_users_and_the_access_list_of_the_guide_all_of_it_works() {
 
 /// Waits until the broker has turned a gateway away so often: each time it waited longer.
 async fn turned_away(broker: &Broker, times: usize, how: &str) {
-    wait_until("it tries again", || broker.log().lines().filter(|line| line.contains(how)).count() >= times).await;
+    wait_until("it tries again", || {
+        broker.log().lines().filter(|line| line.contains(how)).count() >= times
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,8 +111,16 @@ async fn a_wrong_password_is_one_line_and_the_gateway_runs_on() {
     }
     turned_away(&broker, 8, "not authorised").await;
     for gateway in [&hub, &edge] {
-        assert_eq!(gateway.logged(&["the broker", "is away"]), 1, "{}", gateway.log().join("\n"));
-        assert!(!gateway.log().join("\n").contains("wrong-password"), "a secret is logged");
+        assert_eq!(
+            gateway.logged(&["the broker", "is away"]),
+            1,
+            "{}",
+            gateway.log().join("\n")
+        );
+        assert!(
+            !gateway.log().join("\n").contains("wrong-password"),
+            "a secret is logged"
+        );
     }
     // A device of the hub itself is untouched.
     let (_app, board) = works(&hub, &hub).await;
@@ -116,7 +132,9 @@ async fn a_wrong_password_is_one_line_and_the_gateway_runs_on() {
 async fn an_access_list_that_keeps_an_edge_from_its_own_state_is_named() {
     let broker = guarded(&ACL.replace("pattern readwrite wsdm/1/%u/#", "pattern read wsdm/1/%u/#")).await;
     let edge = Gateway::edge(&broker, login(EDGE)).await;
-    let line = edge.expect(&["the state of this edge does not come back", "wsdm/1/bedroom/#"]).await;
+    let line = edge
+        .expect(&["the state of this edge does not come back", "wsdm/1/bedroom/#"])
+        .await;
     println!("{line}");
     // It stays connected, and complains once.
     assert_eq!(edge.logged(&["does not come back"]), 1);
@@ -173,7 +191,8 @@ async fn encrypted(hosts: &[&str], clients: bool) -> Broker {
     let config = format!(
         "cafile FOLDER/ca.pem\ncertfile FOLDER/server.pem\nkeyfile FOLDER/server.key\n{}",
         match clients {
-            true => "require_certificate true\nuse_identity_as_username true\nallow_anonymous false\nacl_file FOLDER/acl\n",
+            true =>
+                "require_certificate true\nuse_identity_as_username true\nallow_anonymous false\nacl_file FOLDER/acl\n",
             false => "allow_anonymous true\n",
         }
     );
@@ -207,12 +226,30 @@ async fn over_tls_with_client_certificates_all_of_it_works() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_is_not_trusted_is_one_line_with_what_to_do() {
-    let (right, wrong) = tokio::join!(encrypted(&["localhost"], false), encrypted(&["broker.example"], false));
+    let (right, wrong) = tokio::join!(
+        encrypted(&["localhost"], false),
+        encrypted(&["broker.example"], false)
+    );
     let url = |broker: &Broker| format!("mqtts://localhost:{}", broker.port);
     let cases = [
-        ("the CA is another one", url(&right), tls(&right, "other-ca.pem", None), ["ca", "trust"]),
-        ("the name is another one", url(&wrong), tls(&wrong, "ca.pem", None), ["broker.example", "localhost"]),
-        ("it speaks TLS", format!("mqtt://localhost:{}", right.port), String::new(), ["mqtts://", ""]),
+        (
+            "the CA is another one",
+            url(&right),
+            tls(&right, "other-ca.pem", None),
+            ["ca = ", "not known"],
+        ),
+        (
+            "the name is another one",
+            url(&wrong),
+            tls(&wrong, "ca.pem", None),
+            ["certificate", "localhost"],
+        ),
+        (
+            "it speaks TLS",
+            format!("mqtt://localhost:{}", right.port),
+            String::new(),
+            ["mqtts://", ""],
+        ),
     ];
     for (what, url, more, words) in cases {
         let gateway = Gateway::start(hub_toml(&url, HUB) + &more).await;

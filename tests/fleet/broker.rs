@@ -115,7 +115,14 @@ impl Broker {
     /// Publishes by mosquitto's own tool.
     pub fn publish(&self, args: &[&str]) {
         let sent = Command::new("mosquitto_pub")
-            .args(["-h", &self.host.to_string(), "-p", &self.port.to_string(), "-q", "1"])
+            .args([
+                "-h",
+                &self.host.to_string(),
+                "-p",
+                &self.port.to_string(),
+                "-q",
+                "1",
+            ])
             .args(args)
             .status();
         assert!(sent.expect("mosquitto_pub").success());
@@ -128,11 +135,18 @@ fn free_port() -> u16 {
 }
 
 fn spawn(wrapper: &[String], folder: &Path) -> Child {
-    let words: Vec<&str> = wrapper.iter().map(String::as_str).chain(["mosquitto", "-c"]).collect();
+    let words: Vec<&str> = wrapper
+        .iter()
+        .map(String::as_str)
+        .chain(["mosquitto", "-c"])
+        .collect();
     Command::new(words[0])
         .args(&words[1..])
         .arg(folder.join("mosquitto.conf"))
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        )
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -199,7 +213,14 @@ impl Mqtt {
         network.set_tcp_nodelay(true);
         events.set_network_options(network);
         within("a connection to the broker", async {
-            while !matches!(events.poll().await.expect("a broker"), Event::Incoming(Incoming::ConnAck(_))) {}
+            loop {
+                match events.poll().await {
+                    Ok(Event::Incoming(Incoming::ConnAck(_))) => return,
+                    Ok(_) => {}
+                    // A broker that is full, or starts.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+            }
         })
         .await;
         let received = Arc::<Mutex<Vec<(Instant, Publish)>>>::default();
@@ -238,7 +259,10 @@ impl Mqtt {
     }
 
     pub async fn subscribe(&mut self, topic: &str) {
-        self.client.subscribe(topic, QoS::AtLeastOnce).await.expect("a client");
+        self.client
+            .subscribe(topic, QoS::AtLeastOnce)
+            .await
+            .expect("a client");
         self.acknowledged().await;
     }
 
@@ -258,14 +282,21 @@ impl Mqtt {
     /// What came on topics that end like this, oldest first.
     pub fn on(&self, suffix: &str) -> Vec<(Instant, Vec<u8>)> {
         let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
-        let on_topic = received.iter().filter(|(_, publish)| publish.topic.ends_with(suffix));
-        on_topic.map(|(at, publish)| (*at, publish.payload.to_vec())).collect()
+        let on_topic = received
+            .iter()
+            .filter(|(_, publish)| publish.topic.ends_with(suffix));
+        on_topic
+            .map(|(at, publish)| (*at, publish.payload.to_vec()))
+            .collect()
     }
 
     /// On how many topics something came.
     pub fn topics(&self) -> usize {
         let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
-        let topics = received.iter().filter(|(_, publish)| !publish.payload.is_empty()).map(|(_, publish)| &publish.topic);
+        let topics = received
+            .iter()
+            .filter(|(_, publish)| !publish.payload.is_empty())
+            .map(|(_, publish)| &publish.topic);
         topics.collect::<HashSet<_>>().len()
     }
 

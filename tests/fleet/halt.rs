@@ -10,7 +10,10 @@ use super::rig::{Board, EDGE, Fleet, Gateway};
 /// Commands of the board's that were stops.
 fn stops(board: &Board) -> usize {
     let commands = board.model.commands();
-    commands.iter().filter(|c| c.verdict == Verdict::Obeyed && c.text == "Vibrate:0").count()
+    commands
+        .iter()
+        .filter(|c| c.verdict == Verdict::Obeyed && c.text == "Vibrate:0")
+        .count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -42,7 +45,8 @@ async fn a_halt_stops_a_device_an_edge_or_all_and_the_hub_drives_again() {
     board.at_rest().await;
     assert!(stops(&board) > moved);
     let edge = edge.again().await;
-    edge.expect(&["a retained message on wsdm/1/halt is ignored", "-r -n"]).await;
+    edge.expect(&["a retained message on wsdm/1/halt is ignored", "-r -n"])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -77,7 +81,9 @@ async fn a_halt_during_a_claim_ends_the_session_that_it_came_in() {
     peer.down(&board.id, session, 2, "Vibrate:8;").await;
     board.at_rest().await;
     wait_until("a new session", || {
-        peer.owner(&board.id)["session"].as_u64().is_some_and(|new| new != u64::from(session))
+        peer.owner(&board.id)["session"]
+            .as_u64()
+            .is_some_and(|new| new != u64::from(session))
     })
     .await;
     peer.down(&board.id, session, 3, "Vibrate:9;").await;

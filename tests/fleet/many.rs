@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use wsdm_gateway::config::{Settings, UpstreamSettings};
-use wsdm_gateway::device::fleet::names::Name;
+use wsdm_gateway::session::admission::Admission;
+use wsdm_gateway::udcf::Udcf;
 
 use super::broker::{Broker, Mqtt};
 use super::common::model_board::{Kind, ModelBoard};
-use super::common::{Running, from_text, wait_until, within};
-use super::rig::{Board, EDGE, Gateway, HUB, edge_toml};
+use super::common::{from_text, wait_until, within};
+use super::in_memory::SmallEdge;
+use super::rig::{EDGE, Gateway, HUB, edge_toml};
 
 /// Boards that run when the broker is lost.
 const RUNNING: usize = 8;
@@ -20,7 +21,13 @@ const LATE: Duration = Duration::from_millis(900);
 
 fn raise_file_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    );
 }
 
 /// Waits far longer than a test usually does.
@@ -39,52 +46,57 @@ async fn come_back(edges: usize) {
     let hub = Gateway::hub(&broker, HUB).await;
     let app = hub.app().await;
     let folder = tempfile::TempDir::new().expect("a folder to write in");
-    let toml = format!("[devices]\nlisten = \"127.0.0.1:0\"\n{}", edge_toml(&broker.url(), EDGE, ""));
+    let toml = format!(
+        "[devices]\nlisten = \"127.0.0.1:0\"\n{}",
+        edge_toml(&broker.url(), EDGE, "")
+    );
     let settings = from_text(folder.path(), &toml);
+    let directory = Udcf::builtin()
+        .device_configuration()
+        .map(|loaded| Udcf::builtin().directory(&loaded));
+    let admission = Admission::new(&settings.devices, directory.expect("a UDCF"));
     let started = Instant::now();
-    let named = |n: usize| {
-        let mut settings: Settings = settings.clone();
-        settings.devices.announce = false;
-        let Some(UpstreamSettings::Mqtt(edge)) = &mut settings.upstream else {
-            unreachable!("it is an edge")
-        };
-        edge.edge = Name::new(&format!("edge-{n}")).expect("a name");
-        settings
-    };
-    // A few at a time: it is their return that counts.
-    let mut coming = FuturesUnordered::new();
-    let (mut running, mut boards) = (Vec::new(), Vec::new());
-    let mut next = 0;
-    while boards.len() < edges {
-        while coming.len() < 32 && next < edges {
-            let settings = named(next);
-            let address = format!("B{next}");
-            next += 1;
-            coming.push(async move {
-                let gateway = Running::start(settings).await;
-                let model = Arc::new(ModelBoard::new(Kind::Hush, true));
-                let board = Board::plug_at(&gateway.devices(), model, &address).await;
-                (gateway, board)
-            });
-        }
-        let (gateway, board) = coming.next().await.expect("one is coming");
-        running.push(gateway);
-        boards.push(board);
-    }
+    let boards: Vec<SmallEdge> = (0..edges)
+        .map(|n| {
+            let model = Arc::new(ModelBoard::new(Kind::Hush, true));
+            SmallEdge::start(&format!("edge-{n}"), &settings, &admission, model)
+        })
+        .collect();
     patiently("all are listed", || app.devices().len() == edges).await;
-    println!("{edges} edges with a device each: all listed {:.1?} after the first started", started.elapsed());
+    println!(
+        "{edges} edges with a device each: all listed {:.1?} after the first started",
+        started.elapsed()
+    );
     for device in app.devices().into_values().take(RUNNING) {
         let command = buttplug_client::device::ClientDeviceOutputCommand::Vibrate(0.5.into());
-        within("a command", device.run_output(&command)).await.expect("a device that takes it");
+        within("a command", device.run_output(&command))
+            .await
+            .expect("a device that takes it");
     }
-    let runs = |boards: &[Board]| boards.iter().filter(|board| board.model.rest_since().is_none()).count();
+    let runs = |boards: &[SmallEdge]| {
+        boards
+            .iter()
+            .filter(|board| board.model.rest_since().is_none())
+            .count()
+    };
     wait_until("they run", || runs(&boards) == RUNNING).await;
-    let driven: Vec<&Board> = boards.iter().filter(|board| board.model.rest_since().is_none()).collect();
+    let driven: Vec<&SmallEdge> = boards
+        .iter()
+        .filter(|board| board.model.rest_since().is_none())
+        .collect();
     let lost = Instant::now();
     broker.kill();
-    wait_until("they are at rest", || driven.iter().all(|board| board.model.rest_since().is_some())).await;
-    let rest = driven.iter().filter_map(|board| board.model.rest_since()).max().expect("some").duration_since(lost);
-    let moved: usize = boards.iter().map(Board::moved).sum();
+    wait_until("they are at rest", || {
+        driven.iter().all(|board| board.model.rest_since().is_some())
+    })
+    .await;
+    let rest = driven
+        .iter()
+        .filter_map(|board| board.model.rest_since())
+        .max()
+        .expect("some")
+        .duration_since(lost);
+    let moved: usize = boards.iter().map(|board| board.model.obeyed()).sum();
     broker.start_again().await;
     let back = Instant::now();
     let mut watcher = Mqtt::connect(&broker, "watcher").await;
@@ -114,8 +126,11 @@ async fn come_back(edges: usize) {
         broker.memory_kib() / 1024
     );
     assert!(rest <= Duration::from_millis(1_100) + LATE, "{rest:?}");
-    assert!(boards.iter().map(Board::moved).sum::<usize>() >= moved + edges);
-    let stops = running.into_iter().map(Running::stop).collect::<FuturesUnordered<_>>();
+    assert!(boards.iter().map(|board| board.model.obeyed()).sum::<usize>() >= moved + edges);
+    let stops = boards
+        .into_iter()
+        .map(SmallEdge::stop)
+        .collect::<FuturesUnordered<_>>();
     stops.collect::<Vec<()>>().await;
 }
 

@@ -24,8 +24,15 @@ const CUT: Duration = Duration::from_secs(5);
 /// Runs a command that must succeed.
 fn run(words: &str) {
     let words: Vec<&str> = words.split_whitespace().collect();
-    let output = Command::new(words[0]).args(&words[1..]).output().expect("a program");
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(words[0])
+        .args(&words[1..])
+        .output()
+        .expect("a program");
+    assert!(
+        output.status.success(),
+        "{words:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// Two namespaces: the edge's host, and the broker's; the hub's host is this one. Dropping it removes them.
@@ -39,7 +46,9 @@ struct Hosts {
 impl Drop for Hosts {
     fn drop(&mut self) {
         for host in ["e", "b"] {
-            let _ = Command::new("ip").args(["netns", "del", &self.name(host)]).status();
+            let _ = Command::new("ip")
+                .args(["netns", "del", &self.name(host)])
+                .status();
         }
     }
 }
@@ -50,10 +59,17 @@ impl Hosts {
         let may = is_root()
             && is_there("ip")
             && is_there("nft")
-            && Command::new("ip").args(["netns", "list"]).status().is_ok_and(|status| status.success());
+            && Command::new("ip")
+                .args(["netns", "list"])
+                .status()
+                .is_ok_and(|status| status.success());
         let tag = format!("{}-{number}", std::process::id());
         let probe = format!("wsdmp{tag}");
-        let made = may && Command::new("ip").args(["netns", "add", &probe]).output().is_ok_and(|o| o.status.success());
+        let made = may
+            && Command::new("ip")
+                .args(["netns", "add", &probe])
+                .output()
+                .is_ok_and(|o| o.status.success());
         if !made {
             println!("SKIPPED: no network namespaces here: they need root, iproute2 and nftables");
             return None;
@@ -69,14 +85,22 @@ impl Hosts {
         run(&format!("ip netns add {edge}"));
         run(&format!("ip netns add {broker}"));
         let (up, down) = (hosts.veth(), format!("{}x", hosts.veth()));
-        run(&format!("ip link add {up} type veth peer name hub netns {broker}"));
-        run(&format!("ip link add {down} type veth peer name broker netns {edge}"));
+        run(&format!(
+            "ip link add {up} type veth peer name hub netns {broker}"
+        ));
+        run(&format!(
+            "ip link add {down} type veth peer name broker netns {edge}"
+        ));
         run(&format!("ip link set {down} netns {broker} name edge"));
         run(&format!("ip addr add 10.{net}.{second}.1/30 dev {up}"));
         run(&format!("ip link set {up} up"));
         run(&format!("ip -n {broker} addr add 10.{net}.{second}.2/30 dev hub"));
-        run(&format!("ip -n {broker} addr add 10.{net}.{second}.5/30 dev edge"));
-        run(&format!("ip -n {edge} addr add 10.{net}.{second}.6/30 dev broker"));
+        run(&format!(
+            "ip -n {broker} addr add 10.{net}.{second}.5/30 dev edge"
+        ));
+        run(&format!(
+            "ip -n {edge} addr add 10.{net}.{second}.6/30 dev broker"
+        ));
         for (host, links) in [(&broker, &["lo", "hub", "edge"][..]), (&edge, &["lo", "broker"])] {
             for link in links {
                 run(&format!("ip -n {host} link set {link} up"));
@@ -95,12 +119,19 @@ impl Hosts {
     }
 
     fn number(&self) -> u8 {
-        self.tag.rsplit('-').next().and_then(|n| n.parse().ok()).expect("a number")
+        self.tag
+            .rsplit('-')
+            .next()
+            .and_then(|n| n.parse().ok())
+            .expect("a number")
     }
 
     /// The broker's address for the hub, and for the edge.
     fn broker(&self) -> (Ipv4Addr, Ipv4Addr) {
-        (Ipv4Addr::new(10, self.net, self.number(), 2), Ipv4Addr::new(10, self.net, self.number(), 5))
+        (
+            Ipv4Addr::new(10, self.net, self.number(), 2),
+            Ipv4Addr::new(10, self.net, self.number(), 5),
+        )
     }
 
     fn cut(&self, whose: Cut, is_cut: bool) {
@@ -114,9 +145,13 @@ impl Hosts {
                 run(&format!("ip netns exec {broker} nft add table ip cut"));
                 for (hook, field) in [("input", "saddr"), ("output", "daddr")] {
                     let chain = format!("{{ type filter hook {hook} priority 0 ; }}");
-                    run(&format!("ip netns exec {broker} nft add chain ip cut {hook} {chain}"));
+                    run(&format!(
+                        "ip netns exec {broker} nft add chain ip cut {hook} {chain}"
+                    ));
                     let rule = format!("ip {field} 10.{net}.{number}.{last} drop");
-                    run(&format!("ip netns exec {broker} nft add rule ip cut {hook} {rule}"));
+                    run(&format!(
+                        "ip netns exec {broker} nft add rule ip cut {hook} {rule}"
+                    ));
                 }
             }
             (Cut::EdgesPackets | Cut::HubsPackets, false) => {
@@ -193,7 +228,10 @@ impl Rig {
     async fn command(&self, place: u32) {
         use buttplug_client::device::ClientDeviceOutputCommand as Command;
         for device in self.app.devices().into_values() {
-            for command in [Command::HwPositionWithDuration(place.into(), 20_000), Command::Vibrate((place % 90 + 1).into())] {
+            for command in [
+                Command::HwPositionWithDuration(place.into(), 20_000),
+                Command::Vibrate((place % 90 + 1).into()),
+            ] {
                 let _ = tokio::time::timeout(Duration::from_millis(100), device.run_output(&command)).await;
             }
         }
@@ -203,13 +241,18 @@ impl Rig {
     fn places(&self) -> Vec<u32> {
         let commands = self.board.model.commands();
         let place = |text: &str| text.strip_prefix("L0")?.split_once('I')?.0.parse().ok();
-        commands.iter().filter_map(|command| place(&command.text)).collect()
+        commands
+            .iter()
+            .filter_map(|command| place(&command.text))
+            .collect()
     }
 }
 
 /// Cuts, watches the board come to rest while commands go on, heals after 5 s with the hub alive or killed.
 async fn cut(number: u8, whose: Cut, hub_dies: bool) {
-    let Some(mut rig) = Rig::start(number).await else { return };
+    let Some(mut rig) = Rig::start(number).await else {
+        return;
+    };
     let mut place = rig.drive(0).await;
     // A stream of commands, as in use.
     for _ in 0..20 {
@@ -228,15 +271,27 @@ async fn cut(number: u8, whose: Cut, hub_dies: bool) {
         if rest.is_none() && rig.board.model.rest_since().is_some() {
             rest = rig.board.model.rest_since();
         }
-        if hub_dies && rest.is_some() && let Some(mut hub) = rig.hub.take() {
+        if hub_dies
+            && rest.is_some()
+            && let Some(mut hub) = rig.hub.take()
+        {
             // What it had sent is in the sockets and in the broker.
             hub.kill().await;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let rest = rest.unwrap_or_else(|| panic!("never at rest: {}", rig.board.model.running())).duration_since(cut);
-    let (last_before, count) = (rig.places().last().copied().unwrap_or_default(), rig.places().len());
-    assert!(rig.board.model.rest_since().is_some(), "it moves again: {}", rig.board.model.running());
+    let rest = rest
+        .unwrap_or_else(|| panic!("never at rest: {}", rig.board.model.running()))
+        .duration_since(cut);
+    let (last_before, count) = (
+        rig.places().last().copied().unwrap_or_default(),
+        rig.places().len(),
+    );
+    assert!(
+        rig.board.model.rest_since().is_some(),
+        "it moves again: {}",
+        rig.board.model.running()
+    );
     rig.hosts.cut(whose, false);
     let healed = Instant::now();
     let newest = place;
@@ -244,13 +299,26 @@ async fn cut(number: u8, whose: Cut, hub_dies: bool) {
         let mut watcher = Mqtt::connect(&rig.broker, "watcher").await;
         watcher.subscribe("wsdm/1/bedroom/beat").await;
         wait_until("the edge is there again", || watcher.on("/beat").len() >= 8).await;
-        assert_eq!(rig.places().len(), count, "the backlog moved it: {:?}", rig.places());
-        assert!(rig.board.model.rest_since().is_some(), "{}", rig.board.model.running());
+        assert_eq!(
+            rig.places().len(),
+            count,
+            "the backlog moved it: {:?}",
+            rig.places()
+        );
+        assert!(
+            rig.board.model.rest_since().is_some(),
+            "{}",
+            rig.board.model.running()
+        );
     } else {
         rig.drive(newest).await;
     }
     let back = healed.elapsed();
-    let stale: Vec<u32> = rig.places()[count..].iter().copied().filter(|place| *place + 60 < newest).collect();
+    let stale: Vec<u32> = rig.places()[count..]
+        .iter()
+        .copied()
+        .filter(|place| *place + 60 < newest)
+        .collect();
     println!(
         "{whose:?}, hub {}: cut in {was_cut:.0?}, at rest after {rest:.0?}; {} after {back:.1?}, frames of before the cut obeyed after it: {}",
         if hub_dies { "dead" } else { "alive" },

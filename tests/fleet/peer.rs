@@ -94,7 +94,9 @@ impl Peer {
 
     pub async fn claim(&self, device: &str) {
         let claim = self.claim_of(device);
-        self.mqtt.send(&format!("wsdm/1/{}/claim", self.edge), &claim).await;
+        self.mqtt
+            .send(&format!("wsdm/1/{}/claim", self.edge), &claim)
+            .await;
     }
 
     pub fn owner(&self, device: &str) -> Value {
@@ -124,7 +126,12 @@ impl Peer {
 
     /// The newest time of the edge's clock.
     pub fn nonce(&self) -> u32 {
-        self.mqtt.on("/beat").last().and_then(|(_, beat)| epoch_of(beat)).expect("a beat").1
+        self.mqtt
+            .on("/beat")
+            .last()
+            .and_then(|(_, beat)| epoch_of(beat))
+            .expect("a beat")
+            .1
     }
 
     /// Sends a frame.
@@ -134,12 +141,17 @@ impl Peer {
 
     pub async fn down_at(&self, device: &str, session: u32, seq: u32, nonce: u32, frame: &str) {
         let topic = format!("wsdm/1/{}/dev/{device}/down", self.edge);
-        self.mqtt.send(&topic, &message(session, seq, nonce, 1, frame.as_bytes())).await;
+        self.mqtt
+            .send(&topic, &message(session, seq, nonce, 1, frame.as_bytes()))
+            .await;
     }
 
     /// Waits until the edge has beaten so many times more.
     pub async fn beats(&self, count: usize) {
         let before = self.mqtt.on("/beat").len();
-        wait_until("beats of the edge", || self.mqtt.on("/beat").len() >= before + count).await;
+        wait_until("beats of the edge", || {
+            self.mqtt.on("/beat").len() >= before + count
+        })
+        .await;
     }
 }

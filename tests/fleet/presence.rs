@@ -45,8 +45,13 @@ async fn a_device_of_an_edge_is_driven_at_the_hub_and_keeps_its_index() {
     assert_eq!(device.name(), "Lovense Hush");
     let index = device.index();
     drive(&app, &board).await;
-    assert_eq!(within("the battery", device.battery()).await.expect("an answer"), 85);
-    within("a stop", device.stop()).await.expect("a device that takes it");
+    assert_eq!(
+        within("the battery", device.battery()).await.expect("an answer"),
+        85
+    );
+    within("a stop", device.stop())
+        .await
+        .expect("a device that takes it");
     board.at_rest().await;
 
     // Another one comes, the first one leaves and comes back.
@@ -68,18 +73,30 @@ async fn a_restart_of_the_broker(config: &str) {
     let mut broker = Broker::with(config).await;
     let (edge, hub) = tokio::join!(Gateway::edge(&broker, ""), Gateway::hub(&broker, HUB));
     let app = hub.app().await;
-    let (board, second) =
-        tokio::join!(Board::plug(&edge, Kind::Hush, "A1"), Board::plug(&edge, Kind::Edge, "A2"));
+    let (board, second) = tokio::join!(
+        Board::plug(&edge, Kind::Hush, "A1"),
+        Board::plug(&edge, Kind::Edge, "A2")
+    );
     listed(&app, 2).await;
     let indexes = |app: &ButtplugClient| {
-        let mut all: Vec<_> = app.devices().into_values().map(|d| (d.name().clone(), d.index())).collect();
+        let mut all: Vec<_> = app
+            .devices()
+            .into_values()
+            .map(|d| (d.name().clone(), d.index()))
+            .collect();
         all.sort();
         all
     };
     let before = indexes(&app);
-    let hush = app.devices().into_values().find(|d| d.name() == "Lovense Hush").expect("it");
+    let hush = app
+        .devices()
+        .into_values()
+        .find(|d| d.name() == "Lovense Hush")
+        .expect("it");
     let command = ClientDeviceOutputCommand::Vibrate(0.5.into());
-    within("a command", hush.run_output(&command)).await.expect("a device that takes it");
+    within("a command", hush.run_output(&command))
+        .await
+        .expect("a device that takes it");
     board.running().await;
     broker.stop();
     board.at_rest().await;
@@ -100,7 +117,11 @@ async fn a_restart_of_the_broker(config: &str) {
     .await;
     listed(&app, 2).await;
     assert_eq!(indexes(&app), before);
-    assert_eq!(board.moved(), moved, "what was sent before the restart moved it again");
+    assert_eq!(
+        board.moved(),
+        moved,
+        "what was sent before the restart moved it again"
+    );
     assert!(board.model.rest_since().is_some(), "{}", board.model.running());
 }
 
@@ -141,15 +162,24 @@ async fn a_birth_that_outlived_its_device_is_not_shown_and_is_cleared() {
     let second = Board::plug(&edge, Kind::Edge, "A2").await;
     assert_eq!(only(&app).await.name(), "Lovense Edge");
     wait_until("the edge clears it", || {
-        watcher.on(&birth).last().is_some_and(|(_, payload)| payload.is_empty())
+        watcher
+            .on(&birth)
+            .last()
+            .is_some_and(|(_, payload)| payload.is_empty())
     })
     .await;
     drive(&app, &second).await;
     assert_eq!(app.devices().len(), 1);
     let mut late = Mqtt::connect(&broker, "watcher-3").await;
     late.subscribe("wsdm/1/#").await;
-    wait_until("what is retained", || late.last("bedroom/state")["online"] == true).await;
-    wait_until("what is retained", || late.last(&format!("{}/birth", second.id)).is_object()).await;
+    wait_until("what is retained", || {
+        late.last("bedroom/state")["online"] == true
+    })
+    .await;
+    wait_until("what is retained", || {
+        late.last(&format!("{}/birth", second.id)).is_object()
+    })
+    .await;
     assert!(late.on(&birth).is_empty(), "it is retained still");
 }
 
@@ -166,9 +196,17 @@ async fn a_board_that_an_edge_recognised_has_its_axes_at_the_hub() {
     assert_eq!(device["DeviceName"], "SR6_Release3.ino");
     let features = device["DeviceFeatures"].as_object().expect("features");
     let shown: Vec<_> = (0..features.len())
-        .map(|n| features[&n.to_string()]["FeatureDescription"].as_str().expect("a text").to_owned())
+        .map(|n| {
+            features[&n.to_string()]["FeatureDescription"]
+                .as_str()
+                .expect("a text")
+                .to_owned()
+        })
         .collect();
-    assert_eq!(shown, ["L0 Up", "L1 Forward", "L2 Move left", "R0", "R1 Roll", "R2 Pitch"]);
+    assert_eq!(
+        shown,
+        ["L0 Up", "L1 Forward", "L2 Move left", "R0", "R1 Roll", "R2 Pitch"]
+    );
     for (feature, wanted) in [(0, "L01234I150\n"), (4, "R13234I150\n")] {
         let command = serde_json::json!({"HwPositionWithDuration": {"Value": 1_234, "Duration": 150}});
         let fields = serde_json::json!({"DeviceIndex": index, "FeatureIndex": feature, "Command": command});
@@ -188,7 +226,10 @@ async fn an_edge_that_is_called_away_while_it_is_there_says_so() {
     let mut other = Mqtt::connect(&fleet.broker, "other").await;
     other.subscribe("wsdm/1/bedroom/state").await;
     wait_until("its state", || other.last("state")["online"] == true).await;
-    let own = other.last("state")["epoch"].as_str().expect("an epoch").to_owned();
+    let own = other.last("state")["epoch"]
+        .as_str()
+        .expect("an epoch")
+        .to_owned();
     for epoch in [own.as_str(), "00000000000000e7"] {
         let before = other.on("state").len();
         let will = format!(r#"{{"online":false,"epoch":"{epoch}","version":"0"}}"#);
@@ -201,7 +242,9 @@ async fn an_edge_that_is_called_away_while_it_is_there_says_so() {
         .await;
         let started = tokio::time::Instant::now();
         drive(&app, &board).await;
-        within("a stop", only(&app).await.stop()).await.expect("a device that takes it");
+        within("a stop", only(&app).await.stop())
+            .await
+            .expect("a device that takes it");
         board.at_rest().await;
         assert!(started.elapsed() < DEADLINE);
     }

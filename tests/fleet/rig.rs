@@ -36,13 +36,21 @@ pub struct Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.reader.abort();
+        if std::thread::panicking() {
+            eprintln!("the log of a gateway:\n{}", self.log().join("\n"));
+        }
     }
 }
 
 impl Gateway {
     /// With this configuration, which names no port.
     pub async fn start(toml: impl AsRef<str>) -> Self {
-        Self::start_in(Arc::new(TempDir::new().expect("a folder to write in")), toml.as_ref(), &[]).await
+        Self::start_in(
+            Arc::new(TempDir::new().expect("a folder to write in")),
+            toml.as_ref(),
+            &[],
+        )
+        .await
     }
 
     /// In this folder, by a command line that begins like this.
@@ -61,10 +69,16 @@ impl Gateway {
             [first, rest @ ..] => {
                 let own = own.as_std();
                 let mut command = Command::new(first);
-                command.args(rest).arg(own.get_program()).args(own.get_args()).env_clear();
+                command
+                    .args(rest)
+                    .arg(own.get_program())
+                    .args(own.get_args())
+                    .env_clear();
                 command.envs(own.get_envs().filter_map(|(key, value)| Some((key, value?))));
                 command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-                command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+                command
+                    .stdout(std::process::Stdio::piped())
+                    .stderr(std::process::Stdio::piped());
                 command.kill_on_drop(true);
                 command
             }
@@ -109,7 +123,9 @@ impl Gateway {
     }
 
     pub async fn kill(&mut self) {
-        within("the process ends", self.process.child.kill()).await.expect("a process");
+        within("the process ends", self.process.child.kill())
+            .await
+            .expect("a process");
     }
 
     pub fn log(&self) -> Vec<String> {
@@ -119,14 +135,17 @@ impl Gateway {
     /// How many lines contain all of these.
     pub fn logged(&self, texts: &[&str]) -> usize {
         let log = self.log();
-        log.iter().filter(|line| texts.iter().all(|text| line.contains(text))).count()
+        log.iter()
+            .filter(|line| texts.iter().all(|text| line.contains(text)))
+            .count()
     }
 
     /// Waits for a line that contains all of these: it.
     pub async fn expect(&self, texts: &[&str]) -> String {
         let found = || {
             let log = self.log();
-            log.into_iter().find(|line| texts.iter().all(|text| line.contains(text)))
+            log.into_iter()
+                .find(|line| texts.iter().all(|text| line.contains(text)))
         };
         let waited = tokio::time::timeout(super::common::DEADLINE, async {
             while found().is_none() {
@@ -232,8 +251,18 @@ impl Board {
     /// The levels that it was told, other than none.
     pub fn levels(&self) -> Vec<u32> {
         let commands = self.model.commands();
-        let level = |text: &str| text.split_once(':').filter(|(what, _)| what.starts_with("Vibrate"))?.1.parse().ok();
-        commands.iter().filter_map(|command| level(&command.text)).filter(|level| *level > 0).collect()
+        let level = |text: &str| {
+            text.split_once(':')
+                .filter(|(what, _)| what.starts_with("Vibrate"))?
+                .1
+                .parse()
+                .ok()
+        };
+        commands
+            .iter()
+            .filter_map(|command| level(&command.text))
+            .filter(|level| *level > 0)
+            .collect()
     }
 
     /// How often it was moved.
@@ -251,7 +280,14 @@ pub fn device_id(identifier: &str, address: &str) -> String {
 
 /// Whether a program of the system is there.
 pub fn is_there(program: &str) -> bool {
-    ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin"]
-        .iter()
-        .any(|folder| Path::new(folder).join(program).exists())
+    [
+        "/usr/sbin",
+        "/usr/bin",
+        "/sbin",
+        "/bin",
+        "/usr/local/sbin",
+        "/usr/local/bin",
+    ]
+    .iter()
+    .any(|folder| Path::new(folder).join(program).exists())
 }
