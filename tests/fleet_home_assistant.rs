@@ -693,3 +693,93 @@ async fn the_stop_buttons_stop_the_boards_of_the_hub_too() {
     assert!(house.retained("wsdm/1/living-room/state").is_none());
     hub.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_hub_that_was_killed_left_is_corrected_by_the_next_one() {
+    let house = House::start().await;
+    let mut hub = house.process("hub", &house.hub_toml("outputs = true")).await;
+    let mut edge = house.edge().await;
+    let board = Board::plug(&edge.devices, Kind::Hush);
+    let state = board.topic("bedroom", "ha/state");
+    house
+        .wait(&state, |state| state["connected"] == json!(true))
+        .await;
+    house.wait(&board.config("bedroom"), |_| true).await;
+    hub.child.start_kill().unwrap();
+    hub.exit_code().await;
+    edge.child.start_kill().unwrap();
+    edge.exit_code().await;
+    let hub = house.hub("outputs = true").await;
+    house
+        .wait(&state, |state| {
+            state["connected"] == json!(false) && state["vibrate0"] == json!(0)
+        })
+        .await;
+    house
+        .wait(&board.topic("bedroom", "ha/available"), |state| {
+            state == "offline"
+        })
+        .await;
+    assert!(house.retained(&board.config("bedroom")).is_some());
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_that_is_forgotten_is_deleted_with_its_devices() {
+    for hub_runs in [true, false] {
+        let house = House::start().await;
+        let toml = house.hub_toml("");
+        let hub = house.process("hub", &toml).await;
+        let mut edge = house.edge().await;
+        let board = Board::plug(&edge.devices, Kind::Hush);
+        let topics = [
+            board.config("bedroom"),
+            board.topic("bedroom", "ha/state"),
+            board.topic("bedroom", "ha/available"),
+            "homeassistant/device/wsdm_bedroom/config".to_owned(),
+        ];
+        for topic in &topics {
+            house.wait(topic, |_| true).await;
+        }
+        edge.child.start_kill().unwrap();
+        house
+            .wait(&topics[1], |state| state["connected"] == json!(false))
+            .await;
+        let hub = hub_runs.then_some(hub);
+        let home = house.folder.path().join("hub");
+        let file = home.join("gateway.toml");
+        let forget = ["fleet", "forget", "bedroom", "--config", file.to_str().unwrap()];
+        let forgotten = within("it ends", common::process::command(&home, &forget).output()).await;
+        assert!(forgotten.unwrap().status.success());
+        wait_until("all of it is deleted", || {
+            topics.iter().all(|topic| house.retained(topic).is_none())
+        })
+        .await;
+        // The house stays.
+        assert!(house.retained("homeassistant/device/wsdm/config").is_some());
+        drop(hub);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_two_hubs_had_is_shown_by_the_one_that_has_it() {
+    let house = House::start().await;
+    let mut first = house.process("first", &house.hub_toml("")).await;
+    let edge = house.edge().await;
+    let board = Board::plug(&edge.devices, Kind::Hush);
+    let config = house.wait(&board.config("bedroom"), |_| true).await;
+    assert_eq!(availability(&config, "driver")[2], "wsdm/1/hub/living-room/state");
+    let toml = house.hub_toml("").replace("living-room", "office");
+    let _second = house.process("second", &toml).await;
+    first.child.start_kill().unwrap();
+    house
+        .wait(&board.config("bedroom"), |config| {
+            availability(config, "driver").contains(&"wsdm/1/hub/office/state".to_owned())
+        })
+        .await;
+    house
+        .wait(&board.topic("bedroom", "ha/available"), |state| state == "online")
+        .await;
+    let state = house.wait(&board.topic("bedroom", "ha/state"), |_| true).await;
+    assert_eq!(state["connected"], json!(true));
+}
