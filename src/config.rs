@@ -234,18 +234,19 @@ fn settings(reader: &mut Reader, files: Files) -> Settings {
     let clients = clients::read(reader);
     let page = page::read(reader);
     let upstream = upstream::read(reader);
-    match &upstream {
-        Some(upstream) => upstream::keep_apart(reader, upstream, &mut devices),
-        None => {
-            if let Some(address) = clients.listen.shared_with(&devices.listen) {
-                let problem = format!("{address} is the address that devices connect to; each needs its own");
-                reader.problem("clients.listen", problem);
-            }
-        }
+    if let Some(upstream) = &upstream {
+        upstream::keep_apart(reader, upstream, &mut devices);
     }
     let mqtt = mqtt::read(reader);
-    if let (Some(upstream), Some(hub)) = (&upstream, &mqtt) {
-        mqtt::keep_apart(reader, upstream, hub);
+    // An edge that is a hub, too, has apps.
+    let has_apps = match &upstream {
+        None => true,
+        Some(UpstreamSettings::Mqtt(_)) => mqtt.is_some(),
+        Some(UpstreamSettings::Relay(_)) => false,
+    };
+    if has_apps && let Some(address) = clients.listen.shared_with(&devices.listen) {
+        let problem = format!("{address} is the address that devices connect to; each needs its own");
+        reader.problem("clients.listen", problem);
     }
     let (udcf, bridge_udcf) = udcf::read(reader, &files);
     Settings {

@@ -13,8 +13,12 @@ mod app;
 mod common;
 #[path = "at_rest/controllers.rs"]
 mod controllers;
+#[path = "at_rest/fleet.rs"]
+mod fleet;
 #[path = "at_rest/gateway.rs"]
 mod gateway;
+#[path = "at_rest/heal.rs"]
+mod heal;
 #[path = "at_rest/rig.rs"]
 mod rig;
 #[path = "at_rest/table.rs"]
@@ -26,6 +30,7 @@ mod ways;
 #[path = "at_rest/websocket.rs"]
 mod websocket;
 
+use heal::Hub;
 use table::check;
 use ways::{Link, Way};
 
@@ -75,6 +80,16 @@ async fn over_udp() {
     check(Link::DialUdp).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_fleet() {
+    check(Link::Fleet).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_fleet_on_a_slow_serial_line() {
+    check(Link::FleetSlow).await;
+}
+
 /// Its devices were stopped for its silence; it was not disconnected.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_app_that_goes_on_after_a_silence_drives_again() {
@@ -84,6 +99,49 @@ async fn an_app_that_goes_on_after_a_silence_drives_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upstream_that_goes_on_after_a_silence_drives_again() {
     trial::thaw(Way::UpstreamFreezes, Link::Relay).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_that_goes_on_after_a_silence_drives_again() {
+    trial::thaw(Way::UpstreamFreezes, Link::Fleet).await;
+}
+
+/// Nothing that a hub or the network held back meanwhile arrives afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fleet_whose_trouble_is_over_brings_nothing_old() {
+    for way in [
+        Way::UpstreamFreezes,
+        Way::BrokerSigkill,
+        Way::BrokerFreezes,
+        Way::EdgeIsCutOff,
+        Way::EdgeIsUnreachable,
+        Way::HubIsCutOff,
+        Way::HubIsUnreachable,
+    ] {
+        heal::brings_nothing_old(way, Link::Fleet, Hub::Lives).await;
+    }
+}
+
+/// The same, of a hub that died meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_that_is_dead_moves_nothing_by_what_it_left_on_its_way() {
+    for way in [Way::BrokerFreezes, Way::EdgeIsUnreachable, Way::HubIsUnreachable] {
+        heal::brings_nothing_old(way, Link::Fleet, Hub::Dies).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fleet_whose_trouble_is_over_obeys_only_what_is_new() {
+    for way in [
+        Way::BrokerSigkill,
+        Way::BrokerFreezes,
+        Way::EdgeIsCutOff,
+        Way::EdgeIsUnreachable,
+        Way::HubIsCutOff,
+        Way::HubIsUnreachable,
+    ] {
+        heal::obeys_only_what_is_new(way).await;
+    }
 }
 
 /// What the tests above rest on: the boards do what their commands say.

@@ -554,21 +554,6 @@ fn keys_of_a_broker_that_do_not_do_what_is_meant_are_warned_of() {
 }
 
 #[test]
-fn an_edge_that_is_a_hub_of_the_same_fleet_is_warned_of() {
-    let warnings = |upstream: &str| {
-        let upstream = format!("[upstream]\nmqtt = \"mqtt://localhost\"\n{upstream}");
-        holds(&format!("{upstream}[mqtt]\nbroker = \"mqtt://localhost:1883\"\n")).warnings
-    };
-    assert!(warnings("topic = \"b\"\n").is_empty());
-    let warnings = warnings("");
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(
-        warnings[0].contains("gateway.toml:2:8: upstream.mqtt: is the broker of [mqtt] too"),
-        "{warnings:?}"
-    );
-}
-
-#[test]
 fn no_password_and_no_token_is_ever_shown() {
     let mut layers = Layers::default();
     let secrets = ["secret-1", "secret-2", "secret-3", "secret-4", "secret-5"];

@@ -112,11 +112,6 @@ impl BrokerSettings {
             keepalive: BUS_KEEPALIVE,
         }
     }
-
-    /// Whether both come to the same topics of the same broker.
-    pub(super) fn meets(&self, other: &Self) -> bool {
-        self.broker == other.broker && self.topics == other.topics
-    }
 }
 
 pub(super) fn url(keys: &mut Keys<'_>, name: &str) -> Option<BrokerUrl> {

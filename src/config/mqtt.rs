@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::UpstreamSettings;
 use super::broker::{self, BrokerSettings, Login};
 use super::layers::Reader;
 use super::read::Keys;
@@ -159,18 +158,4 @@ fn home_assistant(keys: &mut Keys<'_>) -> Option<HomeAssistantSettings> {
         keys.no_effect_without(&["hold_s", "move_ms"], "outputs = true");
     }
     is_on.then_some(settings)
-}
-
-/// Warns of a gateway that is an edge and a hub of one fleet: its hub does not claim what it publishes itself.
-pub(super) fn keep_apart(reader: &mut Reader, upstream: &UpstreamSettings, hub: &HubSettings) {
-    if let UpstreamSettings::Mqtt(edge) = upstream
-        && edge.broker.meets(&hub.broker)
-    {
-        reader.warning(
-            "upstream.mqtt",
-            "is the broker of [mqtt] too, with the same topic: what this gateway claims as a hub it publishes there again, \
-             and only other hubs claim that; leave [upstream] or [mqtt] out, unless this is meant"
-                .to_owned(),
-        );
-    }
 }

@@ -21,6 +21,7 @@ use crate::device::fleet::documents::{self, EdgeState, HubState, write};
 use crate::device::fleet::names::{DeviceId, Name};
 use crate::device::fleet::rank::connection_of;
 use crate::device::fleet::topics::Topic;
+use crate::device::handshake::Address;
 use crate::device::peer::Peer;
 use crate::ingress::{Board, Intake};
 use crate::net::bus::{Bus, BusEvent, Events, Message, Qos, bus};
@@ -203,6 +204,8 @@ impl Connection {
             }
             BusEvent::Lost { error, news } => {
                 self.since = None;
+                let lost = self.edges.cut_off();
+                self.control_lost(&lost);
                 if self.n == 0 && news {
                     warn!(
                         "the broker {} is away: {}",
@@ -229,10 +232,10 @@ impl Connection {
         match topic {
             Topic::HubState(hub) => self.hub_state(&hub, &message),
             Topic::EdgeState(edge) => {
-                if self.n == 0 {
+                // An empty state is that of an edge that was forgotten.
+                if self.n == 0 && !message.payload.is_empty() {
                     self.found(&edge);
                 }
-                // An empty state is that of an edge that was forgotten.
                 let state = documents::read::<EdgeState>(&message.payload).ok();
                 self.edges.state(&edge, state);
             }
@@ -263,7 +266,10 @@ impl Connection {
                     self.begin(granted, stop);
                 }
             }
-            Topic::Beat(edge) if !message.retain => self.edges.beat(&edge, &message.payload),
+            Topic::Beat(edge) if !message.retain => {
+                let lost = self.edges.beat(&edge, &message.payload);
+                self.control_lost(&lost);
+            }
             Topic::Up(edge, device) if !message.retain => self.edges.frame(&edge, &device, &message.payload),
             _ => {}
         }
@@ -316,6 +322,10 @@ impl Connection {
         if self.edges.has(&edge) {
             return;
         }
+        if self.edges.is_full() {
+            debug!("the edge {edge} is ignored: too many others are there");
+            return;
+        }
         let settings = &self.fleet.settings;
         let topics = settings.broker.topics.clone();
         self.bus
@@ -341,6 +351,15 @@ impl Connection {
         self.edges.add(Arc::new(line));
     }
 
+    /// Their edges have stopped these devices.
+    fn control_lost(&self, devices: &[Address]) {
+        for address in devices {
+            if let Some(session) = self.fleet.intake.registry.find(address) {
+                session.control_lost();
+            }
+        }
+    }
+
     /// Looks which edges went silent, and which devices to claim.
     fn look(&mut self) {
         let found = std::mem::take(&mut self.fleet.shared().found[self.n]);
@@ -348,11 +367,7 @@ impl Connection {
             self.take(edge);
         }
         let silent = self.edges.look_for_silence();
-        for address in &silent {
-            if let Some(session) = self.fleet.intake.registry.find(address) {
-                session.control_lost();
-            }
-        }
+        self.control_lost(&silent);
         let Some(since) = self.since else { return };
         if !silent.is_empty() && self.probed.is_none_or(|at| at.elapsed() > 2 * PROBE_WITHIN) {
             // Perhaps the broker is cut off: its own timeouts take many seconds.

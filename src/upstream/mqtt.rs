@@ -301,7 +301,7 @@ impl Edge {
             .shared()
             .hubs
             .values()
-            .map(|hub| (hub.epoch, hub.received()))
+            .map(|hub| (hub.epoch, hub.settled()))
             .collect();
         let beat = Beat {
             epoch: self.epoch,

@@ -27,6 +27,8 @@ pub enum Act {
     Stream,
     /// Sets every output to half of its range, once. One that was frozen is not any more.
     Drive,
+    /// Commands nothing any more.
+    Rest,
     /// Sends `StopCmd`.
     Stop,
     /// Closes in good order.
@@ -135,6 +137,7 @@ async fn run(
                         let batch = Value::Array(commands.collect()).to_string();
                         ws.send(Message::text(batch)).await.expect("an open socket");
                     }
+                    Act::Rest => {}
                     Act::Stop => {
                         id += 1;
                         let stop = json!([{"StopCmd": {"Id": id}}]);

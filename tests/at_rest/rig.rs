@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 #[cfg(target_os = "linux")]
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -15,6 +16,7 @@ use super::common::bluez::{Bluez, Peripheral};
 use super::common::listener::{Listener, Over};
 use super::common::model_board::ModelBoard;
 use super::common::{pty, wait_until};
+use super::fleet::Fleet;
 use super::gateway::Gateway;
 use super::ways::{Link, Way};
 use super::websocket::{self, Fault};
@@ -27,6 +29,7 @@ const BLE_WRITE: Duration = Duration::from_millis(8);
 pub struct Rig {
     pub gateway: Gateway,
     pub hub: Option<Gateway>,
+    pub fleet: Option<Fleet>,
     pub faults: watch::Sender<Option<Fault>>,
     /// Whose connections are over, for links of which a test knows that.
     pub ended: Vec<Option<Arc<AtomicBool>>>,
@@ -44,12 +47,21 @@ impl Rig {
         boards: &[Arc<ModelBoard>],
         upstream: Option<&str>,
     ) -> Self {
-        let hub = match upstream {
-            None if link.is_relay() => Some(Gateway::start(more, None, &[]).await),
+        let fleet = match link.is_fleet() {
+            true => Some(Fleet::start().await),
+            false => None,
+        };
+        let hub = match (&fleet, upstream) {
+            (Some(fleet), _) => Some(Gateway::start(&format!("{more}{}", fleet.hub()), None, &[]).await),
+            (None, None) if link.is_relay() => Some(Gateway::start(more, None, &[]).await),
             _ => None,
         };
-        let upstream = upstream.or(hub.as_ref().map(|hub| hub.devices.as_str()));
+        let relay = hub.as_ref().filter(|_| link.is_relay());
+        let upstream = upstream.or(relay.map(|hub| hub.devices.as_str()));
         let mut toml = more.to_owned();
+        if let Some(fleet) = &fleet {
+            toml += &fleet.edge();
+        }
         if way == Way::NoPong {
             toml += "[devices]\nping_interval_ms = 200\n";
         }
@@ -85,6 +97,7 @@ impl Rig {
             return Self {
                 gateway,
                 hub,
+                fleet,
                 faults,
                 ended: boards.iter().map(|_| None).collect(),
                 tasks,
@@ -108,6 +121,7 @@ impl Rig {
             return Self {
                 gateway: Gateway::start(&toml, upstream, &[]).await,
                 hub,
+                fleet,
                 faults,
                 ended: boards.iter().map(|_| None).collect(),
                 tasks,
@@ -145,6 +159,7 @@ impl Rig {
             return Self {
                 gateway: Gateway::start(&toml, upstream, &[bus]).await,
                 hub,
+                fleet,
                 faults,
                 ended: boards.iter().map(|_| None).collect(),
                 tasks,
@@ -155,6 +170,7 @@ impl Rig {
         let mut rig = Self {
             gateway: Gateway::start(&toml, upstream, &[]).await,
             hub,
+            fleet,
             faults,
             ended: Vec::new(),
             tasks,
@@ -167,6 +183,25 @@ impl Rig {
             rig.ended.push(Some(ended));
         }
         rig
+    }
+
+    /// Ends what a way has done, if it can be undone.
+    pub fn mend(&mut self, way: Way) {
+        if let (Some(hub), Way::UpstreamFreezes) = (&self.hub, way) {
+            hub.signal(Signal::CONT);
+        }
+        if let Some(fleet) = &mut self.fleet {
+            fleet.mend(way);
+        }
+    }
+
+    /// What the gateways logged last.
+    pub fn logs(&self) -> String {
+        let mut logs = self.gateway.log();
+        if let Some(hub) = &self.hub {
+            let _ = write!(logs, "\nthe upstream's: {}", hub.log());
+        }
+        logs
     }
 
     /// Connects a board on a websocket. The flag is set when the connection is over.

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use rustix::process::Signal;
 
 use super::app::{Act, App};
 use super::common::DEADLINE;
@@ -41,9 +40,9 @@ enum Controller {
 }
 
 /// Boards with all their outputs on, by somebody's command.
-struct Driven {
-    boards: Vec<Arc<ModelBoard>>,
-    rig: Rig,
+pub struct Driven {
+    pub boards: Vec<Arc<ModelBoard>>,
+    pub rig: Rig,
     controller: Controller,
     /// Beside other controllers, an app that does nothing shows that the boards are all listed.
     _idle: Option<App>,
@@ -56,7 +55,15 @@ pub async fn run(way: Way, link: Link, streaming: bool) -> Vec<Outcome> {
         driven.stream().await;
     }
     let lost = driven.lose(way).await;
-    driven.observe(lost, way.limit()).await
+    let mut outcomes = driven.observe(lost, way.limit()).await;
+    if link.is_fleet() && way.leaves_the_edge_alone() {
+        for (outcome, board) in outcomes.iter_mut().zip(&driven.boards) {
+            if let (Ok(_), Some(stop)) = (&outcome.rest, board.stopped_twice(lost)) {
+                outcome.rest = Err(format!("{stop} came twice; last it got{}", last(board, lost)));
+            }
+        }
+    }
+    outcomes
 }
 
 /// The app or upstream falls silent, the boards come to rest, it goes on, and its next command counts.
@@ -68,13 +75,8 @@ pub async fn thaw(way: Way, link: Link) {
     for Outcome { kind, rest } in driven.observe(lost, way.limit()).await {
         assert!(rest.is_ok(), "{}: {rest:?}", kind.name());
     }
-    if let (Some(hub), Way::UpstreamFreezes) = (&driven.rig.hub, way) {
-        hub.signal(Signal::CONT);
-    }
-    let Controller::App(app) = &driven.controller else {
-        unreachable!("these ways have an app")
-    };
-    app.act(Act::Drive).await;
+    driven.rig.mend(way);
+    driven.app().act(Act::Drive).await;
     for board in &driven.boards {
         until(&driven.rig, board, "does not run again", || {
             board.is_running_all()
@@ -85,7 +87,7 @@ pub async fn thaw(way: Way, link: Link) {
 
 impl Driven {
     /// `more` is for the gateway.toml of each gateway.
-    async fn start(way: Way, link: Link, more: &str) -> Self {
+    pub async fn start(way: Way, link: Link, more: &str) -> Self {
         let boards: Vec<Arc<ModelBoard>> = way
             .boards()
             .iter()
@@ -121,7 +123,7 @@ impl Driven {
     }
 
     /// Starts a stream of commands, and waits until it arrives.
-    async fn stream(&mut self) {
+    pub async fn stream(&mut self) {
         let before: Vec<usize> = self.boards.iter().map(|board| board.obeyed()).collect();
         match &mut self.controller {
             Controller::App(app) => drop(app.act(Act::Stream).await),
@@ -137,8 +139,16 @@ impl Driven {
         }
     }
 
+    /// The app that drives the boards.
+    pub fn app(&self) -> &App {
+        match &self.controller {
+            Controller::App(app) => app,
+            _ => unreachable!("no app drives them in this way"),
+        }
+    }
+
     /// Takes control away, and returns when.
-    async fn lose(&mut self, way: Way) -> Instant {
+    pub async fn lose(&mut self, way: Way) -> Instant {
         let act = match way {
             Way::StopCmd => Some(Act::Stop),
             Way::AppCloses => Some(Act::Close),
@@ -159,6 +169,13 @@ impl Driven {
                 self.rig.plug(Arc::new(ModelBoard::new(board.kind, true)));
             }
         }
+        if let Some(fleet) = &mut self.rig.fleet {
+            if let (Controller::App(app), true) = (&self.controller, way.is_halt()) {
+                // What it sends afterwards counts as soon as the hub has the device again.
+                app.act(Act::Rest).await;
+            }
+            fleet.lose(way, self.boards.iter().map(AsRef::as_ref)).await;
+        }
         if let Some(fault) = way.fault() {
             self.rig.faults.send_replace(Some(fault));
         }
@@ -173,7 +190,7 @@ impl Driven {
         lost
     }
 
-    async fn observe(&self, lost: Instant, limit: Duration) -> Vec<Outcome> {
+    pub async fn observe(&self, lost: Instant, limit: Duration) -> Vec<Outcome> {
         let watched = self.boards.iter().zip(&self.rig.ended);
         join_all(watched.map(|(board, ended)| observe(board, ended.as_deref(), lost, limit))).await
     }
@@ -188,7 +205,7 @@ async fn until(rig: &Rig, board: &ModelBoard, trouble: &str, mut condition: impl
             "{} {trouble}; it got{}; the gateway's log: {}",
             board.kind.name(),
             last(board, start),
-            rig.gateway.log()
+            rig.logs()
         );
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
@@ -231,7 +248,7 @@ async fn observe(board: &ModelBoard, ended: Option<&AtomicBool>, lost: Instant, 
 }
 
 /// The last ten commands, each with its milliseconds from the loss on.
-fn last(board: &ModelBoard, lost: Instant) -> String {
+pub fn last(board: &ModelBoard, lost: Instant) -> String {
     let commands = board.commands();
     let mut text = String::new();
     for command in &commands[commands.len().saturating_sub(10)..] {

@@ -28,10 +28,14 @@ pub enum Link {
     DialWebsocket,
     DialTcp,
     DialUdp,
+    /// On a websocket, at an edge of a fleet, whose hub has the apps.
+    Fleet,
+    /// On a slow line, at an edge of a fleet, whose hub has the apps.
+    FleetSlow,
 }
 
 impl Link {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Websocket,
         Self::SerialFast,
         Self::SerialSlow,
@@ -41,14 +45,20 @@ impl Link {
         Self::DialWebsocket,
         Self::DialTcp,
         Self::DialUdp,
+        Self::Fleet,
+        Self::FleetSlow,
     ];
+
+    pub fn is_fleet(self) -> bool {
+        matches!(self, Self::Fleet | Self::FleetSlow)
+    }
 
     pub fn is_relay(self) -> bool {
         matches!(self, Self::Relay | Self::RelaySlow)
     }
 
     pub fn is_websocket(self) -> bool {
-        matches!(self, Self::Websocket | Self::Relay)
+        matches!(self, Self::Websocket | Self::Relay | Self::Fleet)
     }
 
     /// How the gateway dials its boards, if it does.
@@ -64,7 +74,7 @@ impl Link {
     pub fn baud(self) -> Option<u32> {
         match self {
             Self::SerialFast => Some(FAST_BAUD),
-            Self::SerialSlow | Self::RelaySlow => Some(SLOW_BAUD),
+            Self::SerialSlow | Self::RelaySlow | Self::FleetSlow => Some(SLOW_BAUD),
             _ => None,
         }
     }
@@ -82,6 +92,8 @@ impl fmt::Display for Link {
             Self::DialWebsocket => "dial ws",
             Self::DialTcp => "dial tcp",
             Self::DialUdp => "dial udp",
+            Self::Fleet => "fleet, websocket",
+            Self::FleetSlow => "fleet, serial 1200",
         })
     }
 }
@@ -103,6 +115,15 @@ pub enum Way {
     UpstreamSigterm,
     UpstreamSigkill,
     UpstreamFreezes,
+    BrokerSigkill,
+    BrokerFreezes,
+    EdgeIsCutOff,
+    EdgeIsUnreachable,
+    HubIsCutOff,
+    HubIsUnreachable,
+    HaltDevice,
+    HaltEdge,
+    HaltAll,
     BadFrame,
     BadText,
     LargeMessage,
@@ -113,7 +134,7 @@ pub enum Way {
 }
 
 impl Way {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 30] = [
         Self::StopCmd,
         Self::AppCloses,
         Self::AppDies,
@@ -128,6 +149,15 @@ impl Way {
         Self::UpstreamSigterm,
         Self::UpstreamSigkill,
         Self::UpstreamFreezes,
+        Self::BrokerSigkill,
+        Self::BrokerFreezes,
+        Self::EdgeIsCutOff,
+        Self::EdgeIsUnreachable,
+        Self::HubIsCutOff,
+        Self::HubIsUnreachable,
+        Self::HaltDevice,
+        Self::HaltEdge,
+        Self::HaltAll,
         Self::BadFrame,
         Self::BadText,
         Self::LargeMessage,
@@ -140,14 +170,30 @@ impl Way {
     /// Why there is no such cell.
     pub fn missing(self, link: Link, streaming: bool) -> Option<&'static str> {
         match self {
+            Self::UpstreamCloses | Self::UpstreamRefuses if link.is_fleet() => {
+                Some("a broker is between the gateways")
+            }
             Self::UpstreamCloses
             | Self::UpstreamRefuses
             | Self::UpstreamSigterm
             | Self::UpstreamSigkill
             | Self::UpstreamFreezes
-                if !link.is_relay() =>
+                if !link.is_relay() && !link.is_fleet() =>
             {
                 Some("there is no upstream")
+            }
+            Self::BrokerSigkill
+            | Self::BrokerFreezes
+            | Self::EdgeIsCutOff
+            | Self::EdgeIsUnreachable
+            | Self::HubIsCutOff
+            | Self::HubIsUnreachable
+            | Self::HaltDevice
+            | Self::HaltEdge
+            | Self::HaltAll
+                if !link.is_fleet() =>
+            {
+                Some("there is no broker")
             }
             Self::BadFrame | Self::BadText | Self::LargeMessage | Self::NoPong
                 if link == Link::DialWebsocket =>
@@ -187,6 +233,26 @@ impl Way {
         }
     }
 
+    /// Whether somebody stops devices who is none of their controllers.
+    pub fn is_halt(self) -> bool {
+        matches!(self, Self::HaltDevice | Self::HaltEdge | Self::HaltAll)
+    }
+
+    /// Whether an edge that goes on is to find out by itself that nobody controls its devices any more.
+    pub fn leaves_the_edge_alone(self) -> bool {
+        matches!(
+            self,
+            Self::UpstreamSigkill
+                | Self::UpstreamFreezes
+                | Self::BrokerSigkill
+                | Self::BrokerFreezes
+                | Self::EdgeIsCutOff
+                | Self::EdgeIsUnreachable
+                | Self::HubIsCutOff
+                | Self::HubIsUnreachable
+        )
+    }
+
     pub fn fault(self) -> Option<Fault> {
         match self {
             Self::BadFrame => Some(Fault::Protocol),
@@ -224,9 +290,18 @@ impl fmt::Display for Way {
             Self::MonitorFreezes => "`monitor` is suspended",
             Self::UpstreamCloses => "upstream closes",
             Self::UpstreamRefuses => "upstream refuses the device (4007)",
-            Self::UpstreamSigterm => "upstream gets SIGTERM",
-            Self::UpstreamSigkill => "upstream is killed",
-            Self::UpstreamFreezes => "upstream freezes",
+            Self::UpstreamSigterm => "upstream, or hub, gets SIGTERM",
+            Self::UpstreamSigkill => "upstream, or hub, is killed",
+            Self::UpstreamFreezes => "upstream, or hub, freezes",
+            Self::BrokerSigkill => "broker is killed",
+            Self::BrokerFreezes => "broker freezes",
+            Self::EdgeIsCutOff => "edge's connection to the broker is reset",
+            Self::EdgeIsUnreachable => "network between edge and broker fails",
+            Self::HubIsCutOff => "hub's connection to the broker is reset",
+            Self::HubIsUnreachable => "network between hub and broker fails",
+            Self::HaltDevice => "halt of the device by `mosquitto_pub`",
+            Self::HaltEdge => "halt of the edge by `mosquitto_pub`",
+            Self::HaltAll => "halt of the fleet by `mosquitto_pub`",
             Self::BadFrame => "device breaks the websocket protocol (1002)",
             Self::BadText => "device sends text that is not UTF-8 (1007)",
             Self::LargeMessage => "device sends over 64 KiB (1009)",

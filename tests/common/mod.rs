@@ -8,6 +8,7 @@ pub mod bare_websocket;
 pub mod bluetooth;
 #[cfg(target_os = "linux")]
 pub mod bluez;
+pub mod forwarder;
 pub mod json_client;
 pub mod listener;
 #[cfg(unix)]

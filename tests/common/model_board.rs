@@ -228,6 +228,25 @@ pub struct Command {
     pub verdict: Verdict,
 }
 
+impl Command {
+    /// Whether it turns something off.
+    fn is_stop(&self) -> bool {
+        let values = match self.text.split_once(':') {
+            Some((_, values)) => values.trim_start_matches("Level:"),
+            None if self.text == "DSTOP" => return true,
+            None => self
+                .text
+                .strip_prefix(['V', 'A'])
+                .and_then(|rest| rest.get(1..))
+                .unwrap_or_default(),
+        };
+        !values.is_empty()
+            && values
+                .split(':')
+                .all(|value| value.bytes().all(|digit| digit == b'0'))
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Actuator {
     name: &'static str,
@@ -535,6 +554,18 @@ impl ModelBoard {
             .iter()
             .filter(|c| c.verdict == Verdict::Obeyed)
             .count()
+    }
+
+    /// A stop that came more than once since then. What drives a board here sets nothing to zero.
+    pub fn stopped_twice(&self, since: Instant) -> Option<String> {
+        let state = self.state();
+        let stops = state.commands.iter().filter(|c| c.at >= since && c.is_stop());
+        let texts: Vec<&str> = stops.map(|c| c.text.as_str()).collect();
+        let twice = texts
+            .iter()
+            .enumerate()
+            .find(|(n, text)| texts[..*n].contains(text));
+        twice.map(|(_, text)| (*text).to_owned())
     }
 
     /// What was no command: a frame that was cut, joined or damaged on its way.

@@ -21,13 +21,11 @@ const ONLINE: &str = "{{ 'online' if value_json.online else 'offline' }}";
 const NAME: &str = "wsdm-gateway";
 
 impl Device {
-    /// The name for people: the user's, or the identifier.
+    /// The name for people: the user's, or the identifier, or the id if nothing of them can be shown.
     pub(super) fn shown_name(&self) -> String {
-        let name = line(&self.name, NAME_MAX);
-        match name.is_empty() {
-            true => line(&self.identifier, NAME_MAX),
-            false => name,
-        }
+        let names = [&self.name, &self.identifier].map(|name| line(name, NAME_MAX));
+        let shown = names.into_iter().find(|name| !name.is_empty());
+        shown.unwrap_or_else(|| self.id.to_string())
     }
 }
 
@@ -49,7 +47,12 @@ impl HomeAssistant {
         let address = line(&device.address, NAME_MAX);
         let name = match device.shares_name {
             true => {
-                let tail: Vec<char> = address.chars().rev().take(TAIL).collect();
+                let whole = if address.is_empty() {
+                    device.id.as_str()
+                } else {
+                    &address
+                };
+                let tail: Vec<char> = whole.chars().rev().take(TAIL).collect();
                 format!("{name} ({})", tail.into_iter().rev().collect::<String>())
             }
             false => name,

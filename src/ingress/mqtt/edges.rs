@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::line::EdgeLine;
+use super::line::{EdgeLine, Heard, STOPPED_AFTER};
 use super::link::Inbox;
 use crate::device::fleet::beats::Beat;
 use crate::device::fleet::clock::Epoch;
@@ -18,14 +18,14 @@ use crate::device::fleet::names::{DeviceId, Name};
 use crate::device::fleet::rank::ranked;
 use crate::device::handshake::Address;
 
-/// An edge that was not heard for this long has stopped its devices.
-const STOPPED_AFTER: Duration = Duration::from_millis(1_100);
 /// An edge that was not heard for this long is gone, as far as apps are concerned.
 const GONE_AFTER: Duration = Duration::from_secs(5);
 /// Between two claims of the same device.
 const CLAIM_AGAIN: Duration = Duration::from_secs(1);
 /// How much longer than the hub before it in the order a hub waits for a free device.
 const RANK_DELAY: Duration = Duration::from_millis(750);
+/// Edges of a connection at most. A stranger's states cost no more than this.
+const EDGES_MAX: usize = 4_096;
 /// Devices of an edge at most. A stranger's births cost no more than this.
 const DEVICES_MAX: usize = 4_096;
 
@@ -86,6 +86,11 @@ impl Refusals {
 impl Edges {
     pub(super) fn has(&self, edge: &Name) -> bool {
         self.edges.contains_key(edge)
+    }
+
+    /// Whether no other edge is taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.edges.len() >= EDGES_MAX
     }
 
     pub(super) fn add(&mut self, line: Arc<EdgeLine>) {
@@ -206,24 +211,49 @@ impl Edges {
         })
     }
 
-    pub(super) fn beat(&mut self, name: &Name, payload: &[u8]) {
+    /// A beat of an edge. Returns the devices over which control was lost.
+    pub(super) fn beat(&mut self, name: &Name, payload: &[u8]) -> Vec<Address> {
         let Some(edge) = self.edges.get_mut(name) else {
-            return;
+            return Vec::new();
         };
         let Some(beat) = Beat::read(payload) else {
             debug!("a beat of {name} is ignored: it is none");
-            return;
+            return Vec::new();
         };
         // The clock of another process than the one whose devices are known.
         if edge.state.as_ref().is_none_or(|state| state.epoch != beat.epoch) {
-            return;
+            return Vec::new();
         }
-        if edge.line.heard(&beat) {
-            edge.is_silent = false;
-            if edge.takes_part {
-                edge.line.answer();
+        let running = edge.running();
+        let lost = match edge.line.heard(&beat, !running.is_empty()) {
+            Heard::Old => return Vec::new(),
+            Heard::Live => Vec::new(),
+            // It was found silent before.
+            Heard::Returning if edge.is_silent => return Vec::new(),
+            // The hub itself was suspended.
+            Heard::Returning => {
+                edge.is_silent = true;
+                return running;
             }
+            // By what was dropped meanwhile the server has a wrong idea of its devices.
+            Heard::Resumed => running,
+        };
+        edge.is_silent = false;
+        if edge.takes_part {
+            edge.line.answer();
         }
+        lost
+    }
+
+    /// The connection is lost, and the broker tells the edges. Returns the devices over which control was lost.
+    pub(super) fn cut_off(&mut self) -> Vec<Address> {
+        let mut lost = Vec::new();
+        for edge in self.edges.values_mut().filter(|edge| !edge.is_silent) {
+            edge.is_silent = true;
+            edge.line.silent();
+            lost.extend(edge.running());
+        }
+        lost
     }
 
     /// A frame of a device.
@@ -255,9 +285,8 @@ impl Edges {
             if unheard >= STOPPED_AFTER && !edge.is_silent {
                 edge.is_silent = true;
                 info!("the edge {name} is not heard any more: it has stopped its devices");
-                let running = edge.devices.values().filter(|device| device.is_running());
-                silent
-                    .extend(running.filter_map(|device| Address::new(&device.birth.as_ref()?.address).ok()));
+                edge.line.silent();
+                silent.extend(edge.running());
             }
             if unheard >= GONE_AFTER {
                 for device in edge.devices.values_mut() {
@@ -334,6 +363,14 @@ impl Edges {
 }
 
 impl Edge {
+    /// The devices that have sessions of this hub.
+    fn running(&self) -> Vec<Address> {
+        let running = self.devices.values().filter(|device| device.is_running());
+        running
+            .filter_map(|device| Address::new(&device.birth.as_ref()?.address).ok())
+            .collect()
+    }
+
     /// Ends the sessions of devices that are not there: their edge is gone, or is another process now.
     fn end_stale(&mut self) {
         let epoch = self

@@ -17,6 +17,36 @@ use crate::net::bus::{Bus, Message, Qos};
 /// An edge whose clock was not heard for this long obeys nothing: its frames wait.
 const UNHEARD_AFTER: Duration = Duration::from_millis(500);
 
+/// An edge that was not heard for this long has stopped its devices.
+pub(super) const STOPPED_AFTER: Duration = Duration::from_millis(1_100);
+/// For how long after a silence the hub drops what its apps send, before it takes its lease again. What waited meanwhile,
+/// in a socket or in a hub that was suspended, comes at once and is too old, and nothing else tells how old it is.
+const RESUMED_AFTER: Duration = Duration::from_millis(300);
+
+/// Whether an edge is heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Presence {
+    #[default]
+    Heard,
+    /// It has stopped its devices, or will before it is heard.
+    Silent,
+    /// It is heard again, since then.
+    Returning(Instant),
+}
+
+/// What a beat of an edge tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Nothing: a newer one came before.
+    Old,
+    /// It is there, and its beat is to be answered.
+    Live,
+    /// It was silent until now.
+    Returning,
+    /// It was silent, and what waited is dropped.
+    Resumed,
+}
+
 /// One edge, as the hub's task and the sessions of its devices share it.
 pub(super) struct EdgeLine {
     pub(super) edge: Name,
@@ -33,6 +63,7 @@ struct State {
     epoch: Option<Epoch>,
     /// The newest time of the edge's clock, and when it came.
     heard: Option<(Millis, Instant)>,
+    presence: Presence,
     flow: Flow,
     /// Frames that came from its devices, modulo 2^32.
     received: u32,
@@ -86,8 +117,22 @@ impl EdgeLine {
         self.state().heard.map(|(_, at)| at.elapsed())
     }
 
-    /// A beat of the edge came. Returns whether it is newer than those before.
-    pub(super) fn heard(&self, beat: &Beat) -> bool {
+    /// The edge is not heard any more, or nothing can reach it: what was commanded is over.
+    pub(super) fn silent(&self) {
+        let mut state = self.state();
+        state.presence = Presence::Silent;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether what is sent to the edge is dropped, since it has stopped its devices.
+    pub(super) fn is_dropping(&self) -> bool {
+        self.state().presence != Presence::Heard
+    }
+
+    /// A beat of the edge came. Without sessions there is nothing to drop.
+    pub(super) fn heard(&self, beat: &Beat, has_sessions: bool) -> Heard {
         let mut state = self.state();
         if state.epoch != Some(beat.epoch) {
             // Another process of the edge, which has received nothing.
@@ -101,16 +146,37 @@ impl EdgeLine {
             .heard
             .is_some_and(|(nonce, _)| nonce.since(beat.nonce).is_some_and(|age| age > 0))
         {
-            return false;
+            return Heard::Old;
         }
-        state.heard = Some((beat.nonce, Instant::now()));
+        let now = Instant::now();
+        let was_silent = state
+            .heard
+            .is_some_and(|(_, at)| now.duration_since(at) >= STOPPED_AFTER);
+        if !has_sessions {
+            state.presence = Presence::Heard;
+        } else if was_silent {
+            state.presence = Presence::Silent;
+        }
+        let heard = match state.presence {
+            Presence::Heard => Heard::Live,
+            Presence::Silent => {
+                state.presence = Presence::Returning(now);
+                Heard::Returning
+            }
+            Presence::Returning(since) if now.duration_since(since) < RESUMED_AFTER => Heard::Old,
+            Presence::Returning(_) => {
+                state.presence = Presence::Heard;
+                Heard::Resumed
+            }
+        };
+        state.heard = Some((beat.nonce, now));
         if let Some(received) = beat.received_from(self.hub_epoch) {
             state.flow.confirmed(received);
         }
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         waiting.into_iter().for_each(Waker::wake);
-        true
+        heard
     }
 
     /// Answers the newest beat: the proof that this hub is there.
@@ -147,12 +213,13 @@ impl EdgeLine {
         state.received = state.received.wrapping_add(1);
     }
 
-    /// Ready while the edge is heard and keeps up; registers the waker.
+    /// Ready while the edge is heard and keeps up, and while what is sent is dropped; registers the waker.
     pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let now = self.clock.now();
         let mut state = self.state();
         let is_heard = state.heard.is_some_and(|(_, at)| at.elapsed() < UNHEARD_AFTER);
-        if is_heard && self.bus.is_connected() && !state.flow.is_overdue(now) {
+        let is_dropping = state.presence != Presence::Heard;
+        if is_dropping || is_heard && self.bus.is_connected() && !state.flow.is_overdue(now) {
             return Poll::Ready(());
         }
         if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {

@@ -84,6 +84,13 @@ impl Inbox {
         self.waker.wake();
     }
 
+    /// Why it ended; `None` if it has not, and then the waker is registered.
+    fn poll_end(&self, cx: &mut Context<'_>) -> Option<LinkError> {
+        self.waker.register(cx.waker());
+        let reason = self.state().ended.clone()?;
+        Some(LinkError::Closed { code: None, reason })
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.state().ended.is_some()
     }
@@ -129,7 +136,7 @@ impl BrokerLink {
     /// Hands what waits to the broker's client.
     fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some((message, is_frame)) = self.unsent.front() {
-            if !self.line.bus.is_connected() {
+            if !self.line.bus.is_connected() || self.line.is_dropping() {
                 // Nothing is kept for a later connection: the edge has stopped the device, and what was sent is over.
                 self.unsent.clear();
                 break;
@@ -153,17 +160,11 @@ impl Stream for BrokerLink {
     type Item = Result<Frame, LinkError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.inbox.waker.register(cx.waker());
-        let mut state = self.inbox.state();
-        if let Some(frame) = state.frames.pop_front() {
-            return Poll::Ready(Some(Ok(Frame(frame))));
-        }
-        match &state.ended {
-            Some(reason) => Poll::Ready(Some(Err(LinkError::Closed {
-                code: None,
-                reason: reason.clone(),
-            }))),
-            None => Poll::Pending,
+        let ended = self.inbox.poll_end(cx);
+        match (self.inbox.state().frames.pop_front(), ended) {
+            (Some(frame), _) => Poll::Ready(Some(Ok(Frame(frame)))),
+            (None, Some(ended)) => Poll::Ready(Some(Err(ended))),
+            (None, None) => Poll::Pending,
         }
     }
 }
@@ -173,11 +174,18 @@ impl Sink<Frame> for BrokerLink {
 
     /// Pending while the edge is not heard, or does not keep up: meanwhile newer commands take the place of older ones.
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        // Who waits to write does not read.
+        if let Some(ended) = self.inbox.poll_end(cx) {
+            return Poll::Ready(Err(ended));
+        }
         ready!(self.poll_unsent(cx));
         self.line.poll_ready(cx).map(Ok)
     }
 
     fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), LinkError> {
+        if self.line.is_dropping() {
+            return Ok(());
+        }
         let message = Message {
             topic: self.line.down_topic(&self.device),
             payload: self.header(Kind::Frame).write(&frame.0),
@@ -202,6 +210,9 @@ impl Sink<Frame> for BrokerLink {
 impl FrameIo for BrokerLink {
     /// The frames that stop the device travel in order with the others, and may be dropped by a broker; this one is not.
     fn stop(&mut self) {
+        if self.line.is_dropping() {
+            return;
+        }
         let message = Message {
             topic: self.line.stop_topic(&self.device),
             payload: self.header(Kind::Stop).write(&[]),

@@ -93,6 +93,11 @@ impl Hub {
         self.received.load(Ordering::Relaxed)
     }
 
+    /// The frames of its sessions that are not on their way any more: they arrived, or are lost.
+    pub(super) fn settled(&self) -> u32 {
+        self.received().wrapping_add(self.state().lost)
+    }
+
     /// Counts a frame to it; `false` if too many are unconfirmed for another one.
     pub(super) fn may_send(&self, now: Millis) -> bool {
         !self.state().flow.is_overdue(now)

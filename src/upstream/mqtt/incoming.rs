@@ -23,9 +23,7 @@ const HUBS_MAX: usize = 64;
 impl Edge {
     /// Returns for how long the edge stays away, if it is to leave.
     pub(super) fn message(&self, message: Message, connection: &mut Connection) -> Option<Duration> {
-        let Some(topic) = self.settings.broker.topics.read(&message.topic) else {
-            return None;
-        };
+        let topic = self.settings.broker.topics.read(&message.topic)?;
         let is_command = !matches!(
             topic,
             Topic::EdgeState(_) | Topic::Birth(..) | Topic::Owner(..) | Topic::HubState(_)

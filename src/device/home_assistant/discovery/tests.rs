@@ -170,6 +170,20 @@ fn devices_of_one_name_are_told_apart_by_their_addresses() {
 }
 
 #[test]
+fn a_device_of_which_no_text_can_be_shown_has_a_name_all_the_same() {
+    let nothing = || "\0\n".to_owned();
+    let device = Device {
+        name: nothing(),
+        identifier: nothing(),
+        address: nothing(),
+        shares_name: true,
+        ..stroker()
+    };
+    let config = parsed(&home().discovery(&device, None));
+    assert_eq!(config["device"]["name"], "5495ce947eaeec10 (aeec10)");
+}
+
+#[test]
 fn an_edge_and_the_house_resolve_what_devices_refer_to() {
     let edge = home().edge_discovery(&stroker().edge, "0.1.0");
     assert_eq!(edge.topic, "homeassistant/device/wsdm_bedroom/config");
