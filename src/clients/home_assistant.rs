@@ -35,6 +35,7 @@ use crate::device::fleet::documents::{self, EdgeState};
 use crate::device::fleet::names::{DeviceId, Name};
 use crate::device::fleet::topics::Topic;
 use crate::device::home_assistant::{self as words, HomeAssistant as Words, command, tell_apart};
+use crate::device::peer::Peer;
 use crate::net::bus::{Bus, BusEvent, Message, NotTaken, Qos, bus};
 use crate::session::registry::Registry;
 use crate::upstream::embedded::DeviceTable;
@@ -50,6 +51,8 @@ const SETTLE: Duration = Duration::from_millis(300);
 const BOARDS_COME: Duration = Duration::from_secs(10);
 /// The same fault of a command is logged again after this long.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
+/// Faults that are logged in that time.
+const FAULTS_MAX: usize = 16;
 /// Who drives a device that is commanded frame by frame.
 const BY_HAND: &str = "the page, or a monitor";
 /// The version of this gateway.
@@ -126,7 +129,8 @@ impl HomeAssistant {
             outputs,
             stops: JoinSet::new(),
             forgotten: 0,
-            logged: None,
+            faults: Vec::new(),
+            is_last: false,
         };
         room.list(&table.borrow_and_update().clone());
         let mut look = interval(LOOK);
@@ -139,11 +143,10 @@ impl HomeAssistant {
                 // An output ends, whatever the broker sends.
                 () = sleep_until(next_end.unwrap_or_else(Instant::now)), if next_end.is_some() => {
                     room.outputs.end_due();
-                    room.look();
                 }
                 event = events.next() => room.event(event),
-                Some(event) = app_events.recv() => if room.outputs.event(event) {
-                    room.look();
+                Some(event) = app_events.recv() => if let Some(fault) = room.outputs.event(event) {
+                    room.log(fault);
                 },
                 Ok(()) = table.changed() => {
                     let now = table.borrow_and_update().clone();
@@ -155,6 +158,7 @@ impl HomeAssistant {
             }
         }
         // Its devices are about to be stopped, and its apps to leave.
+        room.is_last = true;
         room.list(&Arc::default());
         room.look();
         let Room { outputs, stops, .. } = room;
@@ -193,8 +197,10 @@ struct Room {
     stops: JoinSet<()>,
     /// How many devices users had the gateway forget, of those that were looked at.
     forgotten: u64,
-    /// The fault of a command that was logged last.
-    logged: Option<(String, Instant)>,
+    /// Faults of others that were logged, and when.
+    faults: Vec<(String, Instant)>,
+    /// What is published now is the last: it must arrive.
+    is_last: bool,
 }
 
 impl Room {
@@ -256,7 +262,6 @@ impl Room {
             if let Some(entry) = self.entries.get_mut(at) {
                 entry.discovered(&message);
             }
-            self.publish();
         } else if let Some(topic) = self.words.prefix.read(topic) {
             self.fleet(topic, &message);
         }
@@ -270,10 +275,8 @@ impl Room {
         if self.words.is_start(&message.topic, &message.payload) {
             let now = Instant::now();
             self.all_due(|device| now + words::delay(device));
-            self.publish();
         } else if message.payload.as_ref() == b"offline" {
             self.outputs.end_all();
-            self.look();
         }
     }
 
@@ -335,7 +338,6 @@ impl Room {
             }
             Err(e) => self.log(format!("the state of the edge {edge} is ignored: {e}")),
         }
-        self.look();
     }
 
     /// The state of a device, as the broker has it.
@@ -374,7 +376,6 @@ impl Room {
         self.remove(at);
         self.edges.foreign.remove(at);
         self.outbox.extend(self.words.forget(&at.0, &at.1));
-        self.publish();
     }
 
     fn remove(&mut self, at: &At) {
@@ -400,13 +401,18 @@ impl Room {
             Ok(percent) => percent,
             Err(e) => return self.log(format!("{} is not set: {e}", message.topic)),
         };
-        match &entry.listed {
+        let fault = match &entry.listed {
             Some(listed) => self.outputs.set(&at, output, percent, listed),
-            None => info!("{} is not set: the device is not connected", message.topic),
-        }
+            None => Some(format!(
+                "{} is not set: the device is not connected",
+                message.topic
+            )),
+        };
         // Also if it was refused: the number goes back.
         entry.sent = None;
-        self.look();
+        if let Some(fault) = fault {
+            self.log(fault);
+        }
     }
 
     /// Follows the devices that the server lists.
@@ -420,7 +426,7 @@ impl Room {
             if known.is_some_and(|known| Arc::ptr_eq(known, listed)) {
                 continue;
             }
-            let is_own = at.0 == self.hub.hub;
+            let is_own = !matches!(listed.session().peer, Peer::Broker(_));
             let version = if is_own {
                 VERSION.to_owned()
             } else {
@@ -599,12 +605,18 @@ impl Room {
             let mut state = entry.state(is_connected, driver);
             state.outputs = self.outputs.of(at);
             // The number ends before the device becomes unavailable, which hides it.
-            if entry.wants(&state) {
+            if entry.wants(&state) || self.is_last && !is_listed && is_connected != entry.was_sent_connected()
+            {
                 let device = &entry.device;
                 let message = self
                     .words
                     .state(&device.edge, &device.id, &device.outputs, &state);
-                if !send(&message, Qos::AtMostOnce) {
+                let qos = if self.is_last {
+                    Qos::AtLeastOnce
+                } else {
+                    Qos::AtMostOnce
+                };
+                if !send(&message, qos) {
                     return;
                 }
                 entry.was_sent(state, message.payload);
@@ -619,12 +631,12 @@ impl Room {
         }
     }
 
-    /// Logs a fault of somebody else, unless it is the last one again.
+    /// Logs a fault of somebody else, unless it was logged lately, or many were.
     fn log(&mut self, fault: String) {
-        let is_logged = |(text, at): &(String, Instant)| *text == fault && at.elapsed() < LOG_AGAIN;
-        if !self.logged.as_ref().is_some_and(is_logged) {
+        self.faults.retain(|(_, at)| at.elapsed() < LOG_AGAIN);
+        if self.faults.len() < FAULTS_MAX && !self.faults.iter().any(|(text, _)| *text == fault) {
             warn!("{fault}");
-            self.logged = Some((fault, Instant::now()));
+            self.faults.push((fault, Instant::now()));
         }
     }
 }

@@ -36,8 +36,10 @@ pub(super) struct Entry {
     pub(super) is_cleaning: bool,
     /// The availability that was sent.
     pub(super) available: Option<bool>,
-    /// The state that was sent, and when.
-    pub(super) sent: Option<(State, Instant)>,
+    /// The state that was sent; `None` if it is due in any case.
+    pub(super) sent: Option<State>,
+    /// When one was sent last.
+    sent_at: Option<Instant>,
     /// The states that were sent and have not come back.
     pub(super) under_way: VecDeque<String>,
     battery: Option<u8>,
@@ -55,6 +57,7 @@ impl Entry {
             is_cleaning: false,
             available: None,
             sent: None,
+            sent_at: None,
             under_way: VecDeque::new(),
             battery: None,
             seen: None,
@@ -103,15 +106,18 @@ impl Entry {
 
     /// Whether this state is to be sent now.
     pub(super) fn wants(&self, state: &State) -> bool {
-        match &self.sent {
-            None => true,
-            Some((sent, at)) => sent != state && at.elapsed() >= STATE_EVERY,
-        }
+        self.sent.as_ref() != Some(state) && self.sent_at.is_none_or(|at| at.elapsed() >= STATE_EVERY)
+    }
+
+    /// What was sent last of whether it is connected.
+    pub(super) fn was_sent_connected(&self) -> bool {
+        self.sent.as_ref().is_some_and(|sent| sent.connected)
     }
 
     /// A state was sent.
     pub(super) fn was_sent(&mut self, state: State, payload: String) {
-        self.sent = Some((state, Instant::now()));
+        self.sent = Some(state);
+        self.sent_at = Some(Instant::now());
         if self.under_way.len() >= SENT_MAX {
             self.under_way.pop_front();
         }

@@ -8,7 +8,7 @@ use buttplug_core::message::StopCmdV4;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::At;
 use super::app::{App, AppEvent, Set};
@@ -25,6 +25,10 @@ const IDLE_MARGIN: Duration = Duration::from_secs(2);
 
 /// How long a command may take from the server to the device.
 const SETTLE: Duration = Duration::from_millis(500);
+
+/// An output that ends before the server took it waits for that, so often and so long.
+const TRIES_MAX: u32 = 20;
+const TRY_AGAIN: Duration = Duration::from_millis(25);
 
 /// The outputs that Home Assistant set. While there are some, it is one of the apps.
 pub(super) struct Outputs {
@@ -53,6 +57,8 @@ struct Hold {
     number: u32,
     /// The server took it.
     is_taken: bool,
+    /// How often it was to end before that.
+    tries: u32,
 }
 
 impl Hold {
@@ -95,8 +101,14 @@ impl Outputs {
         holds.map(|hold| hold.until).min()
     }
 
-    /// Sets an output to so many per cent, unless somebody else drives the device.
-    pub(super) fn set(&mut self, at: &At, output: &Output, percent: i32, device: &Arc<ListedDevice>) {
+    /// Sets an output to so many per cent, unless somebody else drives the device. Returns a fault for the log.
+    pub(super) fn set(
+        &mut self,
+        at: &At,
+        output: &Output,
+        percent: i32,
+        device: &Arc<ListedDevice>,
+    ) -> Option<String> {
         if let Some(driver) = self.other_driver(device) {
             if self.refused.insert(at.clone()) {
                 info!(
@@ -105,18 +117,16 @@ impl Outputs {
                 );
             }
             self.drop_device(at);
-            return;
+            return None;
         }
         self.refused.remove(at);
         let key = output.key;
         if percent == 0 && !features::is_position(key) {
             self.end(at, key);
-            return;
+            return None;
         }
         let step = output.step(percent);
-        let Some(command) = features::command(device, key, step, self.move_ms) else {
-            return;
-        };
+        let command = features::command(device, key, step, self.move_ms)?;
         self.last_number = self.last_number.wrapping_add(1);
         let number = self.last_number;
         let app = match self.app.take() {
@@ -136,8 +146,7 @@ impl Outputs {
         });
         self.app = Some(app);
         if !is_sent {
-            warn!("a number from Home Assistant is dropped: too many come at once");
-            return;
+            return Some("a number from Home Assistant is dropped: too many come at once".to_owned());
         }
         let held = self.held.entry(at.clone()).or_insert_with(|| Held {
             device: device.clone(),
@@ -152,8 +161,10 @@ impl Outputs {
             until: Instant::now() + self.hold,
             number,
             is_taken: false,
+            tries: 0,
         };
         held.outputs.insert(key, hold);
+        None
     }
 
     /// Who drives the device, if that is somebody else.
@@ -174,34 +185,30 @@ impl Outputs {
         Some(format!("the app {}", app.name))
     }
 
-    /// The answer to a command, or the end of the app. Returns whether a number changed.
-    pub(super) fn event(&mut self, event: AppEvent) -> bool {
+    /// The answer to a command, or the end of the app. Returns a fault for the log.
+    pub(super) fn event(&mut self, event: AppEvent) -> Option<String> {
         match event {
             AppEvent::Taken(number) => {
                 let holds = self.held.values_mut().flat_map(|held| held.outputs.values_mut());
                 for hold in holds.filter(|hold| hold.number == number) {
                     hold.is_taken = true;
                 }
-                false
             }
             AppEvent::Refused(number, why) => {
-                warn!("a number from Home Assistant is refused: {why}");
                 for held in self.held.values_mut() {
                     held.outputs.retain(|_, hold| hold.number != number);
                 }
                 self.tidy();
-                true
+                return Some(format!("a number from Home Assistant is refused: {why}"));
             }
             AppEvent::Left(id) => {
-                // Of one that is told to leave, nothing is held any more.
-                let is_ours = |app: &mut App| app.id == id;
-                if self.app.take_if(is_ours).is_none() {
-                    return false;
+                // Of one that was told to leave, nothing is held any more.
+                if self.app.take_if(|app| app.id == id).is_some() {
+                    self.held.clear();
                 }
-                self.held.clear();
-                true
             }
         }
+        None
     }
 
     /// Ends the outputs that are due.
@@ -221,14 +228,21 @@ impl Outputs {
 
     /// Ends one output.
     fn end(&mut self, at: &At, key: Key) {
+        let others = self.held.values().map(|held| held.outputs.len()).sum::<usize>() > 1;
         let Some(held) = self.held.get_mut(at) else { return };
-        let Some(hold) = held.outputs.remove(&key) else {
+        let Some(hold) = held.outputs.get_mut(&key) else {
             return;
         };
+        if others && !hold.is_taken && hold.tries < TRIES_MAX {
+            // Its command must not follow its stop.
+            hold.tries += 1;
+            hold.until = Instant::now() + TRY_AGAIN;
+            return;
+        }
+        let is_taken = hold.is_taken;
+        held.outputs.remove(&key);
         let (device, is_last) = (held.device.clone(), held.outputs.is_empty());
-        let others = self.held.values().any(|held| !held.outputs.is_empty());
-        if !others || !hold.is_taken {
-            // What the server has not taken yet is dropped, and what it took is stopped.
+        if !others || !is_taken {
             self.end_all();
         } else if let Some(app) = &self.app {
             stop(&self.clients, app.id, device, (!is_last).then_some(key.feature));
