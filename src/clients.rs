@@ -10,12 +10,14 @@
 //! - `lists`: how often device lists are sent.
 //! - `legacy`: output commands of message versions 0 to 3, kept inside the user's limits.
 //! - `refusals`: what the log reports about messages that are answered with an Error.
+//! - `home_assistant`: Home Assistant, which is an app, and is told of all devices.
 //! - `ownership`, `stopping`: which client commanded which device last, and what stops when a client leaves.
 
 mod apps;
 mod commands;
 mod devices;
 mod handshake;
+pub mod home_assistant;
 mod legacy;
 mod lists;
 pub mod origins;

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::advice::EXIT_INTERRUPTED;
+use crate::clients::home_assistant::HomeAssistant;
 use crate::config::Settings;
 use crate::defaults::{SHUTDOWN_GRACE, STOP_FLUSH_TIMEOUT};
 use crate::ingress::ble::BlePeripherals;
@@ -89,6 +90,7 @@ pub struct Gateway {
     own_registry: Arc<Registry>,
     edge: Option<Arc<Edge>>,
     fleet: Option<Arc<Fleet>>,
+    home_assistant: Option<HomeAssistant>,
     inside: Option<Inside>,
     control: Option<Control>,
     page: Option<Page>,
@@ -159,6 +161,8 @@ impl Gateway {
         });
         let (registry, own_registry) = (served.registry.clone(), intake.registry.clone());
         let fleet = settings.mqtt.clone().map(|hub| Fleet::new(hub, served.clone()));
+        let home_assistant = (settings.mqtt.as_ref().zip(inside.as_ref()))
+            .and_then(|(hub, inside)| HomeAssistant::new(hub, inside.clients.clone(), registry.clone()));
         let entries = Entries::default();
         entries.set(boards, settings.dial.clone());
         let serial = Arc::new(SerialPorts {
@@ -201,6 +205,7 @@ impl Gateway {
             own_registry,
             edge,
             fleet,
+            home_assistant,
             inside,
             control,
             page,
@@ -296,6 +301,9 @@ impl Gateway {
         }
         if let Some(fleet) = self.fleet {
             rooms.spawn("the hub of the fleet", fleet.serve(no_newcomers.clone()));
+        }
+        if let Some(home_assistant) = self.home_assistant {
+            rooms.spawn("Home Assistant", home_assistant.serve(no_newcomers.clone()));
         }
         let watching = self.reloader.clone().watch();
         let no_changes = no_newcomers.clone();

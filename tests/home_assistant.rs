@@ -95,6 +95,7 @@ fn device(name: &str) -> Device {
     Device {
         edge: Name::new("bedroom").unwrap(),
         hub: Name::new("living-room").unwrap(),
+        is_own: false,
         id: DeviceId::try_from("5495ce947eaeec10".to_owned()).unwrap(),
         identifier: "LVSDevice".to_owned(),
         address: "8A3D9FAC2A45".to_owned(),
@@ -184,6 +185,26 @@ fn home_assistant_accepts_every_message_and_reads_every_state() {
     assert!(available(&edge["stop"]));
     let house = reader.accept(&home().house_discovery(), &states);
     assert!(available(&house["stop"]));
+
+    // A board of the hub itself has no edge.
+    let own = Device {
+        edge: device.hub.clone(),
+        is_own: true,
+        ..device.clone()
+    };
+    for is_there in [true, false] {
+        let mut states = states.clone();
+        let available = home().available(&own.edge, &own.id, is_there);
+        let state = home().state(&own.edge, &own.id, &own.outputs, &state);
+        states.extend([available, state].map(|message| (message.topic, message.payload)));
+        let read = reader.accept(&home().discovery(&own, None), &states);
+        assert_eq!(self::available(&read["stop"]), is_there);
+        assert_eq!(self::available(&read["vibrate0"]), is_there);
+        assert!(self::available(&read["connected"]));
+        let hub = reader.accept(&home().hub_discovery(&own.hub, "0.1.0"), &states);
+        assert_eq!(hub["connected"]["value"], "ON");
+        assert_eq!(hub["version"]["value"], "0.1.0");
+    }
 }
 
 #[test]

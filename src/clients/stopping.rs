@@ -149,6 +149,13 @@ pub(super) async fn stop_silent(shared: &Arc<Shared>, client: ClientId) -> usize
     stopped
 }
 
+/// Stops one device, as when its client leaves.
+pub(super) async fn stop_device(shared: &Arc<Shared>, device: &Arc<ListedDevice>) {
+    let target = Target::new(shared, device.index, device);
+    stop_all(shared, std::slice::from_ref(&target)).await;
+    spawn_second_stop(shared, target);
+}
+
 /// Whether a device that this client commanded last may have an output on.
 pub(super) fn drives(shared: &Arc<Shared>, client: ClientId) -> bool {
     let devices = still_listed(shared, &shared.ownership.devices_of(client));

@@ -1,6 +1,6 @@
 //! `fleet ...`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::device::fleet::clock::random;
 use crate::device::fleet::documents::{self, Birth, EdgeState, Owner};
 use crate::device::fleet::names::{DeviceId, Name};
 use crate::device::fleet::topics::Topic;
+use crate::device::home_assistant::HomeAssistant;
 use crate::net::bus::{Bus, BusEvent, Events, Message, Qos, bus};
 use crate::text::printable;
 
@@ -75,18 +76,23 @@ pub(super) async fn fleet(command: FleetCommand) -> Result<(), Error> {
     }
 }
 
-/// The broker that is configured: that of a hub, or else that of an edge.
-fn broker(config: Option<PathBuf>) -> Result<BrokerSettings, Error> {
+/// The broker that is configured: that of a hub, with what it shows in Home Assistant, or else that of an edge.
+fn broker(config: Option<PathBuf>) -> Result<(BrokerSettings, Option<HomeAssistant>), Error> {
     let mut layers = Layers::default();
     for arg in from_environment(&["mqtt", "upstream"]) {
         layers.give(&arg.key, Given::Text(arg.value), arg.source);
     }
     let settings = Loaded::load(config.as_deref(), layers)?.settings;
     if let Some(hub) = settings.mqtt {
-        return Ok(hub.broker);
+        let home_assistant = hub.home_assistant.map(|settings| HomeAssistant {
+            prefix: hub.broker.topics.clone(),
+            discovery: settings.discovery,
+            outputs: settings.outputs,
+        });
+        return Ok((hub.broker, home_assistant));
     }
     match settings.upstream {
-        Some(UpstreamSettings::Mqtt(edge)) => Ok(edge.broker),
+        Some(UpstreamSettings::Mqtt(edge)) => Ok((edge.broker, None)),
         _ => Err(Error::usage(
             "gateway.toml names no broker",
             "set [mqtt] broker, or [upstream] mqtt; or name another file with --config",
@@ -161,7 +167,7 @@ async fn retained(
 }
 
 async fn list(config: Option<PathBuf>, as_json: bool) -> Result<(), Error> {
-    let broker = broker(config)?;
+    let (broker, _) = broker(config)?;
     let (events, edges, _) = retained(&broker, "+").await?;
     events.disconnect(CLOSE_TIMEOUT).await;
     if as_json {
@@ -214,7 +220,7 @@ impl Retained {
 async fn forget(edge: &str, config: Option<PathBuf>) -> Result<(), Error> {
     let name = Name::new(edge)
         .map_err(|e| Error::usage(e.to_string(), "wsdm-gateway fleet list shows the edges"))?;
-    let broker = broker(config)?;
+    let (broker, home_assistant) = broker(config)?;
     let (events, mut edges, bus) = retained(&broker, name.as_str()).await?;
     let Some(retained) = edges.remove(&name).filter(|edge| !edge.topics.is_empty()) else {
         events.disconnect(CLOSE_TIMEOUT).await;
@@ -231,7 +237,18 @@ async fn forget(edge: &str, config: Option<PathBuf>) -> Result<(), Error> {
         ));
     }
     let number = retained.topics.len();
-    for topic in retained.topics {
+    let mut topics = retained.topics;
+    if let Some(home_assistant) = home_assistant {
+        // A hub that runs deletes these too, once it sees the others go.
+        let states = topics.iter().filter_map(|topic| home_assistant.state_of(topic));
+        let mut devices: BTreeSet<DeviceId> = states.map(|(_, device)| device).collect();
+        devices.extend(retained.births.into_keys());
+        for device in devices {
+            topics.push(home_assistant.discovery_topic(&name, &device));
+        }
+        topics.push(home_assistant.forget_edge(&name).topic);
+    }
+    for topic in topics {
         let empty = Message {
             topic,
             payload: Bytes::new(),

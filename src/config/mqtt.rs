@@ -7,7 +7,7 @@ use super::layers::Reader;
 use super::read::Keys;
 use super::table::{Key, Kind, Preset, Section, Unit};
 use crate::defaults;
-use crate::device::fleet::names::Name;
+use crate::device::fleet::names::{Name, Prefix};
 
 pub(super) static SECTION: Section = Section {
     name: "mqtt",
@@ -109,7 +109,7 @@ pub struct HubSettings {
 #[derive(Clone, Debug)]
 pub struct HomeAssistantSettings {
     /// What the topics of its discovery begin with.
-    pub discovery: String,
+    pub discovery: Prefix,
     /// Whether it can set outputs.
     pub outputs: bool,
     /// How long an output lasts that it set.
@@ -144,7 +144,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<HubSettings> {
 fn home_assistant(keys: &mut Keys<'_>) -> Option<HomeAssistantSettings> {
     let is_on = keys.switch("home_assistant").unwrap_or_default();
     let settings = HomeAssistantSettings {
-        discovery: broker::prefix(keys, "discovery").to_string(),
+        discovery: broker::prefix(keys, "discovery"),
         outputs: keys.switch("outputs").unwrap_or_default(),
         hold: keys.time("hold_s"),
         move_time: keys.time("move_ms"),

@@ -19,6 +19,7 @@ pub mod discovery;
 pub mod output;
 pub mod state;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -49,6 +50,8 @@ pub struct Device {
     pub edge: Name,
     /// The hub that owns it, and answers for its state.
     pub hub: Name,
+    /// Whether it is a board of the hub itself, under whose name it stands in topics. A hub has no state of an edge.
+    pub is_own: bool,
     /// Its id in topics. It never changes.
     pub id: DeviceId,
     /// What it is.
@@ -143,8 +146,12 @@ pub fn delay(device: &DeviceId) -> Duration {
 pub fn tell_apart<'a>(devices: impl IntoIterator<Item = &'a mut Device>) {
     let mut devices: Vec<&mut Device> = devices.into_iter().collect();
     let names: Vec<String> = devices.iter().map(|device| device.shown_name()).collect();
+    let mut times: HashMap<&str, usize> = HashMap::new();
+    for name in &names {
+        *times.entry(name).or_default() += 1;
+    }
     for (device, name) in devices.iter_mut().zip(&names) {
-        device.shares_name = names.iter().filter(|other| *other == name).count() > 1;
+        device.shares_name = times.get(name.as_str()).is_some_and(|times| *times > 1);
     }
 }
 
@@ -160,6 +167,7 @@ mod tests {
         Device {
             edge: Name::new("bedroom").expect("a name"),
             hub: Name::new("living-room").expect("a name"),
+            is_own: false,
             id: DeviceId::try_from("5495ce947eaeec10".to_owned()).expect("an id"),
             identifier: "LVSDevice".to_owned(),
             address: "8A3D9FAC2A45".to_owned(),

@@ -36,17 +36,26 @@ pub struct PastDevice {
 /// The devices that left or were refused, one record for each address. At most [`PAST_DEVICES_MAX`]: the oldest records
 /// are dropped first.
 #[derive(Debug, Default)]
-pub struct Past(Mutex<VecDeque<PastDevice>>);
+pub struct Past(Mutex<Records>);
+
+#[derive(Debug, Default)]
+struct Records {
+    devices: VecDeque<PastDevice>,
+    /// The addresses that were forgotten last.
+    forgotten: VecDeque<String>,
+    /// How many were forgotten altogether.
+    forgotten_count: u64,
+}
 
 impl Past {
     /// The records, oldest first.
     pub fn devices(&self) -> Vec<PastDevice> {
-        self.lock().iter().cloned().collect()
+        self.lock().devices.iter().cloned().collect()
     }
 
     /// Replaces the record of this address.
     pub(crate) fn record(&self, mut device: PastDevice) {
-        let mut devices = self.lock();
+        let devices = &mut self.lock().devices;
         if let Some(n) = devices.iter().position(|d| d.address == device.address)
             && let Some(earlier) = devices.remove(n)
             && device.refused_times > 0
@@ -59,16 +68,41 @@ impl Past {
         devices.push_back(device);
     }
 
-    /// Drops the record of this address; returns whether there was one.
-    pub fn forget(&self, address: &str) -> bool {
-        let mut devices = self.lock();
+    /// Drops the record of this address, because its device is back.
+    pub(crate) fn remove(&self, address: &str) -> bool {
+        let devices = &mut self.lock().devices;
         let before = devices.len();
         devices.retain(|device| device.address != address);
         devices.len() < before
     }
 
+    /// Drops the record of this address because its user wants that; returns whether there was one.
+    pub fn forget(&self, address: &str) -> bool {
+        if !self.remove(address) {
+            return false;
+        }
+        let mut records = self.lock();
+        if records.forgotten.len() >= PAST_DEVICES_MAX {
+            records.forgotten.pop_front();
+        }
+        records.forgotten.push_back(address.to_owned());
+        records.forgotten_count += 1;
+        true
+    }
+
+    /// The addresses that users had forgotten after the first `seen` ones, and how many there are by now.
+    pub fn forgotten_after(&self, seen: u64) -> (Vec<String>, u64) {
+        let records = self.lock();
+        let new = usize::try_from(records.forgotten_count.saturating_sub(seen)).unwrap_or(usize::MAX);
+        let skip = records.forgotten.len().saturating_sub(new);
+        (
+            records.forgotten.iter().skip(skip).cloned().collect(),
+            records.forgotten_count,
+        )
+    }
+
     /// No code here panics while it holds the lock.
-    fn lock(&self) -> MutexGuard<'_, VecDeque<PastDevice>> {
+    fn lock(&self) -> MutexGuard<'_, Records> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

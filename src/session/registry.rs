@@ -141,7 +141,7 @@ impl Registry {
         let pending_stop = inner.pending_stops.take(&address);
         let handle = SessionHandle::new(connection, handshake, peer, pending_stop.is_some());
         let handle = Arc::new(handle);
-        self.past.forget(address.as_str());
+        self.past.remove(address.as_str());
         let released = CancellationToken::new();
         inner.sessions.insert(
             address,

@@ -76,12 +76,19 @@ impl HomeAssistant {
         let Device { edge, hub, .. } = device;
         let id = self.device_id(edge, &device.id);
         let state = self.state_topic(edge, &device.id);
+        let hub_state = json!({"topic": self.hub_state_topic(hub), "value_template": ONLINE});
+        let has_it = match device.is_own {
+            true => hub_state.clone(),
+            false => json!({"topic": format!("{}/{edge}/state", self.prefix), "value_template": ONLINE}),
+        };
         let by_edge = vec![
-            json!({"topic": format!("{}/{edge}/state", self.prefix), "value_template": ONLINE}),
+            has_it.clone(),
             json!({"topic": self.available_topic(edge, &device.id)}),
         ];
         let mut by_hub = by_edge.clone();
-        by_hub.push(json!({"topic": format!("{}/hub/{hub}/state", self.prefix), "value_template": ONLINE}));
+        if !device.is_own {
+            by_hub.push(hub_state);
+        }
 
         let mut components = Map::new();
         let mut add = |key: &str, available: Option<&[Value]>, config: Value| {
@@ -94,10 +101,10 @@ impl HomeAssistant {
             }
             components.insert(key.to_owned(), config);
         };
-        // Without availability: it shows that the device is away.
+        // It shows that the device is away, and so does not depend on it. Of a hub that was killed, nobody corrects it.
         add(
             "connected",
-            None,
+            device.is_own.then_some(std::slice::from_ref(&has_it)),
             json!({
                 "platform": "binary_sensor", "name": "Connected", "device_class": "connectivity",
                 "entity_category": "diagnostic", "state_topic": state,
@@ -189,8 +196,20 @@ impl HomeAssistant {
 
     /// The discovery message of an edge, for QoS 1. Its stop button and its state need no hub.
     pub fn edge_discovery(&self, edge: &Name, version: &str) -> Message {
+        self.gateway_discovery(edge, format!("{}/{edge}/state", self.prefix), "edge", version)
+    }
+
+    /// The discovery message of a hub that has boards of its own, for QoS 1. They stand under its name.
+    pub fn hub_discovery(&self, hub: &Name, version: &str) -> Message {
+        self.gateway_discovery(hub, self.hub_state_topic(hub), "hub", version)
+    }
+
+    fn hub_state_topic(&self, hub: &Name) -> String {
+        format!("{}/hub/{hub}/state", self.prefix)
+    }
+
+    fn gateway_discovery(&self, edge: &Name, state: String, model: &str, version: &str) -> Message {
         let id = self.edge_id(edge);
-        let state = format!("{}/{edge}/state", self.prefix);
         let components = json!({
             "connected": {
                 "platform": "binary_sensor", "unique_id": format!("{id}_connected"), "name": "Connected",
@@ -209,7 +228,7 @@ impl HomeAssistant {
             },
         });
         let device = json!({
-            "identifiers": [id], "name": format!("Gateway {edge}"), "manufacturer": NAME, "model": "edge",
+            "identifiers": [id], "name": format!("Gateway {edge}"), "manufacturer": NAME, "model": model,
             "sw_version": line(version, NAME_MAX), "via_device": self.house_id(),
         });
         self.message(&id, device, components)

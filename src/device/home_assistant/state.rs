@@ -35,6 +35,38 @@ impl HomeAssistant {
         self.device_topic(edge, device, "ha/state")
     }
 
+    /// The subscription to the states of all devices.
+    pub fn all_states(&self) -> String {
+        format!("{}/+/dev/+/ha/state", self.prefix)
+    }
+
+    /// Whose state is on this topic; `None` if it is no topic of that kind.
+    pub fn state_of(&self, topic: &str) -> Option<(Name, DeviceId)> {
+        let rest = topic.strip_prefix(self.prefix.as_str())?.strip_prefix('/')?;
+        let (edge, rest) = rest.split_once("/dev/")?;
+        let device = rest.strip_suffix("/ha/state")?;
+        Some((Name::new(edge).ok()?, DeviceId::try_from(device.to_owned()).ok()?))
+    }
+
+    /// A state that is retained, made that of a device that is away; `None` if it is that already, or no state.
+    pub fn away(&self, edge: &Name, device: &DeviceId, retained: &[u8]) -> Option<Message> {
+        let mut fields: Map<String, Value> = serde_json::from_slice(retained).ok()?;
+        if fields.get("connected") != Some(&Value::Bool(true)) {
+            return None;
+        }
+        fields.insert("connected".to_owned(), Value::Bool(false));
+        fields.insert("driver".to_owned(), json!(NOBODY));
+        for (key, value) in &mut fields {
+            if Key::read(key).is_some() {
+                *value = json!(0);
+            }
+        }
+        Some(Message {
+            topic: self.state_topic(edge, device),
+            payload: safe_json(&fields),
+        })
+    }
+
     /// The topic that says whether a device can be controlled.
     pub fn available_topic(&self, edge: &Name, device: &DeviceId) -> String {
         self.device_topic(edge, device, "ha/available")

@@ -119,6 +119,11 @@ pub struct LegacyReply {
 }
 
 impl ListedDevice {
+    /// The session of the device.
+    pub fn session(&self) -> &Arc<SessionHandle> {
+        &self.session
+    }
+
     /// Whether an output of the device may be on.
     pub fn outputs_on(&self) -> bool {
         self.session.outputs_on.load(Ordering::Relaxed)
