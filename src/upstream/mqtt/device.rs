@@ -147,7 +147,9 @@ impl Device {
             return;
         }
         match header.kind {
-            Kind::Stop if inbox.stop.is_none_or(|stop| is_after(header.seq, stop.seq)) => inbox.stop = Some(header),
+            Kind::Stop if inbox.stop.is_none_or(|stop| is_after(header.seq, stop.seq)) => {
+                inbox.stop = Some(header)
+            }
             Kind::Stop => {}
             Kind::Frame if inbox.frames.len() < INBOX_MAX => inbox.frames.push_back((header, frame)),
             Kind::Frame => {
@@ -260,7 +262,11 @@ impl Owned {
 impl Inbox {
     /// Judges what came, the stop first.
     fn next(&mut self, now: Millis) -> Option<(Verdict, Bytes)> {
-        let lease = self.owner.as_ref().map(|owned| owned.hub.lease()).unwrap_or_default();
+        let lease = self
+            .owner
+            .as_ref()
+            .map(|owned| owned.hub.lease())
+            .unwrap_or_default();
         let (header, frame) = match self.stop.take() {
             Some(stop) => (stop, Bytes::new()),
             None => self.frames.pop_front()?,

@@ -74,7 +74,11 @@ impl Hub {
         let missing = beat.sent.wrapping_sub(self.received()).wrapping_sub(state.lost) as i32;
         let (least, times) = match state.missing {
             Some((least, times)) if least.signum() == missing.signum() => {
-                let least = if missing.abs() < least.abs() { missing } else { least };
+                let least = if missing.abs() < least.abs() {
+                    missing
+                } else {
+                    least
+                };
                 (least, times + 1)
             }
             _ => (missing, 1),
@@ -116,7 +120,9 @@ impl Hub {
     pub(super) fn claimed(&self, devices: Vec<DeviceId>, until: Millis, now: Millis) {
         let mut state = self.state();
         state.claimed.retain(|(_, until)| until.since(now).is_some());
-        state.claimed.extend(devices.into_iter().map(|device| (device, until)));
+        state
+            .claimed
+            .extend(devices.into_iter().map(|device| (device, until)));
         let excess = state.claimed.len().saturating_sub(CLAIM_MAX);
         state.claimed.drain(..excess);
     }

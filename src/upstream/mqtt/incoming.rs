@@ -177,7 +177,11 @@ impl Edge {
         };
         let shared = self.shared();
         if header.kind == Kind::Frame
-            && let Some((_, hub)) = shared.sessions.iter().rev().find(|(session, _)| *session == header.session)
+            && let Some((_, hub)) = shared
+                .sessions
+                .iter()
+                .rev()
+                .find(|(session, _)| *session == header.session)
         {
             hub.frame_arrived();
         }
@@ -272,7 +276,10 @@ impl Edge {
             self.grant(&hub, &claim.devices);
         } else {
             let devices = self.shared();
-            let known = claim.devices.iter().filter(|id| devices.devices.contains_key(*id));
+            let known = claim
+                .devices
+                .iter()
+                .filter(|id| devices.devices.contains_key(*id));
             let known = known.cloned().collect();
             drop(devices);
             hub.claimed(known, now.plus(LEASE_MS), now);
