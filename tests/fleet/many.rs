@@ -10,7 +10,7 @@ use wsdm_gateway::udcf::Udcf;
 
 use super::broker::{Broker, Mqtt};
 use super::common::model_board::{Kind, ModelBoard};
-use super::common::{from_text, wait_until, within};
+use super::common::{from_text, wait_until};
 use super::in_memory::SmallEdge;
 use super::rig::{EDGE, Gateway, HUB, edge_toml};
 
@@ -67,18 +67,23 @@ async fn come_back(edges: usize) {
         "{edges} edges with a device each: all listed {:.1?} after the first started",
         started.elapsed()
     );
-    for device in app.devices().into_values().take(RUNNING) {
-        let command = buttplug_client::device::ClientDeviceOutputCommand::Vibrate(0.5.into());
-        within("a command", device.run_output(&command))
-            .await
-            .expect("a device that takes it");
-    }
     let runs = |boards: &[SmallEdge]| {
         boards
             .iter()
             .filter(|board| board.model.rest_since().is_none())
             .count()
     };
+    let first: Vec<_> = app.devices().into_values().take(RUNNING).collect();
+    let mut level = 0;
+    let begun = Instant::now();
+    while runs(&boards) < RUNNING && begun.elapsed() < Duration::from_secs(60) {
+        // Never the same value twice: the server drops repeats.
+        level = level % 20 + 1;
+        for device in &first {
+            let level = buttplug_client::device::ClientDeviceOutputCommand::Vibrate(level.into());
+            let _ = tokio::time::timeout(Duration::from_secs(2), device.run_output(&level)).await;
+        }
+    }
     wait_until("they run", || runs(&boards) == RUNNING).await;
     let driven: Vec<&SmallEdge> = boards
         .iter()
