@@ -155,7 +155,6 @@ impl House {
     /// Waits until what is retained on a topic is as wanted: what it is then.
     async fn wait(&self, topic: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let mut found = Value::Null;
-        let what = format!("{topic}");
         let result = tokio::time::timeout(common::DEADLINE, async {
             loop {
                 if let Some(payload) = self.retained(topic) {
@@ -169,7 +168,7 @@ impl House {
             }
         })
         .await;
-        assert!(result.is_ok(), "{what} is {found} at last");
+        assert!(result.is_ok(), "{topic} is {found} at last");
         found
     }
 }
@@ -393,12 +392,11 @@ async fn entities_that_are_no_more_are_deleted() {
         .wait(&topic, |config| config["components"].get("rotate1").is_none())
         .await;
     assert!(config["components"].get("vibrate0").is_none());
-    let seen = house.seen.lock().unwrap();
-    let deleted = seen.all[before..].iter().any(|(_, of, payload)| {
+    let is_deletion = |(_, of, payload): &(Instant, String, Vec<u8>)| {
         let config: Value = serde_json::from_slice(payload).unwrap_or_default();
         *of == topic && config["components"]["rotate1"] == json!({"platform": "number"})
-    });
-    drop(seen);
+    };
+    let deleted = house.seen.lock().unwrap().all[before..].iter().any(is_deletion);
     assert!(deleted, "Home Assistant is told that it vanished");
     drop(board);
     hub.stop().await;
