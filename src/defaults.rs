@@ -264,3 +264,7 @@ pub const MOVE: Duration = Duration::from_millis(1_000);
 pub const MOVE_RANGE_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
 /// Where devices connect when upstream has [`DEVICE_LISTEN`]'s port on this machine.
 pub const DEVICE_PORT_BESIDE_INTIFACE: u16 = 54818;
+/// How long a gateway stays away from the broker once another one has its name. Each that connects would throw the other out.
+pub const FLEET_YIELD_FOR: Duration = Duration::from_secs(30);
+/// How soon the own state of an edge or a hub must come back after it was published: brokers deny in silence.
+pub const OWN_STATE_WITHIN: Duration = Duration::from_secs(2);

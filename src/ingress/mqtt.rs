@@ -15,7 +15,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::advice::Advice;
 use crate::config::HubSettings;
-use crate::defaults::CLOSE_TIMEOUT;
+use crate::defaults::{CLOSE_TIMEOUT, FLEET_YIELD_FOR, OWN_STATE_WITHIN};
 use crate::device::fleet::clock::{Clock, Epoch};
 use crate::device::fleet::documents::{self, EdgeState, HubState, write};
 use crate::device::fleet::names::{DeviceId, Name};
@@ -55,6 +55,13 @@ struct Shared {
     taken: HashSet<DeviceId>,
     /// The connections of those that the first one told of edges.
     found: Vec<Vec<Name>>,
+    /// Another process of this name whose state came with this connection, and with the one before.
+    rival: Option<Epoch>,
+    earlier_rival: Option<Epoch>,
+    /// When the first connection was last made.
+    connected_at: Option<Instant>,
+    /// Until when all connections stay away, since another gateway has the name.
+    away_until: Option<Instant>,
 }
 
 impl Fleet {
@@ -117,6 +124,8 @@ impl Fleet {
                 sessions: JoinSet::new(),
                 since: None,
                 probed: None,
+                away_until: None,
+                state_due: None,
             };
             tasks.spawn(connection.serve(events, stop.clone()));
         }
@@ -156,6 +165,10 @@ struct Connection {
     since: Option<Instant>,
     /// When it was last probed.
     probed: Option<Instant>,
+    /// Until when it last stayed away.
+    away_until: Option<Instant>,
+    /// When the hub's own state must have come back; `None` once it has.
+    state_due: Option<Instant>,
 }
 
 impl Connection {
@@ -172,6 +185,12 @@ impl Connection {
                 // Who is refused may have changed.
                 () = fleet.intake.admission.changed() => self.edges.admit_again(),
                 _ = look.tick() => self.look(),
+            }
+            let away_until = fleet.shared().away_until;
+            if let Some(until) = away_until.filter(|_| away_until != self.away_until) {
+                self.away_until = away_until;
+                self.since = None;
+                events.stay_away(until.saturating_duration_since(Instant::now()));
             }
         }
         // The sessions write their stops, and give their devices back.
@@ -196,6 +215,16 @@ impl Connection {
             BusEvent::Connected => {
                 self.since = Some(Instant::now());
                 if self.n == 0 {
+                    let mut shared = self.fleet.shared();
+                    // Two gateways of one name throw each other out soon; a broker that forgets may restore an old state
+                    // later.
+                    let was_soon = shared
+                        .connected_at
+                        .is_some_and(|at| at.elapsed() < 2 * FLEET_YIELD_FOR);
+                    shared.connected_at = Some(Instant::now());
+                    shared.earlier_rival = shared.rival.take().filter(|_| was_soon);
+                    drop(shared);
+                    self.state_due = Some(Instant::now() + OWN_STATE_WITHIN);
                     info!("connected to the broker {}", self.fleet.settings.broker.broker);
                     let _ = self
                         .bus
@@ -279,15 +308,28 @@ impl Connection {
         let settings = &self.fleet.settings;
         let state = documents::read::<HubState>(&message.payload).ok();
         if *hub == settings.hub {
+            let is_settled = self.since.is_some_and(|since| since.elapsed() > SETTLE);
+            let mut shared = self.fleet.shared();
             match state {
-                Some(state) if state.hub_epoch == self.fleet.epoch && state.online => {}
-                Some(state) if state.online && self.since.is_some_and(|since| since.elapsed() > SETTLE) => {
+                Some(state) if state.hub_epoch == self.fleet.epoch && state.online => self.state_due = None,
+                // What an earlier process left, or its will, comes with one connection: the state that is on its way
+                // overwrites it.
+                Some(state)
+                    if (is_settled && state.online) || shared.earlier_rival == Some(state.hub_epoch) =>
+                {
+                    shared.rival = Some(state.hub_epoch);
                     error!(
-                        "another gateway is the hub {hub} at this broker, too: give one of them another name, [mqtt] hub"
-                    )
+                        "another gateway is the hub {hub} at this broker, too: give one of them another name, [mqtt] hub; \
+                         this one stays away for {} s",
+                        FLEET_YIELD_FOR.as_secs()
+                    );
+                    shared.away_until = Some(Instant::now() + FLEET_YIELD_FOR);
                 }
-                // What an earlier process left, or the will of an earlier connection.
-                _ => {
+                other => {
+                    if let Some(state) = other.filter(|state| state.hub_epoch != self.fleet.epoch) {
+                        shared.rival = Some(state.hub_epoch);
+                    }
+                    // Perhaps the will of an earlier connection.
                     let _ = self.bus.try_publish(hub_state(settings, self.fleet.epoch, true));
                 }
             }
@@ -369,6 +411,14 @@ impl Connection {
         let silent = self.edges.look_for_silence();
         self.control_lost(&silent);
         let Some(since) = self.since else { return };
+        if self.state_due.is_some_and(|due| Instant::now() >= due) {
+            self.state_due = None;
+            error!(
+                "the state of this hub does not come back from the broker: no edge can give it a device; allow this user to \
+                 read and write {}/#",
+                self.fleet.settings.broker.topics
+            );
+        }
         if !silent.is_empty() && self.probed.is_none_or(|at| at.elapsed() > 2 * PROBE_WITHIN) {
             // Perhaps the broker is cut off: its own timeouts take many seconds.
             self.probed = Some(Instant::now());

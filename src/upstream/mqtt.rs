@@ -7,7 +7,7 @@ mod device;
 mod hub;
 mod incoming;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::advice::Advice;
 use crate::config::EdgeSettings;
-use crate::defaults::{CLOSE_TIMEOUT, STOP_FLUSH_TIMEOUT};
+use crate::defaults::{CLOSE_TIMEOUT, FLEET_YIELD_FOR, OWN_STATE_WITHIN, STOP_FLUSH_TIMEOUT};
 use crate::device::fleet::beats::Beat;
 use crate::device::fleet::clock::{Clock, Epoch, random};
 use crate::device::fleet::documents::{EdgeState, write};
@@ -33,12 +33,8 @@ use hub::Hub;
 
 /// Between two beats of the edge's clock.
 const BEAT: Duration = Duration::from_millis(250);
-/// How soon the edge's own state must come back after it was published; brokers deny in silence.
-const OWN_STATE_WITHIN: Duration = Duration::from_secs(2);
 /// How soon a broker must show that it is there, once a lease is over.
 const PROBE_WITHIN: Duration = Duration::from_secs(1);
-/// How long an edge stays away once another gateway has its name. Each that connects would throw the other out.
-const YIELD_FOR: Duration = Duration::from_secs(30);
 
 /// This gateway as an edge of the fleet.
 pub struct Edge {
@@ -65,6 +61,13 @@ struct Connection {
     is_up: bool,
     /// When its own state must have come back; `None` once it has.
     state_due: Option<Instant>,
+    /// When it was last made.
+    since: Option<Instant>,
+    /// Another process of this name whose state came with this connection, and with the one before.
+    rival: Option<Epoch>,
+    earlier_rival: Option<Epoch>,
+    /// Devices of which somebody else wrote something.
+    forged: HashSet<DeviceId>,
 }
 
 impl Edge {
@@ -192,6 +195,10 @@ impl Edge {
         let mut connection = Connection {
             is_up: false,
             state_due: None,
+            since: None,
+            rival: None,
+            earlier_rival: None,
+            forged: HashSet::new(),
         };
         info!(
             "devices are published at {} as the edge {}",
@@ -205,6 +212,7 @@ impl Edge {
                 () = stop.cancelled() => break,
                 event = events.next() => if let Some(pause) = self.event(event, &mut connection) {
                     events.stay_away(pause);
+                    self.lost(&mut connection);
                 },
                 _ = beat.tick() => self.beat(&mut connection),
                 () = self.came.notified() => self.beat(&mut connection),
@@ -235,6 +243,12 @@ impl Edge {
                 info!("connected to the broker {}", self.settings.broker.broker);
                 connection.is_up = true;
                 connection.state_due = Some(Instant::now() + OWN_STATE_WITHIN);
+                // Two gateways of one name throw each other out soon; a broker that forgets may restore an old state later.
+                let was_soon = connection
+                    .since
+                    .is_some_and(|since| since.elapsed() < 2 * FLEET_YIELD_FOR);
+                connection.since = Some(Instant::now());
+                connection.earlier_rival = connection.rival.take().filter(|_| was_soon);
                 self.publish_state(true);
                 // A broker without a memory has forgotten them.
                 for device in self.devices() {
@@ -244,7 +258,6 @@ impl Edge {
                 None
             }
             BusEvent::Lost { error, news } => {
-                connection.is_up = false;
                 if news {
                     warn!(
                         "the broker {} is away: {}",
@@ -252,13 +265,7 @@ impl Edge {
                         error.with_hint()
                     );
                 }
-                // What proved that a hub is there before proves nothing about the next connection.
-                for hub in self.shared().hubs.values() {
-                    hub.end_lease();
-                }
-                for device in self.devices() {
-                    device.control_lost();
-                }
+                self.lost(connection);
                 None
             }
             BusEvent::Message(message) => self.message(message, connection),
@@ -266,6 +273,18 @@ impl Edge {
                 warn!("a message of {bytes} bytes on {topic} is ignored: that is too much");
                 None
             }
+        }
+    }
+
+    /// Nothing comes from any hub any more.
+    fn lost(&self, connection: &mut Connection) {
+        connection.is_up = false;
+        // What proved that a hub is there before proves nothing about the next connection.
+        for hub in self.shared().hubs.values() {
+            hub.end_lease();
+        }
+        for device in self.devices() {
+            device.control_lost();
         }
     }
 
@@ -294,6 +313,14 @@ impl Edge {
                 self.settings.broker.topics, self.settings.edge
             );
         }
+        for device in devices
+            .iter()
+            .filter(|device| connection.forged.contains(&device.id))
+        {
+            self.publish_birth(device);
+            self.publish_owner(device);
+        }
+        connection.forged.clear();
         if devices.is_empty() {
             return;
         }

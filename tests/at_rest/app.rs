@@ -25,7 +25,8 @@ pub const TICK: Duration = Duration::from_millis(10);
 pub enum Act {
     /// Starts a stream of commands, which the other acts end.
     Stream,
-    /// Sets every output to half of its range, once. One that was frozen is not any more.
+    /// Sets every output to what no stream sets it to, once: a server skips a position that it has commanded last. One that
+    /// was frozen is not any more.
     Drive,
     /// Commands nothing any more.
     Rest,
@@ -132,7 +133,7 @@ async fn run(
                         frozen = false;
                         let commands = outputs.iter().flatten().map(|(index, output)| {
                             id += 1;
-                            output_command(id, *index, *output, 0.5)
+                            output_command(id, *index, *output, 0.4)
                         });
                         let batch = Value::Array(commands.collect()).to_string();
                         ws.send(Message::text(batch)).await.expect("an open socket");

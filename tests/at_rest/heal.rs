@@ -93,7 +93,17 @@ async fn drives_again(driven: &Driven) {
     while !driven.boards.iter().all(|board| board.is_running_all()) {
         assert!(
             start.elapsed() < DEADLINE,
-            "they do not run again: {}",
+            "they do not run again:{}\n{}",
+            driven
+                .boards
+                .iter()
+                .map(|board| format!(
+                    "\n{}: {}; it got{}",
+                    board.kind.name(),
+                    board.running(),
+                    last(board, start)
+                ))
+                .collect::<String>(),
             driven.rig.logs()
         );
         driven.app().act(Act::Drive).await;
@@ -137,7 +147,7 @@ pub async fn obeys_only_what_is_new(way: Way) {
         "{way}: it obeys again {first:?} ms after the trouble; the oldest command was {} ms old",
         oldest.as_millis()
     );
-    assert!(oldest <= FRESH, "{way}: (when, age) {ages:?}");
+    assert!(oldest <= FRESH, "{way}: (when, age) {ages:?}\n{}", rig.logs());
 }
 
 /// An app that moves one axis, each time to another position, so that each command that arrives tells when it was sent.

@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 
 use super::Edge;
 use super::hub::Hub;
-use crate::device::fleet::documents::{Birth, Owner, RecognisedBoard};
+use crate::device::fleet::documents::{self, Birth, Owner, RecognisedBoard};
 use crate::device::fleet::gate::{Gate, Verdict, Why};
 use crate::device::fleet::header::{Header, Kind};
 use crate::device::fleet::names::DeviceId;
@@ -104,6 +104,15 @@ impl Device {
             recognised: self.recognised.clone(),
             hubs: edge.settings.hubs.clone(),
         }
+    }
+
+    /// Whether that is its birth, in whichever session: it is not published again for each.
+    pub(super) fn is_born_by(&self, edge: &Edge, payload: &[u8]) -> bool {
+        let own = self.birth(edge);
+        documents::read::<Birth>(payload).is_ok_and(|birth| {
+            let session = own.session;
+            Birth { session, ..birth } == own
+        })
     }
 
     /// Who owns it; `None` if it is free.

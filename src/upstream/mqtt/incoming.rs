@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tracing::{debug, error, info, warn};
 
-use super::device::OwnerChange;
+use super::device::{Device, OwnerChange};
 use super::hub::Hub;
-use super::{Connection, Edge, YIELD_FOR};
+use super::{Connection, Edge};
+use crate::defaults::FLEET_YIELD_FOR;
 use crate::device::fleet::beats::LeaseBeat;
 use crate::device::fleet::documents::{self, CLAIM_MAX, Claim, EdgeState, HubState};
 use crate::device::fleet::gate::LEASE_MS;
@@ -38,19 +39,13 @@ impl Edge {
         }
         match topic {
             Topic::EdgeState(_) => return self.own_state(&message, connection),
-            Topic::Birth(_, device) => {
-                let is_ours = self.shared().devices.contains_key(&device);
-                if !is_ours && !message.payload.is_empty() {
-                    debug!(%device, "clearing a device that is gone");
-                    self.clear(&device);
-                }
-            }
-            Topic::Owner(_, device) => {
-                let is_ours = self.shared().devices.contains_key(&device);
-                if !is_ours && !message.payload.is_empty() {
-                    self.clear(&device);
-                }
-            }
+            Topic::Birth(_, id) => self.retained(id, connection, &message, |device| {
+                device.is_born_by(self, &message.payload)
+            }),
+            Topic::Owner(_, id) => self.retained(id, connection, &message, |device| {
+                let owner = device.owner().as_ref().map(documents::write).unwrap_or_default();
+                owner.as_bytes() == message.payload
+            }),
             Topic::Claim(_) => match documents::read::<Claim>(&message.payload) {
                 Ok(claim) => self.claim(&claim),
                 Err(e) => warn!("a claim is ignored: {e}"),
@@ -88,6 +83,29 @@ impl Edge {
         None
     }
 
+    /// What the broker keeps of a device came: of one that is gone it is cleared, and what somebody else wrote of one that
+    /// is there is corrected with the next beat.
+    fn retained(
+        &self,
+        id: DeviceId,
+        connection: &mut Connection,
+        message: &Message,
+        is_ours: impl FnOnce(&Device) -> bool,
+    ) {
+        let device = self.shared().devices.get(&id).cloned();
+        match device {
+            Some(device) if is_ours(&device) => {}
+            Some(_) => {
+                connection.forged.insert(id);
+            }
+            None if message.payload.is_empty() => {}
+            None => {
+                debug!(%id, "clearing a device that is gone");
+                self.clear(&id);
+            }
+        }
+    }
+
     /// The edge's own state came back, or somebody else's under its name.
     fn own_state(&self, message: &Message, connection: &mut Connection) -> Option<Duration> {
         let state = documents::read::<EdgeState>(&message.payload).ok();
@@ -95,17 +113,23 @@ impl Edge {
             Some(state) if state.epoch == self.epoch && state.online => connection.state_due = None,
             // The will of an earlier connection of this process, which came late.
             Some(state) if state.epoch == self.epoch => self.publish_state(true),
-            // What an earlier process left is overwritten by the state that is on its way.
-            _ if connection.state_due.is_some() => {}
-            Some(state) if state.online => {
+            // What an earlier process left, or its will, comes with one connection: the state that is on its way overwrites it.
+            Some(state)
+                if connection.state_due.is_some() && connection.earlier_rival != Some(state.epoch) =>
+            {
+                connection.rival = Some(state.epoch);
+            }
+            Some(state) if state.online || connection.state_due.is_some() => {
+                connection.rival = Some(state.epoch);
                 error!(
                     "another gateway is the edge {} at this broker, too: give one of them another name, [upstream] edge; \
                      this one stays away for {} s",
                     self.settings.edge,
-                    YIELD_FOR.as_secs()
+                    FLEET_YIELD_FOR.as_secs()
                 );
-                return Some(YIELD_FOR);
+                return Some(FLEET_YIELD_FOR);
             }
+            _ if connection.state_due.is_some() => {}
             // The will of an earlier process, or a state that was cleared.
             _ => self.publish_state(true),
         }

@@ -1,0 +1,125 @@
+//! Edges in this process, each with a board of its own that is connected by nothing but memory: hundreds of them cost no
+//! sockets but those to the broker.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use futures::{Sink, Stream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use wsdm_gateway::config::{EdgeSettings, Settings, UpstreamSettings};
+use wsdm_gateway::device::fleet::names::Name;
+use wsdm_gateway::device::frame::Frame;
+use wsdm_gateway::device::handshake::{Address, Handshake, Identifier};
+use wsdm_gateway::device::peer::Peer;
+use wsdm_gateway::ingress::{Board, Intake};
+use wsdm_gateway::link::{FrameIo, LinkError};
+use wsdm_gateway::session::admission::Admission;
+use wsdm_gateway::upstream::mqtt::Edge;
+
+use super::common::model_board::ModelBoard;
+
+/// A board at the other end of a link that takes no time.
+struct InMemory {
+    model: Arc<ModelBoard>,
+    answers: VecDeque<Vec<u8>>,
+    waker: Option<Waker>,
+}
+
+impl Stream for InMemory {
+    type Item = Result<Frame, LinkError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.answers.pop_front() {
+            Some(answer) => Poll::Ready(Some(Ok(Frame(answer.into())))),
+            None => {
+                self.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Sink<Frame> for InMemory {
+    type Error = LinkError;
+
+    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), LinkError> {
+        let answers = self.model.receive(&frame.0);
+        self.answers.extend(answers);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl FrameIo for InMemory {}
+
+/// An edge with one board.
+pub struct SmallEdge {
+    pub model: Arc<ModelBoard>,
+    stop: CancellationToken,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl SmallEdge {
+    /// Everything but its name is in these settings.
+    pub fn start(name: &str, settings: &Settings, admission: &Admission, model: Arc<ModelBoard>) -> Self {
+        let Some(UpstreamSettings::Mqtt(edge)) = &settings.upstream else {
+            unreachable!("it is an edge")
+        };
+        let edge = Edge::new(EdgeSettings {
+            edge: Name::new(name).expect("a name"),
+            ..edge.clone()
+        });
+        let intake = Arc::new(Intake {
+            admission: admission.clone().any_name(),
+            registry: Arc::default(),
+            upstream: edge.clone(),
+        });
+        let stop = CancellationToken::new();
+        let link = Box::new(InMemory {
+            model: model.clone(),
+            answers: VecDeque::new(),
+            waker: None,
+        });
+        let handshake = Handshake::new(
+            Identifier::new(model.kind.identifier()).expect("an identifier"),
+            Address::new(name).expect("an address"),
+        );
+        let board = Board::at(Peer::Websocket(([127, 0, 0, 1], 9).into()));
+        let (stopped, served) = (stop.clone(), tokio::spawn(edge.serve(stop.clone())));
+        let session = tokio::spawn(async move {
+            let _ = intake.session(handshake, board, link, &stopped).await;
+        });
+        Self {
+            model,
+            stop,
+            tasks: [served, session],
+        }
+    }
+
+    /// In an orderly way.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            super::common::within("an edge ends", task)
+                .await
+                .expect("without a panic");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Many edges that all come back at once, after a restart of the broker.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use wsdm_gateway::session::admission::Admission;
+use wsdm_gateway::udcf::Udcf;
+
+use super::broker::{Broker, Mqtt};
+use super::common::model_board::{Kind, ModelBoard};
+use super::common::{from_text, wait_until, within};
+use super::in_memory::SmallEdge;
+use super::rig::{EDGE, Gateway, HUB, edge_toml};
+
+/// Boards that run when the broker is lost.
+const RUNNING: usize = 8;
+/// How late a busy machine may be, which does the work of all these machines.
+const LATE: Duration = Duration::from_millis(900);
+
+fn raise_file_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    );
+}
+
+/// Waits far longer than a test usually does.
+async fn patiently(what: &str, mut condition: impl FnMut() -> bool) {
+    let waited = tokio::time::timeout(Duration::from_secs(300), async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "in time: {what}");
+}
+
+async fn come_back(edges: usize) {
+    raise_file_limit();
+    let mut broker = Broker::start().await;
+    let hub = Gateway::hub(&broker, HUB).await;
+    let app = hub.app().await;
+    let folder = tempfile::TempDir::new().expect("a folder to write in");
+    let toml = format!(
+        "[devices]\nlisten = \"127.0.0.1:0\"\n{}",
+        edge_toml(&broker.url(), EDGE, "")
+    );
+    let settings = from_text(folder.path(), &toml);
+    let directory = Udcf::builtin()
+        .device_configuration()
+        .map(|loaded| Udcf::builtin().directory(&loaded));
+    let admission = Admission::new(&settings.devices, directory.expect("a UDCF"));
+    let started = Instant::now();
+    let boards: Vec<SmallEdge> = (0..edges)
+        .map(|n| {
+            let model = Arc::new(ModelBoard::new(Kind::Hush, true));
+            SmallEdge::start(&format!("edge-{n}"), &settings, &admission, model)
+        })
+        .collect();
+    patiently("all are listed", || app.devices().len() == edges).await;
+    println!(
+        "{edges} edges with a device each: all listed {:.1?} after the first started",
+        started.elapsed()
+    );
+    for device in app.devices().into_values().take(RUNNING) {
+        let command = buttplug_client::device::ClientDeviceOutputCommand::Vibrate(0.5.into());
+        within("a command", device.run_output(&command))
+            .await
+            .expect("a device that takes it");
+    }
+    let runs = |boards: &[SmallEdge]| {
+        boards
+            .iter()
+            .filter(|board| board.model.rest_since().is_none())
+            .count()
+    };
+    wait_until("they run", || runs(&boards) == RUNNING).await;
+    let driven: Vec<&SmallEdge> = boards
+        .iter()
+        .filter(|board| board.model.rest_since().is_none())
+        .collect();
+    let lost = Instant::now();
+    broker.kill();
+    wait_until("they are at rest", || {
+        driven.iter().all(|board| board.model.rest_since().is_some())
+    })
+    .await;
+    let rest = driven
+        .iter()
+        .filter_map(|board| board.model.rest_since())
+        .max()
+        .expect("some")
+        .duration_since(lost);
+    let moved: usize = boards.iter().map(|board| board.model.obeyed()).sum();
+    broker.start_again().await;
+    let back = Instant::now();
+    let mut watcher = Mqtt::connect(&broker, "watcher").await;
+    watcher.subscribe("wsdm/1/+/dev/+/birth").await;
+    patiently("all births", || watcher.topics() >= edges).await;
+    let births = back.elapsed();
+    patiently("all are listed", || app.devices().len() == edges).await;
+    let mut again = FuturesUnordered::new();
+    for device in app.devices().into_values() {
+        again.push(async move {
+            loop {
+                let level = buttplug_client::device::ClientDeviceOutputCommand::Vibrate(0.25.into());
+                let sent = tokio::time::timeout(Duration::from_secs(2), device.run_output(&level)).await;
+                if sent.is_ok_and(|sent| sent.is_ok()) {
+                    return;
+                }
+            }
+        });
+    }
+    while again.next().await.is_some() {}
+    patiently("all obey", || runs(&boards) == edges).await;
+    println!(
+        "{edges} edges after a kill -9 of the broker: {RUNNING} boards at rest after {rest:.0?}; births back in {births:.1?}, all \
+         driven in {:.1?}; hub {} MiB, broker {} MiB",
+        back.elapsed(),
+        hub.memory_kib() / 1024,
+        broker.memory_kib() / 1024
+    );
+    assert!(rest <= Duration::from_millis(1_100) + LATE, "{rest:?}");
+    assert!(boards.iter().map(|board| board.model.obeyed()).sum::<usize>() >= moved + edges);
+    let stops = boards
+        .into_iter()
+        .map(SmallEdge::stop)
+        .collect::<FuturesUnordered<_>>();
+    stops.collect::<Vec<()>>().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forty_edges_come_back_after_a_restart_of_the_broker() {
+    come_back(40).await;
+}
+
+/// `cargo test --test fleet -- --ignored a_thousand --nocapture`
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it takes a machine of its own for a minute"]
+async fn a_thousand_edges_come_back_after_a_restart_of_the_broker() {
+    come_back(1_000).await;
+}
