@@ -131,11 +131,9 @@ async fn retained(
             BusEvent::Lost { error, .. } => return Err(error.into()),
             BusEvent::Connected | BusEvent::TooLarge { .. } => continue,
         };
-        let Some(name) = message.topic[prefix.as_str().len() + 1..]
-            .split('/')
-            .next()
-            .and_then(|name| Name::new(name).ok())
-        else {
+        let rest = message.topic.strip_prefix(prefix.as_str());
+        let rest = rest.and_then(|rest| rest.strip_prefix('/')).unwrap_or_default();
+        let Ok(name) = Name::new(rest.split('/').next().unwrap_or_default()) else {
             continue;
         };
         let edge = edges.entry(name).or_default();

@@ -25,9 +25,10 @@ use crate::device::handshake::Address;
 use crate::device::peer::Peer;
 use crate::ingress::{Board, Intake};
 use crate::net::bus::{Bus, BusEvent, Events, Message, Qos, bus};
+use crate::udcf::directory::Directory;
 use edges::{Edges, Granted};
 use line::EdgeLine;
-use link::BrokerLink;
+use link::{BrokerLink, Inbox};
 
 /// How often the hub looks whom it has lost and what it should claim.
 const LOOK: Duration = Duration::from_millis(100);
@@ -35,6 +36,9 @@ const LOOK: Duration = Duration::from_millis(100);
 const PROBE_WITHIN: Duration = Duration::from_secs(1);
 /// How long the hubs and owners that are retained take to come after a connection. Until then nothing is claimed.
 const SETTLE: Duration = Duration::from_millis(300);
+
+/// How soon after a connection everything that the broker keeps of an edge's devices has come.
+const RETAINED_WITHIN: Duration = Duration::from_secs(2);
 
 /// This gateway as a hub of the fleet.
 pub struct Fleet {
@@ -126,6 +130,8 @@ impl Fleet {
                 probed: None,
                 away_until: None,
                 state_due: None,
+                is_confirmed: false,
+                directory: self.intake.admission.directory(),
             };
             tasks.spawn(connection.serve(events, stop.clone()));
         }
@@ -169,6 +175,10 @@ struct Connection {
     away_until: Option<Instant>,
     /// When the hub's own state must have come back; `None` once it has.
     state_due: Option<Instant>,
+    /// Whether what the broker does not keep any more was let go of since the connection was made.
+    is_confirmed: bool,
+    /// By what devices were last admitted or refused.
+    directory: Arc<Directory>,
 }
 
 impl Connection {
@@ -180,11 +190,10 @@ impl Connection {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
+                // Before what comes: a flood is not to delay it.
+                _ = look.tick() => self.look(),
                 event = events.next() => self.event(event, &stop),
                 Some(ended) = self.sessions.join_next() => report(ended),
-                // Who is refused may have changed.
-                () = fleet.intake.admission.changed() => self.edges.admit_again(),
-                _ = look.tick() => self.look(),
             }
             let away_until = fleet.shared().away_until;
             if let Some(until) = away_until.filter(|_| away_until != self.away_until) {
@@ -214,6 +223,8 @@ impl Connection {
         match event {
             BusEvent::Connected => {
                 self.since = Some(Instant::now());
+                self.is_confirmed = false;
+                self.edges.connected();
                 if self.n == 0 {
                     let mut shared = self.fleet.shared();
                     // Two gateways of one name throw each other out soon; a broker that forgets may restore an old state
@@ -289,6 +300,8 @@ impl Connection {
                     }
                 };
                 let us = (&self.fleet.settings.hub, self.fleet.epoch);
+                let lapsed = self.edges.lapsed(&edge, &device, owner.as_ref(), us);
+                self.control_lost(lapsed.as_slice());
                 if let Some(granted) = self.edges.owner(&edge, device, owner, us)
                     && !stop.is_cancelled()
                 {
@@ -378,10 +391,8 @@ impl Connection {
             .subscribe(topics.of_all_devices(&edge, "up"), Qos::AtMostOnce);
         self.bus
             .subscribe(topics.topic(&Topic::Beat(edge.clone())), Qos::AtMostOnce);
-        if self.n > 0 {
-            self.bus
-                .subscribe(topics.topic(&Topic::EdgeState(edge.clone())), Qos::AtLeastOnce);
-        }
+        self.bus
+            .subscribe(topics.topic(&Topic::EdgeState(edge.clone())), Qos::AtLeastOnce);
         let line = EdgeLine::new(
             edge,
             self.bus.clone(),
@@ -428,6 +439,14 @@ impl Connection {
         if since.elapsed() < SETTLE {
             return;
         }
+        if since.elapsed() >= RETAINED_WITHIN && !std::mem::replace(&mut self.is_confirmed, true) {
+            self.edges.end_forgotten();
+        }
+        let directory = self.fleet.intake.admission.directory();
+        if !Arc::ptr_eq(&directory, &self.directory) {
+            self.directory = directory;
+            self.edges.admit_again();
+        }
         let shared = self.fleet.shared();
         self.edges.claim(
             &self.fleet.settings.hub,
@@ -461,10 +480,11 @@ impl Connection {
                 return;
             }
         };
-        if !self.fleet.shared().taken.insert(device.clone()) {
+        let Some(taken) = Taken::new(&self.fleet, &line, &device, &inbox) else {
+            inbox.end("another edge has the device");
             line.give_back(&device);
             return;
-        }
+        };
         let mut board = Board::at(Peer::Broker(line.edge.clone()));
         board.recognised = birth
             .recognised
@@ -492,9 +512,38 @@ impl Connection {
                     line.edge
                 );
             }
-            inbox.end("its session is over");
-            fleet.shared().taken.remove(&device);
+            drop(taken);
         });
+    }
+}
+
+/// A device that a session of this hub has. Dropping it, also after a panic, gives the device back: an edge takes answered
+/// beats for control.
+struct Taken {
+    fleet: Arc<Fleet>,
+    line: Arc<EdgeLine>,
+    device: DeviceId,
+    inbox: Arc<Inbox>,
+}
+
+impl Taken {
+    /// `None` if another session has the device.
+    fn new(fleet: &Arc<Fleet>, line: &Arc<EdgeLine>, device: &DeviceId, inbox: &Arc<Inbox>) -> Option<Self> {
+        let is_free = fleet.shared().taken.insert(device.clone());
+        is_free.then(|| Self {
+            fleet: fleet.clone(),
+            line: line.clone(),
+            device: device.clone(),
+            inbox: inbox.clone(),
+        })
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.inbox.end("its session is over");
+        self.line.give_back(&self.device);
+        self.fleet.shared().taken.remove(&self.device);
     }
 }
 

@@ -7,7 +7,7 @@ mod device;
 mod hub;
 mod incoming;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -54,6 +54,8 @@ pub struct Edge {
 struct Shared {
     devices: HashMap<DeviceId, Arc<Device>>,
     hubs: HashMap<Name, Arc<Hub>>,
+    /// Which hub has or had which session, the newest last: its frames count as received also after the session.
+    sessions: VecDeque<(u32, Arc<Hub>)>,
 }
 
 /// What the edge's task remembers of its connection.
@@ -96,7 +98,7 @@ impl Edge {
             once(topics.topic(&Topic::HaltAll)),
             once(topics.all_hub_states()),
         ];
-        let connection = settings.broker.connection(format!("wsdm-{edge}"));
+        let connection = settings.broker.connection(format!("wsdm-edge-{edge}"));
         let (bus, events) = bus(connection, Some(state(false)), subscriptions);
         Arc::new(Self {
             settings,
@@ -179,7 +181,7 @@ impl Edge {
             .is_some_and(|known| Arc::ptr_eq(known, device));
         if is_current {
             shared.devices.remove(&device.id);
-            drop(shared);
+            // Under the lock, so that the birth of its next session comes after this.
             self.clear(&device.id);
         }
     }
@@ -210,11 +212,12 @@ impl Edge {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
+                // Before what comes: a flood is not to delay it.
+                _ = beat.tick() => self.beat(&mut connection),
                 event = events.next() => if let Some(pause) = self.event(event, &mut connection) {
                     events.stay_away(pause);
                     self.lost(&mut connection);
                 },
-                _ = beat.tick() => self.beat(&mut connection),
                 () = self.came.notified() => self.beat(&mut connection),
             }
         }
@@ -229,7 +232,8 @@ impl Edge {
                 }
             }
         };
-        let _ = timeout(STOP_FLUSH_TIMEOUT, sessions_end).await;
+        // They are asked to end after their stops were flushed.
+        let _ = timeout(2 * STOP_FLUSH_TIMEOUT, sessions_end).await;
         self.publish_state(false);
         if !events.disconnect(CLOSE_TIMEOUT).await {
             debug!("the broker did not take the farewell; its will speaks for it");
@@ -366,9 +370,12 @@ impl Upstream for Edge {
     fn open(self: Arc<Self>, session: &Arc<SessionHandle>, device: DeviceInfo) -> Box<dyn UpstreamIo> {
         let can_stop = device.can_stop;
         let device = Arc::new(Device::new(session, &device, self.next_session()));
-        self.shared().devices.insert(device.id.clone(), device.clone());
-        self.publish_birth(&device);
-        self.publish_owner(&device);
+        {
+            let mut shared = self.shared();
+            shared.devices.insert(device.id.clone(), device.clone());
+            self.publish_birth(&device);
+            self.publish_owner(&device);
+        }
         // Hubs answer beats before they claim.
         self.came.notify_one();
         Box::new(EdgeIo::new(self, device, can_stop))

@@ -11,6 +11,8 @@ use super::clock::Millis;
 const UNCONFIRMED_MAX: u32 = 64;
 /// What was sent this long ago should be confirmed: a quarter of a second, and the time between two beats.
 const CONFIRMED_AFTER_MS: u32 = 500;
+/// Frames that are overdue for this long are lost.
+const GIVE_UP_AFTER_MS: u32 = 1_000;
 /// The pace at which the count is remembered.
 const MARK_EVERY_MS: u32 = 50;
 
@@ -19,6 +21,10 @@ const MARK_EVERY_MS: u32 = 50;
 pub struct Flow {
     sent: u32,
     confirmed: u32,
+    /// What was given up, and is in no report.
+    lost: u32,
+    /// Since when too many frames are overdue.
+    overdue_since: Option<Millis>,
     /// When how many had been sent, the oldest first.
     marks: VecDeque<(Millis, u32)>,
 }
@@ -39,17 +45,39 @@ impl Flow {
         }
     }
 
-    /// The far end has received so many in all. A count that was never sent confirms nothing.
+    /// The far end has received so many in all.
     pub fn confirmed(&mut self, received: u32) {
-        if self.sent.wrapping_sub(received) <= self.unconfirmed() {
-            self.confirmed = received;
+        let confirmed = received.wrapping_add(self.lost);
+        let ahead = confirmed.wrapping_sub(self.sent);
+        if ahead != 0 && ahead < 1 << 31 {
+            // What was given up arrived after all, or something arrived twice.
+            self.lost = self.lost.wrapping_sub(ahead);
+            self.confirmed = self.sent;
+        } else if self.sent.wrapping_sub(confirmed) <= self.unconfirmed() {
+            self.confirmed = confirmed;
         }
     }
 
-    /// The far end is known to have lost what it has not confirmed, or is another one: what was sent is forgotten.
-    pub fn forget(&mut self) {
+    /// What is not confirmed is lost, or its far end was away: it is not waited for any more.
+    pub fn give_up(&mut self) {
+        self.lost = self.lost.wrapping_add(self.unconfirmed());
         self.confirmed = self.sent;
         self.marks.clear();
+        self.overdue_since = None;
+    }
+
+    /// Whether another frame may be sent. After a second of overdue frames they are given up.
+    pub fn may_send(&mut self, now: Millis) -> bool {
+        if !self.is_overdue(now) {
+            self.overdue_since = None;
+            return true;
+        }
+        let since = *self.overdue_since.get_or_insert(now);
+        let is_hopeless = now.since(since).is_some_and(|age| age >= GIVE_UP_AFTER_MS);
+        if is_hopeless {
+            self.give_up();
+        }
+        is_hopeless
     }
 
     /// All frames sent, modulo 2^32.
@@ -106,10 +134,28 @@ mod tests {
         assert!(flow.is_overdue(Millis(10_001)));
         flow.confirmed(30);
         assert!(!flow.is_overdue(Millis(10_001)));
-        // Nobody received more than was sent.
+        // A report that is ahead confirms everything, and so do later ones that count the same.
         flow.confirmed(66);
-        assert_eq!(flow.unconfirmed(), 35);
-        flow.forget();
+        assert_eq!(flow.unconfirmed(), 0);
+        flow.sent(Millis(10_002));
+        flow.confirmed(67);
+        assert_eq!(flow.unconfirmed(), 0);
+    }
+
+    #[test]
+    fn what_is_lost_is_waited_for_a_second() {
+        let mut flow = Flow::default();
+        for _ in 0..=UNCONFIRMED_MAX {
+            flow.sent(Millis(0));
+        }
+        assert!(flow.may_send(Millis(400)));
+        assert!(!flow.may_send(Millis(600)));
+        assert!(!flow.may_send(Millis(1_500)));
+        assert!(flow.may_send(Millis(1_600)));
+        flow.sent(Millis(1_600));
+        assert_eq!(flow.unconfirmed(), 1);
+        // The far end counts on from what it received: all but ten of the first ones.
+        flow.confirmed(UNCONFIRMED_MAX + 1 - 10 + 1);
         assert_eq!(flow.unconfirmed(), 0);
     }
 

@@ -59,6 +59,8 @@ pub struct Gate {
     session: u32,
     /// The newest frame that was let through.
     last: Option<u32>,
+    /// Which of the 64 numbers up to it were let through, the newest in the lowest bit.
+    passed: u64,
     /// The newest stop that was seen.
     stop: Option<u32>,
 }
@@ -79,8 +81,10 @@ pub enum Verdict {
 pub enum Why {
     /// It belongs to another session: an earlier birth, another owner.
     OtherSession,
-    /// It was seen before, or something newer was.
+    /// It was seen before; of a stop: or something newer was.
     Old,
+    /// Something newer was let through before it: what it was to do was not done.
+    Overtaken,
     /// A stop was seen that was sent after it.
     BeforeStop,
     /// Its sender's lease is over.
@@ -95,6 +99,7 @@ impl Gate {
         Self {
             session,
             last: None,
+            passed: 0,
             stop: None,
         }
     }
@@ -121,11 +126,14 @@ impl Gate {
                 Verdict::Stop
             }
             Kind::Frame => {
-                if !is_new(self.last) {
+                if self.has_passed(header.seq) {
                     return Verdict::Drop(Why::Old);
                 }
                 if !is_new(self.stop) {
                     return Verdict::Drop(Why::BeforeStop);
+                }
+                if !is_new(self.last) {
+                    return Verdict::Drop(Why::Overtaken);
                 }
                 if !lease.is_live(now) {
                     return Verdict::Drop(Why::NoLease);
@@ -133,10 +141,19 @@ impl Gate {
                 if now.since(header.nonce).is_none_or(|age| age > FRESH_MS) {
                     return Verdict::Drop(Why::Stale);
                 }
+                let further = self.last.map_or(64, |last| header.seq.wrapping_sub(last));
+                self.passed = self.passed.checked_shl(further).unwrap_or(0) | 1;
                 self.last = Some(header.seq);
                 Verdict::Pass
             }
         }
+    }
+
+    /// Whether a frame of this number was let through, as far as that is remembered.
+    fn has_passed(&self, seq: u32) -> bool {
+        let Some(last) = self.last else { return false };
+        let before = last.wrapping_sub(seq);
+        before < 64 && self.passed >> before & 1 == 1
     }
 }
 

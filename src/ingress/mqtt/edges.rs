@@ -24,6 +24,8 @@ const GONE_AFTER: Duration = Duration::from_secs(5);
 const CLAIM_AGAIN: Duration = Duration::from_secs(1);
 /// How much longer than the hub before it in the order a hub waits for a free device.
 const RANK_DELAY: Duration = Duration::from_millis(750);
+/// A device that was refused is claimed again after this time: another one may have had its address.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
 /// Edges of a connection at most. A stranger's states cost no more than this.
 const EDGES_MAX: usize = 4_096;
 /// Devices of an edge at most. A stranger's births cost no more than this.
@@ -55,7 +57,9 @@ struct Device {
     claimed_at: Option<Instant>,
     /// The session of this hub.
     inbox: Option<Arc<Inbox>>,
-    is_refused: bool,
+    refused_at: Option<Instant>,
+    /// Whether its birth came with the present connection.
+    is_confirmed: bool,
 }
 
 /// A device that an edge granted to this hub.
@@ -113,7 +117,7 @@ impl Edges {
         if let Some(edge) = self.edges.get_mut(edge)
             && let Some(known) = edge.devices.get_mut(device)
         {
-            known.is_refused = true;
+            known.refused_at = Some(Instant::now());
             known.inbox = None;
             edge.line.give_back(device);
         }
@@ -122,7 +126,7 @@ impl Edges {
     /// What was refused may be welcome now.
     pub(super) fn admit_again(&mut self) {
         for device in self.edges.values_mut().flat_map(|edge| edge.devices.values_mut()) {
-            device.is_refused = false;
+            device.refused_at = None;
             device.claimed_at = None;
         }
     }
@@ -139,6 +143,43 @@ impl Edges {
         }
         edge.state = state;
         edge.end_stale();
+    }
+
+    /// A connection was made: what the broker keeps comes again, and what it does not keep any more has to go.
+    pub(super) fn connected(&mut self) {
+        for device in self.edges.values_mut().flat_map(|edge| edge.devices.values_mut()) {
+            device.is_confirmed = false;
+            device.owner = None;
+        }
+    }
+
+    /// Lets go of the devices whose birth did not come with the present connection, and of the sessions of those that this
+    /// hub does not own any more.
+    pub(super) fn end_forgotten(&mut self) {
+        for edge in self.edges.values_mut() {
+            edge.devices.retain(|_, device| {
+                let is_ours = device.is_confirmed && device.owner.is_some();
+                if !is_ours && let Some(inbox) = device.inbox.take() {
+                    inbox.end("the edge has taken the device back");
+                    device.claimed_at = None;
+                }
+                device.is_confirmed
+            });
+        }
+    }
+
+    /// The device, if its edge has stopped it since the lease of this hub was over.
+    pub(super) fn lapsed(
+        &self,
+        name: &Name,
+        id: &DeviceId,
+        owner: Option<&Owner>,
+        (us, epoch): (&Name, Epoch),
+    ) -> Option<Address> {
+        let owner = owner.filter(|owner| owner.lapsed && owner.hub == *us && owner.hub_epoch == epoch)?;
+        let device = self.edges.get(name)?.devices.get(id)?;
+        let inbox = device.inbox.as_ref()?;
+        (inbox.session() == owner.session).then(|| Address::new(&device.birth.as_ref()?.address).ok())?
     }
 
     /// A device of an edge; `None` if it is gone.
@@ -160,9 +201,10 @@ impl Edges {
                     return;
                 }
                 let device = edge.devices.entry(id).or_default();
+                device.is_confirmed = true;
                 // An edge publishes what it published before, after each connection.
                 if device.birth.as_ref() != Some(&birth) {
-                    device.is_refused = false;
+                    device.refused_at = None;
                     device.claimed_at = None;
                     device.birth = Some(birth);
                 }
@@ -306,7 +348,7 @@ impl Edges {
             if let Some(edge) = self.edges.get_mut(&name)
                 && let Some(device) = edge.devices.get_mut(&device)
             {
-                device.is_refused = true;
+                device.refused_at = Some(Instant::now());
             }
         }
         for (name, edge) in &mut self.edges {
@@ -331,7 +373,7 @@ impl Edges {
                     device.claimed_at = Some(Instant::now());
                     continue;
                 }
-                let is_barred = device.is_refused || taken.contains(id);
+                let is_barred = was_within(device.refused_at, REFUSED_FOR) || taken.contains(id);
                 let is_owned = device
                     .owner
                     .as_ref()

@@ -141,9 +141,10 @@ impl BrokerLink {
                 self.unsent.clear();
                 break;
             }
-            ready!(self.line.bus.poll_room(cx));
+            // A stop needs none of the room that frames wait for.
             if self.line.bus.try_publish(message.clone()).is_err() {
-                // Another device took the room.
+                ready!(self.line.bus.poll_room(cx));
+                // There was room just now, which another device may have taken meanwhile.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -174,7 +175,7 @@ impl Sink<Frame> for BrokerLink {
 
     /// Pending while the edge is not heard, or does not keep up: meanwhile newer commands take the place of older ones.
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        // Who waits to write does not read.
+        // A session that waits to write does not read.
         if let Some(ended) = self.inbox.poll_end(cx) {
             return Poll::Ready(Err(ended));
         }
@@ -201,9 +202,7 @@ impl Sink<Frame> for BrokerLink {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        ready!(self.poll_unsent(cx));
-        self.line.give_back(&self.device);
-        Poll::Ready(Ok(()))
+        self.poll_unsent(cx).map(Ok)
     }
 }
 

@@ -16,9 +16,10 @@ use tracing::{debug, info, warn};
 
 use super::Edge;
 use super::hub::Hub;
+use crate::device::fleet::clock::Millis;
 use crate::device::fleet::documents::{self, Birth, Owner, RecognisedBoard};
 use crate::device::fleet::gate::{Gate, Verdict, Why};
-use crate::device::fleet::header::{Header, Kind};
+use crate::device::fleet::header::{Header, Kind, is_after};
 use crate::device::fleet::names::DeviceId;
 use crate::device::frame::Frame;
 use crate::net::bus::{Message, Qos};
@@ -43,7 +44,9 @@ pub(super) struct Device {
 struct Inbox {
     gate: Gate,
     owner: Option<Owned>,
-    messages: VecDeque<(Header, Bytes)>,
+    /// The newest stop by the owner. It is judged before the frames: those that were sent earlier are over.
+    stop: Option<Header>,
+    frames: VecDeque<(Header, Bytes)>,
     due: Option<Due>,
 }
 
@@ -80,7 +83,8 @@ impl Device {
             inbox: Mutex::new(Inbox {
                 gate: Gate::new(number),
                 owner: None,
-                messages: VecDeque::new(),
+                stop: None,
+                frames: VecDeque::new(),
                 due: None,
             }),
             waker: AtomicWaker::new(),
@@ -115,6 +119,11 @@ impl Device {
         })
     }
 
+    /// The session that counts.
+    pub(super) fn session(&self) -> u32 {
+        self.inbox().gate.session()
+    }
+
     /// Who owns it; `None` if it is free.
     pub(super) fn owner(&self) -> Option<Owner> {
         let inbox = self.inbox();
@@ -134,20 +143,21 @@ impl Device {
     /// A message came for it.
     pub(super) fn arrived(&self, header: Header, frame: Bytes) {
         let mut inbox = self.inbox();
-        if header.session == inbox.gate.session()
-            && header.kind == Kind::Frame
-            && let Some(owned) = &inbox.owner
-        {
-            owned.hub.frame_arrived();
-        }
-        if inbox.messages.len() >= INBOX_MAX {
-            inbox.messages.pop_front();
-            Counters::count(&self.handle.counters.dropped);
+        if header.session != inbox.gate.session() {
+            return;
         }
         match header.kind {
-            Kind::Frame => inbox.messages.push_back((header, frame)),
-            // What was sent before it is dropped by its number, what was sent after it follows.
-            Kind::Stop => inbox.messages.push_front((header, frame)),
+            Kind::Stop if inbox.stop.is_none_or(|stop| is_after(header.seq, stop.seq)) => {
+                inbox.stop = Some(header)
+            }
+            Kind::Stop => {}
+            Kind::Frame if inbox.frames.len() < INBOX_MAX => inbox.frames.push_back((header, frame)),
+            Kind::Frame => {
+                // Among what is dropped may be the one that turns an output off.
+                inbox.frames.clear();
+                inbox.due.get_or_insert(Due::IfOn);
+                Counters::count(&self.handle.counters.dropped);
+            }
         }
         drop(inbox);
         self.waker.wake();
@@ -161,7 +171,7 @@ impl Device {
     /// Control over it was lost: an output that is on is stopped.
     pub(super) fn control_lost(&self) {
         let mut inbox = self.inbox();
-        inbox.messages.clear();
+        inbox.frames.clear();
         inbox.due.get_or_insert(Due::IfOn);
         drop(inbox);
         self.waker.wake();
@@ -174,9 +184,7 @@ impl Device {
         match &inbox.owner {
             // It may not have received the answer.
             Some(owned) if owned.is_of(hub) => return OwnerChange::Changed,
-            Some(owned) if owned.lapsed.is_none() && owned.hub.lease().is_live(now) => {
-                return OwnerChange::None;
-            }
+            Some(owned) if owned.hub.lease().is_live(now) => return OwnerChange::None,
             _ => {}
         }
         info!(device = %self.handle.handshake.address, "owned by the hub {}", hub.name);
@@ -188,6 +196,15 @@ impl Device {
         drop(inbox);
         self.waker.wake();
         OwnerChange::Changed
+    }
+
+    /// This is what is known of its owner from now on, if it is of this process of a hub.
+    pub(super) fn adopt(&self, hub: &Arc<Hub>) {
+        if let Some(owned) = &mut self.inbox().owner
+            && owned.is_of(hub)
+        {
+            owned.hub = hub.clone();
+        }
     }
 
     /// Takes it from its owner, and stops it: the owner gave it back, or was away for too long.
@@ -243,11 +260,26 @@ impl Owned {
 }
 
 impl Inbox {
+    /// Judges what came, the stop first.
+    fn next(&mut self, now: Millis) -> Option<(Verdict, Bytes)> {
+        let lease = self
+            .owner
+            .as_ref()
+            .map(|owned| owned.hub.lease())
+            .unwrap_or_default();
+        let (header, frame) = match self.stop.take() {
+            Some(stop) => (stop, Bytes::new()),
+            None => self.frames.pop_front()?,
+        };
+        Some((self.gate.judge(&header, lease, now), frame))
+    }
+
     /// Begins a session without an owner. What came in the earlier one counts no more; an output that is on is stopped.
     fn begin(&mut self, session: u32) {
         self.gate = Gate::new(session);
         self.owner = None;
-        self.messages.clear();
+        self.stop = None;
+        self.frames.clear();
         self.due.get_or_insert(Due::IfOn);
     }
 }
@@ -287,12 +319,16 @@ impl EdgeIo {
     }
 
     /// Stops the device, or lets go of one that only its own watchdog can stop, which waits for the end of the connection.
-    fn stop(&self, why: &str) -> Result<FromUpstream, UpstreamError> {
+    /// `None` if there is nothing to stop.
+    fn stop(&self, why: &str) -> Option<Result<FromUpstream, UpstreamError>> {
+        let is_on = self.is_on();
         if !self.can_stop {
-            return Err(UpstreamError::Away(why.to_owned()));
+            return is_on.then(|| Err(UpstreamError::Away(why.to_owned())));
         }
-        info!("{why}: the device is stopped");
-        Ok(FromUpstream::Stop)
+        if is_on {
+            info!("{why}: the device is stopped");
+        }
+        Some(Ok(FromUpstream::Stop))
     }
 
     /// Counts a frame that moves nothing. Returns what else follows from it.
@@ -301,11 +337,12 @@ impl EdgeIo {
         debug!(?why, "a frame of the fleet was not obeyed");
         let text = match why {
             Why::OtherSession | Why::Old | Why::BeforeStop => return None,
+            Why::Overtaken => "a command of the hub was overtaken by a later one",
             Why::NoLease => "the hub's lease is over",
             Why::Stale => "the hub's commands come too late",
         };
         // It may have been the one that turns the output off.
-        self.is_on().then(|| self.stop(text))
+        if self.is_on() { self.stop(text) } else { None }
     }
 
     fn poll_next_action(&mut self, cx: &mut Context<'_>) -> Poll<Result<FromUpstream, UpstreamError>> {
@@ -313,42 +350,54 @@ impl EdgeIo {
         device.waker.register(cx.waker());
         self.poll_forward(cx);
         loop {
+            let due = device.inbox().due.take();
+            if let Some(stop) = due.and_then(|due| self.make(due)) {
+                return Poll::Ready(stop);
+            }
             let now = self.edge.clock.now();
-            let mut inbox = device.inbox();
-            match inbox.due.take() {
-                Some(Due::Always) => return Poll::Ready(self.stop("somebody asked for a halt")),
-                Some(Due::IfOn) if self.is_on() => return Poll::Ready(self.stop("control was lost")),
-                _ => {}
-            }
-            let lease = inbox
-                .owner
-                .as_ref()
-                .map(|owned| owned.hub.lease())
-                .unwrap_or_default();
-            if let Some((header, frame)) = inbox.messages.pop_front() {
-                let verdict = inbox.gate.judge(&header, lease, now);
-                drop(inbox);
-                match verdict {
-                    Verdict::Pass => return Poll::Ready(Ok(FromUpstream::Frame(Frame(frame).into()))),
-                    Verdict::Stop => return Poll::Ready(self.stop("the hub asked for a stop")),
-                    Verdict::Drop(why) => {
-                        if let Some(stop) = self.refuse(why) {
-                            return Poll::Ready(stop);
-                        }
-                    }
+            let next = device.inbox().next(now);
+            let stop = match next {
+                Some((Verdict::Pass, frame)) => {
+                    return Poll::Ready(Ok(FromUpstream::Frame(Frame(frame).into())));
                 }
-                continue;
+                Some((Verdict::Stop, _)) => self.stop("the hub asked for a stop"),
+                Some((Verdict::Drop(why), _)) => self.refuse(why),
+                None => {
+                    std::task::ready!(self.poll_lease(cx));
+                    self.stop("the hub's lease is over")
+                }
+            };
+            if let Some(stop) = stop {
+                return Poll::Ready(stop);
             }
-            drop(inbox);
-            if !self.is_on() {
+        }
+    }
+
+    /// Ready when the lease is over while an output is on.
+    fn poll_lease(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let hub = self.device.inbox().owner.as_ref().map(|owned| owned.hub.clone());
+            // Somebody at this gateway drives a device that no hub owns: that is not the fleet's.
+            let is_by_hand = hub.is_none() && self.device.handle.is_commanded_by_hand();
+            if !self.is_on() || is_by_hand {
                 return Poll::Pending;
             }
-            let Some(left) = lease.left(now) else {
-                return Poll::Ready(self.stop("the hub's lease is over"));
+            let now = self.edge.clock.now();
+            let Some(left) = hub.and_then(|hub| hub.lease().left(now)) else {
+                return Poll::Ready(());
             };
             let at = Instant::now() + Duration::from_millis(left.into());
             self.lease_over.as_mut().reset(at);
             std::task::ready!(self.lease_over.poll_unpin(cx));
+        }
+    }
+
+    /// Makes a stop that is due.
+    fn make(&self, due: Due) -> Option<Result<FromUpstream, UpstreamError>> {
+        match due {
+            Due::Always => self.stop("somebody asked for a halt"),
+            Due::IfOn if self.is_on() => self.stop("control was lost"),
+            Due::IfOn => None,
         }
     }
 
@@ -411,6 +460,10 @@ impl Sink<Frame> for EdgeIo {
     }
 
     fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), UpstreamError> {
+        // There is no message without a frame.
+        if frame.0.is_empty() {
+            return Ok(());
+        }
         if self.waiting.len() >= WAITING_MAX {
             self.waiting.pop_front();
             Counters::count(&self.device.handle.counters.dropped);
@@ -437,7 +490,13 @@ impl UpstreamIo for EdgeIo {
                 self.refused
             );
         }
-        self.edge.forget(&self.device);
         future::ready(()).boxed()
+    }
+}
+
+/// Also after a panic, no hub is to believe that the device is there.
+impl Drop for EdgeIo {
+    fn drop(&mut self) {
+        self.edge.forget(&self.device);
     }
 }

@@ -5,11 +5,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::device::fleet::beats::LeaseBeat;
 use crate::device::fleet::clock::{Epoch, Millis};
+use crate::device::fleet::documents::CLAIM_MAX;
 use crate::device::fleet::flow::Flow;
 use crate::device::fleet::gate::Lease;
 use crate::device::fleet::names::{DeviceId, Name};
 
-/// A frame that has not arrived for so many leases in a row is lost: the first may have overtaken it.
+/// Frames that have not arrived for so many leases in a row are lost: the first lease may have overtaken them.
 const LOST_AFTER: u32 = 2;
 
 /// One process of a hub.
@@ -27,9 +28,9 @@ struct State {
     lease: Lease,
     /// The frames that were sent to it.
     flow: Flow,
-    /// The frames that are missing, and since how many leases.
-    missing: Option<(u32, u32)>,
-    /// What was missing when it was last found lost.
+    /// How many frames were missing at least, and for how many leases. Negative: more arrived than were sent.
+    missing: Option<(i32, u32)>,
+    /// What was found lost, less what arrived twice.
     lost: u32,
     /// Devices that it claimed before it had a lease, until when that counts.
     claimed: Vec<(DeviceId, Millis)>,
@@ -61,27 +62,34 @@ impl Hub {
     /// It answered a beat. Returns whether frames of it were lost on the way.
     pub(super) fn answered(&self, beat: &LeaseBeat, now: Millis) -> bool {
         let mut state = self.state();
+        let was_live = state.lease.is_live(now);
         if !state.lease.renew(beat.nonce, now) {
             return false;
         }
-        state.flow.confirmed(beat.received);
-        let missing = beat.sent.wrapping_sub(self.received()).wrapping_sub(state.lost);
-        // What arrived after the lease was sent makes the number negative.
-        if missing == 0 || missing > i32::MAX as u32 {
-            state.missing = None;
-            return false;
+        if !was_live {
+            // What was sent while it was away was received by nobody.
+            state.flow.give_up();
         }
-        let times = match state.missing {
-            Some((before, times)) if before == missing => times + 1,
-            _ => 1,
+        state.flow.confirmed(beat.received);
+        let missing = beat.sent.wrapping_sub(self.received()).wrapping_sub(state.lost) as i32;
+        let (least, times) = match state.missing {
+            Some((least, times)) if least.signum() == missing.signum() => {
+                let least = if missing.abs() < least.abs() {
+                    missing
+                } else {
+                    least
+                };
+                (least, times + 1)
+            }
+            _ => (missing, 1),
         };
-        state.missing = Some((missing, times));
-        if times < LOST_AFTER {
+        if least == 0 || times < LOST_AFTER {
+            state.missing = Some((least, times)).filter(|_| least != 0);
             return false;
         }
         state.missing = None;
-        state.lost = state.lost.wrapping_add(missing);
-        true
+        state.lost = state.lost.wrapping_add(least as u32);
+        least > 0
     }
 
     /// A frame of one of its sessions arrived.
@@ -98,22 +106,25 @@ impl Hub {
         self.received().wrapping_add(self.state().lost)
     }
 
-    /// Counts a frame to it; `false` if too many are unconfirmed for another one.
+    /// Whether another frame may be sent to it; too many may be unconfirmed.
     pub(super) fn may_send(&self, now: Millis) -> bool {
-        !self.state().flow.is_overdue(now)
+        self.state().flow.may_send(now)
     }
 
+    /// Counts a frame to it.
     pub(super) fn sent(&self, now: Millis) {
         self.state().flow.sent(now);
     }
 
     /// Remembers a claim until the hub has a lease, for as long as a lease lasts.
-    pub(super) fn claimed(&self, devices: &[DeviceId], until: Millis) {
+    pub(super) fn claimed(&self, devices: Vec<DeviceId>, until: Millis, now: Millis) {
         let mut state = self.state();
-        for device in devices {
-            state.claimed.retain(|(known, _)| known != device);
-            state.claimed.push((device.clone(), until));
-        }
+        state.claimed.retain(|(_, until)| until.since(now).is_some());
+        state
+            .claimed
+            .extend(devices.into_iter().map(|device| (device, until)));
+        let excess = state.claimed.len().saturating_sub(CLAIM_MAX);
+        state.claimed.drain(..excess);
     }
 
     /// Takes the claims that waited for a lease.
@@ -155,5 +166,29 @@ mod tests {
         // A frame that overtakes the lease is none that is missing.
         hub.frame_arrived();
         assert!(!hub.answered(&lease(4, 1_600), Millis(1_610)));
+        assert!(!hub.answered(&lease(5, 1_850), Millis(1_860)));
+    }
+
+    #[test]
+    fn frames_that_are_lost_all_the_time_are_found_lost() {
+        let hub = Hub::new(Name::new("hub-1").expect("a name"), Epoch(1));
+        // Half of them arrive.
+        let lost = (1..=20_u32).filter(|n| {
+            hub.frame_arrived();
+            let at = n * 250;
+            hub.answered(&lease(2 * n, at), Millis(at + 5))
+        });
+        assert!(lost.count() >= 5);
+    }
+
+    #[test]
+    fn one_that_arrives_twice_hides_no_loss() {
+        let hub = Hub::new(Name::new("hub-1").expect("a name"), Epoch(1));
+        hub.frame_arrived();
+        hub.frame_arrived();
+        assert!(!hub.answered(&lease(1, 250), Millis(255)));
+        assert!(!hub.answered(&lease(1, 500), Millis(505)));
+        assert!(!hub.answered(&lease(2, 750), Millis(755)));
+        assert!(hub.answered(&lease(2, 1_000), Millis(1_005)));
     }
 }

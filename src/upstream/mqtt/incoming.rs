@@ -8,18 +8,48 @@ use tracing::{debug, error, info, warn};
 
 use super::device::{Device, OwnerChange};
 use super::hub::Hub;
-use super::{Connection, Edge};
+use super::{Connection, Edge, Shared};
 use crate::defaults::FLEET_YIELD_FOR;
 use crate::device::fleet::beats::LeaseBeat;
+use crate::device::fleet::clock::{Epoch, Millis};
 use crate::device::fleet::documents::{self, CLAIM_MAX, Claim, EdgeState, HubState};
 use crate::device::fleet::gate::LEASE_MS;
-use crate::device::fleet::header::Header;
+use crate::device::fleet::header::{Header, Kind};
 use crate::device::fleet::names::{DeviceId, Name};
 use crate::device::fleet::topics::Topic;
 use crate::net::bus::Message;
 
 /// Hubs that an edge keeps account of.
 const HUBS_MAX: usize = 64;
+/// Sessions whose hub is remembered.
+const SESSIONS_MAX: usize = 4_096;
+
+impl Shared {
+    /// A hub of which nothing is known yet; `None` if too many are there.
+    fn add_hub(&mut self, name: &Name, epoch: Epoch, now: Millis) -> Option<Arc<Hub>> {
+        if self.hubs.len() >= HUBS_MAX {
+            let owns = |hub: &Hub| self.devices.values().any(|device| device.is_owned_by(hub));
+            self.hubs.retain(|_, hub| hub.lease().is_live(now) || owns(hub));
+        }
+        if self.hubs.len() >= HUBS_MAX {
+            return None;
+        }
+        let hub = Arc::new(Hub::new(name.clone(), epoch));
+        self.hubs.insert(name.clone(), hub.clone());
+        Some(hub)
+    }
+
+    /// A session of this hub begins.
+    fn begun(&mut self, session: u32, hub: &Arc<Hub>) {
+        if self.sessions.back().is_some_and(|(newest, _)| *newest == session) {
+            return;
+        }
+        if self.sessions.len() >= SESSIONS_MAX {
+            self.sessions.pop_front();
+        }
+        self.sessions.push_back((session, hub.clone()));
+    }
+}
 
 impl Edge {
     /// Returns for how long the edge stays away, if it is to leave.
@@ -92,9 +122,10 @@ impl Edge {
         message: &Message,
         is_ours: impl FnOnce(&Device) -> bool,
     ) {
-        let device = self.shared().devices.get(&id).cloned();
-        match device {
-            Some(device) if is_ours(&device) => {}
+        // Held until a device that is gone is cleared: it may come back meanwhile.
+        let shared = self.shared();
+        match shared.devices.get(&id) {
+            Some(device) if is_ours(device) => {}
             Some(_) => {
                 connection.forged.insert(id);
             }
@@ -137,14 +168,27 @@ impl Edge {
     }
 
     fn frame(&self, device: &DeviceId, payload: &Bytes) {
-        let Some(device) = self.shared().devices.get(device).cloned() else {
-            return;
-        };
-        match Header::read(payload) {
-            Ok((header, frame)) => device.arrived(header, frame),
+        let (header, frame) = match Header::read(payload) {
+            Ok(read) => read,
             Err(e) => {
-                warn!(address = %device.handle.handshake.address, "a message for the device is ignored: {e}")
+                debug!(%device, "a message for the device is ignored: {e}");
+                return;
             }
+        };
+        let shared = self.shared();
+        if header.kind == Kind::Frame
+            && let Some((_, hub)) = shared
+                .sessions
+                .iter()
+                .rev()
+                .find(|(session, _)| *session == header.session)
+        {
+            hub.frame_arrived();
+        }
+        let device = shared.devices.get(device).cloned();
+        drop(shared);
+        if let Some(device) = device {
+            device.arrived(header, frame);
         }
     }
 
@@ -164,15 +208,13 @@ impl Edge {
                     return;
                 }
                 _ => {
-                    if shared.hubs.len() >= HUBS_MAX {
-                        shared.hubs.retain(|_, hub| hub.lease().is_live(now));
-                    }
-                    if shared.hubs.len() >= HUBS_MAX {
-                        warn!("the hub {name} is ignored: {HUBS_MAX} others are there");
+                    let Some(hub) = shared.add_hub(name, beat.hub_epoch, now) else {
+                        debug!("the hub {name} is ignored: {HUBS_MAX} others are there");
                         return;
+                    };
+                    for device in shared.devices.values() {
+                        device.adopt(&hub);
                     }
-                    let hub = Arc::new(Hub::new(name.clone(), beat.hub_epoch));
-                    shared.hubs.insert(name.clone(), hub.clone());
                     hub
                 }
             }
@@ -206,10 +248,12 @@ impl Edge {
         if let Some(hub) = hub.as_ref().filter(|hub| hub.epoch == claim.hub_epoch) {
             for device in &claim.release {
                 let device = self.shared().devices.get(device).cloned();
-                if let Some(device) = device.filter(|device| device.is_owned_by(hub)) {
+                let Some(device) = device else { continue };
+                if device.is_owned_by(hub) {
                     device.free(self);
-                    self.publish_owner(&device);
                 }
+                // The hub may believe that it owns it.
+                self.publish_owner(&device);
             }
         }
         if claim.devices.is_empty() {
@@ -220,20 +264,25 @@ impl Edge {
             let mut shared = self.shared();
             match shared.hubs.get(&claim.hub) {
                 Some(hub) if hub.epoch == claim.hub_epoch => hub.clone(),
-                // Its claim comes before its first lease, or it has started again.
                 Some(hub) if hub.lease().is_live(now) => return,
-                _ if shared.hubs.len() >= HUBS_MAX => return,
-                _ => {
-                    let hub = Arc::new(Hub::new(claim.hub.clone(), claim.hub_epoch));
-                    shared.hubs.insert(claim.hub.clone(), hub.clone());
-                    hub
-                }
+                // Its claim comes before its first lease, or it has started again.
+                _ => match shared.add_hub(&claim.hub, claim.hub_epoch, now) {
+                    Some(hub) => hub,
+                    None => return,
+                },
             }
         };
         if hub.lease().is_live(now) {
             self.grant(&hub, &claim.devices);
         } else {
-            hub.claimed(&claim.devices, now.plus(LEASE_MS));
+            let devices = self.shared();
+            let known = claim
+                .devices
+                .iter()
+                .filter(|id| devices.devices.contains_key(*id));
+            let known = known.cloned().collect();
+            drop(devices);
+            hub.claimed(known, now.plus(LEASE_MS), now);
             // It answers a beat with the lease.
             self.came.notify_one();
         }
@@ -256,6 +305,7 @@ impl Edge {
             if let Some(device) = device
                 && let OwnerChange::Changed = device.grant(hub, self)
             {
+                self.shared().begun(device.session(), hub);
                 self.publish_owner(&device);
             }
         }

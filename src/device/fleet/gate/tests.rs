@@ -105,6 +105,12 @@ proptest! {
                             let later = |places: &[u32]| places.iter().any(|place| *place >= n);
                             prop_assert!(later(&model.passed) || later(&model.stops));
                         }
+                        // What was not done is not taken for what was.
+                        Verdict::Drop(Why::Old) if header.kind == Kind::Frame => prop_assert!(model.passed.contains(&n)),
+                        Verdict::Drop(Why::Overtaken) => {
+                            prop_assert!(model.passed.iter().any(|passed| *passed > n));
+                            prop_assert!(!model.passed.contains(&n) || model.passed.iter().any(|passed| passed - n >= 64));
+                        }
                         Verdict::Drop(_) => {}
                     }
                 }
