@@ -13,7 +13,7 @@ use common::json_client::JsonClient;
 use common::model_board::{Kind, ModelBoard, UDCF};
 use common::mosquitto::{Mosquitto, Options};
 use common::process::Process;
-use common::{RawDevice, Running, from_files, handshake, wait_until, within};
+use common::{RawDevice, Running, client, from_files, handshake, listed, vibrate, wait_until, within};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -116,7 +116,10 @@ impl House {
     async fn hub(&self, more: &str) -> Running {
         let folder = self.folder.path().join("hub");
         std::fs::create_dir_all(&folder).unwrap();
-        Running::start(from_files(&folder, &self.hub_toml(more))).await
+        let mut settings = from_files(&folder, &self.hub_toml(more));
+        // These apps answer pings only while they are asked something.
+        settings.clients.stop_after = Duration::from_secs(60);
+        Running::start(settings).await
     }
 
     /// A gateway in a process of its own.
@@ -721,16 +724,15 @@ async fn the_stop_buttons_stop_the_boards_of_the_hub_too() {
     let board = Board::plug(&hub.devices(), Kind::Hush);
     let state = board.topic("living-room", "ha/state");
     house.wait(&state, |state| state["vibrate0"] == json!(0)).await;
-    let mut app = JsonClient::connect(hub.clients(), 4).await;
-    let index = app.first_device().await;
-    let vibrate = json!({"DeviceIndex": index, "FeatureIndex": 0, "Command": {"Vibrate": {"Value": 20}}});
+    let app = client(&hub.clients(), "an app").await;
+    listed(&app, 1).await;
     let halts = [
         board.topic("living-room", "halt"),
         "wsdm/1/living-room/halt".to_owned(),
         "wsdm/1/halt".to_owned(),
     ];
     for halt in &halts {
-        app.call("OutputCmd", vibrate.clone()).await;
+        vibrate(&app, 1.0).await;
         wait_until("it runs", || board.model.rest_since().is_none()).await;
         house.publish(halt, "PRESS");
         board.is_at_rest().await;
