@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use common::bare_http::ask;
 use common::json_client::JsonClient;
 use common::model_board::{Kind, ModelBoard, UDCF};
-use common::mosquitto::Mosquitto;
+use common::mosquitto::{Mosquitto, Options};
 use common::process::Process;
-use common::{RawDevice, Running, from_files, handshake, wait_until, within};
+use common::{RawDevice, Running, client, from_files, handshake, listed, vibrate, wait_until, within};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -26,6 +26,10 @@ use wsdm_gateway::net::tls::Tls;
 
 /// Longer than any test.
 const LONG: &str = "600";
+/// A topic that only these tests use.
+const MARK: &str = "homeassistant/mark";
+/// Of every user, where the broker has some.
+const PASSWORD: &str = "secret";
 
 /// A broker, and somebody who sees all that passes there.
 struct House {
@@ -46,12 +50,18 @@ struct Seen {
 
 impl House {
     async fn start() -> Self {
-        let broker = Mosquitto::start();
+        Self::with(Options::default()).await
+    }
+
+    /// If the broker has users, it is the user `homeassistant`.
+    async fn with(options: Options) -> Self {
+        let has_users = !options.users.is_empty();
+        let broker = Mosquitto::with(options);
         let settings = BusSettings {
             broker: BrokerUrl::parse(&broker.url()).unwrap(),
             tls: Tls::system(),
-            user: None,
-            password: None,
+            user: has_users.then(|| "homeassistant".to_owned()),
+            password: has_users.then(|| PASSWORD.to_owned()),
             client_id: "home-assistant".to_owned(),
             keepalive: Duration::from_secs(60),
         };
@@ -86,8 +96,8 @@ impl House {
             _watch: AbortOnDropHandle::new(tokio::spawn(watch)),
         };
         // The subscription is made once a message of our own comes back.
-        house.publish("mark", "1");
-        house.wait("mark", |_| true).await;
+        house.publish(MARK, "1");
+        house.wait(MARK, |_| true).await;
         std::fs::write(house.folder.path().join("udcf.json"), UDCF).unwrap();
         house
     }
@@ -106,7 +116,10 @@ impl House {
     async fn hub(&self, more: &str) -> Running {
         let folder = self.folder.path().join("hub");
         std::fs::create_dir_all(&folder).unwrap();
-        Running::start(from_files(&folder, &self.hub_toml(more))).await
+        let mut settings = from_files(&folder, &self.hub_toml(more));
+        // These apps answer pings only while they are asked something.
+        settings.clients.stop_after = Duration::from_secs(60);
+        Running::start(settings).await
     }
 
     /// A gateway in a process of its own.
@@ -119,10 +132,14 @@ impl House {
     }
 
     async fn edge(&self) -> Process {
+        self.edge_with("").await
+    }
+
+    async fn edge_with(&self, more: &str) -> Process {
         let url = self.broker.url();
         let udcf = self.folder.path().join("udcf.json");
         let toml = format!(
-            "[udcf]\npath = {:?}\n[upstream]\nmqtt = \"{url}\"\nedge = \"bedroom\"\n",
+            "[udcf]\npath = {:?}\n[upstream]\nmqtt = \"{url}\"\nedge = \"bedroom\"\n{more}\n",
             udcf.to_str().unwrap()
         );
         self.process("edge", &toml).await
@@ -155,7 +172,6 @@ impl House {
     /// Waits until what is retained on a topic is as wanted: what it is then.
     async fn wait(&self, topic: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let mut found = Value::Null;
-        let what = format!("{topic}");
         let result = tokio::time::timeout(common::DEADLINE, async {
             loop {
                 if let Some(payload) = self.retained(topic) {
@@ -169,7 +185,7 @@ impl House {
             }
         })
         .await;
-        assert!(result.is_ok(), "{what} is {found} at last");
+        assert!(result.is_ok(), "{topic} is {found} at last");
         found
     }
 }
@@ -393,12 +409,11 @@ async fn entities_that_are_no_more_are_deleted() {
         .wait(&topic, |config| config["components"].get("rotate1").is_none())
         .await;
     assert!(config["components"].get("vibrate0").is_none());
-    let seen = house.seen.lock().unwrap();
-    let deleted = seen.all[before..].iter().any(|(_, of, payload)| {
+    let is_deletion = |(_, of, payload): &(Instant, String, Vec<u8>)| {
         let config: Value = serde_json::from_slice(payload).unwrap_or_default();
         *of == topic && config["components"]["rotate1"] == json!({"platform": "number"})
-    });
-    drop(seen);
+    };
+    let deleted = house.seen.lock().unwrap().all[before..].iter().any(is_deletion);
     assert!(deleted, "Home Assistant is told that it vanished");
     drop(board);
     hub.stop().await;
@@ -438,16 +453,11 @@ async fn a_number_drives_the_board_and_ends_by_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_ends_an_output_at_once_and_bad_numbers_move_nothing() {
     let house = House::start().await;
-    let hello = Handshake::parse(&handshake("LVSDevice", Kind::Edge.name())).unwrap();
-    let id = DeviceId::of(&hello);
-    let topic = format!("wsdm/1/living-room/dev/{id}/ha/vibrate0/set");
-    house.send(&topic, "100", true);
     let hub = house.hub(&format!("outputs = true\nhold_s = {LONG}")).await;
     let board = Board::plug(&hub.devices(), Kind::Edge);
     let state = board.topic("living-room", "ha/state");
     let set = |key: &str| board.topic("living-room", &format!("ha/{key}/set"));
     house.wait(&state, |state| state["vibrate0"] == json!(0)).await;
-    // One that was retained is refused, and one that is no number.
     for bad in ["", "ON", "101", "-1", "NaN"] {
         house.publish(&set("vibrate0"), bad);
     }
@@ -474,6 +484,44 @@ async fn nothing_ends_an_output_at_once_and_bad_numbers_move_nothing() {
     board.is_at_rest().await;
     let texts: Vec<_> = board.model.commands().into_iter().map(|c| c.text).collect();
     assert!(!texts.contains(&"Vibrate1:20".to_owned()), "{texts:?}");
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retained_number_moves_nothing() {
+    let mut house = House::with(Options {
+        persistence: true,
+        ..Options::default()
+    })
+    .await;
+    let hub = house.hub(&format!("outputs = true\nhold_s = {LONG}")).await;
+    let board = Board::plug(&hub.devices(), Kind::Hush);
+    let state = board.topic("living-room", "ha/state");
+    let set = board.topic("living-room", "ha/vibrate0/set");
+    house.wait(&state, |state| state["vibrate0"] == json!(0)).await;
+    // As long as the subscription lasts, it is a message as any other.
+    house.send(&set, "50", true);
+    board.obeys("Vibrate:10").await;
+    house.publish(&set, "0");
+    board.is_at_rest().await;
+    house.broker.restart();
+    // Until the hub is back, nobody receives it. What is retained comes to it before.
+    wait_until("a number that is not retained", || {
+        let number = Message {
+            topic: set.clone(),
+            payload: "25".into(),
+            qos: Qos::AtMostOnce,
+            retain: false,
+        };
+        // Nor does the broker, until we are back.
+        let _ = house.bus.try_publish(number);
+        let commands = board.model.commands();
+        commands.iter().any(|command| command.text == "Vibrate:5")
+    })
+    .await;
+    let texts: Vec<_> = board.model.commands().into_iter().map(|c| c.text).collect();
+    let tens = texts.iter().filter(|text| *text == "Vibrate:10").count();
+    assert_eq!(tens, 1, "{texts:?}");
     hub.stop().await;
 }
 
@@ -675,20 +723,25 @@ async fn the_stop_buttons_stop_the_boards_of_the_hub_too() {
     let hub = house.hub(&format!("outputs = true\nhold_s = {LONG}")).await;
     let board = Board::plug(&hub.devices(), Kind::Hush);
     let state = board.topic("living-room", "ha/state");
-    let set = board.topic("living-room", "ha/vibrate0/set");
     house.wait(&state, |state| state["vibrate0"] == json!(0)).await;
-    for halt in [
+    let app = client(&hub.clients(), "an app").await;
+    listed(&app, 1).await;
+    let halts = [
         board.topic("living-room", "halt"),
         "wsdm/1/living-room/halt".to_owned(),
         "wsdm/1/halt".to_owned(),
-    ] {
-        house.publish(&set, "50");
-        house.wait(&state, |state| state["vibrate0"] == json!(50)).await;
+    ];
+    for halt in &halts {
+        vibrate(&app, 1.0).await;
         wait_until("it runs", || board.model.rest_since().is_none()).await;
-        house.publish(&halt, "PRESS");
+        house.publish(halt, "PRESS");
         board.is_at_rest().await;
-        house.wait(&state, |state| state["vibrate0"] == json!(0)).await;
     }
+    house.publish(&board.topic("living-room", "ha/vibrate0/set"), "50");
+    house.wait(&state, |state| state["vibrate0"] == json!(50)).await;
+    house.publish(&halts[0], "PRESS");
+    board.is_at_rest().await;
+    house.wait(&state, |state| state["vibrate0"] == json!(0)).await;
     // Hubs would take it for an edge.
     assert!(house.retained("wsdm/1/living-room/state").is_none());
     hub.stop().await;
@@ -782,4 +835,56 @@ async fn a_device_that_two_hubs_had_is_shown_by_the_one_that_has_it() {
         .await;
     let state = house.wait(&board.topic("bedroom", "ha/state"), |_| true).await;
     assert_eq!(state["connected"], json!(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rights_in_the_guide_suffice() {
+    let guide = include_str!("../docs/fleet.md");
+    let (_, rights) = guide.split_once("## Users and rights").unwrap();
+    let (rights, _) = rights.split_once("\n## ").unwrap();
+    let acl: String = rights
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let house = House::with(Options {
+        users: ["bedroom", "living-room", "homeassistant"]
+            .map(|user| (user, PASSWORD))
+            .into(),
+        acl: Some(acl),
+        ..Options::default()
+    })
+    .await;
+    let login = |user: &str| format!("user = \"{user}\"\npassword = \"{PASSWORD}\"\n");
+    let hub = house
+        .hub(&format!(
+            "{}outputs = true\nhold_s = {LONG}",
+            login("living-room")
+        ))
+        .await;
+    let edge = house.edge_with(&login("bedroom")).await;
+    let boards = [
+        ("bedroom", Board::plug(&edge.devices, Kind::Hush)),
+        ("living-room", Board::plug(&hub.devices(), Kind::Nora)),
+    ];
+    for (place, board) in &boards {
+        for component in ["stop", "vibrate0"] {
+            let config = house.wait(&board.config(place), |_| true).await;
+            for topic in availability(&config, component) {
+                house
+                    .wait(&topic, |state| {
+                        state == "online" || state["online"] == json!(true)
+                    })
+                    .await;
+            }
+        }
+        let state = board.topic(place, "ha/state");
+        house.wait(&state, |state| state["vibrate0"] == json!(0)).await;
+        house.publish(&board.topic(place, "ha/vibrate0/set"), "50");
+        house.wait(&state, |state| state["vibrate0"] == json!(50)).await;
+        board.obeys("Vibrate:10").await;
+        house.publish(&board.topic(place, "halt"), "PRESS");
+        board.is_at_rest().await;
+    }
+    hub.stop().await;
 }

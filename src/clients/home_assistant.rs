@@ -1,5 +1,6 @@
 //! Home Assistant: shows the devices of the server inside there, through the broker of a hub, and lets it set outputs.
 //!
+//! - `incoming`, `publishing`: what comes from the broker, and what goes there.
 //! - `entry`: a device that is shown, and what is due of it.
 //! - `edges`: what the broker retains of edges and of devices that other hubs have.
 //! - `features`: what a device can do.
@@ -14,7 +15,9 @@ mod edges;
 mod entry;
 mod features;
 mod halts;
+mod incoming;
 mod outputs;
+mod publishing;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
@@ -25,18 +28,16 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::Clients;
-use crate::advice::Advice;
 use crate::config::{HomeAssistantSettings, HubSettings};
 use crate::defaults::CLOSE_TIMEOUT;
-use crate::device::fleet::documents::{self, EdgeState};
 use crate::device::fleet::names::{DeviceId, Name};
 use crate::device::fleet::topics::Topic;
-use crate::device::home_assistant::{self as words, HomeAssistant as Words, command, tell_apart};
+use crate::device::home_assistant::{self as words, HomeAssistant as Words, tell_apart};
 use crate::device::peer::Peer;
-use crate::net::bus::{Bus, BusEvent, Message, NotTaken, Qos, bus};
+use crate::net::bus::{Bus, Qos, bus};
 use crate::session::registry::Registry;
 use crate::upstream::embedded::DeviceTable;
 use edges::Edges;
@@ -204,217 +205,6 @@ struct Room {
 }
 
 impl Room {
-    fn event(&mut self, event: BusEvent) {
-        match event {
-            BusEvent::Connected => {
-                info!(
-                    "devices are shown in Home Assistant, through {}",
-                    self.hub.broker.broker
-                );
-                let now = Instant::now();
-                self.since = Some(now);
-                self.edges.begin(now);
-                self.all_due(|_| now + SETTLE);
-                self.publish();
-            }
-            BusEvent::Lost { error, news } => {
-                self.since = None;
-                // Nobody could take them back.
-                self.outputs.end_all();
-                if news {
-                    warn!(
-                        "devices are not shown in Home Assistant: the broker {} is away: {}",
-                        self.hub.broker.broker,
-                        error.with_hint()
-                    );
-                }
-            }
-            BusEvent::Message(message) => self.message(message),
-            BusEvent::TooLarge { topic, bytes } => {
-                self.log(format!(
-                    "a message of {bytes} bytes on {topic} is ignored: that is too much"
-                ));
-            }
-        }
-    }
-
-    /// All of it is due again, the discovery of each device at its time.
-    fn all_due(&mut self, at: impl Fn(&DeviceId) -> Instant) {
-        self.house_due = true;
-        self.own_due = true;
-        for edge in self.edges.edges.values_mut() {
-            edge.due = Some(Instant::now());
-        }
-        for ((_, device), entry) in &mut self.entries {
-            entry.is_due(at(device));
-        }
-    }
-
-    fn message(&mut self, message: Message) {
-        let topic = message.topic.as_str();
-        if topic == self.words.status_topic() {
-            self.status(&message);
-        } else if let Some(target) = self.words.target(topic) {
-            self.set(&target, &message);
-        } else if let Some(at) = self.words.state_of(topic) {
-            self.state(at, &message);
-        } else if let Some(at) = self.topics.get(topic) {
-            if let Some(entry) = self.entries.get_mut(at) {
-                entry.discovered(&message);
-            }
-        } else if let Some(topic) = self.words.prefix.read(topic) {
-            self.fleet(topic, &message);
-        }
-    }
-
-    /// Home Assistant starts, or is gone.
-    fn status(&mut self, message: &Message) {
-        if message.retain {
-            return;
-        }
-        if self.words.is_start(&message.topic, &message.payload) {
-            let now = Instant::now();
-            self.all_due(|device| now + words::delay(device));
-        } else if message.payload.as_ref() == b"offline" {
-            self.outputs.end_all();
-        }
-    }
-
-    fn fleet(&mut self, topic: Topic, message: &Message) {
-        let is_halt = matches!(topic, Topic::HaltAll | Topic::HaltEdge(_) | Topic::HaltDevice(..));
-        if is_halt && message.retain {
-            self.log(format!(
-                "a retained message on {} is ignored, since it is a command: remove it with mosquitto_pub -t {} -r -n",
-                message.topic, message.topic
-            ));
-            return;
-        }
-        match topic {
-            Topic::EdgeState(edge) => self.edge_state(&edge, &message.payload),
-            Topic::Birth(edge, device) => self.edges.birth((edge, device), !message.payload.is_empty()),
-            Topic::HaltAll => self.halt(None),
-            Topic::HaltEdge(edge) if edge == self.hub.hub => self.halt(None),
-            Topic::HaltDevice(edge, device) if edge == self.hub.hub => self.halt(Some(&device)),
-            _ => {}
-        }
-    }
-
-    fn halt(&mut self, one: Option<&DeviceId>) {
-        let own: Vec<At> = self
-            .entries
-            .iter()
-            .filter(|((_, device), entry)| entry.device.is_own && one.is_none_or(|one| one == device))
-            .map(|(at, _)| at.clone())
-            .collect();
-        for at in &own {
-            self.outputs.drop_device(at);
-        }
-        halts::halt(&self.clients, &self.registry, one, &mut self.stops);
-    }
-
-    fn edge_state(&mut self, edge: &Name, payload: &[u8]) {
-        match documents::read::<EdgeState>(payload) {
-            Ok(state) => {
-                let version = state.version.clone();
-                self.edges.state(edge, state);
-                for ((of, _), entry) in &mut self.entries {
-                    if of == edge && !entry.device.is_own && entry.device.version != version {
-                        entry.device.version.clone_from(&version);
-                        entry.discovery_due.get_or_insert_with(Instant::now);
-                    }
-                }
-            }
-            // It was forgotten, and its devices with it.
-            Err(_) if payload.is_empty() => {
-                if self.edges.edges.remove(edge).is_none() {
-                    return;
-                }
-                self.outbox.push_back(self.words.forget_edge(edge));
-                let known = self.entries.keys().chain(self.edges.foreign.keys());
-                let of_edge: HashSet<At> = known.filter(|(of, _)| of == edge).cloned().collect();
-                for at in of_edge {
-                    self.forget(&at);
-                }
-            }
-            Err(e) => self.log(format!("the state of the edge {edge} is ignored: {e}")),
-        }
-    }
-
-    /// The state of a device, as the broker has it.
-    fn state(&mut self, at: At, message: &Message) {
-        let Some(entry) = self.entries.get_mut(&at) else {
-            if message.payload.is_empty() {
-                if self.edges.foreign.remove(&at).is_some() {
-                    self.forget(&at);
-                }
-            } else {
-                self.edges.foreign(at, message.payload.clone());
-            }
-            return;
-        };
-        if entry.is_ours(&message.payload) {
-            return;
-        }
-        match (entry.listed.is_some(), message.payload.is_empty()) {
-            // Somebody cleared it, or another hub believes to have the device.
-            (true, _) => entry.is_due(Instant::now()),
-            (false, true) => self.forget(&at),
-            // Another hub has it now, unless this is from before this connection.
-            (false, false) if message.retain => {}
-            (false, false) => {
-                self.remove(&at);
-                self.edges.foreign(at, message.payload.clone());
-            }
-        }
-    }
-
-    /// Deletes a device, unless it is there.
-    fn forget(&mut self, at: &At) {
-        if self.entries.get(at).is_some_and(|entry| entry.listed.is_some()) {
-            return;
-        }
-        self.remove(at);
-        self.edges.foreign.remove(at);
-        self.outbox.extend(self.words.forget(&at.0, &at.1));
-    }
-
-    fn remove(&mut self, at: &At) {
-        if self.entries.remove(at).is_some() {
-            let topic = self.words.discovery_topic(&at.0, &at.1);
-            self.bus.unsubscribe(&topic);
-            self.topics.remove(&topic);
-        }
-    }
-
-    /// Home Assistant, or somebody else, sets an output.
-    fn set(&mut self, target: &command::Target, message: &Message) {
-        let at = (target.edge.clone(), target.device.clone());
-        // Another hub may have it.
-        let Some(entry) = self.entries.get_mut(&at).filter(|_| self.words.outputs) else {
-            return;
-        };
-        let outputs = &entry.device.outputs;
-        let Some(output) = outputs.iter().find(|output| output.key == target.key) else {
-            return;
-        };
-        let percent = match command::read(output, &message.topic, &message.payload, message.retain) {
-            Ok(percent) => percent,
-            Err(e) => return self.log(format!("{} is not set: {e}", message.topic)),
-        };
-        let fault = match &entry.listed {
-            Some(listed) => self.outputs.set(&at, output, percent, listed),
-            None => Some(format!(
-                "{} is not set: the device is not connected",
-                message.topic
-            )),
-        };
-        // Also if it was refused: the number goes back.
-        entry.sent = None;
-        if let Some(fault) = fault {
-            self.log(fault);
-        }
-    }
-
     /// Follows the devices that the server lists.
     fn list(&mut self, table: &DeviceTable) {
         let now = Instant::now();
@@ -472,162 +262,21 @@ impl Room {
         self.look();
     }
 
-    /// Looks what has changed, and sends it.
-    fn look(&mut self) {
-        let (forgotten, count) = self.registry.past().forgotten_after(self.forgotten);
-        self.forgotten = count;
-        for address in forgotten {
-            let of_address = |entry: &Entry| entry.device.address == address;
-            let gone: Vec<At> = self
-                .entries
-                .iter()
-                .filter(|(_, entry)| of_address(entry))
-                .map(|(at, _)| at.clone())
-                .collect();
-            for at in gone {
-                self.forget(&at);
-            }
-        }
-        let entries = &self.entries;
-        self.outputs.look(|at, device| {
-            let listed = entries.get(at).and_then(|entry| entry.listed.as_ref());
-            listed.is_some_and(|listed| listed.connection == device.connection)
-        });
-        self.correct();
-        self.publish();
-    }
-
-    /// Corrects the states of devices that nobody has any more.
-    fn correct(&mut self) {
-        if self.since.is_none_or(|since| since.elapsed() < 2 * SETTLE) || !self.outbox.is_empty() {
+    /// Deletes a device, unless it is there.
+    fn forget(&mut self, at: &At) {
+        if self.entries.get(at).is_some_and(|entry| entry.listed.is_some()) {
             return;
         }
-        let is_away = |at: &At| match at.0 == self.hub.hub && !self.edges.edges.contains_key(&at.0) {
-            true => self.started.elapsed() > BOARDS_COME,
-            false => !self.edges.is_online(&at.0) || !self.edges.has(at),
-        };
-        let mut corrected = Vec::new();
-        for (at, state) in self.edges.foreign.iter().filter(|(at, _)| is_away(at)) {
-            if let Some(message) = self.words.away(&at.0, &at.1, state) {
-                self.outbox.push_back(self.words.available(&at.0, &at.1, false));
-                corrected.push((at.clone(), message.payload.clone()));
-                self.outbox.push_back(message);
-            }
-        }
-        for (at, state) in corrected {
-            self.edges.foreign.insert(at, state.into());
-        }
+        self.remove(at);
+        self.edges.foreign.remove(at);
+        self.outbox.extend(self.words.forget(&at.0, &at.1));
     }
 
-    /// Sends what is due, as far as the bus takes it.
-    fn publish(&mut self) {
-        self.is_full = false;
-        let Some(since) = self.since else { return };
-        let bus = &self.bus;
-        let mut send = |message: &words::Message, qos| match bus.try_publish(Message {
-            topic: message.topic.clone(),
-            payload: message.payload.clone().into(),
-            qos,
-            retain: true,
-        }) {
-            // One that no broker takes is not tried again.
-            Ok(()) | Err(NotTaken::Unfit) => true,
-            Err(NotTaken::Full) => {
-                self.is_full = true;
-                false
-            }
-            Err(NotTaken::Away) => false,
-        };
-        while let Some(message) = self.outbox.front() {
-            if !send(message, Qos::AtLeastOnce) {
-                return;
-            }
-            self.outbox.pop_front();
-        }
-        if self.house_due {
-            if !send(&self.words.house_discovery(), Qos::AtLeastOnce) {
-                return;
-            }
-            self.house_due = false;
-        }
-        if self.own_due && self.entries.values().any(|entry| entry.device.is_own) {
-            let is_edge = self.edges.edges.contains_key(&self.hub.hub);
-            if !is_edge
-                && !send(
-                    &self.words.hub_discovery(&self.hub.hub, VERSION),
-                    Qos::AtLeastOnce,
-                )
-            {
-                return;
-            }
-            self.own_due = false;
-        }
-        let now = Instant::now();
-        for (edge, entry) in &mut self.edges.edges {
-            if entry.due.is_some_and(|due| due <= now)
-                && let Some(state) = &entry.state
-            {
-                if !send(&self.words.edge_discovery(edge, &state.version), Qos::AtLeastOnce) {
-                    return;
-                }
-                entry.due = None;
-            }
-        }
-        // What is retained comes first: which edges are there, and which devices they have.
-        if since.elapsed() < SETTLE {
-            return;
-        }
-        let apps = self.clients.apps();
-        for (at, entry) in &mut self.entries {
-            if entry.discovery_due.is_some_and(|due| due <= now) {
-                let before = entry.retained.as_deref();
-                let message = self.words.discovery(&entry.device, before);
-                if !send(&message, Qos::AtLeastOnce) {
-                    return;
-                }
-                let vanished = before.map(|before| self.words.vanished(&entry.device, before));
-                entry.is_cleaning = vanished.is_some_and(|vanished| !vanished.is_empty());
-                entry.retained = Some(message.payload.into_bytes());
-                entry.discovery_due = None;
-            }
-            let is_listed = entry.listed.is_some();
-            let is_connected = match entry.device.is_own {
-                true => is_listed,
-                false => self.edges.is_online(&at.0) && (is_listed || self.edges.has(at)),
-            };
-            let driver = entry.listed.as_ref().and_then(|listed| {
-                if listed.session().is_commanded_by_hand() {
-                    return Some(BY_HAND.to_owned());
-                }
-                let driver = self.clients.driver(listed.index, listed.connection)?;
-                entry::name_of(&apps, driver)
-            });
-            let mut state = entry.state(is_connected, driver);
-            state.outputs = self.outputs.of(at);
-            // The number ends before the device becomes unavailable, which hides it.
-            if entry.wants(&state) || self.is_last && !is_listed && is_connected != entry.was_sent_connected()
-            {
-                let device = &entry.device;
-                let message = self
-                    .words
-                    .state(&device.edge, &device.id, &device.outputs, &state);
-                let qos = if self.is_last {
-                    Qos::AtLeastOnce
-                } else {
-                    Qos::AtMostOnce
-                };
-                if !send(&message, qos) {
-                    return;
-                }
-                entry.was_sent(state, message.payload);
-            }
-            if entry.available != Some(is_listed) {
-                let message = self.words.available(&at.0, &at.1, is_listed);
-                if !send(&message, Qos::AtLeastOnce) {
-                    return;
-                }
-                entry.available = Some(is_listed);
-            }
+    fn remove(&mut self, at: &At) {
+        if self.entries.remove(at).is_some() {
+            let topic = self.words.discovery_topic(&at.0, &at.1);
+            self.bus.unsubscribe(&topic);
+            self.topics.remove(&topic);
         }
     }
 
