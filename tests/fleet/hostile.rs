@@ -165,7 +165,7 @@ async fn commands_that_are_retained_count_neither_now_nor_later() {
         .await;
     // The edge connects again, and gets what is kept, marked so.
     stranger.client.disconnect().await.expect("a client");
-    let mut taker = rumqttc::MqttOptions::new("wsdm-bedroom", "127.0.0.1", broker.port);
+    let mut taker = rumqttc::MqttOptions::new("wsdm-edge-bedroom", "127.0.0.1", broker.port);
     taker.set_keep_alive(std::time::Duration::from_secs(60));
     drop(Mqtt::with(taker).await);
     edge.expect(&["a retained message on wsdm/1/bedroom/claim is ignored"])

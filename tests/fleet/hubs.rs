@@ -250,7 +250,7 @@ async fn two_edges_of_one_name_both_say_so_and_do_not_throw_each_other_out_for_e
     // The one that finds the other one twice is sure, and stays away; the other one was thrown out.
     both_say_so(&first, &second, "another gateway is the edge bedroom").await;
     let started = Instant::now();
-    let before = connections(&broker, "wsdm-bedroom");
+    let before = connections(&broker, "wsdm-edge-bedroom");
     // A hub goes on living with it.
     let other = Gateway::start(edge_toml(&broker.url(), "kitchen", "")).await;
     let board = Board::plug(&other, Kind::Nora, "A3").await;
@@ -268,7 +268,7 @@ async fn two_edges_of_one_name_both_say_so_and_do_not_throw_each_other_out_for_e
     let mut watcher = Mqtt::connect(&broker, "watcher").await;
     watcher.subscribe("wsdm/1/kitchen/beat").await;
     wait_until("beats", || watcher.on("/beat").len() >= 16).await;
-    let more = connections(&broker, "wsdm-bedroom") - before;
+    let more = connections(&broker, "wsdm-edge-bedroom") - before;
     println!(
         "two edges of one name: {before} connections until both said so, {more} in {:.1?} after",
         started.elapsed()
