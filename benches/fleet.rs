@@ -93,7 +93,7 @@ fn gateway(folder: &TempDir, name: &str, toml: &str) -> Server {
     let id = |n: u32| format!("5a0e1f0c-0000-4000-8000-00000000000{n}");
     let output = json!({"hw_position_with_duration": {"value": [0, PLACES - 1], "duration": [0, 99_999]}});
     let features = json!([{"index": 0, "id": id(1), "description": "L0", "output": output}]);
-    let udcf = json!({"version": {"major": 5, "minor": 0}, "user_configs": {"protocols": {"tcode-v03": {
+    let udcf = json!({"version": {"major": 5, "minor": 0}, "user_configs": {"protocols": {"lovense": {"communication": [{"websocket": {"name": "LVSDevice"}}]}, "tcode-v03": {
         "communication": [{"websocket": {"name": "Bench"}}],
         "configurations": [{"identifier": ["Bench"], "name": "Bench", "id": id(0), "features": features}]}}}});
     let path = folder.path().join("udcf.json");

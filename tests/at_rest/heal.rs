@@ -21,7 +21,7 @@ use super::ways::{Link, Way};
 const TROUBLE: Duration = Duration::from_secs(3);
 /// Longer than what is on its way needs to arrive after it.
 const AFTERWARDS: Duration = Duration::from_secs(2);
-/// The oldest command that may still move a device, from the app to the board.
+/// What an app sent longer before the end of the trouble moves nothing.
 const FRESH: Duration = Duration::from_millis(500);
 /// Positions that are told apart.
 const POSITIONS: usize = 999;

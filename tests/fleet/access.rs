@@ -262,14 +262,3 @@ async fn a_broker_that_is_not_trusted_is_one_line_with_what_to_do() {
         assert_eq!(gateway.logged(&["is away"]), 1, "{}", gateway.log().join("\n"));
     }
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_is_full_is_waited_for() {
-    let broker = Broker::with("allow_anonymous true\nmax_connections 1\n").await;
-    // The one place is taken.
-    let taken = Mqtt::connect(&broker, "taken").await;
-    let edge = Gateway::edge(&broker, "").await;
-    edge.expect(&["the broker", "is away"]).await;
-    drop(taken);
-    edge.expect(&["connected to the broker"]).await;
-}

@@ -72,8 +72,13 @@ impl FrameIo for InMemory {}
 /// An edge with one board.
 pub struct SmallEdge {
     pub model: Arc<ModelBoard>,
-    stop: CancellationToken,
     tasks: [JoinHandle<()>; 2],
+}
+
+impl Drop for SmallEdge {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
 }
 
 impl SmallEdge {
@@ -102,24 +107,13 @@ impl SmallEdge {
             Address::new(name).expect("an address"),
         );
         let board = Board::at(Peer::Websocket(([127, 0, 0, 1], 9).into()));
-        let (stopped, served) = (stop.clone(), tokio::spawn(edge.serve(stop.clone())));
+        let served = tokio::spawn(edge.serve(stop.clone()));
         let session = tokio::spawn(async move {
-            let _ = intake.session(handshake, board, link, &stopped).await;
+            let _ = intake.session(handshake, board, link, &stop).await;
         });
         Self {
             model,
-            stop,
             tasks: [served, session],
-        }
-    }
-
-    /// In an orderly way.
-    pub async fn stop(self) {
-        self.stop.cancel();
-        for task in self.tasks {
-            super::common::within("an edge ends", task)
-                .await
-                .expect("without a panic");
         }
     }
 }
