@@ -161,8 +161,17 @@ impl Gateway {
         });
         let (registry, own_registry) = (served.registry.clone(), intake.registry.clone());
         let fleet = settings.mqtt.clone().map(|hub| Fleet::new(hub, served.clone()));
-        let home_assistant = (settings.mqtt.as_ref().zip(inside.as_ref()))
-            .and_then(|(hub, inside)| HomeAssistant::new(hub, inside.clients.clone(), registry.clone()));
+        let home_assistant = match (&settings.mqtt, &inside) {
+            (Some(hub), Some(inside)) => HomeAssistant::new(hub, inside.clients.clone(), registry.clone()),
+            (Some(hub), None) if hub.home_assistant.is_some() => {
+                warn!(
+                    "nothing is shown in Home Assistant, since [upstream] relay passes the devices on to another server; leave \
+                     it out, or [mqtt] home_assistant"
+                );
+                None
+            }
+            _ => None,
+        };
         let entries = Entries::default();
         entries.set(boards, settings.dial.clone());
         let serial = Arc::new(SerialPorts {

@@ -142,4 +142,21 @@ mod tests {
         assert!(past.forget(&newest));
         assert!(!past.forget("one"), "the oldest was dropped");
     }
+
+    #[test]
+    fn what_users_had_forgotten_is_seen_once() {
+        let past = Past::default();
+        for address in ["one", "two", "three"] {
+            past.record(refused(address));
+        }
+        assert!(past.forget("one"));
+        assert!(!past.forget("one"));
+        // It is back.
+        assert!(past.remove("two"));
+        let (forgotten, seen) = past.forgotten_after(0);
+        assert_eq!(forgotten, ["one"]);
+        assert!(past.forget("three"));
+        assert_eq!(past.forgotten_after(seen).0, ["three"]);
+        assert!(past.forgotten_after(seen + 1).0.is_empty());
+    }
 }

@@ -174,3 +174,58 @@ pub(super) fn name_of(apps: &[App], id: u64) -> Option<String> {
     let app = apps.iter().find(|app| app.id == id)?;
     Some(app.name.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Entry {
+        let name = |name| Name::new(name).expect("a name");
+        Entry::new(Device {
+            edge: name("bedroom"),
+            hub: name("living-room"),
+            is_own: false,
+            id: DeviceId::try_from("4f1c".to_owned()).expect("an id"),
+            identifier: String::new(),
+            address: String::new(),
+            name: String::new(),
+            shares_name: false,
+            version: String::new(),
+            outputs: Vec::new(),
+            battery: false,
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn states_are_sent_when_they_change_and_twice_a_second_at_most() {
+        let mut entry = entry();
+        let state = entry.state(true, None);
+        assert!(entry.wants(&state));
+        entry.was_sent(state.clone(), String::new());
+        assert_eq!(entry.state(true, None), state);
+        let driven = entry.state(true, Some("an app".to_owned()));
+        assert!(!entry.wants(&driven));
+        entry.is_due(Instant::now());
+        assert!(!entry.wants(&driven));
+        tokio::time::advance(STATE_EVERY).await;
+        assert!(entry.wants(&driven));
+        entry.was_sent(driven.clone(), String::new());
+        tokio::time::advance(10 * STATE_EVERY).await;
+        assert!(!entry.wants(&driven));
+        assert!(entry.wants(&state));
+    }
+
+    #[test]
+    fn a_state_of_somebody_else_is_noticed() {
+        let mut entry = entry();
+        for payload in ["1", "2", "3"] {
+            let state = entry.state(true, None);
+            entry.was_sent(state, payload.to_owned());
+        }
+        assert!(entry.is_ours(b"1"));
+        assert!(entry.is_ours(b"3"));
+        assert!(entry.is_ours(b"3"));
+        assert!(!entry.is_ours(b"1"));
+        assert!(!entry.is_ours(b"4"));
+    }
+}

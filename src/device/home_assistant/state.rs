@@ -278,4 +278,34 @@ mod tests {
             "offline"
         );
     }
+
+    #[test]
+    fn a_state_that_is_left_becomes_that_of_a_device_that_is_away() {
+        let device = device("Stroker");
+        let (edge, id) = (&device.edge, &device.id);
+        let key = Key {
+            kind: Kind::Vibrate,
+            feature: 0,
+        };
+        let state = State {
+            connected: true,
+            battery: Some(87),
+            driver: Some("an app".to_owned()),
+            outputs: vec![(key, 20)],
+            ..State::default()
+        };
+        let left = home().state(edge, id, &outputs(), &state);
+        assert_eq!(home().state_of(&left.topic), Some((edge.clone(), id.clone())));
+        assert_eq!(home().state_of(&home().available_topic(edge, id)), None);
+        let away = home().away(edge, id, left.payload.as_bytes()).expect("a state");
+        let state = State {
+            battery: Some(87),
+            ..State::default()
+        };
+        assert_eq!(away, home().state(edge, id, &outputs(), &state));
+        assert_eq!(home().away(edge, id, away.payload.as_bytes()), None);
+        for other in ["", "[]", "{}", "x"] {
+            assert_eq!(home().away(edge, id, other.as_bytes()), None);
+        }
+    }
 }
