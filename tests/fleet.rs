@@ -7,6 +7,8 @@
 
 #[path = "fleet/access.rs"]
 mod access;
+#[path = "fleet/both.rs"]
+mod both;
 #[path = "fleet/broker.rs"]
 mod broker;
 mod common;

@@ -79,7 +79,7 @@ impl Feeds {
         registry.left_running(&inside.store.all_commanded());
         let served = intake(admission.clone(), registry.clone(), inside.engine.clone());
         let boards = match &edge {
-            Some(edge) => intake(admission.any_name(), Arc::new(registry.beside()), edge.clone()),
+            Some(edge) => intake(admission.any_name(), registry.beside(), edge.clone()),
             None => served.clone(),
         };
         Ok(Self {

@@ -8,7 +8,7 @@ mod takeovers;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use tokio::sync::Notify;
@@ -39,6 +39,8 @@ pub struct Registry {
     added: Notify,
     past: Arc<Past>,
     pub(super) unidentified: Arc<Boards>,
+    /// The sessions of boards whose devices come back to this gateway through a broker, if there are such.
+    beside: OnceLock<Arc<Registry>>,
 }
 
 #[derive(Debug, Default)]
@@ -79,13 +81,25 @@ pub struct Entry {
 }
 
 impl Registry {
-    /// A registry of other sessions, which shares with this one what is known of boards that are no sessions.
-    pub fn beside(&self) -> Self {
-        Self {
-            past: self.past.clone(),
-            unidentified: self.unidentified.clone(),
-            ..Self::default()
-        }
+    /// The registry of the boards whose devices come back to this gateway through a broker. It shares with this one what is
+    /// known of boards that are no sessions.
+    pub fn beside(&self) -> Arc<Self> {
+        let beside = || {
+            Arc::new(Self {
+                past: self.past.clone(),
+                unidentified: self.unidentified.clone(),
+                ..Self::default()
+            })
+        };
+        self.beside.get_or_init(beside).clone()
+    }
+
+    /// The sessions of the registry beside this one.
+    pub fn sessions_beside(&self) -> Vec<Arc<SessionHandle>> {
+        self.beside
+            .get()
+            .map(|beside| beside.sessions())
+            .unwrap_or_default()
     }
 
     /// Admits a device. Of two connections with one address the newer wins: this asks the older one to end, and waits

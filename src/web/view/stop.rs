@@ -48,8 +48,21 @@ impl View {
         let boards = unidentified
             .iter()
             .map(|board| self.stop_unidentified(board, &sessions));
-        let (stopped, boards) = tokio::join!(stops, join_all(boards));
-        Stopped::of(stopped.into_iter().chain(boards.into_iter().flatten()))
+        // An edge stops its own boards without the broker, whichever hub drives them.
+        let beside = self.registry.sessions_beside();
+        let beside = beside.iter().map(|session| async {
+            let is_stopped = timeout(STOP_FLUSH_TIMEOUT, session.stop_outputs()).await.is_ok();
+            let address = &session.handshake.address;
+            let is_counted = sessions.iter().any(|other| other.handshake.address == *address);
+            match is_stopped {
+                true if is_counted => None,
+                true => Some(Ok(())),
+                false => Some(Err(address.as_str().to_owned())),
+            }
+        });
+        let (stopped, boards, beside) = tokio::join!(stops, join_all(boards), join_all(beside));
+        let others = boards.into_iter().chain(beside).flatten();
+        Stopped::of(stopped.into_iter().chain(others))
     }
 
     /// Stops one device; `None` if it is not connected. Takes [`STOP_FLUSH_TIMEOUT`] at most.
