@@ -493,7 +493,7 @@ fn what_home_assistant_gets_is_configured() {
         "[mqtt]\nbroker = \"mqtt://localhost\"\nhome_assistant = true\noutputs = true\nhold_s = 5\nmove_ms = 300\n",
     );
     let home_assistant = hub.home_assistant.unwrap();
-    assert_eq!(home_assistant.discovery, "homeassistant");
+    assert_eq!(home_assistant.discovery.as_str(), "homeassistant");
     assert!(home_assistant.outputs);
     assert_eq!(home_assistant.hold, Duration::from_secs(5));
     assert_eq!(home_assistant.move_time, Duration::from_millis(300));
