@@ -91,7 +91,7 @@ impl Flow {
     }
 
     /// Whether too many frames are overdue for another one to be sent.
-    pub fn is_overdue(&self, now: Millis) -> bool {
+    fn is_overdue(&self, now: Millis) -> bool {
         if self.unconfirmed() <= UNCONFIRMED_MAX {
             return false;
         }

@@ -219,7 +219,7 @@ impl EdgeLine {
         let mut state = self.state();
         let is_heard = state.heard.is_some_and(|(_, at)| at.elapsed() < UNHEARD_AFTER);
         let is_dropping = state.presence != Presence::Heard;
-        if is_dropping || is_heard && self.bus.is_connected() && !state.flow.is_overdue(now) {
+        if is_dropping || is_heard && self.bus.is_connected() && state.flow.may_send(now) {
             return Poll::Ready(());
         }
         if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {

@@ -67,8 +67,10 @@ impl Hub {
             return false;
         }
         if !was_live {
-            // What was sent while it was away was received by nobody.
+            // What was lost while it was away moved nothing, and its outputs were stopped.
             state.flow.give_up();
+            state.lost = beat.sent.wrapping_sub(self.received());
+            state.missing = None;
         }
         state.flow.confirmed(beat.received);
         let missing = beat.sent.wrapping_sub(self.received()).wrapping_sub(state.lost) as i32;
