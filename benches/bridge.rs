@@ -458,25 +458,13 @@ async fn idle_devices(count: usize) {
         .map(|mut ws| tokio::spawn(async move { while let Some(Ok(_)) = ws.next().await {} }))
         .collect();
     let after = gateway.settled().await;
-    let cpu = |gateway: &Server| {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", gateway.child.id())).unwrap_or_default();
-        let fields: Vec<u64> = stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .split_whitespace()
-            .filter_map(|f| f.parse().ok())
-            .collect();
-        // User and system time, in hundredths of a second.
-        fields.get(10).unwrap_or(&0) + fields.get(11).unwrap_or(&0)
-    };
-    let (busy, measured) = (cpu(&gateway), Instant::now());
+    let (busy, measured) = (gateway.processor_time(), Instant::now());
     tokio::time::sleep(Duration::from_secs(10)).await;
     println!(
         "  memory a device {:.1} KiB ({} MiB in all); {:.1} % of one core for their pings",
         (after.saturating_sub(before)) as f64 / count as f64,
         after / 1024,
-        (cpu(&gateway) - busy) as f64 / measured.elapsed().as_secs_f64()
+        100.0 * (gateway.processor_time() - busy).as_secs_f64() / measured.elapsed().as_secs_f64()
     );
     let gone = polls.iter().filter(|p| p.is_finished()).count();
     println!("  {gone} of them were lost");

@@ -78,10 +78,10 @@ async fn measure(name: &str, gateway: &Server, page: Option<Option<usize>>) {
         None => None,
     };
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let (frames, used, since) = (frames(gateway).await, processor(gateway), Instant::now());
+    let (frames, used, since) = (frames(gateway).await, gateway.processor_time(), Instant::now());
     tokio::time::sleep(MEASURED).await;
     let seconds = since.elapsed().as_secs_f64();
-    let share = (processor(gateway) - used) / seconds * 100.0;
+    let share = (gateway.processor_time() - used).as_secs_f64() / seconds * 100.0;
     let rate = (self::frames(gateway).await - frames) as f64 / seconds;
     let bytes = match received {
         Some(task) => {
@@ -134,19 +134,4 @@ async fn frames(gateway: &Server) -> u64 {
         .filter(|line| line.starts_with("wsdm_gateway_frames_from_device_total"))
         .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
         .sum()
-}
-
-/// The processor time that the gateway has used, in seconds of one core.
-fn processor(gateway: &Server) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", gateway.child.id())).unwrap_or_default();
-    // The name of the program, in parentheses, may hold spaces.
-    let fields = stat.rsplit(") ").next().unwrap_or_default();
-    let ticks: f64 = fields
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|ticks| ticks.parse::<f64>().ok())
-        .sum();
-    // Linux counts in hundredths of a second.
-    ticks / 100.0
 }

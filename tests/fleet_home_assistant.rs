@@ -844,7 +844,7 @@ async fn a_device_that_two_hubs_had_is_shown_by_the_one_that_has_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rights_in_the_guide_suffice() {
-    let guide = include_str!("../docs/fleet.md");
+    let guide = include_str!("../docs/brokers.md");
     let (_, rights) = guide.split_once("## Users and rights").unwrap();
     let (rights, _) = rights.split_once("\n## ").unwrap();
     let acl: String = rights

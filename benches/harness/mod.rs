@@ -145,6 +145,19 @@ impl Server {
             .unwrap_or(0)
     }
 
+    /// What it has computed so far.
+    pub fn processor_time(&self) -> Duration {
+        processor_time(self.child.id())
+    }
+
+    #[cfg(unix)]
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.child.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(pid.expect("a process"), signal).expect("it runs");
+    }
+
     /// Resident memory once it has not changed by a percent for a second.
     pub async fn settled(&self) -> u64 {
         let mut last = self.resident();
@@ -186,6 +199,16 @@ pub fn gateway(state: &tempfile::TempDir) -> Command {
         .env("XDG_STATE_HOME", state.path())
         .env("XDG_RUNTIME_DIR", state.path());
     command
+}
+
+/// What a process has computed so far, in user mode and in the kernel.
+pub fn processor_time(pid: u32) -> Duration {
+    // In hundredths of a second; the name before them, in brackets, may have spaces.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let times = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 pub async fn connect(url: &str) -> Ws {

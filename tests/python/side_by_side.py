@@ -22,6 +22,9 @@ LONGEST = ["wsdm_gateway", "ble", "cli", "client_port", "recognition"]
 # soon outputs stop; the age of a command to a tenth of a second; an emulator's clock), or they take all cores
 # (hundreds of devices, a browser).
 ALONE = ["at_rest", "firmware", "firmware_arduino", "page_browser", "ping_flood", "process", "relay", "stale"]
+# How many tests of a binary run at a time, where that is more than there are cores: these divide the machine among
+# themselves.
+THREADS = {"at_rest": 8}
 
 
 class Binary:
@@ -33,8 +36,16 @@ class Binary:
 
     def run(self):
         begun = time.monotonic()
+        environment = dict(os.environ)
+        if self.name in THREADS:
+            environment.setdefault("RUST_TEST_THREADS", str(THREADS[self.name]))
         ended = subprocess.run(
-            [self.path], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [self.path],
+            cwd=self.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         self.seconds = time.monotonic() - begun
         self.failed = ended.returncode != 0
