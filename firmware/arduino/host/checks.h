@@ -17,7 +17,8 @@ class Level final : public WsdmOutput {
     if (value > WSDM_FULL) expect("an output in its range", value, WSDM_FULL);
     level = value;
   }
-  // What the output is at, whatever its protocol believes.
+  // Something else has moved it, so that it is not where its protocol believes it to be.
+  void disturb() { level = 7777; }
   uint16_t level = 0xFFFF;
 };
 
@@ -41,6 +42,10 @@ struct Edge {
   WsdmOutput* const motors[2] = {&one, &two};
   WsdmLovense device{motors, 'P', "AABBCCDDEEFF"};
   Edge() { device.begin(0); }
+  void disturb() {
+    one.disturb();
+    two.disturb();
+  }
   std::string levels() { return std::to_string(one.level) + " " + std::to_string(two.level); }
 };
 

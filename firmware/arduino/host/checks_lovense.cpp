@@ -36,4 +36,12 @@ void checkLovense() {
   edge.device.stop(0);
   expect("stopped", edge.levels(), "0 0");
   expect("forgotten", say(edge.device, "ate:5;"), "ERR;");
+  for (const char* off : {"Vibrate:0;", "DeviceType;", "PowerOff;"}) {
+    edge.disturb();
+    say(edge.device, off);
+    expect("off is written whatever it was: " + std::string(off), edge.levels(), "0 0");
+  }
+  edge.disturb();
+  edge.device.stop(0);
+  expect("a stop is written whatever it was", edge.levels(), "0 0");
 }

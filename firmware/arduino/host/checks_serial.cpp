@@ -59,6 +59,16 @@ void checkSerial() {
     expect("hello again", w.hear("", 1).substr(0, 13), "{\"identifier\"");
     expect("off", w.edge.levels(), "0 0");
   }
+  {
+    Wired w;
+    w.hear("DeviceType;");
+    w.edge.disturb();
+    w.hear("", 801);
+    expect("the watchdog writes whatever it was", w.edge.levels(), "0 0");
+    w.edge.disturb();
+    w.gateway.lost();
+    expect("and so does a lost link", w.edge.levels(), "0 0");
+  }
   // An open line hums.
   for (const char* hum : {"\xff\x80", "\xff;\xfe;", ";;;", "Vibr", "\xff\n", " ; ;", "\xffVibrate:20;"}) {
     Wired w;

@@ -154,7 +154,32 @@ static void stroke() {
   }
 }
 
+// What is off is switched off again: nobody knows better than the pin itself what it shows.
+static void stops() {
+  Machine m;
+  m.at(3000, m.stroke);
+  say(m.device, "L03I100 V05\n", 3000);
+  m.at(4000, m.stroke);
+  m.device.stop(4000);
+  for (uint8_t i = 0; i < 3; i++) {
+    m.vibe.disturb();
+    m.device.stop(4001 + i);
+    expect("a stop is written whatever it was", m.vibe.level, 0);
+  }
+  for (const char* off : {"DSTOP\n", "V00\n", "V0000I500\n"}) {
+    m.vibe.disturb();
+    say(m.device, off, 5000);
+    expect("off is written whatever it was: " + std::string(off), m.at(5600, m.vibe), 0);
+  }
+  expect("a place stays", m.stroke.level, 3000);
+  Machine fresh(0, WSDM_FULL, 0, true);
+  fresh.stroke.disturb();
+  fresh.device.stop(0);
+  expect("a place that was never asked for is not written", fresh.stroke.level, 7777);
+}
+
 void checkTcode() {
   lines();
+  stops();
   stroke();
 }

@@ -374,8 +374,23 @@ static void silence() {
   }
 }
 
+// Whatever it was believed to be at.
+static void stops() {
+  for (const char* how : {"a goodbye", "a break", "a frame that is none", "silence"}) {
+    Running r;
+    r.hear(frame(2, "Vibrate:0;"));
+    r.edge.disturb();
+    if (how[2] == 'g') r.hear(frame(8, ""));
+    if (how[2] == 'b') r.client.open = false;
+    if (how[2] == 'f') r.hear("\xFF\xFF");
+    r.run(how[0] == 's' ? 10000 : 1);
+    expect("off is written after " + std::string(how), r.edge.levels(), "0 0");
+  }
+}
+
 void checkWebsocket() {
   accept();
+  stops();
   frames();
   silence();
 }
