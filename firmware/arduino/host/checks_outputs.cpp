@@ -203,6 +203,7 @@ static void each(const char* name, void (*run)(const char*)) {
   fflush(stdout);
   const pid_t child = fork();
   if (child == 0) {
+    failures = 0;
     hostPrintsPins(false);
     run(name);
     fflush(stdout);
