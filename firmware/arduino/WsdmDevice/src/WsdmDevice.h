@@ -9,6 +9,7 @@
 
 #include "WsdmBattery.h"
 #include "WsdmFaults.h"
+#include "WsdmHBridge.h"
 #include "WsdmLovense.h"
 #include "WsdmOutput.h"
 #include "WsdmPins.h"
