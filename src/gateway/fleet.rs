@@ -51,27 +51,16 @@ impl FleetMember for Member {
 
     fn halt(&self) -> BoxFuture<'static, Result<(), Problem>> {
         let (hub, edge) = (self.hub.clone(), self.edge.clone());
-        // Each by its own account: a broker often lets an edge halt itself only.
         async move {
-            let by_hub = async {
-                match &hub {
-                    Some(hub) => Some(hub.halt_all().await.map_err(|e| (e, hub.status()))),
-                    None => None,
+            // A broker often lets an edge halt itself only, so that the account of a hub is the better one.
+            let (outcome, status) = match (&hub, &edge) {
+                (Some(hub), edge) if edge.is_none() || hub.status().connected_since.is_some() => {
+                    (hub.halt_all().await, hub.status())
                 }
+                (_, Some(edge)) => (edge.halt_all().await, edge.status()),
+                (_, None) => return Ok(()),
             };
-            let by_edge = async {
-                match &edge {
-                    Some(edge) => Some(edge.halt_all().await.map_err(|e| (e, edge.status()))),
-                    None => None,
-                }
-            };
-            match tokio::join!(by_hub, by_edge) {
-                (Some(Ok(())), _) | (_, Some(Ok(()))) => Ok(()),
-                (Some(Err((error, status))), _) | (None, Some(Err((error, status)))) => {
-                    Err(not_passed_on(&error, &status))
-                }
-                (None, None) => Ok(()),
-            }
+            outcome.map_err(|error| not_passed_on(&error, &status))
         }
         .boxed()
     }

@@ -3,10 +3,9 @@
 use serde_json::Value;
 
 use super::access::{ACL, guarded, login};
-use super::broker::Broker;
 use super::common::bare_http::{ask, request};
 use super::common::model_board::Kind;
-use super::common::{wait_until, within};
+use super::common::within;
 use super::presence::{drive, only};
 use super::rig::{Board, EDGE, Fleet, Gateway, HUB, hub_toml};
 

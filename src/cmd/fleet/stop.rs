@@ -1,5 +1,6 @@
 //! `fleet stop`
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::seen::{Edge, Seen, topics_of};
 use super::{At, QUIET};
+use crate::advice::Advice;
 use crate::cmd::error::Error;
 use crate::cmd::print;
 use crate::device::fleet::names::Name;
@@ -51,7 +53,13 @@ pub(super) async fn stop(at: &At, edge: Option<Name>) -> Result<(), Error> {
                     quiet_at = Instant::now() + QUIET;
                 }
             }
-            Ok(BusEvent::Lost { error, .. }) => return Err(error.into()),
+            Ok(BusEvent::Lost { error, .. }) => {
+                let hint = error.hint().map(Cow::into_owned).unwrap_or_default();
+                return Err(Error::failed(
+                    format!("{error}; it is not known whether the halt arrived"),
+                    hint,
+                ));
+            }
             Ok(BusEvent::Connected | BusEvent::TooLarge { .. }) => {}
         }
     }

@@ -98,8 +98,9 @@ function Owned({ devices, of }) {
     <ul class="owned" aria-label=${`Devices of ${of}`}>
       ${devices.map(({ id, address, identifier, way, owner, is_ours: isOurs }) => html`
         <li key=${id}>
-          <span>${isOurs && entryOf(address) ? html`<a href=${deviceLink(address, "try")}>${address}</a>` : address} <small class="quiet">${identifier}${way && `, ${wayName(way)}`}</small></span>
-          <span>${owner === null ? html`<span class="quiet">free</span>` : html`${owner.hub}${owner.lapsed && html` <small class="warn">lease over</small>`}`}</span>
+          <div class="name">${isOurs && entryOf(address) ? html`<a href=${deviceLink(address, "try")}>${address}</a>` : address}</div>
+          <div class="quiet">${identifier}${way && `, ${wayName(way)}`}</div>
+          <div>${owner === null ? html`<span class="quiet">free</span>` : html`${owner.hub}${owner.lapsed && html` <small class="warn">lease over</small>`}`}</div>
         </li>`)}
     </ul>
   `;
