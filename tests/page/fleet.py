@@ -9,7 +9,7 @@ driven by an app of the hub, and after "stopped: ..." it must be at rest. At "wa
 import re
 import sys
 
-from common import DESKTOP, PHONE, browser, expect, no_complaints, opened, outcome, picture, press, run, say
+from common import PHONE, browser, check, expect, no_complaints, opened, outcome, picture, press, run, say
 
 EDGE_URL, ADDRESS, EDGE, HUB = sys.argv[2:6]
 
@@ -37,15 +37,17 @@ def scenario():
             expect(edge).to_contain_text("There")
             expect(edge).to_contain_text(re.compile(r"last beat \d\.\d s ago, 1 device"))
             expect(board_of(page, HUB).get_by_role("link", name=ADDRESS)).to_be_visible()
-            no_complaints(page, "the fleet of a hub")
             picture(page, "fleet")
+            no_complaints(page, "the fleet of a hub")
             stop(page, "at the hub", False)
             # It is claimed again.
             board_of(page, HUB)
         with opened(chromium, "#/fleet", size=PHONE) as page:
             board_of(page, HUB)
-            no_complaints(page, "the fleet of a hub, on a phone")
             picture(page, "fleet")
+            no_complaints(page, "the fleet of a hub, on a phone")
+            box = page.get_by_role("link", name="Fleet", exact=True).bounding_box()
+            check(box["x"] + box["width"] <= PHONE["width"], f"the last view is cut off: {box}")
         with opened(chromium, "#/fleet", at=EDGE_URL) as page:
             expect(page.get_by_role("heading", name=f"Edge {EDGE}")).to_be_visible()
             hub = page.get_by_role("list", name="Hubs").get_by_role("listitem").filter(has_text=HUB)
@@ -54,7 +56,7 @@ def scenario():
             board_of(page, HUB)
             no_complaints(page, "the fleet of an edge")
             stop(page, "at the edge", True)
-        with opened(chromium, "#/fleet", size=DESKTOP) as page:
+        with opened(chromium, "#/fleet") as page:
             edge = page.get_by_role("list", name="Edges").get_by_role("listitem").filter(has_text=EDGE).first
             expect(edge).to_contain_text("There")
             say("want", "gone")

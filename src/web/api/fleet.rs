@@ -1,11 +1,14 @@
 //! The fleet: what this gateway knows of it, and the stop of all of it.
 
+use std::collections::HashSet;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::Problem;
+use crate::device::peer::Peer;
 use crate::web::view::View;
 use crate::web::view::fleet::{EdgeState, Fleet, FleetStopped};
 
@@ -15,6 +18,15 @@ fn no_fleet() -> Response {
         "this gateway is part of no fleet",
         Some("set [mqtt] broker to be a hub, or [upstream] mqtt to be an edge"),
     )
+}
+
+/// The addresses of the devices that came through the broker.
+fn devices_of_edges(view: &View) -> HashSet<String> {
+    let sessions = view.registry.sessions().into_iter();
+    let of_edges = sessions.filter(|session| matches!(session.peer, Peer::Broker(_)));
+    of_edges
+        .map(|session| session.handshake.address.as_str().to_owned())
+        .collect()
 }
 
 /// Show the fleet: the edges that this gateway knows as a hub, the hubs that it knows as an edge, and the broker.
@@ -44,9 +56,9 @@ pub(super) async fn stop(State(view): State<View>) -> Response {
     let Some(fleet) = &view.fleet else {
         return no_fleet();
     };
+    let of_edges = devices_of_edges(&view);
     // The halt is on its way before the stops are, which wait for their devices.
-    let halted = fleet.halt();
-    let (halted, here) = tokio::join!(halted, view.stop_everything());
+    let (halted, mut here) = tokio::join!(fleet.halt(), view.stop_everything());
     if let Err(Problem { error, hint }) = halted {
         let error = format!(
             "the fleet is not stopped: {error}. Of the devices of this gateway, {} took the stop",
@@ -56,6 +68,8 @@ pub(super) async fn stop(State(view): State<View>) -> Response {
             .with_status(StatusCode::SERVICE_UNAVAILABLE)
             .into_response();
     }
+    // Their edges stop them, and end their sessions here, perhaps in the middle of a stop.
+    here.failed.retain(|address| !of_edges.contains(address));
     let seen = fleet.look().await;
     Json(FleetStopped {
         here,

@@ -57,3 +57,72 @@ fn look(view: View, looks: Arc<Looks>, after: Duration) -> BoxFuture<'static, Op
     }
     .boxed()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+    use crate::web::api::Problem;
+    use crate::web::view::fleet::{Broker, Edge, FleetMember};
+    use crate::web::view::tests::view;
+
+    /// An edge whose name is how often it was looked at.
+    #[derive(Default)]
+    struct Counted(AtomicUsize);
+
+    impl FleetMember for Counted {
+        fn look(&self) -> BoxFuture<'static, Fleet> {
+            let times = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+            let broker = Broker {
+                url: String::new(),
+                connected_since: None,
+                last_error: None,
+                last_error_at: None,
+            };
+            let edge = Edge {
+                name: times.to_string(),
+                broker,
+                hubs: Vec::new(),
+                devices: Vec::new(),
+            };
+            let edge = Some(edge);
+            ready(Fleet { hub: None, edge }).boxed()
+        }
+
+        fn halt(&self) -> BoxFuture<'static, Result<(), Problem>> {
+            ready(Ok(())).boxed()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_fleet_is_looked_at_once_a_second_for_all_pages_and_only_while_one_shows_it() {
+        let member = Arc::new(Counted::default());
+        let mut view = view(Arc::default(), None);
+        view.fleet = Some(member.clone());
+        let looks = Arc::<Looks>::default();
+        let (mut first, mut second) = (Shown::default(), Shown::default());
+        let hour = Duration::from_secs(3_600);
+        assert!(timeout(hour, first.next(&view, &looks)).await.is_err());
+        assert_eq!(member.0.load(Ordering::Relaxed), 0);
+        first.show(true, &view, &looks);
+        second.show(true, &view, &looks);
+        let start = Instant::now();
+        for times in 1..=3 {
+            for page in [&mut first, &mut second] {
+                let fleet = page.next(&view, &looks).await;
+                assert_eq!(
+                    fleet.edge.as_ref().map(|edge| &*edge.name),
+                    Some(&*times.to_string())
+                );
+            }
+        }
+        assert_eq!(start.elapsed().as_millis() / 100, 20);
+        first.show(false, &view, &looks);
+        assert!(timeout(hour, first.next(&view, &looks)).await.is_err());
+        assert_eq!(member.0.load(Ordering::Relaxed), 3);
+    }
+}
