@@ -1,8 +1,9 @@
 //! The fleet as the page of a hub and that of an edge show it, and the stop of all of it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::access::{ACL, guarded, login};
+use super::broker::{Broker, Mqtt};
 use super::common::bare_http::{ask, request};
 use super::common::model_board::Kind;
 use super::common::within;
@@ -73,7 +74,7 @@ async fn a_hub_shows_its_edges_and_an_edge_its_hubs_and_both_stop_the_fleet() {
         (&device["address"], &device["id"]),
         (&"A1".into(), &board.id.as_str().into())
     );
-    assert_eq!(device["owner"], serde_json::json!({"hub": HUB, "lapsed": false}));
+    assert_eq!(device["owner"], json!({"hub": HUB, "lapsed": false}));
     let seen = until(&edge, "owned", |fleet| fleet["edge"]["hubs"][0]["devices"] == 1).await;
     assert_eq!(seen["hub"], Value::Null);
     let known = &seen["edge"]["hubs"][0];
@@ -107,11 +108,11 @@ async fn a_hub_shows_its_edges_and_an_edge_its_hubs_and_both_stop_the_fleet() {
         assert!(board.model.rest_since().is_none(), "it was stopped all the same");
         let (status, stopped) = stop(gateway).await;
         assert_eq!(status, 200, "{stopped}");
-        assert_eq!(stopped["here"]["failed"], serde_json::json!([]), "{stopped}");
+        assert_eq!(stopped["here"]["failed"], json!([]), "{stopped}");
         board.at_rest().await;
     }
     let (_, stopped) = stop(&hub).await;
-    assert_eq!(stopped["edges"], serde_json::json!([EDGE]), "{stopped}");
+    assert_eq!(stopped["edges"], json!([EDGE]), "{stopped}");
 
     // An edge that hangs is not heard, and one that is back is there.
     until(&hub, "owned", |fleet| {
@@ -124,7 +125,7 @@ async fn a_hub_shows_its_edges_and_an_edge_its_hubs_and_both_stop_the_fleet() {
     })
     .await;
     let (_, stopped) = stop(&hub).await;
-    assert_eq!(stopped["silent"], serde_json::json!([EDGE]), "{stopped}");
+    assert_eq!(stopped["silent"], json!([EDGE]), "{stopped}");
     edge.process.signal("-CONT");
     until(&hub, "there", |fleet| {
         fleet["hub"]["edges"][0]["state"] == "there"
@@ -180,6 +181,37 @@ async fn an_edge_that_may_not_stop_the_fleet_says_so_and_stops_its_own_board() {
     let (status, stopped) = stop(&hub).await;
     assert_eq!(status, 200, "{stopped}");
     board.at_rest().await;
+}
+
+/// What a stranger publishes is shown, and costs no more than a line.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_of_strangers_are_shortened() {
+    let broker = Broker::start().await;
+    let hub = Gateway::hub(&broker, HUB).await;
+    let mut stranger = Mqtt::connect(&broker, "stranger").await;
+    let long = "x".repeat(20_000);
+    let epoch = "00000000000000e7";
+    let state = json!({"online": true, "epoch": epoch, "version": long});
+    let birth = json!({
+        "identifier": long, "address": long, "version": 0, "epoch": epoch, "session": 1, "transport": long,
+    });
+    for (topic, document) in [("state", state), ("dev/aa/birth", birth)] {
+        let topic = format!("wsdm/1/attic/{topic}");
+        stranger
+            .publish(&topic, document.to_string().as_bytes(), true)
+            .await;
+    }
+    let seen = until(&hub, "known", |fleet| {
+        fleet["hub"]["edges"][0]["device_count"] == 1
+    })
+    .await;
+    let edge = &seen["hub"]["edges"][0];
+    // It never beats.
+    assert_eq!(
+        (&edge["name"], &edge["state"]),
+        (&"attic".into(), &"silent".into())
+    );
+    assert!(edge.to_string().len() < 2_000, "{edge}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

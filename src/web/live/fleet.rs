@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use crate::web::looks::Looks;
 use crate::web::view::View;
@@ -51,8 +51,9 @@ impl Shown {
 }
 
 fn look(view: View, looks: Arc<Looks>, after: Duration) -> BoxFuture<'static, Option<Arc<Fleet>>> {
+    let due = Instant::now() + after;
     async move {
-        sleep(after).await;
+        sleep_until(due).await;
         looks.fleet(SHARED_FOR, &view).await
     }
     .boxed()
@@ -63,7 +64,7 @@ mod tests {
     use std::future::ready;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use tokio::time::{Instant, timeout};
+    use tokio::time::timeout;
 
     use super::*;
     use crate::web::api::Problem;

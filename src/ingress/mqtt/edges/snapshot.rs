@@ -6,7 +6,10 @@ use super::{Edge, Edges, STOPPED_AFTER};
 use crate::device::fleet::names::Name;
 use crate::device::fleet::seen::DeviceSeen;
 use crate::ingress::mqtt::seen::{EdgeSeen, Presence};
+use crate::text::cut;
 
+/// Characters of a text that are shown at most: a stranger's may have 64 KiB.
+const TEXT_MAX: usize = 256;
 /// Devices that are shown of a connection at most; of the others their number is.
 const DEVICES_MAX: usize = 2_000;
 
@@ -38,9 +41,9 @@ impl Edge {
             .take(room)
             .map(|(id, device, birth)| DeviceSeen {
                 id: id.clone(),
-                identifier: birth.identifier.clone(),
-                address: birth.address.clone(),
-                transport: birth.transport.clone(),
+                identifier: shown(&birth.identifier),
+                address: shown(&birth.address),
+                transport: shown(&birth.transport),
                 owner: device.owner.clone(),
                 is_ours: device.is_running(),
             })
@@ -58,13 +61,17 @@ impl Edge {
             version: self
                 .state
                 .as_ref()
-                .map(|state| state.version.clone())
+                .map(|state| shown(&state.version))
                 .unwrap_or_default(),
             beat_age,
             device_count,
             devices,
         }
     }
+}
+
+fn shown(text: &str) -> String {
+    cut(text.to_owned(), TEXT_MAX)
 }
 
 fn is_silent(beat_age: Option<Duration>) -> bool {
