@@ -115,10 +115,10 @@ pub enum Command {
         after_help = "A gateway also notices by itself that a file changed.\n\nExamples:\n  wsdm-gateway reload\n  wsdm-gateway reload --json"
     )]
     Reload(ReloadArgs),
-    /// List the edges of a fleet, or forget one
+    /// List the edges and hubs of a fleet, or stop all of it
     #[command(
         subcommand,
-        after_help = "Examples:\n  wsdm-gateway fleet list\n  wsdm-gateway fleet forget bedroom"
+        after_help = "Examples:\n  wsdm-gateway fleet list\n  wsdm-gateway fleet stop\n  wsdm-gateway fleet forget bedroom"
     )]
     Fleet(FleetCommand),
     /// List serial ports and which entry uses each

@@ -11,6 +11,8 @@ mod access;
 mod both;
 #[path = "fleet/broker.rs"]
 mod broker;
+#[path = "fleet/command.rs"]
+mod command;
 mod common;
 #[path = "fleet/flood.rs"]
 mod flood;
@@ -32,3 +34,5 @@ mod peer;
 mod presence;
 #[path = "fleet/rig.rs"]
 mod rig;
+#[path = "fleet/view.rs"]
+mod view;

@@ -3,6 +3,7 @@
 mod edges;
 mod line;
 mod link;
+pub mod seen;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,11 +25,13 @@ use crate::device::fleet::topics::Topic;
 use crate::device::handshake::Address;
 use crate::device::peer::Peer;
 use crate::ingress::{Board, Intake};
+use crate::net::bus::echo::Echo;
 use crate::net::bus::{Bus, BusEvent, Events, Message, Qos, bus};
 use crate::udcf::directory::Directory;
 use edges::{Edges, Granted};
 use line::EdgeLine;
 use link::{BrokerLink, Inbox};
+use seen::Snapshots;
 
 /// How often the hub looks whom it has lost and what it should claim.
 const LOOK: Duration = Duration::from_millis(100);
@@ -48,6 +51,11 @@ pub struct Fleet {
     clock: Clock,
     connections: Mutex<Vec<(Bus, Events)>>,
     shared: Mutex<Shared>,
+    /// The first of the connections.
+    first: Bus,
+    /// The halt of all edges.
+    halt: Echo,
+    snapshots: Snapshots,
 }
 
 /// What the connections share.
@@ -74,7 +82,7 @@ impl Fleet {
         let epoch = Epoch::random();
         let topics = &settings.broker.topics;
         let will = hub_state(&settings, epoch, false);
-        let connections = (0..settings.connections)
+        let connections: Vec<_> = (0..settings.connections)
             .map(|n| {
                 let id = format!("wsdm-hub-{}-{n}", settings.hub);
                 let bus_settings = settings.broker.connection(id);
@@ -84,6 +92,7 @@ impl Fleet {
                         let found = vec![
                             (topics.all_edge_states(), Qos::AtMostOnce),
                             (topics.all_hub_states(), Qos::AtMostOnce),
+                            (topics.topic(&Topic::HaltAll), Qos::AtLeastOnce),
                         ];
                         bus(bus_settings, Some(will.clone()), found)
                     }
@@ -96,9 +105,13 @@ impl Fleet {
             found: vec![Vec::new(); settings.connections],
             ..Shared::default()
         };
+        let first = connections[0].0.clone();
         Arc::new(Self {
             epoch,
             clock: Clock::start(),
+            halt: Echo::new(first.clone(), topics.topic(&Topic::HaltAll)),
+            first,
+            snapshots: Snapshots::new(connections.len()),
             connections: Mutex::new(connections),
             shared: Mutex::new(shared),
             settings,
@@ -185,6 +198,7 @@ impl Connection {
     async fn serve(mut self, mut events: Events, stop: CancellationToken) {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut asked = self.fleet.snapshots.asked();
         loop {
             let fleet = self.fleet.clone();
             tokio::select! {
@@ -192,6 +206,9 @@ impl Connection {
                 () = stop.cancelled() => break,
                 // Before what comes: a flood is not to delay it.
                 _ = look.tick() => self.look(),
+                Ok(()) = asked.changed() => {
+                    fleet.snapshots.put(self.n, *asked.borrow_and_update(), self.edges.snapshot());
+                }
                 event = events.next() => self.event(event, &stop),
                 Some(ended) = self.sessions.join_next() => report(ended),
             }
@@ -312,6 +329,7 @@ impl Connection {
                 let lost = self.edges.beat(&edge, &message.payload);
                 self.control_lost(&lost);
             }
+            Topic::HaltAll if !message.retain => self.fleet.halt.came(),
             Topic::Up(edge, device) if !message.retain => self.edges.frame(&edge, &device, &message.payload),
             _ => {}
         }

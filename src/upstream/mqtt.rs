@@ -6,6 +6,7 @@
 mod device;
 mod hub;
 mod incoming;
+pub mod seen;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -25,6 +26,7 @@ use crate::device::fleet::clock::{Clock, Epoch, random};
 use crate::device::fleet::documents::{EdgeState, write};
 use crate::device::fleet::names::{DeviceId, Name};
 use crate::device::fleet::topics::Topic;
+use crate::net::bus::echo::Echo;
 use crate::net::bus::{Bus, BusEvent, Events, Message, Qos, bus};
 use crate::session::ends::{DeviceInfo, Upstream, UpstreamIo};
 use crate::session::registry::SessionHandle;
@@ -42,6 +44,8 @@ pub struct Edge {
     epoch: Epoch,
     clock: Clock,
     bus: Bus,
+    /// The halt of all edges.
+    halt: Echo,
     events: Mutex<Option<Events>>,
     shared: Mutex<Shared>,
     last_session: AtomicU32,
@@ -101,6 +105,7 @@ impl Edge {
         let connection = settings.broker.connection(format!("wsdm-edge-{edge}"));
         let (bus, events) = bus(connection, Some(state(false)), subscriptions);
         Arc::new(Self {
+            halt: Echo::new(bus.clone(), settings.broker.topics.topic(&Topic::HaltAll)),
             settings,
             epoch,
             clock: Clock::start(),

@@ -9,21 +9,27 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::view::fleet::{EdgeState, Fleet};
 use super::view::{Device, State, View};
 
 /// What the text is.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Writes the metrics of the connected devices. Those of devices that left are gone.
+/// Writes the metrics of the connected devices, and of the fleet. Those of devices that left are gone.
 ///
 /// # Errors
 /// None that is known: writing to a text cannot fail.
-pub fn encode(view: &View) -> Result<String, fmt::Error> {
+pub async fn encode(view: &View) -> Result<String, fmt::Error> {
+    let fleet = match &view.fleet {
+        Some(fleet) => Some(fleet.look().await),
+        None => None,
+    };
     let (devices, apps) = view.look();
     let mut registry = Registry::with_prefix("wsdm_gateway");
     registry.register_collector(Box::new(Seen {
         devices: devices.into_iter().filter(Device::is_connected).collect(),
         apps: apps.len(),
+        fleet,
     }));
     let mut text = String::new();
     text::encode(&mut text, &registry)?;
@@ -40,6 +46,7 @@ impl Device {
 struct Seen {
     devices: Vec<Device>,
     apps: usize,
+    fleet: Option<Fleet>,
 }
 
 impl Collector for Seen {
@@ -54,6 +61,9 @@ impl Collector for Seen {
         )?)?;
         let apps = count(self.apps);
         apps.encode(encoder.encode_descriptor("apps", "Connected apps", None, apps.metric_type())?)?;
+        if let Some(fleet) = &self.fleet {
+            encode_fleet(fleet, &mut encoder)?;
+        }
         self.counter(
             &mut encoder,
             "frames_to_device",
@@ -147,6 +157,36 @@ impl Seen {
         }
         Ok(())
     }
+}
+
+/// The connections to the broker, and the edges that a hub knows.
+fn encode_fleet(fleet: &Fleet, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+    let kind = ConstGauge::new(0_i64).metric_type();
+    let help = "1 if the broker of the fleet has accepted the connection";
+    let mut family = encoder.encode_descriptor("fleet_connected", help, None, kind)?;
+    let brokers = [
+        ("hub", fleet.hub.as_ref().map(|hub| &hub.broker)),
+        ("edge", fleet.edge.as_ref().map(|edge| &edge.broker)),
+    ];
+    for (role, broker) in brokers {
+        if let Some(broker) = broker {
+            let is_connected = ConstGauge::new(i64::from(broker.connected_since.is_some()));
+            is_connected.encode(family.encode_family(&[("role", role)])?)?;
+        }
+    }
+    if fleet.hub.is_some() {
+        let help = "Edges of the fleet that the hub knows";
+        let mut family = encoder.encode_descriptor("fleet_edges", help, None, kind)?;
+        for (name, state) in [
+            ("there", EdgeState::There),
+            ("silent", EdgeState::Silent),
+            ("gone", EdgeState::Gone),
+        ] {
+            let count = i64::try_from(fleet.edges_that_are(state).len()).unwrap_or(i64::MAX);
+            ConstGauge::new(count).encode(family.encode_family(&[("state", name)])?)?;
+        }
+    }
+    Ok(())
 }
 
 fn labels(device: &Device) -> [(&'static str, String); 3] {

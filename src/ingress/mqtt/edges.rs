@@ -1,5 +1,7 @@
 //! The edges that one connection carries, and which of their devices to claim.
 
+mod snapshot;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -94,6 +94,9 @@ impl Edge {
                 }
             }
             Topic::HaltEdge(_) | Topic::HaltAll => {
+                if topic == Topic::HaltAll {
+                    self.halt.came();
+                }
                 warn!("all devices are halted through the broker");
                 for device in self.devices() {
                     device.halt(self);
