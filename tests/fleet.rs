@@ -12,6 +12,10 @@ mod both;
 #[path = "fleet/broker.rs"]
 mod broker;
 mod common;
+#[path = "fleet/connections.rs"]
+mod connections;
+#[path = "fleet/disorder.rs"]
+mod disorder;
 #[path = "fleet/flood.rs"]
 mod flood;
 #[path = "fleet/halt.rs"]
@@ -30,5 +34,7 @@ mod namespaces;
 mod peer;
 #[path = "fleet/presence.rs"]
 mod presence;
+#[path = "fleet/reorderer.rs"]
+mod reorderer;
 #[path = "fleet/rig.rs"]
 mod rig;

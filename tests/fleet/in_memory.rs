@@ -17,9 +17,13 @@ use wsdm_gateway::device::peer::Peer;
 use wsdm_gateway::ingress::{Board, Intake};
 use wsdm_gateway::link::{FrameIo, LinkError};
 use wsdm_gateway::session::admission::Admission;
+use wsdm_gateway::udcf::Udcf;
 use wsdm_gateway::upstream::mqtt::Edge;
 
-use super::common::model_board::ModelBoard;
+use super::broker::Broker;
+use super::common::from_text;
+use super::common::model_board::{Kind, ModelBoard};
+use super::rig::{EDGE, edge_toml, levels};
 
 /// A board at the other end of a link that takes no time.
 struct InMemory {
@@ -71,6 +75,7 @@ impl FrameIo for InMemory {}
 
 /// An edge with one board.
 pub struct SmallEdge {
+    pub name: String,
     pub model: Arc<ModelBoard>,
     tasks: [JoinHandle<()>; 2],
 }
@@ -82,8 +87,27 @@ impl Drop for SmallEdge {
 }
 
 impl SmallEdge {
+    /// Edges of these names at this broker, each with a vibrator.
+    pub fn start_all(broker: &Broker, names: impl IntoIterator<Item = String>) -> Vec<Self> {
+        let folder = tempfile::TempDir::new().expect("a folder to write in");
+        let toml = format!(
+            "[devices]\nlisten = \"127.0.0.1:0\"\n{}",
+            edge_toml(&broker.url(), EDGE, "")
+        );
+        let settings = from_text(folder.path(), &toml);
+        let directory = Udcf::builtin()
+            .device_configuration()
+            .map(|loaded| Udcf::builtin().directory(&loaded));
+        let admission = Admission::new(&settings.devices, directory.expect("a UDCF"));
+        let start = |name: String| {
+            let model = Arc::new(ModelBoard::new(Kind::Hush, true));
+            Self::start(&name, &settings, &admission, model)
+        };
+        names.into_iter().map(start).collect()
+    }
+
     /// Everything but its name is in these settings.
-    pub fn start(name: &str, settings: &Settings, admission: &Admission, model: Arc<ModelBoard>) -> Self {
+    fn start(name: &str, settings: &Settings, admission: &Admission, model: Arc<ModelBoard>) -> Self {
         let Some(UpstreamSettings::Mqtt(edge)) = &settings.upstream else {
             unreachable!("it is an edge")
         };
@@ -112,8 +136,14 @@ impl SmallEdge {
             let _ = intake.session(handshake, board, link, &stop).await;
         });
         Self {
+            name: name.to_owned(),
             model,
             tasks: [served, session],
         }
+    }
+
+    /// How often its board was moved.
+    pub fn moved(&self) -> usize {
+        levels(&self.model).len()
     }
 }
