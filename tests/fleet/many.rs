@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use futures::stream::{FuturesUnordered, StreamExt};
+use rumqttc::QoS;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::broker::{Broker, Mqtt};
 use super::common::wait_until;
 use super::in_memory::SmallEdge;
-use super::rig::{Gateway, HUB};
+use super::rig::{EDGE, Gateway, HUB};
 
 /// Boards that run when the broker is lost.
 const RUNNING: usize = 8;
@@ -137,4 +138,24 @@ async fn two_hundred_edges_come_back_after_a_restart_of_the_broker() {
 #[ignore = "it takes half a minute of a machine of its own"]
 async fn a_thousand_edges_come_back_after_a_restart_of_the_broker() {
     come_back(1_000).await;
+}
+
+/// More than the edge's queue for the broker holds: a birth and an owner each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_device_of_a_large_edge_is_published() {
+    const DEVICES: usize = 2_500;
+    let mut broker = Broker::start().await;
+    // They come while the broker is away, and are published at once when it is there.
+    broker.kill();
+    let edges = SmallEdge::start_with(&broker, [EDGE.to_owned()], DEVICES);
+    patiently("all are connected", || {
+        edges[0].registry.sessions().len() == DEVICES
+    })
+    .await;
+    broker.start_again().await;
+    let watcher = Mqtt::connect(&broker, "watcher").await;
+    // What is acknowledged would be dropped by the broker, whose queue is shorter.
+    let all = watcher.client.subscribe("wsdm/1/+/dev/+/birth", QoS::AtMostOnce);
+    all.await.expect("a client");
+    wait_until("all births", || watcher.topics() == DEVICES).await;
 }
