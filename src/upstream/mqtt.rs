@@ -414,7 +414,7 @@ fn state(online: bool, epoch: Epoch) -> String {
 
 impl Upstream for Edge {
     fn open(self: Arc<Self>, session: &Arc<SessionHandle>, device: DeviceInfo) -> Box<dyn UpstreamIo> {
-        let can_stop = device.can_stop;
+        let (can_stop, language) = (device.can_stop, device.language);
         let device = Arc::new(Device::new(session, &device, self.next_session()));
         {
             let mut shared = self.shared();
@@ -424,6 +424,6 @@ impl Upstream for Edge {
         }
         // Hubs answer beats before they claim.
         self.came.notify_one();
-        Box::new(EdgeIo::new(self, device, can_stop))
+        Box::new(EdgeIo::new(self, device, can_stop, language))
     }
 }
