@@ -135,7 +135,7 @@ async fn two_hundred_edges_come_back_after_a_restart_of_the_broker() {
 
 /// `cargo test --test fleet -- --ignored a_thousand --nocapture`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "it takes half a minute of a machine of its own"]
+#[ignore = "it takes a machine of its own for a minute"]
 async fn a_thousand_edges_come_back_after_a_restart_of_the_broker() {
     come_back(1_000).await;
 }
