@@ -14,6 +14,10 @@ mod broker;
 #[path = "fleet/command.rs"]
 mod command;
 mod common;
+#[path = "fleet/connections.rs"]
+mod connections;
+#[path = "fleet/disorder.rs"]
+mod disorder;
 #[path = "fleet/flood.rs"]
 mod flood;
 #[path = "fleet/halt.rs"]
@@ -32,6 +36,8 @@ mod namespaces;
 mod peer;
 #[path = "fleet/presence.rs"]
 mod presence;
+#[path = "fleet/reorderer.rs"]
+mod reorderer;
 #[path = "fleet/rig.rs"]
 mod rig;
 #[path = "fleet/view.rs"]

@@ -11,6 +11,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::view::fleet::{EdgeState, Fleet};
 use super::view::{Device, State, View};
+use crate::device::fleet::gate::Why;
+use crate::session::registry::SessionHandle;
 
 /// What the text is.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -30,6 +32,12 @@ pub async fn encode(view: &View) -> Result<String, fmt::Error> {
         devices: devices.into_iter().filter(Device::is_connected).collect(),
         apps: apps.len(),
         fleet,
+        refused: view
+            .registry
+            .sessions()
+            .iter()
+            .flat_map(|session| refused(session))
+            .collect(),
     }));
     let mut text = String::new();
     text::encode(&mut text, &registry)?;
@@ -47,6 +55,28 @@ struct Seen {
     devices: Vec<Device>,
     apps: usize,
     fleet: Option<Fleet>,
+    refused: Vec<RefusedFrames>,
+}
+
+/// Frames of a hub that did not reach a device, for one reason.
+#[derive(Debug)]
+struct RefusedFrames {
+    labels: [(&'static str, String); 4],
+    number: u64,
+}
+
+fn refused(session: &SessionHandle) -> Vec<RefusedFrames> {
+    let one = |why: Why| RefusedFrames {
+        labels: [
+            ("address", session.handshake.address.as_str().to_owned()),
+            ("identifier", session.handshake.identifier.as_str().to_owned()),
+            ("way", session.peer.way().to_owned()),
+            ("reason", why.name().to_owned()),
+        ],
+        number: session.counters.refused.number(why),
+    };
+    let all = Why::ALL.into_iter().map(one);
+    all.filter(|refused| refused.number > 0).collect()
 }
 
 impl Collector for Seen {
@@ -85,6 +115,7 @@ impl Collector for Seen {
             None,
             |d| d.dropped,
         )?;
+        self.refused(&mut encoder)?;
         self.counter(
             &mut encoder,
             "to_device",
@@ -124,6 +155,20 @@ impl Collector for Seen {
 }
 
 impl Seen {
+    /// Only an edge has any.
+    fn refused(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        if self.refused.is_empty() {
+            return Ok(());
+        }
+        let kind = ConstCounter::new(0_u64).metric_type();
+        let help = "Frames of a hub that did not reach the device: too late, overtaken, or not the owner's";
+        let mut family = encoder.encode_descriptor("frames_refused", help, None, kind)?;
+        for refused in &self.refused {
+            ConstCounter::new(refused.number).encode(family.encode_family(&refused.labels)?)?;
+        }
+        Ok(())
+    }
+
     fn counter(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
