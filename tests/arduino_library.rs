@@ -279,6 +279,13 @@ fn each_rule_is_seen_to_fail() {
         ("library.json: platforms is missing", |root| {
             replace(&root.join("library.json"), "\"platforms\"", "\"boards\"");
         }),
+        ("libArchive has to be false", |root| {
+            replace(
+                &root.join("library.json"),
+                "\"libArchive\": false",
+                "\"libArchive\": true",
+            );
+        }),
         ("library.json: license is missing", |root| {
             replace(&root.join("library.json"), "\"license\"", "\"licence\"");
         }),

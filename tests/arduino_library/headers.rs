@@ -1,6 +1,6 @@
 //! The public names of a C++ header, read line by line: enough for headers that are formatted as this library's are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -13,17 +13,34 @@ pub fn included(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The names that a sketch gets by including `header`, and the kind that keywords.txt has for each.
-pub fn public(src: &Path, header: &str) -> BTreeMap<String, &'static str> {
+/// The names in the headers that are for sketches, and in those that they include themselves, with the kind that keywords.txt
+/// has for each. What these need in turn is nothing that a sketch calls. A header is for sketches if nothing else in the
+/// library includes it.
+pub fn public(src: &Path) -> BTreeMap<String, &'static str> {
+    let files: BTreeMap<String, String> = fs::read_dir(src)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            Some((
+                entry.file_name().into_string().ok()?,
+                fs::read_to_string(entry.path()).ok()?,
+            ))
+        })
+        .collect();
     let mut names = BTreeMap::new();
-    let (mut seen, mut left) = (BTreeSet::new(), vec![header.to_owned()]);
-    while let Some(header) = left.pop() {
-        let Ok(text) = fs::read_to_string(src.join(&header)) else {
+    for (header, text) in &files {
+        let Some(stem) = header.strip_suffix(".h") else {
             continue;
         };
-        if seen.insert(header) {
-            left.extend(included(&text));
-            names_of(&text, &mut names);
+        let is_needed = files
+            .iter()
+            .any(|(file, text)| *file != format!("{stem}.cpp") && included(text).contains(header));
+        if !is_needed {
+            names_of(text, &mut names);
+            for header in included(text) {
+                names_of(files.get(&header).map_or("", String::as_str), &mut names);
+            }
         }
     }
     names
@@ -44,6 +61,9 @@ fn names_of(text: &str, names: &mut BTreeMap<String, &'static str>) {
         } else if let Some(rest) = code.strip_prefix("enum class ") {
             names.insert(word(rest), "KEYWORD1");
             within = Within::Values;
+        } else if let Some(rest) = code.strip_prefix("struct ").filter(|rest| rest.ends_with('{')) {
+            names.insert(word(rest), "KEYWORD1");
+            within = Within::Public;
         } else if let Some(rest) = code.strip_prefix("class ").filter(|rest| rest.ends_with('{')) {
             names.insert(word(rest), "KEYWORD1");
             within = Within::Private;
@@ -105,6 +125,11 @@ fn constant_or_function(code: &str, names: &mut BTreeMap<String, &'static str>) 
         .and_then(|rest| rest.split_once(" = "))
     {
         names.insert(word(declared.rsplit(' ').next().unwrap_or_default()), "LITERAL1");
+    } else if let Some((name, _)) = code
+        .strip_prefix("#define ")
+        .and_then(|rest| rest.split_once(' '))
+    {
+        names.insert(name.to_owned(), "LITERAL1");
     } else if !code.starts_with([' ', '#', '}']) {
         names.extend(called(code).map(|name| (name, "KEYWORD2")));
     }
