@@ -356,6 +356,7 @@ static void stops() {
     machine.home();
     machine.say("L05\n");
     machine.pass(5000);
+    machine.device.stop(millis());
     rail.place -= 800;
     machine.say("L00\n");
     machine.pass(5000);

@@ -132,8 +132,10 @@ void WsdmStepper::set(uint16_t value) {
 
 bool WsdmStepper::stop() {
   halt();
-  _looks = NOWHERE;
-  if (isHoming()) _state = UNHOMED;
+  if (isHoming()) {
+    _looks = NOWHERE;
+    _state = UNHOMED;
+  }
   _soft = ARMED;
   _isStopped = true;
   if (_releases) _letsGo = true;
