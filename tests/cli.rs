@@ -89,6 +89,7 @@ fn every_command_has_help_that_ends_with_an_example() {
         &["simulate"],
         &["monitor"],
         &["scan"],
+        &["flash"],
         &["completions"],
     ] {
         let output = cli.run(&[args, &["--help"]].concat());
@@ -114,6 +115,7 @@ fn help_is_as_it_was_last_looked_at() {
         ("monitor", &["monitor", "--help"]),
         ("ports", &["ports", "--help"]),
         ("scan", &["scan", "--help"]),
+        ("flash", &["flash", "--help"]),
         ("udcf", &["udcf", "--help"]),
         ("udcf-add", &["udcf", "add", "--help"]),
     ] {
