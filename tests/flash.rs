@@ -108,6 +108,29 @@ async fn a_c6_on_an_adapter_is_flashed_faster_and_told_in_json() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_lost_a_character_on_the_line_is_sent_again() {
+    let bench = Bench::new();
+    let memory = Memory::erased();
+    let chip = bench.plug(CH340, Kind::Esp32c3, &memory, Fault::LostCharacters);
+    let mut command = bench.flash(&["--no-wait"]);
+    let ended = end_with_button(command.args(bench.wifi()), &chip).await;
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let settings = saved(&memory, &ESP32C3).unwrap();
+    assert_eq!((settings.ssid(), settings.password()), (SSID, PASSWORD));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_board_that_reports_a_gateway_elsewhere_is_believed() {
+    let bench = Bench::new();
+    let chip = bench.plug(NATIVE, Kind::Esp32c3, &Memory::erased(), Fault::Reenumerates);
+    let mut command = bench.flash(&["--gateway", "10.0.0.9:2"]);
+    let ended = end_with_button(command.args(bench.wifi()), &chip).await;
+    let told =
+        format!("the board is there: {ADDRESS}, connected to a gateway that is not one of this machine\n");
+    assert_eq!((ended.code, &ended.stdout), (Some(0), &told), "{ended:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_person_is_asked_for_what_is_missing_and_a_secret_is_not_shown() {
     let mut bench = Bench::new();
     let gateway = Process::start(&bench.home, &[]).await;

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use flate2::write::ZlibDecoder;
@@ -90,6 +90,10 @@ pub enum Fault {
     SecureBoot,
     /// Its flash has 2 MB.
     SmallFlash,
+    /// The line to its console loses a character of a value, and one of a secret.
+    LostCharacters,
+    /// Its USB goes and comes back when it restarts.
+    Reenumerates,
 }
 
 /// What it was asked, for a test to look at.
@@ -119,7 +123,8 @@ impl Scripted {
         let asked = Arc::new(Mutex::new(Asked::default()));
         let board = Board::plug(port);
         let chip = Chip {
-            board,
+            port: port.to_owned(),
+            board: Some(board),
             loader: Loader {
                 kind,
                 fault,
@@ -159,20 +164,35 @@ impl Scripted {
 }
 
 struct Chip {
-    board: Board,
+    port: PathBuf,
+    /// `None` while it is not plugged in.
+    board: Option<Board>,
     loader: Loader,
     network: Network,
     pressed: mpsc::UnboundedReceiver<()>,
 }
 
 impl Chip {
+    fn board(&mut self) -> &mut Board {
+        self.board.as_mut().expect("plugged in")
+    }
+
+    fn restarted(&mut self) {
+        if self.loader.fault == Fault::Reenumerates {
+            // The old one takes its port with it.
+            drop(self.board.take());
+            self.board = Some(Board::plug(&self.port));
+        }
+    }
+
     async fn run(mut self) {
         loop {
+            let board = self.board.as_mut().expect("plugged in");
             tokio::select! {
-                bytes = self.board.read_patiently() => {
+                bytes = board.read_patiently() => {
                     for packet in self.loader.packets(&bytes) {
                         for answer in self.loader.obey(&packet) {
-                            self.board.say(framed(&answer)).await;
+                            board.say(framed(&answer)).await;
                         }
                         // Dropping the board pulls the plug.
                         if self.loader.is_unplugged() {
@@ -188,19 +208,30 @@ impl Chip {
                 }
             }
         }
+        self.restarted();
         let chip = match self.loader.kind {
             Kind::Esp32c6 => &wsdm_device_board::ESP32C6,
             _ => &wsdm_device_board::ESP32C3,
         };
         let mut firmware = Firmware::start(chip, self.loader.memory.clone(), self.network.clone());
+        let mut typed = Vec::new();
+        let mut lost: Vec<&[u8]> = match self.loader.fault {
+            Fault::LostCharacters => vec![b"set ssid My n", b"set password cor"],
+            _ => Vec::new(),
+        };
         loop {
             for text in firmware.printed() {
-                self.board.say(text).await;
+                self.board().say(text).await;
             }
-            let bytes = self.board.read_patiently().await;
+            let bytes = self.board().read_patiently().await;
             self.loader.asked.lock().expect("whole").typed.extend(&bytes);
             for byte in bytes {
-                firmware.take(byte);
+                typed.push(byte);
+                let before = lost.len();
+                lost.retain(|until| !typed.ends_with(until));
+                if lost.len() == before && firmware.take(byte) {
+                    self.restarted();
+                }
             }
         }
     }

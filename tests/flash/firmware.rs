@@ -112,6 +112,10 @@ impl Firmware {
             self.print("at 713 ms: lost: nobody answers\nat 713 ms: trying again in 250 ms\n");
             return None;
         }
+        if url.ends_with(":2") {
+            self.print("at 713 ms: connected\n");
+            return None;
+        }
         let mut device = command(
             &self.network.home,
             &[
@@ -131,8 +135,8 @@ impl Firmware {
         Some(device.spawn().expect("the program"))
     }
 
-    /// Takes a byte from its port.
-    pub fn take(&mut self, byte: u8) {
+    /// Takes a byte from its port. Whether that restarted it.
+    pub fn take(&mut self, byte: u8) -> bool {
         match self.editor.push(byte) {
             Echo::Nothing => {}
             Echo::Byte(byte) => self.printed.push(vec![byte]),
@@ -142,12 +146,13 @@ impl Firmware {
             Echo::End => {
                 self.print("\n");
                 let line = self.editor.line().map(str::to_owned);
-                self.obey(&line.unwrap_or_default());
+                return self.obey(&line.unwrap_or_default());
             }
         }
+        false
     }
 
-    fn obey(&mut self, line: &str) {
+    fn obey(&mut self, line: &str) -> bool {
         let mut answer = String::new();
         let action = self
             .console
@@ -168,5 +173,6 @@ impl Firmware {
                 self.printed.splice(..0, printed);
             }
         }
+        action == Action::Restart
     }
 }

@@ -24,7 +24,7 @@ use crate::web::{
 /// How often the gateways are asked.
 const POLL: Duration = Duration::from_millis(300);
 /// How long a board that says it is connected may be missing here, before it is connected to somewhere else.
-const LISTED_WITHIN: Duration = Duration::from_secs(5);
+const LISTED_WITHIN: Duration = Duration::from_secs(3);
 /// The longest that is shown of what a board reports.
 const REPORT_CHARS: usize = 160;
 
@@ -231,7 +231,8 @@ impl Reports {
             Some((stamp, report)) if stamp.starts_with("at ") => (true, report),
             _ => (false, line),
         };
-        let hint = if report.starts_with("Wi-Fi: no connection") || report.starts_with("no Wi-Fi") {
+        let is_wifi = report.starts_with("Wi-Fi: ");
+        let hint = if is_wifi && !report.starts_with("Wi-Fi: connected") || report.starts_with("no Wi-Fi") {
             Some("look at the Wi-Fi name and the password, and whether the network is one of 2.4 GHz")
         } else if report.starts_with("rejected with HTTP status 401") {
             Some("give the gateway's device token with --token-file")
@@ -240,7 +241,7 @@ impl Reports {
                 "does the gateway listen on the network (--device-listen 0.0.0.0:54817), and does the firewall let \
                  that port in? If the network has no mDNS, give the gateway's address with --gateway",
             )
-        } else if stamp || report.starts_with("Wi-Fi: ") || report.starts_with("no network") {
+        } else if stamp || is_wifi || report.starts_with("no network") {
             None
         } else {
             // What a boot loader prints, and the echo of the console.
