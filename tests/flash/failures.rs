@@ -283,36 +283,37 @@ async fn images_that_are_missing_or_broken_are_not_written() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn why_a_board_does_not_appear_is_told() {
-    let password = "wrong password";
-    for (args, text, todo) in [
+    // The last one ends when it is refused; the others, when the time is over.
+    let cases = [
         (
-            &["--gateway", "127.0.0.1:1"][..],
+            ["--gateway=127.0.0.1:1", "--wait=3s"],
             "lost: nobody answers",
             "--device-listen 0.0.0.0:54817",
         ),
         (
-            &["--no-input"],
+            ["--no-input", "--wait=3s"],
             "Wi-Fi: no connection",
             "look at the Wi-Fi name and the password",
         ),
         (
-            &["--identifier", "Nobody"],
+            ["--identifier", "Nobody"],
             "the gateway refuses the board a0b1c2d3e4f5: no UDCF entry names",
             "udcf",
         ),
-    ] {
+    ];
+    let runs = cases.map(async |(args, text, todo)| {
         let mut bench = Bench::new();
         let gateway = Process::start(&bench.home, &[]).await;
         bench.network.gateway = Some(gateway.devices.clone());
         if text.starts_with("Wi-Fi") {
-            bench.network.password = password.to_owned();
+            bench.network.password = "another password".to_owned();
         }
         // What its console reports after the restart is read from a port that was away.
         let chip = bench.plug(NATIVE, Kind::Esp32c3, &Memory::erased(), Fault::Reenumerates);
-        let mut command = bench.flash(args);
-        let ended = end_with_button(command.args(bench.wifi()).args(["--wait", "2s"]), &chip).await;
+        let ended = end_with_button(bench.flash(&args).args(bench.wifi()), &chip).await;
         ended.failed(1, &[text, todo, "the image and the settings are on the board"]);
-    }
+    });
+    futures::future::join_all(runs).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
