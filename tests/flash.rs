@@ -194,6 +194,56 @@ async fn a_person_is_asked_for_what_is_missing_and_a_secret_is_not_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_board_that_is_listed_already_is_awaited_with_its_new_settings() {
+    let bench = Bench::new();
+    let gateway = Process::start(&bench.home, &[]).await;
+    let address = gateway.devices.trim_start_matches("ws://");
+    let memory = Memory::erased();
+    let chip = bench.plug(NATIVE, Kind::Esp32c3, &memory, Fault::None);
+    let mut command = bench.flash(&["--gateway", address]);
+    let first = end_with_button(command.args(bench.wifi()), &chip).await;
+    assert!(first.stdout.contains("LVSDevice"), "{first:#?}");
+    chip.unplug().await;
+
+    let chip = bench.plug(NATIVE, Kind::Esp32c3, &memory, Fault::None);
+    let mut command = bench.flash(&[
+        "--identifier",
+        "TCodeDevice",
+        "--device",
+        "lovense",
+        "--pins",
+        "V0=4",
+    ]);
+    command.args(["--gateway", address]).args(bench.wifi());
+    let mut terminal = Terminal::new();
+    terminal.attach(&mut command);
+    let child = command.spawn().unwrap();
+    terminal.expect("press the RESET button").await;
+    chip.press_reset();
+    terminal.expect("token of the gateway [none]: ").await;
+    let connected = async || {
+        let listed = end(&mut common::process::command(&bench.home, &["devices", "--json"])).await;
+        let devices: Value = serde_json::from_str(&listed.stdout).unwrap();
+        let states: Vec<_> = devices
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|device| &device["state"])
+            .collect();
+        states == ["ready"]
+    };
+    // It is there, with the settings of before.
+    within("the board is listed", async { while !connected().await {} }).await;
+    terminal.type_line("");
+    let ended = within("it ends", child.wait_with_output()).await.unwrap();
+    let told = String::from_utf8(ended.stdout).unwrap();
+    assert!(
+        told.starts_with(&format!("the board is there: TCodeDevice {ADDRESS}, listed as ")),
+        "{told}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_at_a_secret_question_gives_the_terminal_its_echo_back() {
     let bench = Bench::new();
     let chip = bench.plug(NATIVE, Kind::Esp32c3, &Memory::erased(), Fault::None);
