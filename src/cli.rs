@@ -9,6 +9,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::cmd::flash::FlashArgs;
 use crate::cmd::fleet::FleetCommand;
 use crate::cmd::monitor::MonitorArgs;
 use crate::cmd::ports::PortsArgs;
@@ -121,6 +122,11 @@ pub enum Command {
         after_help = "Examples:\n  wsdm-gateway fleet list\n  wsdm-gateway fleet stop\n  wsdm-gateway fleet forget bedroom"
     )]
     Fleet(FleetCommand),
+    /// Write the firmware to an ESP32-C3 or C6 on USB, and set it up
+    #[command(
+        after_help = "Examples:\n  wsdm-gateway flash\n  wsdm-gateway flash /dev/ttyACM0 --ssid 'My network' --password-file wifi.txt --pins V0=4"
+    )]
+    Flash(Box<FlashArgs>),
     /// List serial ports and which entry uses each
     #[command(
         after_help = "Examples:\n  wsdm-gateway ports\n  wsdm-gateway ports --identify\n  wsdm-gateway ports --watch"

@@ -93,6 +93,7 @@ fn every_command_has_help_that_ends_with_an_example() {
         &["fleet", "list"],
         &["fleet", "stop"],
         &["fleet", "forget"],
+        &["flash"],
         &["completions"],
     ] {
         let output = cli.run(&[args, &["--help"]].concat());
@@ -121,6 +122,7 @@ fn help_is_as_it_was_last_looked_at() {
         ("fleet", &["fleet", "--help"]),
         ("fleet-list", &["fleet", "list", "--help"]),
         ("fleet-stop", &["fleet", "stop", "--help"]),
+        ("flash", &["flash", "--help"]),
         ("udcf", &["udcf", "--help"]),
         ("udcf-add", &["udcf", "add", "--help"]),
     ] {
