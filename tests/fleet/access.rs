@@ -129,6 +129,24 @@ async fn a_wrong_password_is_one_line_and_the_gateway_runs_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_is_full_is_one_line_and_is_tried_again() {
+    let broker = Broker::with("allow_anonymous true\nmax_connections 1\n").await;
+    let other = Mqtt::connect(&broker, "other").await;
+    let edge = Gateway::edge(&broker, "").await;
+    turned_away(&broker, 5, "max_connections exceeded").await;
+    let line = edge.expect(&["the broker", "is away", "too many connections"]).await;
+    println!("{line}");
+    assert_eq!(
+        edge.logged(&["the broker", "is away"]),
+        1,
+        "{}",
+        edge.log().join("\n")
+    );
+    drop(other);
+    edge.expect(&["connected to the broker"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_access_list_that_keeps_an_edge_from_its_own_state_is_named() {
     let broker = guarded(&ACL.replace("pattern readwrite wsdm/1/%u/#", "pattern read wsdm/1/%u/#")).await;
     let edge = Gateway::edge(&broker, login(EDGE)).await;
