@@ -34,6 +34,7 @@ void hostClock();
 uint32_t micros();
 void delay(uint32_t milliseconds);
 uint32_t esp_random();
+#define RANDOM_REG32 esp_random()
 
 void pinMode(uint8_t pin, uint8_t mode);
 void digitalWrite(uint8_t pin, uint8_t level);
@@ -43,19 +44,7 @@ bool ledcWrite(uint8_t pin, uint32_t duty);
 
 char* utoa(unsigned number, char* text, int base);
 
-// What a board prints on its USB port goes to stdout.
-class HostSerial : public Stream {
- public:
-  void begin(unsigned long) {}
-  operator bool() { return true; }
-  using Print::write;
-  size_t write(uint8_t byte) override;
-  size_t write(const uint8_t* bytes, size_t size) override;
-  int available() override { return 0; }
-  int read() override { return -1; }
-  int peek() override { return -1; }
-};
-extern HostSerial Serial;
+#include "HostSerial.h"
 
 void setup();
 void loop();

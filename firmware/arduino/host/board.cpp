@@ -1,4 +1,4 @@
-// The board of the stand-in: clock, pins, serial port, and the loop that an Arduino core runs.
+// The board of the stand-in: clock and pins.
 
 #include <Arduino.h>
 #include <sys/random.h>
@@ -6,8 +6,6 @@
 #include <unistd.h>
 
 #include <map>
-
-HostSerial Serial;
 
 static uint64_t nanoseconds() {
   timespec now;
@@ -74,15 +72,4 @@ size_t Print::print(long number, int base) {
   char text[24];
   snprintf(text, sizeof(text), base == HEX ? "%lX" : "%ld", number);
   return write(text);
-}
-
-size_t HostSerial::write(uint8_t byte) { return write(&byte, 1); }
-
-size_t HostSerial::write(const uint8_t* bytes, size_t size) {
-  // A terminal's line end; the pins' lines share this stream.
-  for (size_t i = 0; i < size; i++) {
-    if (bytes[i] != '\r') putchar(bytes[i]);
-  }
-  if (size > 0 && bytes[size - 1] == '\n') fflush(stdout);
-  return size;
 }
