@@ -11,21 +11,23 @@
 
 #include "Stream.h"
 
-// As the core has them: constants that are read by words only, since they stay in flash.
-#define PGM_P const char*
+// Constants in flash, which the chip reads by words only: a byte at their address is none, see lx106.ld.
 #define PROGMEM __attribute__((section(".irom0.constants")))
+#define PGM_P const char*
 #define LX106_TEXT_2(number) #number
 #define LX106_TEXT(number) LX106_TEXT_2(number)
 // Each in a section of its own, so that what nobody reads is left out.
-#define PSTR(text)                                                                                                    \
-  (__extension__({                                                                                                    \
-    static const char inFlash[] __attribute__((aligned(4), section(".irom0.text." LX106_TEXT(__COUNTER__)))) = (text); \
-    &inFlash[0];                                                                                                      \
+#define LX106_ALONE section(".irom0.text." LX106_TEXT(__COUNTER__))
+#define PSTR(text)                                                                  \
+  (__extension__({                                                                  \
+    static const char inFlash[] __attribute__((aligned(4), LX106_ALONE)) = (text);  \
+    &inFlash[0];                                                                    \
   }))
 #undef F
 #define F(text) (reinterpret_cast<const __FlashStringHelper*>(PSTR(text)))
+extern "C" const char __constants_moved[];
 inline uint8_t pgm_read_byte(const void* address) {
-  const uintptr_t at = reinterpret_cast<uintptr_t>(address);
+  const uintptr_t at = reinterpret_cast<uintptr_t>(address) + reinterpret_cast<uintptr_t>(__constants_moved);
   return *reinterpret_cast<const uint32_t*>(at & ~3UL) >> 8 * (at & 3);
 }
 

@@ -49,6 +49,15 @@ void digitalWrite(uint8_t pin, uint8_t level) { moved(pin, "level", level); }
 void analogWrite(uint8_t pin, int value) { moved(pin, "pwm", value); }
 int analogRead(uint8_t) { return 1023; }
 
+size_t Print::print(const __FlashStringHelper* text) {
+  size_t written = 0;
+  for (const char* at = reinterpret_cast<const char*>(text); const char byte = pgm_read_byte(at); at++) {
+    if (write(static_cast<uint8_t>(byte)) != 1) break;
+    written++;
+  }
+  return written;
+}
+
 size_t Print::print(long number, int base) {
   char text[24];
   snprintf(text, sizeof(text), base == HEX ? "%lX" : "%ld", number);
