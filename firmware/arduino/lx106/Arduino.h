@@ -1,5 +1,5 @@
-// Stand-in for the Arduino core of an ESP8266 (version 3), on its CPU in QEMU's simulator: the least that the library and
-// its examples ask for. Outputs are printed with the board's clock instead of moving anything.
+// Stand-in for the Arduino core of an ESP8266 (version 3), on its CPU in QEMU's simulator: the least that the library
+// and its examples ask for. Outputs are printed with the board's clock instead of moving anything.
 #pragma once
 
 #include <ctype.h>

@@ -1,5 +1,5 @@
-// Stand-in for the ESP8266's WiFi library, in QEMU's simulator: always joined to a network. A client is a pair of pipes,
-// whose other ends lead to the gateway.
+// Stand-in for the ESP8266's WiFi library, in QEMU's simulator: always joined to a network. A client is a pair of
+// pipes, whose other ends lead to the gateway.
 #pragma once
 
 #include <Arduino.h>

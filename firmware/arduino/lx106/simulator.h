@@ -1,5 +1,5 @@
-// What QEMU's Xtensa simulator does for the program in it, with -semihosting: its files are those of the machine that it
-// runs on.
+// What QEMU's Xtensa simulator does for the program in it, with -semihosting: its files are those of the machine that
+// it runs on.
 
 #pragma once
 
