@@ -21,12 +21,12 @@ const FIRMWARE: &[(&str, &str, &[&str])] = &[
         &[LOVENSE],
     ),
     (
-        "arduino/WsdmDevice/examples/Esp32LovenseVibrator/Esp32LovenseVibrator.ino",
+        "arduino/WsdmDevice/examples/WifiLovenseVibrator/WifiLovenseVibrator.ino",
         "#define IDENTIFIER \"",
         &[LOVENSE],
     ),
     (
-        "arduino/WsdmDevice/examples/Esp32TcodeStroker/Esp32TcodeStroker.ino",
+        "arduino/WsdmDevice/examples/WifiTcodeStroker/WifiTcodeStroker.ino",
         "#define IDENTIFIER \"",
         &[TCODE],
     ),

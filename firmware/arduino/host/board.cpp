@@ -1,11 +1,9 @@
-// The board of the stand-in: clock, random numbers, serial port.
+// The board of the stand-in: clock and random numbers.
 
 #include <Arduino.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
-
-HostSerial Serial;
 
 static uint64_t nanoseconds() {
   timespec now;
@@ -53,15 +51,4 @@ size_t Print::print(long number, int base) {
   char text[24];
   snprintf(text, sizeof(text), base == HEX ? "%lX" : "%ld", number);
   return write(text);
-}
-
-size_t HostSerial::write(uint8_t byte) { return write(&byte, 1); }
-
-size_t HostSerial::write(const uint8_t* bytes, size_t size) {
-  // A terminal's line end; the pins' lines share this stream.
-  for (size_t i = 0; i < size; i++) {
-    if (bytes[i] != '\r') putchar(bytes[i]);
-  }
-  if (size > 0 && bytes[size - 1] == '\n') fflush(stdout);
-  return size;
 }
