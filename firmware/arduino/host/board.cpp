@@ -1,11 +1,9 @@
-// The board of the stand-in: clock and pins.
+// The board of the stand-in: clock and random numbers.
 
 #include <Arduino.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <map>
 
 static uint64_t nanoseconds() {
   timespec now;
@@ -35,37 +33,18 @@ uint32_t esp_random() {
   return random;
 }
 
-static void moved(uint8_t pin, const char* how, unsigned value, const char* unit) {
-  static std::map<uint8_t, unsigned> last;
-  const auto found = last.find(pin);
-  if (found != last.end() && found->second == value) return;
-  last[pin] = value;
-  printf("pin %u %s %u%s at %u ms\n", pin, how, value, unit, millis());
-  fflush(stdout);
-}
-
-void pinMode(uint8_t, uint8_t) {}
-void digitalWrite(uint8_t pin, uint8_t level) { moved(pin, "level", level, ""); }
-void analogWrite(uint8_t pin, int value) { moved(pin, "pwm", value, ""); }
-
-static std::map<uint8_t, uint8_t> ledcBits;
-
-bool ledcAttach(uint8_t pin, uint32_t, uint8_t bits) {
-  ledcBits[pin] = bits;
-  return true;
-}
-
-bool ledcWrite(uint8_t pin, uint32_t duty) {
-  const auto bits = ledcBits.find(pin);
-  if (bits == ledcBits.end()) return false;
-  // 50 Hz: rounded, since the duty was rounded down.
-  moved(pin, "pulse", ((static_cast<uint64_t>(duty) * 20000 + (1U << bits->second) - 1) >> bits->second), " us");
-  return true;
-}
-
 char* utoa(unsigned number, char* text, int) {
   sprintf(text, "%u", number);
   return text;
+}
+
+size_t Print::print(const __FlashStringHelper* text) {
+  size_t written = 0;
+  for (const char* at = reinterpret_cast<const char*>(text); const char byte = pgm_read_byte(at); at++) {
+    if (write(static_cast<uint8_t>(byte)) != 1) break;
+    written++;
+  }
+  return written;
 }
 
 size_t Print::print(long number, int base) {

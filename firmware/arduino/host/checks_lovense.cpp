@@ -1,0 +1,47 @@
+// Lovense: the same table as the gateway's own simulated devices have.
+
+#include "checks.h"
+
+void checkLovense() {
+  const struct {
+    const char *said, *answer, *levels;
+  } cases[] = {
+      {"DeviceType;", "P:11:AABBCCDDEEFF;", "0 0"},
+      {"Battery;Status:1;GetBatch;GetAS;", "90;2;240131;AutoSwith:1:0;", "0 0"},
+      {"Light:off;GetLight;Light:ON;GetLight;", "OK;Light:0;OK;Light:1;", "0 0"},
+      {"Vibrate:10;", "OK;", "5000 5000"},
+      {"Vibrate2:20;Vibrate1:1;", "OK;OK;", "500 10000"},
+      {"Mply:1:2;Mply:-1:9;Mply:3;", "OK;OK;OK;", "1500 4500"},
+      {" \r\n;", "", "0 0"},
+      {"\r\nVibrate:5 ;", "OK;", "2500 2500"},
+      {"Vibrate:20;PowerOff;", "OK;OK;", "0 0"},
+      {"Vibrate:20;DeviceType;", "OK;P:11:AABBCCDDEEFF;", "0 0"},
+      {"Vibrate:7;Vibrate:21;Vibrate:-1;Vibrate:;Vibrate;", "OK;ERR;ERR;ERR;ERR;", "3500 3500"},
+      {"Vibrate:7;Vibrate3:1;Vibrate0:1;Rotate:0;Make:Tea;", "OK;ERR;ERR;ERR;ERR;", "3500 3500"},
+      {"Vibrate:7;vibrate:3;Mply:1:2:3;Mply:x;Mply:;Light:maybe;", "OK;ERR;ERR;ERR;ERR;ERR;", "3500 3500"},
+      {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa;Vibrate:1;", "ERR;OK;", "500 500"},
+      {"\x1b;\xff;", "ERR;ERR;", "0 0"},
+  };
+  for (const auto& c : cases) {
+    Edge edge;
+    edge.device.battery(90);
+    expect(c.said, say(edge.device, c.said), c.answer);
+    expect(c.said, edge.levels(), c.levels);
+  }
+  Edge edge;
+  say(edge.device, std::string("Vibrate:5\0;", 11));
+  expect("a zero is no end", edge.levels(), "0 0");
+  say(edge.device, "Vibrate:5;Vibr");
+  expect("is on", edge.device.isOn(), 1);
+  edge.device.stop(0);
+  expect("stopped", edge.levels(), "0 0");
+  expect("forgotten", say(edge.device, "ate:5;"), "ERR;");
+  for (const char* off : {"Vibrate:0;", "DeviceType;", "PowerOff;"}) {
+    edge.disturb();
+    say(edge.device, off);
+    expect("off is written whatever it was: " + std::string(off), edge.levels(), "0 0");
+  }
+  edge.disturb();
+  edge.device.stop(0);
+  expect("a stop is written whatever it was", edge.levels(), "0 0");
+}
