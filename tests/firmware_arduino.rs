@@ -11,6 +11,8 @@ mod common;
 mod forwarder;
 #[path = "firmware/program.rs"]
 mod program;
+#[path = "firmware/arduino_settings.rs"]
+mod settings;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -220,12 +222,7 @@ async fn the_librarys_motor_follows_the_slider_over_a_websocket() {
 async fn the_librarys_motor_follows_the_slider_of_the_reference_server() {
     let reference = Reference::start().await;
     let client = client(&reference.clients, "driver").await;
-    let mut board = board(
-        "WifiLovenseVibrator",
-        "LVSDevice",
-        addr(&reference.devices),
-        None,
-    );
+    let mut board = board("WifiLovenseVibrator", "LVSDevice", addr(&reference.devices), None);
     listed(&client, 1).await;
     vibrate(&client, 0.5).await;
     board.pin_at("4 pwm", 127).await;

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::common::process::Process;
 use crate::common::within;
@@ -53,21 +53,45 @@ pub struct PinChange {
 pub struct Program {
     child: Child,
     stdout: Lines<BufReader<ChildStdout>>,
+    /// Of one that takes input.
+    stdin: Option<ChildStdin>,
 }
 
 impl Program {
     pub fn start(command: &mut Command) -> Self {
+        Self::spawn(command.stdin(Stdio::null()))
+    }
+
+    /// A board that somebody can type to.
+    pub fn with_console(command: &mut Command) -> Self {
+        Self::spawn(command.stdin(Stdio::piped()))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let mut child = command
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .expect("a program that runs here");
         let stdout = child.stdout.take().expect("piped");
         Self {
+            stdin: child.stdin.take(),
             child,
             stdout: BufReader::new(stdout).lines(),
         }
+    }
+
+    /// Types a line on its console.
+    pub async fn type_line(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("a board with a console");
+        let typed = format!("{line}\r");
+        within("it reads", stdin.write_all(typed.as_bytes()))
+            .await
+            .expect("a board that runs");
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("running")
     }
 
     /// An Arduino Uno with this sketch, whose port appears at `link`.

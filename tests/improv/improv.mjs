@@ -64,6 +64,7 @@ const { ImprovSerial } = await import(folder + "dist/serial.js");
 
 /** What comes from the board and is not Improv's, as text: the console and the log. */
 class Text {
+  /** Each character is a byte. */
   text = "";
   #bytes = "";
   #changed = () => {};
@@ -95,12 +96,13 @@ class Text {
 
   /** Everything up to and with `end`. */
   async until(end) {
+    const bytes = Buffer.from(end).toString("latin1");
     for (;;) {
-      const at = this.text.indexOf(end);
+      const at = this.text.indexOf(bytes);
       if (at >= 0) {
-        const taken = this.text.slice(0, at + end.length);
-        this.text = this.text.slice(at + end.length);
-        return taken;
+        const taken = this.text.slice(0, at + bytes.length);
+        this.text = this.text.slice(at + bytes.length);
+        return Buffer.from(taken, "latin1").toString();
       }
       await new Promise((resolve) => (this.#changed = resolve));
     }
