@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "HostFlash.h"
+#include "WsdmOutputLimits.h"
 #include "WsdmStore.h"
 
 static int failures = 0;
@@ -59,6 +60,7 @@ static WsdmSettings filled() {
   settings.set(WsdmKey::Token, "geheim-1");
   settings.set(WsdmKey::Identifier, "Stroker");
   settings.set(WsdmKey::SilenceMs, "1500");
+  settings.set(WsdmKey::Limits, "V0=60");
   return settings;
 }
 
@@ -108,6 +110,21 @@ static void values() {
       {WsdmKey::SilenceMs, "-1", "silence_ms is a number from 500 to 10000", "1000"},
       {WsdmKey::SilenceMs, "1 s", "silence_ms is a number from 500 to 10000", "1000"},
       {WsdmKey::SilenceMs, "", "silence_ms is a number from 500 to 10000", "1000"},
+      {WsdmKey::Limits, "V0=60 l0=10-90  R2=0 A2=100", "", "V0=60 l0=10-90  R2=0 A2=100"},
+      {WsdmKey::Limits, "", "", ""},
+      {WsdmKey::Limits, "V0", "limits are written V0=60 L0=10-90, in percent", ""},
+      {WsdmKey::Limits, "V0=", "limits are written V0=60 L0=10-90, in percent", ""},
+      {WsdmKey::Limits, "V0=6x", "limits are written V0=60 L0=10-90, in percent", ""},
+      {WsdmKey::Limits, "L0=10-", "limits are written V0=60 L0=10-90, in percent", ""},
+      {WsdmKey::Limits, "V4=1", "a limit is for one of V0 to V3, L0 to L2, R0 to R2, A0 to A2", ""},
+      {WsdmKey::Limits, "X0=1", "a limit is for one of V0 to V3, L0 to L2, R0 to R2, A0 to A2", ""},
+      {WsdmKey::Limits, "V0=10-20", "a strength and a twist have one maximum, such as V0=60", ""},
+      {WsdmKey::Limits, "L0=10", "a stroke has a range, such as L0=10-90", ""},
+      {WsdmKey::Limits, "V0=101", "a limit is from 0 to 100, and a range goes up", ""},
+      {WsdmKey::Limits, "V0=4294967297", "a limit is from 0 to 100, and a range goes up", ""},
+      {WsdmKey::Limits, "L0=90-10", "a limit is from 0 to 100, and a range goes up", ""},
+      {WsdmKey::Limits, "V0=1 V0=2", "an output has two limits", ""},
+      {WsdmKey::Limits, "V0=1 V1=1 V2=1 V3=1 A0=1 A1=1 A2=1", "6 limits at most", ""},
   };
   for (const auto& c : cases) {
     WsdmSettings settings;
@@ -129,11 +146,11 @@ static void values() {
   expect("a gateway", std::string(name) + " " + std::to_string(number), "gw 65535");
   Port port_;
   settings.takeBuiltIn({"net", "short", "gw", 80, nullptr}, port_);
-  expect("what was built in", all(settings), "net||ws://gw:80||||1000|");
+  expect("what was built in", all(settings), "net||ws://gw:80||||1000||");
   expect("and cannot be used", port_.said(),
          "this build's password is left out: a password of Wi-Fi has 8 to 63 characters, or none\r\n");
   settings.takeBuiltIn({nullptr, nullptr, nullptr, 0, nullptr}, port_);
-  expect("nothing was built in", all(settings) + port_.said(), "||mdns||||1000|");
+  expect("nothing was built in", all(settings) + port_.said(), "||mdns||||1000||");
 }
 
 static void records() {
@@ -149,6 +166,7 @@ static void records() {
     longest.set(static_cast<WsdmKey>(i), std::string(longestOf[i], 'x').c_str());
   }
   longest.set(WsdmKey::SilenceMs, "10000");
+  longest.set(WsdmKey::Limits, "L0=10-90 L1=10-90 L2=10-90 R0=100 R1=100 V0=100");
   expect("the longest fits", longest.encode(bytes) <= WsdmSettings::RECORD_MAX, 1);
   expect("and is read", found.decode(bytes, longest.encode(bytes)), 1);
   expect("as it was", all(found), all(longest));
@@ -233,7 +251,7 @@ static void console() {
     const std::string shown = t.line("show");
     expect("shown", shown,
            "ssid = My Network\r\npassword = ********\r\ngateway = mdns\r\ntoken = \r\nidentifier = LVSDevice\r\n"
-           "address = aabbccddeeff\r\nsilence_ms = 1000\r\nnot saved yet\r\n");
+           "address = aabbccddeeff\r\nsilence_ms = 1000\r\nlimits = \r\nnot saved yet\r\n");
     t.line("save");
     expect("to be saved", static_cast<long>(t.action), static_cast<long>(WsdmAction::SAVE));
     t.console.saved();
@@ -703,7 +721,7 @@ static void boards() {
     expect("and that it did", b.says(joined, "\n" + frame(4, std::string("\x01\0", 2)) + "\n"), 1);
     WsdmSettings kept;
     wsdmLoad(kept);
-    expect("kept", all(kept), "Home|secret words|ws://127.0.0.1:1|geheim-1|||1000|");
+    expect("kept", all(kept), "Home|secret words|ws://127.0.0.1:1|geheim-1|||1000||");
     expect("shown", b.says(b.run(10, "show\r"), "ssid = Home\r\n"), 1);
     for (const auto& wrong : {wifi("Home", "wrong words"), wifi("Nowhere", "")}) {
       const std::string refused = b.run(5200, wrong);
@@ -728,6 +746,47 @@ static void boards() {
     expect("what it does not know", b.says(b.run(10, rpc(9, "")), "\n" + frame(2, "\x02") + "\n"), 1);
     const std::string both = b.run(300, "set ss" + rpc(2, "") + "\nid Open\r");
     expect("a line is not disturbed", b.says(both, "ssid = Open\r\n"), 1);
+  }
+  {
+    // Limits hold whatever an app asks for, and what is off stays off.
+    hostFlashErase();
+    WsdmSettings limited;
+    limited.set(WsdmKey::Limits, "V0=60 V1=10");
+    expect("saved", wsdmSave(limited), 1);
+    Board b;
+    expect("what limits nothing is told", b.says(b.run(1), "a limit limits nothing: this device has no V1\r\n"), 1);
+    Unheard unheard;
+    const struct {
+      const char* command;
+      long level;
+    } levels[] = {{"Vibrate:20;", 6000}, {"Vibrate:10;", 3000}, {"Vibrate:0;", 0}, {"Vibrate1:1;", 300}, {"Mply:20;", 6000}};
+    for (const auto& l : levels) {
+      for (const char* at = l.command; *at; at++) b.vibrator.device.receive(*at, millis(), unheard);
+      expect(l.command, b.vibrator.level.level, l.level);
+    }
+  }
+  {
+    Level stroke, twist, vibe;
+    WsdmAxis axes[] = {{"L0", stroke, 1000, 9000, 0}, {"R0", twist, 0, WSDM_FULL, 0}, {"V0", vibe}};
+    WsdmTcode device(axes);
+    device.begin(0);
+    WsdmOutputLimit limits[WSDM_OUTPUT_LIMITS];
+    uint8_t count = 0;
+    wsdmParseLimits("L0=25-75 R0=50 V0=40", limits, count);
+    for (uint8_t i = 0; i < count; i++) {
+      expect("a limit", device.limit(limits[i].letter, limits[i].digit, limits[i].from(), limits[i].to()), 1);
+    }
+    Unheard unheard;
+    uint32_t now = 0;
+    for (const char* line : {"L00 R00 V00\n", "L09999 R09999 V09999\n"}) {
+      for (const char* at = line; *at; at++) device.receive(*at, now, unheard);
+      for (const uint32_t end = now + 5000; now < end; now++) device.tick(now);
+      const bool isLow = line[2] == '0';
+      // Within what the sketch allows: 10 % to 90 % of the servo's way.
+      expect("a stroke", stroke.level, isLow ? 3000 : 6999);
+      expect("a twist", twist.level, isLow ? 2500 : 7499);
+      expect("a strength", vibe.level, isLow ? 0 : 3999);
+    }
   }
   unsetenv("WSDM_HOST_WIFI");
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "WsdmLimits.h"
+#include "WsdmOutputLimits.h"
 
 static const char SCHEME[] = "ws://";
 static const size_t SCHEME_LENGTH = sizeof(SCHEME) - 1;
@@ -16,7 +17,7 @@ static const struct {
   uint8_t max;
 } KEYS[WSDM_KEYS] = {
     {"ssid", 1, 32},       {"password", 2, 63}, {"gateway", 3, WSDM_VALUE_MAX}, {"token", 4, WSDM_VALUE_MAX},
-    {"identifier", 5, 64}, {"address", 11, 64}, {"silence_ms", 9, 5},
+    {"identifier", 5, 64}, {"address", 11, 64}, {"silence_ms", 9, 5},      {"limits", 12, 64},
 };
 
 const __FlashStringHelper* WsdmSettings::name(WsdmKey key) {
@@ -41,13 +42,14 @@ char* WsdmSettings::text(WsdmKey key) {
     case WsdmKey::Token: return _token;
     case WsdmKey::Identifier: return _identifier;
     case WsdmKey::Address: return _address;
-    case WsdmKey::SilenceMs: break;
+    case WsdmKey::SilenceMs: return _silenceMs;
+    case WsdmKey::Limits: break;
   }
-  return _silenceMs;
+  return _limits;
 }
 
 void WsdmSettings::clear() {
-  _ssid[0] = _password[0] = _token[0] = _identifier[0] = _address[0] = 0;
+  _ssid[0] = _password[0] = _token[0] = _identifier[0] = _address[0] = _limits[0] = 0;
   strcpy(_gateway, "mdns");
   utoa(WSDM_WATCHDOG_MS, _silenceMs, 10);
 }
@@ -143,6 +145,13 @@ const __FlashStringHelper* WsdmSettings::set(WsdmKey key, const char* value) {
       if (number(value, WSDM_SILENCE_MIN_MS, WSDM_SILENCE_MAX_MS) < 0) return F("silence_ms is a number from 500 to 10000");
       utoa(atoi(value), _silenceMs, 10);
       return nullptr;
+    case WsdmKey::Limits: {
+      WsdmOutputLimit limits[WSDM_OUTPUT_LIMITS];
+      uint8_t count;
+      if (const __FlashStringHelper* const wrong = wsdmParseLimits(value, limits, count)) return wrong;
+      if (length > 64) return tooLong(64);
+      break;
+    }
     default: {
       const uint8_t max = KEYS[static_cast<uint8_t>(key)].max;
       if (length > max) return tooLong(max);

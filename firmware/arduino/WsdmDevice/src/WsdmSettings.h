@@ -19,8 +19,8 @@ static const uint16_t WSDM_SILENCE_MIN_MS = 500;
 static const uint16_t WSDM_SILENCE_MAX_MS = 10000;
 
 // Not in capitals: sketches define such words.
-enum class WsdmKey : uint8_t { Ssid, Password, Gateway, Token, Identifier, Address, SilenceMs };
-static const uint8_t WSDM_KEYS = 7;
+enum class WsdmKey : uint8_t { Ssid, Password, Gateway, Token, Identifier, Address, SilenceMs, Limits };
+static const uint8_t WSDM_KEYS = 8;
 
 // What the build was given. Null is nothing.
 struct WsdmBuiltIn {
@@ -75,6 +75,8 @@ class WsdmSettings {
   char _identifier[64 + 1];
   char _address[64 + 1];
   char _silenceMs[5 + 1];
+  // As it was typed; see WsdmOutputLimits.h.
+  char _limits[64 + 1];
 };
 
 #endif

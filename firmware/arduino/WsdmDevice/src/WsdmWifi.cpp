@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "WsdmOutputLimits.h"
 #include "WsdmStore.h"
 
 #define VERSION "0.1.0"
@@ -107,6 +108,7 @@ void WsdmWifi::begin() {
   const char* const token = _running.get(WsdmKey::Token);
   _gateway.identity(identifier(), address(), *token ? token : nullptr);
   _gateway.watchdog(_running.silenceMs());
+  limitOutputs();
   if (!_running.isLookedUp()) {
     _running.gateway(_host, _hostPort);
     _gateway.server(_host, _hostPort);
@@ -120,6 +122,19 @@ void WsdmWifi::begin() {
     join(_running.get(WsdmKey::Ssid), _running.get(WsdmKey::Password), millis());
   } else {
     _port.println(F("no network is set: set ssid NAME, set password WORDS, save, restart; or use Improv"));
+  }
+}
+
+void WsdmWifi::limitOutputs() {
+  WsdmOutputLimit limits[WSDM_OUTPUT_LIMITS];
+  uint8_t count;
+  // What cannot be read cannot have been set.
+  if (wsdmParseLimits(_running.get(WsdmKey::Limits), limits, count)) return;
+  for (uint8_t i = 0; i < count; i++) {
+    if (_protocol.limit(limits[i].letter, limits[i].digit, limits[i].from(), limits[i].to())) continue;
+    _port.print(F("a limit limits nothing: this device has no "));
+    _port.print(limits[i].letter);
+    _port.println(limits[i].digit);
   }
 }
 

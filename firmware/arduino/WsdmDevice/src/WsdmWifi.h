@@ -79,6 +79,7 @@ class WsdmWifi final {
   // What is being done with the radio beside being connected.
   enum Task : uint8_t { NOTHING, SCAN, LEAVE, JOIN };
 
+  void limitOutputs();
   void readPort(uint32_t now);
   void improv(WsdmImprov::Taken taken);
   void command();
