@@ -12,5 +12,7 @@ size_t hostFlashRead(const char* name, uint8_t* bytes, size_t room);
 size_t hostFlashWrite(const char* name, const uint8_t* bytes, size_t length);
 bool hostFlashRename(const char* from, const char* to);
 
-// For the checks: how many bytes can be written before the power fails; a rename takes one.
+// For the checks: nothing is in memory any more.
+void hostFlashErase();
+// How many bytes can be written before the power fails; a rename takes one.
 extern size_t hostFlashLeft;

@@ -74,8 +74,9 @@ class HostWiFi {
 
   // For the checks: it is lost for a reason after which the core does not begin again.
   void hostLose(wl_status_t status);
-  // How often it was begun.
+  // How often it was begun, and with which network last.
   int hostBegun = 0;
+  String hostSsid;
 
  private:
   enum Scan { NO_SCAN, SCANNING, FAILED };

@@ -86,6 +86,8 @@ bool hostFlashRename(const char* from, const char* to) {
   return rename(old.c_str(), path(to).c_str()) == 0;
 }
 
+void hostFlashErase() { memory.clear(); }
+
 // As with the real one, a space that was never written cannot be opened to be read.
 bool Preferences::begin(const char*, bool isReadOnly) {
   size_t length = 0;

@@ -43,6 +43,7 @@ static std::vector<Network> networks() {
 
 wl_status_t HostWiFi::begin(const char* ssid, const char* password) {
   hostBegun++;
+  hostSsid = ssid;
   _scan = _scan == SCANNING ? FAILED : _scan;
   _since = millis();
   _isChanging = true;

@@ -64,7 +64,11 @@ WsdmImprov::Taken WsdmImprov::packet() {
   // What a device says comes back where a terminal echoes.
   if (_type != RPC) return HELD;
   _isSpoken = true;
-  if (_length < 2 || _length > sizeof(_data) || _data[1] != _length - 2) {
+  bool isGood = _length >= 2 && _length <= sizeof(_data) && _data[1] == _length - 2;
+  // Those without arguments have none.
+  const bool isBare = _data[0] == STATE || _data[0] == INFO || _data[0] == NETWORKS || _data[0] == NETWORK_STATE;
+  isGood &= !isBare || _length == 2;
+  if (!isGood) {
     error(INVALID);
     return BROKEN;
   }
@@ -93,11 +97,11 @@ bool WsdmImprov::wifi(char* ssid, char* password) const {
     if (length > one.max || length > end - at) return false;
     memcpy(one.text, at, length);
     one.text[length] = 0;
-    // It would end there.
+    // A zero within it would end it there.
     if (strlen(one.text) != length) return false;
     at += length;
   }
-  return at == end;
+  return at == end && *ssid;
 }
 
 void WsdmImprov::write(uint8_t byte) {

@@ -60,7 +60,7 @@ class WsdmImprov {
   uint8_t _sum = 0;
   uint8_t _type = 0;
   uint8_t _length = 0;
-  uint8_t _data[DATA_MAX];
+  uint8_t _data[DATA_MAX] = {};
   uint32_t _since = 0;
   bool _isSpoken = false;
   // A newline behind a packet ends it, and no line that somebody typed.

@@ -110,8 +110,8 @@ void WsdmWebsocket::network(bool isUp) {
 void WsdmWebsocket::disconnect(const char* reason) { leave(reason, true); }
 
 void WsdmWebsocket::leave(const char* reason, bool saysGoodbye) {
-  if (!isUp()) return;
   _protocol.stop(millis());
+  if (!isUp()) return;
   if (saysGoodbye && _state == OPEN && !_broken) {
     const uint8_t goodbye[] = {1001 >> 8, 1001 & 0xFF};
     send(CLOSE, goodbye, sizeof(goodbye));
