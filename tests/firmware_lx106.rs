@@ -61,19 +61,19 @@ async fn an_esp8266s_motor_follows_the_slider_by_a_clock_that_is_right() {
     assert_eq!(hush.name(), "Lovense Hush");
     for (strength, duty) in [(0.5, 127), (1.0, 255), (0.0, 0)] {
         vibrate(&client, strength).await;
-        board.pin_at("4 pwm", duty).await;
+        board.pin_at("5 pwm", duty).await;
     }
     assert_eq!(within("the battery", hush.battery()).await.unwrap(), 100);
     let before = Instant::now();
     vibrate(&client, 0.75).await;
     // The core makes pulses of whole microseconds, a thousand times a second.
-    let on = board.pin_at("4 pwm", 190).await;
+    let on = board.pin_at("5 pwm", 190).await;
     let after = Instant::now();
-    let changed = tokio::time::timeout(STEADY, board.pin("4 pwm")).await;
+    let changed = tokio::time::timeout(STEADY, board.pin("5 pwm")).await;
     assert!(changed.is_err(), "a steady vibration stays: {changed:?}");
     let (least, asked) = (after.elapsed(), Instant::now());
     gateway.signal("-TERM");
-    let off = board.pin_at("4 pwm", 0).await;
+    let off = board.pin_at("5 pwm", 0).await;
     let most = before.elapsed();
     let ran = Duration::from_millis(off.at_ms - on.at_ms);
     println!(
@@ -99,9 +99,9 @@ async fn an_esp8266_stops_its_motor_when_the_gateway_freezes_and_connects_anew()
     let client = client(&gateway.clients, "driver").await;
     listed(&client, 1).await;
     vibrate(&client, 0.5).await;
-    board.pin_at("4 pwm", 127).await;
+    board.pin_at("5 pwm", 127).await;
     gateway.signal("-STOP");
-    board.pin_at("4 pwm", 0).await;
+    board.pin_at("5 pwm", 0).await;
     let watchdog = board.line("watchdog: ").await;
     let silent: u64 = watchdog.split(' ').next().unwrap().parse().unwrap();
     println!("lx106, gateway frozen: motor off {silent} ms after the last byte, by the board's clock");
@@ -126,10 +126,10 @@ async fn an_esp8266_stops_its_motor_when_the_gateway_is_killed_and_is_driven_by_
         board.line("connected").await;
         listed(&client, 1).await;
         vibrate(&client, 0.5).await;
-        board.pin_at("4 pwm", 127).await;
+        board.pin_at("5 pwm", 127).await;
         let killed = Instant::now();
         gateway.signal("-KILL");
-        board.pin_at("4 pwm", 0).await;
+        board.pin_at("5 pwm", 0).await;
         println!("lx106, gateway killed: motor off after {:?}", killed.elapsed());
         board.line("not connected: the connection broke off").await;
         gateway.exit_code().await;
@@ -154,18 +154,18 @@ async fn an_esp8266s_servo_moves_softly_at_first_and_holds_when_the_gateway_is_k
     };
     go_to(0.0, 100).await;
     // Before that, nobody sent the servo anywhere.
-    let began = board.pin("5 pulse").await;
+    let began = board.pin("12 pulse").await;
     assert!((1_460..=1_500).contains(&began.value), "{began:?}");
-    let reached = board.pin_at("5 pulse", 1_100).await;
+    let reached = board.pin_at("12 pulse", 1_100).await;
     let soft = reached.at_ms - began.at_ms;
     println!("lx106: the first move of the servo took {soft} ms");
     assert!((500..1_100 + LATE_MS).contains(&soft), "{soft} ms");
     go_to(1.0, 20_000).await;
-    while board.pin("5 pulse").await.value < 1_120 {}
+    while board.pin("12 pulse").await.value < 1_120 {}
     gateway.signal("-KILL");
     board.line("not connected: ").await;
     gateway.exit_code().await;
-    let moved = tokio::time::timeout(Duration::from_millis(500), board.pin("5 pulse")).await;
+    let moved = tokio::time::timeout(Duration::from_millis(500), board.pin("12 pulse")).await;
     assert!(moved.is_err(), "it holds: {moved:?}");
 }
 

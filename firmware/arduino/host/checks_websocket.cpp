@@ -388,8 +388,17 @@ static void stops() {
   }
 }
 
+static void faults() {
+  Running r;
+  wsdmFault(4, WsdmFaultReason::NO_CHANNEL);
+  r.run(2);
+  const std::string code = std::to_string(static_cast<int>(WsdmReport::OUTPUT_OFF));
+  expect("a fault is reported", reported, code + " 4 pin 4 stays off: no PWM channel is left|");
+}
+
 void checkWebsocket() {
   accept();
+  faults();
   stops();
   frames();
   silence();
