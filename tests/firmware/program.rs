@@ -10,7 +10,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use crate::common::process::Process;
 use crate::common::within;
 
-/// Where `firmware/build` and `firmware/arduino-build` put a program.
+/// Where `firmware/build`, `firmware/arduino-build` and `firmware/lx106-build` put a program.
 pub fn built(name: &str) -> PathBuf {
     let folder = std::env::var_os("WSDM_TEST_FIRMWARE").expect(
         "WSDM_TEST_FIRMWARE names no folder of firmware. Run ./test --test 'firmware*', which builds \
