@@ -10,16 +10,16 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::common::process::Process;
 use crate::common::within;
 
-/// Where `firmware/build` and `firmware/arduino-build` put a program.
+/// Where `firmware/build`, `firmware/arduino-build` and `firmware/lx106-build` put a program.
 pub fn built(name: &str) -> PathBuf {
     let folder = std::env::var_os("WSDM_TEST_FIRMWARE").expect(
-        "WSDM_TEST_FIRMWARE names no folder of firmware. Run ./test --test firmware --test firmware_arduino, which builds \
+        "WSDM_TEST_FIRMWARE names no folder of firmware. Run ./test --test 'firmware*', which builds \
          it; or leave the firmware out with WSDM_SKIP_FIRMWARE=1 ./test",
     );
     let program = Path::new(&folder).join(name);
     assert!(
         program.exists(),
-        "{} is missing: run ./test --test firmware --test firmware_arduino, which builds it",
+        "{} is missing: run ./test --test 'firmware*', which builds it",
         program.display()
     );
     program

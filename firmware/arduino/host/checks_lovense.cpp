@@ -2,7 +2,53 @@
 
 #include "checks.h"
 
+class Turner final : public WsdmRotor {
+ public:
+  void set(uint16_t value) override { level = value; }
+  void reverse() override { isBackward = !isBackward; }
+  void tick(uint32_t now) override { ticked = now; }
+  uint16_t level = 7777;
+  bool isBackward = false;
+  uint32_t ticked = 0;
+};
+
+// A Nora: it vibrates and turns.
+static void rotation() {
+  Level vibe;
+  Turner turner;
+  WsdmOutput* const motors[] = {&vibe};
+  WsdmLovense device(motors, 'A');
+  device.rotor(turner);
+  device.begin(0);
+  expect("off at first", turner.level, 0);
+  expect("its words", say(device, "Rotate:12;RotateChange;Vibrate:2;"), "OK;OK;OK;");
+  expect("it turns", turner.level, 6000);
+  expect("the other way", turner.isBackward, 1);
+  expect("and vibrates", vibe.level, 1000);
+  expect("no words", say(device, "Rotate:21;Rotate:;Rotate;RotateChange:1;Rotate:-1;"), "ERR;ERR;ERR;ERR;ERR;");
+  expect("as before", turner.level, 6000);
+  say(device, "Vibrate:0;");
+  expect("is on", device.isOn(), 1);
+  device.tick(5);
+  expect("a reversal goes on", turner.ticked, 5);
+  for (const char* off : {"Rotate:0;", "DeviceType;"}) {
+    say(device, "Rotate:20;");
+    say(device, off);
+    expect("off: " + std::string(off), turner.level, 0);
+    expect("is off", device.isOn(), 0);
+  }
+  say(device, "Rotate:20;");
+  device.stop(0);
+  expect("stopped", turner.level, 0);
+  turner.level = 7777;
+  device.stop(0);
+  expect("a stop is written whatever it was", turner.level, 0);
+  say(device, "Rotate:20;PowerOff;");
+  expect("powered off", turner.level, 0);
+}
+
 void checkLovense() {
+  rotation();
   const struct {
     const char *said, *answer, *levels;
   } cases[] = {
@@ -18,6 +64,7 @@ void checkLovense() {
       {"Vibrate:20;DeviceType;", "OK;P:11:AABBCCDDEEFF;", "0 0"},
       {"Vibrate:7;Vibrate:21;Vibrate:-1;Vibrate:;Vibrate;", "OK;ERR;ERR;ERR;ERR;", "3500 3500"},
       {"Vibrate:7;Vibrate3:1;Vibrate0:1;Rotate:0;Make:Tea;", "OK;ERR;ERR;ERR;ERR;", "3500 3500"},
+      {"Vibrate:7;RotateChange;", "OK;ERR;", "3500 3500"},
       {"Vibrate:7;vibrate:3;Mply:1:2:3;Mply:x;Mply:;Light:maybe;", "OK;ERR;ERR;ERR;ERR;ERR;", "3500 3500"},
       {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa;Vibrate:1;", "ERR;OK;", "500 500"},
       {"\x1b;\xff;", "ERR;ERR;", "0 0"},

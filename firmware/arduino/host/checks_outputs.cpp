@@ -3,6 +3,7 @@
 
 #include <Arduino.h>
 #include <WsdmFaults.h>
+#include <WsdmHBridge.h>
 #include <WsdmPwm.h>
 #include <WsdmServo.h>
 #include <math.h>
@@ -198,11 +199,109 @@ static void sketchsOwn(const char*) {
 
 #endif
 
+static void isBridge(uint8_t forward, uint8_t backward, int value) {
+  const double ahead = hostPin(forward).high, back = hostPin(backward).high;
+  check(ahead == 0 || back == 0, "one pin of a bridge at most", forward, back);
+  check(fabs(ahead - back - value / 10000.0) < 0.003, "a bridge's strength", forward, ahead - back);
+}
+
+// Turns both ways, stands still in between, and obeys a stop at any time.
+static void bridge(const char*) {
+  const uint8_t forward = PINS[0], backward = PINS[1];
+  WsdmHBridge motor(forward, backward);
+  hostClock(0xFFFFFF00);
+  motor.begin();
+  isOff(forward);
+  isOff(backward);
+  const auto run = [&](uint16_t milliseconds, int value) {
+    for (; milliseconds > 0; milliseconds--) {
+      hostClock(millis() + 1);
+      motor.tick(millis());
+      isBridge(forward, backward, value);
+    }
+  };
+  motor.set(WSDM_FULL);
+  isBridge(forward, backward, WSDM_FULL);
+  run(500, WSDM_FULL);
+  motor.reverse();
+  run(WSDM_REVERSAL_MS - 1, 0);
+  run(1, -WSDM_FULL);
+  motor.set(3000);
+  isBridge(forward, backward, -3000);
+  // Back and forth again before it has stood still: it goes on as before.
+  motor.reverse();
+  run(10, 0);
+  motor.reverse();
+  isBridge(forward, backward, -3000);
+  // A stop, and the other way at once.
+  motor.set(0);
+  isBridge(forward, backward, 0);
+  motor.reverse();
+  motor.set(4000);
+  run(WSDM_REVERSAL_MS - 1, 0);
+  run(1, 4000);
+  // A stop amid a reversal is the last word.
+  motor.reverse();
+  run(50, 0);
+  motor.set(0);
+  run(500, 0);
+  // From a standstill there is nothing to wait for.
+  motor.set(4000);
+  isBridge(forward, backward, -4000);
+  motor.set(0);
+  isOff(forward);
+  isOff(backward);
+  srand(3);
+  uint16_t wanted = 0;
+  bool back = true;
+  int before = 0;
+  uint32_t since = 0;
+  for (uint32_t i = 0; i < 20000; i++) {
+    if (rand() % 20 == 0) motor.set(wanted = rand() % 3 * 5000);
+    if (rand() % 50 == 0) {
+      motor.reverse();
+      back = !back;
+    }
+    hostClock(millis() + 1 + rand() % 5);
+    motor.tick(millis());
+    const double shown = hostPin(forward).high - hostPin(backward).high;
+    const int turns = shown > 0 ? 1 : shown < 0 ? -1 : 0;
+    isBridge(forward, backward, turns * wanted);
+    check(turns == 0 || turns == (back ? -1 : 1), "a bridge's direction", forward, shown);
+    if (turns != 0 && before == -turns) {
+      check(millis() - since >= WSDM_REVERSAL_MS, "time between two directions", forward, millis() - since);
+    }
+    if (turns != 0) {
+      before = turns;
+      since = millis();
+    }
+  }
+}
+
+#if defined(ARDUINO_ARCH_ESP32)
+// One pin works, the other does not: it turns neither way.
+static void halfABridge(const char*) {
+  WsdmPwm other(PINS[1]);
+  other.begin();
+  WsdmHBridge motor(PINS[0], PINS[1]);
+  motor.begin();
+  WsdmFault fault;
+  check(wsdmTakeFault(fault) && fault.pin == PINS[1], "a fault", PINS[1], 0);
+  motor.set(WSDM_FULL);
+  isOff(PINS[0]);
+  other.set(5000);
+  motor.set(0);
+  isMotor(PINS[1], 5000);
+  isOff(PINS[0]);
+}
+#endif
+
 static void each(const char* name, void (*run)(const char*)) {
   caseName = name;
   fflush(stdout);
   const pid_t child = fork();
   if (child == 0) {
+    failures = 0;
     hostPrintsPins(false);
     run(name);
     fflush(stdout);
@@ -219,9 +318,11 @@ int main() {
     each(mix, drive);
   }
   each("a sketch's own", sketchsOwn);
+  each("a bridge", bridge);
 #if defined(ARDUINO_ARCH_ESP32)
   for (const char* mix : {"m", "s", "ms", "mms", "ssm"}) each(mix, runOut);
   each("the same pin", samePin);
+  each("half a bridge", halfABridge);
 #if ESP_ARDUINO_VERSION_MAJOR >= 3
   each("nothing left", nothingLeft);
   each("taken away", takenAway);

@@ -47,7 +47,39 @@ struct Wired {
   }
 };
 
+class Broken final : public WsdmOutput {
+ public:
+  void begin() override { wsdmFault(4, WsdmFaultReason::NO_CHANNEL); }
+  void set(uint16_t) override {}
+};
+
+static void faults() {
+  Wire wire;
+  Broken motor;
+  WsdmOutput* const motors[] = {&motor};
+  WsdmLovense device(motors);
+  WsdmSerial gateway(wire, device);
+  gateway.begin("LVSDevice");
+  expect("a fault before hello", wire.out.substr(0, 53), "pin 4 stays off: no PWM channel is left\n{\"identifier\"");
+  wsdmFault(5, WsdmFaultReason::TAKEN_AWAY);
+  wire.out.clear();
+  gateway.loop();
+  expect("nothing later", wire.out, "");
+  char text[WSDM_FAULT_TEXT];
+  for (uint8_t reason = 0; reason <= static_cast<uint8_t>(WsdmFaultReason::NO_SERVO_PIN); reason++) {
+    wsdmFaultText({255, static_cast<WsdmFaultReason>(reason)}, text);
+    expect("a reason's text", text[0] == 'p' && strlen(text) > 24 && strlen(text) < WSDM_FAULT_TEXT, 1);
+  }
+  expect("the last of them", text, "pin 255 stays off: a servo takes pin 9 or 10");
+  WsdmFault fault;
+  for (uint8_t i = 0; i < 10; i++) wsdmFault(i, WsdmFaultReason::NO_PWM);
+  expect("the oldest first", wsdmTakeFault(fault) && fault.pin == 5, 1);
+  while (wsdmTakeFault(fault)) {
+  }
+}
+
 void checkSerial() {
+  faults();
   {
     Wired w;
     w.hear("Vibrate:20;");

@@ -222,7 +222,7 @@ static void frames() {
     expect("what comes behind a PowerOff does not count", c.edge.levels(), "0 0");
   }
   srand(2);
-  for (int i = 0; i < 300000; i++) {
+  for (int i = 0; i < 300000 / CHECKS_DIVISOR; i++) {
     static Connected* c = nullptr;
     if (!c || !c->client.open) {
       delete c;
@@ -388,8 +388,17 @@ static void stops() {
   }
 }
 
+static void faults() {
+  Running r;
+  wsdmFault(4, WsdmFaultReason::NO_CHANNEL);
+  r.run(2);
+  const std::string code = std::to_string(static_cast<int>(WsdmReport::OUTPUT_OFF));
+  expect("a fault is reported", reported, code + " 4 pin 4 stays off: no PWM channel is left|");
+}
+
 void checkWebsocket() {
   accept();
+  faults();
   stops();
   frames();
   silence();

@@ -10,8 +10,9 @@
 #include <strings.h>
 
 #include "Stream.h"
+#include "pins.h"
 
-// Constants in flash, which the chip reads by words only: a byte at their address is none, see lx106.ld.
+// Constants in flash, which the chip reads by words only: there is nothing at their address, see lx106.ld.
 #define PROGMEM __attribute__((section(".irom0.constants")))
 #define PGM_P const char*
 #define LX106_TEXT_2(number) #number
@@ -25,18 +26,15 @@
   }))
 #undef F
 #define F(text) (reinterpret_cast<const __FlashStringHelper*>(PSTR(text)))
-extern "C" const char __constants_moved[];
+extern "C" const char __constants[], __constants_moved[];
 inline uint8_t pgm_read_byte(const void* address) {
-  const uintptr_t at = reinterpret_cast<uintptr_t>(address) + reinterpret_cast<uintptr_t>(__constants_moved);
+  uintptr_t at = reinterpret_cast<uintptr_t>(address);
+  // What is in RAM can be read so too.
+  if (at >= reinterpret_cast<uintptr_t>(__constants)) at += reinterpret_cast<uintptr_t>(__constants_moved);
   return *reinterpret_cast<const uint32_t*>(at & ~3UL) >> 8 * (at & 3);
 }
 
-#define LOW 0
-#define HIGH 1
-#define INPUT 0
-#define OUTPUT 1
 #define LED_BUILTIN 2
-#define A0 17
 
 #define constrain(value, low, high) ((value) < (low) ? (low) : ((value) > (high) ? (high) : (value)))
 
@@ -52,24 +50,7 @@ void hostClock();
 void delay(unsigned long milliseconds);
 inline void yield() {}
 
-void pinMode(uint8_t pin, uint8_t mode);
-void digitalWrite(uint8_t pin, uint8_t level);
-int analogRead(uint8_t pin);
-void analogWrite(uint8_t pin, int value);
-
-// What a board prints on its USB port goes to the simulator's stdout.
-class HardwareSerial : public Stream {
- public:
-  void begin(unsigned long) {}
-  operator bool() { return true; }
-  using Print::write;
-  size_t write(uint8_t byte) override { return write(&byte, 1); }
-  size_t write(const uint8_t* bytes, size_t size) override;
-  int available() override { return 0; }
-  int read() override { return -1; }
-  int peek() override { return -1; }
-};
-extern HardwareSerial Serial;
+#include "HostSerial.h"
 
 void setup();
 void loop();

@@ -1,10 +1,10 @@
-// The board of the stand-in: clock, pins, serial port, random numbers.
+// The board of the stand-in: clock, serial port, random numbers.
 
 #include <Arduino.h>
 
 #include "simulator.h"
 
-HardwareSerial Serial;
+HostSerial Serial;
 
 static bool clockIsSet = false;
 static uint32_t clockAt = 0;
@@ -32,23 +32,6 @@ uint32_t lx106Random() {
   return random;
 }
 
-static void moved(uint8_t pin, const char* how, unsigned value) {
-  // The chip has pins 0 to 16. A value is kept with one added to it, so that 0 is none.
-  static unsigned last[17];
-  if (pin >= sizeof(last) / sizeof(*last)) {
-    printf("there is no pin %u\n", pin);
-    abort();
-  }
-  if (last[pin] == value + 1) return;
-  last[pin] = value + 1;
-  printf("pin %u %s %u at %lu ms\n", pin, how, value, millis());
-}
-
-void pinMode(uint8_t, uint8_t) {}
-void digitalWrite(uint8_t pin, uint8_t level) { moved(pin, "level", level); }
-void analogWrite(uint8_t pin, int value) { moved(pin, "pwm", value); }
-int analogRead(uint8_t) { return 1023; }
-
 size_t Print::print(const __FlashStringHelper* text) {
   size_t written = 0;
   for (const char* at = reinterpret_cast<const char*>(text); const char byte = pgm_read_byte(at); at++) {
@@ -64,10 +47,28 @@ size_t Print::print(long number, int base) {
   return write(text);
 }
 
-size_t HardwareSerial::write(const uint8_t* bytes, size_t size) {
-  // A terminal's line end; the pins' lines share this stream.
-  for (size_t i = 0; i < size; i++) {
-    if (bytes[i] != '\r') putchar(bytes[i]);
-  }
+// What a board prints on its USB port goes to stdout, where pins are printed too, so all of it takes one way.
+size_t HostSerial::write(const uint8_t* bytes, size_t size) {
+  fwrite(bytes, 1, size, stdout);
   return size;
 }
+
+void HostSerial::flush() { fflush(stdout); }
+
+void HostSerial::fill() {
+  // Somebody may wait for the echo of what was typed before.
+  flush();
+  if (_next < _end || _isClosed || !simWait(0, SIM_READABLE, 0)) return;
+  const int got = simRead(0, _bytes, sizeof(_bytes));
+  _isClosed = got <= 0;
+  _next = 0;
+  _end = got > 0 ? got : 0;
+}
+
+int HostSerial::available() {
+  fill();
+  return _end - _next;
+}
+
+int HostSerial::read() { return available() > 0 ? _bytes[_next++] : -1; }
+int HostSerial::peek() { return available() > 0 ? _bytes[_next] : -1; }

@@ -108,28 +108,33 @@ extern void (*__init_array_end[])();
   simExit(3);
 }
 
+[[noreturn]] void _exit(int code) { simExit(code); }
+
 [[noreturn]] void abort() {
   puts("aborted");
   simExit(4);
 }
 
 [[noreturn]] void __cxa_pure_virtual() { abort(); }
+}
 
-static int put(char byte, FILE*) {
-  // A line is written as a whole.
-  static char line[256];
-  static size_t length = 0;
+// What was printed of a line; it is written as a whole.
+static char line[256];
+static size_t length = 0;
+
+static int writeLine(FILE*) {
+  if (length > 0) simWrite(1, line, length);
+  length = 0;
+  return 0;
+}
+
+static int put(char byte, FILE* file) {
   line[length++] = byte;
-  if (byte == '\n' || length == sizeof(line)) {
-    simWrite(1, line, length);
-    length = 0;
-  }
+  if (byte == '\n' || length == sizeof(line)) writeLine(file);
   return byte;
 }
 
-}
-
-static FILE out = FDEV_SETUP_STREAM(put, nullptr, nullptr, _FDEV_SETUP_WRITE);
+static FILE out = FDEV_SETUP_STREAM(put, nullptr, writeLine, _FDEV_SETUP_WRITE);
 FILE* const stdout = &out;
 
 static void* allocate(size_t size) {

@@ -7,6 +7,9 @@
 #include "simulator.h"
 
 ESP8266WiFiClass WiFi;
+EspClass ESP;
+
+void EspClass::restart() { simExit(0); }
 
 uint8_t* ESP8266WiFiClass::macAddress(uint8_t* mac) {
   static const uint8_t OWN[6] = {0x02, 0x00, 0x5E, 0x82, 0x66, 0x01};

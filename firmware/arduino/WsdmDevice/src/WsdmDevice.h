@@ -7,8 +7,12 @@
 #ifndef WSDM_DEVICE_H
 #define WSDM_DEVICE_H
 
+#include "WsdmBattery.h"
+#include "WsdmFaults.h"
+#include "WsdmHBridge.h"
 #include "WsdmLovense.h"
 #include "WsdmOutput.h"
+#include "WsdmPins.h"
 #include "WsdmPwm.h"
 #include "WsdmSerial.h"
 #include "WsdmServo.h"

@@ -23,6 +23,7 @@ static int8_t parseLevel(const char* text) { return parseLevel(text, text + strl
 
 void WsdmLovense::begin(uint32_t) {
   for (uint8_t i = 0; i < _count; i++) _motors[i]->begin();
+  if (_rotor) _rotor->begin();
   stopMotors();
 }
 
@@ -96,6 +97,9 @@ void WsdmLovense::command(WsdmReplies& replies) {
     stopMotors();
     _off = true;
   } else if (strncmp(_text, "Vibrate", 7) == 0 && vibrate(_text + 7)) {
+  } else if (_rotor && strcmp(_text, "RotateChange") == 0) {
+    _rotor->reverse();
+  } else if (_rotor && strncmp(_text, "Rotate:", 7) == 0 && rotate(_text + 7)) {
   } else if (strncmp(_text, "Mply:", 5) == 0 && multiply(_text + 5)) {
   } else {
     strcpy(answer, "ERR;");
@@ -115,6 +119,14 @@ bool WsdmLovense::vibrate(const char* rest) {
   const int8_t level = parseLevel(rest);
   if (level < 0) return false;
   for (uint8_t i = from; i < to; i++) set(i, level);
+  return true;
+}
+
+bool WsdmLovense::rotate(const char* rest) {
+  const int8_t level = parseLevel(rest);
+  if (level < 0) return false;
+  _rotation = level;
+  _rotor->set(level * (WSDM_FULL / STEPS));
   return true;
 }
 
@@ -160,11 +172,13 @@ bool WsdmLovense::isOn() const {
   for (uint8_t i = 0; i < _count; i++) {
     if (_levels[i] > 0) return true;
   }
-  return false;
+  return _rotation > 0;
 }
 
 void WsdmLovense::stopMotors() {
   for (uint8_t i = 0; i < _count; i++) set(i, 0);
+  _rotation = 0;
+  if (_rotor) _rotor->set(0);
 }
 
 void WsdmLovense::stop(uint32_t) {

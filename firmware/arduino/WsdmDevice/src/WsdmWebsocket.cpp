@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "WsdmFaults.h"
 #include "WsdmHandshake.h"
 #include "WsdmLimits.h"
 #include "WsdmRandom.h"
@@ -120,6 +121,12 @@ void WsdmWebsocket::leave(const char* reason, bool saysGoodbye) {
 }
 
 void WsdmWebsocket::loop() {
+  WsdmFault fault;
+  while (wsdmTakeFault(fault)) {
+    char text[WSDM_FAULT_TEXT];
+    wsdmFaultText(fault, text);
+    report(WsdmReport::OUTPUT_OFF, fault.pin, text);
+  }
   if (isDue()) {
     if (_host) {
       connect(millis());
@@ -450,6 +457,8 @@ void wsdmPrintReport(Print& out, WsdmReport report, uint16_t code, const char* r
       break;
     case WsdmReport::POWERED_OFF:
       out.print(F("off: "));
+      break;
+    case WsdmReport::OUTPUT_OFF:
       break;
   }
   // It comes from outside: what would move a terminal's cursor is left out.

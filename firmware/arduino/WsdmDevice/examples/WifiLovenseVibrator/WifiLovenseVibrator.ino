@@ -10,7 +10,8 @@
 #ifndef IDENTIFIER
 #define IDENTIFIER "LVSDevice"
 #endif
-#define MOTOR_PIN 4
+// By chip; see WsdmPins.h, or put a number here.
+#define MOTOR_PIN WSDM_MOTOR_PIN
 
 WsdmPwm motor(MOTOR_PIN);
 WsdmOutput* const motors[] = {&motor};
