@@ -63,10 +63,17 @@ fn link(home: &TempDir) -> PathBuf {
     home.path().join("tty")
 }
 
+/// Waits until a timer of the Uno makes so many pulses a second.
+async fn timer_at(uno: &mut Program, timer: u8, hertz: u32) {
+    while uno.line(&format!("timer {timer} at ")).await != format!("{hertz} Hz") {}
+}
+
 #[tokio::test]
 async fn an_uno_introduces_itself_and_its_motor_follows_the_slider() {
     let home = TempDir::new().unwrap();
     let mut uno = Program::uno("lovense", &link(&home)).await;
+    // Nobody hears that.
+    timer_at(&mut uno, 1, 31_372).await;
     let gateway = bridge(home.path(), &link(&home)).await;
     let client = client(&gateway.clients, "driver").await;
     listed(&client, 1).await;
@@ -155,6 +162,8 @@ async fn an_uno_that_was_not_restarted_introduces_itself_to_the_next_gateway() {
 async fn an_unos_servo_moves_in_time_softly_at_first_and_stops_where_it_is() {
     let home = TempDir::new().unwrap();
     let mut uno = Program::uno("tcode", &link(&home)).await;
+    timer_at(&mut uno, 1, 50).await;
+    timer_at(&mut uno, 2, 31_372).await;
     let gateway = bridge(home.path(), &link(&home)).await;
     let client = client(&gateway.clients, "driver").await;
     listed(&client, 1).await;

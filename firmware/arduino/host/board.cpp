@@ -33,8 +33,8 @@ uint32_t esp_random() {
   return random;
 }
 
-char* utoa(unsigned number, char* text, int) {
-  sprintf(text, "%u", number);
+char* utoa(unsigned number, char* text, int base) {
+  sprintf(text, base == HEX ? "%x" : "%u", number);
   return text;
 }
 

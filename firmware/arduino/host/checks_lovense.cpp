@@ -12,6 +12,32 @@ class Turner final : public WsdmRotor {
   uint32_t ticked = 0;
 };
 
+// As many as the protocol numbers.
+static void threeMotors() {
+  Level motor[3];
+  WsdmOutput* const motors[] = {&motor[0], &motor[1], &motor[2]};
+  WsdmLovense device(motors);
+  device.begin(0);
+  const struct {
+    const char *said, *answer, *levels;
+  } cases[] = {
+      {"Mply:1:2:3;", "OK;", "500 1000 1500"},
+      {"Mply:-1:-1:20;", "OK;", "500 1000 10000"},
+      {"Mply:1:2:3:4;", "ERR;", "500 1000 10000"},
+      {"Vibrate3:0;", "OK;", "500 1000 0"},
+      {"Vibrate4:1;", "ERR;", "500 1000 0"},
+      {"Vibrate:6;", "OK;", "3000 3000 3000"},
+      {"Mply:0:0:0;", "OK;", "0 0 0"},
+  };
+  for (const auto& c : cases) {
+    expect(c.said, say(device, c.said), c.answer);
+    std::string levels;
+    for (const Level& level : motor) levels += (levels.empty() ? "" : " ") + std::to_string(level.level);
+    expect(c.said, levels, c.levels);
+  }
+  expect("all off", device.isOn(), 0);
+}
+
 // A Nora: it vibrates and turns.
 static void rotation() {
   Level vibe;
@@ -49,6 +75,7 @@ static void rotation() {
 
 void checkLovense() {
   rotation();
+  threeMotors();
   const struct {
     const char *said, *answer, *levels;
   } cases[] = {

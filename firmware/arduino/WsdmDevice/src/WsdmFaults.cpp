@@ -24,25 +24,35 @@ bool wsdmTakeFault(WsdmFault& fault) {
   return true;
 }
 
-void wsdmFaultText(const WsdmFault& fault, char (&text)[WSDM_FAULT_TEXT]) {
-  // In flash, one behind the other.
-  static const char REASONS[] PROGMEM =
-      "no reason\n"
-      "it has no PWM\n"
-      "no PWM channel is left\n"
-      "another output has it\n"
-      "the sketch uses it for something else\n"
-      "timer 1 moves the servos\n"
-      "timer 1 drives the motors\n"
-      "a servo takes pin 9 or 10\n";
-  strcpy(text, "pin ");
-  utoa(fault.pin, text + 4, 10);
-  strcat(text, " stays off: ");
-  const char* reason = REASONS;
-  for (uint8_t before = static_cast<uint8_t>(fault.reason); before > 0; reason++) {
-    if (pgm_read_byte(reason) == '\n') before--;
+// Before the reasons what goes round them; in flash, one behind the other.
+static const char TEXTS[] PROGMEM =
+    "pin \n"
+    "I2C address 0x\n"
+    " stays off: \n"
+    "no reason\n"
+    "it has no PWM\n"
+    "no PWM channel is left\n"
+    "another output has it\n"
+    "the sketch uses it for something else\n"
+    "timer 1 moves the servos\n"
+    "timer 1 drives the motors\n"
+    "a servo takes pin 9 or 10\n"
+    "no haptic driver answers\n";
+static const uint8_t PIN = 0, ON_I2C = 1, STAYS_OFF = 2, FIRST_REASON = 3;
+
+// Copies one of them, and returns where it ends.
+static char* append(char* end, uint8_t index) {
+  const char* text = TEXTS;
+  for (; index > 0; text++) {
+    if (pgm_read_byte(text) == '\n') index--;
   }
-  char* end = text + strlen(text);
-  while (pgm_read_byte(reason) != '\n') *end++ = pgm_read_byte(reason++);
+  while (pgm_read_byte(text) != '\n') *end++ = pgm_read_byte(text++);
   *end = 0;
+  return end;
+}
+
+void wsdmFaultText(const WsdmFault& fault, char (&text)[WSDM_FAULT_TEXT]) {
+  const bool isOnI2c = fault.reason >= WsdmFaultReason::NO_HAPTIC_DRIVER;
+  utoa(fault.pin, append(text, isOnI2c ? ON_I2C : PIN), isOnI2c ? 16 : 10);
+  append(append(text + strlen(text), STAYS_OFF), FIRST_REASON + static_cast<uint8_t>(fault.reason));
 }

@@ -16,9 +16,12 @@ enum class WsdmFaultReason : uint8_t {
   TIMER_OF_SERVOS,
   TIMER_OF_MOTORS,
   NO_SERVO_PIN,
+  // Of what has an address on I2C instead of a pin.
+  NO_HAPTIC_DRIVER,
 };
 
 struct WsdmFault {
+  // Or an address on I2C.
   uint8_t pin;
   WsdmFaultReason reason;
 };
