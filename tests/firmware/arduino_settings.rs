@@ -130,7 +130,7 @@ async fn set_up_by_a_page(sketch: &str, chip: &str) {
     assert_eq!(
         *value(1),
         json!({
-            "firmware": "WsdmDevice", "version": "0.1.0", "chipFamily": chip, "name": "LVSDevice 02005e123456",
+            "firmware": "wsdm-device", "version": "0.1.0", "chipFamily": chip, "name": "LVSDevice 02005e123456",
             "osName": null, "osVersion": null, "state": 2, "nextUrl": null,
         })
     );

@@ -8,6 +8,8 @@
 #include "WsdmOutputLimits.h"
 #include "WsdmStore.h"
 
+// As the firmware in Rust calls itself.
+#define NAME "wsdm-device"
 #define VERSION "0.1.0"
 
 char wsdmMacText[13] = "";
@@ -90,7 +92,7 @@ void WsdmWifi::begin() {
   _gateway.begin(nullptr, 0, "", "");
   _gateway.network(false);
   findMac();
-  _port.print(F("\r\nWsdmDevice " VERSION " on "));
+  _port.print(F("\r\n" NAME " " VERSION " on "));
   _port.println(chip());
   _running.takeBuiltIn(_builtIn, _port);
   switch (wsdmLoad(_running)) {
@@ -232,7 +234,7 @@ void WsdmWifi::tellInformation() {
   strcpy(name, identifier());
   strcat(name, " ");
   strcat(name, address());
-  const char* const texts[] = {"WsdmDevice", VERSION, chip(), name};
+  const char* const texts[] = {NAME, VERSION, chip(), name};
   _improv.result(WsdmImprov::INFO, texts, 4);
 }
 
