@@ -81,6 +81,7 @@ const TESTS_OF_FIRMWARE: &[&str] = &[
     "arduino/host/checks_serial.cpp",
     "arduino/host/checks_settings.cpp",
     "arduino/host/checks_websocket.cpp",
+    "arduino/host/checks_wifi.cpp",
     "core/src/settings.rs",
     "core/tests/websocket.rs",
     "core/tests/wire.rs",
