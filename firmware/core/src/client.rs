@@ -12,6 +12,7 @@ use crate::frames::{Incoming, Outgoing};
 use crate::report::{Loss, Report};
 use crate::session::{End, Session};
 use crate::settings::{Gateway, Identity, Timing};
+use crate::tally::Tally;
 use crate::upgrade::{self, Answer, Key, UpgradeError};
 use crate::{Ended, Stopped};
 
@@ -169,6 +170,7 @@ where
                     random,
                     report,
                     timing,
+                    dropped: Tally::default(),
                 };
                 match session
                     .run(

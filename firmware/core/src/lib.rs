@@ -28,6 +28,7 @@ mod report;
 mod session;
 mod settings;
 mod splitter;
+mod tally;
 mod tcode;
 mod upgrade;
 mod watchdog;

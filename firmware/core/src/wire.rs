@@ -23,6 +23,7 @@ use crate::client::{Memory, stop};
 use crate::clock::Clock;
 use crate::device::{Device, Flow, Reply};
 use crate::report::{Loss, Report};
+use crate::tally::Tally;
 use crate::watchdog::Watchdog;
 
 /// Nothing but newlines for this long, and a connected board says hello once more.
@@ -81,6 +82,9 @@ struct Line<'b> {
     connected: bool,
     /// When a frame came, or the hello line was said, last.
     spoke: u64,
+    /// Frames that were skipped: over the limit, and with noise.
+    too_long: Tally,
+    noisy: Tally,
 }
 
 impl Line<'_> {
@@ -120,7 +124,7 @@ where
         let mut out = Answers {
             buffer: tx,
             len: 0,
-            dropped: false,
+            dropped: Tally::default(),
         };
         let now = self.clock.now();
         let mut watchdog = Watchdog::new(self.settings.keepalive_ms * KEEPALIVES_UNTIL_STOP, now);
@@ -130,6 +134,8 @@ where
             overflowed: false,
             connected: false,
             spoke: now,
+            too_long: Tally::default(),
+            noisy: Tally::default(),
         };
         let ended = self
             .pump(stream, device, &mut line, &mut out, &mut watchdog)
@@ -164,9 +170,16 @@ where
         loop {
             // A gateway that takes no bytes costs answers, and after the watchdog's time the outputs: nothing that it sends is
             // read before it takes what waits. What does not fit is dropped.
-            if out.dropped {
-                out.dropped = false;
-                (self.report)(self.clock.now(), &Report::AnswerDropped);
+            let now = self.clock.now();
+            for report in [
+                out.dropped.due(now).map(Report::AnswersDropped),
+                line.too_long.due(now).map(Report::FramesTooLong),
+                line.noisy.due(now).map(Report::FramesAreNoText),
+            ]
+            .iter()
+            .flatten()
+            {
+                (self.report)(now, report);
             }
             if !out.bytes().is_empty() {
                 match self
@@ -240,7 +253,7 @@ where
         }
         let len = core::mem::take(&mut line.len);
         if core::mem::take(&mut line.overflowed) {
-            (self.report)(now, &Report::FrameTooLong);
+            line.too_long.add(1);
             return Flow::Stay;
         }
         let frame = line.held.get(..len).unwrap_or_default();
@@ -249,7 +262,7 @@ where
             .iter()
             .all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace())
         {
-            (self.report)(now, &Report::FrameIsNoText);
+            line.noisy.add(1);
             return Flow::Stay;
         }
         if frame
@@ -311,7 +324,7 @@ where
                 out.len += len;
                 (self.report)(now, &Report::Hello);
             }
-            Err(_) => out.dropped = true,
+            Err(_) => out.dropped.add(1),
         }
     }
 }
@@ -320,7 +333,7 @@ where
 struct Answers<'b> {
     buffer: &'b mut [u8],
     len: usize,
-    dropped: bool,
+    dropped: Tally,
 }
 
 impl Answers<'_> {
@@ -352,7 +365,7 @@ impl Reply for Answers<'_> {
                 place.copy_from_slice(frame);
                 self.len += frame.len();
             }
-            None => self.dropped = true,
+            None => self.dropped.add(1),
         }
     }
 }

@@ -445,9 +445,49 @@ async fn answers_that_do_not_fit_are_dropped_and_that_is_said() {
             .say([&[0x82, 126, 0x03, 0x00][..], &b"x;".repeat(384)].concat())
             .await;
         assert_eq!(server.answer().await, "ERR;");
-        assert!(board.log.has("an answer was dropped"));
+        // 51 of the 384 fit.
+        assert!(board.log.has("333 answers were dropped"));
         server.command("Battery;").await;
         while server.answer().await != "85;" {}
     })
     .await;
+}
+
+/// Each report is a line on a board's console, and a board that prints a line for each ping of a flood has no time for
+/// its hardware watchdog.
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_pings_is_reported_once_a_second_with_a_count() {
+    let (dial, mut board) = with_buffer(4_096);
+    let (log, device) = (board.log.clone(), lovense(&board.pins));
+    let test = async {
+        let mut server = board.session().await;
+        ms(1).await;
+        board.log.clear();
+        let mut pongs = 0;
+        for _ in 0..20 {
+            // 1,024 bytes of pings fill the board's buffer; 512 bytes of answers hold 85 pongs of them.
+            server.say([0x89, 0].repeat(512)).await;
+            ms(10).await;
+            pongs += server.pongs().await;
+        }
+        let said = board.log.all();
+        let first = said.first().cloned().unwrap_or_default();
+        assert!(
+            said.len() == 1 && first.ends_with(" answers were dropped, the buffer is full"),
+            "{} lines: {first:?} ...",
+            said.len()
+        );
+        ms(1_000).await;
+        server.say([0x89, 0]).await;
+        ms(10).await;
+        pongs += server.pongs().await;
+        let counts = |line: &String| line.split(' ').next().and_then(|word| word.parse::<usize>().ok());
+        let dropped: usize = board.log.all().iter().filter_map(counts).sum();
+        assert_eq!(board.log.all().len(), 2, "{:?}", board.log.all());
+        assert_eq!(dropped + pongs, 20 * 512 + 1, "each ping is answered or counted");
+    };
+    tokio::select! {
+        ended = run(dial, log, device) => panic!("{ended:?}"),
+        () = test => {}
+    }
 }

@@ -385,3 +385,31 @@ proptest! {
         });
     }
 }
+
+/// Each report is a line on a board's console.
+#[tokio::test(start_paused = true)]
+async fn a_noisy_wire_is_reported_once_a_second_with_a_count() {
+    for (noise, wanted) in [
+        (&b"\xff;"[..], "frames with noise were skipped"),
+        (
+            &[&[b'x'; 512][..], b";"].concat(),
+            "frames over the limit were skipped",
+        ),
+    ] {
+        beside(async |far| {
+            far.expect(HELLO).await;
+            far.log.clear();
+            for _ in 0..100 {
+                far.say(noise.repeat(100)).await;
+                ms(1).await;
+            }
+            ms(1_000).await;
+            far.say(";").await;
+            ms(1).await;
+            let said = far.log.all();
+            let said: Vec<_> = said.iter().filter(|line| line.ends_with(wanted)).collect();
+            assert!((1..=3).contains(&said.len()), "{} lines: {wanted}", said.len());
+        })
+        .await;
+    }
+}

@@ -2,6 +2,7 @@
 //! of this firmware go: to the USB that somebody listens on.
 
 use embassy_futures::select::{Either, select};
+use embassy_futures::yield_now;
 use embassy_time::Timer;
 use embedded_io_async::Read as _;
 use esp_hal::Async;
@@ -77,6 +78,8 @@ pub async fn task(
                 Echo::End => {
                     println!();
                     obey(&mut console, &mut store, editor.line());
+                    // Printing takes its time: whoever pastes a hundred lines must not starve the hardware watchdog.
+                    yield_now().await;
                 }
             }
         }
