@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use wsdm_device::{Channel, Kind};
+use wsdm_device::{Channel, Kind, Motors};
 
 /// As many outputs as an ESP32-C3 or C6 has PWM channels.
 pub const OUTPUTS_MAX: usize = 6;
@@ -96,6 +96,19 @@ impl Outputs {
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = Output> {
         self.0.iter().copied()
+    }
+
+    /// The motors that these make of a lovense device: as many as its highest channel says.
+    pub fn motors(&self) -> Motors {
+        let has = |index| {
+            self.iter()
+                .any(|output| output.channel == Channel::new(Kind::Vibrate, index))
+        };
+        match (has(2), has(1)) {
+            (true, _) => Motors::Three,
+            (false, true) => Motors::Two,
+            (false, false) => Motors::One,
+        }
     }
 
     /// Whether this pin is one of them.
@@ -199,6 +212,19 @@ mod tests {
         assert_eq!(vibrators.count(), 1);
         assert_eq!(outputs.mask(), 0b11_0000);
         assert_eq!(Outputs::parse("", &ESP32C3), Ok(Outputs::default()));
+    }
+
+    #[test]
+    fn the_highest_motor_counts() {
+        for (pins, motors) in [
+            ("", Motors::One),
+            ("V0=1 L2=2", Motors::One),
+            ("V1=1", Motors::Two),
+            ("V0=1 V2=2", Motors::Three),
+            ("V0=1 V3=2", Motors::One),
+        ] {
+            assert_eq!(Outputs::parse(pins, &ESP32C3).unwrap().motors(), motors, "{pins}");
+        }
     }
 
     #[test]

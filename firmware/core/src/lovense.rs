@@ -22,6 +22,35 @@ pub enum Motors {
     One,
     /// Two, `Vibrate1` and `Vibrate2`: an Edge, `P`.
     Two,
+    /// Three, up to `Vibrate3`: a Lapis, `U`.
+    Three,
+}
+
+/// As many as [`Motors`] can have.
+const MOTORS_MAX: usize = 3;
+
+impl Motors {
+    const fn count(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+            Self::Three => 3,
+        }
+    }
+
+    /// Whether one of them is on this channel.
+    pub fn uses(self, channel: Channel) -> bool {
+        channel.kind == Kind::Vibrate && usize::from(channel.index) < self.count()
+    }
+
+    /// The letter by which apps know what it is.
+    const fn model(self) -> char {
+        match self {
+            Self::One => 'Z',
+            Self::Two => 'P',
+            Self::Three => 'U',
+        }
+    }
 }
 
 /// What a lovense device is.
@@ -35,7 +64,7 @@ pub struct LovenseSettings<'a> {
     pub battery: u8,
 }
 
-/// A lovense device. Channel `V0` is its motor; `V1` is the second one's.
+/// A lovense device. Channel `V0` is its motor; `V1` and `V2` are those of a second and a third one.
 #[derive(Debug)]
 pub struct Lovense<O> {
     splitter: Splitter,
@@ -45,7 +74,7 @@ pub struct Lovense<O> {
 #[derive(Debug)]
 struct State<O> {
     outputs: O,
-    levels: [Level; 2],
+    levels: [Level; MOTORS_MAX],
     motors: Motors,
     mac: heapless::String<MAC_MAX>,
     battery: u8,
@@ -66,7 +95,7 @@ enum Outcome {
 impl<O: Outputs> Lovense<O> {
     /// A device at rest; its outputs are set to 0.
     pub fn new(settings: &LovenseSettings<'_>, mut outputs: O) -> Self {
-        for index in 0..count(settings.motors) {
+        for (index, _) in (0..).zip(0..settings.motors.count()) {
             outputs.set(Channel::new(Kind::Vibrate, index), Level::OFF);
         }
         // More would end the answer to DeviceType before its end.
@@ -79,7 +108,7 @@ impl<O: Outputs> Lovense<O> {
             splitter: Splitter::new(b';'),
             state: State {
                 outputs,
-                levels: [Level::OFF; 2],
+                levels: [Level::OFF; MOTORS_MAX],
                 motors: settings.motors,
                 mac: usable.collect(),
                 battery: settings.battery.min(100),
@@ -150,10 +179,7 @@ impl<O: Outputs> State<O> {
             ("DeviceType", None) => {
                 // Who asks that begins anew. Behind a gateway that was killed, nobody knows what is on.
                 self.set(None, Level::OFF);
-                let letter = match self.motors {
-                    Motors::One => 'Z',
-                    Motors::Two => 'P',
-                };
+                let letter = self.motors.model();
                 let mut text = heapless::String::<32>::new();
                 // A letter, two digits, twelve digits, three marks.
                 let _ = write!(text, "{letter}:{FIRMWARE}:{};", self.mac);
@@ -183,29 +209,48 @@ impl<O: Outputs> State<O> {
                 Outcome::Off
             }
             ("Vibrate", Some(level)) => self.vibrate(None, level),
-            ("Vibrate1", Some(level)) if self.motors == Motors::Two => self.vibrate(Some(0), level),
-            ("Vibrate2", Some(level)) if self.motors == Motors::Two => self.vibrate(Some(1), level),
+            ("Mply", Some(levels)) => self.multiply(levels),
             // A Hush has but one, and takes it by its number too.
-            ("Vibrate1", Some(level)) => self.vibrate(None, level),
+            (word, Some(level)) => match word.strip_prefix("Vibrate").map(str::as_bytes) {
+                Some([number @ b'1'..=b'9']) if usize::from(number - b'0') <= self.motors.count() => {
+                    self.vibrate(Some(usize::from(number - b'1')), level)
+                }
+                _ => Outcome::Refused,
+            },
             _ => Outcome::Refused,
         }
     }
 
     fn vibrate(&mut self, motor: Option<usize>, level: &str) -> Outcome {
-        // No sign: "+5" is no number here.
-        let digits = level.bytes().all(|b| b.is_ascii_digit());
-        match level.parse::<u32>() {
-            Ok(level) if digits && level <= STEPS => {
-                self.set(motor, Level::of(level, STEPS));
-                Outcome::Done
+        let Some(level) = parse_level(level) else {
+            return Outcome::Refused;
+        };
+        self.set(motor, level);
+        Outcome::Done
+    }
+
+    /// A level for each motor in turn; -1 leaves one as it is, and what is left out stays too.
+    fn multiply(&mut self, levels: &str) -> Outcome {
+        let mut wanted = self.levels;
+        for (index, level) in levels.split(':').enumerate() {
+            match wanted.get_mut(index) {
+                Some(held) if index < self.motors.count() => match (level, parse_level(level)) {
+                    ("-1", _) => {}
+                    (_, Some(level)) => *held = level,
+                    (_, None) => return Outcome::Refused,
+                },
+                _ => return Outcome::Refused,
             }
-            _ => Outcome::Refused,
         }
+        for (index, level) in wanted.into_iter().enumerate() {
+            self.set(Some(index), level);
+        }
+        Outcome::Done
     }
 
     /// Sets one motor, or all.
     fn set(&mut self, motor: Option<usize>, level: Level) {
-        let motors = self.levels.iter_mut().zip(0..count(self.motors));
+        let motors = self.levels.iter_mut().zip(0_u8..).take(self.motors.count());
         for (held, index) in motors.filter(|(_, index)| motor.is_none_or(|m| m == usize::from(*index))) {
             if *held != level {
                 *held = level;
@@ -215,11 +260,13 @@ impl<O: Outputs> State<O> {
     }
 }
 
-const fn count(motors: Motors) -> u8 {
-    match motors {
-        Motors::One => 1,
-        Motors::Two => 2,
+/// A level and nothing else. No sign: "+5" is no number here.
+fn parse_level(text: &str) -> Option<Level> {
+    if !text.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
     }
+    let level = text.parse::<u32>().ok().filter(|level| *level <= STEPS)?;
+    Some(Level::of(level, STEPS))
 }
 
 fn answer(reply: &mut dyn Reply, text: &[u8]) -> Outcome {

@@ -28,18 +28,16 @@ mod pins;
 mod wifi;
 
 use core::cell::RefCell;
-use core::fmt::Write as _;
 
 use embassy_executor::Spawner;
 use esp_hal::clock::CpuClock;
 use esp_hal::efuse;
 use esp_hal::timer::timg::TimerGroup;
 use esp_println::println;
-use heapless::{String, Vec};
+use heapless::Vec;
 use static_cell::StaticCell;
 use wsdm_device::{
-    AxisSettings, Channel, Clock, Device, EmbassyClock, Ended, Kind, Lovense, LovenseSettings, Motors,
-    Report, Tcode, TcodeSettings,
+    AxisSettings, Clock, Device, EmbassyClock, Ended, Lovense, LovenseSettings, Report, Tcode, TcodeSettings,
 };
 use wsdm_device_board::{Console, Language, OUTPUTS_MAX, Settings, Status};
 
@@ -82,10 +80,10 @@ pub async fn run(spawner: Spawner) -> ! {
 
     static BUILT_IN: StaticCell<Settings> = StaticCell::new();
     static SETTINGS: StaticCell<Settings> = StaticCell::new();
-    static ADDRESS: StaticCell<String<12>> = StaticCell::new();
+    static ADDRESS: StaticCell<wsdm_device_board::Address> = StaticCell::new();
     static STATUS: StaticCell<RefCell<Status>> = StaticCell::new();
     let settings: &'static Settings = SETTINGS.init(found.settings);
-    let address: &'static str = ADDRESS.init(address());
+    let address: &'static str = ADDRESS.init(wsdm_device_board::address(mac()));
     let status: Shared = STATUS.init(RefCell::new(Status::new()));
 
     let serial = console::Serial::new(peripherals.USB_DEVICE, peripherals.UART0);
@@ -107,23 +105,15 @@ pub async fn run(spawner: Spawner) -> ! {
     };
     match settings.language() {
         Language::Lovense => {
-            let second = Channel::new(Kind::Vibrate, 1);
-            for unused in settings
-                .outputs()
-                .iter()
-                .filter(|output| output.channel != second && output.channel != Channel::new(Kind::Vibrate, 0))
-            {
+            let motors = settings.outputs().motors();
+            for unused in settings.outputs().iter().filter(|output| !motors.uses(output.channel)) {
                 println!(
-                    "{} on pin {} moves nothing: a lovense device has V0 and V1",
+                    "{} on pin {} moves nothing: a lovense device has V0, V1 and V2",
                     unused.channel, unused.pin
                 );
             }
             let lovense = LovenseSettings {
-                motors: if settings.outputs().iter().any(|output| output.channel == second) {
-                    Motors::Two
-                } else {
-                    Motors::One
-                },
+                motors,
                 address,
                 // Nothing here measures one.
                 battery: 100,
@@ -172,12 +162,10 @@ impl Board {
     }
 }
 
-/// The chip's own MAC address, in lower-case hexadecimal without colons: which device this is.
-fn address() -> String<12> {
-    let mut text = String::new();
-    for byte in efuse::base_mac_address().as_bytes() {
-        // Six bytes of two digits fit.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+/// The chip's own MAC address.
+fn mac() -> [u8; 6] {
+    efuse::base_mac_address()
+        .as_bytes()
+        .try_into()
+        .unwrap_or_default()
 }

@@ -19,6 +19,10 @@ const EDGE: LovenseSettings<'static> = LovenseSettings {
     address: "AA:BB:CC:DD:EE:FF",
     battery: 85,
 };
+const LAPIS: LovenseSettings<'static> = LovenseSettings {
+    motors: Motors::Three,
+    ..EDGE
+};
 const HUSH: LovenseSettings<'static> = LovenseSettings {
     motors: Motors::One,
     ..EDGE
@@ -30,7 +34,7 @@ fn say<O: Outputs>(device: &mut Lovense<O>, bytes: &[u8]) -> String {
     said.0
 }
 
-fn levels<O>(device: &Lovense<O>) -> [u32; 2] {
+fn levels<O>(device: &Lovense<O>) -> [u32; 3] {
     device.state.levels.map(|level| level.times(STEPS))
 }
 
@@ -53,6 +57,42 @@ fn questions_get_their_answers() {
         say(&mut Lovense::new(&EDGE, ignored), b"DeviceType;"),
         "P:11:AABBCCDDEEFF;"
     );
+    assert_eq!(
+        say(&mut Lovense::new(&LAPIS, ignored), b"DeviceType;"),
+        "U:11:AABBCCDDEEFF;"
+    );
+}
+
+#[test]
+fn three_motors_have_their_numbers_and_can_be_set_together() {
+    let mut d = Lovense::new(&LAPIS, ignored);
+    assert_eq!(say(&mut d, b"Vibrate:4;Vibrate3:20;"), "OK;OK;");
+    assert_eq!(levels(&d), [4, 4, 20]);
+    assert_eq!(say(&mut d, b"Mply:7:-1:0;"), "OK;");
+    assert_eq!(levels(&d), [7, 4, 0]);
+    // What is left out stays.
+    assert_eq!(say(&mut d, b"Mply:1;Mply:-1:9;"), "OK;OK;");
+    assert_eq!(levels(&d), [1, 9, 0]);
+    for wrong in [
+        "Mply:;",
+        "Mply;",
+        "Mply:1:2:3:4;",
+        "Mply:5:5:21;",
+        "Mply:5:;",
+        "Mply:5::5;",
+        "Mply:-2;",
+        "Mply:5:+5;",
+        "Vibrate4:3;",
+        "Vibrate01:3;",
+        "Vibrate-1:3;",
+    ] {
+        assert_eq!(say(&mut d, wrong.as_bytes()), "ERR;", "{wrong}");
+        assert_eq!(levels(&d), [1, 9, 0], "{wrong} changes none of them");
+    }
+    d.stop(0);
+    assert_eq!(levels(&d), [0, 0, 0]);
+    let mut hush = Lovense::new(&HUSH, ignored);
+    assert_eq!(say(&mut hush, b"Mply:3;Mply:-1;Mply:3:3;"), "OK;OK;ERR;");
 }
 
 #[test]
@@ -96,12 +136,12 @@ fn a_value_out_of_range_or_for_another_model_changes_nothing() {
         "\u{1b}[2J;",
     ] {
         assert_eq!(say(&mut d, wrong.as_bytes()), "ERR;", "{wrong}");
-        assert_eq!(levels(&d), [7, 0], "{wrong}");
+        assert_eq!(levels(&d), [7, 0, 0], "{wrong}");
     }
     assert_eq!(say(&mut d, b"\xff\xfe;"), "ERR;");
     assert_eq!(say(&mut d, &[b'x'; 1_000]), "");
     assert_eq!(say(&mut d, b";Vibrate1:3;"), "ERR;OK;");
-    assert_eq!(levels(&d), [3, 0]);
+    assert_eq!(levels(&d), [3, 0, 0]);
 }
 
 #[test]
