@@ -14,6 +14,7 @@
 mod console;
 mod discovery;
 mod editor;
+mod identity;
 mod pins;
 mod pwm;
 mod record;
@@ -24,6 +25,7 @@ mod store;
 pub use console::{Action, Console};
 pub use discovery::{GROUP, PORT, QUERY, answer};
 pub use editor::{Echo, Editor, LINE_MAX_BYTES};
+pub use identity::{Address, BleName, address, ble_name};
 pub use pins::{Chip, ESP32C3, ESP32C6, Led, OUTPUTS_MAX, Output, Outputs, PinError};
 pub use pwm::{MOTOR, SERVO, Timer, duty};
 pub use record::{Broken, RECORD_MAX_BYTES};

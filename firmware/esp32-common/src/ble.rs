@@ -3,21 +3,18 @@
 //! Anyone near can connect and command, as with every device of this kind that has no pairing. One connection at a
 //! time; where it ends, the outputs stop at once.
 
-use core::fmt::Write as _;
-
 use embassy_futures::select::{Either, Either3, select, select3};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::pipe::Pipe;
 use embassy_time::{Duration, Timer};
 use embedded_io_async::{ErrorType, Read, Write};
-use esp_hal::efuse;
 use esp_hal::peripherals::BT;
 use esp_radio::ble::controller::BleConnector;
-use heapless::{String, Vec};
+use heapless::Vec;
 use trouble_host::prelude::*;
 use wsdm_device::wsdm_protocol::KEEPALIVES_UNTIL_STOP;
 use wsdm_device::{Clock, Device, EmbassyClock, Ended, Memory, Report, Wire, WireSettings};
-use wsdm_device_board::Language;
+use wsdm_device_board::{Language, ble_name};
 
 use crate::Board;
 
@@ -93,7 +90,7 @@ impl Link {
 
     /// Keeps the device reachable until it is told to turn itself off.
     pub async fn run<D: Device>(self, board: Board, device: &mut D) -> Ended {
-        let name = name();
+        let name = ble_name(crate::mac());
         let connector = match BleConnector::new(self.0, Default::default()) {
             Ok(connector) => connector,
             Err(e) => {
@@ -264,25 +261,10 @@ async fn send(connection: &GattConnection<'_, '_, DefaultPacketPool>, server: &S
     }
 }
 
-/// `wsdm-` and the last four digits of the chip's MAC address.
-fn name() -> String<16> {
-    let mut name = String::new();
-    if let [.., one, other] = efuse::base_mac_address().as_bytes() {
-        // Nine characters fit.
-        let _ = write!(name, "wsdm-{one:02x}{other:02x}");
-    }
-    name
-}
-
 /// The chip's MAC address with the two bits that make it a static random one, last byte first.
 fn address() -> Address {
-    let mut bytes = [0; 6];
-    for (to, from) in bytes
-        .iter_mut()
-        .zip(efuse::base_mac_address().as_bytes().iter().rev())
-    {
-        *to = *from;
-    }
+    let mut bytes = crate::mac();
+    bytes.reverse();
     bytes[5] |= 0xc0;
     Address::random(bytes)
 }
