@@ -3,7 +3,7 @@
 use core::fmt::{self, Write};
 
 use crate::pins::Chip;
-use crate::settings::{Key, Settings};
+use crate::settings::{Invalid, Key, Settings};
 
 const HELP: &str = "\
 show              the settings; secrets are not shown
@@ -34,6 +34,8 @@ pub enum Action {
 #[derive(Debug)]
 pub struct Console<'a> {
     settings: Settings,
+    /// Those that the board finds after a restart.
+    kept: Settings,
     built_in: &'a Settings,
     chip: &'a Chip,
     address: &'a str,
@@ -42,8 +44,9 @@ pub struct Console<'a> {
 
 impl<'a> Console<'a> {
     /// A board that runs with these settings.
-    pub const fn new(settings: Settings, built_in: &'a Settings, chip: &'a Chip, address: &'a str) -> Self {
+    pub fn new(settings: Settings, built_in: &'a Settings, chip: &'a Chip, address: &'a str) -> Self {
         Self {
+            kept: settings.clone(),
             settings,
             built_in,
             chip,
@@ -58,8 +61,38 @@ impl<'a> Console<'a> {
     }
 
     /// They are saved.
-    pub const fn saved(&mut self) {
+    pub fn saved(&mut self) {
+        self.kept = self.settings.clone();
         self.unsaved = false;
+    }
+
+    /// The board's chip.
+    pub const fn chip(&self) -> &'a Chip {
+        self.chip
+    }
+
+    /// The settings that are kept, with this network: what else is being changed here is not saved with it.
+    ///
+    /// # Errors
+    /// The network cannot have this name or password.
+    pub fn with_network(&self, ssid: &str, password: &str) -> Result<Settings, Invalid> {
+        let mut changed = self.kept.clone();
+        changed.set(Key::Ssid, ssid, self.chip)?;
+        changed.set(Key::Password, password, self.chip)?;
+        Ok(changed)
+    }
+
+    /// The board is on the network of these settings, and has kept them or not.
+    pub fn take_network(&mut self, changed: Settings, is_kept: bool) {
+        for (key, value) in [(Key::Ssid, changed.ssid()), (Key::Password, changed.password())] {
+            // They were set there in the same way.
+            let _ = self.settings.set(key, value, self.chip);
+        }
+        if is_kept {
+            self.kept = changed;
+        } else {
+            self.unsaved = true;
+        }
     }
 
     /// Takes a line, and answers.
