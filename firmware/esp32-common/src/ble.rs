@@ -14,7 +14,7 @@ use heapless::Vec;
 use trouble_host::prelude::*;
 use wsdm_device::wsdm_protocol::KEEPALIVES_UNTIL_STOP;
 use wsdm_device::{Clock, Device, EmbassyClock, Ended, Memory, Report, Wire, WireSettings};
-use wsdm_device_board::{Language, ble_name};
+use wsdm_device_board::{Language, Networks, ble_name};
 
 use crate::Board;
 
@@ -76,6 +76,23 @@ impl Write for Stream<'_> {
 
     async fn flush(&mut self) -> Result<(), Self::Error> {
         Ok(())
+    }
+}
+
+/// Over BLE there is no network to join.
+pub enum Radio {}
+
+impl wsdm_device_board::Radio for Radio {
+    fn is_joined(&self) -> bool {
+        match *self {}
+    }
+
+    async fn scan(&mut self) -> Networks {
+        match *self {}
+    }
+
+    async fn join(&mut self, _ssid: &str, _password: &str) -> bool {
+        match *self {}
     }
 }
 

@@ -25,6 +25,8 @@ mod lamp;
 mod lookup;
 mod pins;
 #[cfg(feature = "wifi")]
+mod station;
+#[cfg(feature = "wifi")]
 mod wifi;
 
 use core::cell::RefCell;
@@ -81,23 +83,27 @@ pub async fn run(spawner: Spawner) -> ! {
     static BUILT_IN: StaticCell<Settings> = StaticCell::new();
     static SETTINGS: StaticCell<Settings> = StaticCell::new();
     static ADDRESS: StaticCell<wsdm_device_board::Address> = StaticCell::new();
+    static NAME: StaticCell<wsdm_device_board::BleName> = StaticCell::new();
     static STATUS: StaticCell<RefCell<Status>> = StaticCell::new();
     let settings: &'static Settings = SETTINGS.init(found.settings);
     let address: &'static str = ADDRESS.init(wsdm_device_board::address(mac()));
+    let name: &'static str = NAME.init(wsdm_device_board::ble_name(mac()));
     let status: Shared = STATUS.init(RefCell::new(Status::new()));
 
     let serial = console::Serial::new(peripherals.USB_DEVICE, peripherals.UART0);
     let built_in = BUILT_IN.init(built_in.settings);
     let console = Console::new(settings.clone(), built_in, &chip::CHIP, address);
+    #[cfg(feature = "wifi")]
+    let (link, radio) = link::Link::new(spawner, peripherals.WIFI, settings);
+    #[cfg(feature = "ble")]
+    let (link, radio) = (link::Link::new(peripherals.BT), None);
+    let version = env!("CARGO_PKG_VERSION");
+    let terminal = console::Terminal::new(console, found.store, radio, name, version);
     // There is room for one of each, and each is spawned once.
-    spawner.spawn(console::task(console, found.store, serial).expect("room for the task"));
+    spawner.spawn(console::task(terminal, serial).expect("room for the task"));
     spawner.spawn(lamp::task(settings, status, timers.wdt).expect("room for the task"));
 
     let outputs = pins::Pwm::new(peripherals.LEDC, settings.outputs());
-    #[cfg(feature = "wifi")]
-    let link = link::Link::new(spawner, peripherals.WIFI, settings);
-    #[cfg(feature = "ble")]
-    let link = link::Link::new(peripherals.BT);
     let board = Board {
         settings,
         address,
@@ -106,7 +112,11 @@ pub async fn run(spawner: Spawner) -> ! {
     match settings.language() {
         Language::Lovense => {
             let motors = settings.outputs().motors();
-            for unused in settings.outputs().iter().filter(|output| !motors.uses(output.channel)) {
+            for unused in settings
+                .outputs()
+                .iter()
+                .filter(|output| !motors.uses(output.channel))
+            {
                 println!(
                     "{} on pin {} moves nothing: a lovense device has V0, V1 and V2",
                     unused.channel, unused.pin
