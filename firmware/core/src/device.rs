@@ -33,6 +33,16 @@ pub trait Device {
 
     /// A gateway has control from now on.
     fn connected(&mut self, now: u64);
+
+    /// Stops every output now, and keeps all of them so until [`Device::release`]: what is commanded meanwhile is
+    /// answered, and moves nothing.
+    fn hold(&mut self, now: u64);
+
+    /// While it is held: whether an output would do something now that must end when control ends.
+    fn is_commanded(&self, now: u64) -> bool;
+
+    /// Obeys again, from the next command on. What was commanded while it was held stays undone.
+    fn release(&mut self, now: u64);
 }
 
 /// What an output does.

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod button;
 mod client;
 mod clock;
 mod device;
@@ -34,6 +35,7 @@ mod upgrade;
 mod watchdog;
 mod wire;
 
+pub use button::WithButton;
 pub use client::{Client, Dial, Memory};
 pub use clock::Clock;
 #[cfg(feature = "embassy")]

@@ -79,6 +79,8 @@ struct State<O> {
     mac: heapless::String<MAC_MAX>,
     battery: u8,
     light: bool,
+    /// The outputs are off, whatever the levels are.
+    is_held: bool,
 }
 
 /// What one command comes to.
@@ -113,6 +115,7 @@ impl<O: Outputs> Lovense<O> {
                 mac: usable.collect(),
                 battery: settings.battery.min(100),
                 light: true,
+                is_held: false,
             },
         }
     }
@@ -159,7 +162,7 @@ impl<O: Outputs> Device for Lovense<O> {
     }
 
     fn is_on(&self) -> bool {
-        self.state.levels.iter().any(|level| *level != Level::OFF)
+        !self.state.is_held && self.state.is_commanded()
     }
 
     fn tick(&mut self, _now: u64) -> Option<u64> {
@@ -167,6 +170,24 @@ impl<O: Outputs> Device for Lovense<O> {
     }
 
     fn connected(&mut self, _now: u64) {}
+
+    fn hold(&mut self, _now: u64) {
+        self.state.is_held = true;
+        for (index, _) in (0..).zip(0..self.state.motors.count()) {
+            self.state
+                .outputs
+                .set(Channel::new(Kind::Vibrate, index), Level::OFF);
+        }
+    }
+
+    fn is_commanded(&self, _now: u64) -> bool {
+        self.state.is_commanded()
+    }
+
+    fn release(&mut self, _now: u64) {
+        self.state.set(None, Level::OFF);
+        self.state.is_held = false;
+    }
 }
 
 impl<O: Outputs> State<O> {
@@ -221,6 +242,10 @@ impl<O: Outputs> State<O> {
         }
     }
 
+    fn is_commanded(&self) -> bool {
+        self.levels.iter().any(|level| *level != Level::OFF)
+    }
+
     fn vibrate(&mut self, motor: Option<usize>, level: &str) -> Outcome {
         let Some(level) = parse_level(level) else {
             return Outcome::Refused;
@@ -254,7 +279,9 @@ impl<O: Outputs> State<O> {
         for (held, index) in motors.filter(|(_, index)| motor.is_none_or(|m| m == usize::from(*index))) {
             if *held != level {
                 *held = level;
-                self.outputs.set(Channel::new(Kind::Vibrate, index), level);
+                if !self.is_held {
+                    self.outputs.set(Channel::new(Kind::Vibrate, index), level);
+                }
             }
         }
     }

@@ -51,6 +51,10 @@ pub enum Report<'a> {
     FramesTooLong(u32),
     /// On a wire: so many frames with bytes that no text has were skipped since this was reported last.
     FramesAreNoText(u32),
+    /// The stop button was pressed: the outputs are off.
+    Held,
+    /// The stop button is up, and whoever commands has stopped too: the next command counts.
+    Released,
     /// The device was told to turn itself off.
     PoweredOff,
 }
@@ -132,6 +136,8 @@ impl fmt::Display for Report<'_> {
             Self::FramesTooLong(n) => write!(f, "{n} frames over the limit were skipped"),
             Self::FramesAreNoText(1) => f.write_str("a frame with noise was skipped"),
             Self::FramesAreNoText(n) => write!(f, "{n} frames with noise were skipped"),
+            Self::Held => f.write_str("stopped by the button, until the app has stopped too"),
+            Self::Released => f.write_str("the button's stop is over"),
             Self::PoweredOff => f.write_str("powered off"),
         }
     }
