@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use wsdm_device::{Channel, Kind, Motors};
+use wsdm_device::{AxisSettings, Channel, Kind, Motors};
 
 /// As many outputs as an ESP32-C3 or C6 has PWM channels.
 pub const OUTPUTS_MAX: usize = 6;
@@ -109,6 +109,13 @@ impl Outputs {
             (false, true) => Motors::Two,
             (false, false) => Motors::One,
         }
+    }
+
+    /// The axes that these make of a TCode device.
+    pub fn axes(&self) -> heapless::Vec<AxisSettings, OUTPUTS_MAX> {
+        self.iter()
+            .map(|output| AxisSettings::new(output.channel.kind, output.channel.index))
+            .collect()
     }
 
     /// Whether this pin is one of them.

@@ -36,12 +36,11 @@ use esp_hal::clock::CpuClock;
 use esp_hal::efuse;
 use esp_hal::timer::timg::TimerGroup;
 use esp_println::println;
-use heapless::Vec;
 use static_cell::StaticCell;
 use wsdm_device::{
-    AxisSettings, Clock, Device, EmbassyClock, Ended, Lovense, LovenseSettings, Report, Tcode, TcodeSettings,
+    Clock, Device, EmbassyClock, Ended, Lovense, LovenseSettings, Report, Tcode, TcodeSettings,
 };
-use wsdm_device_board::{Console, Language, OUTPUTS_MAX, Settings, Status};
+use wsdm_device_board::{Console, Language, Settings, Status};
 
 #[cfg(feature = "ble")]
 use ble as link;
@@ -131,11 +130,7 @@ pub async fn run(spawner: Spawner) -> ! {
             board.obey(link, Lovense::new(&lovense, outputs)).await
         }
         Language::Tcode => {
-            let axes: Vec<AxisSettings, OUTPUTS_MAX> = settings
-                .outputs()
-                .iter()
-                .map(|output| AxisSettings::new(output.channel.kind, output.channel.index))
-                .collect();
+            let axes = settings.outputs().axes();
             let tcode = TcodeSettings {
                 axes: &axes,
                 ..TcodeSettings::DEFAULT
