@@ -14,12 +14,15 @@ pub struct Chip {
     pub name: &'static str,
     /// The pins that may be used. Left out are those of the flash, of USB and of the serial console.
     pub pins: &'static [u8],
+    /// Those of them that measure a voltage.
+    pub analogue: &'static [u8],
 }
 
 /// The ESP32-C3. 11 to 17 are the flash's, 18 and 19 are USB, 20 and 21 the serial console.
 pub const ESP32C3: Chip = Chip {
     name: "ESP32-C3",
     pins: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+    analogue: &[0, 1, 2, 3, 4],
 };
 
 /// The ESP32-C6. 12 and 13 are USB, 16 and 17 the serial console, 24 to 30 are the flash's; 10, 11 and 14 are not led
@@ -29,6 +32,7 @@ pub const ESP32C6: Chip = Chip {
     pins: &[
         0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 15, 18, 19, 20, 21, 22, 23,
     ],
+    analogue: &[0, 1, 2, 3, 4, 5, 6],
 };
 
 /// Why pins cannot be used.
@@ -44,11 +48,22 @@ pub enum PinError {
     Twice,
     /// More than [`OUTPUTS_MAX`].
     TooMany,
+    /// Not of the form `9` or `9 opens`.
+    Button,
+    /// Not a pin that measures a voltage.
+    Battery,
+    /// A pin that something else has: an output, the button or the battery.
+    Taken(u8),
 }
 
 impl fmt::Display for PinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Taken(pin) => return write!(f, "pin {pin} has another use: see pins, button and battery"),
+            Self::Button => "the button is written 9, 9 opens or none",
+            Self::Battery => {
+                "the battery is a pin that measures, from 0 on: 0 to 4 (ESP32-C6: to 6), or none"
+            }
             Self::Syntax => "pins are written V0=4 L0=5, the LED as 8, 8 inverted or none",
             Self::Channel => "a channel is one of V0 to V3, L0 to L2, R0 to R2, A0 to A2",
             Self::Pin => "this chip has no such pin to give",
@@ -180,7 +195,7 @@ impl fmt::Display for Led {
     }
 }
 
-fn number(text: &str, chip: &Chip) -> Result<u8, PinError> {
+pub(crate) fn number(text: &str, chip: &Chip) -> Result<u8, PinError> {
     let pin = text.parse().map_err(|_| PinError::Syntax)?;
     if chip.pins.contains(&pin) {
         Ok(pin)
@@ -189,7 +204,7 @@ fn number(text: &str, chip: &Chip) -> Result<u8, PinError> {
     }
 }
 
-fn channel(name: &str) -> Option<Channel> {
+pub(crate) fn channel(name: &str) -> Option<Channel> {
     let (kind, last) = match name.get(..1)? {
         "V" | "v" => (Kind::Vibrate, 3),
         "L" | "l" => (Kind::Linear, 2),

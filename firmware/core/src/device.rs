@@ -134,6 +134,11 @@ impl fmt::Display for Level {
 pub trait Outputs {
     /// Sets one output. Called when its value changes; a channel that the board has not is ignored.
     fn set(&mut self, channel: Channel, level: Level);
+
+    /// The charge of the board's battery in percent, if the board measures it.
+    fn charge(&self) -> Option<u8> {
+        None
+    }
 }
 
 impl<F: FnMut(Channel, Level)> Outputs for F {

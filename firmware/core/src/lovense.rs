@@ -60,7 +60,7 @@ pub struct LovenseSettings<'a> {
     pub motors: Motors,
     /// What it gives as its own address: letters and digits of it, twelve at most.
     pub address: &'a str,
-    /// The charge that it reports, in percent.
+    /// The charge that it reports, in percent, unless its board measures it.
     pub battery: u8,
 }
 
@@ -118,11 +118,6 @@ impl<O: Outputs> Lovense<O> {
                 is_held: false,
             },
         }
-    }
-
-    /// The charge that it reports from now on, in percent.
-    pub fn set_battery(&mut self, percent: u8) {
-        self.state.battery = percent.min(100);
     }
 }
 
@@ -209,7 +204,8 @@ impl<O: Outputs> State<O> {
             ("Battery", None) => {
                 let mut text = heapless::String::<8>::new();
                 // 100 at most.
-                let _ = write!(text, "{};", self.battery);
+                let charge = self.outputs.charge().unwrap_or(self.battery).min(100);
+                let _ = write!(text, "{charge};");
                 answer(reply, text.as_bytes())
             }
             ("Status", Some("1")) => answer(reply, b"2;"),

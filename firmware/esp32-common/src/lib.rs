@@ -24,6 +24,7 @@ mod lamp;
 #[cfg(feature = "wifi")]
 mod lookup;
 mod pins;
+mod sense;
 #[cfg(feature = "wifi")]
 mod station;
 #[cfg(feature = "wifi")]
@@ -38,9 +39,9 @@ use esp_hal::timer::timg::TimerGroup;
 use esp_println::println;
 use static_cell::StaticCell;
 use wsdm_device::{
-    Clock, Device, EmbassyClock, Ended, Lovense, LovenseSettings, Report, Tcode, TcodeSettings,
+    Clock, Device, EmbassyClock, Ended, Lovense, LovenseSettings, Report, Tcode, TcodeSettings, WithButton,
 };
-use wsdm_device_board::{Console, Language, Settings, Status};
+use wsdm_device_board::{Console, Language, Limited, Settings, Status};
 
 #[cfg(feature = "ble")]
 use ble as link;
@@ -102,7 +103,14 @@ pub async fn run(spawner: Spawner) -> ! {
     spawner.spawn(console::task(terminal, serial).expect("room for the task"));
     spawner.spawn(lamp::task(settings, status, timers.wdt).expect("room for the task"));
 
-    let outputs = pins::Pwm::new(peripherals.LEDC, settings.outputs());
+    if let Some(pin) = settings.battery() {
+        spawner.spawn(sense::task(peripherals.ADC1, pin).expect("room for the task"));
+    }
+
+    let outputs = Limited::new(
+        pins::Pwm::new(peripherals.LEDC, settings.outputs()),
+        settings.limits().clone(),
+    );
     let board = Board {
         settings,
         address,
@@ -124,7 +132,7 @@ pub async fn run(spawner: Spawner) -> ! {
             let lovense = LovenseSettings {
                 motors,
                 address,
-                // Nothing here measures one.
+                // Unless it is measured.
                 battery: 100,
             };
             board.obey(link, Lovense::new(&lovense, outputs)).await
@@ -160,7 +168,10 @@ impl Board {
         println!("at {} ms: {text}", EmbassyClock.now());
     }
 
-    async fn obey<D: Device>(self, link: link::Link, mut device: D) -> ! {
+    async fn obey<D: Device>(self, link: link::Link, device: D) -> ! {
+        let is_pressed = sense::button(self.settings.button());
+        let report = |now, report: &Report<'_>| self.report(now, report);
+        let mut device = WithButton::new(device, is_pressed, report);
         let Ended::PoweredOff = link.run(self, &mut device).await;
         self.say(format_args!("off until a reset, or restart on the console"));
         core::future::pending().await

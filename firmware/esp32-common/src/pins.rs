@@ -14,6 +14,8 @@ use static_cell::StaticCell;
 use wsdm_device::{Channel, Level};
 use wsdm_device_board::{MOTOR, OUTPUTS_MAX, Outputs, SERVO, Timer, duty};
 
+use crate::sense;
+
 /// The pins of all outputs, as bits. Everything else may be broken when this is looked at.
 static PINS: AtomicU32 = AtomicU32::new(0);
 
@@ -51,6 +53,12 @@ pub fn all_low() {
         // It stays as it is when this is dropped.
         let _ = gpio::Output::new(pin, gpio::Level::Low, OutputConfig::default());
     }
+}
+
+/// A pin that something else drives.
+pub fn input(number: u8) -> AnyPin<'static> {
+    // SAFETY: the settings took this number, so the chip has it, and no output of theirs has it.
+    unsafe { pin(number) }
 }
 
 /// An LED's pin.
@@ -131,5 +139,9 @@ impl wsdm_device::Outputs for Pwm {
         for (_, pwm) in self.0.iter().filter(|(of, _)| *of == channel) {
             pwm.set_duty_hw(counts);
         }
+    }
+
+    fn charge(&self) -> Option<u8> {
+        sense::battery()
     }
 }

@@ -17,8 +17,8 @@ use wsdm_device::{
     Timing,
 };
 use wsdm_device_board::{
-    After, Console, ESP32C3, Gateway, Key, Language, Loaded, Network, Networks, Port, Radio, SLOT_BYTES,
-    Settings, Store, Terminal,
+    After, Console, ESP32C3, Gateway, Key, Language, Limited, Loaded, Network, Networks, Port, Radio,
+    SLOT_BYTES, Settings, Store, Terminal,
 };
 
 use crate::board::{self, Pins, SinceStart};
@@ -297,6 +297,7 @@ async fn obey(
     clock: SinceStart,
     joined: watch::Receiver<bool>,
 ) -> Result<(), Box<dyn Error>> {
+    let outputs = Limited::new(Pins(clock), settings.limits().clone());
     match settings.language() {
         Language::Lovense => {
             let lovense = LovenseSettings {
@@ -304,14 +305,7 @@ async fn obey(
                 address,
                 battery: 85,
             };
-            serve(
-                settings,
-                address,
-                clock,
-                joined,
-                Lovense::new(&lovense, Pins(clock)),
-            )
-            .await
+            serve(settings, address, clock, joined, Lovense::new(&lovense, outputs)).await
         }
         Language::Tcode => {
             let axes = settings.outputs().axes();
@@ -319,7 +313,7 @@ async fn obey(
                 axes: &axes,
                 ..TcodeSettings::DEFAULT
             };
-            serve(settings, address, clock, joined, Tcode::new(&tcode, Pins(clock))).await
+            serve(settings, address, clock, joined, Tcode::new(&tcode, outputs)).await
         }
     }
 }

@@ -97,7 +97,10 @@ async fn as_told(arguments: Arguments) -> Result<(), Box<dyn Error>> {
                 address: &arguments.address,
                 battery: 85,
             };
-            run(&arguments, "LVSDevice", b';', |pins| Lovense::new(&settings, pins)).await
+            run(&arguments, "LVSDevice", b';', |pins| {
+                Lovense::new(&settings, pins)
+            })
+            .await
         }
         Kind::Tcode => {
             run(&arguments, "TCodeDevice", b'\n', |pins| {

@@ -40,13 +40,33 @@ fn levels<O>(device: &Lovense<O>) -> [u32; 3] {
 
 fn ignored(_: Channel, _: Level) {}
 
+/// A board that measures its battery.
+struct Measured(std::rc::Rc<std::cell::Cell<u8>>);
+
+impl Outputs for Measured {
+    fn set(&mut self, _: Channel, _: Level) {}
+
+    fn charge(&self) -> Option<u8> {
+        Some(self.0.get())
+    }
+}
+
+#[test]
+fn a_battery_that_is_measured_is_told_as_it_is() {
+    let charge = std::rc::Rc::new(std::cell::Cell::new(64));
+    let mut d = Lovense::new(&HUSH, Measured(charge.clone()));
+    assert_eq!(say(&mut d, b"Battery;"), "64;");
+    charge.set(63);
+    assert_eq!(say(&mut d, b"Battery;"), "63;");
+}
+
 #[test]
 fn questions_get_their_answers() {
     let mut d = Lovense::new(&HUSH, ignored);
     assert_eq!(say(&mut d, b"DeviceType;"), "Z:11:AABBCCDDEEFF;");
     assert_eq!(say(&mut d, b"Battery;"), "85;");
-    d.set_battery(200);
-    assert_eq!(say(&mut d, b"Battery;"), "100;");
+    let full = LovenseSettings { battery: 200, ..HUSH };
+    assert_eq!(say(&mut Lovense::new(&full, ignored), b"Battery;"), "100;");
     assert_eq!(
         say(&mut d, b"Status:1;GetBatch;GetAS;"),
         "2;240131;AutoSwith:1:0;"
