@@ -26,6 +26,7 @@ mod lovense;
 #[cfg(feature = "embassy-net")]
 mod net;
 mod report;
+mod rotation;
 mod session;
 mod settings;
 mod splitter;

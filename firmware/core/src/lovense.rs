@@ -3,6 +3,7 @@
 use core::fmt::Write as _;
 
 use crate::device::{Channel, Device, Flow, Kind, Level, Outputs, Reply};
+use crate::rotation::Rotation;
 use crate::splitter::{Piece, Splitter};
 
 /// The firmware that it claims to have; from version 3 on, all models speak as described here.
@@ -24,6 +25,10 @@ pub enum Motors {
     Two,
     /// Three, up to `Vibrate3`: a Lapis, `U`.
     Three,
+    /// One, and one that turns either way, by `Rotate` and `RotateChange`: a Nora, `A`.
+    OneAndRotation,
+    /// Two, and one that turns either way: a Flexer, `EI`.
+    TwoAndRotation,
 }
 
 /// As many as [`Motors`] can have.
@@ -32,23 +37,34 @@ const MOTORS_MAX: usize = 3;
 impl Motors {
     const fn count(self) -> usize {
         match self {
-            Self::One => 1,
-            Self::Two => 2,
+            Self::One | Self::OneAndRotation => 1,
+            Self::Two | Self::TwoAndRotation => 2,
             Self::Three => 3,
         }
     }
 
     /// Whether one of them is on this channel.
     pub fn uses(self, channel: Channel) -> bool {
-        channel.kind == Kind::Vibrate && usize::from(channel.index) < self.count()
+        match channel.kind {
+            Kind::Vibrate => usize::from(channel.index) < self.count(),
+            Kind::Rotate => channel.index == 0 && self.has_rotation(),
+            Kind::Linear | Kind::Auxiliary => false,
+        }
     }
 
-    /// The letter by which apps know what it is.
-    const fn model(self) -> char {
+    /// Whether one more turns either way.
+    const fn has_rotation(self) -> bool {
+        matches!(self, Self::OneAndRotation | Self::TwoAndRotation)
+    }
+
+    /// The letters by which apps know what it is.
+    const fn model(self) -> &'static str {
         match self {
-            Self::One => 'Z',
-            Self::Two => 'P',
-            Self::Three => 'U',
+            Self::One => "Z",
+            Self::Two => "P",
+            Self::Three => "U",
+            Self::OneAndRotation => "A",
+            Self::TwoAndRotation => "EI",
         }
     }
 }
@@ -64,7 +80,7 @@ pub struct LovenseSettings<'a> {
     pub battery: u8,
 }
 
-/// A lovense device. Channel `V0` is its motor; `V1` and `V2` are those of a second and a third one.
+/// A lovense device. Channel `V0` is its motor; `V1` and `V2` are those of a second and a third one, `R0` turns.
 #[derive(Debug)]
 pub struct Lovense<O> {
     splitter: Splitter,
@@ -75,6 +91,7 @@ pub struct Lovense<O> {
 struct State<O> {
     outputs: O,
     levels: [Level; MOTORS_MAX],
+    rotation: Rotation,
     motors: Motors,
     mac: heapless::String<MAC_MAX>,
     battery: u8,
@@ -100,6 +117,9 @@ impl<O: Outputs> Lovense<O> {
         for (index, _) in (0..).zip(0..settings.motors.count()) {
             outputs.set(Channel::new(Kind::Vibrate, index), Level::OFF);
         }
+        if settings.motors.has_rotation() {
+            outputs.turn(Level::OFF, false);
+        }
         // More would end the answer to DeviceType before its end.
         let usable = settings
             .address
@@ -111,6 +131,7 @@ impl<O: Outputs> Lovense<O> {
             state: State {
                 outputs,
                 levels: [Level::OFF; MOTORS_MAX],
+                rotation: Rotation::default(),
                 motors: settings.motors,
                 mac: usable.collect(),
                 battery: settings.battery.min(100),
@@ -122,7 +143,7 @@ impl<O: Outputs> Lovense<O> {
 }
 
 impl<O: Outputs> Device for Lovense<O> {
-    fn frame(&mut self, _now: u64, frame: &[u8], reply: &mut dyn Reply) -> Flow {
+    fn frame(&mut self, now: u64, frame: &[u8], reply: &mut dyn Reply) -> Flow {
         let Self { splitter, state } = self;
         let mut flow = Flow::Stay;
         splitter.push(frame, |piece| {
@@ -148,26 +169,33 @@ impl<O: Outputs> Device for Lovense<O> {
                 }
             }
         });
+        state.turn(now);
         flow
     }
 
-    fn stop(&mut self, _now: u64) {
+    fn stop(&mut self, now: u64) {
         self.splitter.clear();
-        self.state.set(None, Level::OFF);
+        self.state.stop();
+        self.state.turn(now);
     }
 
     fn is_on(&self) -> bool {
         !self.state.is_held && self.state.is_commanded()
     }
 
-    fn tick(&mut self, _now: u64) -> Option<u64> {
-        None
+    fn tick(&mut self, now: u64) -> Option<u64> {
+        self.state.turn(now);
+        self.state.rotation.due().filter(|_| !self.state.is_held)
     }
 
     fn connected(&mut self, _now: u64) {}
 
-    fn hold(&mut self, _now: u64) {
+    fn hold(&mut self, now: u64) {
         self.state.is_held = true;
+        if self.state.motors.has_rotation() {
+            let is_reversed = self.state.rotation.cut(now);
+            self.state.outputs.turn(Level::OFF, is_reversed);
+        }
         for (index, _) in (0..).zip(0..self.state.motors.count()) {
             self.state
                 .outputs
@@ -180,7 +208,7 @@ impl<O: Outputs> Device for Lovense<O> {
     }
 
     fn release(&mut self, _now: u64) {
-        self.state.set(None, Level::OFF);
+        self.state.stop();
         self.state.is_held = false;
     }
 }
@@ -194,10 +222,10 @@ impl<O: Outputs> State<O> {
         match (word, rest) {
             ("DeviceType", None) => {
                 // Who asks that begins anew. Behind a gateway that was killed, nobody knows what is on.
-                self.set(None, Level::OFF);
+                self.stop();
                 let letter = self.motors.model();
                 let mut text = heapless::String::<32>::new();
-                // A letter, two digits, twelve digits, three marks.
+                // Two letters, two digits, twelve digits, three marks.
                 let _ = write!(text, "{letter}:{FIRMWARE}:{};", self.mac);
                 answer(reply, text.as_bytes())
             }
@@ -222,10 +250,21 @@ impl<O: Outputs> State<O> {
                 }
             }
             ("PowerOff", None) => {
-                self.set(None, Level::OFF);
+                self.stop();
                 Outcome::Off
             }
             ("Vibrate", Some(level)) => self.vibrate(None, level),
+            ("Rotate", Some(level)) if self.motors.has_rotation() => {
+                let Some(level) = parse_level(level) else {
+                    return Outcome::Refused;
+                };
+                self.rotation.set(level);
+                Outcome::Done
+            }
+            ("RotateChange", None) if self.motors.has_rotation() => {
+                self.rotation.reverse();
+                Outcome::Done
+            }
             ("Mply", Some(levels)) => self.multiply(levels),
             // A Hush has but one, and takes it by its number too.
             (word, Some(level)) => match word.strip_prefix("Vibrate").map(str::as_bytes) {
@@ -239,7 +278,25 @@ impl<O: Outputs> State<O> {
     }
 
     fn is_commanded(&self) -> bool {
-        self.levels.iter().any(|level| *level != Level::OFF)
+        self.levels
+            .iter()
+            .chain([&self.rotation.wanted()])
+            .any(|level| *level != Level::OFF)
+    }
+
+    fn stop(&mut self) {
+        self.set(None, Level::OFF);
+        self.rotation.set(Level::OFF);
+    }
+
+    /// Tells the output of what turns what changed.
+    fn turn(&mut self, now: u64) {
+        if self.is_held {
+            return;
+        }
+        if let Some((level, is_reversed)) = self.rotation.advance(now) {
+            self.outputs.turn(level, is_reversed);
+        }
     }
 
     fn vibrate(&mut self, motor: Option<usize>, level: &str) -> Outcome {
@@ -250,12 +307,17 @@ impl<O: Outputs> State<O> {
         Outcome::Done
     }
 
-    /// A level for each motor in turn; -1 leaves one as it is, and what is left out stays too.
+    /// A level for each motor, one after the other; -1 leaves one as it is, and what is left out stays too.
     fn multiply(&mut self, levels: &str) -> Outcome {
-        let mut wanted = self.levels;
+        // What turns comes behind what vibrates.
+        let count = self.motors.count();
+        let mut wanted = [Level::OFF; MOTORS_MAX + 1];
+        wanted[..MOTORS_MAX].copy_from_slice(&self.levels);
+        wanted[count] = self.rotation.wanted();
+        let takes = count + usize::from(self.motors.has_rotation());
         for (index, level) in levels.split(':').enumerate() {
             match wanted.get_mut(index) {
-                Some(held) if index < self.motors.count() => match (level, parse_level(level)) {
+                Some(held) if index < takes => match (level, parse_level(level)) {
                     ("-1", _) => {}
                     (_, Some(level)) => *held = level,
                     (_, None) => return Outcome::Refused,
@@ -263,8 +325,11 @@ impl<O: Outputs> State<O> {
                 _ => return Outcome::Refused,
             }
         }
-        for (index, level) in wanted.into_iter().enumerate() {
+        for (index, level) in wanted.into_iter().take(count).enumerate() {
             self.set(Some(index), level);
+        }
+        if takes > count {
+            self.rotation.set(wanted[count]);
         }
         Outcome::Done
     }

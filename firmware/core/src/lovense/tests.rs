@@ -165,6 +165,55 @@ fn a_value_out_of_range_or_for_another_model_changes_nothing() {
 }
 
 #[test]
+fn what_turns_passes_nothing_on_its_way_to_the_other_direction() {
+    /// What the bridge was told, and when.
+    #[derive(Default)]
+    struct Bridge(std::rc::Rc<RefCell<Vec<String>>>);
+
+    impl Outputs for Bridge {
+        fn set(&mut self, _: Channel, _: Level) {}
+
+        fn turn(&mut self, level: Level, is_reversed: bool) {
+            let sign = if is_reversed { "-" } else { "" };
+            self.0.borrow_mut().push(format!("{sign}{level}"));
+        }
+    }
+
+    let bridge = Bridge::default();
+    let told = bridge.0.clone();
+    let nora = LovenseSettings {
+        motors: Motors::OneAndRotation,
+        ..EDGE
+    };
+    let mut d = Lovense::new(&nora, bridge);
+    let mut said = Said::default();
+    d.frame(0, b"DeviceType;Rotate:20;Vibrate:3;", &mut said);
+    assert!(d.is_on());
+    d.frame(100, b"RotateChange;", &mut said);
+    assert_eq!(d.tick(100), Some(250));
+    assert_eq!(d.tick(250), None);
+    d.frame(300, b"Mply:-1:10;Mply:1:2:3;Rotate:21;", &mut said);
+    assert_eq!(said.0, "A:11:AABBCCDDEEFF;OK;OK;OK;OK;ERR;ERR;");
+    d.hold(400);
+    d.frame(410, b"RotateChange;Rotate:5;", &mut said);
+    assert_eq!(d.tick(2_000), None);
+    d.release(3_000);
+    d.frame(3_000, b"Rotate:4;", &mut said);
+    d.stop(3_100);
+    assert!(!d.is_on());
+    assert_eq!(
+        *told.borrow(),
+        [
+            "0.000", "1.000", "0.000", "-1.000", "-0.500", "-0.000", "0.200", "0.000"
+        ]
+    );
+    assert_eq!(
+        say(&mut Lovense::new(&EDGE, ignored), b"Rotate:1;RotateChange;"),
+        "ERR;ERR;"
+    );
+}
+
+#[test]
 fn turning_off_stops_the_motors_and_nothing_counts_behind_it() {
     let mut d = Lovense::new(&HUSH, ignored);
     let mut said = Said::default();
