@@ -97,6 +97,16 @@ impl Limits {
                 .saturating_add(u16::try_from(level.times(span)).unwrap_or(0)),
         )
     }
+
+    /// How strongly a motor on an H-bridge turns where an app wants this: R0 is a strength then, and no angle.
+    pub fn turn(&self, level: Level) -> Level {
+        let rotation = Channel::new(Kind::Rotate, 0);
+        let limit = self.0.iter().find(|limit| limit.channel == rotation);
+        limit.map_or(level, |limit| {
+            let most = Level::of(limit.high.into(), 100);
+            Level(u16::try_from(level.times(most.0.into())).unwrap_or(0))
+        })
+    }
 }
 
 impl Limit {
@@ -158,6 +168,10 @@ impl<O: wsdm_device::Outputs> wsdm_device::Outputs for Limited<O> {
         self.outputs.set(channel, self.limits.apply(channel, level));
     }
 
+    fn turn(&mut self, level: Level, is_reversed: bool) {
+        self.outputs.turn(self.limits.turn(level), is_reversed);
+    }
+
     fn charge(&self) -> Option<u8> {
         self.outputs.charge()
     }
@@ -190,6 +204,10 @@ mod tests {
         assert_eq!(thousandths(&limits, R0, Level::OFF), 250);
         assert_eq!(thousandths(&limits, R0, Level::MIDDLE), 500);
         assert_eq!(thousandths(&limits, R0, Level::FULL), 750);
+        // On an H-bridge it is a strength.
+        assert_eq!(limits.turn(Level::FULL).times(1_000), 500);
+        assert_eq!(limits.turn(Level::OFF), Level::OFF);
+        assert_eq!(Limits::default().turn(Level::FULL), Level::FULL);
         // What has none goes as far as it can.
         assert_eq!(
             limits.apply(Channel::new(Kind::Vibrate, 1), Level::FULL),
@@ -240,6 +258,7 @@ mod tests {
             let at = limits.apply(R0, Level(level));
             prop_assert!(at >= Level::of(100 - u32::from(maximum), 200));
             prop_assert!(at <= Level::of(100 + u32::from(maximum), 200));
+            prop_assert!(limits.turn(Level(level)) <= Level::of(maximum.into(), 100));
         }
 
         #[test]

@@ -125,7 +125,7 @@ pub async fn run(spawner: Spawner) -> ! {
                 .filter(|output| !motors.uses(output.channel))
             {
                 println!(
-                    "{} on pin {} moves nothing: a lovense device has V0, V1 and V2",
+                    "{} on pin {} moves nothing: a lovense device has V0, V1, V2, and R0 with two pins",
                     unused.channel, unused.pin
                 );
             }
@@ -138,6 +138,9 @@ pub async fn run(spawner: Spawner) -> ! {
             board.obey(link, Lovense::new(&lovense, outputs)).await
         }
         Language::Tcode => {
+            if settings.outputs().iter().any(|output| output.reverse.is_some()) {
+                println!("R0 with two pins moves nothing: TCode has no motors that turn on and on");
+            }
             let axes = settings.outputs().axes();
             let tcode = TcodeSettings {
                 axes: &axes,
