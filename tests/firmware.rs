@@ -13,6 +13,7 @@ mod forwarder;
 #[allow(dead_code, reason = "shared with the Arduino side")]
 mod program;
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -403,4 +404,52 @@ async fn the_emulated_board_strokes_in_time_and_holds_when_control_ends() {
     println!("Qemu, gateway killed in mid-stroke: stopped, {rest}");
     let moved = tokio::time::timeout(Duration::from_millis(500), board.pin("L0")).await;
     assert!(moved.is_err(), "it holds: {moved:?}");
+}
+
+/// A board just flashed: its settings come over the console, its network by Improv. It needs no restart for the network,
+/// and keeps all of it over one.
+#[tokio::test]
+async fn a_board_just_flashed_is_set_up_on_its_port_and_stays_within_its_limits() {
+    let home = TempDir::new().unwrap();
+    let gateway = Process::start(home.path(), &[]).await;
+    let port = home.path().join("port");
+    let made = std::process::Command::new("mkfifo").arg(&port).status();
+    assert!(made.unwrap().success());
+    let board = built("release/wsdm-device-host");
+    let program = Program::start(
+        Command::new("sh")
+            .args([
+                "-c",
+                "exec \"$1\" --console --flash \"$2\" --network 'home:long enough:-50' <\"$3\"",
+                "sh",
+            ])
+            .arg(board)
+            .arg(home.path().join("flash"))
+            .arg(&port),
+    );
+    let mut board = Running {
+        board: Board::Host,
+        program,
+    };
+    // Opens as soon as the board reads.
+    let mut typed = std::fs::OpenOptions::new().write(true).open(&port).unwrap();
+    let address = addr(&gateway.devices);
+    write!(typed, "set gateway {address}\nset limits V0=60\nsave\nrestart\n").unwrap();
+    board.program.line("settings: as saved").await;
+    // "IMPROV", version 1, an RPC with 19 bytes: join "home" with "long enough".
+    let mut packet = b"IMPROV\x01\x03\x13\x01\x11\x04home\x0blong enough".to_vec();
+    packet.push(packet.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte)));
+    typed.write_all(&packet).unwrap();
+    let client = client(&gateway.clients, "driver").await;
+    for _ in 0..2 {
+        board.report("connected").await;
+        listed(&client, 1).await;
+        vibrate(&client, 1.0).await;
+        board.pin_at("V0", 600).await;
+        vibrate(&client, 0.5).await;
+        board.pin_at("V0", 300).await;
+        typed.write_all(b"restart\n").unwrap();
+        board.pin_at("V0", 0).await;
+        wait_until("the board has gone", || client.devices().is_empty()).await;
+    }
 }
