@@ -26,6 +26,7 @@ use common::{client, listed, vibrate, wait_until, within};
 use forwarder::Forwarder;
 use program::{Program, addr, bridge, built};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 const WATCHDOG_MS: u64 = 1_000;
@@ -452,4 +453,26 @@ async fn a_board_just_flashed_is_set_up_on_its_port_and_stays_within_its_limits(
         board.pin_at("V0", 0).await;
         wait_until("the board has gone", || client.devices().is_empty()).await;
     }
+}
+
+#[tokio::test]
+async fn the_gateways_log_says_what_started_a_board() {
+    let home = TempDir::new().unwrap();
+    let mut gateway = Process::start(home.path(), &[]).await;
+    let mut log = BufReader::new(gateway.child.stderr.take().unwrap()).lines();
+    let mut board = Board::Host.start(addr(&gateway.devices), &[("reset", "brown-out")]);
+    board.report("connected").await;
+    within("the log says so", async {
+        loop {
+            let line = log.next_line().await.unwrap().unwrap();
+            if line.contains("started anew") {
+                assert!(
+                    line.contains("brown-out") && line.contains("8A3D9FAC2A45"),
+                    "{line}"
+                );
+                return;
+            }
+        }
+    })
+    .await;
 }

@@ -116,6 +116,10 @@ where
                 Once::Refused => timing.refused,
                 Once::Lost { up } => {
                     backoff.connected_for(up);
+                    if up >= timing.lasted {
+                        // The gateway has heard it.
+                        self.identity = self.identity.with_reset(None);
+                    }
                     0
                 }
             };

@@ -155,6 +155,7 @@ where
         let handshake = Handshake {
             identifier: identity.identifier(),
             address: identity.address(),
+            reset: identity.reset(),
         };
         outgoing.clear();
         let len = handshake.encode(&mut text).map_err(|_| Loss::HandshakeTooLarge)?;

@@ -36,6 +36,7 @@ pub struct WireSettings<'a> {
     address: Option<&'a str>,
     keepalive_ms: u64,
     delimiter: u8,
+    reset: Option<&'a str>,
 }
 
 impl<'a> WireSettings<'a> {
@@ -57,7 +58,15 @@ impl<'a> WireSettings<'a> {
             address,
             keepalive_ms: keepalive_in_range(keepalive_ms),
             delimiter,
+            reset: None,
         })
+    }
+
+    /// With why the device started anew, for the gateway's log. It is said until a gateway has control.
+    #[must_use]
+    pub const fn with_reset(mut self, reset: Option<&'a str>) -> Self {
+        self.reset = reset;
+        self
     }
 }
 
@@ -274,6 +283,7 @@ where
         line.spoke = now;
         watchdog.feed(now);
         if !core::mem::replace(&mut line.connected, true) {
+            self.settings.reset = None;
             device.connected(now);
             (self.report)(now, &Report::Connected);
         }
@@ -318,6 +328,7 @@ where
             identifier: self.settings.identifier,
             address: self.settings.address,
             keepalive_ms: Some(self.settings.keepalive_ms),
+            reset: self.settings.reset,
         };
         match hello.encode(out.free()) {
             Ok(len) => {

@@ -491,3 +491,37 @@ async fn a_flood_of_pings_is_reported_once_a_second_with_a_count() {
         () = test => {}
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn it_says_why_it_started_anew_until_a_connection_lasts() {
+    let (dial, mut board) = with_buffer(4_096);
+    let mut device = lovense(&board.pins);
+    let mut client = Client {
+        gateway: Gateway::parse("ws://gateway:1234").unwrap(),
+        identity: Identity::new("LVSDevice", "8A3D9FAC2A45")
+            .unwrap()
+            .with_reset(Some("watchdog")),
+        timing: Timing::DEFAULT,
+        dial,
+        clock: TestClock::new(),
+        random: random(),
+        report: board.log.write(),
+    };
+    let test = async {
+        for (up, said) in [(0, true), (5_001, true), (0, false)] {
+            let mut server = board.connection().await;
+            let handshake = server.accept().await;
+            assert_eq!(
+                handshake.ends_with(",\"reset\":\"watchdog\"}"),
+                said,
+                "{handshake}"
+            );
+            ms(up).await;
+        }
+    };
+    let mut memory = Memory::<1024, 512>::new();
+    tokio::select! {
+        ended = client.run(&mut memory, &mut device) => panic!("{ended:?}"),
+        () = test => {}
+    }
+}

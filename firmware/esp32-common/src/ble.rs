@@ -143,6 +143,8 @@ async fn serve<C: Controller, D: Device>(
     board: Board,
     device: &mut D,
 ) -> Ended {
+    // The first who connects is told.
+    let mut reset = Some(board.reset);
     loop {
         let connection = match advertise(&mut peripheral, name).await {
             Ok(connection) => connection,
@@ -161,7 +163,7 @@ async fn serve<C: Controller, D: Device>(
         };
         board.status.borrow_mut().network(true);
         board.say(format_args!("BLE: connected"));
-        let ended = obey(&connection, server, board, device).await;
+        let ended = obey(&connection, server, board, reset.take(), device).await;
         // The future that obeyed was dropped, or the wire ended: either way nobody is in control now.
         device.stop(EmbassyClock.now());
         board.status.borrow_mut().network(false);
@@ -199,6 +201,7 @@ async fn obey<D: Device>(
     connection: &GattConnection<'_, '_, DefaultPacketPool>,
     server: &Server<'_>,
     board: Board,
+    reset: Option<&'static str>,
     device: &mut D,
 ) -> Option<Ended> {
     let (rx, tx) = (Bytes::new(), Bytes::new());
@@ -213,7 +216,8 @@ async fn obey<D: Device>(
                 Language::Tcode => b'\n',
             },
         )
-        .expect("neither is empty or long"),
+        .expect("neither is empty or long")
+        .with_reset(reset),
         clock: EmbassyClock,
         report: |now, report: &Report<'_>| board.report(now, report),
     };

@@ -16,6 +16,25 @@ macro_rules! analogue_of {
 }
 pub(crate) use analogue_of;
 
+/// Why the chip started, in a few words.
+pub fn reset() -> &'static str {
+    use esp_hal::rtc_cntl::SocResetReason as Reason;
+    match esp_hal::system::reset_reason() {
+        Some(Reason::ChipPowerOn) => "power on",
+        Some(Reason::SysBrownOut) => "brown-out: the supply sagged",
+        Some(Reason::CoreMwdt0 | Reason::CoreMwdt1 | Reason::Cpu0Mwdt0 | Reason::Cpu0Mwdt1) => {
+            "hardware watchdog: the firmware hung"
+        }
+        Some(Reason::CoreRtcWdt | Reason::Cpu0RtcWdt | Reason::SysRtcWdt | Reason::SysSuperWdt) => {
+            "the chip's own watchdog"
+        }
+        Some(Reason::CoreSw | Reason::Cpu0Sw) => "itself: restart on the console, or a panic",
+        Some(Reason::CoreUsbUart | Reason::CoreUsbJtag) => "USB",
+        Some(_) => "something rare",
+        None => "nobody knows what",
+    }
+}
+
 #[cfg(feature = "esp32c3")]
 pub use c3::*;
 #[cfg(feature = "esp32c6")]

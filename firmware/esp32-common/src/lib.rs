@@ -69,9 +69,8 @@ pub async fn run(spawner: Spawner) -> ! {
         env!("CARGO_PKG_VERSION"),
         chip::CHIP.name
     );
-    if let Some(reason) = esp_hal::system::reset_reason() {
-        println!("started by {reason:?}");
-    }
+    let reset = chip::reset();
+    println!("started by {reset}");
     built_in.complain();
     println!("settings: {}", found.told);
 
@@ -114,6 +113,7 @@ pub async fn run(spawner: Spawner) -> ! {
     let board = Board {
         settings,
         address,
+        reset,
         status,
     };
     match settings.language() {
@@ -156,6 +156,8 @@ pub async fn run(spawner: Spawner) -> ! {
 struct Board {
     settings: &'static Settings,
     address: &'static str,
+    /// Why the chip started.
+    reset: &'static str,
     status: Shared,
 }
 

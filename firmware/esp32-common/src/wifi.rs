@@ -69,7 +69,9 @@ impl Link {
         let random = Rng::new();
         let mut client = Client {
             gateway,
-            identity: Identity::new(settings.identifier(), board.address).expect("neither is empty or long"),
+            identity: Identity::new(settings.identifier(), board.address)
+                .expect("neither is empty or long")
+                .with_reset(Some(board.reset)),
             timing: Timing {
                 silence: settings.silence_ms(),
                 ..Timing::DEFAULT

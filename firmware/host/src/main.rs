@@ -54,6 +54,9 @@ struct Arguments {
     /// The language that it speaks.
     #[arg(long, value_enum, default_value_t = Kind::Lovense)]
     device: Kind,
+    /// Why it started anew, as it tells the gateway.
+    #[arg(long, value_name = "REASON")]
+    reset: Option<String>,
     /// Outputs stop when nothing was heard for this long, in milliseconds. On a serial port a quarter of it is the
     /// keepalive that the board asks for.
     #[arg(long, default_value_t = Timing::DEFAULT.silence)]
@@ -164,7 +167,8 @@ async fn obey<D: Device>(
         println!("at {} ms: a board on {}", clock.now(), path.display());
         let keepalive_ms = arguments.silence_ms / KEEPALIVES_UNTIL_STOP;
         let mut wire = Wire {
-            settings: WireSettings::new(identifier, Some(&arguments.address), keepalive_ms, delimiter)?,
+            settings: WireSettings::new(identifier, Some(&arguments.address), keepalive_ms, delimiter)?
+                .with_reset(arguments.reset.as_deref()),
             clock,
             report,
         };
@@ -175,7 +179,7 @@ async fn obey<D: Device>(
     }
     let mut client = Client {
         gateway: Gateway::parse(&arguments.url)?.with_token(arguments.token.as_deref()),
-        identity: Identity::new(identifier, &arguments.address)?,
+        identity: Identity::new(identifier, &arguments.address)?.with_reset(arguments.reset.as_deref()),
         timing: Timing {
             silence: arguments.silence_ms,
             ..Timing::DEFAULT
