@@ -201,7 +201,10 @@ impl Intake {
             let _entered = span.enter();
             info!("device connected");
             if let Some(reason) = &handle.handshake.reset {
-                info!("the board started anew before that: {}", printable(reason.as_bytes()));
+                info!(
+                    "the board started anew before that: {}",
+                    printable(reason.as_bytes())
+                );
             }
             // The order to end may have missed a device that was admitted just now.
             if stop.is_cancelled() && !withdrawn.is_cancelled() {
