@@ -192,6 +192,17 @@ async fn the_emulated_board_follows_the_slider_of_the_reference_server() {
     driven(&client, &mut board).await;
 }
 
+/// Other servers pass over what they do not know.
+#[tokio::test]
+async fn the_reference_server_takes_a_board_that_says_what_started_it() {
+    let reference = Reference::start().await;
+    let client = client(&reference.clients, "driver").await;
+    let mut board = Board::Host.start(addr(&reference.devices), &[("reset", "brown-out")]);
+    listed(&client, 1).await;
+    vibrate(&client, 0.5).await;
+    board.pin_at("V0", 500).await;
+}
+
 #[tokio::test]
 async fn the_emulated_board_stops_and_comes_back_when_the_gateway_ends() {
     let home = TempDir::new().unwrap();
