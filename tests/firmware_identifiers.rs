@@ -85,6 +85,7 @@ const TESTS_OF_FIRMWARE: &[&str] = &[
     "core/src/settings.rs",
     "core/tests/websocket.rs",
     "core/tests/wire.rs",
+    "board/src/settings/tests.rs",
 ];
 
 /// What betrays a file that announces an identifier. A name that ends in Device, in quotes, does so too.
