@@ -61,10 +61,17 @@ fn link(home: &TempDir) -> PathBuf {
     home.path().join("tty")
 }
 
+/// Waits until a timer of the Uno makes so many pulses a second.
+async fn timer_at(uno: &mut Program, timer: u8, hertz: u32) {
+    while uno.line(&format!("timer {timer} at ")).await != format!("{hertz} Hz") {}
+}
+
 #[tokio::test]
 async fn an_uno_introduces_itself_and_its_motor_follows_the_slider() {
     let home = TempDir::new().unwrap();
     let mut uno = Program::uno("lovense", &link(&home)).await;
+    // Nobody hears that.
+    timer_at(&mut uno, 1, 31_372).await;
     let gateway = bridge(home.path(), &link(&home)).await;
     let client = client(&gateway.clients, "driver").await;
     listed(&client, 1).await;
@@ -153,6 +160,8 @@ async fn an_uno_that_was_not_restarted_introduces_itself_to_the_next_gateway() {
 async fn an_unos_servo_moves_in_time_softly_at_first_and_stops_where_it_is() {
     let home = TempDir::new().unwrap();
     let mut uno = Program::uno("tcode", &link(&home)).await;
+    timer_at(&mut uno, 1, 50).await;
+    timer_at(&mut uno, 2, 31_372).await;
     let gateway = bridge(home.path(), &link(&home)).await;
     let client = client(&gateway.clients, "driver").await;
     listed(&client, 1).await;
@@ -242,9 +251,9 @@ async fn the_librarys_servo_moves_in_time_over_a_websocket() {
     listed(&client, 1).await;
     go_to(&client, 0.0, 100).await;
     // Before that, nobody sent the servo anywhere.
-    let began = board.pin("5 pulse").await;
+    let began = board.pin("18 pulse").await;
     assert!((1_460..=1_500).contains(&began.value), "{began:?}");
-    let reached = board.pin_at("5 pulse", 1_100).await;
+    let reached = board.pin_at("18 pulse", 1_100).await;
     let soft = reached.at_ms - began.at_ms;
     println!("library: the first move of the servo took {soft} ms");
     assert!((500..1_100 + LATE_MS).contains(&soft), "{soft} ms");
@@ -403,29 +412,29 @@ async fn the_librarys_servo_keeps_its_speed_and_holds_when_the_gateway_is_killed
     board.line("connected").await;
     listed(&client, 1).await;
     go_to(&client, 0.0, 100).await;
-    let (began, mut last) = (board.pin("5 pulse").await, board.pin_at("5 pulse", 1_100).await);
+    let (began, mut last) = (board.pin("18 pulse").await, board.pin_at("18 pulse", 1_100).await);
     // Small moves, until the soft start is over by the board's own clock.
     while last.at_ms - began.at_ms < 2_000 {
         go_to(&client, 0.1, 100).await;
-        board.pin_at("5 pulse", 1_180).await;
+        board.pin_at("18 pulse", 1_180).await;
         go_to(&client, 0.0, 100).await;
-        last = board.pin_at("5 pulse", 1_100).await;
+        last = board.pin_at("18 pulse", 1_100).await;
     }
     // As fast as it may: three ranges a second, of 800 us each. A pulse is told in whole microseconds.
     go_to(&client, 1.0, 0).await;
-    let mut at = board.pin("5 pulse").await;
+    let mut at = board.pin("18 pulse").await;
     while at.value < 1_890 {
-        let next = board.pin("5 pulse").await;
+        let next = board.pin("18 pulse").await;
         let most = (next.at_ms - at.at_ms + 1) * 2_400 / 1_000 + 2;
         assert!(next.value - at.value <= most, "{at:?} {next:?}");
         at = next;
     }
     go_to(&client, 0.0, 20_000).await;
-    while board.pin("5 pulse").await.value > 1_880 {}
+    while board.pin("18 pulse").await.value > 1_880 {}
     gateway.signal("-KILL");
     board.line("not connected: ").await;
     gateway.exit_code().await;
-    let moved = tokio::time::timeout(Duration::from_millis(500), board.pin("5 pulse")).await;
+    let moved = tokio::time::timeout(Duration::from_millis(500), board.pin("18 pulse")).await;
     assert!(moved.is_err(), "it holds: {moved:?}");
 }
 

@@ -9,6 +9,7 @@
  *     pin 9 pwm 127 at 1234 ms, 0 ms after the last byte
  *     pin 9 pulse 1500 us at 20 ms, no byte yet
  *     pin 13 level 1 at 5 ms, no byte yet
+ *     timer 1 at 31372 Hz
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -33,9 +34,9 @@
 /* Data addresses of the ATmega328P, from its data sheet. */
 enum {
     DDRB = 0x24, PORTB = 0x25, DDRC = 0x27, PORTC = 0x28, DDRD = 0x2A, PORTD = 0x2B,
-    TCCR0A = 0x44, OCR0A = 0x47, OCR0B = 0x48,
+    TCCR0A = 0x44, TCCR0B = 0x45, OCR0A = 0x47, OCR0B = 0x48,
     TCCR1A = 0x80, TCCR1B = 0x81, ICR1 = 0x86, OCR1A = 0x88, OCR1B = 0x8A,
-    TCCR2A = 0xB0, OCR2A = 0xB3, OCR2B = 0xB4,
+    TCCR2A = 0xB0, TCCR2B = 0xB1, OCR2A = 0xB3, OCR2B = 0xB4,
 };
 
 /* A pin, and the timer's output that can take it over. */
@@ -155,6 +156,38 @@ static void look_at(const avr_t *avr, struct pin *pin)
     fflush(stdout);
 }
 
+/* How often a timer makes pulses, if it makes some; 0 while it stands still. */
+static unsigned pulses_a_second(const avr_t *avr, int timer)
+{
+    static const uint16_t divisors[] = {0, 1, 8, 64, 256, 1024, 0, 0}, divisors_2[] = {0, 1, 8, 32, 64, 128, 256, 1024};
+    static const uint16_t controls[] = {TCCR0A, TCCR1A, TCCR2A};
+    const uint8_t mode = avr->data[controls[timer]] & 3, control = avr->data[controls[timer] + 1];
+    const unsigned divisor = (timer == 2 ? divisors_2 : divisors)[control & 7];
+    if (divisor == 0 || mode == 0)
+        return 0;
+    /* Timer 1 counts to ICR1 in its mode 14. Otherwise all count to 255: up, or up and down. */
+    if (timer == 1 && mode == 2 && (control & 0x18) == 0x18)
+        return HERTZ / divisor / (word_at(avr, ICR1) + 1);
+    const int is_fast = timer == 1 ? control & 0x08 : mode == 3;
+    return HERTZ / divisor / (is_fast ? 256 : 510);
+}
+
+static void look_at_timers(const avr_t *avr)
+{
+    static unsigned seen[3], last[3];
+    for (int timer = 0; timer < 3; timer++) {
+        const unsigned hertz = pulses_a_second(avr, timer);
+        /* As with pins: a program sets a timer up by several registers. */
+        const int settled = seen[timer] == hertz;
+        seen[timer] = hertz;
+        if (!settled || last[timer] == hertz)
+            continue;
+        last[timer] = hertz;
+        printf("timer %d at %u Hz\n", timer, hertz);
+        fflush(stdout);
+    }
+}
+
 static avr_cycle_count_t look(struct avr_t *avr, avr_cycle_count_t when, void *param)
 {
     (void)param;
@@ -166,6 +199,7 @@ static avr_cycle_count_t look(struct avr_t *avr, avr_cycle_count_t when, void *p
     }
     for (size_t i = 0; i < sizeof(pins) / sizeof(*pins); i++)
         look_at(avr, &pins[i]);
+    look_at_timers(avr);
     return when + avr_usec_to_cycles(avr, LOOK_US);
 }
 

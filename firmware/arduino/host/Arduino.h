@@ -1,5 +1,5 @@
-// Stand-in for the Arduino core of an ESP32 (version 3), on the host: the least that the library and its Wi-Fi
-// examples ask for. Outputs are printed with a clock in milliseconds instead of moving anything.
+// Stand-in for the Arduino core of an ESP32 or ESP8266, on the host: the least that the library and its examples ask
+// for. Outputs are printed with a clock in milliseconds instead of moving anything; which core and chip it is, pins.h says.
 #pragma once
 
 #include <ctype.h>
@@ -10,18 +10,13 @@
 #include <strings.h>
 
 #include "Stream.h"
-
-// As the core itself defines it: so the very code that an ESP32 runs is compiled.
-#define ESP_ARDUINO_VERSION_MAJOR 3
+#include "pins.h"
 
 #define PROGMEM
 #define pgm_read_byte(address) (*reinterpret_cast<const uint8_t*>(address))
 
-#define LOW 0
-#define HIGH 1
-#define INPUT 0
-#define OUTPUT 1
 #define LED_BUILTIN 2
+#define constrain(value, low, high) ((value) < (low) ? (low) : (value) > (high) ? (high) : (value))
 
 // There is none on the host: a sketch that hangs is seen by whoever runs it.
 inline void enableLoopWDT() {}
@@ -34,12 +29,7 @@ void hostClock();
 uint32_t micros();
 void delay(uint32_t milliseconds);
 uint32_t esp_random();
-
-void pinMode(uint8_t pin, uint8_t mode);
-void digitalWrite(uint8_t pin, uint8_t level);
-void analogWrite(uint8_t pin, int value);
-bool ledcAttach(uint8_t pin, uint32_t frequency, uint8_t bits);
-bool ledcWrite(uint8_t pin, uint32_t duty);
+#define RANDOM_REG32 esp_random()
 
 char* utoa(unsigned number, char* text, int base);
 

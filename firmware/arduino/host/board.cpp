@@ -1,11 +1,9 @@
-// The board of the stand-in: clock, pins, serial port, and the loop that an Arduino core runs.
+// The board of the stand-in: clock, random numbers, serial port.
 
 #include <Arduino.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <map>
 
 HostSerial Serial;
 
@@ -37,36 +35,8 @@ uint32_t esp_random() {
   return random;
 }
 
-static void moved(uint8_t pin, const char* how, unsigned value, const char* unit) {
-  static std::map<uint8_t, unsigned> last;
-  const auto found = last.find(pin);
-  if (found != last.end() && found->second == value) return;
-  last[pin] = value;
-  printf("pin %u %s %u%s at %u ms\n", pin, how, value, unit, millis());
-  fflush(stdout);
-}
-
-void pinMode(uint8_t, uint8_t) {}
-void digitalWrite(uint8_t pin, uint8_t level) { moved(pin, "level", level, ""); }
-void analogWrite(uint8_t pin, int value) { moved(pin, "pwm", value, ""); }
-
-static std::map<uint8_t, uint8_t> ledcBits;
-
-bool ledcAttach(uint8_t pin, uint32_t, uint8_t bits) {
-  ledcBits[pin] = bits;
-  return true;
-}
-
-bool ledcWrite(uint8_t pin, uint32_t duty) {
-  const auto bits = ledcBits.find(pin);
-  if (bits == ledcBits.end()) return false;
-  // 50 Hz: rounded, since the duty was rounded down.
-  moved(pin, "pulse", ((static_cast<uint64_t>(duty) * 20000 + (1U << bits->second) - 1) >> bits->second), " us");
-  return true;
-}
-
-char* utoa(unsigned number, char* text, int) {
-  sprintf(text, "%u", number);
+char* utoa(unsigned number, char* text, int base) {
+  sprintf(text, base == HEX ? "%x" : "%u", number);
   return text;
 }
 

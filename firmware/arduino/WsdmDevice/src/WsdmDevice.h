@@ -2,13 +2,17 @@
 //
 //   link        WsdmWebsocket (any Arduino Client), WsdmSerial (any Stream)
 //   protocol    WsdmLovense, WsdmTcode: what bytes mean; the same for every link
-//   output      WsdmPwm, WsdmServo, or a class of your own: what moves
+//   output      WsdmPwm, WsdmServo, WsdmHBridge, or a class of your own: what moves
 
 #ifndef WSDM_DEVICE_H
 #define WSDM_DEVICE_H
 
+#include "WsdmBattery.h"
+#include "WsdmFaults.h"
+#include "WsdmHBridge.h"
 #include "WsdmLovense.h"
 #include "WsdmOutput.h"
+#include "WsdmPins.h"
 #include "WsdmPwm.h"
 #include "WsdmSerial.h"
 #include "WsdmServo.h"

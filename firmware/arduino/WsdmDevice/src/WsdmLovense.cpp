@@ -21,8 +21,35 @@ static int8_t parseLevel(const char* text, const char* end) {
 
 static int8_t parseLevel(const char* text) { return parseLevel(text, text + strlen(text)); }
 
+// In flash: small chips have little else.
+static const char WORD_DEVICE_TYPE[] PROGMEM = "DeviceType";
+static const char WORD_BATTERY[] PROGMEM = "Battery";
+static const char WORD_STATUS[] PROGMEM = "Status:1";
+static const char WORD_GET_BATCH[] PROGMEM = "GetBatch";
+static const char WORD_GET_LIGHT[] PROGMEM = "GetLight";
+static const char WORD_GET_AS[] PROGMEM = "GetAS";
+static const char WORD_POWER_OFF[] PROGMEM = "PowerOff";
+static const char WORD_VIBRATE[] PROGMEM = "Vibrate";
+static const char WORD_ROTATE[] PROGMEM = "Rotate";
+static const char WORD_CHANGE[] PROGMEM = "Change";
+static const char WORD_MULTIPLY[] PROGMEM = "Mply:";
+
+// What comes behind a word in flash; null if the text does not begin with it.
+static const char* behind(const char* text, const char* word) {
+  for (; pgm_read_byte(word) != 0; text++, word++) {
+    if (*text != static_cast<char>(pgm_read_byte(word))) return nullptr;
+  }
+  return text;
+}
+
+static bool is(const char* text, const char* word) {
+  const char* rest = behind(text, word);
+  return rest && *rest == 0;
+}
+
 void WsdmLovense::begin(uint32_t) {
   for (uint8_t i = 0; i < _count; i++) _motors[i]->begin();
+  if (_rotor) _rotor->begin();
   stopMotors();
 }
 
@@ -68,7 +95,7 @@ void WsdmLovense::forget() {
 void WsdmLovense::command(WsdmReplies& replies) {
   char answer[WSDM_REPLY_MAX];
   strcpy(answer, "OK;");
-  if (strcmp(_text, "DeviceType") == 0) {
+  if (is(_text, WORD_DEVICE_TYPE)) {
     // Whoever asks has just connected, and knows nothing of motors that run. A board on a wire that is not restarted
     // with its gateway may not have noticed that there is another one.
     stopMotors();
@@ -76,35 +103,37 @@ void WsdmLovense::command(WsdmReplies& replies) {
     strcpy(answer + 1, ":" FIRMWARE ":");
     strncat(answer, _mac, sizeof(answer) - 8);
     strcat(answer, ";");
-  } else if (strcmp(_text, "Battery") == 0) {
+  } else if (is(_text, WORD_BATTERY)) {
     utoa(_battery, answer, 10);
     strcat(answer, ";");
-  } else if (strcmp(_text, "Status:1") == 0) {
+  } else if (is(_text, WORD_STATUS)) {
     strcpy(answer, "2;");
-  } else if (strcmp(_text, "GetBatch") == 0) {
+  } else if (is(_text, WORD_GET_BATCH)) {
     strcpy(answer, "240131;");
-  } else if (strcmp(_text, "GetLight") == 0) {
+  } else if (is(_text, WORD_GET_LIGHT)) {
     strcpy(answer, _light ? "Light:1;" : "Light:0;");
   } else if (strcasecmp(_text, "Light:on") == 0 && _text[0] == 'L') {
     _light = true;
   } else if (strcasecmp(_text, "Light:off") == 0 && _text[0] == 'L') {
     _light = false;
-  } else if (strcmp(_text, "GetAS") == 0) {
+  } else if (is(_text, WORD_GET_AS)) {
     // So misspelt by the real ones.
     strcpy(answer, "AutoSwith:1:0;");
-  } else if (strcmp(_text, "PowerOff") == 0) {
+  } else if (is(_text, WORD_POWER_OFF)) {
     stopMotors();
     _off = true;
-  } else if (strncmp(_text, "Vibrate", 7) == 0 && vibrate(_text + 7)) {
-  } else if (strncmp(_text, "Mply:", 5) == 0 && multiply(_text + 5)) {
+  } else if (vibrate(behind(_text, WORD_VIBRATE)) || rotate(behind(_text, WORD_ROTATE)) ||
+             multiply(behind(_text, WORD_MULTIPLY))) {
+    // Done.
   } else {
     strcpy(answer, "ERR;");
   }
   replies.reply(answer, strlen(answer));
 }
 
-// ":10" for all motors, "2:10" for one.
+// What comes behind the word, or null: ":10" for all motors, "2:10" for one.
 bool WsdmLovense::vibrate(const char* rest) {
+  if (!rest) return false;
   uint8_t from = 0, to = _count;
   if (*rest >= '1' && *rest <= '9') {
     from = *rest++ - '1';
@@ -118,8 +147,23 @@ bool WsdmLovense::vibrate(const char* rest) {
   return true;
 }
 
+// ":10", or "Change" for the other direction.
+bool WsdmLovense::rotate(const char* rest) {
+  if (!rest || !_rotor) return false;
+  if (is(rest, WORD_CHANGE)) {
+    _rotor->reverse();
+    return true;
+  }
+  const int8_t level = *rest == ':' ? parseLevel(rest + 1) : -1;
+  if (level < 0) return false;
+  _rotation = level;
+  _rotor->set(level * (WSDM_FULL / STEPS));
+  return true;
+}
+
 // "10:-1": a level for each motor in turn; -1 leaves one as it is.
 bool WsdmLovense::multiply(const char* rest) {
+  if (!rest) return false;
   int8_t levels[WSDM_LOVENSE_MOTORS];
   uint8_t given = 0;
   for (;;) {
@@ -148,11 +192,13 @@ bool WsdmLovense::isOn() const {
   for (uint8_t i = 0; i < _count; i++) {
     if (_levels[i] > 0) return true;
   }
-  return false;
+  return _rotation > 0;
 }
 
 void WsdmLovense::stopMotors() {
   for (uint8_t i = 0; i < _count; i++) set(i, 0);
+  _rotation = 0;
+  if (_rotor) _rotor->set(0);
 }
 
 void WsdmLovense::stop(uint32_t) {

@@ -5,6 +5,7 @@
 
 #include "WsdmOutput.h"
 #include "WsdmProtocol.h"
+#include "WsdmRotor.h"
 
 // The protocol numbers up to three vibrators.
 static const uint8_t WSDM_LOVENSE_MOTORS = 3;
@@ -19,13 +20,19 @@ class WsdmLovense final : public WsdmProtocol {
     static_assert(Count >= 1 && Count <= WSDM_LOVENSE_MOTORS, "one to three motors");
   }
 
+  // A motor that turns both ways, which models such as 'A' (Nora: it and one vibrator) have. To be called before the
+  // link's begin(); kept by reference.
+  void rotor(WsdmRotor& rotor) { _rotor = &rotor; }
+
   // In percent. Until it is called, the battery is full.
   void battery(uint8_t percent) { _battery = percent > 100 ? 100 : percent; }
 
   void begin(uint32_t now) override;
   bool receive(char byte, uint32_t now, WsdmReplies& replies) override;
   bool inCommand() const override { return _length > 0 || _tooLong; }
-  void tick(uint32_t) override {}
+  void tick(uint32_t now) override {
+    if (_rotor) _rotor->tick(now);
+  }
   bool isOn() const override;
   void stop(uint32_t now) override;
   bool poweredOff() const override { return _off; }
@@ -33,6 +40,7 @@ class WsdmLovense final : public WsdmProtocol {
  private:
   void command(WsdmReplies& replies);
   bool vibrate(const char* rest);
+  bool rotate(const char* rest);
   bool multiply(const char* rest);
   void set(uint8_t motor, uint8_t level);
   void stopMotors();
@@ -42,6 +50,8 @@ class WsdmLovense final : public WsdmProtocol {
   uint8_t _count;
   char _model;
   const char* _mac;
+  WsdmRotor* _rotor = nullptr;
+  uint8_t _rotation = 0;
   uint8_t _battery = 100;
   uint8_t _levels[WSDM_LOVENSE_MOTORS] = {};
   bool _light = true;

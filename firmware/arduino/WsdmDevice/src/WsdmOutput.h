@@ -12,7 +12,8 @@ class WsdmOutput {
  public:
   // Called once, before anything else.
   virtual void begin() {}
-  // 0 is off, or one end of the way; WSDM_FULL is everything, or the other end.
+  // 0 is off, or one end of the way; WSDM_FULL is everything, or the other end. A stop is set(0) for what is no place:
+  // it must reach the pin also if the output is believed to be at 0.
   virtual void set(uint16_t value) = 0;
 
  protected:

@@ -1,29 +1,31 @@
-// A motor behind a transistor or a motor driver, on a pin that can analogWrite.
+// A motor behind a transistor or a motor driver, on a pin with PWM.
 
 #ifndef WSDM_PWM_H
 #define WSDM_PWM_H
 
-#include <Arduino.h>
-
 #include "WsdmOutput.h"
+#include "WsdmPwmPin.h"
+
+// The strength that a motor gets, of WSDM_FULL: `least` is the weakest duty, of 255, at which it still turns, and the
+// smallest strength gives at least that.
+inline uint16_t wsdmMotorShare(uint16_t value, uint8_t least) {
+  if (value == 0) return 0;
+  const uint16_t from = static_cast<uint32_t>(least) * WSDM_FULL / 255;
+  return from + static_cast<uint32_t>(value) * (WSDM_FULL - from) / WSDM_FULL;
+}
 
 class WsdmPwm final : public WsdmOutput {
  public:
-  // `least` is the weakest duty, of 255, at which the motor still turns: the smallest strength gives at least that.
   explicit WsdmPwm(uint8_t pin, uint8_t least = 0) : _pin(pin), _least(least) {}
 
   void begin() override {
-    pinMode(_pin, OUTPUT);
-    set(0);
+    _pin.begin();
+    _pin.write(0);
   }
-
-  void set(uint16_t value) override {
-    const uint8_t above = static_cast<uint32_t>(value) * (255 - _least) / WSDM_FULL;
-    analogWrite(_pin, value == 0 ? 0 : _least + above);
-  }
+  void set(uint16_t value) override { _pin.write(wsdmMotorShare(value, _least)); }
 
  private:
-  uint8_t _pin;
+  WsdmPwmPin _pin;
   uint8_t _least;
 };
 

@@ -1,5 +1,6 @@
 #include "WsdmSerial.h"
 
+#include "WsdmFaults.h"
 #include "WsdmHandshake.h"
 #include "WsdmLimits.h"
 
@@ -15,6 +16,14 @@ void WsdmSerial::begin(const char* identifier, const char* address, uint16_t kee
   const uint32_t now = millis();
   _heard = now;
   _protocol.begin(now);
+  // Text before the hello line is no frame. Later it would be one.
+  WsdmFault fault;
+  while (wsdmTakeFault(fault)) {
+    char text[WSDM_FAULT_TEXT];
+    wsdmFaultText(fault, text);
+    _stream.print(text);
+    _stream.print('\n');
+  }
   hello(now);
 }
 

@@ -45,20 +45,21 @@ void WsdmAxis::hold(uint32_t motion) {
   _from = _to = isPosition() ? valueAt(motion) : 0;
   _takes = 0;
   _pace = NOTHING;
-  show(motion);
+  show(motion, true);
 }
 
-void WsdmAxis::show(uint32_t motion) {
+void WsdmAxis::show(uint32_t motion, bool isAsked) {
   const uint16_t value = valueAt(motion);
   // A move that is over stays over, however far the clock runs.
   if (!isMoving(motion)) {
     _from = _to;
     _takes = 0;
   }
-  if (value == _shown || !_isPlaced) return;
+  const bool isOff = value == 0 && !isPosition();
+  if (!_isPlaced || (value == _shown && !(isOff && isAsked))) return;
   _shown = value;
   // A strength of 0 is off, whatever the limits say.
-  if (value == 0 && !isPosition()) {
+  if (isOff) {
     _output.set(0);
     return;
   }
@@ -240,7 +241,7 @@ void WsdmTcode::go(uint32_t now) {
       }
     }
     axis.go(_motion, _soft == RUNNING);
-    axis.show(_motion);
+    axis.show(_motion, true);
   }
 }
 

@@ -40,7 +40,9 @@ class WsdmAxis {
   bool isMoving(uint32_t motion) const { return _from != _to && motion - _began < _takes; }
   void go(uint32_t motion, bool softly);
   void hold(uint32_t motion);
-  void show(uint32_t motion);
+  // Writes what is new. Off is written also if it is not, when it `isAsked` for: nobody knows better than the pin itself
+  // what the pin shows.
+  void show(uint32_t motion, bool isAsked = false);
 
   WsdmOutput& _output;
   char _letter;

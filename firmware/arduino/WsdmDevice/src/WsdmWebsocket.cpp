@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "WsdmFaults.h"
 #include "WsdmHandshake.h"
 #include "WsdmLimits.h"
 #include "WsdmRandom.h"
@@ -84,6 +85,12 @@ void WsdmWebsocket::begin(const char* host, uint16_t port, const char* identifie
 }
 
 void WsdmWebsocket::loop() {
+  WsdmFault fault;
+  while (wsdmTakeFault(fault)) {
+    char text[WSDM_FAULT_TEXT];
+    wsdmFaultText(fault, text);
+    report(WsdmReport::OUTPUT_OFF, fault.pin, text);
+  }
   uint32_t now = millis();
   if (_state == WAITING && static_cast<int32_t>(now - _since) >= 0) connect(now);
   // Before anything is read: what lies there must not hide that the sketch stood still for too long.
@@ -408,6 +415,8 @@ void wsdmPrintReport(Print& out, WsdmReport report, uint16_t code, const char* r
       break;
     case WsdmReport::POWERED_OFF:
       out.print(F("off: "));
+      break;
+    case WsdmReport::OUTPUT_OFF:
       break;
   }
   // It comes from outside: what would move a terminal's cursor is left out.

@@ -27,6 +27,8 @@ enum class WsdmReport : uint8_t {
   POWERED_OFF,
   // The gateway does not take what it asked for, and an answer was dropped; said once until it does.
   ANSWER_DROPPED,
+  // An output stays off: `code` is its pin, and `reason` says why.
+  OUTPUT_OFF,
 };
 
 typedef void (*WsdmReportHandler)(WsdmReport report, uint16_t code, const char* reason);

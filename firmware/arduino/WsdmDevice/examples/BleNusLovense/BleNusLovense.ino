@@ -9,7 +9,8 @@
 #include <atomic>
 
 #define NAME "DIY-vibrator"
-#define MOTOR_PIN 4
+// By chip; see WsdmPins.h, or put a number here.
+#define MOTOR_PIN WSDM_MOTOR_PIN
 
 #define NUS_SERVICE "6E400001-B5A3-F393-E0A9-E50E24DCCA9E"
 #define NUS_RECEIVE "6E400002-B5A3-F393-E0A9-E50E24DCCA9E"

@@ -18,7 +18,8 @@
 #ifndef IDENTIFIER
 #define IDENTIFIER "LVSDevice"
 #endif
-#define MOTOR_PIN 4
+// By chip; see WsdmPins.h, or put a number here.
+#define MOTOR_PIN WSDM_MOTOR_PIN
 
 WiFiClient client;
 WsdmPwm motor(MOTOR_PIN);

@@ -20,8 +20,9 @@
 #ifndef IDENTIFIER
 #define IDENTIFIER "TCodeDevice"
 #endif
-#define SERVO_PIN 5
-#define MOTOR_PIN 4
+// By chip; see WsdmPins.h, or put numbers here.
+#define SERVO_PIN WSDM_SERVO_PIN
+#define MOTOR_PIN WSDM_MOTOR_PIN
 
 WiFiClient client;
 WsdmServo servo(SERVO_PIN);

@@ -1,15 +1,18 @@
-// A vibrator with two motors on any board with a serial or USB port. Apps see a Lovense Edge, and its battery.
+// A vibrator with two motors on a board with a serial or USB port. Apps see a Lovense Edge, and its battery.
 //
-// Transistors on the motors' pins, a diode across each motor; the battery's voltage, halved, on BATTERY_PIN.
+// Transistors on the motors' pins, a diode across each motor; the battery's voltage, halved by two resistors of 100 kohm,
+// on BATTERY_PIN. Which pins these are by themselves depends on the chip: see WsdmPins.h, or put numbers here.
+//
+// A board whose chip has USB itself (ESP32-S2, S3, C3, C6) wants "USB CDC On Boot" enabled in the IDE's menu "Tools".
 
 #include <WsdmDevice.h>
 
-#define MOTOR_1_PIN 9
-#define MOTOR_2_PIN 10
-#define BATTERY_PIN A0
-// What analogRead says for an empty battery and for a full one: 3.3 V and 4.2 V, halved, of 5 V in 1024 steps.
-#define BATTERY_EMPTY 338
-#define BATTERY_FULL 430
+#define MOTOR_1_PIN WSDM_MOTOR_PIN
+#define MOTOR_2_PIN WSDM_MOTOR_2_PIN
+#define BATTERY_PIN WSDM_BATTERY_PIN
+// Of a lithium cell, in millivolts.
+#define BATTERY_EMPTY 3300
+#define BATTERY_FULL 4200
 
 WsdmPwm motor1(MOTOR_1_PIN);
 WsdmPwm motor2(MOTOR_2_PIN);
@@ -27,8 +30,7 @@ void loop() {
   static unsigned long measured = 0;
   if (millis() - measured >= 1000) {
     measured = millis();
-    const int level = constrain(analogRead(BATTERY_PIN), BATTERY_EMPTY, BATTERY_FULL);
-    vibrator.battery((level - BATTERY_EMPTY) * 100L / (BATTERY_FULL - BATTERY_EMPTY));
+    vibrator.battery(wsdmBatteryPercent(2 * wsdmMillivolts(BATTERY_PIN), BATTERY_EMPTY, BATTERY_FULL));
   }
   gateway.loop();
 }

@@ -1,10 +1,12 @@
-// A TCode device with an output of your own making, on any board with a serial or USB port: a valve that is open or
-// closed, and a motor.
+// A TCode device with an output of your own making, on a board with a serial or USB port: a valve that is open or
+// closed, and a motor. Which pins they are on by themselves depends on the chip: see WsdmPins.h, or put numbers here.
+//
+// A board whose chip has USB itself (ESP32-S2, S3, C3, C6) wants "USB CDC On Boot" enabled in the IDE's menu "Tools".
 
 #include <WsdmDevice.h>
 
-#define VALVE_PIN 7
-#define MOTOR_PIN 9
+#define VALVE_PIN WSDM_VALVE_PIN
+#define MOTOR_PIN WSDM_MOTOR_PIN
 
 // Whatever can be set to a value can be an output.
 class Valve final : public WsdmOutput {
