@@ -9,6 +9,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::cmd::flash::FlashArgs;
 use crate::cmd::fleet::FleetCommand;
 use crate::cmd::monitor::MonitorArgs;
 use crate::cmd::ports::PortsArgs;
@@ -115,12 +116,17 @@ pub enum Command {
         after_help = "A gateway also notices by itself that a file changed.\n\nExamples:\n  wsdm-gateway reload\n  wsdm-gateway reload --json"
     )]
     Reload(ReloadArgs),
-    /// List the edges of a fleet, or forget one
+    /// List the edges and hubs of a fleet, or stop all of it
     #[command(
         subcommand,
-        after_help = "Examples:\n  wsdm-gateway fleet list\n  wsdm-gateway fleet forget bedroom"
+        after_help = "Examples:\n  wsdm-gateway fleet list\n  wsdm-gateway fleet stop\n  wsdm-gateway fleet forget bedroom"
     )]
     Fleet(FleetCommand),
+    /// Write the firmware to an ESP32-C3 or C6 on USB, and set it up
+    #[command(
+        after_help = "Examples:\n  wsdm-gateway flash\n  wsdm-gateway flash /dev/ttyACM0 --ssid 'My network' --password-file wifi.txt --pins V0=4"
+    )]
+    Flash(Box<FlashArgs>),
     /// List serial ports and which entry uses each
     #[command(
         after_help = "Examples:\n  wsdm-gateway ports\n  wsdm-gateway ports --identify\n  wsdm-gateway ports --watch"

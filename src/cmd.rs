@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod error;
+pub mod flash;
 pub mod fleet;
 mod identify;
 pub mod monitor;
@@ -45,6 +46,7 @@ pub fn execute(cli: Cli) -> Result<(), Error> {
         #[cfg(unix)]
         Command::Reload(args) => block_on(reload::reload(args))?,
         Command::Fleet(command) => block_on(fleet::fleet(command))?,
+        Command::Flash(args) => block_on(flash::flash(*args))?,
         Command::Ports(args) => block_on(ports::ports(args))?,
         Command::Scan(args) => block_on_one_thread(scan::scan(args))?,
         Command::Completions { shell } => {

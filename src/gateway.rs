@@ -5,6 +5,7 @@ mod bridging;
 mod configuration;
 mod error;
 mod feeds;
+mod fleet;
 mod inside;
 pub mod ports;
 mod rooms;
@@ -48,6 +49,7 @@ use bridging::Bridging;
 use configuration::{Entries, Reloader};
 pub use error::GatewayError;
 use feeds::Feeds;
+use fleet::Member;
 use inside::Inside;
 use rooms::Rooms;
 use signals::Signals;
@@ -158,6 +160,7 @@ impl Gateway {
             devices: urls(&device_addresses),
             clients: urls(&client_addresses),
             upstream: relayed_to,
+            fleet: edge.is_some() || settings.mqtt.is_some(),
         });
         let (registry, own_registry) = (served.registry.clone(), intake.registry.clone());
         let fleet = settings.mqtt.clone().map(|hub| Fleet::new(hub, served.clone()));
@@ -285,6 +288,7 @@ impl Gateway {
             )),
             configuration: Arc::new(self.reloader.clone()),
             boards: Arc::new(self.bridging),
+            fleet: Member::new(self.fleet.clone(), self.edge.clone()).map(|member| Arc::new(member) as _),
             about: self.about,
             stop: no_control.clone(),
         };

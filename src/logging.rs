@@ -1,5 +1,7 @@
 //! Logging to stderr, as text for people or as JSON.
 
+pub mod faults;
+
 use std::io::IsTerminal;
 
 use clap::ValueEnum;

@@ -89,6 +89,11 @@ fn every_command_has_help_that_ends_with_an_example() {
         &["simulate"],
         &["monitor"],
         &["scan"],
+        &["fleet"],
+        &["fleet", "list"],
+        &["fleet", "stop"],
+        &["fleet", "forget"],
+        &["flash"],
         &["completions"],
     ] {
         let output = cli.run(&[args, &["--help"]].concat());
@@ -114,6 +119,10 @@ fn help_is_as_it_was_last_looked_at() {
         ("monitor", &["monitor", "--help"]),
         ("ports", &["ports", "--help"]),
         ("scan", &["scan", "--help"]),
+        ("fleet", &["fleet", "--help"]),
+        ("fleet-list", &["fleet", "list", "--help"]),
+        ("fleet-stop", &["fleet", "stop", "--help"]),
+        ("flash", &["flash", "--help"]),
         ("udcf", &["udcf", "--help"]),
         ("udcf-add", &["udcf", "add", "--help"]),
     ] {

@@ -6,9 +6,26 @@
     reason = "a test that cannot set up its parts has failed"
 )]
 
+#[path = "flash/bench.rs"]
+#[allow(dead_code, reason = "shared with the tests of flashing")]
+mod bench;
+#[path = "flash/chip.rs"]
+#[allow(dead_code, reason = "shared with the tests of flashing")]
+mod chip;
 mod common;
+#[path = "flash/firmware.rs"]
+#[allow(dead_code, reason = "shared with the tests of flashing")]
+mod firmware;
+#[path = "firmware/flashed.rs"]
+mod flashed;
 #[path = "firmware/forwarder.rs"]
 mod forwarder;
+#[path = "flash/images.rs"]
+#[allow(dead_code, reason = "shared with the tests of flashing")]
+mod images;
+#[path = "flash/memory.rs"]
+#[allow(dead_code, reason = "shared with the tests of flashing")]
+mod memory;
 #[path = "firmware/program.rs"]
 #[allow(dead_code, reason = "shared with the Arduino side")]
 mod program;

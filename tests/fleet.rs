@@ -11,7 +11,13 @@ mod access;
 mod both;
 #[path = "fleet/broker.rs"]
 mod broker;
+#[path = "fleet/command.rs"]
+mod command;
 mod common;
+#[path = "fleet/connections.rs"]
+mod connections;
+#[path = "fleet/disorder.rs"]
+mod disorder;
 #[path = "fleet/flood.rs"]
 mod flood;
 #[path = "fleet/halt.rs"]
@@ -30,5 +36,9 @@ mod namespaces;
 mod peer;
 #[path = "fleet/presence.rs"]
 mod presence;
+#[path = "fleet/reorderer.rs"]
+mod reorderer;
 #[path = "fleet/rig.rs"]
 mod rig;
+#[path = "fleet/view.rs"]
+mod view;

@@ -67,6 +67,11 @@ const DEPENDENCIES: &[(&[&str], &[&str], &str)] = &[
         &["src/net/bus.rs", "src/net/bus/"],
         "rule 5: the broker's client stays in one place",
     ),
+    (
+        &["espflash", "wsdm_device_board"],
+        &["src/cmd/flash.rs", "src/cmd/flash/"],
+        "what is known of chips and of the firmware on them stays in one place",
+    ),
 ];
 
 /// What does I/O, and is not for `device`.

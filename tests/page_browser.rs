@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[cfg(unix)]
+#[path = "page_browser/fleet.rs"]
+mod fleet;
 #[cfg(target_os = "linux")]
 #[path = "page_browser/newcomer.rs"]
 mod newcomer;
@@ -47,7 +50,7 @@ const SCENARIO: Duration = Duration::from_secs(120);
 const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// Every scenario, and the test here that starts it.
-const SCENARIOS: [&str; 21] = [
+const SCENARIOS: [&str; 22] = [
     "accessible",
     "apps",
     "bluetooth",
@@ -56,6 +59,7 @@ const SCENARIOS: [&str; 21] = [
     "devices",
     "escape",
     "file",
+    "fleet",
     "hangs",
     "hostile_name",
     "identifying",

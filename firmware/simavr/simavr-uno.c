@@ -1,6 +1,6 @@
 /* An Arduino Uno in software: runs an ATmega328P image in about real time, with its serial port on a pseudo-terminal.
  *
- *     simavr-uno IMAGE.elf LINK
+ *     simavr-uno IMAGE.elf LINK [STEPS START works|missing|closed [freely]]
  *
  * LINK becomes a symbolic link to the pseudo-terminal: plugging in. SIGTERM or SIGINT ends it and takes the link away;
  * so does any other end, but for the link. What the pins do is printed with the board's own clock:
@@ -10,6 +10,9 @@
  *     pin 9 pulse 1500 us at 20 ms, no byte yet
  *     pin 13 level 1 at 5 ms, no byte yet
  *     timer 1 at 31372 Hz
+ *
+ * With more arguments a stepper's rail is on its pins; rail.h says what they mean. "freely" runs it as fast as this machine
+ * can, for who does not care when something happens, but by which of the board's cycles.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -26,6 +29,8 @@
 #include <simavr/sim_avr.h>
 #include <simavr/sim_elf.h>
 #include <simavr/sim_time.h>
+
+#include "rail.h"
 
 #define HERTZ 16000000
 /* How often the serial port and the pins are looked at; a byte takes 87 us at 115,200 baud. */
@@ -272,10 +277,11 @@ static void wire_up(avr_t *avr)
 
 int main(int count, char **arguments)
 {
-    if (count != 3) {
-        fprintf(stderr, "usage: simavr-uno IMAGE.elf LINK\n");
+    if (count != 3 && count != 6 && count != 7) {
+        fprintf(stderr, "usage: simavr-uno IMAGE.elf LINK [STEPS START works|missing|closed [freely]]\n");
         return 2;
     }
+    const int freely = count == 7;
     const char *link = arguments[2];
     avr_t *avr = board(arguments[1]);
 
@@ -298,6 +304,8 @@ int main(int count, char **arguments)
     sigaction(SIGINT, &action, NULL);
 
     wire_up(avr);
+    if (count >= 6)
+        rail_attach(avr, arguments[3], atol(arguments[4]), arguments[5]);
     plug_in(link, name);
     printf("ready %s\n", link);
     fflush(stdout);
@@ -308,7 +316,7 @@ int main(int count, char **arguments)
     int state = cpu_Running;
     for (unsigned turn = 1; !stopping && state != cpu_Done && state != cpu_Crashed; turn++) {
         state = avr_run(avr);
-        if (turn % 4096 != 0)
+        if (freely || turn % 4096 != 0)
             continue;
         const double ahead = (double)avr->cycle / HERTZ - (seconds() - began);
         if (ahead > 0.001)

@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::Clients;
 use crate::config::{HomeAssistantSettings, HubSettings};
@@ -37,6 +37,7 @@ use crate::device::fleet::names::{DeviceId, Name};
 use crate::device::fleet::topics::Topic;
 use crate::device::home_assistant::{self as words, HomeAssistant as Words, tell_apart};
 use crate::device::peer::Peer;
+use crate::logging::faults::Faults;
 use crate::net::bus::{Bus, Qos, bus};
 use crate::session::registry::Registry;
 use crate::upstream::embedded::DeviceTable;
@@ -50,10 +51,6 @@ const LOOK: Duration = Duration::from_millis(100);
 const SETTLE: Duration = Duration::from_millis(300);
 /// How long the boards of this gateway take to come after a start.
 const BOARDS_COME: Duration = Duration::from_secs(10);
-/// The same fault of a command is logged again after this long.
-const LOG_AGAIN: Duration = Duration::from_secs(60);
-/// Faults that are logged in that time.
-const FAULTS_MAX: usize = 16;
 /// Who drives a device that is commanded frame by frame.
 const BY_HAND: &str = "the page, or a monitor";
 /// The version of this gateway.
@@ -130,7 +127,7 @@ impl HomeAssistant {
             outputs,
             stops: JoinSet::new(),
             forgotten: 0,
-            faults: Vec::new(),
+            faults: Faults::default(),
             is_last: false,
         };
         room.list(&table.borrow_and_update().clone());
@@ -147,7 +144,7 @@ impl HomeAssistant {
                 }
                 event = events.next() => room.event(event),
                 Some(event) = app_events.recv() => if let Some(fault) = room.outputs.event(event) {
-                    room.log(fault);
+                    room.faults.warn(fault);
                 },
                 Ok(()) = table.changed() => {
                     let now = table.borrow_and_update().clone();
@@ -198,8 +195,7 @@ struct Room {
     stops: JoinSet<()>,
     /// How many devices users had the gateway forget, of those that were looked at.
     forgotten: u64,
-    /// Faults of others that were logged, and when.
-    faults: Vec<(String, Instant)>,
+    faults: Faults,
     /// What is published now is the last: it must arrive.
     is_last: bool,
 }
@@ -277,15 +273,6 @@ impl Room {
             let topic = self.words.discovery_topic(&at.0, &at.1);
             self.bus.unsubscribe(&topic);
             self.topics.remove(&topic);
-        }
-    }
-
-    /// Logs a fault of somebody else, unless it was logged lately, or many were.
-    fn log(&mut self, fault: String) {
-        self.faults.retain(|(_, at)| at.elapsed() < LOG_AGAIN);
-        if self.faults.len() < FAULTS_MAX && !self.faults.iter().any(|(text, _)| *text == fault) {
-            warn!("{fault}");
-            self.faults.push((fault, Instant::now()));
         }
     }
 }

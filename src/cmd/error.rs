@@ -15,6 +15,12 @@ impl Error {
         CommandError::Usage { message, hint }.into()
     }
 
+    /// It was asked for in the right way, and did not come about.
+    pub(super) fn failed(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        let (message, hint) = (message.into(), Some(hint.into()));
+        CommandError::Failed { message, hint }.into()
+    }
+
     /// What was given for `flag` cannot be used, for the reason that reading it gave.
     pub(super) fn flag(flag: &str, problem: &impl Advice) -> Self {
         let message = format!("{flag}: {problem}");
@@ -63,6 +69,9 @@ enum CommandError {
     /// The command line asks for something that is not there, or not in this way.
     #[error("{message}")]
     Usage { message: String, hint: Option<String> },
+    /// What was asked for did not come about.
+    #[error("{message}")]
+    Failed { message: String, hint: Option<String> },
     /// The system does not list its serial ports.
     #[error("cannot list the serial ports: {0}")]
     Ports(#[source] io::Error),
@@ -77,7 +86,7 @@ enum CommandError {
 impl Advice for CommandError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Usage { hint, .. } => hint.as_deref().map(Cow::Borrowed),
+            Self::Usage { hint, .. } | Self::Failed { hint, .. } => hint.as_deref().map(Cow::Borrowed),
             Self::Ports(_) | Self::Output(_) | Self::Runtime(_) => None,
         }
     }
@@ -85,7 +94,7 @@ impl Advice for CommandError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Usage { .. } => EXIT_USAGE,
-            Self::Ports(_) | Self::Output(_) | Self::Runtime(_) => EXIT_FAILED,
+            Self::Failed { .. } | Self::Ports(_) | Self::Output(_) | Self::Runtime(_) => EXIT_FAILED,
         }
     }
 }
@@ -105,6 +114,7 @@ mod tests {
             (GatewayError::Signals(io::Error::other("x")).into(), 1),
             (Error::usage("x", "leave it out"), 2),
             (Error::flag("--model", &broken()), 2),
+            (Error::failed("x", "try again"), 1),
             (Error::output(io::Error::other("x")), 1),
         ] {
             assert_eq!(error.exit_code(), code, "{error}");

@@ -43,7 +43,7 @@ pub struct ScanArgs {
 }
 
 /// `10s`, `500ms`, `2m`; a number alone is seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {
         "" | "s" => 1_000,

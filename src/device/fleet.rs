@@ -12,4 +12,5 @@ pub mod gate;
 pub mod header;
 pub mod names;
 pub mod rank;
+pub mod seen;
 pub mod topics;

@@ -53,6 +53,9 @@ pub trait Language: Sync {
     /// boards might interpret it differently.
     fn limit(&self, frame: &str, limits: &Limits) -> Option<String>;
 
+    /// Whether a frame only asks the board something: whatever board it is, nothing moves.
+    fn is_query(&self, frame: &str) -> bool;
+
     /// A filter for a device's answers, if the server inside needs one. `None` if it understands every frame as it is.
     fn answer_filter(&self) -> Option<Box<dyn AnswerFilter>> {
         None
@@ -164,6 +167,16 @@ impl Command {
             (Some(_), Err(_)) => Self::Other,
             (None, _) => Self::Unknown,
         }
+    }
+
+    /// Whether this frame, which it was read from, may move something that it does not name: another firmware may know a
+    /// word that is unknown here.
+    pub fn may_move_unseen(&self, language: Option<&dyn Language>, frame: &Frame) -> bool {
+        let is_query = |language: &dyn Language| {
+            let text = std::str::from_utf8(&frame.0);
+            text.is_ok_and(|text| text.trim().is_empty() || language.is_query(text))
+        };
+        *self == Self::Other && !language.is_some_and(is_query)
     }
 
     /// Whether it only sets actuators to nothing.
@@ -381,6 +394,33 @@ mod tests {
             .into_iter()
             .map(|frame| String::from_utf8(frame.0.to_vec()).unwrap())
             .collect()
+    }
+
+    #[test]
+    fn a_word_that_is_unknown_may_move_something() {
+        let moves = |protocol: &str, text: &'static str| {
+            let (language, frame) = (of_protocol(protocol), Frame::from(text.as_bytes()));
+            Command::read(language, &frame).may_move_unseen(language, &frame)
+        };
+        for text in [
+            "Battery;",
+            "DeviceType;",
+            "Status:1;",
+            "GetBatch;Battery;",
+            "\n",
+            "Vibrate:5;",
+        ] {
+            assert!(!moves("lovense", text), "{text}");
+        }
+        for text in ["Wave:5;", "RotateChange;", "Battery;Wave:5;", "Vibrate:x;"] {
+            assert!(moves("lovense", text), "{text}");
+        }
+        for text in ["D0\n", "D1\n", "d2\n", "\n", "L0500\n", "DSTOP\n"] {
+            assert!(!moves("tcode-v03", text), "{text}");
+        }
+        for text in ["#device-home\n", "X0500\n", "D3\n"] {
+            assert!(moves("tcode-v03", text), "{text}");
+        }
     }
 
     #[test]

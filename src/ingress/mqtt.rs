@@ -3,6 +3,7 @@
 mod edges;
 mod line;
 mod link;
+pub mod seen;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,11 +25,14 @@ use crate::device::fleet::topics::Topic;
 use crate::device::handshake::Address;
 use crate::device::peer::Peer;
 use crate::ingress::{Board, Intake};
+use crate::logging::faults::Faults;
+use crate::net::bus::echo::Echo;
 use crate::net::bus::{Bus, BusEvent, Events, Message, Qos, bus};
 use crate::udcf::directory::Directory;
 use edges::{Edges, Granted};
 use line::EdgeLine;
 use link::{BrokerLink, Inbox};
+use seen::Snapshots;
 
 /// How often the hub looks whom it has lost and what it should claim.
 const LOOK: Duration = Duration::from_millis(100);
@@ -36,6 +40,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const PROBE_WITHIN: Duration = Duration::from_secs(1);
 /// How long the hubs and owners that are retained take to come after a connection. Until then nothing is claimed.
 const SETTLE: Duration = Duration::from_millis(300);
+/// Hubs that are remembered at most.
+const HUBS_MAX: usize = 1_024;
 
 /// How soon after a connection everything that the broker keeps of an edge's devices has come.
 const RETAINED_WITHIN: Duration = Duration::from_secs(2);
@@ -48,6 +54,14 @@ pub struct Fleet {
     clock: Clock,
     connections: Mutex<Vec<(Bus, Events)>>,
     shared: Mutex<Shared>,
+    /// The first of the connections.
+    first: Bus,
+    /// The halt of all edges.
+    halt: Echo,
+    snapshots: Snapshots,
+    faults: Faults,
+    /// Who comes, which a stranger may make up, too.
+    news: Faults,
 }
 
 /// What the connections share.
@@ -74,7 +88,7 @@ impl Fleet {
         let epoch = Epoch::random();
         let topics = &settings.broker.topics;
         let will = hub_state(&settings, epoch, false);
-        let connections = (0..settings.connections)
+        let connections: Vec<_> = (0..settings.connections)
             .map(|n| {
                 let id = format!("wsdm-hub-{}-{n}", settings.hub);
                 let bus_settings = settings.broker.connection(id);
@@ -84,6 +98,7 @@ impl Fleet {
                         let found = vec![
                             (topics.all_edge_states(), Qos::AtMostOnce),
                             (topics.all_hub_states(), Qos::AtMostOnce),
+                            (topics.topic(&Topic::HaltAll), Qos::AtLeastOnce),
                         ];
                         bus(bus_settings, Some(will.clone()), found)
                     }
@@ -96,11 +111,17 @@ impl Fleet {
             found: vec![Vec::new(); settings.connections],
             ..Shared::default()
         };
+        let first = connections[0].0.clone();
         Arc::new(Self {
             epoch,
             clock: Clock::start(),
+            halt: Echo::new(first.clone(), topics.topic(&Topic::HaltAll)),
+            first,
+            snapshots: Snapshots::new(connections.len()),
             connections: Mutex::new(connections),
             shared: Mutex::new(shared),
+            faults: Faults::default(),
+            news: Faults::default(),
             settings,
             intake,
         })
@@ -185,6 +206,7 @@ impl Connection {
     async fn serve(mut self, mut events: Events, stop: CancellationToken) {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut asked = self.fleet.snapshots.asked();
         loop {
             let fleet = self.fleet.clone();
             tokio::select! {
@@ -192,6 +214,9 @@ impl Connection {
                 () = stop.cancelled() => break,
                 // Before what comes: a flood is not to delay it.
                 _ = look.tick() => self.look(),
+                Ok(()) = asked.changed() => {
+                    fleet.snapshots.put(self.n, *asked.borrow_and_update(), self.edges.snapshot());
+                }
                 event = events.next() => self.event(event, &stop),
                 Some(ended) = self.sessions.join_next() => report(ended),
             }
@@ -260,7 +285,10 @@ impl Connection {
             }
             BusEvent::Message(message) => self.message(message, stop),
             BusEvent::TooLarge { topic, bytes } => {
-                warn!("a message of {bytes} bytes on {topic} is ignored: that is too much");
+                self.fleet.faults.warn(format!(
+                    "a message of {bytes} bytes on {} is ignored: that is too much",
+                    topic.escape_debug()
+                ));
             }
         }
     }
@@ -284,19 +312,22 @@ impl Connection {
                     _ if message.payload.is_empty() => None,
                     Ok(birth) => Some(birth),
                     Err(e) => {
-                        warn!("the birth of {edge}/{device} is ignored: {e}");
-                        return;
+                        let fault = format!("the birth of {edge}/{device} is ignored: {e}");
+                        return self.fleet.faults.warn(fault);
                     }
                 };
-                self.edges.birth(&edge, device, birth);
+                let bytes = message.payload.len();
+                if let Err(fault) = self.edges.birth(&edge, device, birth, bytes) {
+                    self.fleet.faults.warn(fault);
+                }
             }
             Topic::Owner(edge, device) => {
                 let owner = match documents::read(&message.payload) {
                     _ if message.payload.is_empty() => None,
                     Ok(owner) => Some(owner),
                     Err(e) => {
-                        warn!("the owner of {edge}/{device} is ignored: {e}");
-                        return;
+                        let fault = format!("the owner of {edge}/{device} is ignored: {e}");
+                        return self.fleet.faults.warn(fault);
                     }
                 };
                 let us = (&self.fleet.settings.hub, self.fleet.epoch);
@@ -312,7 +343,12 @@ impl Connection {
                 let lost = self.edges.beat(&edge, &message.payload);
                 self.control_lost(&lost);
             }
-            Topic::Up(edge, device) if !message.retain => self.edges.frame(&edge, &device, &message.payload),
+            Topic::HaltAll if !message.retain => self.fleet.halt.came(),
+            Topic::Up(edge, device) if !message.retain => {
+                if let Err(fault) = self.edges.frame(&edge, &device, &message.payload) {
+                    self.fleet.faults.warn(fault);
+                }
+            }
             _ => {}
         }
     }
@@ -350,6 +386,8 @@ impl Connection {
         }
         let mut shared = self.fleet.shared();
         let is_new = match state {
+            // What a stranger makes up costs no more than this.
+            Some(state) if state.online && shared.hubs.len() >= HUBS_MAX => false,
             Some(state) if state.online => shared.hubs.insert(hub.clone()),
             _ => {
                 shared.hubs.remove(hub);
@@ -358,7 +396,7 @@ impl Connection {
         };
         drop(shared);
         if is_new {
-            info!("another hub is there: {hub}");
+            self.fleet.news.info(format!("another hub is there: {hub}"));
         }
     }
 
@@ -383,16 +421,17 @@ impl Connection {
         }
         let settings = &self.fleet.settings;
         let topics = settings.broker.topics.clone();
-        self.bus
-            .subscribe(topics.of_all_devices(&edge, "birth"), Qos::AtLeastOnce);
-        self.bus
-            .subscribe(topics.of_all_devices(&edge, "owner"), Qos::AtLeastOnce);
-        self.bus
-            .subscribe(topics.of_all_devices(&edge, "up"), Qos::AtMostOnce);
-        self.bus
-            .subscribe(topics.topic(&Topic::Beat(edge.clone())), Qos::AtMostOnce);
-        self.bus
-            .subscribe(topics.topic(&Topic::EdgeState(edge.clone())), Qos::AtLeastOnce);
+        // Without acknowledgements, see above: a broker drops in silence what its queue for them cannot hold, and a device
+        // would be missing. What is lost with the connection comes again with the next one.
+        for topic in [
+            topics.of_all_devices(&edge, "birth"),
+            topics.of_all_devices(&edge, "owner"),
+            topics.of_all_devices(&edge, "up"),
+            topics.topic(&Topic::Beat(edge.clone())),
+            topics.topic(&Topic::EdgeState(edge.clone())),
+        ] {
+            self.bus.subscribe(topic, Qos::AtMostOnce);
+        }
         let line = EdgeLine::new(
             edge,
             self.bus.clone(),
@@ -467,15 +506,16 @@ impl Connection {
         let handshake = match birth.handshake() {
             Ok(handshake) if DeviceId::of(&handshake) == device => handshake,
             Ok(_) => {
-                warn!(
+                self.fleet.faults.warn(format!(
                     "{}/{device} is ignored: that is not the id of its identifier and address",
                     line.edge
-                );
+                ));
                 self.edges.refused(&line.edge, &device);
                 return;
             }
             Err(e) => {
-                warn!("{}/{device} is ignored: {e}", line.edge);
+                let fault = format!("{}/{device} is ignored: {e}", line.edge);
+                self.fleet.faults.warn(fault);
                 self.edges.refused(&line.edge, &device);
                 return;
             }

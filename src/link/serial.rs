@@ -84,6 +84,17 @@ impl LineSettings {
     }
 }
 
+/// Why a port could not be opened, as the system's own error; [`io::ErrorKind::ResourceBusy`] if somebody else has it.
+pub fn open_error(error: &tokio_serial::Error) -> io::Error {
+    let kind = match error.kind() {
+        tokio_serial::ErrorKind::NoDevice => io::ErrorKind::ResourceBusy,
+        tokio_serial::ErrorKind::Io(kind) => kind,
+        tokio_serial::ErrorKind::InvalidInput => io::ErrorKind::InvalidInput,
+        tokio_serial::ErrorKind::Unknown => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error.to_string())
+}
+
 /// An open port.
 pub struct Port {
     stream: SerialStream,
@@ -104,14 +115,7 @@ impl Port {
         if let Some(dtr) = line.dtr_on_open {
             builder = builder.dtr_on_open(dtr);
         }
-        let mut stream = SerialStream::open(&builder).map_err(|e| match e.kind() {
-            tokio_serial::ErrorKind::NoDevice => io::Error::new(io::ErrorKind::ResourceBusy, e.to_string()),
-            tokio_serial::ErrorKind::Io(kind) => io::Error::new(kind, e.to_string()),
-            tokio_serial::ErrorKind::InvalidInput => {
-                io::Error::new(io::ErrorKind::InvalidInput, e.to_string())
-            }
-            tokio_serial::ErrorKind::Unknown => io::Error::other(e.to_string()),
-        })?;
+        let mut stream = SerialStream::open(&builder).map_err(|e| open_error(&e))?;
         if let Some(rts) = line.rts_on_open {
             // A pseudo-terminal has no such line, and some adapters neither.
             let _ = stream.write_request_to_send(rts);

@@ -15,7 +15,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -24,11 +24,13 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::broker::BrokerUrl;
 use super::tls::Tls;
+use crate::advice::Advice;
 use crate::backoff::Backoff;
 use crate::defaults::{BUS_PACKET_MAX_BYTES, BUS_RETRY_MAX, BUS_RETRY_MIN, GOOD_AFTER};
 
 mod connection;
 mod dial;
+pub mod echo;
 mod error;
 mod packets;
 mod queue;
@@ -125,6 +127,15 @@ pub enum BusEvent {
     },
 }
 
+/// How the connection stands, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BusStatus {
+    /// Since when the broker has accepted it; `None` while there is none.
+    pub connected_since: Option<SystemTime>,
+    /// When a connection last ended, or a try failed, and why, with what to do about it.
+    pub last_error: Option<(SystemTime, String)>,
+}
+
 /// Prepares a connection to a broker. Nothing is spawned and nothing dialled until [`Events::next`] is awaited.
 ///
 /// The broker publishes `will` if the connection ends without [`Events::disconnect`]. `subscriptions` are made anew on
@@ -208,6 +219,11 @@ impl Bus {
     /// Whether the broker has accepted the connection.
     pub fn is_connected(&self) -> bool {
         self.0.lock().connected
+    }
+
+    /// How the connection stands.
+    pub fn status(&self) -> BusStatus {
+        self.0.lock().status.clone()
     }
 
     /// Publishes this message, which should be one that is answered, as with QoS 1. If then nothing at all is received
@@ -324,6 +340,7 @@ impl Events {
         if let Phase::Up(connection, _) = std::mem::replace(&mut self.phase, pause) {
             connection.cut();
         }
+        self.shared.lock().status.last_error = Some((SystemTime::now(), error.with_hint()));
         let told = error.to_string();
         let news = self.told.as_ref() != Some(&told);
         self.told = Some(told);

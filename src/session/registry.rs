@@ -26,7 +26,7 @@ use crate::session::ends::Disconnect;
 use crate::session::ownership::Controller;
 use crate::session::past::{Past, PastDevice};
 use crate::session::unidentified::{Boards, Unidentified};
-pub use counters::{Battery, Counters, Totals};
+pub use counters::{Battery, Counters, Refused, Totals};
 pub(crate) use handle::Order;
 pub use handle::{InjectError, SessionHandle};
 use pending::PendingStops;

@@ -6,8 +6,9 @@
 mod device;
 mod hub;
 mod incoming;
+pub mod seen;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,7 +26,9 @@ use crate::device::fleet::clock::{Clock, Epoch, random};
 use crate::device::fleet::documents::{EdgeState, write};
 use crate::device::fleet::names::{DeviceId, Name};
 use crate::device::fleet::topics::Topic;
-use crate::net::bus::{Bus, BusEvent, Events, Message, Qos, bus};
+use crate::logging::faults::Faults;
+use crate::net::bus::echo::Echo;
+use crate::net::bus::{Bus, BusEvent, Events, Message, NotTaken, Qos, bus};
 use crate::session::ends::{DeviceInfo, Upstream, UpstreamIo};
 use crate::session::registry::SessionHandle;
 use device::{Device, EdgeIo, OwnerChange};
@@ -42,11 +45,16 @@ pub struct Edge {
     epoch: Epoch,
     clock: Clock,
     bus: Bus,
+    /// The halt of all edges.
+    halt: Echo,
     events: Mutex<Option<Events>>,
     shared: Mutex<Shared>,
     last_session: AtomicU32,
     /// A device came.
     came: Notify,
+    /// Devices of which the broker's client did not take what is to be retained: it is published again with a later beat.
+    unpublished: Mutex<BTreeSet<DeviceId>>,
+    faults: Faults,
 }
 
 /// What the edge's task and the sessions share.
@@ -84,23 +92,26 @@ impl Edge {
             qos: Qos::AtLeastOnce,
             retain: true,
         };
-        let once = |topic: String| (topic, Qos::AtLeastOnce);
+        // A broker drops in silence what its queue of unacknowledged messages cannot hold: only stops are in it.
+        let acknowledged = |topic: String| (topic, Qos::AtLeastOnce);
+        let unacknowledged = |topic: String| (topic, Qos::AtMostOnce);
         let subscriptions = vec![
-            once(topics.topic(&Topic::EdgeState(edge.clone()))),
-            once(topics.of_all_devices(&edge, "birth")),
-            once(topics.of_all_devices(&edge, "owner")),
-            once(topics.topic(&Topic::Claim(edge.clone()))),
-            (topics.all_leases(&edge), Qos::AtMostOnce),
-            (topics.of_all_devices(&edge, "down"), Qos::AtMostOnce),
-            once(topics.of_all_devices(&edge, "stop")),
-            once(topics.of_all_devices(&edge, "halt")),
-            once(topics.topic(&Topic::HaltEdge(edge.clone()))),
-            once(topics.topic(&Topic::HaltAll)),
-            once(topics.all_hub_states()),
+            unacknowledged(topics.topic(&Topic::EdgeState(edge.clone()))),
+            unacknowledged(topics.of_all_devices(&edge, "birth")),
+            unacknowledged(topics.of_all_devices(&edge, "owner")),
+            unacknowledged(topics.topic(&Topic::Claim(edge.clone()))),
+            unacknowledged(topics.all_leases(&edge)),
+            unacknowledged(topics.of_all_devices(&edge, "down")),
+            acknowledged(topics.of_all_devices(&edge, "stop")),
+            acknowledged(topics.of_all_devices(&edge, "halt")),
+            acknowledged(topics.topic(&Topic::HaltEdge(edge.clone()))),
+            acknowledged(topics.topic(&Topic::HaltAll)),
+            unacknowledged(topics.all_hub_states()),
         ];
         let connection = settings.broker.connection(format!("wsdm-edge-{edge}"));
         let (bus, events) = bus(connection, Some(state(false)), subscriptions);
         Arc::new(Self {
+            halt: Echo::new(bus.clone(), settings.broker.topics.topic(&Topic::HaltAll)),
             settings,
             epoch,
             clock: Clock::start(),
@@ -110,6 +121,8 @@ impl Edge {
             // A frame from before a restart must not fit by accident.
             last_session: AtomicU32::new(random() as u32),
             came: Notify::new(),
+            unpublished: Mutex::default(),
+            faults: Faults::default(),
         })
     }
 
@@ -129,8 +142,9 @@ impl Edge {
         self.topic(&Topic::Up(self.settings.edge.clone(), device.clone()))
     }
 
-    /// Publishes what everybody must know, now or with the next connection.
-    fn retain(&self, topic: String, payload: String) {
+    /// Publishes what everybody must know, now or with the next connection. Returns whether that is so; if not, too much
+    /// waits for the broker.
+    fn retain(&self, topic: String, payload: String) -> bool {
         let message = Message {
             topic,
             payload: payload.into(),
@@ -138,38 +152,70 @@ impl Edge {
             retain: true,
         };
         // While the broker is away nothing is queued: all of it is published again with the next connection.
-        let _ = self.bus.try_publish(message);
+        self.bus.try_publish(message) != Err(NotTaken::Full)
     }
 
     fn publish_state(&self, online: bool) {
-        self.retain(
-            self.topic(&Topic::EdgeState(self.settings.edge.clone())),
-            state(online, self.epoch),
-        );
+        let topic = self.topic(&Topic::EdgeState(self.settings.edge.clone()));
+        if !self.retain(topic, state(online, self.epoch)) {
+            debug!("the edge's state is not published: too much waits for the broker");
+        }
     }
 
     fn publish_birth(&self, device: &Device) {
         let topic = Topic::Birth(self.settings.edge.clone(), device.id.clone());
-        self.retain(self.topic(&topic), write(&device.birth(self)));
+        let is_taken = self.retain(self.topic(&topic), write(&device.birth(self)));
+        self.published(&device.id, is_taken);
     }
 
     fn publish_owner(&self, device: &Device) {
         let owner = device.owner().as_ref().map(write).unwrap_or_default();
         let topic = Topic::Owner(self.settings.edge.clone(), device.id.clone());
-        self.retain(self.topic(&topic), owner);
+        let is_taken = self.retain(self.topic(&topic), owner);
+        self.published(&device.id, is_taken);
     }
 
     /// Clears what is retained of a device.
     fn clear(&self, device: &DeviceId) {
-        let edge = &self.settings.edge;
-        self.retain(
-            self.topic(&Topic::Owner(edge.clone(), device.clone())),
-            String::new(),
-        );
-        self.retain(
-            self.topic(&Topic::Birth(edge.clone(), device.clone())),
-            String::new(),
-        );
+        let edge = self.settings.edge.clone();
+        for topic in [
+            Topic::Owner(edge.clone(), device.clone()),
+            Topic::Birth(edge, device.clone()),
+        ] {
+            let is_taken = self.retain(self.topic(&topic), String::new());
+            self.published(device, is_taken);
+        }
+    }
+
+    fn unpublished(&self) -> MutexGuard<'_, BTreeSet<DeviceId>> {
+        self.unpublished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something of a device was published, or is to be later.
+    fn published(&self, device: &DeviceId, is_taken: bool) {
+        if !is_taken {
+            self.unpublished().insert(device.clone());
+        }
+    }
+
+    /// Publishes again what the broker's client did not take, as far as it does now.
+    fn publish_rest(&self) {
+        let due = std::mem::take(&mut *self.unpublished());
+        if due.is_empty() {
+            return;
+        }
+        debug!("{} devices are published later than others", due.len());
+        // Held until one that is gone is cleared: it may come back meanwhile.
+        let shared = self.shared();
+        for id in due {
+            match shared.devices.get(&id) {
+                Some(device) => {
+                    self.publish_birth(device);
+                    self.publish_owner(device);
+                }
+                None => self.clear(&id),
+            }
+        }
     }
 
     /// A device is gone.
@@ -254,6 +300,7 @@ impl Edge {
                 connection.since = Some(Instant::now());
                 connection.earlier_rival = connection.rival.take().filter(|_| was_soon);
                 self.publish_state(true);
+                self.unpublished().clear();
                 // A broker without a memory has forgotten them.
                 for device in self.devices() {
                     self.publish_birth(&device);
@@ -274,7 +321,10 @@ impl Edge {
             }
             BusEvent::Message(message) => self.message(message, connection),
             BusEvent::TooLarge { topic, bytes } => {
-                warn!("a message of {bytes} bytes on {topic} is ignored: that is too much");
+                self.faults.warn(format!(
+                    "a message of {bytes} bytes on {} is ignored: that is too much",
+                    topic.escape_debug()
+                ));
                 None
             }
         }
@@ -325,6 +375,7 @@ impl Edge {
             self.publish_owner(device);
         }
         connection.forged.clear();
+        self.publish_rest();
         if devices.is_empty() {
             return;
         }
@@ -368,7 +419,7 @@ fn state(online: bool, epoch: Epoch) -> String {
 
 impl Upstream for Edge {
     fn open(self: Arc<Self>, session: &Arc<SessionHandle>, device: DeviceInfo) -> Box<dyn UpstreamIo> {
-        let can_stop = device.can_stop;
+        let (can_stop, language) = (device.can_stop, device.language);
         let device = Arc::new(Device::new(session, &device, self.next_session()));
         {
             let mut shared = self.shared();
@@ -378,6 +429,6 @@ impl Upstream for Edge {
         }
         // Hubs answer beats before they claim.
         self.came.notify_one();
-        Box::new(EdgeIo::new(self, device, can_stop))
+        Box::new(EdgeIo::new(self, device, can_stop, language))
     }
 }

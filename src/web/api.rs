@@ -5,6 +5,7 @@ mod axes;
 pub mod boards;
 mod configuration;
 mod device_settings;
+mod fleet;
 pub mod frames;
 mod import;
 pub(super) mod injector;
@@ -106,6 +107,8 @@ fn described() -> (Router<View>, OpenApi) {
         .routes(routes!(login::log_out))
         .routes(routes!(stop))
         .routes(routes!(stop_device))
+        .routes(routes!(fleet::show))
+        .routes(routes!(fleet::stop))
         .routes(routes!(configuration::show))
         .routes(routes!(configuration::reload))
         .routes(routes!(apps))
@@ -228,7 +231,7 @@ async fn disconnect(State(view): State<View>, InPath(id): InPath<u64>) -> Respon
 }
 
 async fn scrape(State(view): State<View>) -> Response {
-    match metrics::encode(&view) {
+    match metrics::encode(&view).await {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(e) => Problem::answer(StatusCode::INTERNAL_SERVER_ERROR, e.to_string(), None),
     }

@@ -4,6 +4,7 @@
 //! frames to are stopped when its websocket ends, or when the page does not answer: a question of its own, since browsers
 //! answer a websocket's pings also while a page hangs, and because timers of a page in the background hardly run.
 
+mod fleet;
 mod preview;
 
 use std::collections::HashMap;
@@ -28,6 +29,7 @@ use super::api::Problem;
 use super::api::frames::{Follower, Line};
 use super::api::injector::Injector;
 use super::looks::{Look, Looks};
+use super::view::fleet::Fleet;
 use super::view::origins::{Origin, Question};
 use super::view::{About, App, Device, View};
 use crate::defaults::{FRAME_MAX_BYTES, WRITE_TIMEOUT};
@@ -79,6 +81,8 @@ enum ToPage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         problems: Option<&'a [Problem]>,
     },
+    /// The fleet, if the page shows it.
+    Fleet(&'a Fleet),
     /// Frames of the watched device.
     Frames { address: String, lines: Vec<Line> },
     /// Whether the page hears a port.
@@ -97,6 +101,8 @@ enum FromPage {
     Alive,
     /// Watch this device, in place of any other.
     Watch(Option<String>),
+    /// Show the fleet, or do not.
+    Fleet(bool),
     /// Send a frame.
     Send(Send),
     /// Hear this port, in place of any other. On the same port this changes the baud rate.
@@ -167,6 +173,7 @@ struct Page {
     injector: Arc<Injector>,
     watched: Option<Watched>,
     preview: preview::Preview,
+    fleet: fleet::Shown,
 }
 
 struct Watched {
@@ -186,6 +193,7 @@ impl Page {
             life,
             watched: None,
             preview: preview::Preview::default(),
+            fleet: fleet::Shown::default(),
         }
     }
 
@@ -210,6 +218,7 @@ impl Page {
                     match serde_json::from_str(&text) {
                         Ok(FromPage::Alive) => {}
                         Ok(FromPage::Watch(address)) => self.watch(address),
+                        Ok(FromPage::Fleet(shows)) => self.fleet.show(shows, &self.view, &self.looks),
                         Ok(FromPage::Send(order)) if sending.len() < SENDING_MAX => {
                             sending.push(send_frame(self.view.clone(), self.injector.clone(), order).boxed());
                         }
@@ -228,6 +237,7 @@ impl Page {
                 Ok(()) = asked.changed() => send(socket, &ToPage::Ping).await?,
                 Some(sent) = sending.next(), if !sending.is_empty() => send(socket, &sent).await?,
                 line = next_line(&mut self.watched), if self.watched.is_some() => self.keep(line),
+                fleet = self.fleet.next(&self.view, &self.looks) => send(socket, &ToPage::Fleet(&fleet)).await?,
                 listening = self.preview.next() => {
                     if let Some(heard) = self.preview.heard() {
                         send(socket, &ToPage::Heard(heard)).await?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::api::Problem;
+use super::view::fleet::Fleet;
 use super::view::origins::{Origin, Question};
 use super::view::{App, Device, View};
 
@@ -41,19 +42,38 @@ impl Look {
 
 /// The newest look, as long as a page has it.
 #[derive(Debug, Default)]
-pub(super) struct Looks(Mutex<Weak<Look>>);
+pub(super) struct Looks {
+    gateway: Mutex<Weak<Look>>,
+    /// Apart from the rest, since it is asked for, and only while a page shows it.
+    fleet: tokio::sync::Mutex<(Option<Instant>, Weak<Fleet>)>,
+}
 
 impl Looks {
     /// The newest look if it is younger than this, else a new one, which others get too.
     pub(super) fn younger_than(&self, age: Duration, view: &View) -> Arc<Look> {
         // Held while a look is made, so that concurrent callers share it.
-        let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut newest = self.gateway.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(look) = newest.upgrade().filter(|look| look.made.elapsed() < age) {
             return look;
         }
         let look = Arc::new(Look::at(view));
         *newest = Arc::downgrade(&look);
         look
+    }
+
+    /// The same of the fleet; `None` if the gateway is part of none. Cancel safe.
+    pub(super) async fn fleet(&self, age: Duration, view: &View) -> Option<Arc<Fleet>> {
+        let member = view.fleet.as_ref()?;
+        let mut newest = self.fleet.lock().await;
+        if let (Some(made), newest) = &*newest
+            && made.elapsed() < age
+            && let Some(look) = newest.upgrade()
+        {
+            return Some(look);
+        }
+        let look = Arc::new(member.look().await);
+        *newest = (Some(Instant::now()), Arc::downgrade(&look));
+        Some(look)
     }
 }
 
@@ -77,6 +97,6 @@ mod tests {
         assert!(!Arc::ptr_eq(&next, &fresh));
         assert!(Arc::ptr_eq(&fresh, &looks.younger_than(AGE, &view)));
         drop(fresh);
-        assert!(looks.0.lock().unwrap().upgrade().is_none());
+        assert!(looks.gateway.lock().unwrap().upgrade().is_none());
     }
 }

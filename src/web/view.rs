@@ -3,6 +3,7 @@
 pub mod boards;
 pub mod configuration;
 mod device;
+pub mod fleet;
 pub mod mend;
 pub mod origins;
 mod stop;
@@ -28,6 +29,7 @@ use crate::web::api::Problem;
 use boards::Boards;
 use configuration::Configuration;
 pub use device::{Device, Driver, DriverKind, State};
+use fleet::FleetMember;
 use origins::{Answer, Origin, OriginError, Question};
 pub use stop::Stopped;
 
@@ -44,6 +46,8 @@ pub struct View {
     pub configuration: Arc<dyn Configuration>,
     /// The boards around it.
     pub boards: Arc<dyn Boards>,
+    /// It as a member of a fleet; `None` if it is part of none.
+    pub fleet: Option<Arc<dyn FleetMember>>,
     /// What does not change while it runs.
     pub about: Arc<About>,
     /// Cancelled when the gateway stops serving its views.
@@ -156,6 +160,8 @@ pub struct About {
     pub clients: Vec<String>,
     /// Where devices are relayed to; `null` if the gateway has its own Buttplug server.
     pub upstream: Option<String>,
+    /// It is a hub or an edge of a fleet.
+    pub fleet: bool,
 }
 
 /// A connected app.

@@ -21,7 +21,7 @@ pub mod process;
 #[cfg(unix)]
 pub mod pty;
 #[cfg(unix)]
-mod pty_pair;
+pub mod pty_pair;
 pub mod reference;
 #[cfg(target_os = "linux")]
 pub mod system;

@@ -230,7 +230,7 @@ pub struct Command {
 
 impl Command {
     /// Whether it turns something off.
-    fn is_stop(&self) -> bool {
+    pub fn is_stop(&self) -> bool {
         let values = match self.text.split_once(':') {
             Some((_, values)) => values.trim_start_matches("Level:"),
             None if self.text == "DSTOP" => return true,

@@ -18,7 +18,7 @@ use super::presence::{drive, only};
 use super::rig::{Board, EDGE, Gateway, HUB, edge_toml, hub_toml};
 
 /// The access list of the guide: an edge under the user of its name, a hub, Home Assistant.
-const ACL: &str = "\
+pub const ACL: &str = "\
 pattern readwrite wsdm/1/%u/#
 pattern read wsdm/1/halt
 pattern read wsdm/1/hub/#
@@ -47,7 +47,7 @@ fn password_file(folder: &Path, users: &[&str]) {
     }
 }
 
-async fn guarded(acl: &str) -> Broker {
+pub async fn guarded(acl: &str) -> Broker {
     let folder = TempDir::new().expect("a folder to write in");
     password_file(folder.path(), &[EDGE, HUB, "homeassistant"]);
     fs::write(folder.path().join("acl"), acl).expect("a folder to write in");
@@ -55,7 +55,7 @@ async fn guarded(acl: &str) -> Broker {
     Broker::in_folder(folder, config, Ipv4Addr::LOCALHOST, &[]).await
 }
 
-fn login(user: &str) -> String {
+pub fn login(user: &str) -> String {
     format!("user = {user:?}\npassword = \"secret-of-{user}\"\n")
 }
 

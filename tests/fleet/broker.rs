@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -58,7 +58,7 @@ impl Broker {
             );
             fs::write(folder.path().join("mosquitto.conf"), text).expect("a folder to write in");
             let mut child = spawn(&wrapper, folder.path());
-            if listens(&mut child, SocketAddr::from((host, port))).await {
+            if listens(&mut child, folder.path(), 1).await {
                 return Self {
                     child,
                     port,
@@ -107,9 +107,10 @@ impl Broker {
 
     /// Starts it again, at the same port.
     pub async fn start_again(&mut self) {
+        let before = runs(self.folder.path());
         self.child = spawn(&self.wrapper, self.folder.path());
-        let at = self.address();
-        assert!(listens(&mut self.child, at).await, "{}", self.log());
+        let listens = listens(&mut self.child, self.folder.path(), before + 1).await;
+        assert!(listens, "{}", self.log());
     }
 
     /// Publishes by mosquitto's own tool.
@@ -154,12 +155,17 @@ fn spawn(wrapper: &[String], folder: &Path) -> Child {
         .expect("mosquitto: install the package mosquitto, as ./test does")
 }
 
-async fn listens(child: &mut Child, at: SocketAddr) -> bool {
+/// How many times a broker in this folder has opened its port, by its log: a port that is open may be somebody else's.
+fn runs(folder: &Path) -> usize {
+    let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+    log.lines().filter(|line| line.ends_with(" running")).count()
+}
+
+async fn listens(child: &mut Child, folder: &Path, times: usize) -> bool {
     let started = Instant::now();
     while started.elapsed() < DEADLINE {
-        if TcpStream::connect_timeout(&at, Duration::from_millis(500)).is_ok() {
-            // The port may be somebody else's.
-            return child.try_wait().is_ok_and(|ended| ended.is_none());
+        if runs(folder) >= times {
+            return true;
         }
         if !child.try_wait().is_ok_and(|ended| ended.is_none()) {
             return false;

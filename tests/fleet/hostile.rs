@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::broker::{Broker, Mqtt};
+use super::common::bare_http::ask;
 use super::common::model_board::{Kind, ModelBoard};
 use super::common::wait_until;
 use super::peer::{Peer, message};
@@ -228,6 +229,97 @@ async fn only_the_owners_fresh_and_new_frames_of_its_session_are_obeyed() {
         board.running().await;
     }
     assert_eq!(board.levels(), [7, 8, 9, 9, 9]);
+}
+
+/// Whether a word moves something is known to the board alone: it is stopped when its owner's lease is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_board_that_was_sent_an_unknown_word_is_stopped_when_the_lease_is_over() {
+    let broker = Broker::start().await;
+    let edge = Gateway::edge(&broker, "").await;
+    let board = Board::plug(&edge, Kind::Hush, "A1").await;
+    let peer = Peer::connect(&broker, "peer", EDGE).await;
+    peer.beats(1).await;
+    let session = peer.own(&board.id).await;
+    let received = |text: &str| {
+        let commands = board.model.commands();
+        commands.iter().rposition(|command| command.text == text)
+    };
+    peer.down(&board.id, session, 1, "Battery;").await;
+    peer.down(&board.id, session, 2, "Wave:5;").await;
+    wait_until("the word", || received("Wave:5").is_some()).await;
+    peer.be_mute(true);
+    wait_until("a stop", || received("Vibrate:0") > received("Wave:5")).await;
+    // Also before that, if it is overtaken.
+    peer.be_mute(false);
+    peer.beats(3).await;
+    let session = peer.own(&board.id).await;
+    peer.down(&board.id, session, 10, "Wave:6;").await;
+    wait_until("the word", || received("Wave:6").is_some()).await;
+    peer.down(&board.id, session, 9, "Wave:7;").await;
+    wait_until("a stop", || received("Vibrate:0") > received("Wave:6")).await;
+    assert_eq!(received("Wave:7"), None);
+    let answer = ask(edge.process.page_address(), "GET", "/metrics", &[]).await;
+    assert_eq!(answer.status, 200);
+    let refused = answer
+        .body
+        .lines()
+        .find(|line| line.contains("reason=\"overtaken\""));
+    assert!(
+        refused.is_some_and(
+            |line| line.starts_with("wsdm_gateway_frames_refused_total{address=\"A1\"")
+                && line.ends_with(" 1")
+        ),
+        "{}",
+        answer.body
+    );
+}
+
+/// Each of these is another one, so that none can be left out for having been logged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_faults_is_a_few_lines_in_the_log() {
+    let fleet = Fleet::start().await;
+    let board = Board::plug(&fleet.edge, Kind::Hush, "A1").await;
+    let app = fleet.hub.app().await;
+    only(&app).await;
+    let mut stranger = Mqtt::connect(&fleet.broker, "stranger").await;
+    let (large, id) = (vec![b'x'; 200 << 10], &board.id);
+    for n in 0..300 {
+        let bad = format!("{{\"hub\": \"{n}");
+        stranger
+            .send("wsdm/1/bedroom/claim", bad[..bad.len() - n % 3].as_bytes())
+            .await;
+        stranger.send(&format!("wsdm/1/bedroom/lease/x-{n}"), b"x").await;
+        stranger
+            .send(&format!("wsdm/1/bedroom/dev/{n:016x}/birth"), b"x")
+            .await;
+        stranger
+            .send(&format!("wsdm/1/bedroom/dev/{n:016x}/owner"), b"x")
+            .await;
+        stranger
+            .send(&format!("wsdm/1/bedroom/dev/{id}/up"), &vec![b'x'; n % 16])
+            .await;
+        let state = format!(r#"{{"online":true,"hub_epoch":"{n:016x}"}}"#);
+        stranger
+            .send(&format!("wsdm/1/hub/x-{n}/state"), state.as_bytes())
+            .await;
+        if n % 30 == 0 {
+            let reversed = format!("wsdm/1/bedroom/dev/\u{202e}{n}/");
+            for what in ["up", "down"] {
+                stranger
+                    .publish(&format!("{reversed}{what}"), &large, false)
+                    .await;
+            }
+        }
+    }
+    drive(&app, &board).await;
+    for gateway in [&fleet.edge, &fleet.hub] {
+        let log = gateway.log();
+        assert!(log.len() < 100, "a stranger fills the log: {} lines", log.len());
+        assert!(log.iter().any(|line| line.contains("is ignored")));
+        assert!(log.iter().any(|line| line.contains("the others are not logged")));
+        let is_raw = |line: &&String| line.contains("\u{202e}");
+        assert_eq!(log.iter().find(is_raw), None);
+    }
 }
 
 /// Owners, births and states that somebody else writes under an edge's name.

@@ -17,9 +17,14 @@ use wsdm_gateway::device::peer::Peer;
 use wsdm_gateway::ingress::{Board, Intake};
 use wsdm_gateway::link::{FrameIo, LinkError};
 use wsdm_gateway::session::admission::Admission;
+use wsdm_gateway::session::registry::Registry;
+use wsdm_gateway::udcf::Udcf;
 use wsdm_gateway::upstream::mqtt::Edge;
 
-use super::common::model_board::ModelBoard;
+use super::broker::Broker;
+use super::common::from_text;
+use super::common::model_board::{Kind, ModelBoard};
+use super::rig::{EDGE, edge_toml, levels};
 
 /// A board at the other end of a link that takes no time.
 struct InMemory {
@@ -69,10 +74,12 @@ impl Sink<Frame> for InMemory {
 
 impl FrameIo for InMemory {}
 
-/// An edge with one board.
+/// An edge with one board, or more of which the first is known.
 pub struct SmallEdge {
+    pub name: String,
     pub model: Arc<ModelBoard>,
-    tasks: [JoinHandle<()>; 2],
+    pub registry: Arc<Registry>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Drop for SmallEdge {
@@ -82,8 +89,29 @@ impl Drop for SmallEdge {
 }
 
 impl SmallEdge {
+    /// Edges of these names at this broker, each with a vibrator.
+    pub fn start_all(broker: &Broker, names: impl IntoIterator<Item = String>) -> Vec<Self> {
+        Self::start_with(broker, names, 1)
+    }
+
+    /// The same, each with so many vibrators.
+    pub fn start_with(broker: &Broker, names: impl IntoIterator<Item = String>, boards: usize) -> Vec<Self> {
+        let folder = tempfile::TempDir::new().expect("a folder to write in");
+        let toml = format!(
+            "[devices]\nlisten = \"127.0.0.1:0\"\n{}",
+            edge_toml(&broker.url(), EDGE, "")
+        );
+        let settings = from_text(folder.path(), &toml);
+        let directory = Udcf::builtin()
+            .device_configuration()
+            .map(|loaded| Udcf::builtin().directory(&loaded));
+        let admission = Admission::new(&settings.devices, directory.expect("a UDCF"));
+        let start = |name: String| Self::start(&name, &settings, &admission, boards);
+        names.into_iter().map(start).collect()
+    }
+
     /// Everything but its name is in these settings.
-    pub fn start(name: &str, settings: &Settings, admission: &Admission, model: Arc<ModelBoard>) -> Self {
+    fn start(name: &str, settings: &Settings, admission: &Admission, boards: usize) -> Self {
         let Some(UpstreamSettings::Mqtt(edge)) = &settings.upstream else {
             unreachable!("it is an edge")
         };
@@ -97,23 +125,36 @@ impl SmallEdge {
             upstream: edge.clone(),
         });
         let stop = CancellationToken::new();
-        let link = Box::new(InMemory {
-            model: model.clone(),
-            answers: VecDeque::new(),
-            waker: None,
-        });
-        let handshake = Handshake::new(
-            Identifier::new(model.kind.identifier()).expect("an identifier"),
-            Address::new(name).expect("an address"),
-        );
-        let board = Board::at(Peer::Websocket(([127, 0, 0, 1], 9).into()));
-        let served = tokio::spawn(edge.serve(stop.clone()));
-        let session = tokio::spawn(async move {
-            let _ = intake.session(handshake, board, link, &stop).await;
-        });
-        Self {
-            model,
-            tasks: [served, session],
+        let models: Vec<_> = (0..boards)
+            .map(|_| Arc::new(ModelBoard::new(Kind::Hush, true)))
+            .collect();
+        let mut tasks = vec![tokio::spawn(edge.serve(stop.clone()))];
+        for (n, model) in models.iter().enumerate() {
+            let link = Box::new(InMemory {
+                model: model.clone(),
+                answers: VecDeque::new(),
+                waker: None,
+            });
+            let handshake = Handshake::new(
+                Identifier::new(model.kind.identifier()).expect("an identifier"),
+                Address::new(format!("{name}-{n}")).expect("an address"),
+            );
+            let board = Board::at(Peer::Websocket(([127, 0, 0, 1], 9).into()));
+            let (intake, stop) = (intake.clone(), stop.clone());
+            tasks.push(tokio::spawn(async move {
+                let _ = intake.session(handshake, board, link, &stop).await;
+            }));
         }
+        Self {
+            name: name.to_owned(),
+            model: models[0].clone(),
+            registry: intake.registry.clone(),
+            tasks,
+        }
+    }
+
+    /// How often its board was moved.
+    pub fn moved(&self) -> usize {
+        levels(&self.model).len()
     }
 }

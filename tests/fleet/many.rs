@@ -1,18 +1,15 @@
 //! Many edges that all come back at once, after a restart of the broker.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::stream::{FuturesUnordered, StreamExt};
+use rumqttc::QoS;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use wsdm_gateway::session::admission::Admission;
-use wsdm_gateway::udcf::Udcf;
 
 use super::broker::{Broker, Mqtt};
-use super::common::model_board::{Kind, ModelBoard};
-use super::common::{from_text, wait_until};
+use super::common::wait_until;
 use super::in_memory::SmallEdge;
-use super::rig::{EDGE, Gateway, HUB, edge_toml};
+use super::rig::{EDGE, Gateway, HUB};
 
 /// Boards that run when the broker is lost.
 const RUNNING: usize = 8;
@@ -45,23 +42,8 @@ async fn come_back(edges: usize) {
     let mut broker = Broker::start().await;
     let hub = Gateway::hub(&broker, HUB).await;
     let app = hub.app().await;
-    let folder = tempfile::TempDir::new().expect("a folder to write in");
-    let toml = format!(
-        "[devices]\nlisten = \"127.0.0.1:0\"\n{}",
-        edge_toml(&broker.url(), EDGE, "")
-    );
-    let settings = from_text(folder.path(), &toml);
-    let directory = Udcf::builtin()
-        .device_configuration()
-        .map(|loaded| Udcf::builtin().directory(&loaded));
-    let admission = Admission::new(&settings.devices, directory.expect("a UDCF"));
     let started = Instant::now();
-    let boards: Vec<SmallEdge> = (0..edges)
-        .map(|n| {
-            let model = Arc::new(ModelBoard::new(Kind::Hush, true));
-            SmallEdge::start(&format!("edge-{n}"), &settings, &admission, model)
-        })
-        .collect();
+    let boards = SmallEdge::start_all(&broker, (0..edges).map(|n| format!("edge-{n}")));
     patiently("all are listed", || app.devices().len() == edges).await;
     println!(
         "{edges} edges with a device each: all listed {:.1?} after the first started",
@@ -101,7 +83,14 @@ async fn come_back(edges: usize) {
         .max()
         .expect("some")
         .duration_since(lost);
-    let moved: usize = boards.iter().map(|board| board.model.obeyed()).sum();
+    let moved: Vec<usize> = boards.iter().map(SmallEdge::moved).collect();
+    let driven_again = || {
+        let again = boards
+            .iter()
+            .zip(&moved)
+            .filter(|(board, moved)| board.moved() > **moved);
+        again.count()
+    };
     broker.start_again().await;
     let back = Instant::now();
     let mut watcher = Mqtt::connect(&broker, "watcher").await;
@@ -114,7 +103,8 @@ async fn come_back(edges: usize) {
         back.elapsed()
     );
     let mut level = 0;
-    while runs(&boards) < edges && back.elapsed() < Duration::from_secs(200) {
+    // Not all at one moment: a machine that does the work of them all may be late for some leases, and those boards rest.
+    while driven_again() < edges && back.elapsed() < Duration::from_secs(200) {
         // Never the same value twice: the server drops repeats.
         level = level % 20 + 1;
         let mut all: FuturesUnordered<_> = app
@@ -127,7 +117,7 @@ async fn come_back(edges: usize) {
             .collect();
         while all.next().await.is_some() {}
     }
-    patiently("all obey", || runs(&boards) == edges).await;
+    assert_eq!(driven_again(), edges, "driven again");
     println!(
         "{edges} edges after a kill -9 of the broker: {RUNNING} boards at rest after {rest:.0?}; births back in {births:.1?}, all \
          driven in {:.1?}; hub {} MiB, broker {} MiB",
@@ -136,12 +126,11 @@ async fn come_back(edges: usize) {
         broker.memory_kib() / 1024
     );
     assert!(rest <= Duration::from_millis(1_100) + LATE, "{rest:?}");
-    assert!(boards.iter().map(|board| board.model.obeyed()).sum::<usize>() >= moved + edges);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn forty_edges_come_back_after_a_restart_of_the_broker() {
-    come_back(40).await;
+async fn two_hundred_edges_come_back_after_a_restart_of_the_broker() {
+    come_back(200).await;
 }
 
 /// `cargo test --test fleet -- --ignored a_thousand --nocapture`
@@ -149,4 +138,24 @@ async fn forty_edges_come_back_after_a_restart_of_the_broker() {
 #[ignore = "it takes a machine of its own for a minute"]
 async fn a_thousand_edges_come_back_after_a_restart_of_the_broker() {
     come_back(1_000).await;
+}
+
+/// More than the edge's queue for the broker holds: a birth and an owner each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_device_of_a_large_edge_is_published() {
+    const DEVICES: usize = 2_500;
+    let mut broker = Broker::start().await;
+    // They come while the broker is away, and are published at once when it is there.
+    broker.kill();
+    let edges = SmallEdge::start_with(&broker, [EDGE.to_owned()], DEVICES);
+    patiently("all are connected", || {
+        edges[0].registry.sessions().len() == DEVICES
+    })
+    .await;
+    broker.start_again().await;
+    let watcher = Mqtt::connect(&broker, "watcher").await;
+    // What is acknowledged would be dropped by the broker, whose queue is shorter.
+    let all = watcher.client.subscribe("wsdm/1/+/dev/+/birth", QoS::AtMostOnce);
+    all.await.expect("a client");
+    wait_until("all births", || watcher.topics() == DEVICES).await;
 }

@@ -250,25 +250,30 @@ impl Board {
 
     /// The levels that it was told, other than none.
     pub fn levels(&self) -> Vec<u32> {
-        let commands = self.model.commands();
-        let level = |text: &str| {
-            text.split_once(':')
-                .filter(|(what, _)| what.starts_with("Vibrate"))?
-                .1
-                .parse()
-                .ok()
-        };
-        commands
-            .iter()
-            .filter_map(|command| level(&command.text))
-            .filter(|level| *level > 0)
-            .collect()
+        levels(&self.model)
     }
 
     /// How often it was moved.
     pub fn moved(&self) -> usize {
         self.levels().len()
     }
+}
+
+/// The levels that a vibrator was told, other than none.
+pub fn levels(model: &ModelBoard) -> Vec<u32> {
+    let commands = model.commands();
+    let level = |text: &str| {
+        text.split_once(':')
+            .filter(|(what, _)| what.starts_with("Vibrate"))?
+            .1
+            .parse()
+            .ok()
+    };
+    commands
+        .iter()
+        .filter_map(|command| level(&command.text))
+        .filter(|level| *level > 0)
+        .collect()
 }
 
 /// What a device is called in topics.

@@ -11,9 +11,11 @@
 
 #include "Stream.h"
 #include "pins.h"
+#include "timer.h"
 
 #define PROGMEM
 #define pgm_read_byte(address) (*reinterpret_cast<const uint8_t*>(address))
+#define pgm_read_word(address) (*reinterpret_cast<const uint16_t*>(address))
 
 #define LED_BUILTIN 2
 #define constrain(value, low, high) ((value) < (low) ? (low) : (value) > (high) ? (high) : (value))

@@ -6,6 +6,7 @@ int main() {
   setup();
   for (;;) {
     loop();
+    hostTimer();
     delay(1);
   }
 }

@@ -41,8 +41,9 @@ impl Room {
             }
             BusEvent::Message(message) => self.message(message),
             BusEvent::TooLarge { topic, bytes } => {
-                self.log(format!(
-                    "a message of {bytes} bytes on {topic} is ignored: that is too much"
+                self.faults.warn(format!(
+                    "a message of {bytes} bytes on {} is ignored: that is too much",
+                    topic.escape_debug()
                 ));
             }
         }
@@ -93,7 +94,7 @@ impl Room {
     fn fleet(&mut self, topic: Topic, message: &Message) {
         let is_halt = matches!(topic, Topic::HaltAll | Topic::HaltEdge(_) | Topic::HaltDevice(..));
         if is_halt && message.retain {
-            self.log(format!(
+            self.faults.warn(format!(
                 "a retained message on {} is ignored, since it is a command: remove it with mosquitto_pub -t {} -r -n",
                 message.topic, message.topic
             ));
@@ -146,7 +147,9 @@ impl Room {
                     self.forget(&at);
                 }
             }
-            Err(e) => self.log(format!("the state of the edge {edge} is ignored: {e}")),
+            Err(e) => self
+                .faults
+                .warn(format!("the state of the edge {edge} is ignored: {e}")),
         }
     }
 
@@ -191,7 +194,7 @@ impl Room {
         };
         let percent = match command::read(output, &message.topic, &message.payload, message.retain) {
             Ok(percent) => percent,
-            Err(e) => return self.log(format!("{} is not set: {e}", message.topic)),
+            Err(e) => return self.faults.warn(format!("{} is not set: {e}", message.topic)),
         };
         let fault = match &entry.listed {
             Some(listed) => self.outputs.set(&at, output, percent, listed),
@@ -203,7 +206,7 @@ impl Room {
         // Also if it was refused: the number goes back.
         entry.sent = None;
         if let Some(fault) = fault {
-            self.log(fault);
+            self.faults.warn(fault);
         }
     }
 }

@@ -8,8 +8,37 @@ use crate::device::handshake::{Address, Handshake, HandshakeError, Identifier};
 use crate::device::recognition::{Axis, LOVENSE, RANGE_MAX, Recognised, TCODE};
 use crate::text::safe_json;
 
-/// The largest document that is read. Real ones have hundreds of bytes; a claim names each device in 20.
-const DOCUMENT_MAX_BYTES: usize = 64 * 1024;
+/// A document, and how large one may be that is read: what a stranger sends may be kept.
+pub trait Document {
+    /// Its largest size, in bytes.
+    const MAX_BYTES: usize;
+}
+
+/// A state or an owner has about a hundred bytes.
+const SHORT_MAX_BYTES: usize = 1_024;
+/// A birth has hundreds of bytes, with many axes thousands; a claim names each device in 20.
+const LONG_MAX_BYTES: usize = 64 * 1_024;
+
+impl Document for EdgeState {
+    const MAX_BYTES: usize = SHORT_MAX_BYTES;
+}
+
+impl Document for HubState {
+    const MAX_BYTES: usize = SHORT_MAX_BYTES;
+}
+
+impl Document for Owner {
+    const MAX_BYTES: usize = SHORT_MAX_BYTES;
+}
+
+impl Document for Birth {
+    const MAX_BYTES: usize = LONG_MAX_BYTES;
+}
+
+impl Document for Claim {
+    const MAX_BYTES: usize = LONG_MAX_BYTES;
+}
+
 /// Axes of a board at most: TCode has channels 0 to 9 of four kinds.
 const AXES_MAX: usize = 40;
 /// The longest name of an axis, in bytes.
@@ -181,11 +210,12 @@ pub fn write(document: &impl Serialize) -> String {
 ///
 /// # Errors
 /// What is wrong with it, in one line.
-pub fn read<T: for<'a> Deserialize<'a>>(payload: &[u8]) -> Result<T, String> {
-    if payload.len() > DOCUMENT_MAX_BYTES {
+pub fn read<T: Document + for<'a> Deserialize<'a>>(payload: &[u8]) -> Result<T, String> {
+    if payload.len() > T::MAX_BYTES {
         return Err(format!(
-            "it has {} bytes, at most {DOCUMENT_MAX_BYTES} are taken",
-            payload.len()
+            "it has {} bytes, at most {} are taken",
+            payload.len(),
+            T::MAX_BYTES
         ));
     }
     serde_json::from_slice(payload).map_err(|e| e.to_string())
@@ -225,7 +255,7 @@ mod tests {
             br#"{"hub":"A B","hub_epoch":"0000000000000001"}"#,
             br#"{"hub":"a","hub_epoch":"1"}"#,
             br#"{"hub":"a","hub_epoch":"0000000000000001","devices":["a/b"]}"#,
-            &[b' '; DOCUMENT_MAX_BYTES + 1],
+            &[b' '; LONG_MAX_BYTES + 1],
         ] {
             assert!(read::<Claim>(wrong).is_err());
         }

@@ -77,7 +77,7 @@ pub enum Verdict {
 }
 
 /// Why a message moves nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Why {
     /// It belongs to another session: an earlier birth, another owner.
     OtherSession,
@@ -91,6 +91,30 @@ pub enum Why {
     NoLease,
     /// Its sender knew only an old time.
     Stale,
+}
+
+impl Why {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 6] = [
+        Self::OtherSession,
+        Self::Old,
+        Self::Overtaken,
+        Self::BeforeStop,
+        Self::NoLease,
+        Self::Stale,
+    ];
+
+    /// Its name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OtherSession => "other_session",
+            Self::Old => "old",
+            Self::Overtaken => "overtaken",
+            Self::BeforeStop => "before_stop",
+            Self::NoLease => "no_lease",
+            Self::Stale => "stale",
+        }
+    }
 }
 
 impl Gate {

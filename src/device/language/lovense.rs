@@ -36,6 +36,9 @@ const POSITION: &str = "FSetSite";
 /// Inflates or deflates relative to the current level; `Air:Level` sets it to nothing.
 const STEPS: &[&str] = &["Air:In", "Air:Out"];
 
+/// Commands that only ask something.
+const QUERIES: &[&str] = &["Battery", "DeviceType", "GetBatch", "Status:1"];
+
 /// The Lovense language.
 pub(super) struct Lovense;
 
@@ -116,6 +119,13 @@ impl Language for Lovense {
 
     fn limit(&self, frame: &str, limits: &Limits) -> Option<String> {
         limit::frame(frame, limits)
+    }
+
+    fn is_query(&self, frame: &str) -> bool {
+        let commands = frame.trim().split_terminator(';');
+        commands
+            .into_iter()
+            .all(|command| QUERIES.contains(&command.trim()))
     }
 
     fn answer_filter(&self) -> Option<Box<dyn AnswerFilter>> {

@@ -180,6 +180,15 @@ impl Language for Tcode {
         &[STOP, STILL]
     }
 
+    fn is_query(&self, frame: &str) -> bool {
+        let mut words = frame.split_ascii_whitespace();
+        words.all(|word| {
+            ["D0", "D1", "D2"]
+                .iter()
+                .any(|query| word.eq_ignore_ascii_case(query))
+        })
+    }
+
     /// The version of the language: `TCode v0.3`.
     fn question(&self) -> Option<Question> {
         let is_answer = |frame: &[u8]| {

@@ -1,12 +1,14 @@
 //! The edges that one connection carries, and which of their devices to claim.
 
+mod snapshot;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use super::line::{EdgeLine, Heard, STOPPED_AFTER};
 use super::link::Inbox;
@@ -30,12 +32,18 @@ const REFUSED_FOR: Duration = Duration::from_secs(30);
 const EDGES_MAX: usize = 4_096;
 /// Devices of an edge at most. A stranger's births cost no more than this.
 const DEVICES_MAX: usize = 4_096;
+/// What the births of all edges of a connection may have in bytes: a hundred thousand usual ones.
+const BIRTHS_MAX_BYTES: usize = 32 << 20;
+/// The most that [`RANK_DELAY`] is waited for. More hubs are hardly there, and the edge settles who comes first.
+const RANK_MAX: u32 = 4;
 
 /// The edges of a connection.
 #[derive(Default)]
 pub(super) struct Edges {
     edges: HashMap<Name, Edge>,
     refusals: Refusals,
+    /// The size of all births.
+    birth_bytes: usize,
 }
 
 struct Edge {
@@ -51,6 +59,7 @@ struct Edge {
 #[derive(Default)]
 struct Device {
     birth: Option<Birth>,
+    birth_bytes: usize,
     owner: Option<Owner>,
     /// Since when nobody who is there owns it.
     free_since: Option<Instant>,
@@ -163,6 +172,9 @@ impl Edges {
                     inbox.end("the edge has taken the device back");
                     device.claimed_at = None;
                 }
+                if !device.is_confirmed {
+                    self.birth_bytes -= device.birth_bytes;
+                }
                 device.is_confirmed
             });
         }
@@ -182,35 +194,53 @@ impl Edges {
         (inbox.session() == owner.session).then(|| Address::new(&device.birth.as_ref()?.address).ok())?
     }
 
-    /// A device of an edge; `None` if it is gone.
-    pub(super) fn birth(&mut self, name: &Name, id: DeviceId, birth: Option<Birth>) {
+    /// A device of an edge; `None` if it is gone. `bytes` is the size of what came.
+    ///
+    /// # Errors
+    /// Why it is ignored, in one line.
+    pub(super) fn birth(
+        &mut self,
+        name: &Name,
+        id: DeviceId,
+        birth: Option<Birth>,
+        bytes: usize,
+    ) -> Result<(), String> {
         let Some(edge) = self.edges.get_mut(name) else {
-            return;
+            return Ok(());
         };
-        match birth {
-            None => {
-                if let Some(device) = edge.devices.remove(&id)
-                    && let Some(inbox) = device.inbox
-                {
+        let Some(birth) = birth else {
+            if let Some(device) = edge.devices.remove(&id) {
+                self.birth_bytes -= device.birth_bytes;
+                if let Some(inbox) = device.inbox {
                     inbox.end("the device left its edge");
                 }
             }
-            Some(birth) => {
-                if edge.devices.len() >= DEVICES_MAX && !edge.devices.contains_key(&id) {
-                    warn!("a device of the edge {name} is ignored: it has {DEVICES_MAX} others");
-                    return;
-                }
-                let device = edge.devices.entry(id).or_default();
-                device.is_confirmed = true;
-                // An edge publishes what it published before, after each connection.
-                if device.birth.as_ref() != Some(&birth) {
-                    device.refused_at = None;
-                    device.claimed_at = None;
-                    device.birth = Some(birth);
-                }
-                edge.end_stale();
-            }
+            return Ok(());
+        };
+        let known = edge.devices.get(&id);
+        if known.is_none() && edge.devices.len() >= DEVICES_MAX {
+            return Err(format!(
+                "a device of the edge {name} is ignored: it has {DEVICES_MAX} others"
+            ));
         }
+        let others = self.birth_bytes - known.map_or(0, |device| device.birth_bytes);
+        if others + bytes > BIRTHS_MAX_BYTES {
+            return Err(format!(
+                "a device of the edge {name} is ignored: what is known of the others is too large"
+            ));
+        }
+        self.birth_bytes = others + bytes;
+        let device = edge.devices.entry(id).or_default();
+        device.birth_bytes = bytes;
+        device.is_confirmed = true;
+        // An edge publishes what it published before, after each connection.
+        if device.birth.as_ref() != Some(&birth) {
+            device.refused_at = None;
+            device.claimed_at = None;
+            device.birth = Some(birth);
+        }
+        edge.end_stale();
+        Ok(())
     }
 
     /// Who owns a device; `None` if it is free. Returns what is to become a session of this hub.
@@ -299,21 +329,22 @@ impl Edges {
     }
 
     /// A frame of a device.
-    pub(super) fn frame(&mut self, name: &Name, id: &DeviceId, payload: &Bytes) {
+    ///
+    /// # Errors
+    /// Why it is ignored, in one line.
+    pub(super) fn frame(&mut self, name: &Name, id: &DeviceId, payload: &Bytes) -> Result<(), String> {
         let Some(edge) = self.edges.get_mut(name) else {
-            return;
+            return Ok(());
         };
         let Some(inbox) = edge.devices.get(id).and_then(|device| device.inbox.as_ref()) else {
-            return;
+            return Ok(());
         };
-        match Header::read(payload) {
-            Ok((header, frame)) => {
-                if inbox.arrived(&header, frame) {
-                    edge.line.frame_arrived();
-                }
-            }
-            Err(e) => warn!("a frame of {name}/{id} is ignored: {e}"),
+        let read = Header::read(payload);
+        let (header, frame) = read.map_err(|e| format!("a frame of {name}/{id} is ignored: {e}"))?;
+        if inbox.arrived(&header, frame) {
+            edge.line.frame_arrived();
         }
+        Ok(())
     }
 
     /// Ends the sessions of edges that are not heard for long. Returns the devices whose edges were found silent just now.
@@ -386,7 +417,7 @@ impl Edges {
                 let Some(rank) = rank(us, name, birth, device.owner.as_ref(), hubs) else {
                     continue;
                 };
-                if free_since.elapsed() < RANK_DELAY * rank {
+                if free_since.elapsed() < RANK_DELAY * rank.min(RANK_MAX) {
                     continue;
                 }
                 takes_part = true;

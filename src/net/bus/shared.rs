@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::SystemTime;
 
 use futures::task::AtomicWaker;
 use tokio::time::Instant;
 
-use super::Qos;
 use super::queue::Queue;
+use super::{BusStatus, Qos};
 
 /// What publishers and the connection share.
 #[derive(Default)]
@@ -21,6 +22,7 @@ pub(super) struct Shared {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) connected: bool,
+    pub(super) status: BusStatus,
     pub(super) queue: Queue,
     pub(super) subscriptions: BTreeMap<String, Qos>,
     /// What the broker has not been told of them.
@@ -60,6 +62,7 @@ impl Shared {
     pub(super) fn up(&self) {
         let mut state = self.lock();
         state.connected = true;
+        state.status.connected_since = Some(SystemTime::now());
         let all: Vec<_> = state
             .subscriptions
             .iter()
@@ -76,6 +79,7 @@ impl Shared {
     pub(super) fn down(&self) {
         let mut state = self.lock();
         state.connected = false;
+        state.status.connected_since = None;
         state.queue.clear();
         state.changes.clear();
         state.probe = None;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use crate::device::fleet::gate::Why;
 use crate::device::frame::Frame;
 
 /// Counts a session's frames, passed on and dropped.
@@ -17,6 +18,24 @@ pub struct Counters {
     pub bytes_from_device: AtomicU64,
     /// Frames of the device that were dropped, the oldest first, because upstream was too slow.
     pub dropped: AtomicU64,
+    /// Frames of a hub that moved nothing.
+    pub refused: Refused,
+}
+
+/// Counts the frames of a hub that an edge did not let through, by the reason.
+#[derive(Debug, Default)]
+pub struct Refused([AtomicU64; Why::ALL.len()]);
+
+impl Refused {
+    /// Adds one.
+    pub(crate) fn count(&self, why: Why) {
+        Counters::count(&self.0[why as usize]);
+    }
+
+    /// How many there were.
+    pub fn number(&self, why: Why) -> u64 {
+        self.0[why as usize].load(Ordering::Relaxed)
+    }
 }
 
 /// The values of [`Counters`] at one moment.

@@ -22,6 +22,7 @@ use crate::device::fleet::gate::{Gate, Verdict, Why};
 use crate::device::fleet::header::{Header, Kind, is_after};
 use crate::device::fleet::names::DeviceId;
 use crate::device::frame::Frame;
+use crate::device::language::{Command, Language};
 use crate::net::bus::{Message, Qos};
 use crate::session::ends::{DeviceInfo, FromUpstream, UpstreamError, UpstreamIo};
 use crate::session::registry::{Counters, SessionHandle};
@@ -144,6 +145,8 @@ impl Device {
     pub(super) fn arrived(&self, header: Header, frame: Bytes) {
         let mut inbox = self.inbox();
         if header.session != inbox.gate.session() {
+            drop(inbox);
+            self.handle.counters.refused.count(Why::OtherSession);
             return;
         }
         match header.kind {
@@ -292,6 +295,9 @@ pub(super) struct EdgeIo {
     pub(super) edge: Arc<Edge>,
     pub(super) device: Arc<Device>,
     pub(super) can_stop: bool,
+    pub(super) language: Option<&'static dyn Language>,
+    /// A frame passed that may have moved something unseen, and the device was not stopped since.
+    pub(super) is_unsure: bool,
     pub(super) lease_over: Pin<Box<Sleep>>,
     /// Frames of the device that wait for the broker.
     pub(super) waiting: VecDeque<Frame>,
@@ -302,11 +308,18 @@ pub(super) struct EdgeIo {
 }
 
 impl EdgeIo {
-    pub(super) fn new(edge: Arc<Edge>, device: Arc<Device>, can_stop: bool) -> Self {
+    pub(super) fn new(
+        edge: Arc<Edge>,
+        device: Arc<Device>,
+        can_stop: bool,
+        language: Option<&'static dyn Language>,
+    ) -> Self {
         Self {
             edge,
             device,
             can_stop,
+            language,
+            is_unsure: false,
             lease_over: Box::pin(sleep(Duration::ZERO)),
             waiting: VecDeque::new(),
             seq: 0,
@@ -315,12 +328,12 @@ impl EdgeIo {
     }
 
     fn is_on(&self) -> bool {
-        self.device.handle.outputs_on.load(Ordering::Relaxed)
+        self.is_unsure || self.device.handle.outputs_on.load(Ordering::Relaxed)
     }
 
     /// Stops the device, or lets go of one that only its own watchdog can stop, which waits for the end of the connection.
     /// `None` if there is nothing to stop.
-    fn stop(&self, why: &str) -> Option<Result<FromUpstream, UpstreamError>> {
+    fn stop(&mut self, why: &str) -> Option<Result<FromUpstream, UpstreamError>> {
         let is_on = self.is_on();
         if !self.can_stop {
             return is_on.then(|| Err(UpstreamError::Away(why.to_owned())));
@@ -328,12 +341,14 @@ impl EdgeIo {
         if is_on {
             info!("{why}: the device is stopped");
         }
+        self.is_unsure = false;
         Some(Ok(FromUpstream::Stop))
     }
 
     /// Counts a frame that moves nothing. Returns what else follows from it.
     fn refuse(&mut self, why: Why) -> Option<Result<FromUpstream, UpstreamError>> {
         self.refused += 1;
+        self.device.handle.counters.refused.count(why);
         debug!(?why, "a frame of the fleet was not obeyed");
         let text = match why {
             Why::OtherSession | Why::Old | Why::BeforeStop => return None,
@@ -358,7 +373,10 @@ impl EdgeIo {
             let next = device.inbox().next(now);
             let stop = match next {
                 Some((Verdict::Pass, frame)) => {
-                    return Poll::Ready(Ok(FromUpstream::Frame(Frame(frame).into())));
+                    let frame = Frame(frame);
+                    let command = Command::read(self.language, &frame);
+                    self.is_unsure |= command.may_move_unseen(self.language, &frame);
+                    return Poll::Ready(Ok(FromUpstream::Frame(frame.into())));
                 }
                 Some((Verdict::Stop, _)) => self.stop("the hub asked for a stop"),
                 Some((Verdict::Drop(why), _)) => self.refuse(why),
@@ -393,7 +411,7 @@ impl EdgeIo {
     }
 
     /// Makes a stop that is due.
-    fn make(&self, due: Due) -> Option<Result<FromUpstream, UpstreamError>> {
+    fn make(&mut self, due: Due) -> Option<Result<FromUpstream, UpstreamError>> {
         match due {
             Due::Always => self.stop("somebody asked for a halt"),
             Due::IfOn if self.is_on() => self.stop("control was lost"),

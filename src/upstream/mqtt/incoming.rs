@@ -61,10 +61,10 @@ impl Edge {
         );
         if is_command && message.retain {
             // It would come again with each connection.
-            warn!(
+            self.faults.warn(format!(
                 "a retained message on {} is ignored, since it is a command: remove it with mosquitto_pub -t {} -r -n",
                 message.topic, message.topic
-            );
+            ));
             return None;
         }
         match topic {
@@ -78,11 +78,13 @@ impl Edge {
             }),
             Topic::Claim(_) => match documents::read::<Claim>(&message.payload) {
                 Ok(claim) => self.claim(&claim),
-                Err(e) => warn!("a claim is ignored: {e}"),
+                Err(e) => self.faults.warn(format!("a claim is ignored: {e}")),
             },
             Topic::Lease(_, hub) => match LeaseBeat::read(&message.payload) {
                 Some(beat) => self.lease(&hub, &beat),
-                None => warn!("a lease of {hub} is ignored: it is none"),
+                None => self
+                    .faults
+                    .warn(format!("a lease of {hub} is ignored: it is none")),
             },
             Topic::Down(_, device) | Topic::Stop(_, device) => self.frame(&device, &message.payload),
             Topic::HaltDevice(_, device) => {
@@ -94,6 +96,9 @@ impl Edge {
                 }
             }
             Topic::HaltEdge(_) | Topic::HaltAll => {
+                if topic == Topic::HaltAll {
+                    self.halt.came();
+                }
                 warn!("all devices are halted through the broker");
                 for device in self.devices() {
                     device.halt(self);
@@ -238,11 +243,11 @@ impl Edge {
 
     fn claim(&self, claim: &Claim) {
         if claim.devices.len() + claim.release.len() > CLAIM_MAX {
-            warn!(
+            let fault = format!(
                 "a claim of {} is ignored: it names more than {CLAIM_MAX} devices",
                 claim.hub
             );
-            return;
+            return self.faults.warn(fault);
         }
         let hub = self.shared().hubs.get(&claim.hub).cloned();
         if let Some(hub) = hub.as_ref().filter(|hub| hub.epoch == claim.hub_epoch) {

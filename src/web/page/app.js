@@ -8,6 +8,7 @@ import { Apps } from "./apps.js";
 import { Boards } from "./boards.js";
 import { Device } from "./device.js";
 import { Devices } from "./devices.js";
+import { Fleet } from "./fleet.js";
 import { apps, connection, entries, gateway, nextTry, now, problems, retryNow, start } from "./live.js";
 import { Login, LogOut } from "./login.js";
 import { isPresent } from "./names.js";
@@ -25,6 +26,7 @@ const VIEWS = [
   { view: "devices", label: "Devices", number: presentDevices },
   { view: "apps", label: "Apps", number: appCount },
   { view: "boards", label: "Boards" },
+  { view: "fleet", label: "Fleet", isShown: () => gateway.value?.fleet },
 ];
 
 function Bar() {
@@ -33,7 +35,7 @@ function Bar() {
     <header class="bar">
       <p class="brand"><a href="#/devices">WSDM Gateway</a> <small class="quiet">${!loggedOut.value && gateway.value?.version}</small></p>
       ${!loggedOut.value && html`<nav aria-label="Views">
-        ${VIEWS.map(({ view, label, number }) => html`
+        ${VIEWS.filter(({ isShown }) => !isShown || isShown()).map(({ view, label, number }) => html`
           <a key=${view} href=${`#/${view}`} aria-current=${open === view ? "page" : undefined}>${label}${number && html` <span class="number">${number}</span>`}</a>`)}
       </nav>`}
       <${StopBar} />
@@ -85,7 +87,7 @@ function View() {
   }, [view, address]);
   return html`
     <main ref=${main}>
-      ${view === "apps" ? html`<${Apps} />` : view === "boards" ? html`<${Boards} />` : view === "device" ? html`<${Device} key=${address} address=${address} />` : html`<${Devices} />`}
+      ${view === "apps" ? html`<${Apps} />` : view === "boards" ? html`<${Boards} />` : view === "fleet" ? html`<${Fleet} />` : view === "device" ? html`<${Device} key=${address} address=${address} />` : html`<${Devices} />`}
     </main>
   `;
 }

@@ -17,6 +17,8 @@ export const questions = signal([]);
 export const origins = signal([]);
 /** Why the newest configuration files are not in force; empty if they are. */
 export const problems = signal([]);
+/** The fleet, while a view shows it; null until the gateway told of it. */
+export const fleet = signal(null);
 /** One entry a device, in the order in which they are shown. New ones are added at the end: rows never jump. */
 export const entries = signal([]);
 /** Seconds since 1970, once a second. */
@@ -41,6 +43,8 @@ let retryTimer = null;
 let watched = null;
 /** The port that is heard, and who takes what its board says. */
 let heard = null;
+/** A view shows the fleet. */
+let showsFleet = false;
 let nextSend = 1;
 const sends = new Map();
 
@@ -106,6 +110,8 @@ function receive(message) {
   else if (message.change) takeChange(message.change);
   else if (message.frames) {
     if (watched && watched.address === message.frames.address) watched.lines(message.frames.lines);
+  } else if (message.fleet) {
+    if (showsFleet) fleet.value = message.fleet;
   } else if (message.listening) {
     if (heard?.port === message.listening.port) heard.handler.listening(message.listening);
   } else if (message.heard) {
@@ -131,6 +137,7 @@ function takeSnapshot(snapshot) {
       connection.value = "up";
       retryAfter = FIRST_RETRY;
       if (watched) tell({ watch: watched.address });
+      if (showsFleet) tell({ fleet: true });
     }
   });
 }
@@ -179,6 +186,13 @@ export function watch(address, lines, lost) {
     watched = null;
     tell({ watch: null });
   };
+}
+
+/** Whether a view shows the fleet: only then the gateway looks at it. */
+export function showFleet(shows) {
+  showsFleet = shows;
+  if (!shows) fleet.value = null;
+  tell({ fleet: shows });
 }
 
 /** Sends one frame to the device, or as if the device had sent it. Resolves to null, or to why it was not sent. */

@@ -12,7 +12,8 @@ export const STATES = {
 };
 
 const WAYS = { ws: "WebSocket", serial: "Serial", ble: "Bluetooth LE", dial: "Dialled" };
-export const wayName = (way) => WAYS[way] ?? way;
+// Of a device of the fleet, the way is a text of a stranger.
+export const wayName = (way) => (Object.hasOwn(WAYS, way) ? WAYS[way] : way);
 /** The peer without the way that stands beside it: "serial /dev/ttyUSB0" → "/dev/ttyUSB0" */
 export const peerName = (device) => device.peer.replace(/^(serial|ble|bluetooth|ws|websocket|dial) /i, "");
 

@@ -5,7 +5,7 @@ import { signal } from "@preact/signals";
 /** What can be done with a device. */
 const PANES = ["try", "watch", "configure"];
 
-/** { view: "devices" | "apps" | "boards" } or { view: "device", address, pane: "try" | "watch" | "configure" } */
+/** { view: "devices" | "apps" | "boards" | "fleet" } or { view: "device", address, pane: "try" | "watch" | "configure" } */
 export const route = signal(parse(location.hash));
 
 addEventListener("hashchange", () => (route.value = parse(location.hash)));
@@ -19,7 +19,7 @@ function parse(hash) {
       return { view: "devices" };
     }
   }
-  return { view: ["apps", "boards"].includes(view) ? view : "devices" };
+  return { view: ["apps", "boards", "fleet"].includes(view) ? view : "devices" };
 }
 
 export const deviceLink = (address, pane) => `#/device/${encodeURIComponent(address)}/${pane}`;

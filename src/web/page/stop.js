@@ -17,10 +17,30 @@ const PATIENCE = 4000;
 let latest = 0;
 
 /** Stops every device, or the one of this address. */
-export async function stop(address = null) {
+export const stop = (address = null) =>
+  press(address === null ? "/api/stop" : `/api/devices/${encodeURIComponent(address)}/stop`, address, stopped);
+
+/** Stops every device of every edge of the fleet, and those of this gateway. */
+export const stopFleet = () => press("/api/fleet/stop", null, fleetStopped);
+
+/** What a stop came to: how it is shown, and the text. */
+function stopped({ stopped, failed }) {
+  if (failed.length) return ["bad", `${failed.join(", ")} did not take the stop: switch it off by hand. ${plural(stopped, "other")} stopped.`];
+  return ["good", stopped === 0 ? "Nothing is connected that could run." : `Stopped ${plural(stopped, "device")}.`];
+}
+
+function fleetStopped({ here, edges, silent }) {
+  if (here.failed.length) return stopped(here);
+  if (silent.length) return ["bad", `The broker passed the stop on, but ${silent.join(", ")} ${silent.length === 1 ? "is" : "are"} not heard: if a device runs there, switch it off by hand.`];
+  return ["good", `Stopped the fleet${edges.length ? `: ${plural(edges.length, "edge")}` : ""}.`];
+}
+
+/** The session ended before the fleet was stopped. */
+const hereAlone = (body) => ["bad", `The fleet is not stopped: log in, and press again. At this gateway: ${stopped(body)[1]}`];
+
+async function press(path, address, outcomeOf) {
   const mine = ++latest;
   stopRequests.value = { times: mine, address };
-  const path = address === null ? "/api/stop" : `/api/devices/${encodeURIComponent(address)}/stop`;
   const show = (kind, text) => {
     // A later press has the word.
     if (mine === latest) outcome.value = { kind, text, at: clock(Date.now() / 1000).slice(0, 8) };
@@ -30,21 +50,17 @@ export async function stop(address = null) {
     try {
       // `keepalive` lets the request finish even if the page is closed in the same moment.
       const response = await fetch(path, { method: "POST", keepalive: true, signal: AbortSignal.timeout(PATIENCE) });
-      if (response.status === 401 && address !== null) {
-        // To stop one device needs a session; to stop everything does not.
+      if (response.status === 401 && path !== "/api/stop") {
+        // To stop one device, or the fleet, needs a session; to stop everything here does not.
         sessionEnded();
-        return stop();
+        return press("/api/stop", null, path === "/api/fleet/stop" ? hereAlone : stopped);
       }
       const body = await response.json().catch(() => null);
       if (!response.ok) {
-        show("bad", `Not stopped: ${body?.error ?? `the gateway answered ${response.status}`}${body?.hint ? ` ${body.hint}` : ""}`);
+        show("bad", `Not stopped: ${body?.error ?? `the gateway answered ${response.status}`}${body?.hint ? `; ${body.hint}` : ""}`);
         return;
       }
-      if (body.failed.length) {
-        show("bad", `${body.failed.join(", ")} did not take the stop: switch it off by hand. ${plural(body.stopped, "other")} stopped.`);
-      } else {
-        show("good", body.stopped === 0 ? "Nothing is connected that could run." : `Stopped ${plural(body.stopped, "device")}.`);
-      }
+      show(...outcomeOf(body));
       return;
     } catch {
       if (attempt === TRIES) {

@@ -46,6 +46,7 @@ static ASSETS: &[Asset] = assets! {
     "device.js": SCRIPT,
     "devices.js": SCRIPT,
     "facts.js": SCRIPT,
+    "fleet.js": SCRIPT,
     "format.js": SCRIPT,
     "framelog.js": SCRIPT,
     "html.js": SCRIPT,

@@ -161,11 +161,13 @@ pub(in crate::web) fn view(registry: Arc<Registry>, server: Option<Arc<dyn Serve
         simulator: Arc::new(Nothing),
         configuration: Arc::new(Nothing),
         boards: Arc::new(Nothing),
+        fleet: None,
         about: Arc::new(About {
             version: String::new(),
             devices: Vec::new(),
             clients: Vec::new(),
             upstream: None,
+            fleet: false,
         }),
         stop: CancellationToken::new(),
     }

@@ -4,10 +4,10 @@
 
 #include <Arduino.h>
 
-bool wsdmTakeTimer1(bool forServos) {
-  static enum : uint8_t { NOBODY, MOTORS, SERVOS } user = NOBODY;
-  if (user == NOBODY) user = forServos ? SERVOS : MOTORS;
-  return user == (forServos ? SERVOS : MOTORS);
+bool wsdmTakeTimer1(WsdmTimer1User user) {
+  static WsdmTimer1User first = WsdmTimer1User::NOBODY;
+  if (first == WsdmTimer1User::NOBODY) first = user;
+  return first == user;
 }
 
 // Chips whose core counts millis() with timer 0 for certain.
@@ -25,7 +25,7 @@ WsdmFaultReason wsdmFastPwm(uint8_t pin) {
     case TIMER1A:
     case TIMER1B:
     case TIMER1C:
-      if (!wsdmTakeTimer1(false)) return WsdmFaultReason::TIMER_OF_SERVOS;
+      if (!wsdmTakeTimer1(WsdmTimer1User::MOTORS)) return WsdmFaultReason::TIMER_OF_SERVOS;
       undivided(TCCR1B);
       break;
 #if defined(TCCR2B)

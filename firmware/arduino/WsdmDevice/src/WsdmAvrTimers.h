@@ -9,8 +9,9 @@
 
 #include "WsdmFaults.h"
 
-// Timer 1 makes pulses for motors or for servos, as the first output that begins wants it. False if it is the other's.
-bool wsdmTakeTimer1(bool forServos);
+enum class WsdmTimer1User : uint8_t { NOBODY, MOTORS, SERVOS, STEPPER };
+// Timer 1 is for one kind of output, as the first that begins wants it. False if it is another's.
+bool wsdmTakeTimer1(WsdmTimer1User user);
 
 // Makes the timer behind a pin so fast that its pulses are not heard. Returns why the pin can have none,
 // or NONE. Pins of timer 0, which are 5 and 6 on an Uno, stay at 976 Hz.

@@ -2,7 +2,7 @@
 //
 //   link        WsdmWebsocket (any Arduino Client), WsdmSerial (any Stream)
 //   protocol    WsdmLovense, WsdmTcode: what bytes mean; the same for every link
-//   output      WsdmPwm, WsdmServo, WsdmHBridge, or a class of your own: what moves
+//   output      WsdmPwm, WsdmServo, WsdmHBridge, WsdmStepper, or a class of your own: what moves
 
 #ifndef WSDM_DEVICE_H
 #define WSDM_DEVICE_H
@@ -13,9 +13,12 @@
 #include "WsdmLovense.h"
 #include "WsdmOutput.h"
 #include "WsdmPins.h"
+#include "WsdmProtocol.h"
 #include "WsdmPwm.h"
+#include "WsdmRotor.h"
 #include "WsdmSerial.h"
 #include "WsdmServo.h"
+#include "WsdmStepper.h"
 #include "WsdmTcode.h"
 #include "WsdmWatchdog.h"
 #include "WsdmWebsocket.h"

@@ -34,9 +34,14 @@ static const char TEXTS[] PROGMEM =
     "no PWM channel is left\n"
     "another output has it\n"
     "the sketch uses it for something else\n"
-    "timer 1 moves the servos\n"
-    "timer 1 drives the motors\n"
+    "timer 1 moves servos or a stepper\n"
+    "timer 1 drives motors or a stepper\n"
     "a servo takes pin 9 or 10\n"
+    "no timer is left for a stepper\n"
+    "a stepper needs a limit switch\n"
+    "the limit switch was not found\n"
+    "the limit switch does not open\n"
+    "homing took too long\n"
     "no haptic driver answers\n";
 static const uint8_t PIN = 0, ON_I2C = 1, STAYS_OFF = 2, FIRST_REASON = 3;
 

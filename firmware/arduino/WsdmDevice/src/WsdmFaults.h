@@ -16,6 +16,11 @@ enum class WsdmFaultReason : uint8_t {
   TIMER_OF_SERVOS,
   TIMER_OF_MOTORS,
   NO_SERVO_PIN,
+  NO_STEP_TIMER,
+  NO_LIMIT_SWITCH,
+  LIMIT_SWITCH_NOT_FOUND,
+  LIMIT_SWITCH_CLOSED,
+  HOMING_TOO_LONG,
   // Of what has an address on I2C instead of a pin.
   NO_HAPTIC_DRIVER,
 };

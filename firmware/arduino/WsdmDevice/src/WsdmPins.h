@@ -1,6 +1,6 @@
 // Pins to begin with, by chip: none is the flash's, the serial port's or USB's, none is read by the chip when it starts
-// (a strapping pin, which a motor driver's resistor would pull), and none shows pulses then. For a chip that is not here
-// the names are not defined: set pins of your own in the sketch.
+// (a strapping pin, which a motor driver's resistor would pull), and none shows pulses then. A stepper has some that motors
+// have in other machines. For a chip that is not here the names are not defined: set pins of your own in the sketch.
 
 #ifndef WSDM_PINS_H
 #define WSDM_PINS_H
@@ -15,6 +15,10 @@
 #define WSDM_VALVE_PIN 14
 #define WSDM_SERVO_PIN 12
 #define WSDM_BATTERY_PIN A0
+#define WSDM_STEP_PIN 5
+#define WSDM_DIRECTION_PIN 4
+#define WSDM_ENABLE_PIN 14
+#define WSDM_LIMIT_PIN 12
 
 #elif defined(CONFIG_IDF_TARGET_ESP32)
 
@@ -24,6 +28,10 @@
 #define WSDM_SERVO_PIN 18
 // Of the converter that works beside Wi-Fi.
 #define WSDM_BATTERY_PIN 34
+#define WSDM_STEP_PIN 25
+#define WSDM_DIRECTION_PIN 26
+#define WSDM_ENABLE_PIN 27
+#define WSDM_LIMIT_PIN 33
 
 #elif defined(CONFIG_IDF_TARGET_ESP32S2) || defined(CONFIG_IDF_TARGET_ESP32S3)
 
@@ -32,6 +40,10 @@
 #define WSDM_VALVE_PIN 6
 #define WSDM_SERVO_PIN 18
 #define WSDM_BATTERY_PIN 1
+#define WSDM_STEP_PIN 4
+#define WSDM_DIRECTION_PIN 5
+#define WSDM_ENABLE_PIN 6
+#define WSDM_LIMIT_PIN 7
 
 #elif defined(CONFIG_IDF_TARGET_ESP32C3)
 
@@ -40,6 +52,10 @@
 #define WSDM_VALVE_PIN 6
 #define WSDM_SERVO_PIN 7
 #define WSDM_BATTERY_PIN 3
+#define WSDM_STEP_PIN 4
+#define WSDM_DIRECTION_PIN 5
+#define WSDM_ENABLE_PIN 6
+#define WSDM_LIMIT_PIN 7
 
 #elif defined(CONFIG_IDF_TARGET_ESP32C6)
 
@@ -48,6 +64,10 @@
 #define WSDM_VALVE_PIN 20
 #define WSDM_SERVO_PIN 21
 #define WSDM_BATTERY_PIN 2
+#define WSDM_STEP_PIN 18
+#define WSDM_DIRECTION_PIN 19
+#define WSDM_ENABLE_PIN 20
+#define WSDM_LIMIT_PIN 21
 
 #elif !defined(ARDUINO_ARCH_ESP32)
 
@@ -58,6 +78,11 @@
 #define WSDM_VALVE_PIN 7
 #define WSDM_SERVO_PIN 9
 #define WSDM_BATTERY_PIN A0
+// Those of a CNC shield's X axis.
+#define WSDM_STEP_PIN 2
+#define WSDM_DIRECTION_PIN 5
+#define WSDM_ENABLE_PIN 8
+#define WSDM_LIMIT_PIN 9
 
 #endif
 

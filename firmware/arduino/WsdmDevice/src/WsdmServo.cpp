@@ -19,7 +19,7 @@ void WsdmServo::begin() {
   digitalWrite(_pin, LOW);
   pinMode(_pin, OUTPUT);
   if (_pin != 9 && _pin != 10) return wsdmFault(_pin, WsdmFaultReason::NO_SERVO_PIN);
-  if (!wsdmTakeTimer1(true)) return wsdmFault(_pin, WsdmFaultReason::TIMER_OF_MOTORS);
+  if (!wsdmTakeTimer1(WsdmTimer1User::SERVOS)) return wsdmFault(_pin, WsdmFaultReason::TIMER_OF_MOTORS);
   // Fast PWM up to ICR1, an eighth of the clock: half a microsecond a count, 40,000 of them for 20 ms. The core
   // has set the timer up for analogWrite.
   TCCR1A &= _BV(COM1A1) | _BV(COM1B1);

@@ -18,10 +18,21 @@ uint16_t WsdmAxis::valueAt(uint32_t motion) const {
   return _from + (static_cast<int32_t>(_to) - _from) * static_cast<int32_t>(passed) / static_cast<int32_t>(_takes);
 }
 
+uint16_t WsdmAxis::scaled(uint16_t value) const {
+  const int32_t span = static_cast<int32_t>(_high) - _low;
+  return _low + span * value / WSDM_FULL;
+}
+
 // The time for a way at a speed in hundredths of the range a second, rounded up.
 static uint32_t timeFor(uint16_t way, uint32_t speed) { return (way * 10UL + speed - 1) / speed; }
 
 void WsdmAxis::go(uint32_t motion, bool softly) {
+  if (isPosition() && !_output.isReady()) {
+    _pace = NOTHING;
+    _isPlaced = false;
+    _output.set(scaled(_wanted));
+    return;
+  }
   const uint16_t from = valueAt(motion);
   const uint16_t way = from < _wanted ? _wanted - from : from - _wanted;
   uint32_t takes = 0;
@@ -37,6 +48,8 @@ void WsdmAxis::go(uint32_t motion, bool softly) {
   _from = from;
   _to = _wanted;
   _began = motion;
+  // Told again, if it is the same: it may have stopped on its way there.
+  _shown = NOT_SHOWN;
   _takes = takes < LONGEST_MS ? takes : LONGEST_MS;
   _pace = NOTHING;
 }
@@ -45,6 +58,11 @@ void WsdmAxis::hold(uint32_t motion) {
   _from = _to = isPosition() ? valueAt(motion) : 0;
   _takes = 0;
   _pace = NOTHING;
+  // What stops by itself stands elsewhere than it was sent to: as before its first move.
+  if (_output.stop() && isPosition()) {
+    _isPlaced = false;
+    return;
+  }
   show(motion, true);
 }
 
@@ -63,8 +81,7 @@ void WsdmAxis::show(uint32_t motion, bool isAsked) {
     _output.set(0);
     return;
   }
-  const int32_t span = static_cast<int32_t>(_high) - _low;
-  _output.set(_low + span * value / WSDM_FULL);
+  _output.set(scaled(value));
 }
 
 void WsdmTcode::begin(uint32_t now) {
@@ -76,6 +93,7 @@ void WsdmTcode::begin(uint32_t now) {
 }
 
 void WsdmTcode::tick(uint32_t now) {
+  for (uint8_t i = 0; i < _count; i++) _axes[i]._output.tick(now);
   const int32_t passed = now - _moved;
   // Nothing is newer within a millisecond, and a small chip has better things to do than to divide.
   if (passed <= 0) return;
@@ -252,7 +270,7 @@ void WsdmTcode::hold() {
 bool WsdmTcode::isOn() const {
   for (uint8_t i = 0; i < _count; i++) {
     const WsdmAxis& axis = _axes[i];
-    if (axis.isMoving(_motion) || (!axis.isPosition() && (axis._to > 0 || axis.valueAt(_motion) > 0))) return true;
+    if (axis.isMoving(_motion) || axis._output.isOn() || (!axis.isPosition() && (axis._to > 0 || axis.valueAt(_motion) > 0))) return true;
   }
   return false;
 }

@@ -38,6 +38,8 @@ class WsdmAxis {
   // All times are those of motion, as WsdmTcode counts it.
   uint16_t valueAt(uint32_t motion) const;
   bool isMoving(uint32_t motion) const { return _from != _to && motion - _began < _takes; }
+  // Between the ends of what the machine bears.
+  uint16_t scaled(uint16_t value) const;
   void go(uint32_t motion, bool softly);
   void hold(uint32_t motion);
   // Writes what is new. Off is written also if it is not, when it `isAsked` for: nobody knows better than the pin itself
@@ -53,8 +55,9 @@ class WsdmAxis {
   // A straight line.
   uint16_t _from, _to;
   uint32_t _began = 0, _takes = 0;
-  // What its output was told; none yet.
-  uint16_t _shown = 0xFFFF;
+  // What its output was told.
+  static const uint16_t NOT_SHOWN = 0xFFFF;
+  uint16_t _shown = NOT_SHOWN;
   // It was sent somewhere, or needs nobody to send it.
   bool _isPlaced = false;
   // What the line says that is not yet over.

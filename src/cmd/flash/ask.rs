@@ -1,0 +1,121 @@
+//! Questions on the terminal.
+
+use std::io;
+
+use console::Term;
+use wsdm_device_board::{Chip, Key};
+
+use super::console::Shown;
+use super::error::FlashError;
+use super::settings::{Given, problem};
+use crate::text::printable;
+
+/// The settings that are asked for, and how each is called.
+const QUESTIONS: [(Key, &str); 7] = [
+    (Key::Ssid, "Wi-Fi name"),
+    (Key::Password, "Wi-Fi password"),
+    (Key::Gateway, "gateway (mdns searches for it)"),
+    (Key::Token, "token of the gateway"),
+    (Key::Device, "protocol (lovense or tcode)"),
+    (Key::Identifier, "identifier, a name in the gateway's UDCF"),
+    (Key::Pins, "pins, such as V0=4 L0=6"),
+];
+
+/// Asks for every setting that was not given. An empty answer keeps what the board has.
+pub(super) async fn missing(given: &mut Given, shown: &Shown, chip: &'static Chip) -> Result<(), FlashError> {
+    let questions = QUESTIONS.iter().filter(|(key, _)| given.get(*key).is_none());
+    let mut questions = questions.copied().collect::<Vec<_>>();
+    // A network that was given without a password is an open one, or the one that the board knows.
+    if given
+        .get(Key::Ssid)
+        .is_some_and(|ssid| ssid == shown.value(Key::Ssid))
+        && shown.has(Key::Password)
+    {
+        questions.retain(|(key, _)| *key != Key::Password);
+    }
+    if questions.is_empty() {
+        return Ok(());
+    }
+    eprintln!("settings of the board; Enter keeps what is in brackets");
+    for (key, name) in questions {
+        let has = match shown.value(key) {
+            "" => "none".to_owned(),
+            value => printable(value.as_bytes()),
+        };
+        loop {
+            let answer = line(format!("{name} [{has}]: "), key.is_secret()).await?;
+            if answer.is_empty() {
+                break;
+            }
+            match problem(key, &answer, chip) {
+                Some(problem) => eprintln!("{problem}"),
+                None => {
+                    given.set(key, answer);
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Asks which one of these is meant, and returns its place.
+pub(super) async fn which(question: &str, names: Vec<String>) -> Result<usize, FlashError> {
+    eprintln!("{question}");
+    for (n, name) in names.iter().enumerate() {
+        eprintln!("  {}  {name}", n + 1);
+    }
+    loop {
+        let answer = line(format!("1 to {}: ", names.len()), false).await?;
+        match answer.trim().parse::<usize>() {
+            Ok(n) if (1..=names.len()).contains(&n) => return Ok(n - 1),
+            _ => eprintln!("give the number of one of them"),
+        }
+    }
+}
+
+/// Reads a line, a secret without echo.
+async fn line(prompt: String, is_secret: bool) -> Result<String, FlashError> {
+    #[cfg(unix)]
+    let _restored = Restored::at_the_end();
+    let read = tokio::task::spawn_blocking(move || {
+        let term = Term::stderr();
+        term.write_str(&prompt)?;
+        let line = match is_secret {
+            true => term.read_secure_line()?,
+            false => {
+                let mut line = String::new();
+                if io::stdin().read_line(&mut line)? == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                line
+            }
+        };
+        // Spaces belong to an answer: the name of a network may end in one.
+        Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    });
+    let read = read.await.unwrap_or_else(|e| Err(io::Error::other(e)));
+    read.map_err(FlashError::Terminal)
+}
+
+/// The terminal is set back to what it was when this is dropped: Ctrl-C may come while a secret is typed, and the thread
+/// that waits for it then never goes on.
+#[cfg(unix)]
+struct Restored(Option<rustix::termios::Termios>);
+
+#[cfg(unix)]
+impl Restored {
+    fn at_the_end() -> Self {
+        Self(rustix::termios::tcgetattr(io::stdin()).ok())
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Restored {
+    fn drop(&mut self) {
+        if let Some(attributes) = &self.0 {
+            let _ =
+                rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, attributes);
+        }
+    }
+}

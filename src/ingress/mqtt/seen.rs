@@ -1,0 +1,173 @@
+//! What a hub knows of its fleet, for people, and the halt of all of it. Nothing is kept for this: each connection answers
+//! when it is asked.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::Fleet;
+use crate::device::fleet::names::Name;
+use crate::device::fleet::seen::DeviceSeen;
+use crate::net::broker::BrokerUrl;
+use crate::net::bus::BusStatus;
+use crate::net::bus::echo::NoEcho;
+
+/// How long a connection may take to answer: it looks at everything that comes at once.
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// How long a halt may take to come back from the broker.
+const ECHO_WITHIN: Duration = Duration::from_secs(2);
+
+/// A hub and what it knows.
+#[derive(Clone, Debug)]
+pub struct HubView {
+    /// Its name.
+    pub name: Name,
+    /// The broker.
+    pub broker: BrokerUrl,
+    /// How the connection to it stands.
+    pub status: BusStatus,
+    /// The other hubs that are online, by name.
+    pub others: Vec<Name>,
+    /// The edges, by name.
+    pub edges: Vec<EdgeSeen>,
+}
+
+/// Whether an edge is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It is online, and beats if it has devices.
+    There,
+    /// It is online by what the broker keeps, and does not beat: its devices are at rest.
+    Silent,
+    /// It said farewell, or the broker did in its place.
+    Gone,
+}
+
+/// An edge.
+#[derive(Clone, Debug)]
+pub struct EdgeSeen {
+    /// Its name.
+    pub name: Name,
+    /// Whether it is there.
+    pub presence: Presence,
+    /// The version of its gateway; may be empty.
+    pub version: String,
+    /// How old its last beat is; `None` if it has no devices, or was never heard.
+    pub beat_age: Option<Duration>,
+    /// How many devices it has.
+    pub device_count: usize,
+    /// Its devices, by address; not all of them if there are very many.
+    pub devices: Vec<DeviceSeen>,
+}
+
+/// What the connections know, when they are asked.
+#[derive(Debug)]
+pub(super) struct Snapshots {
+    asked: watch::Sender<u64>,
+    parts: watch::Sender<Vec<(u64, Vec<EdgeSeen>)>>,
+}
+
+impl Snapshots {
+    pub(super) fn new(connections: usize) -> Self {
+        Self {
+            asked: watch::Sender::new(0),
+            parts: watch::Sender::new(vec![Default::default(); connections]),
+        }
+    }
+
+    /// Changes when a connection is to answer, to the number of the question.
+    pub(super) fn asked(&self) -> watch::Receiver<u64> {
+        self.asked.subscribe()
+    }
+
+    /// The answer of a connection.
+    pub(super) fn put(&self, connection: usize, number: u64, edges: Vec<EdgeSeen>) {
+        self.parts
+            .send_modify(|parts| parts[connection] = (number, edges));
+    }
+
+    /// Asks all connections. One that does not answer in time counts with its last answer.
+    async fn read(&self) -> Vec<EdgeSeen> {
+        let mut parts = self.parts.subscribe();
+        let mut wanted = 0;
+        self.asked.send_modify(|number| {
+            *number += 1;
+            wanted = *number;
+        });
+        let all = parts.wait_for(|parts| parts.iter().all(|(number, _)| *number >= wanted));
+        let _ = timeout(ANSWER_WITHIN, all).await;
+        let mut edges: Vec<_> = parts
+            .borrow()
+            .iter()
+            .flat_map(|(_, edges)| edges.clone())
+            .collect();
+        edges.sort_by(|a, b| a.name.cmp(&b.name));
+        edges
+    }
+}
+
+impl Fleet {
+    /// What this hub knows now.
+    pub async fn view(&self) -> HubView {
+        let edges = self.snapshots.read().await;
+        let own = &self.settings.hub;
+        let mut others: Vec<_> = self
+            .shared()
+            .hubs
+            .iter()
+            .filter(|hub| *hub != own)
+            .cloned()
+            .collect();
+        others.sort();
+        HubView {
+            name: own.clone(),
+            broker: self.settings.broker.broker.clone(),
+            status: self.status(),
+            others,
+            edges,
+        }
+    }
+
+    /// How the connection to the broker stands.
+    pub fn status(&self) -> BusStatus {
+        self.first.status()
+    }
+
+    /// Publishes the halt of all edges.
+    ///
+    /// # Errors
+    /// [`NoEcho`]: the broker is away, or did not pass it on.
+    pub async fn halt_all(&self) -> Result<(), NoEcho> {
+        let payload = Bytes::from_static(b"the page of a hub");
+        self.halt.publish(payload, ECHO_WITHIN).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_hangs_does_not_keep_the_others_answers_back() {
+        let snapshots = Snapshots::new(2);
+        let seen = |name: &str| EdgeSeen {
+            name: Name::new(name).expect("a name"),
+            presence: Presence::There,
+            version: String::new(),
+            beat_age: None,
+            device_count: 0,
+            devices: Vec::new(),
+        };
+        let mut asked = snapshots.asked();
+        let answers = async {
+            asked.changed().await.expect("a question");
+            let number = *asked.borrow_and_update();
+            snapshots.put(1, number, vec![seen("kitchen"), seen("attic")]);
+        };
+        let (edges, ()) = tokio::join!(snapshots.read(), answers);
+        let names: Vec<_> = edges.iter().map(|edge| edge.name.as_str()).collect();
+        assert_eq!(names, ["attic", "kitchen"]);
+    }
+}

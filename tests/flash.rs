@@ -1,0 +1,297 @@
+//! `flash`: whole runs of the program against a chip in software on a pseudo-terminal, whose firmware has the real
+//! console and becomes a device of a real gateway.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its parts has failed"
+)]
+
+#[path = "flash/bench.rs"]
+mod bench;
+#[path = "flash/chip.rs"]
+mod chip;
+mod common;
+#[path = "flash/failures.rs"]
+mod failures;
+#[path = "flash/firmware.rs"]
+mod firmware;
+#[path = "flash/images.rs"]
+mod images;
+#[path = "flash/memory.rs"]
+mod memory;
+#[path = "flash/terminal.rs"]
+mod terminal;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use bench::{Bench, NATIVE, PASSWORD, SSID, end, end_with_button, interrupt};
+use chip::{Fault, Kind};
+use common::process::Process;
+use common::system::{ARDUINO, CH340};
+use common::{wait_until, within};
+use firmware::{ADDRESS, saved};
+use images::parts;
+use memory::Memory;
+use serde_json::Value;
+use terminal::Terminal;
+use wsdm_device_board::{ESP32C3, ESP32C6, Key};
+
+fn holds(memory: &Memory, number: u8) {
+    let parts = parts(number);
+    for (at, data) in &parts {
+        assert!(memory.read(*at, data.len()) == *data, "at {at:#x}");
+    }
+    let mut places: Vec<_> = parts.iter().map(|(at, data)| (*at, data.len())).collect();
+    places.push((firmware::SETTINGS as usize, 0x6000));
+    assert_eq!(memory.stray(&places), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_board_is_flashed_set_up_and_listed_by_the_gateway() {
+    let bench = Bench::new();
+    let gateway = Process::start(&bench.home, &["--device-token", "bench-token"]).await;
+    let token = bench.system.path("token.txt");
+    fs::write(&token, "bench-token\n").unwrap();
+    let memory = Memory::erased();
+    let chip = bench.plug(NATIVE, Kind::Esp32c3, &memory, Fault::None);
+    let address = gateway.devices.trim_start_matches("ws://");
+    let mut command = bench.flash(&["--gateway", address, "--pins", "V0=5 V1=6"]);
+    command.args(bench.wifi()).arg("--token-file").arg(&token);
+    let ended = end_with_button(&mut command, &chip).await;
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert_eq!(
+        ended.stdout,
+        format!("the board is there: LVSDevice {ADDRESS}, listed as Lovense Hush\n")
+    );
+    assert!(ended.log.contains("chip: ESP32-C3"), "{ended:#?}");
+    holds(&memory, 5);
+    let settings = saved(&memory, &ESP32C3).unwrap();
+    assert_eq!((settings.ssid(), settings.password()), (SSID, PASSWORD));
+    assert_eq!(settings.token(), Some("bench-token"));
+    assert_eq!(settings.outputs().to_string(), "V0=5 V1=6");
+    for secret in [PASSWORD, "bench-token"] {
+        assert!(!ended.log.contains(secret), "{ended:#?}");
+    }
+
+    // Once more, with nothing but the board: it has all that already.
+    chip.unplug().await;
+    let chip = bench.plug(NATIVE, Kind::Esp32c3, &memory, Fault::None);
+    let again = end_with_button(&mut bench.flash(&[]), &chip).await;
+    assert_eq!(
+        (again.code, &again.stdout),
+        (Some(0), &ended.stdout),
+        "{again:#?}"
+    );
+    assert_eq!(chip.packets(), 0, "what is there is not written twice");
+    assert_eq!(saved(&memory, &ESP32C3), Some(settings));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_c6_on_an_adapter_is_flashed_faster_and_told_in_json() {
+    let mut bench = Bench::new();
+    let gateway = Process::start(&bench.home, &[]).await;
+    bench.network.gateway = Some(gateway.devices.clone());
+    let memory = Memory::erased();
+    let chip = bench.plug(CH340, Kind::Esp32c6, &memory, Fault::None);
+    let mut command = bench.flash(&["--json", "--identifier", "LVSDevice", "--pins", "V0=18"]);
+    let ended = end_with_button(command.args(bench.wifi()), &chip).await;
+    let told: Value = serde_json::from_str(&ended.stdout).unwrap_or_else(|e| panic!("{e}: {ended:#?}"));
+    assert_eq!(told["chip"], "ESP32-C6", "{told}");
+    assert_eq!(told["address"], ADDRESS, "{told}");
+    assert_eq!(told["arrived"]["at"], "listed", "{told}");
+    assert_eq!(told["arrived"]["name"], "Lovense Hush", "{told}");
+    assert_eq!(chip.asked.lock().unwrap().baud_rate, Some(460_800));
+    holds(&memory, 13);
+    // The pin is one that a C3 does not have.
+    assert_eq!(saved(&memory, &ESP32C6).unwrap().outputs().to_string(), "V0=18");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_lost_a_character_on_the_line_is_sent_again() {
+    let bench = Bench::new();
+    let memory = Memory::erased();
+    let chip = bench.plug(CH340, Kind::Esp32c3, &memory, Fault::LostCharacters);
+    let mut command = bench.flash(&["--no-wait"]);
+    let ended = end_with_button(command.args(bench.wifi()), &chip).await;
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let settings = saved(&memory, &ESP32C3).unwrap();
+    assert_eq!((settings.ssid(), settings.password()), (SSID, PASSWORD));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_board_that_reports_a_gateway_elsewhere_is_believed() {
+    let bench = Bench::new();
+    let chip = bench.plug(NATIVE, Kind::Esp32c3, &Memory::erased(), Fault::Reenumerates);
+    let mut command = bench.flash(&["--gateway", "10.0.0.9:2"]);
+    let ended = end_with_button(command.args(bench.wifi()), &chip).await;
+    let told =
+        format!("the board is there: {ADDRESS}, connected to a gateway that is not one of this machine\n");
+    assert_eq!((ended.code, &ended.stdout), (Some(0), &told), "{ended:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_asked_for_what_is_missing_and_a_secret_is_not_shown() {
+    let mut bench = Bench::new();
+    let gateway = Process::start(&bench.home, &[]).await;
+    bench.network.gateway = Some(gateway.devices.clone());
+    let memory = Memory::erased();
+    let chip = bench.plug(CH340, Kind::Esp32c3, &memory, Fault::None);
+    bench.system.usb("1-5", "ttyUSB3", CH340);
+    bench.system.usb("1-6", "ttyACM7", ARDUINO);
+    let mut terminal = Terminal::new();
+    let mut command = bench.flash(&["--pins", "V0=7"]);
+    terminal.attach(&mut command);
+    let child = command.spawn().unwrap();
+    // The Arduino is none of these boards.
+    let listed = terminal.expect("1 to 2: ").await;
+    assert!(
+        listed.contains("1  /dev/ttyACM0") && listed.contains("2  /dev/ttyUSB3"),
+        "{listed}"
+    );
+    terminal.type_line("3");
+    terminal.expect("1 to 2: ").await;
+    terminal.type_line("1");
+    terminal.expect("press the RESET button").await;
+    chip.press_reset();
+    terminal.expect("Wi-Fi name [none]: ").await;
+    terminal.type_line(SSID);
+    terminal.expect("Wi-Fi password [none]: ").await;
+    wait_until("no echo", || !terminal.echoes()).await;
+    terminal.type_line("short");
+    terminal.expect("8 to 63 characters").await;
+    terminal.expect("Wi-Fi password [none]: ").await;
+    wait_until("no echo", || !terminal.echoes()).await;
+    terminal.type_line(PASSWORD);
+    terminal.expect("gateway (mdns searches for it) [mdns]: ").await;
+    assert!(terminal.echoes());
+    terminal.type_line("");
+    terminal.expect("token of the gateway [none]: ").await;
+    wait_until("no echo", || !terminal.echoes()).await;
+    terminal.type_line("");
+    terminal.expect("protocol (lovense or tcode) [lovense]: ").await;
+    terminal.type_line("");
+    terminal.expect("[LVSDevice]: ").await;
+    terminal.type_line("");
+    let shown = terminal.expect("waiting up to 60 s").await;
+    assert!(!shown.contains("such as V0=4"), "they were given: {shown}");
+    let ended = within("it ends", child.wait_with_output()).await.unwrap();
+    let told = String::from_utf8(ended.stdout).unwrap();
+    assert!(
+        told.ends_with("listed as Lovense Hush\n"),
+        "{told} {}",
+        terminal.seen
+    );
+    let settings = saved(&memory, &ESP32C3).unwrap();
+    assert_eq!((settings.ssid(), settings.password()), (SSID, PASSWORD));
+    assert_eq!(settings.outputs().to_string(), "V0=7");
+    assert!(!terminal.seen.contains(PASSWORD) && !shown.contains(PASSWORD));
+    // What was not answered was not sent.
+    let typed = String::from_utf8_lossy(&chip.asked.lock().unwrap().typed).into_owned();
+    for key in [Key::Gateway, Key::Token, Key::Device, Key::Identifier, Key::Led] {
+        assert!(!typed.contains(&format!("set {} ", key.name())), "{typed:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_board_that_is_listed_already_is_awaited_with_its_new_settings() {
+    let bench = Bench::new();
+    let gateway = Process::start(&bench.home, &[]).await;
+    let address = gateway.devices.trim_start_matches("ws://");
+    let memory = Memory::erased();
+    let chip = bench.plug(NATIVE, Kind::Esp32c3, &memory, Fault::None);
+    let mut command = bench.flash(&["--gateway", address]);
+    let first = end_with_button(command.args(bench.wifi()), &chip).await;
+    assert!(first.stdout.contains("LVSDevice"), "{first:#?}");
+    chip.unplug().await;
+
+    let chip = bench.plug(NATIVE, Kind::Esp32c3, &memory, Fault::None);
+    let mut command = bench.flash(&[
+        "--identifier",
+        "TCodeDevice",
+        "--device",
+        "lovense",
+        "--pins",
+        "V0=4",
+    ]);
+    command.args(["--gateway", address]).args(bench.wifi());
+    let mut terminal = Terminal::new();
+    terminal.attach(&mut command);
+    let child = command.spawn().unwrap();
+    terminal.expect("press the RESET button").await;
+    chip.press_reset();
+    terminal.expect("token of the gateway [none]: ").await;
+    let connected = async || {
+        let listed = end(&mut common::process::command(&bench.home, &["devices", "--json"])).await;
+        let devices: Value = serde_json::from_str(&listed.stdout).unwrap();
+        let states: Vec<_> = devices
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|device| &device["state"])
+            .collect();
+        states == ["ready"]
+    };
+    // It is there, with the settings of before.
+    within("the board is listed", async { while !connected().await {} }).await;
+    terminal.type_line("");
+    let ended = within("it ends", child.wait_with_output()).await.unwrap();
+    let told = String::from_utf8(ended.stdout).unwrap();
+    assert!(
+        told.starts_with(&format!("the board is there: TCodeDevice {ADDRESS}, listed as ")),
+        "{told}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_at_a_secret_question_gives_the_terminal_its_echo_back() {
+    let bench = Bench::new();
+    let chip = bench.plug(NATIVE, Kind::Esp32c3, &Memory::erased(), Fault::None);
+    let mut terminal = Terminal::new();
+    let mut command = bench.flash(&["--ssid", SSID]);
+    terminal.attach(&mut command);
+    let child = command.spawn().unwrap();
+    terminal.expect("press the RESET button").await;
+    chip.press_reset();
+    terminal.expect("Wi-Fi password [none]: ").await;
+    wait_until("no echo", || !terminal.echoes()).await;
+    interrupt(&child);
+    let ended = within("it ends", child.wait_with_output()).await.unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(terminal.echoes());
+    terminal.expect("interrupted; the image is on the board").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn which_port_it_is_must_be_plain() {
+    let bench = Bench::new();
+    bench.system.usb("1-6", "ttyACM7", ARDUINO);
+    end(&mut bench.flash(&[])).await.failed(
+        1,
+        &["no board is on USB; the system has /dev/ttyACM7", "ESP32-C3"],
+    );
+    bench.system.usb("1-5", "ttyUSB3", CH340);
+    bench.system.usb("1-7", "ttyACM1", NATIVE);
+    let several = [
+        "several ports may be the board's: /dev/ttyACM1",
+        "/dev/ttyUSB3",
+        "flash PORT",
+    ];
+    end(&mut bench.flash(&[])).await.failed(2, &several);
+    end(&mut bench.flash(&["/dev/ttyACM9"]))
+        .await
+        .failed(1, &["/dev/ttyACM9 cannot be opened: not there"]);
+    // A gateway, or a monitor, has it.
+    fs::create_dir_all(bench.system.path("proc/812/fd")).unwrap();
+    fs::write(bench.system.path("proc/812/comm"), "screen\n").unwrap();
+    symlink(
+        bench.system.path("dev/ttyUSB3"),
+        bench.system.path("proc/812/fd/5"),
+    )
+    .unwrap();
+    let held = [
+        "/dev/ttyUSB3 cannot be opened: held by screen (pid 812)",
+        "close it there",
+    ];
+    end(&mut bench.flash(&["/dev/ttyUSB3"])).await.failed(1, &held);
+}
