@@ -33,6 +33,10 @@ inline uint8_t pgm_read_byte(const void* address) {
   if (at >= reinterpret_cast<uintptr_t>(__constants)) at += reinterpret_cast<uintptr_t>(__constants_moved);
   return *reinterpret_cast<const uint32_t*>(at & ~3UL) >> 8 * (at & 3);
 }
+inline uint16_t pgm_read_word(const void* address) {
+  const uint8_t* at = static_cast<const uint8_t*>(address);
+  return pgm_read_byte(at) | pgm_read_byte(at + 1) << 8;
+}
 
 #define LED_BUILTIN 2
 
