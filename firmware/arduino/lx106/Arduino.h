@@ -38,6 +38,18 @@ inline uint16_t pgm_read_word(const void* address) {
   return pgm_read_byte(at) | pgm_read_byte(at + 1) << 8;
 }
 
+inline void noInterrupts() {
+  uint32_t before;
+  asm volatile("rsil %0, 15" : "=a"(before)::"memory");
+}
+inline void interrupts() {
+  uint32_t before;
+  asm volatile("rsil %0, 0" : "=a"(before)::"memory");
+}
+
+// A general timer, as the other chips' stand-in has, is not here: a stepper's pulses come from loop().
+inline void hostTimer() {}
+
 #define LED_BUILTIN 2
 
 #define constrain(value, low, high) ((value) < (low) ? (low) : ((value) > (high) ? (high) : (value)))
