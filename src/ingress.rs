@@ -34,6 +34,7 @@ use crate::session::admission::Admission;
 use crate::session::ends::{DeviceInfo, Disconnect, Upstream};
 use crate::session::registry::Registry;
 use crate::session::unidentified::Identifying;
+use crate::text::printable;
 pub use retry::{After, Retry, Trouble, TroubleLog};
 
 /// Admits devices and runs their sessions.
@@ -199,6 +200,12 @@ impl Intake {
         let session = {
             let _entered = span.enter();
             info!("device connected");
+            if let Some(reason) = &handle.handshake.reset {
+                info!(
+                    "the board started anew before that: {}",
+                    printable(reason.as_bytes())
+                );
+            }
             // The order to end may have missed a device that was admitted just now.
             if stop.is_cancelled() && !withdrawn.is_cancelled() {
                 handle.end(Disconnect::Stopping);

@@ -30,6 +30,7 @@ mod memory;
 #[allow(dead_code, reason = "shared with the Arduino side")]
 mod program;
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -42,6 +43,7 @@ use common::{client, listed, vibrate, wait_until, within};
 use forwarder::Forwarder;
 use program::{Program, addr, bridge, built};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 const WATCHDOG_MS: u64 = 1_000;
@@ -207,6 +209,17 @@ async fn the_emulated_board_follows_the_slider_of_the_reference_server() {
     driven(&client, &mut board).await;
 }
 
+/// Other servers pass over what they do not know.
+#[tokio::test]
+async fn the_reference_server_takes_a_board_that_says_what_started_it() {
+    let reference = Reference::start().await;
+    let client = client(&reference.clients, "driver").await;
+    let mut board = Board::Host.start(addr(&reference.devices), &[("reset", "brown-out")]);
+    listed(&client, 1).await;
+    vibrate(&client, 0.5).await;
+    board.pin_at("V0", 500).await;
+}
+
 #[tokio::test]
 async fn the_emulated_board_stops_and_comes_back_when_the_gateway_ends() {
     let home = TempDir::new().unwrap();
@@ -270,20 +283,21 @@ async fn half_open(board: Board) {
     // It takes its own place again.
     board.report("connected").await;
     wait_until("the device is back", || client.devices().keys().eq([&index])).await;
-    within("it is driven again", async {
-        loop {
-            // Until the list has caught up, it is the old device that is commanded.
-            if let Some(device) = client.devices().into_values().next() {
-                let command = ClientDeviceOutputCommand::Vibrate(0.25.into());
-                let _ = device.run_output(&command).await;
-            }
-            let change = tokio::time::timeout(Duration::from_millis(200), board.pin("V0")).await;
-            if change.is_ok_and(|(value, _)| value == 250) {
-                return;
-            }
+    within("it is driven again", driven_to(&client, &mut board, 0.25, 250)).await;
+}
+
+/// Commands until a pin obeys: until the client's list has caught up, it is a device that has gone that is commanded.
+async fn driven_to(client: &ButtplugClient, board: &mut Running, strength: f64, thousandths: u32) {
+    loop {
+        if let Some(device) = client.devices().into_values().next() {
+            let command = ClientDeviceOutputCommand::Vibrate(strength.into());
+            let _ = device.run_output(&command).await;
         }
-    })
-    .await;
+        let change = tokio::time::timeout(Duration::from_millis(200), board.pin("V0")).await;
+        if change.is_ok_and(|(value, _)| value == thousandths) {
+            return;
+        }
+    }
 }
 
 #[tokio::test]
@@ -420,4 +434,72 @@ async fn the_emulated_board_strokes_in_time_and_holds_when_control_ends() {
     println!("Qemu, gateway killed in mid-stroke: stopped, {rest}");
     let moved = tokio::time::timeout(Duration::from_millis(500), board.pin("L0")).await;
     assert!(moved.is_err(), "it holds: {moved:?}");
+}
+
+/// A board just flashed: its settings come over the console, its network by Improv. It needs no restart for the network,
+/// and keeps all of it over one.
+#[tokio::test]
+async fn a_board_just_flashed_is_set_up_on_its_port_and_stays_within_its_limits() {
+    let home = TempDir::new().unwrap();
+    let gateway = Process::start(home.path(), &[]).await;
+    let port = home.path().join("port");
+    let made = std::process::Command::new("mkfifo").arg(&port).status();
+    assert!(made.unwrap().success());
+    let board = built("release/wsdm-device-host");
+    // Improv's checksums are no text.
+    let script = r#""$1" --console --flash "$2" --network 'home:long enough:-50' <"$3" | LC_ALL=C sed -u 's/[\x80-\xff]//g'"#;
+    let program = Program::start(
+        Command::new("sh")
+            .args(["-c", script, "sh"])
+            .arg(board)
+            .arg(home.path().join("flash"))
+            .arg(&port),
+    );
+    let mut board = Running {
+        board: Board::Host,
+        program,
+    };
+    // Opens as soon as the board reads.
+    let mut typed = std::fs::OpenOptions::new().write(true).open(&port).unwrap();
+    let address = addr(&gateway.devices);
+    write!(typed, "set gateway {address}\nset limits V0=60\nsave\nrestart\n").unwrap();
+    board.program.line("settings: as saved").await;
+    // "IMPROV", version 1, an RPC with 19 bytes: join "home" with "long enough".
+    let mut packet = b"IMPROV\x01\x03\x13\x01\x11\x04home\x0blong enough".to_vec();
+    packet.push(packet.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte)));
+    typed.write_all(&packet).unwrap();
+    let client = client(&gateway.clients, "driver").await;
+    for _ in 0..2 {
+        board.report("connected").await;
+        within(
+            "it is driven, and stays within its limit",
+            driven_to(&client, &mut board, 1.0, 600),
+        )
+        .await;
+        within("so it is at half", driven_to(&client, &mut board, 0.5, 300)).await;
+        typed.write_all(b"restart\n").unwrap();
+        board.pin_at("V0", 0).await;
+    }
+}
+
+#[tokio::test]
+async fn the_gateways_log_says_what_started_a_board() {
+    let home = TempDir::new().unwrap();
+    let mut gateway = Process::start(home.path(), &[]).await;
+    let mut log = BufReader::new(gateway.child.stderr.take().unwrap()).lines();
+    let mut board = Board::Host.start(addr(&gateway.devices), &[("reset", "brown-out")]);
+    board.report("connected").await;
+    within("the log says so", async {
+        loop {
+            let line = log.next_line().await.unwrap().unwrap();
+            if line.contains("started anew") {
+                assert!(
+                    line.contains("brown-out") && line.contains("8A3D9FAC2A45"),
+                    "{line}"
+                );
+                return;
+            }
+        }
+    })
+    .await;
 }

@@ -11,6 +11,8 @@ mod common;
 mod forwarder;
 #[path = "firmware/program.rs"]
 mod program;
+#[path = "firmware/arduino_settings.rs"]
+mod settings;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -206,7 +208,7 @@ async fn an_unos_servo_moves_in_time_softly_at_first_and_stops_where_it_is() {
 async fn the_librarys_motor_follows_the_slider_over_a_websocket() {
     let home = TempDir::new().unwrap();
     let gateway = Process::start(home.path(), &[]).await;
-    let mut board = board("Esp32LovenseVibrator", "LVSDevice", addr(&gateway.devices), None);
+    let mut board = board("WifiLovenseVibrator", "LVSDevice", addr(&gateway.devices), None);
     let client = client(&gateway.clients, "driver").await;
     board.line("connected").await;
     listed(&client, 1).await;
@@ -229,12 +231,7 @@ async fn the_librarys_motor_follows_the_slider_over_a_websocket() {
 async fn the_librarys_motor_follows_the_slider_of_the_reference_server() {
     let reference = Reference::start().await;
     let client = client(&reference.clients, "driver").await;
-    let mut board = board(
-        "Esp32LovenseVibrator",
-        "LVSDevice",
-        addr(&reference.devices),
-        None,
-    );
+    let mut board = board("WifiLovenseVibrator", "LVSDevice", addr(&reference.devices), None);
     listed(&client, 1).await;
     vibrate(&client, 0.5).await;
     board.pin_at("4 pwm", 127).await;
@@ -246,7 +243,7 @@ async fn the_librarys_motor_follows_the_slider_of_the_reference_server() {
 async fn the_librarys_servo_moves_in_time_over_a_websocket() {
     let home = TempDir::new().unwrap();
     let gateway = Process::start(home.path(), &[]).await;
-    let mut board = board("Esp32TcodeStroker", "TCodeDevice", addr(&gateway.devices), None);
+    let mut board = board("WifiTcodeStroker", "TCodeDevice", addr(&gateway.devices), None);
     let client = client(&gateway.clients, "driver").await;
     listed(&client, 1).await;
     go_to(&client, 0.0, 100).await;
@@ -265,7 +262,7 @@ async fn the_library_says_why_it_was_refused() {
     let gateway = Process::start(home.path(), &["--device-token", "geheim-1"]).await;
     let devices = addr(&gateway.devices);
     let refused = async |identifier: &str, token: Option<&str>| {
-        board("Esp32LovenseVibrator", identifier, devices, token)
+        board("WifiLovenseVibrator", identifier, devices, token)
             .line("closed by the gateway: ")
             .await
     };
@@ -279,7 +276,7 @@ async fn the_library_says_why_it_was_refused() {
         reason.starts_with("4001 ") && reason.contains("LVSDevice"),
         "{reason}"
     );
-    let mut board = board("Esp32LovenseVibrator", "LVSDevice", devices, Some("geheim-1"));
+    let mut board = board("WifiLovenseVibrator", "LVSDevice", devices, Some("geheim-1"));
     board.line("connected").await;
 }
 
@@ -288,7 +285,7 @@ async fn the_library_stops_and_comes_back_when_the_gateway_is_killed() {
     let home = TempDir::new().unwrap();
     let mut gateway = Process::start(home.path(), &[]).await;
     let forwarder = Forwarder::to(&gateway.devices).await;
-    let mut board = board("Esp32LovenseVibrator", "LVSDevice", forwarder.addr, None);
+    let mut board = board("WifiLovenseVibrator", "LVSDevice", forwarder.addr, None);
     for signal in ["-KILL", "-TERM", "-KILL"] {
         let client = client(&gateway.clients, "driver").await;
         board.line("connected").await;
@@ -313,7 +310,7 @@ async fn the_library_stops_and_comes_back_when_the_gateway_is_killed() {
 async fn the_library_stops_when_the_gateway_freezes_and_goes_on_when_it_thaws() {
     let home = TempDir::new().unwrap();
     let gateway = Process::start(home.path(), &[]).await;
-    let mut board = board("Esp32LovenseVibrator", "LVSDevice", addr(&gateway.devices), None);
+    let mut board = board("WifiLovenseVibrator", "LVSDevice", addr(&gateway.devices), None);
     let client = client(&gateway.clients, "driver").await;
     listed(&client, 1).await;
     vibrate(&client, 0.5).await;
@@ -361,7 +358,7 @@ async fn the_library_stops_when_a_gateway_that_takes_nothing_falls_silent() {
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(1).unwrap();
     let mut board = board(
-        "Esp32LovenseVibrator",
+        "WifiLovenseVibrator",
         "LVSDevice",
         listener.local_addr().unwrap(),
         None,
@@ -407,7 +404,7 @@ async fn the_library_stops_when_a_gateway_that_takes_nothing_falls_silent() {
 async fn the_librarys_servo_keeps_its_speed_and_holds_when_the_gateway_is_killed_in_mid_stroke() {
     let home = TempDir::new().unwrap();
     let mut gateway = Process::start(home.path(), &[]).await;
-    let mut board = board("Esp32TcodeStroker", "TCodeDevice", addr(&gateway.devices), None);
+    let mut board = board("WifiTcodeStroker", "TCodeDevice", addr(&gateway.devices), None);
     let client = client(&gateway.clients, "driver").await;
     board.line("connected").await;
     listed(&client, 1).await;
@@ -520,7 +517,7 @@ async fn the_library_stops_and_connects_anew_when_its_connection_is_half_open() 
     let home = TempDir::new().unwrap();
     let gateway = Process::start(home.path(), &[]).await;
     let forwarder = Forwarder::to(&gateway.devices).await;
-    let mut board = board("Esp32LovenseVibrator", "LVSDevice", forwarder.addr, None);
+    let mut board = board("WifiLovenseVibrator", "LVSDevice", forwarder.addr, None);
     let client = client(&gateway.clients, "driver").await;
     board.line("connected").await;
     listed(&client, 1).await;

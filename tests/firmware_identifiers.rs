@@ -14,19 +14,23 @@ const TCODE: &str = "tcode-v03";
 
 /// Files below `firmware/`, what stands before each identifier in them, and the protocols that these speak, in order.
 const FIRMWARE: &[(&str, &str, &[&str])] = &[
-    ("arduino/WsdmDevice/README.md", "gateway.begin(\"", &[LOVENSE]),
+    (
+        "arduino/WsdmDevice/README.md",
+        "gateway.begin(\"",
+        &[LOVENSE, LOVENSE],
+    ),
     (
         "arduino/WsdmDevice/examples/BleNusLovense/BleNusLovense.ino",
         "gateway.begin(\"",
         &[LOVENSE],
     ),
     (
-        "arduino/WsdmDevice/examples/Esp32LovenseVibrator/Esp32LovenseVibrator.ino",
+        "arduino/WsdmDevice/examples/WifiLovenseVibrator/WifiLovenseVibrator.ino",
         "#define IDENTIFIER \"",
         &[LOVENSE],
     ),
     (
-        "arduino/WsdmDevice/examples/Esp32TcodeStroker/Esp32TcodeStroker.ino",
+        "arduino/WsdmDevice/examples/WifiTcodeStroker/WifiTcodeStroker.ino",
         "#define IDENTIFIER \"",
         &[TCODE],
     ),
@@ -62,6 +66,11 @@ const FIRMWARE: &[(&str, &str, &[&str])] = &[
         "        Language::Tcode => \"",
         &[TCODE],
     ),
+    (
+        "arduino/avr-haptic/avr-haptic.ino",
+        "gateway.begin(\"",
+        &[LOVENSE],
+    ),
     ("serial-avr/lovense/lovense.ino", "gateway.begin(\"", &[LOVENSE]),
     ("serial-avr/tcode/tcode.ino", "gateway.begin(\"", &[TCODE]),
     ("simavr/hang/hang.ino", "gateway.begin(\"", &[LOVENSE]),
@@ -69,10 +78,14 @@ const FIRMWARE: &[(&str, &str, &[&str])] = &[
 
 /// Tests of the firmware, which talk to stand-ins: what they call themselves nobody has to know.
 const TESTS_OF_FIRMWARE: &[&str] = &[
-    "arduino/host/checks.cpp",
+    "arduino/host/checks_serial.cpp",
+    "arduino/host/checks_settings.cpp",
+    "arduino/host/checks_websocket.cpp",
+    "arduino/host/checks_wifi.cpp",
     "core/src/settings.rs",
     "core/tests/websocket.rs",
     "core/tests/wire.rs",
+    "board/src/settings/tests.rs",
 ];
 
 /// What betrays a file that announces an identifier. A name that ends in Device, in quotes, does so too.

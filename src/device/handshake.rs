@@ -71,6 +71,9 @@ pub struct Handshake {
     pub address: Address,
     /// Always [`PROTOCOL_VERSION`]; kept so that the encoding has every field of the wire format.
     pub version: u64,
+    /// Why the board started anew, if it says so: for the log, and not passed on.
+    #[serde(skip)]
+    pub reset: Option<String>,
 }
 
 /// Why a first message is not a handshake. Each text says what is expected.
@@ -127,6 +130,7 @@ impl Handshake {
             identifier,
             address,
             version: PROTOCOL_VERSION,
+            reset: None,
         }
     }
 
@@ -183,7 +187,11 @@ impl Handshake {
         if version != PROTOCOL_VERSION {
             return Err(HandshakeError::Version(version));
         }
-        Ok(Self::new(identifier, address))
+        let reset = object.get(key::RESET).and_then(serde_json::Value::as_str);
+        Ok(Self {
+            reset: reset.map(str::to_owned),
+            ..Self::new(identifier, address)
+        })
     }
 
     /// The JSON that [`Handshake::parse`] accepts.
@@ -192,6 +200,7 @@ impl Handshake {
         wsdm_protocol::Handshake {
             identifier: self.identifier.as_str(),
             address: self.address.as_str(),
+            reset: None,
         }
         .write(&mut text)
         .expect("a String takes everything");
@@ -211,6 +220,20 @@ mod tests {
             .unwrap();
         assert_eq!(h.identifier.as_str(), "LVSDevice");
         assert_eq!(h.address.as_str(), "8A3D9FAC2A45");
+    }
+
+    #[test]
+    fn why_a_board_started_anew_is_read_and_not_passed_on() {
+        let read = |reset: &str| {
+            let text = format!("{{\"identifier\":\"a\",\"address\":\"b\",\"version\":0,\"reset\":{reset}}}");
+            Handshake::parse(&text).unwrap()
+        };
+        let handshake = read("\"brown-out\"");
+        assert_eq!(handshake.reset.as_deref(), Some("brown-out"));
+        assert!(!handshake.encode().contains("brown"));
+        assert!(!serde_json::to_string(&handshake).unwrap().contains("brown"));
+        // Another firmware may mean something else by this key.
+        assert_eq!(read("7").reset, None);
     }
 
     #[test]

@@ -4,22 +4,22 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::common::process::Process;
 use crate::common::within;
 
-/// Where `firmware/build` and `firmware/arduino-build` put a program.
+/// Where `firmware/build`, `firmware/arduino-build` and `firmware/lx106-build` put a program.
 pub fn built(name: &str) -> PathBuf {
     let folder = std::env::var_os("WSDM_TEST_FIRMWARE").expect(
-        "WSDM_TEST_FIRMWARE names no folder of firmware. Run ./test --test firmware --test firmware_arduino, which builds \
+        "WSDM_TEST_FIRMWARE names no folder of firmware. Run ./test --test 'firmware*', which builds \
          it; or leave the firmware out with WSDM_SKIP_FIRMWARE=1 ./test",
     );
     let program = Path::new(&folder).join(name);
     assert!(
         program.exists(),
-        "{} is missing: run ./test --test firmware --test firmware_arduino, which builds it",
+        "{} is missing: run ./test --test 'firmware*', which builds it",
         program.display()
     );
     program
@@ -53,21 +53,45 @@ pub struct PinChange {
 pub struct Program {
     child: Child,
     stdout: Lines<BufReader<ChildStdout>>,
+    /// Of one that takes input.
+    stdin: Option<ChildStdin>,
 }
 
 impl Program {
     pub fn start(command: &mut Command) -> Self {
+        Self::spawn(command.stdin(Stdio::null()))
+    }
+
+    /// A board that somebody can type to.
+    pub fn with_console(command: &mut Command) -> Self {
+        Self::spawn(command.stdin(Stdio::piped()))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let mut child = command
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .expect("a program that runs here");
         let stdout = child.stdout.take().expect("piped");
         Self {
+            stdin: child.stdin.take(),
             child,
             stdout: BufReader::new(stdout).lines(),
         }
+    }
+
+    /// Types a line on its console.
+    pub async fn type_line(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("a board with a console");
+        let typed = format!("{line}\r");
+        within("it reads", stdin.write_all(typed.as_bytes()))
+            .await
+            .expect("a board that runs");
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("running")
     }
 
     /// An Arduino Uno with this sketch, whose port appears at `link`.

@@ -11,6 +11,8 @@ pub struct Handshake<'a> {
     pub identifier: &'a str,
     /// Which device it is.
     pub address: &'a str,
+    /// Why it started anew; a server that does not know this key ignores it.
+    pub reset: Option<&'a str>,
 }
 
 impl Handshake<'_> {
@@ -23,7 +25,9 @@ impl Handshake<'_> {
         json::string(out, self.identifier)?;
         write!(out, ",\"{}\":", key::ADDRESS)?;
         json::string(out, self.address)?;
-        write!(out, ",\"{}\":{VERSION}}}", key::VERSION)
+        write!(out, ",\"{}\":{VERSION}", key::VERSION)?;
+        json::optional(out, key::RESET, self.reset)?;
+        out.write_char('}')
     }
 
     /// Writes the JSON to the start of a buffer; how many bytes it has.
@@ -50,6 +54,7 @@ mod tests {
         let handshake = Handshake {
             identifier: "LVSDevice",
             address: "8A3D9FAC2A45",
+            reset: None,
         };
         let len = handshake.encode(&mut buffer).unwrap();
         assert_eq!(
@@ -57,13 +62,19 @@ mod tests {
             br#"{"identifier":"LVSDevice","address":"8A3D9FAC2A45","version":0}"#
         );
         assert_eq!(handshake.encode(&mut buffer[..len - 1]), Err(TooSmall));
+        let again = Handshake {
+            reset: Some("brown-out"),
+            ..handshake
+        };
+        let len = again.encode(&mut buffer).unwrap();
+        assert!(buffer[..len].ends_with(br#","version":0,"reset":"brown-out"}"#));
     }
 
     proptest! {
         #[test]
         fn any_text_survives(identifier: String, address in "[\\x00-\\x7f\"\\\\]{0,40}") {
             let mut out = String::new();
-            Handshake { identifier: &identifier, address: &address }.write(&mut out).unwrap();
+            Handshake { identifier: &identifier, address: &address, reset: None }.write(&mut out).unwrap();
             let read: serde_json::Value = serde_json::from_str(&out).unwrap();
             prop_assert_eq!(read["identifier"].as_str(), Some(&*identifier));
             prop_assert_eq!(read["address"].as_str(), Some(&*address));

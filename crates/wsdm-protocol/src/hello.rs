@@ -13,6 +13,8 @@ pub struct Hello<'a> {
     pub address: Option<&'a str>,
     /// The silence after which the board wants a sign of life. Brought into [`KEEPALIVE_RANGE_MS`].
     pub keepalive_ms: Option<u64>,
+    /// Why it started anew.
+    pub reset: Option<&'a str>,
 }
 
 /// A keepalive as the gateway will take it.
@@ -36,6 +38,7 @@ impl Hello<'_> {
         if let Some(ms) = self.keepalive_ms {
             write!(out, ",\"{}\":{}", key::KEEPALIVE_MS, keepalive_in_range(ms))?;
         }
+        json::optional(out, key::RESET, self.reset)?;
         out.write_str("}\n")
     }
 
@@ -64,6 +67,7 @@ mod tests {
             identifier: "LVSDevice",
             address: None,
             keepalive_ms: None,
+            reset: None,
         };
         assert_eq!(
             line(bare, &mut buffer),

@@ -42,6 +42,15 @@ pub(crate) fn into_buffer(
     }
 }
 
+/// `,"key":"text"`; nothing where there is no text.
+pub(crate) fn optional(out: &mut dyn Write, key: &str, text: Option<&str>) -> fmt::Result {
+    let Some(text) = text else {
+        return Ok(());
+    };
+    write!(out, ",\"{key}\":")?;
+    string(out, text)
+}
+
 /// `"text"`, escaped (RFC 8259, section 7).
 pub(crate) fn string(out: &mut dyn Write, text: &str) -> fmt::Result {
     out.write_char('"')?;

@@ -34,6 +34,8 @@ pub mod key {
     pub const VERSION: &str = "version";
     /// In the hello line alone: the silence after which a board wants a sign of life, in milliseconds.
     pub const KEEPALIVE_MS: &str = "keepalive_ms";
+    /// Why the board started anew, in a few words, for the log; once, until somebody has control of it.
+    pub const RESET: &str = "reset";
     /// Every key with which a hello line may begin.
     pub const ALL: [&str; 4] = [IDENTIFIER, ADDRESS, VERSION, KEEPALIVE_MS];
 }

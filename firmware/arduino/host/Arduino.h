@@ -35,19 +35,7 @@ uint32_t esp_random();
 
 char* utoa(unsigned number, char* text, int base);
 
-// What a board prints on its USB port goes to stdout.
-class HostSerial : public Stream {
- public:
-  void begin(unsigned long) {}
-  operator bool() { return true; }
-  using Print::write;
-  size_t write(uint8_t byte) override;
-  size_t write(const uint8_t* bytes, size_t size) override;
-  int available() override { return 0; }
-  int read() override { return -1; }
-  int peek() override { return -1; }
-};
-extern HostSerial Serial;
+#include "HostSerial.h"
 
 void setup();
 void loop();

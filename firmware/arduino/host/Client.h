@@ -1,9 +1,17 @@
-// Stand-in for an Arduino core's Client, on the host.
+// Stand-in for an Arduino core's Client and IPAddress, on the host.
 #pragma once
 
 #include "Stream.h"
 
-class IPAddress {};
+class IPAddress {
+ public:
+  IPAddress() {}
+  IPAddress(uint8_t a, uint8_t b, uint8_t c, uint8_t d) : _bytes{a, b, c, d} {}
+  uint8_t operator[](int at) const { return _bytes[at]; }
+
+ private:
+  uint8_t _bytes[4] = {};
+};
 
 class Client : public Stream {
  public:

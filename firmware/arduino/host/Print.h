@@ -23,7 +23,7 @@ class Print {
   size_t write(const char* bytes, size_t size) { return write(reinterpret_cast<const uint8_t*>(bytes), size); }
   virtual void flush() {}
 
-  size_t print(const __FlashStringHelper* text) { return write(reinterpret_cast<const char*>(text)); }
+  size_t print(const __FlashStringHelper* text);
   size_t print(const char* text) { return write(text); }
   size_t print(char byte) { return write(static_cast<uint8_t>(byte)); }
   size_t print(long number, int base = DEC);

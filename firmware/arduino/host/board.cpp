@@ -1,11 +1,9 @@
-// The board of the stand-in: clock, random numbers, serial port.
+// The board of the stand-in: clock and random numbers.
 
 #include <Arduino.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
-
-HostSerial Serial;
 
 static uint64_t nanoseconds() {
   timespec now;
@@ -40,19 +38,17 @@ char* utoa(unsigned number, char* text, int base) {
   return text;
 }
 
+size_t Print::print(const __FlashStringHelper* text) {
+  size_t written = 0;
+  for (const char* at = reinterpret_cast<const char*>(text); const char byte = pgm_read_byte(at); at++) {
+    if (write(static_cast<uint8_t>(byte)) != 1) break;
+    written++;
+  }
+  return written;
+}
+
 size_t Print::print(long number, int base) {
   char text[24];
   snprintf(text, sizeof(text), base == HEX ? "%lX" : "%ld", number);
   return write(text);
-}
-
-size_t HostSerial::write(uint8_t byte) { return write(&byte, 1); }
-
-size_t HostSerial::write(const uint8_t* bytes, size_t size) {
-  // A terminal's line end; the pins' lines share this stream.
-  for (size_t i = 0; i < size; i++) {
-    if (bytes[i] != '\r') putchar(bytes[i]);
-  }
-  if (size > 0 && bytes[size - 1] == '\n') fflush(stdout);
-  return size;
 }

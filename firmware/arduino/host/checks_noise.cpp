@@ -10,7 +10,7 @@ void checkNoise() {
   Edge edge;
   Machine machine;
   uint32_t now = 0;
-  for (long i = 0; i < 2000000; i++) {
+  for (long i = 0; i < 2000000 / CHECKS_DIVISOR; i++) {
     std::string bytes;
     if (rand() % 4 == 0) {
       bytes.assign(1, static_cast<char>(rand()));

@@ -222,7 +222,7 @@ static void frames() {
     expect("what comes behind a PowerOff does not count", c.edge.levels(), "0 0");
   }
   srand(2);
-  for (int i = 0; i < 300000; i++) {
+  for (int i = 0; i < 300000 / CHECKS_DIVISOR; i++) {
     static Connected* c = nullptr;
     if (!c || !c->client.open) {
       delete c;

@@ -51,7 +51,7 @@ HostPin hostPin(uint8_t pin) {
 }
 
 static void print(uint8_t pin, const char* how, int value, const char* unit) {
-  printf("pin %u %s %d%s at %u ms\n", pin, how, value, unit, millis());
+  printf("pin %u %s %d%s at %u ms\n", pin, how, value, unit, static_cast<unsigned>(millis()));
   fflush(stdout);
 }
 

@@ -3,7 +3,7 @@
 use core::fmt::{self, Write};
 
 use crate::pins::Chip;
-use crate::settings::{Key, Settings};
+use crate::settings::{Invalid, Key, Settings};
 
 const HELP: &str = "\
 show              the settings; secrets are not shown
@@ -12,11 +12,14 @@ save              keep them over a restart
 defaults          back to what was built in, until it is saved
 restart           begin anew, with the settings that are saved
 help              this
-Keys: ssid, password, gateway, token, identifier, device, pins, led, silence_ms
+Keys: ssid, password, gateway, token, identifier, device, pins, led, silence_ms, button, limits, battery
   gateway     mdns, HOST, HOST:PORT or ws://HOST:PORT/
   device      lovense or tcode
-  pins        V0=4 V1=5 for motors, L0=6 R0=7 for servos
+  pins        V0=4 V1=5 for motors, L0=6 R0=7 for servos, R0=6/7 for a motor on an H-bridge
   led         8, 8 inverted or none
+  button      9 stops everything when it closes to ground, 9 opens when it opens; none
+  limits      V0=60 at most so many percent, L0=10-90 between them; R0=50 so far round the middle
+  battery     0 measures half of its voltage on this pin; none
 ";
 
 /// What the board has to do about a line.
@@ -34,6 +37,8 @@ pub enum Action {
 #[derive(Debug)]
 pub struct Console<'a> {
     settings: Settings,
+    /// Those that the board finds after a restart.
+    kept: Settings,
     built_in: &'a Settings,
     chip: &'a Chip,
     address: &'a str,
@@ -42,8 +47,9 @@ pub struct Console<'a> {
 
 impl<'a> Console<'a> {
     /// A board that runs with these settings.
-    pub const fn new(settings: Settings, built_in: &'a Settings, chip: &'a Chip, address: &'a str) -> Self {
+    pub fn new(settings: Settings, built_in: &'a Settings, chip: &'a Chip, address: &'a str) -> Self {
         Self {
+            kept: settings.clone(),
             settings,
             built_in,
             chip,
@@ -58,8 +64,38 @@ impl<'a> Console<'a> {
     }
 
     /// They are saved.
-    pub const fn saved(&mut self) {
+    pub fn saved(&mut self) {
+        self.kept = self.settings.clone();
         self.unsaved = false;
+    }
+
+    /// The board's chip.
+    pub const fn chip(&self) -> &'a Chip {
+        self.chip
+    }
+
+    /// The settings that are kept, with this network: what else is being changed here is not saved with it.
+    ///
+    /// # Errors
+    /// The network cannot have this name or password.
+    pub fn with_network(&self, ssid: &str, password: &str) -> Result<Settings, Invalid> {
+        let mut changed = self.kept.clone();
+        changed.set(Key::Ssid, ssid, self.chip)?;
+        changed.set(Key::Password, password, self.chip)?;
+        Ok(changed)
+    }
+
+    /// The board is on the network of these settings, and has kept them or not.
+    pub fn take_network(&mut self, changed: Settings, is_kept: bool) {
+        for (key, value) in [(Key::Ssid, changed.ssid()), (Key::Password, changed.password())] {
+            // They were set there in the same way.
+            let _ = self.settings.set(key, value, self.chip);
+        }
+        if is_kept {
+            self.kept = changed;
+        } else {
+            self.unsaved = true;
+        }
     }
 
     /// Takes a line, and answers.
@@ -208,7 +244,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_breaks_it(line in "(set (ssid|password|gateway|token|identifier|device|pins|led|silence_ms) )?\\PC{0,160}") {
+        fn no_line_breaks_it(line in "(set (ssid|password|gateway|token|identifier|device|pins|led|silence_ms|button|limits|battery) )?\\PC{0,160}") {
             let built_in = Settings::default();
             let mut console = Console::new(built_in.clone(), &built_in, &ESP32C3, "a");
             say(&mut console, &line);

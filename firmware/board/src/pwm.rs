@@ -30,6 +30,13 @@ pub const fn duty(channel: Channel, level: Level) -> (Timer, u32) {
     }
 }
 
+/// How long each pin of an H-bridge is high, in counts of [`MOTOR`]: the one that turns its motor forwards, and the one
+/// that reverses it. Never both.
+pub const fn bridge(level: Level, is_reversed: bool) -> (u32, u32) {
+    let counts = level.times(1 << MOTOR.bits);
+    if is_reversed { (0, counts) } else { (counts, 0) }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -51,6 +58,13 @@ mod tests {
         assert_eq!(duty(servo, Level::OFF), (SERVO, 819));
         assert_eq!(duty(servo, Level::MIDDLE), (SERVO, 1_228));
         assert_eq!(duty(servo, Level::FULL), (SERVO, 1_638));
+    }
+
+    #[test]
+    fn one_pin_of_a_bridge_is_low_at_least() {
+        assert_eq!(bridge(Level::FULL, false), (1_024, 0));
+        assert_eq!(bridge(Level::MIDDLE, true), (0, 512));
+        assert_eq!(bridge(Level::OFF, true), (0, 0));
     }
 
     proptest! {

@@ -69,6 +69,9 @@ const fn number(key: Key) -> u8 {
         Key::Pins => 7,
         Key::Led => 8,
         Key::SilenceMs => 9,
+        Key::Button => 10,
+        Key::Limits => 11,
+        Key::Battery => 12,
     }
 }
 
@@ -159,9 +162,25 @@ pub(crate) mod tests {
             "(V0=[0-3])?( V1=[4-6])?( L0=[7-9])?",
             "none|10|10 inverted",
             500_u64..10_000,
+            "none|10|10 opens",
+            "(V0=[1-9]0? )?(L0=[1-4]0-[5-9]0)?",
+            "none",
         );
         values.prop_map(|values| {
-            let (ssid, password, gateway, token, identifier, device, pins, led, silence) = values;
+            let (
+                ssid,
+                password,
+                gateway,
+                token,
+                identifier,
+                device,
+                pins,
+                led,
+                silence,
+                button,
+                limits,
+                battery,
+            ) = values;
             let silence = silence.to_string();
             let mut settings = Settings::default();
             for (key, value) in Key::ALL.into_iter().zip([
@@ -174,6 +193,9 @@ pub(crate) mod tests {
                 &pins,
                 &led,
                 &silence,
+                &button,
+                &limits,
+                &battery,
             ]) {
                 settings.set(key, value, &ESP32C3).unwrap();
             }
@@ -195,6 +217,8 @@ pub(crate) mod tests {
         }
         let pins = "V0=10 V1=11 L0=14 L1=15 R0=18 A0=19";
         settings.set(Key::Pins, pins, &ESP32C6).unwrap();
+        let limits = "L0=10-90 L1=10-90 L2=10-90 R0=100 R1=100 V0=100";
+        settings.set(Key::Limits, limits, &ESP32C6).unwrap();
         let record = encode(&settings, u32::MAX).unwrap();
         assert_eq!(decode(&record, &ESP32C6), Ok(Some((u32::MAX, settings))));
     }
@@ -203,6 +227,28 @@ pub(crate) mod tests {
     fn erased_flash_is_no_error() {
         assert_eq!(decode(&[ERASED; 64], &ESP32C3), Ok(None));
         assert_eq!(decode(&[0; 64], &ESP32C3), Err(Broken::Foreign));
+    }
+
+    /// What was saved before there were these settings goes on being used.
+    #[test]
+    fn a_record_without_the_newer_settings_is_read() {
+        let mut body = std::vec::Vec::new();
+        for (tag, value) in [(7_u8, "V0=9"), (6, "tcode")] {
+            body.extend_from_slice(&[tag, value.len() as u8]);
+            body.extend_from_slice(value.as_bytes());
+        }
+        let mut bytes = [
+            &b"WSDM\x01\0"[..],
+            &(body.len() as u16).to_le_bytes(),
+            &[3, 0, 0, 0],
+        ]
+        .concat();
+        let crc = checksum(&bytes, &body);
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        bytes.extend_from_slice(&body);
+        let (sequence, settings) = decode(&bytes, &ESP32C3).unwrap().unwrap();
+        assert_eq!((sequence, settings.button(), settings.battery()), (3, None, None));
+        assert!(settings.outputs().uses(9));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use heapless::String;
 use wsdm_device::wsdm_protocol::{FieldError, check_identifier};
 use wsdm_device::{SettingsError, Timing};
 
+use crate::inputs::{Button, parse_battery};
+use crate::limits::{LimitError, Limits};
 use crate::pins::{Chip, Led, Outputs, PinError};
 
 /// The longest value of any setting.
@@ -38,11 +40,17 @@ pub enum Key {
     Led,
     /// The watchdog's patience.
     SilenceMs,
+    /// `9`, `9 opens` or `none`
+    Button,
+    /// `V0=60 L0=10-90`
+    Limits,
+    /// `0` or `none`
+    Battery,
 }
 
 impl Key {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Ssid,
         Self::Password,
         Self::Gateway,
@@ -52,6 +60,9 @@ impl Key {
         Self::Pins,
         Self::Led,
         Self::SilenceMs,
+        Self::Button,
+        Self::Limits,
+        Self::Battery,
     ];
 
     /// As it is typed.
@@ -66,6 +77,9 @@ impl Key {
             Self::Pins => "pins",
             Self::Led => "led",
             Self::SilenceMs => "silence_ms",
+            Self::Button => "button",
+            Self::Limits => "limits",
+            Self::Battery => "battery",
         }
     }
 
@@ -103,8 +117,10 @@ pub enum Invalid {
     Identifier(FieldError),
     /// Neither lovense nor tcode.
     Device,
-    /// Not pins, or not an LED.
+    /// Not pins, or not an LED, a button or a battery's pin.
     Pins(PinError),
+    /// Not limits.
+    Limits(LimitError),
     /// A password that no network of WPA2 can have.
     Password,
     /// Not a number of milliseconds, or out of range.
@@ -120,6 +136,7 @@ impl fmt::Display for Invalid {
             Self::Identifier(e) => e.fmt(f),
             Self::Device => f.write_str("a device is lovense or tcode"),
             Self::Pins(e) => e.fmt(f),
+            Self::Limits(e) => e.fmt(f),
             Self::Password => f.write_str("a password of Wi-Fi has 8 to 63 characters, or none"),
             Self::Silence => write!(
                 f,
@@ -152,6 +169,9 @@ pub struct Settings {
     outputs: Outputs,
     led: Option<Led>,
     silence_ms: u64,
+    button: Option<Button>,
+    limits: Limits,
+    battery: Option<u8>,
 }
 
 impl Default for Settings {
@@ -167,6 +187,9 @@ impl Default for Settings {
             outputs: Outputs::default(),
             led: None,
             silence_ms: Timing::DEFAULT.silence,
+            button: None,
+            limits: Limits::default(),
+            battery: None,
         }
     }
 }
@@ -203,7 +226,27 @@ impl Settings {
                     _ => return Err(Invalid::Device),
                 }
             }
-            Key::Pins => self.outputs = Outputs::parse(value, chip).map_err(Invalid::Pins)?,
+            Key::Pins => {
+                let outputs = Outputs::parse(value, chip).map_err(Invalid::Pins)?;
+                let inputs = [self.button.map(|button| button.pin), self.battery];
+                free(inputs.into_iter().flatten().find(|pin| outputs.uses(*pin)))?;
+                self.outputs = outputs;
+            }
+            Key::Button => {
+                let button = Button::parse(value, chip).map_err(Invalid::Pins)?;
+                let has_other_use = |pin: &u8| self.outputs.uses(*pin) || self.battery == Some(*pin);
+                free(button.map(|button| button.pin).filter(has_other_use))?;
+                self.button = button;
+            }
+            Key::Battery => {
+                let battery = parse_battery(value, chip).map_err(Invalid::Pins)?;
+                let has_other_use = |pin: &u8| {
+                    self.outputs.uses(*pin) || self.button.is_some_and(|button| button.pin == *pin)
+                };
+                free(battery.filter(has_other_use))?;
+                self.battery = battery;
+            }
+            Key::Limits => self.limits = Limits::parse(value).map_err(Invalid::Limits)?,
             Key::Led => self.led = Led::parse(value, chip).map_err(Invalid::Pins)?,
             Key::SilenceMs => {
                 let ms = value.parse().map_err(|_| Invalid::Silence)?;
@@ -237,6 +280,15 @@ impl Settings {
                 None => out.write_str("none"),
             },
             Key::SilenceMs => write!(out, "{}", self.silence_ms),
+            Key::Button => match self.button {
+                Some(button) => write!(out, "{button}"),
+                None => out.write_str("none"),
+            },
+            Key::Limits => write!(out, "{}", self.limits),
+            Key::Battery => match self.battery {
+                Some(pin) => write!(out, "{pin}"),
+                None => out.write_str("none"),
+            },
         }
     }
 
@@ -288,10 +340,30 @@ impl Settings {
         self.led
     }
 
+    /// The stop button, where there is one.
+    pub const fn button(&self) -> Option<Button> {
+        self.button
+    }
+
+    /// How far the outputs may go.
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The pin that gets half of the battery's voltage, where there is one.
+    pub const fn battery(&self) -> Option<u8> {
+        self.battery
+    }
+
     /// The watchdog's patience.
     pub const fn silence_ms(&self) -> u64 {
         self.silence_ms
     }
+}
+
+/// No pin may have two uses that matter; this one has, if there is one.
+fn free(taken: Option<u8>) -> Result<(), Invalid> {
+    taken.map_or(Ok(()), |pin| Err(Invalid::Pins(PinError::Taken(pin))))
 }
 
 fn text<const N: usize>(value: &str) -> Result<String<N>, Invalid> {
@@ -311,74 +383,5 @@ fn gateway(value: &str) -> Result<String<VALUE_MAX_BYTES>, Invalid> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::pins::ESP32C3;
-
-    fn with(key: Key, value: &str) -> Result<Settings, Invalid> {
-        let mut settings = Settings::default();
-        settings.set(key, value, &ESP32C3).map(|()| settings)
-    }
-
-    #[test]
-    fn a_gateway_is_looked_up_or_somewhere() {
-        assert_eq!(Settings::default().gateway(), Gateway::LookedUp);
-        let settings = with(Key::Gateway, "10.0.0.2").unwrap();
-        let Gateway::At(gateway) = settings.gateway() else {
-            panic!("it is given");
-        };
-        assert_eq!(
-            (gateway.host(), gateway.port()),
-            ("10.0.0.2", wsdm_device::wsdm_protocol::PORT)
-        );
-        let settings = with(Key::Gateway, "ws://gw.local:8080/?a=b").unwrap();
-        assert!(matches!(settings.gateway(), Gateway::At(gateway) if gateway.port() == 8080));
-        assert_eq!(
-            with(Key::Gateway, "gw:99999"),
-            Err(Invalid::Gateway(SettingsError::Port))
-        );
-        assert_eq!(with(Key::Gateway, &"x".repeat(125)), Err(Invalid::TooLong(128)));
-    }
-
-    #[test]
-    fn a_refused_value_changes_nothing() {
-        let mut settings = with(Key::Password, "long enough").unwrap();
-        for value in ["short", &"x".repeat(64), "a\u{7}bcdefghi"] {
-            assert!(settings.set(Key::Password, value, &ESP32C3).is_err(), "{value}");
-        }
-        assert_eq!(settings.password(), "long enough");
-        assert_eq!(settings.set(Key::Password, "", &ESP32C3), Ok(()));
-    }
-
-    #[test]
-    fn an_identifier_follows_the_language_until_it_is_set() {
-        assert_eq!(Settings::default().identifier(), "LVSDevice");
-        let mut settings = with(Key::Device, "tcode").unwrap();
-        assert_eq!(settings.identifier(), "TCodeDevice");
-        settings.set(Key::Identifier, "TCodeMulti", &ESP32C3).unwrap();
-        assert_eq!(settings.identifier(), "TCodeMulti");
-    }
-
-    #[test]
-    fn the_watchdog_stays_within_its_range() {
-        assert_eq!(with(Key::SilenceMs, "1500").unwrap().silence_ms(), 1_500);
-        for value in ["", "499", "10001", "-1", "1 s"] {
-            assert_eq!(with(Key::SilenceMs, value), Err(Invalid::Silence), "{value}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn what_was_set_is_what_is_written(which in 0..Key::ALL.len(), value in "[ -~\u{e4}]{0,140}|mdns|8 inverted|V0=3|tcode|900") {
-            let key = Key::ALL[which];
-            if let Ok(settings) = with(key, &value) {
-                let mut written = std::string::String::new();
-                settings.write(key, &mut written).unwrap();
-                prop_assert!(written.len() <= VALUE_MAX_BYTES);
-                prop_assert_eq!(with(key, &written), Ok(settings));
-            }
-        }
-    }
-}
+#[path = "settings/tests.rs"]
+mod tests;

@@ -6,7 +6,7 @@
 //! | Wi-Fi, but no gateway | two short flashes a second |
 //! | a gateway has control | lit |
 //! | refused by the gateway; the console says why | fast blink: 5 a second |
-//! | stopped by the watchdog in the last 10 s | three short flashes a second |
+//! | stopped by the watchdog in the last 10 s, or by the button | three short flashes a second |
 //! | told to turn itself off | dark |
 
 use wsdm_device::{Report, Stopped};
@@ -34,6 +34,7 @@ pub struct Status {
     connected: Option<u64>,
     refused: bool,
     stopped: Option<u64>,
+    held: bool,
     off: bool,
 }
 
@@ -45,6 +46,7 @@ impl Status {
             connected: None,
             refused: false,
             stopped: None,
+            held: false,
             off: false,
         }
     }
@@ -70,6 +72,8 @@ impl Status {
             Report::Stopped(Stopped {
                 by_watchdog: true, ..
             }) => self.stopped = Some(now),
+            Report::Held => self.held = true,
+            Report::Released => self.held = false,
             Report::PoweredOff => self.off = true,
             _ => {}
         }
@@ -84,7 +88,7 @@ impl Status {
         let lately = |at: Option<u64>, ms| at.is_some_and(|at| now.saturating_sub(at) < ms);
         if self.off {
             State::Off
-        } else if lately(self.stopped, STOPPED_SHOWN_MS) {
+        } else if self.held || lately(self.stopped, STOPPED_SHOWN_MS) {
             State::Stopped
         } else if !self.network {
             State::NoNetwork
@@ -166,6 +170,17 @@ mod tests {
         assert_eq!(status.state(15_000), State::NoNetwork);
         status.report(15_000, &Report::PoweredOff);
         assert_eq!(status.state(15_000), State::Off);
+    }
+
+    #[test]
+    fn the_buttons_stop_is_shown_until_it_is_over() {
+        let mut status = Status::new();
+        status.network(true);
+        status.report(0, &Report::Connected);
+        status.report(10, &Report::Held);
+        assert_eq!(status.state(60_000), State::Stopped);
+        status.report(60_000, &Report::Released);
+        assert_eq!(status.state(60_000), State::Connected);
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl<F: NorFlash> Store<F> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use embedded_storage::nor_flash::{ErrorType, NorFlashErrorKind};
     use proptest::prelude::*;
 
@@ -128,16 +128,17 @@ mod tests {
     use crate::record::tests::any_settings;
     use crate::settings::Key;
 
-    const START: u32 = 0x9000;
+    pub(crate) const START: u32 = 0x9000;
 
     /// Flash whose power fails after so many bytes.
-    struct Flash {
+    #[derive(Debug)]
+    pub(crate) struct Flash {
         bytes: std::vec::Vec<u8>,
         left: usize,
     }
 
     impl Flash {
-        fn new() -> Self {
+        pub(crate) fn new() -> Self {
             Self {
                 bytes: vec![ERASED; 3 * SLOT_BYTES as usize],
                 left: usize::MAX,

@@ -12,6 +12,7 @@ use crate::frames::{Incoming, Outgoing};
 use crate::report::{Loss, Report};
 use crate::session::{End, Session};
 use crate::settings::{Gateway, Identity, Timing};
+use crate::tally::Tally;
 use crate::upgrade::{self, Answer, Key, UpgradeError};
 use crate::{Ended, Stopped};
 
@@ -115,6 +116,10 @@ where
                 Once::Refused => timing.refused,
                 Once::Lost { up } => {
                     backoff.connected_for(up);
+                    if up >= timing.lasted {
+                        // The gateway has heard it.
+                        self.identity = self.identity.with_reset(None);
+                    }
                     0
                 }
             };
@@ -169,6 +174,7 @@ where
                     random,
                     report,
                     timing,
+                    dropped: Tally::default(),
                 };
                 match session
                     .run(

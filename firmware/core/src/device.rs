@@ -33,6 +33,16 @@ pub trait Device {
 
     /// A gateway has control from now on.
     fn connected(&mut self, now: u64);
+
+    /// Stops every output now, and keeps all of them so until [`Device::release`]: what is commanded meanwhile is
+    /// answered, and moves nothing.
+    fn hold(&mut self, now: u64);
+
+    /// While it is held: whether an output would do something now that must end when control ends.
+    fn is_commanded(&self, now: u64) -> bool;
+
+    /// Obeys again, from the next command on. What was commanded while it was held stays undone.
+    fn release(&mut self, now: u64);
 }
 
 /// What an output does.
@@ -124,6 +134,15 @@ impl fmt::Display for Level {
 pub trait Outputs {
     /// Sets one output. Called when its value changes; a channel that the board has not is ignored.
     fn set(&mut self, channel: Channel, level: Level);
+
+    /// Has the motor of channel R0, on an H-bridge, turn so strongly, and one way or the other. Called when that changes,
+    /// and with [`Level::OFF`] for a while before the other way. Ignored by a board that has none.
+    fn turn(&mut self, _level: Level, _is_reversed: bool) {}
+
+    /// The charge of the board's battery in percent, if the board measures it.
+    fn charge(&self) -> Option<u8> {
+        None
+    }
 }
 
 impl<F: FnMut(Channel, Level)> Outputs for F {

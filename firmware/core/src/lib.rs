@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod button;
 mod client;
 mod clock;
 mod device;
@@ -25,14 +26,17 @@ mod lovense;
 #[cfg(feature = "embassy-net")]
 mod net;
 mod report;
+mod rotation;
 mod session;
 mod settings;
 mod splitter;
+mod tally;
 mod tcode;
 mod upgrade;
 mod watchdog;
 mod wire;
 
+pub use button::WithButton;
 pub use client::{Client, Dial, Memory};
 pub use clock::Clock;
 #[cfg(feature = "embassy")]

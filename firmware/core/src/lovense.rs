@@ -3,6 +3,7 @@
 use core::fmt::Write as _;
 
 use crate::device::{Channel, Device, Flow, Kind, Level, Outputs, Reply};
+use crate::rotation::Rotation;
 use crate::splitter::{Piece, Splitter};
 
 /// The firmware that it claims to have; from version 3 on, all models speak as described here.
@@ -22,6 +23,50 @@ pub enum Motors {
     One,
     /// Two, `Vibrate1` and `Vibrate2`: an Edge, `P`.
     Two,
+    /// Three, up to `Vibrate3`: a Lapis, `U`.
+    Three,
+    /// One, and one that turns either way, by `Rotate` and `RotateChange`: a Nora, `A`.
+    OneAndRotation,
+    /// Two, and one that turns either way: a Flexer, `EI`.
+    TwoAndRotation,
+}
+
+/// As many as [`Motors`] can have.
+const MOTORS_MAX: usize = 3;
+
+impl Motors {
+    const fn count(self) -> usize {
+        match self {
+            Self::One | Self::OneAndRotation => 1,
+            Self::Two | Self::TwoAndRotation => 2,
+            Self::Three => 3,
+        }
+    }
+
+    /// Whether one of them is on this channel.
+    pub fn uses(self, channel: Channel) -> bool {
+        match channel.kind {
+            Kind::Vibrate => usize::from(channel.index) < self.count(),
+            Kind::Rotate => channel.index == 0 && self.has_rotation(),
+            Kind::Linear | Kind::Auxiliary => false,
+        }
+    }
+
+    /// Whether one more turns either way.
+    const fn has_rotation(self) -> bool {
+        matches!(self, Self::OneAndRotation | Self::TwoAndRotation)
+    }
+
+    /// The letters by which apps know what it is.
+    const fn model(self) -> &'static str {
+        match self {
+            Self::One => "Z",
+            Self::Two => "P",
+            Self::Three => "U",
+            Self::OneAndRotation => "A",
+            Self::TwoAndRotation => "EI",
+        }
+    }
 }
 
 /// What a lovense device is.
@@ -31,11 +76,11 @@ pub struct LovenseSettings<'a> {
     pub motors: Motors,
     /// What it gives as its own address: letters and digits of it, twelve at most.
     pub address: &'a str,
-    /// The charge that it reports, in percent.
+    /// The charge that it reports, in percent, unless its board measures it.
     pub battery: u8,
 }
 
-/// A lovense device. Channel `V0` is its motor; `V1` is the second one's.
+/// A lovense device. Channel `V0` is its motor; `V1` and `V2` are those of a second and a third one, `R0` turns.
 #[derive(Debug)]
 pub struct Lovense<O> {
     splitter: Splitter,
@@ -45,11 +90,14 @@ pub struct Lovense<O> {
 #[derive(Debug)]
 struct State<O> {
     outputs: O,
-    levels: [Level; 2],
+    levels: [Level; MOTORS_MAX],
+    rotation: Rotation,
     motors: Motors,
     mac: heapless::String<MAC_MAX>,
     battery: u8,
     light: bool,
+    /// The outputs are off, whatever the levels are.
+    is_held: bool,
 }
 
 /// What one command comes to.
@@ -66,8 +114,11 @@ enum Outcome {
 impl<O: Outputs> Lovense<O> {
     /// A device at rest; its outputs are set to 0.
     pub fn new(settings: &LovenseSettings<'_>, mut outputs: O) -> Self {
-        for index in 0..count(settings.motors) {
+        for (index, _) in (0..).zip(0..settings.motors.count()) {
             outputs.set(Channel::new(Kind::Vibrate, index), Level::OFF);
+        }
+        if settings.motors.has_rotation() {
+            outputs.turn(Level::OFF, false);
         }
         // More would end the answer to DeviceType before its end.
         let usable = settings
@@ -79,23 +130,20 @@ impl<O: Outputs> Lovense<O> {
             splitter: Splitter::new(b';'),
             state: State {
                 outputs,
-                levels: [Level::OFF; 2],
+                levels: [Level::OFF; MOTORS_MAX],
+                rotation: Rotation::default(),
                 motors: settings.motors,
                 mac: usable.collect(),
                 battery: settings.battery.min(100),
                 light: true,
+                is_held: false,
             },
         }
-    }
-
-    /// The charge that it reports from now on, in percent.
-    pub fn set_battery(&mut self, percent: u8) {
-        self.state.battery = percent.min(100);
     }
 }
 
 impl<O: Outputs> Device for Lovense<O> {
-    fn frame(&mut self, _now: u64, frame: &[u8], reply: &mut dyn Reply) -> Flow {
+    fn frame(&mut self, now: u64, frame: &[u8], reply: &mut dyn Reply) -> Flow {
         let Self { splitter, state } = self;
         let mut flow = Flow::Stay;
         splitter.push(frame, |piece| {
@@ -121,23 +169,48 @@ impl<O: Outputs> Device for Lovense<O> {
                 }
             }
         });
+        state.turn(now);
         flow
     }
 
-    fn stop(&mut self, _now: u64) {
+    fn stop(&mut self, now: u64) {
         self.splitter.clear();
-        self.state.set(None, Level::OFF);
+        self.state.stop();
+        self.state.turn(now);
     }
 
     fn is_on(&self) -> bool {
-        self.state.levels.iter().any(|level| *level != Level::OFF)
+        !self.state.is_held && self.state.is_commanded()
     }
 
-    fn tick(&mut self, _now: u64) -> Option<u64> {
-        None
+    fn tick(&mut self, now: u64) -> Option<u64> {
+        self.state.turn(now);
+        self.state.rotation.due().filter(|_| !self.state.is_held)
     }
 
     fn connected(&mut self, _now: u64) {}
+
+    fn hold(&mut self, now: u64) {
+        self.state.is_held = true;
+        if self.state.motors.has_rotation() {
+            let is_reversed = self.state.rotation.cut(now);
+            self.state.outputs.turn(Level::OFF, is_reversed);
+        }
+        for (index, _) in (0..).zip(0..self.state.motors.count()) {
+            self.state
+                .outputs
+                .set(Channel::new(Kind::Vibrate, index), Level::OFF);
+        }
+    }
+
+    fn is_commanded(&self, _now: u64) -> bool {
+        self.state.is_commanded()
+    }
+
+    fn release(&mut self, _now: u64) {
+        self.state.stop();
+        self.state.is_held = false;
+    }
 }
 
 impl<O: Outputs> State<O> {
@@ -149,20 +222,18 @@ impl<O: Outputs> State<O> {
         match (word, rest) {
             ("DeviceType", None) => {
                 // Who asks that begins anew. Behind a gateway that was killed, nobody knows what is on.
-                self.set(None, Level::OFF);
-                let letter = match self.motors {
-                    Motors::One => 'Z',
-                    Motors::Two => 'P',
-                };
+                self.stop();
+                let letter = self.motors.model();
                 let mut text = heapless::String::<32>::new();
-                // A letter, two digits, twelve digits, three marks.
+                // Two letters, two digits, twelve digits, three marks.
                 let _ = write!(text, "{letter}:{FIRMWARE}:{};", self.mac);
                 answer(reply, text.as_bytes())
             }
             ("Battery", None) => {
                 let mut text = heapless::String::<8>::new();
                 // 100 at most.
-                let _ = write!(text, "{};", self.battery);
+                let charge = self.outputs.charge().unwrap_or(self.battery).min(100);
+                let _ = write!(text, "{charge};");
                 answer(reply, text.as_bytes())
             }
             ("Status", Some("1")) => answer(reply, b"2;"),
@@ -179,47 +250,111 @@ impl<O: Outputs> State<O> {
                 }
             }
             ("PowerOff", None) => {
-                self.set(None, Level::OFF);
+                self.stop();
                 Outcome::Off
             }
             ("Vibrate", Some(level)) => self.vibrate(None, level),
-            ("Vibrate1", Some(level)) if self.motors == Motors::Two => self.vibrate(Some(0), level),
-            ("Vibrate2", Some(level)) if self.motors == Motors::Two => self.vibrate(Some(1), level),
+            ("Rotate", Some(level)) if self.motors.has_rotation() => {
+                let Some(level) = parse_level(level) else {
+                    return Outcome::Refused;
+                };
+                self.rotation.set(level);
+                Outcome::Done
+            }
+            ("RotateChange", None) if self.motors.has_rotation() => {
+                self.rotation.reverse();
+                Outcome::Done
+            }
+            ("Mply", Some(levels)) => self.multiply(levels),
             // A Hush has but one, and takes it by its number too.
-            ("Vibrate1", Some(level)) => self.vibrate(None, level),
+            (word, Some(level)) => match word.strip_prefix("Vibrate").map(str::as_bytes) {
+                Some([number @ b'1'..=b'9']) if usize::from(number - b'0') <= self.motors.count() => {
+                    self.vibrate(Some(usize::from(number - b'1')), level)
+                }
+                _ => Outcome::Refused,
+            },
             _ => Outcome::Refused,
+        }
+    }
+
+    fn is_commanded(&self) -> bool {
+        self.levels
+            .iter()
+            .chain([&self.rotation.wanted()])
+            .any(|level| *level != Level::OFF)
+    }
+
+    fn stop(&mut self) {
+        self.set(None, Level::OFF);
+        self.rotation.set(Level::OFF);
+    }
+
+    /// Tells the output of what turns what changed.
+    fn turn(&mut self, now: u64) {
+        if self.is_held {
+            return;
+        }
+        if let Some((level, is_reversed)) = self.rotation.advance(now) {
+            self.outputs.turn(level, is_reversed);
         }
     }
 
     fn vibrate(&mut self, motor: Option<usize>, level: &str) -> Outcome {
-        // No sign: "+5" is no number here.
-        let digits = level.bytes().all(|b| b.is_ascii_digit());
-        match level.parse::<u32>() {
-            Ok(level) if digits && level <= STEPS => {
-                self.set(motor, Level::of(level, STEPS));
-                Outcome::Done
+        let Some(level) = parse_level(level) else {
+            return Outcome::Refused;
+        };
+        self.set(motor, level);
+        Outcome::Done
+    }
+
+    /// A level for each motor, one after the other; -1 leaves one as it is, and what is left out stays too.
+    fn multiply(&mut self, levels: &str) -> Outcome {
+        // What turns comes behind what vibrates.
+        let count = self.motors.count();
+        let mut wanted = [Level::OFF; MOTORS_MAX + 1];
+        wanted[..MOTORS_MAX].copy_from_slice(&self.levels);
+        wanted[count] = self.rotation.wanted();
+        let takes = count + usize::from(self.motors.has_rotation());
+        for (index, level) in levels.split(':').enumerate() {
+            match wanted.get_mut(index) {
+                Some(held) if index < takes => match (level, parse_level(level)) {
+                    ("-1", _) => {}
+                    (_, Some(level)) => *held = level,
+                    (_, None) => return Outcome::Refused,
+                },
+                _ => return Outcome::Refused,
             }
-            _ => Outcome::Refused,
         }
+        for (index, level) in wanted.into_iter().take(count).enumerate() {
+            self.set(Some(index), level);
+        }
+        if takes > count {
+            self.rotation.set(wanted[count]);
+        }
+        Outcome::Done
     }
 
     /// Sets one motor, or all.
     fn set(&mut self, motor: Option<usize>, level: Level) {
-        let motors = self.levels.iter_mut().zip(0..count(self.motors));
+        let motors = self.levels.iter_mut().zip(0_u8..).take(self.motors.count());
         for (held, index) in motors.filter(|(_, index)| motor.is_none_or(|m| m == usize::from(*index))) {
             if *held != level {
                 *held = level;
-                self.outputs.set(Channel::new(Kind::Vibrate, index), level);
+                if !self.is_held {
+                    self.outputs.set(Channel::new(Kind::Vibrate, index), level);
+                }
             }
         }
     }
 }
 
-const fn count(motors: Motors) -> u8 {
-    match motors {
-        Motors::One => 1,
-        Motors::Two => 2,
+/// A level and nothing else. No sign: "+5" is no number here.
+fn parse_level(text: &str) -> Option<Level> {
+    if !text.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
     }
+    let level = text.parse::<u32>().ok().filter(|level| *level <= STEPS)?;
+    Some(Level::of(level, STEPS))
 }
 
 fn answer(reply: &mut dyn Reply, text: &[u8]) -> Outcome {

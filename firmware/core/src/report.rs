@@ -45,12 +45,16 @@ pub enum Report<'a> {
     },
     /// On a wire: the hello line was said.
     Hello,
-    /// An answer did not fit behind those that waited, and was dropped.
-    AnswerDropped,
-    /// On a wire: a frame over the limit was skipped.
-    FrameTooLong,
-    /// On a wire: a frame with bytes that no text has was skipped.
-    FrameIsNoText,
+    /// Answers did not fit behind those that waited, and were dropped: so many since this was reported last.
+    AnswersDropped(u32),
+    /// On a wire: so many frames over the limit were skipped since this was reported last.
+    FramesTooLong(u32),
+    /// On a wire: so many frames with bytes that no text has were skipped since this was reported last.
+    FramesAreNoText(u32),
+    /// The stop button was pressed: the outputs are off.
+    Held,
+    /// The stop button is up, and whoever commands has stopped too: the next command counts.
+    Released,
     /// The device was told to turn itself off.
     PoweredOff,
 }
@@ -126,9 +130,14 @@ impl fmt::Display for Report<'_> {
             }
             Self::Waiting { ms } => write!(f, "trying again in {ms} ms"),
             Self::Hello => f.write_str("hello line sent"),
-            Self::AnswerDropped => f.write_str("an answer was dropped, the buffer is full"),
-            Self::FrameTooLong => f.write_str("a frame over the limit was skipped"),
-            Self::FrameIsNoText => f.write_str("a frame with noise was skipped"),
+            Self::AnswersDropped(1) => f.write_str("an answer was dropped, the buffer is full"),
+            Self::AnswersDropped(n) => write!(f, "{n} answers were dropped, the buffer is full"),
+            Self::FramesTooLong(1) => f.write_str("a frame over the limit was skipped"),
+            Self::FramesTooLong(n) => write!(f, "{n} frames over the limit were skipped"),
+            Self::FramesAreNoText(1) => f.write_str("a frame with noise was skipped"),
+            Self::FramesAreNoText(n) => write!(f, "{n} frames with noise were skipped"),
+            Self::Held => f.write_str("stopped by the button, until the app has stopped too"),
+            Self::Released => f.write_str("the button's stop is over"),
             Self::PoweredOff => f.write_str("powered off"),
         }
     }

@@ -16,6 +16,7 @@ use crate::device::{Device, Flow, Reply};
 use crate::frames::{Frame, Incoming, Outgoing};
 use crate::report::{Loss, Report};
 use crate::settings::{Identity, Timing};
+use crate::tally::Tally;
 use crate::watchdog::Watchdog;
 
 /// How a session ended.
@@ -32,6 +33,8 @@ pub(crate) struct Session<'a, D, C, R, F> {
     pub(crate) random: &'a mut R,
     pub(crate) report: &'a mut F,
     pub(crate) timing: &'a Timing,
+    /// Answers for which there was no room.
+    pub(crate) dropped: Tally,
 }
 
 /// A frame's effect on the session.
@@ -67,6 +70,9 @@ where
         let silent = watchdog.silent_for(now);
         let by_watchdog = matches!(pumped, Err(Loss::Silent { .. }));
         stop(self.device, now, by_watchdog, silent, self.report);
+        if let Some(count) = self.dropped.rest() {
+            (self.report)(now, &Report::AnswersDropped(count));
+        }
         let (code, end) = match pumped {
             Ok(Next::Closed(code, end)) => (code, end),
             Ok(_) => (Some(close::NORMAL), End::PoweredOff),
@@ -111,6 +117,10 @@ where
                     None => break,
                 }
             }
+            let now = self.clock.now();
+            if let Some(count) = self.dropped.due(now) {
+                (self.report)(now, &Report::AnswersDropped(count));
+            }
             self.write(stream, outgoing, watchdog).await?;
             let every = self.ping_every();
             let ping = pinged.max(watchdog.heard()).saturating_add(every);
@@ -129,7 +139,7 @@ where
                     let mask = (self.random)();
                     if outgoing.push(FrameType::Ping, &[], mask).is_err() {
                         // Cannot be: everything was written. Without pongs the watchdog would stop the outputs.
-                        (self.report)(pinged, &Report::AnswerDropped);
+                        self.dropped.add(1);
                     }
                 }
             }
@@ -145,6 +155,7 @@ where
         let handshake = Handshake {
             identifier: identity.identifier(),
             address: identity.address(),
+            reset: identity.reset(),
         };
         outgoing.clear();
         let len = handshake.encode(&mut text).map_err(|_| Loss::HandshakeTooLarge)?;
@@ -167,12 +178,10 @@ where
                 let mut answers = Answers {
                     outgoing,
                     random: &mut *self.random,
-                    dropped: false,
+                    dropped: 0,
                 };
                 let flow = self.device.frame(now, message, &mut answers);
-                if answers.dropped {
-                    (self.report)(now, &Report::AnswerDropped);
-                }
+                self.dropped.add(answers.dropped);
                 match flow {
                     Flow::Stay => Next::Stay,
                     Flow::PowerOff => Next::PowerOff,
@@ -181,7 +190,7 @@ where
             Some(Frame::Ping(payload)) => {
                 let mask = (self.random)();
                 if outgoing.push(FrameType::Pong, payload, mask).is_err() {
-                    (self.report)(now, &Report::AnswerDropped);
+                    self.dropped.add(1);
                 }
                 Next::Stay
             }
@@ -267,12 +276,12 @@ where
 struct Answers<'a, 'b, R> {
     outgoing: &'a mut Outgoing<'b>,
     random: &'a mut R,
-    dropped: bool,
+    dropped: u32,
 }
 
 impl<R: FnMut() -> u32> Reply for Answers<'_, '_, R> {
     fn send(&mut self, frame: &[u8]) {
         let mask = (self.random)();
-        self.dropped |= self.outgoing.push(FrameType::Binary(false), frame, mask).is_err();
+        self.dropped += u32::from(self.outgoing.push(FrameType::Binary(false), frame, mask).is_err());
     }
 }

@@ -136,6 +136,7 @@ impl<'a> Gateway<'a> {
 pub struct Identity<'a> {
     identifier: &'a str,
     address: &'a str,
+    reset: Option<&'a str>,
 }
 
 impl<'a> Identity<'a> {
@@ -146,7 +147,23 @@ impl<'a> Identity<'a> {
     pub fn new(identifier: &'a str, address: &'a str) -> Result<Self, SettingsError> {
         check_identifier(identifier)?;
         check_address(address)?;
-        Ok(Self { identifier, address })
+        Ok(Self {
+            identifier,
+            address,
+            reset: None,
+        })
+    }
+
+    /// With why the device started anew, for the gateway's log. It is said until a connection lasts.
+    #[must_use]
+    pub const fn with_reset(mut self, reset: Option<&'a str>) -> Self {
+        self.reset = reset;
+        self
+    }
+
+    /// Why the device started anew.
+    pub const fn reset(&self) -> Option<&'a str> {
+        self.reset
     }
 
     /// What the device is.

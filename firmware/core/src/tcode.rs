@@ -108,6 +108,17 @@ struct State<'a, O> {
     moved: u64,
     /// How long they have been moving: time without that in which the program stood still.
     motion: u64,
+    /// Nothing moves; this would.
+    held: Option<Commanded>,
+}
+
+/// What was commanded while nothing may move.
+#[derive(Clone, Copy, Debug)]
+struct Commanded {
+    /// The axes that would be on, as bits.
+    on: u16,
+    /// Until then a place would be on its way.
+    until: u64,
 }
 
 /// How far the soft start is.
@@ -130,6 +141,7 @@ impl<'a, O: Outputs> Tcode<'a, O> {
             soft: SoftStart::Armed,
             moved: 0,
             motion: 0,
+            held: None,
         };
         state.show();
         Self {
@@ -175,6 +187,27 @@ impl<O: Outputs> Device for Tcode<'_, O> {
     fn connected(&mut self, _now: u64) {
         self.state.soft = SoftStart::Armed;
     }
+
+    fn hold(&mut self, now: u64) {
+        let on = (0..)
+            .zip(&self.state.axes)
+            .filter(|(_, axis)| axis.is_strong())
+            .fold(0, |on, (index, _)| on | 1 << index);
+        self.state.moved = self.state.moved.max(now);
+        self.state.soft = SoftStart::Armed;
+        self.state.stop();
+        self.state.held = Some(Commanded { on, until: now });
+    }
+
+    fn is_commanded(&self, now: u64) -> bool {
+        self.state
+            .held
+            .is_some_and(|commanded| commanded.on != 0 || now < commanded.until)
+    }
+
+    fn release(&mut self, _now: u64) {
+        self.state.held = None;
+    }
 }
 
 impl<O: Outputs> State<'_, O> {
@@ -200,6 +233,9 @@ impl<O: Outputs> State<'_, O> {
 
     /// Places stay where they are, everything else goes to 0.
     fn stop(&mut self) {
+        if let Some(commanded) = &mut self.held {
+            *commanded = Commanded { on: 0, until: 0 };
+        }
         self.axes.iter_mut().for_each(Axis::stop);
         self.show();
     }
@@ -258,6 +294,24 @@ impl<O: Outputs> State<'_, O> {
                     }
                 }
             }
+        }
+        if let Some(commanded) = &mut self.held {
+            for (channel, to, pace) in moves {
+                let Some(index) = self.axes.iter().position(|axis| axis.channel() == channel) else {
+                    continue;
+                };
+                let bit = 1 << index;
+                if channel.is_position() {
+                    // At once is a moment, too.
+                    let until = self.moved + pace.at_most_ms() + 1;
+                    commanded.until = commanded.until.max(until);
+                } else if to == Level::OFF {
+                    commanded.on &= !bit;
+                } else {
+                    commanded.on |= bit;
+                }
+            }
+            return;
         }
         for (channel, ..) in moves.iter().filter(|(channel, ..)| channel.is_position()) {
             // The first move of each is soft, however late it comes.

@@ -23,6 +23,7 @@ use crate::client::{Memory, stop};
 use crate::clock::Clock;
 use crate::device::{Device, Flow, Reply};
 use crate::report::{Loss, Report};
+use crate::tally::Tally;
 use crate::watchdog::Watchdog;
 
 /// Nothing but newlines for this long, and a connected board says hello once more.
@@ -35,6 +36,7 @@ pub struct WireSettings<'a> {
     address: Option<&'a str>,
     keepalive_ms: u64,
     delimiter: u8,
+    reset: Option<&'a str>,
 }
 
 impl<'a> WireSettings<'a> {
@@ -56,7 +58,15 @@ impl<'a> WireSettings<'a> {
             address,
             keepalive_ms: keepalive_in_range(keepalive_ms),
             delimiter,
+            reset: None,
         })
+    }
+
+    /// With why the device started anew, for the gateway's log. It is said until a gateway has control.
+    #[must_use]
+    pub const fn with_reset(mut self, reset: Option<&'a str>) -> Self {
+        self.reset = reset;
+        self
     }
 }
 
@@ -81,6 +91,9 @@ struct Line<'b> {
     connected: bool,
     /// When a frame came, or the hello line was said, last.
     spoke: u64,
+    /// Frames that were skipped: over the limit, and with noise.
+    too_long: Tally,
+    noisy: Tally,
 }
 
 impl Line<'_> {
@@ -120,7 +133,7 @@ where
         let mut out = Answers {
             buffer: tx,
             len: 0,
-            dropped: false,
+            dropped: Tally::default(),
         };
         let now = self.clock.now();
         let mut watchdog = Watchdog::new(self.settings.keepalive_ms * KEEPALIVES_UNTIL_STOP, now);
@@ -130,6 +143,8 @@ where
             overflowed: false,
             connected: false,
             spoke: now,
+            too_long: Tally::default(),
+            noisy: Tally::default(),
         };
         let ended = self
             .pump(stream, device, &mut line, &mut out, &mut watchdog)
@@ -164,9 +179,16 @@ where
         loop {
             // A gateway that takes no bytes costs answers, and after the watchdog's time the outputs: nothing that it sends is
             // read before it takes what waits. What does not fit is dropped.
-            if out.dropped {
-                out.dropped = false;
-                (self.report)(self.clock.now(), &Report::AnswerDropped);
+            let now = self.clock.now();
+            for report in [
+                out.dropped.due(now).map(Report::AnswersDropped),
+                line.too_long.due(now).map(Report::FramesTooLong),
+                line.noisy.due(now).map(Report::FramesAreNoText),
+            ]
+            .iter()
+            .flatten()
+            {
+                (self.report)(now, report);
             }
             if !out.bytes().is_empty() {
                 match self
@@ -240,7 +262,7 @@ where
         }
         let len = core::mem::take(&mut line.len);
         if core::mem::take(&mut line.overflowed) {
-            (self.report)(now, &Report::FrameTooLong);
+            line.too_long.add(1);
             return Flow::Stay;
         }
         let frame = line.held.get(..len).unwrap_or_default();
@@ -249,7 +271,7 @@ where
             .iter()
             .all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace())
         {
-            (self.report)(now, &Report::FrameIsNoText);
+            line.noisy.add(1);
             return Flow::Stay;
         }
         if frame
@@ -261,6 +283,7 @@ where
         line.spoke = now;
         watchdog.feed(now);
         if !core::mem::replace(&mut line.connected, true) {
+            self.settings.reset = None;
             device.connected(now);
             (self.report)(now, &Report::Connected);
         }
@@ -305,13 +328,14 @@ where
             identifier: self.settings.identifier,
             address: self.settings.address,
             keepalive_ms: Some(self.settings.keepalive_ms),
+            reset: self.settings.reset,
         };
         match hello.encode(out.free()) {
             Ok(len) => {
                 out.len += len;
                 (self.report)(now, &Report::Hello);
             }
-            Err(_) => out.dropped = true,
+            Err(_) => out.dropped.add(1),
         }
     }
 }
@@ -320,7 +344,7 @@ where
 struct Answers<'b> {
     buffer: &'b mut [u8],
     len: usize,
-    dropped: bool,
+    dropped: Tally,
 }
 
 impl Answers<'_> {
@@ -352,7 +376,7 @@ impl Reply for Answers<'_> {
                 place.copy_from_slice(frame);
                 self.len += frame.len();
             }
-            None => self.dropped = true,
+            None => self.dropped.add(1),
         }
     }
 }

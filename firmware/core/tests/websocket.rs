@@ -445,9 +445,83 @@ async fn answers_that_do_not_fit_are_dropped_and_that_is_said() {
             .say([&[0x82, 126, 0x03, 0x00][..], &b"x;".repeat(384)].concat())
             .await;
         assert_eq!(server.answer().await, "ERR;");
-        assert!(board.log.has("an answer was dropped"));
+        // 51 of the 384 fit.
+        assert!(board.log.has("333 answers were dropped"));
         server.command("Battery;").await;
         while server.answer().await != "85;" {}
     })
     .await;
+}
+
+/// Each report is a line on a board's console, and a board that prints a line for each ping of a flood has no time for
+/// its hardware watchdog.
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_pings_is_reported_once_a_second_with_a_count() {
+    let (dial, mut board) = with_buffer(4_096);
+    let (log, device) = (board.log.clone(), lovense(&board.pins));
+    let test = async {
+        let mut server = board.session().await;
+        ms(1).await;
+        board.log.clear();
+        let mut pongs = 0;
+        for _ in 0..20 {
+            // 1,024 bytes of pings fill the board's buffer; 512 bytes of answers hold 85 pongs of them.
+            server.say([0x89, 0].repeat(512)).await;
+            ms(10).await;
+            pongs += server.pongs().await;
+        }
+        let said = board.log.all();
+        let first = said.first().cloned().unwrap_or_default();
+        assert!(
+            said.len() == 1 && first.ends_with(" answers were dropped, the buffer is full"),
+            "{} lines: {first:?} ...",
+            said.len()
+        );
+        ms(1_000).await;
+        server.say([0x89, 0]).await;
+        ms(10).await;
+        pongs += server.pongs().await;
+        let counts = |line: &String| line.split(' ').next().and_then(|word| word.parse::<usize>().ok());
+        let dropped: usize = board.log.all().iter().filter_map(counts).sum();
+        assert_eq!(board.log.all().len(), 2, "{:?}", board.log.all());
+        assert_eq!(dropped + pongs, 20 * 512 + 1, "each ping is answered or counted");
+    };
+    tokio::select! {
+        ended = run(dial, log, device) => panic!("{ended:?}"),
+        () = test => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_says_why_it_started_anew_until_a_connection_lasts() {
+    let (dial, mut board) = with_buffer(4_096);
+    let mut device = lovense(&board.pins);
+    let mut client = Client {
+        gateway: Gateway::parse("ws://gateway:1234").unwrap(),
+        identity: Identity::new("LVSDevice", "8A3D9FAC2A45")
+            .unwrap()
+            .with_reset(Some("watchdog")),
+        timing: Timing::DEFAULT,
+        dial,
+        clock: TestClock::new(),
+        random: random(),
+        report: board.log.write(),
+    };
+    let test = async {
+        for (up, said) in [(0, true), (5_001, true), (0, false)] {
+            let mut server = board.connection().await;
+            let handshake = server.accept().await;
+            assert_eq!(
+                handshake.ends_with(",\"reset\":\"watchdog\"}"),
+                said,
+                "{handshake}"
+            );
+            ms(up).await;
+        }
+    };
+    let mut memory = Memory::<1024, 512>::new();
+    tokio::select! {
+        ended = client.run(&mut memory, &mut device) => panic!("{ended:?}"),
+        () = test => {}
+    }
 }

@@ -385,3 +385,66 @@ proptest! {
         });
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn it_says_why_it_started_anew_until_a_gateway_has_control() {
+    let (near, mut port) = duplex(1_024);
+    let pins = Pins::default();
+    let mut device = lovense(&pins);
+    let mut wire = Wire {
+        settings: WireSettings::new("LVSDevice", Some("me"), 200, b';')
+            .unwrap()
+            .with_reset(Some("brown-out")),
+        clock: TestClock::new(),
+        report: Log::default().write(),
+    };
+    let mut memory = Memory::<256, 256>::new();
+    let mut near = FromTokio::new(near);
+    let test = async {
+        let mut hello = async |said: &str| {
+            port.write_all(said.as_bytes()).await.unwrap();
+            let mut line = Vec::new();
+            while !line.ends_with(b"\n") {
+                line.push(port.read_u8().await.unwrap());
+            }
+            String::from_utf8(line).unwrap()
+        };
+        assert!(hello("").await.ends_with(",\"reset\":\"brown-out\"}\n"));
+        assert!(hello("\n").await.contains("reset"));
+        // Nothing but silence behind a frame: it says hello again, and nothing of that.
+        let line = hello("Battery;").await;
+        assert!(line.starts_with("85;{") && !line.contains("reset"), "{line}");
+    };
+    tokio::select! {
+        ended = wire.run(&mut near, &mut memory, &mut device) => panic!("{ended:?}"),
+        () = test => {}
+    }
+}
+
+/// Each report is a line on a board's console.
+#[tokio::test(start_paused = true)]
+async fn a_noisy_wire_is_reported_once_a_second_with_a_count() {
+    for (noise, wanted) in [
+        (&b"\xff;"[..], "frames with noise were skipped"),
+        (
+            &[&[b'x'; 512][..], b";"].concat(),
+            "frames over the limit were skipped",
+        ),
+    ] {
+        beside(async |far| {
+            far.expect(HELLO).await;
+            far.log.clear();
+            for _ in 0..100 {
+                far.say(noise.repeat(100)).await;
+                ms(1).await;
+            }
+            ms(1_000).await;
+            far.say(";").await;
+            ms(1).await;
+            let said = far.log.all();
+            let said: Vec<_> = said.iter().filter(|line| line.ends_with(wanted)).collect();
+            assert!((1..=3).contains(&said.len()), "{} lines: {wanted}", said.len());
+        })
+        .await;
+    }
+}

@@ -3,21 +3,18 @@
 //! Anyone near can connect and command, as with every device of this kind that has no pairing. One connection at a
 //! time; where it ends, the outputs stop at once.
 
-use core::fmt::Write as _;
-
 use embassy_futures::select::{Either, Either3, select, select3};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::pipe::Pipe;
 use embassy_time::{Duration, Timer};
 use embedded_io_async::{ErrorType, Read, Write};
-use esp_hal::efuse;
 use esp_hal::peripherals::BT;
 use esp_radio::ble::controller::BleConnector;
-use heapless::{String, Vec};
+use heapless::Vec;
 use trouble_host::prelude::*;
 use wsdm_device::wsdm_protocol::KEEPALIVES_UNTIL_STOP;
 use wsdm_device::{Clock, Device, EmbassyClock, Ended, Memory, Report, Wire, WireSettings};
-use wsdm_device_board::Language;
+use wsdm_device_board::{Language, Networks, ble_name};
 
 use crate::Board;
 
@@ -82,6 +79,23 @@ impl Write for Stream<'_> {
     }
 }
 
+/// Over BLE there is no network to join.
+pub enum Radio {}
+
+impl wsdm_device_board::Radio for Radio {
+    fn is_joined(&self) -> bool {
+        match *self {}
+    }
+
+    async fn scan(&mut self) -> Networks {
+        match *self {}
+    }
+
+    async fn join(&mut self, _ssid: &str, _password: &str) -> bool {
+        match *self {}
+    }
+}
+
 /// The radio, not started yet.
 pub struct Link(BT<'static>);
 
@@ -93,7 +107,7 @@ impl Link {
 
     /// Keeps the device reachable until it is told to turn itself off.
     pub async fn run<D: Device>(self, board: Board, device: &mut D) -> Ended {
-        let name = name();
+        let name = ble_name(crate::mac());
         let connector = match BleConnector::new(self.0, Default::default()) {
             Ok(connector) => connector,
             Err(e) => {
@@ -129,6 +143,8 @@ async fn serve<C: Controller, D: Device>(
     board: Board,
     device: &mut D,
 ) -> Ended {
+    // The first who connects is told.
+    let mut reset = Some(board.reset);
     loop {
         let connection = match advertise(&mut peripheral, name).await {
             Ok(connection) => connection,
@@ -147,7 +163,7 @@ async fn serve<C: Controller, D: Device>(
         };
         board.status.borrow_mut().network(true);
         board.say(format_args!("BLE: connected"));
-        let ended = obey(&connection, server, board, device).await;
+        let ended = obey(&connection, server, board, reset.take(), device).await;
         // The future that obeyed was dropped, or the wire ended: either way nobody is in control now.
         device.stop(EmbassyClock.now());
         board.status.borrow_mut().network(false);
@@ -185,6 +201,7 @@ async fn obey<D: Device>(
     connection: &GattConnection<'_, '_, DefaultPacketPool>,
     server: &Server<'_>,
     board: Board,
+    reset: Option<&'static str>,
     device: &mut D,
 ) -> Option<Ended> {
     let (rx, tx) = (Bytes::new(), Bytes::new());
@@ -199,7 +216,8 @@ async fn obey<D: Device>(
                 Language::Tcode => b'\n',
             },
         )
-        .expect("neither is empty or long"),
+        .expect("neither is empty or long")
+        .with_reset(reset),
         clock: EmbassyClock,
         report: |now, report: &Report<'_>| board.report(now, report),
     };
@@ -264,25 +282,10 @@ async fn send(connection: &GattConnection<'_, '_, DefaultPacketPool>, server: &S
     }
 }
 
-/// `wsdm-` and the last four digits of the chip's MAC address.
-fn name() -> String<16> {
-    let mut name = String::new();
-    if let [.., one, other] = efuse::base_mac_address().as_bytes() {
-        // Nine characters fit.
-        let _ = write!(name, "wsdm-{one:02x}{other:02x}");
-    }
-    name
-}
-
 /// The chip's MAC address with the two bits that make it a static random one, last byte first.
 fn address() -> Address {
-    let mut bytes = [0; 6];
-    for (to, from) in bytes
-        .iter_mut()
-        .zip(efuse::base_mac_address().as_bytes().iter().rev())
-    {
-        *to = *from;
-    }
+    let mut bytes = crate::mac();
+    bytes.reverse();
     bytes[5] |= 0xc0;
     Address::random(bytes)
 }

@@ -6,7 +6,7 @@ use wsdm_device_board::{Invalid, Key, Settings};
 use crate::chip;
 
 /// Each variable and the setting that it gives.
-const GIVEN: [(Key, Option<&str>); 9] = [
+const GIVEN: [(Key, Option<&str>); 12] = [
     (Key::Ssid, option_env!("WSDM_SSID")),
     (Key::Password, option_env!("WSDM_PASSWORD")),
     (Key::Gateway, option_env!("WSDM_GATEWAY")),
@@ -16,10 +16,16 @@ const GIVEN: [(Key, Option<&str>); 9] = [
     (Key::Pins, option_env!("WSDM_PINS")),
     (Key::Led, option_env!("WSDM_LED")),
     (Key::SilenceMs, option_env!("WSDM_SILENCE_MS")),
+    (Key::Button, option_env!("WSDM_BUTTON")),
+    (Key::Limits, option_env!("WSDM_LIMITS")),
+    (Key::Battery, option_env!("WSDM_BATTERY")),
 ];
 
 /// Where nothing was given: a motor on a pin that every board leads out, and the LED that most have.
 const USUAL: [(Key, &str); 2] = [(Key::Pins, "V0=4"), (Key::Led, chip::LED)];
+
+/// The button that nearly every board has, BOOT: it stops everything, unless something else was given its pin.
+const BUTTON: &str = "9";
 
 /// The settings, and what was wrong with those that were given.
 pub struct BuiltIn {
@@ -38,6 +44,9 @@ pub fn settings() -> BuiltIn {
         let e = settings.set(key, value?, &chip::CHIP).err()?;
         Some((key, e))
     });
+    if option_env!("WSDM_BUTTON").is_none() {
+        let _ = settings.set(Key::Button, BUTTON, &chip::CHIP);
+    }
     BuiltIn { settings, refused }
 }
 

@@ -1,18 +1,22 @@
 //! The console: what is typed, on the chip's own USB or over the board's USB bridge. Answers go where the other lines
 //! of this firmware go: to the USB that somebody listens on.
 
+use core::fmt::{self, Write};
+
 use embassy_futures::select::{Either, select};
+use embassy_futures::yield_now;
 use embassy_time::Timer;
 use embedded_io_async::Read as _;
 use esp_hal::Async;
 use esp_hal::peripherals::{UART0, USB_DEVICE};
 use esp_hal::uart::{self, UartRx};
 use esp_hal::usb::usb_serial_jtag::{UsbSerialJtag, UsbSerialJtagRx};
-use esp_println::{Printer, print, println};
+use esp_println::Printer;
 use esp_storage::FlashStorage;
-use wsdm_device_board::{Action, Console, Echo, Editor, Store};
+use wsdm_device::{Clock, EmbassyClock};
+use wsdm_device_board::{After, Port};
 
-use crate::{chip, pins};
+use crate::{chip, link, pins};
 
 /// What somebody can type on.
 pub struct Serial {
@@ -57,54 +61,40 @@ impl Serial {
     }
 }
 
-/// Does what it is told, for ever.
-#[embassy_executor::task]
-pub async fn task(
-    mut console: Console<'static>,
-    mut store: Option<Store<FlashStorage<'static>>>,
-    mut serial: Serial,
-) -> ! {
-    let mut editor = Editor::new();
-    let mut bytes = [0; 64];
-    loop {
-        for byte in serial.read(&mut bytes).await {
-            match editor.push(*byte) {
-                Echo::Nothing => {}
-                Echo::Byte(byte) => Printer::write_bytes(&[byte]),
-                Echo::Star => print!("*"),
-                Echo::Rubout => print!("\u{8} \u{8}"),
-                Echo::Cancelled => println!("^C"),
-                Echo::End => {
-                    println!();
-                    obey(&mut console, &mut store, editor.line());
-                }
-            }
-        }
+/// Everything that is answered goes where the other lines of this firmware go.
+struct Out;
+
+impl Write for Out {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        Printer.write_str(text)
     }
 }
 
-fn obey(
-    console: &mut Console<'static>,
-    store: &mut Option<Store<FlashStorage<'static>>>,
-    line: Option<&str>,
-) {
-    let Some(line) = line else {
-        return println!("that is not text");
-    };
-    // The port takes everything.
-    match console.line(line, &mut Printer).unwrap_or(Action::Nothing) {
-        Action::Nothing => {}
-        Action::Save => match store.as_mut().map(|store| store.save(console.settings())) {
-            Some(Ok(())) => {
-                console.saved();
-                println!("saved; restart uses it");
+impl Port for Out {
+    fn write_bytes(&mut self, bytes: &[u8]) {
+        Printer::write_bytes(bytes);
+    }
+}
+
+/// The console, and Improv beside it.
+pub type Terminal = wsdm_device_board::Terminal<'static, FlashStorage<'static>, link::Radio>;
+
+/// Does what it is told, for ever.
+#[embassy_executor::task]
+pub async fn task(mut terminal: Terminal, mut serial: Serial) -> ! {
+    let mut bytes = [0; 64];
+    loop {
+        for byte in serial.read(&mut bytes).await {
+            // The port takes everything.
+            let after = terminal.byte(EmbassyClock.now(), *byte, &mut Out).await;
+            if after == Ok(After::Restart) {
+                pins::all_low();
+                esp_hal::system::software_reset();
             }
-            Some(Err(e)) => println!("not saved: {e}"),
-            None => println!("not saved: the flash has no place for it, as was said at the start"),
-        },
-        Action::Restart => {
-            pins::all_low();
-            esp_hal::system::software_reset();
+            if matches!(byte, b'\r' | b'\n') {
+                // Printing takes its time: whoever pastes a hundred lines must not starve the hardware watchdog.
+                yield_now().await;
+            }
         }
     }
 }

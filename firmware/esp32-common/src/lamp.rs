@@ -19,9 +19,11 @@ const HANGS_AFTER: esp_hal::time::Duration = esp_hal::time::Duration::from_secs(
 #[embassy_executor::task]
 pub async fn task(settings: &'static Settings, status: Shared, mut watchdog: Wdt<TIMG0<'static>>) -> ! {
     let led = settings.led().filter(|led| {
-        let is_free = !settings.outputs().uses(led.pin);
+        let is_free = !settings.outputs().uses(led.pin)
+            && settings.battery() != Some(led.pin)
+            && settings.button().is_none_or(|button| button.pin != led.pin);
         if !is_free {
-            println!("no status LED: an output has its pin {}", led.pin);
+            println!("no status LED: something else has its pin {}", led.pin);
         }
         is_free
     });

@@ -24,24 +24,24 @@ mod lamp;
 #[cfg(feature = "wifi")]
 mod lookup;
 mod pins;
+mod sense;
+#[cfg(feature = "wifi")]
+mod station;
 #[cfg(feature = "wifi")]
 mod wifi;
 
 use core::cell::RefCell;
-use core::fmt::Write as _;
 
 use embassy_executor::Spawner;
 use esp_hal::clock::CpuClock;
 use esp_hal::efuse;
 use esp_hal::timer::timg::TimerGroup;
 use esp_println::println;
-use heapless::{String, Vec};
 use static_cell::StaticCell;
 use wsdm_device::{
-    AxisSettings, Channel, Clock, Device, EmbassyClock, Ended, Kind, Lovense, LovenseSettings, Motors,
-    Report, Tcode, TcodeSettings,
+    Clock, Device, EmbassyClock, Ended, Lovense, LovenseSettings, Report, Tcode, TcodeSettings, WithButton,
 };
-use wsdm_device_board::{Console, Language, OUTPUTS_MAX, Settings, Status};
+use wsdm_device_board::{Console, Language, Limited, Settings, Status};
 
 #[cfg(feature = "ble")]
 use ble as link;
@@ -69,9 +69,8 @@ pub async fn run(spawner: Spawner) -> ! {
         env!("CARGO_PKG_VERSION"),
         chip::CHIP.name
     );
-    if let Some(reason) = esp_hal::system::reset_reason() {
-        println!("started by {reason:?}");
-    }
+    let reset = chip::reset();
+    println!("started by {reset}");
     built_in.complain();
     println!("settings: {}", found.told);
 
@@ -82,60 +81,67 @@ pub async fn run(spawner: Spawner) -> ! {
 
     static BUILT_IN: StaticCell<Settings> = StaticCell::new();
     static SETTINGS: StaticCell<Settings> = StaticCell::new();
-    static ADDRESS: StaticCell<String<12>> = StaticCell::new();
+    static ADDRESS: StaticCell<wsdm_device_board::Address> = StaticCell::new();
+    static NAME: StaticCell<wsdm_device_board::BleName> = StaticCell::new();
     static STATUS: StaticCell<RefCell<Status>> = StaticCell::new();
     let settings: &'static Settings = SETTINGS.init(found.settings);
-    let address: &'static str = ADDRESS.init(address());
+    let address: &'static str = ADDRESS.init(wsdm_device_board::address(mac()));
+    let name: &'static str = NAME.init(wsdm_device_board::ble_name(mac()));
     let status: Shared = STATUS.init(RefCell::new(Status::new()));
 
     let serial = console::Serial::new(peripherals.USB_DEVICE, peripherals.UART0);
     let built_in = BUILT_IN.init(built_in.settings);
     let console = Console::new(settings.clone(), built_in, &chip::CHIP, address);
+    #[cfg(feature = "wifi")]
+    let (link, radio) = link::Link::new(spawner, peripherals.WIFI, settings);
+    #[cfg(feature = "ble")]
+    let (link, radio) = (link::Link::new(peripherals.BT), None);
+    let version = env!("CARGO_PKG_VERSION");
+    let terminal = console::Terminal::new(console, found.store, radio, name, version);
     // There is room for one of each, and each is spawned once.
-    spawner.spawn(console::task(console, found.store, serial).expect("room for the task"));
+    spawner.spawn(console::task(terminal, serial).expect("room for the task"));
     spawner.spawn(lamp::task(settings, status, timers.wdt).expect("room for the task"));
 
-    let outputs = pins::Pwm::new(peripherals.LEDC, settings.outputs());
-    #[cfg(feature = "wifi")]
-    let link = link::Link::new(spawner, peripherals.WIFI, settings);
-    #[cfg(feature = "ble")]
-    let link = link::Link::new(peripherals.BT);
+    if let Some(pin) = settings.battery() {
+        spawner.spawn(sense::task(peripherals.ADC1, pin).expect("room for the task"));
+    }
+
+    let outputs = Limited::new(
+        pins::Pwm::new(peripherals.LEDC, settings.outputs()),
+        settings.limits().clone(),
+    );
     let board = Board {
         settings,
         address,
+        reset,
         status,
     };
     match settings.language() {
         Language::Lovense => {
-            let second = Channel::new(Kind::Vibrate, 1);
+            let motors = settings.outputs().motors();
             for unused in settings
                 .outputs()
                 .iter()
-                .filter(|output| output.channel != second && output.channel != Channel::new(Kind::Vibrate, 0))
+                .filter(|output| !motors.uses(output.channel))
             {
                 println!(
-                    "{} on pin {} moves nothing: a lovense device has V0 and V1",
+                    "{} on pin {} moves nothing: a lovense device has V0, V1, V2, and R0 with two pins",
                     unused.channel, unused.pin
                 );
             }
             let lovense = LovenseSettings {
-                motors: if settings.outputs().iter().any(|output| output.channel == second) {
-                    Motors::Two
-                } else {
-                    Motors::One
-                },
+                motors,
                 address,
-                // Nothing here measures one.
+                // Unless it is measured.
                 battery: 100,
             };
             board.obey(link, Lovense::new(&lovense, outputs)).await
         }
         Language::Tcode => {
-            let axes: Vec<AxisSettings, OUTPUTS_MAX> = settings
-                .outputs()
-                .iter()
-                .map(|output| AxisSettings::new(output.channel.kind, output.channel.index))
-                .collect();
+            if settings.outputs().iter().any(|output| output.reverse.is_some()) {
+                println!("R0 with two pins moves nothing: TCode has no motors that turn on and on");
+            }
+            let axes = settings.outputs().axes();
             let tcode = TcodeSettings {
                 axes: &axes,
                 ..TcodeSettings::DEFAULT
@@ -150,6 +156,8 @@ pub async fn run(spawner: Spawner) -> ! {
 struct Board {
     settings: &'static Settings,
     address: &'static str,
+    /// Why the chip started.
+    reset: &'static str,
     status: Shared,
 }
 
@@ -165,19 +173,20 @@ impl Board {
         println!("at {} ms: {text}", EmbassyClock.now());
     }
 
-    async fn obey<D: Device>(self, link: link::Link, mut device: D) -> ! {
+    async fn obey<D: Device>(self, link: link::Link, device: D) -> ! {
+        let is_pressed = sense::button(self.settings.button());
+        let report = |now, report: &Report<'_>| self.report(now, report);
+        let mut device = WithButton::new(device, is_pressed, report);
         let Ended::PoweredOff = link.run(self, &mut device).await;
         self.say(format_args!("off until a reset, or restart on the console"));
         core::future::pending().await
     }
 }
 
-/// The chip's own MAC address, in lower-case hexadecimal without colons: which device this is.
-fn address() -> String<12> {
-    let mut text = String::new();
-    for byte in efuse::base_mac_address().as_bytes() {
-        // Six bytes of two digits fit.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+/// The chip's own MAC address.
+fn mac() -> [u8; 6] {
+    efuse::base_mac_address()
+        .as_bytes()
+        .try_into()
+        .unwrap_or_default()
 }

@@ -12,7 +12,9 @@ use esp_println::println;
 use heapless::Vec;
 use static_cell::StaticCell;
 use wsdm_device::{Channel, Level};
-use wsdm_device_board::{MOTOR, OUTPUTS_MAX, Outputs, SERVO, Timer, duty};
+use wsdm_device_board::{MOTOR, OUTPUTS_MAX, Output, Outputs, SERVO, Timer, bridge, duty};
+
+use crate::sense;
 
 /// The pins of all outputs, as bits. Everything else may be broken when this is looked at.
 static PINS: AtomicU32 = AtomicU32::new(0);
@@ -53,6 +55,12 @@ pub fn all_low() {
     }
 }
 
+/// A pin that something else drives.
+pub fn input(number: u8) -> AnyPin<'static> {
+    // SAFETY: the settings took this number, so the chip has it, and no output of theirs has it.
+    unsafe { pin(number) }
+}
+
 /// An LED's pin.
 pub fn lamp(led: wsdm_device_board::Led) -> gpio::Output<'static> {
     // SAFETY: the settings took this number, so the chip has it; no output has it, and nothing else asks for pins of
@@ -64,7 +72,25 @@ pub fn lamp(led: wsdm_device_board::Led) -> gpio::Output<'static> {
 type LowTimer = timer::Timer<'static, LowSpeed>;
 
 /// The outputs under the device core.
-pub struct Pwm(Vec<(Channel, channel::Channel<'static, LowSpeed>), OUTPUTS_MAX>);
+pub struct Pwm(Vec<(Channel, Part, channel::Channel<'static, LowSpeed>), OUTPUTS_MAX>);
+
+/// What a pin is of its output.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    All,
+    Forwards,
+    Reverse,
+}
+
+/// Each pin of an output.
+fn parts(output: Output) -> impl Iterator<Item = (Channel, Part, u8)> {
+    let of = move |part, pin| (output.channel, part, pin);
+    let (first, second) = match output.reverse {
+        None => (of(Part::All, output.pin), None),
+        Some(pin) => (of(Part::Forwards, output.pin), Some(of(Part::Reverse, pin))),
+    };
+    [Some(first), second].into_iter().flatten()
+}
 
 impl Pwm {
     /// PWM on the pins that are set, all at 0. What cannot be had is told, and stays low.
@@ -87,12 +113,12 @@ impl Pwm {
         start(servo, SERVO, timer::config::Duty::Duty14Bit);
         let (motor, servo) = (&*motor, &*servo);
         let mut channels = Vec::new();
-        for (output, number) in outputs.iter().zip(NUMBERS) {
+        for ((of, part, pin_number), number) in outputs.iter().flat_map(parts).zip(NUMBERS) {
             // SAFETY: the settings took this number, so the chip has it; each is in the settings once, and what held
             // it low until now is gone.
-            let mut channel = ledc.channel(number, unsafe { pin(output.pin) });
+            let mut channel = ledc.channel(number, unsafe { pin(pin_number) });
             let configured = channel.configure(channel::config::Config {
-                timer: if output.channel.is_position() {
+                timer: if of.is_position() && part == Part::All {
                     servo
                 } else {
                     motor
@@ -102,11 +128,8 @@ impl Pwm {
             });
             match configured {
                 // As many as there are numbers.
-                Ok(()) => drop(channels.push((output.channel, channel))),
-                Err(e) => println!(
-                    "{} stays off, no PWM on pin {}: {e:?}",
-                    output.channel, output.pin
-                ),
+                Ok(()) => drop(channels.push((of, part, channel))),
+                Err(e) => println!("{of} stays off, no PWM on pin {pin_number}: {e:?}"),
             }
         }
         Self(channels)
@@ -128,8 +151,25 @@ fn start(timer: &mut LowTimer, Timer { hz, bits }: Timer, duty: timer::config::D
 impl wsdm_device::Outputs for Pwm {
     fn set(&mut self, channel: Channel, level: Level) {
         let (_, counts) = duty(channel, level);
-        for (_, pwm) in self.0.iter().filter(|(of, _)| *of == channel) {
+        let is_meant = |of: Channel, part| of == channel && part == Part::All;
+        for (.., pwm) in self.0.iter().filter(|(of, part, _)| is_meant(*of, *part)) {
             pwm.set_duty_hw(counts);
         }
+    }
+
+    fn turn(&mut self, level: Level, is_reversed: bool) {
+        let (forwards, reverse) = bridge(level, is_reversed);
+        // What goes low does so before the other goes high.
+        let mut duties = [(Part::Forwards, forwards), (Part::Reverse, reverse)];
+        duties.sort_unstable_by_key(|(_, counts)| *counts);
+        for (wanted, counts) in duties {
+            for (.., pwm) in self.0.iter().filter(|(_, part, _)| *part == wanted) {
+                pwm.set_duty_hw(counts);
+            }
+        }
+    }
+
+    fn charge(&self) -> Option<u8> {
+        sense::battery()
     }
 }

@@ -6,25 +6,20 @@ use embassy_executor::Spawner;
 use embassy_futures::select::{Either, select};
 use embassy_net::tcp::TcpSocket;
 use embassy_net::{Config, Runner, Stack, StackResources};
-use embassy_time::{Duration, Timer};
 use esp_hal::peripherals::WIFI;
 use esp_hal::rng::Rng;
 use esp_println::println;
-use esp_radio::wifi::sta::StationConfig;
-use esp_radio::wifi::{
-    self, AuthenticationMethodConfig, ControllerConfig, Interface, PowerSaveMode, WifiController, WifiError,
-};
+use esp_radio::wifi::Interface;
 use static_cell::StaticCell;
 use wsdm_device::wsdm_protocol;
 use wsdm_device::{Client, Device, Dial, EmbassyClock, Ended, Identity, Memory, NetDial, Report, Timing};
 use wsdm_device_board::{Gateway, Settings};
 
-use crate::{Board, lookup};
+pub use crate::station::Radio;
+use crate::{Board, lookup, station};
 
 /// DHCP, DNS, the gateway, and the search for it.
 const SOCKETS: usize = 4;
-/// After a connection to the access point that ended, or came to none.
-const AGAIN: Duration = Duration::from_secs(2);
 /// What stands for the gateway's host where it is looked up.
 const LOOKED_UP: &str = "_wsdm._tcp.local";
 
@@ -32,11 +27,11 @@ const LOOKED_UP: &str = "_wsdm._tcp.local";
 pub struct Link(Stack<'static>);
 
 impl Link {
-    /// Starts the radio. What keeps it from starting is told, and then there is no network.
-    pub fn new(spawner: Spawner, radio: WIFI<'static>, settings: &'static Settings) -> Self {
+    /// Starts the radio, and gives it for Improv. What keeps it from starting is told, and then there is no network.
+    pub fn new(spawner: Spawner, radio: WIFI<'static>, settings: &'static Settings) -> (Self, Option<Radio>) {
         static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
         let interface = Interface::station();
-        let controller = controller(radio, settings);
+        let controller = station::controller(radio, settings);
         let random = Rng::new();
         let seed = u64::from(random.random()) << 32 | u64::from(random.random());
         let resources = RESOURCES.init(StackResources::new());
@@ -44,12 +39,20 @@ impl Link {
             embassy_net::new(interface, Config::dhcpv4(Default::default()), resources, seed);
         // There is room for one of each, and each is spawned once.
         spawner.spawn(network(runner).expect("room for the task"));
-        match controller {
-            _ if settings.ssid().is_empty() => println!("no network is set: set ssid NAME, save, restart"),
-            Ok(controller) => spawner.spawn(station(controller).expect("room for the task")),
-            Err(e) => println!("no Wi-Fi: {e}"),
+        let radio = match controller {
+            Ok(controller) => {
+                spawner.spawn(station::task(controller, settings).expect("room for the task"));
+                Some(Radio::new(stack))
+            }
+            Err(e) => {
+                println!("no Wi-Fi: {e}");
+                None
+            }
+        };
+        if settings.ssid().is_empty() {
+            println!("no network is set: set ssid NAME, save, restart; or use a page with Improv");
         }
-        Self(stack)
+        (Self(stack), radio)
     }
 
     /// Keeps the device connected until it is told to turn itself off.
@@ -66,7 +69,9 @@ impl Link {
         let random = Rng::new();
         let mut client = Client {
             gateway,
-            identity: Identity::new(settings.identifier(), board.address).expect("neither is empty or long"),
+            identity: Identity::new(settings.identifier(), board.address)
+                .expect("neither is empty or long")
+                .with_reset(Some(board.reset)),
             timing: Timing {
                 silence: settings.silence_ms(),
                 ..Timing::DEFAULT
@@ -89,41 +94,9 @@ impl Link {
     }
 }
 
-fn controller(radio: WIFI<'static>, settings: &Settings) -> Result<WifiController<'static>, WifiError> {
-    let authentication = match settings.password() {
-        "" => AuthenticationMethodConfig::Open,
-        password => AuthenticationMethodConfig::Wpa2Personal(password.try_into()?),
-    };
-    let station = StationConfig::default()
-        .with_ssid(settings.ssid().try_into()?)
-        .with_authentication(authentication);
-    let config = ControllerConfig::default().with_initial_config(wifi::Config::Station(station));
-    let mut controller = WifiController::new(radio, config)?;
-    // A radio that sleeps between beacons answers late, and the watchdog would stop outputs for it.
-    controller.set_power_saving(PowerSaveMode::None)?;
-    Ok(controller)
-}
-
 #[embassy_executor::task]
 async fn network(mut runner: Runner<'static, Interface>) -> ! {
     runner.run().await
-}
-
-/// Keeps the access point, for ever.
-#[embassy_executor::task]
-async fn station(mut controller: WifiController<'static>) -> ! {
-    loop {
-        match controller.connect_async().await {
-            Ok(connected) => {
-                println!("Wi-Fi: connected to {}", connected.ssid.as_str().escape_debug());
-                if let Ok(lost) = controller.wait_for_disconnect_async().await {
-                    println!("Wi-Fi: lost ({:?})", lost.reason);
-                }
-            }
-            Err(e) => println!("Wi-Fi: no connection: {e:?}"),
-        }
-        Timer::after(AGAIN).await;
-    }
 }
 
 /// Tells the LED, and the console which address the board has.

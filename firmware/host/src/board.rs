@@ -120,4 +120,13 @@ impl Outputs for Pins {
     fn set(&mut self, channel: Channel, level: Level) {
         println!("pin {channel} {level} at {} ms", self.0.now());
     }
+
+    fn turn(&mut self, level: Level, is_reversed: bool) {
+        let sign = if is_reversed && level != Level::OFF {
+            "-"
+        } else {
+            ""
+        };
+        println!("pin R0 {sign}{level} at {} ms", self.0.now());
+    }
 }

@@ -3,9 +3,11 @@
 //! ```text
 //! cargo run -- --url ws://127.0.0.1:54817 --device tcode
 //! cargo run -- --serial /tmp/board --device tcode
+//! cargo run -- --console --flash /tmp/flash --network 'home:long enough:-50'
 //! ```
 
 mod board;
+mod console;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -29,6 +31,17 @@ struct Arguments {
     #[cfg(unix)]
     #[arg(long, value_name = "PATH", conflicts_with_all = ["url", "token"])]
     serial: Option<std::path::PathBuf>,
+    /// Instead of taking its settings from here it is a board just flashed: its console, and Improv beside it, are on the
+    /// standard input and output.
+    #[arg(long, conflicts_with_all = ["url", "token", "identifier", "device", "silence_ms"])]
+    #[cfg_attr(unix, arg(conflicts_with = "serial"))]
+    console: bool,
+    /// The file that is the board's flash. Without one, its settings are forgotten when it ends.
+    #[arg(long, value_name = "FILE", requires = "console")]
+    flash: Option<std::path::PathBuf>,
+    /// A Wi-Fi network in the board's reach. An empty password makes it an open one.
+    #[arg(long, value_name = "SSID:PASSWORD:DBM", requires = "console")]
+    network: Vec<console::AccessPoint>,
     /// The token that the gateway asks for.
     #[arg(long)]
     token: Option<String>,
@@ -41,6 +54,9 @@ struct Arguments {
     /// The language that it speaks.
     #[arg(long, value_enum, default_value_t = Kind::Lovense)]
     device: Kind,
+    /// Why it started anew, as it tells the gateway.
+    #[arg(long, value_name = "REASON")]
+    reset: Option<String>,
     /// Outputs stop when nothing was heard for this long, in milliseconds. On a serial port a quarter of it is the
     /// keepalive that the board asks for.
     #[arg(long, default_value_t = Timing::DEFAULT.silence)]
@@ -58,7 +74,26 @@ enum Kind {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let ended = match arguments.device {
+    let ended = if arguments.console {
+        tokio::select! {
+            ended = console::run(&arguments.address, arguments.flash.clone(), &arguments.network) => ended,
+            () = told_to_end() => Ok(()),
+        }
+    } else {
+        as_told(arguments).await
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("wsdm-device-host: {e}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// A board whose settings are on the command line.
+async fn as_told(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    match arguments.device {
         Kind::Lovense => {
             let settings = LovenseSettings {
                 motors: Motors::Two,
@@ -75,13 +110,6 @@ async fn main() -> ExitCode {
                 Tcode::new(&TcodeSettings::DEFAULT, pins)
             })
             .await
-        }
-    };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("wsdm-device-host: {e}");
-            ExitCode::from(2)
         }
     }
 }
@@ -139,7 +167,8 @@ async fn obey<D: Device>(
         println!("at {} ms: a board on {}", clock.now(), path.display());
         let keepalive_ms = arguments.silence_ms / KEEPALIVES_UNTIL_STOP;
         let mut wire = Wire {
-            settings: WireSettings::new(identifier, Some(&arguments.address), keepalive_ms, delimiter)?,
+            settings: WireSettings::new(identifier, Some(&arguments.address), keepalive_ms, delimiter)?
+                .with_reset(arguments.reset.as_deref()),
             clock,
             report,
         };
@@ -150,7 +179,7 @@ async fn obey<D: Device>(
     }
     let mut client = Client {
         gateway: Gateway::parse(&arguments.url)?.with_token(arguments.token.as_deref()),
-        identity: Identity::new(identifier, &arguments.address)?,
+        identity: Identity::new(identifier, &arguments.address)?.with_reset(arguments.reset.as_deref()),
         timing: Timing {
             silence: arguments.silence_ms,
             ..Timing::DEFAULT

@@ -185,8 +185,20 @@ bool WsdmLovense::multiply(const char* rest) {
 
 void WsdmLovense::set(uint8_t motor, uint8_t level) {
   _levels[motor] = level;
+#if defined(__AVR__)
   _motors[motor]->set(level * (WSDM_FULL / STEPS));
+#else
+  _motors[motor]->set(static_cast<uint32_t>(_most[motor]) * level / STEPS);
+#endif
 }
+
+#if !defined(__AVR__)
+bool WsdmLovense::limit(char letter, char digit, uint16_t, uint16_t high) {
+  if (letter != 'V' || digit < '0' || digit >= '0' + _count) return false;
+  _most[digit - '0'] = high;
+  return true;
+}
+#endif
 
 bool WsdmLovense::isOn() const {
   for (uint8_t i = 0; i < _count; i++) {

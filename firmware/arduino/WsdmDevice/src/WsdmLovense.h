@@ -36,6 +36,10 @@ class WsdmLovense final : public WsdmProtocol {
   bool isOn() const override;
   void stop(uint32_t now) override;
   bool poweredOff() const override { return _off; }
+#if !defined(__AVR__)
+  // Its motors are V0, V1 and V2.
+  bool limit(char letter, char digit, uint16_t low, uint16_t high) override;
+#endif
 
  private:
   void command(WsdmReplies& replies);
@@ -54,6 +58,9 @@ class WsdmLovense final : public WsdmProtocol {
   uint8_t _rotation = 0;
   uint8_t _battery = 100;
   uint8_t _levels[WSDM_LOVENSE_MOTORS] = {};
+#if !defined(__AVR__)
+  uint16_t _most[WSDM_LOVENSE_MOTORS] = {WSDM_FULL, WSDM_FULL, WSDM_FULL};
+#endif
   bool _light = true;
   bool _off = false;
   // A command; the longest that is known has 13 bytes.

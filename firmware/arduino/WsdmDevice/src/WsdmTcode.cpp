@@ -109,6 +109,17 @@ WsdmAxis* WsdmTcode::axis(char letter, char digit) {
   return nullptr;
 }
 
+#if !defined(__AVR__)
+bool WsdmTcode::limit(char letter, char digit, uint16_t low, uint16_t high) {
+  WsdmAxis* const limited = axis(letter, digit);
+  if (!limited) return false;
+  const int32_t from = limited->_low, span = static_cast<int32_t>(limited->_high) - limited->_low;
+  limited->_low = from + span * low / WSDM_FULL;
+  limited->_high = from + span * high / WSDM_FULL;
+  return true;
+}
+#endif
+
 bool WsdmTcode::receive(char byte, uint32_t now, WsdmReplies& replies) {
   if (byte == '\n' || byte == ' ' || byte == '\r' || byte == '\t') {
     if (_length > 0 && !_tooLong) token(now, replies);

@@ -77,6 +77,9 @@ class WsdmTcode final : public WsdmProtocol {
   void tick(uint32_t now) override;
   bool isOn() const override;
   void stop(uint32_t now) override;
+#if !defined(__AVR__)
+  bool limit(char letter, char digit, uint16_t low, uint16_t high) override;
+#endif
 
  private:
   WsdmAxis* axis(char letter, char digit);

@@ -38,8 +38,13 @@ class Gathered : public Print {
   Client& _client;
   // Set where the connection did not take all of it.
   bool& _broken;
+#if defined(__AVR__)
   uint8_t _bytes[96];
-  uint8_t _length = 0;
+#else
+  // All of a request that has no token of unusual length.
+  uint8_t _bytes[512];
+#endif
+  uint16_t _length = 0;
 };
 
 // Says how long something is before it is sent.
@@ -73,15 +78,46 @@ class Masked : public Print {
 
 void WsdmWebsocket::begin(const char* host, uint16_t port, const char* identifier, const char* address,
                           const char* token) {
-  _host = host;
-  _port = port;
-  _identifier = identifier;
-  _address = address;
-  _token = token;
+  server(host, port);
+  identity(identifier, address, token);
   _state = WAITING;
   _pauseMs = 0;
   _since = millis();
   _protocol.begin(_since);
+}
+
+void WsdmWebsocket::identity(const char* identifier, const char* address, const char* token) {
+  _identifier = identifier;
+  _address = address;
+  _token = token;
+}
+
+void WsdmWebsocket::server(const char* host, uint16_t port) {
+  _host = host;
+  _port = port;
+}
+
+void WsdmWebsocket::network(bool isUp) {
+  if (isUp == _isNetworkUp) return;
+  _isNetworkUp = isUp;
+  // Nothing that is written would arrive, and to write may wait.
+  if (!isUp) return leave("the network is gone", false);
+  if (_state != WAITING) return;
+  // Tries that had no network say nothing about the gateway.
+  _pauseMs = 0;
+  _since = millis();
+}
+
+void WsdmWebsocket::disconnect(const char* reason) { leave(reason, true); }
+
+void WsdmWebsocket::leave(const char* reason, bool saysGoodbye) {
+  _protocol.stop(millis());
+  if (!isUp()) return;
+  if (saysGoodbye && _state == OPEN && !_broken) {
+    const uint8_t goodbye[] = {1001 >> 8, 1001 & 0xFF};
+    send(CLOSE, goodbye, sizeof(goodbye));
+  }
+  end(WsdmReport::LOST, 0, reason, millis());
 }
 
 void WsdmWebsocket::loop() {
@@ -91,10 +127,16 @@ void WsdmWebsocket::loop() {
     wsdmFaultText(fault, text);
     report(WsdmReport::OUTPUT_OFF, fault.pin, text);
   }
-  uint32_t now = millis();
-  if (_state == WAITING && static_cast<int32_t>(now - _since) >= 0) connect(now);
+  if (isDue()) {
+    if (_host) {
+      connect(millis());
+    } else {
+      // It stays due, however long that takes.
+      _since = millis();
+    }
+  }
   // Before anything is read: what lies there must not hide that the sketch stood still for too long.
-  now = millis();
+  uint32_t now = millis();
   if (isUp()) keepWatch(now);
   // Not for ever: a gateway that floods must not keep the outputs from being moved on, and the watch from being kept.
   for (uint8_t turn = 0; turn < 4 && isUp() && !_broken && _client.available() > 0; turn++) {

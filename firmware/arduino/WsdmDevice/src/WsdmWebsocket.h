@@ -43,6 +43,17 @@ class WsdmWebsocket final : private WsdmReplies {
   // Sets the outputs up; loop() connects. `identifier` says what the device is, as the gateway's UDCF names it; `address`
   // says which one it is; `token` is the gateway's, or null. All texts are kept by reference.
   void begin(const char* host, uint16_t port, const char* identifier, const char* address, const char* token = nullptr);
+  // Where the gateway is, when that is known later or changes; null: not known, and it waits. Kept by reference.
+  void server(const char* host, uint16_t port);
+  // Who the device is, when that is known later. Kept by reference.
+  void identity(const char* identifier, const char* address, const char* token);
+  // It would connect now if it knew where.
+  bool isDue() const { return _state == WAITING && _isNetworkUp && static_cast<int32_t>(millis() - _since) >= 0; }
+  // Whether there is a network. While there is none it does not try, and when one appears it tries at once. A sketch
+  // that does not say so has one.
+  void network(bool isUp);
+  // Stops everything and ends the connection, and connects again as after any other end.
+  void disconnect(const char* reason);
   // To be called as often as possible.
   void loop();
   void onReport(WsdmReportHandler handler) { _handler = handler; }
@@ -70,6 +81,7 @@ class WsdmWebsocket final : private WsdmReplies {
   void answer(uint8_t opcode, const char* bytes, uint8_t length);
   void send(uint8_t opcode, const uint8_t* bytes, uint8_t length);
   void sendHandshake();
+  void leave(const char* reason, bool saysGoodbye);
   void fail(uint16_t code, const char* reason, uint32_t now);
   void end(WsdmReport report, uint16_t code, const char* reason, uint32_t now);
   void report(WsdmReport report, uint16_t code, const char* reason) {
@@ -85,6 +97,7 @@ class WsdmWebsocket final : private WsdmReplies {
   const char* _address = "";
   const char* _token = nullptr;
 
+  bool _isNetworkUp = true;
   State _state = WAITING;
   // Since when it is in this state; while waiting, from when on it may connect.
   uint32_t _since = 0;

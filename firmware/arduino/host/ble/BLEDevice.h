@@ -58,3 +58,10 @@ class BLEDevice {
   static void init(const char* name);
   static BLEServer* createServer();
 };
+
+// Of the ESP32's core, not of its BLE library: the chip's own address.
+class EspClass {
+ public:
+  uint64_t getEfuseMac();
+};
+extern EspClass ESP;

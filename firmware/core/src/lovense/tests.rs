@@ -19,6 +19,10 @@ const EDGE: LovenseSettings<'static> = LovenseSettings {
     address: "AA:BB:CC:DD:EE:FF",
     battery: 85,
 };
+const LAPIS: LovenseSettings<'static> = LovenseSettings {
+    motors: Motors::Three,
+    ..EDGE
+};
 const HUSH: LovenseSettings<'static> = LovenseSettings {
     motors: Motors::One,
     ..EDGE
@@ -30,19 +34,39 @@ fn say<O: Outputs>(device: &mut Lovense<O>, bytes: &[u8]) -> String {
     said.0
 }
 
-fn levels<O>(device: &Lovense<O>) -> [u32; 2] {
+fn levels<O>(device: &Lovense<O>) -> [u32; 3] {
     device.state.levels.map(|level| level.times(STEPS))
 }
 
 fn ignored(_: Channel, _: Level) {}
+
+/// A board that measures its battery.
+struct Measured(std::rc::Rc<std::cell::Cell<u8>>);
+
+impl Outputs for Measured {
+    fn set(&mut self, _: Channel, _: Level) {}
+
+    fn charge(&self) -> Option<u8> {
+        Some(self.0.get())
+    }
+}
+
+#[test]
+fn a_battery_that_is_measured_is_told_as_it_is() {
+    let charge = std::rc::Rc::new(std::cell::Cell::new(64));
+    let mut d = Lovense::new(&HUSH, Measured(charge.clone()));
+    assert_eq!(say(&mut d, b"Battery;"), "64;");
+    charge.set(63);
+    assert_eq!(say(&mut d, b"Battery;"), "63;");
+}
 
 #[test]
 fn questions_get_their_answers() {
     let mut d = Lovense::new(&HUSH, ignored);
     assert_eq!(say(&mut d, b"DeviceType;"), "Z:11:AABBCCDDEEFF;");
     assert_eq!(say(&mut d, b"Battery;"), "85;");
-    d.set_battery(200);
-    assert_eq!(say(&mut d, b"Battery;"), "100;");
+    let full = LovenseSettings { battery: 200, ..HUSH };
+    assert_eq!(say(&mut Lovense::new(&full, ignored), b"Battery;"), "100;");
     assert_eq!(
         say(&mut d, b"Status:1;GetBatch;GetAS;"),
         "2;240131;AutoSwith:1:0;"
@@ -53,6 +77,42 @@ fn questions_get_their_answers() {
         say(&mut Lovense::new(&EDGE, ignored), b"DeviceType;"),
         "P:11:AABBCCDDEEFF;"
     );
+    assert_eq!(
+        say(&mut Lovense::new(&LAPIS, ignored), b"DeviceType;"),
+        "U:11:AABBCCDDEEFF;"
+    );
+}
+
+#[test]
+fn three_motors_have_their_numbers_and_can_be_set_together() {
+    let mut d = Lovense::new(&LAPIS, ignored);
+    assert_eq!(say(&mut d, b"Vibrate:4;Vibrate3:20;"), "OK;OK;");
+    assert_eq!(levels(&d), [4, 4, 20]);
+    assert_eq!(say(&mut d, b"Mply:7:-1:0;"), "OK;");
+    assert_eq!(levels(&d), [7, 4, 0]);
+    // What is left out stays.
+    assert_eq!(say(&mut d, b"Mply:1;Mply:-1:9;"), "OK;OK;");
+    assert_eq!(levels(&d), [1, 9, 0]);
+    for wrong in [
+        "Mply:;",
+        "Mply;",
+        "Mply:1:2:3:4;",
+        "Mply:5:5:21;",
+        "Mply:5:;",
+        "Mply:5::5;",
+        "Mply:-2;",
+        "Mply:5:+5;",
+        "Vibrate4:3;",
+        "Vibrate01:3;",
+        "Vibrate-1:3;",
+    ] {
+        assert_eq!(say(&mut d, wrong.as_bytes()), "ERR;", "{wrong}");
+        assert_eq!(levels(&d), [1, 9, 0], "{wrong} changes none of them");
+    }
+    d.stop(0);
+    assert_eq!(levels(&d), [0, 0, 0]);
+    let mut hush = Lovense::new(&HUSH, ignored);
+    assert_eq!(say(&mut hush, b"Mply:3;Mply:-1;Mply:3:3;"), "OK;OK;ERR;");
 }
 
 #[test]
@@ -96,12 +156,61 @@ fn a_value_out_of_range_or_for_another_model_changes_nothing() {
         "\u{1b}[2J;",
     ] {
         assert_eq!(say(&mut d, wrong.as_bytes()), "ERR;", "{wrong}");
-        assert_eq!(levels(&d), [7, 0], "{wrong}");
+        assert_eq!(levels(&d), [7, 0, 0], "{wrong}");
     }
     assert_eq!(say(&mut d, b"\xff\xfe;"), "ERR;");
     assert_eq!(say(&mut d, &[b'x'; 1_000]), "");
     assert_eq!(say(&mut d, b";Vibrate1:3;"), "ERR;OK;");
-    assert_eq!(levels(&d), [3, 0]);
+    assert_eq!(levels(&d), [3, 0, 0]);
+}
+
+#[test]
+fn what_turns_passes_nothing_on_its_way_to_the_other_direction() {
+    /// What the bridge was told, and when.
+    #[derive(Default)]
+    struct Bridge(std::rc::Rc<RefCell<Vec<String>>>);
+
+    impl Outputs for Bridge {
+        fn set(&mut self, _: Channel, _: Level) {}
+
+        fn turn(&mut self, level: Level, is_reversed: bool) {
+            let sign = if is_reversed { "-" } else { "" };
+            self.0.borrow_mut().push(format!("{sign}{level}"));
+        }
+    }
+
+    let bridge = Bridge::default();
+    let told = bridge.0.clone();
+    let nora = LovenseSettings {
+        motors: Motors::OneAndRotation,
+        ..EDGE
+    };
+    let mut d = Lovense::new(&nora, bridge);
+    let mut said = Said::default();
+    d.frame(0, b"DeviceType;Rotate:20;Vibrate:3;", &mut said);
+    assert!(d.is_on());
+    d.frame(100, b"RotateChange;", &mut said);
+    assert_eq!(d.tick(100), Some(250));
+    assert_eq!(d.tick(250), None);
+    d.frame(300, b"Mply:-1:10;Mply:1:2:3;Rotate:21;", &mut said);
+    assert_eq!(said.0, "A:11:AABBCCDDEEFF;OK;OK;OK;OK;ERR;ERR;");
+    d.hold(400);
+    d.frame(410, b"RotateChange;Rotate:5;", &mut said);
+    assert_eq!(d.tick(2_000), None);
+    d.release(3_000);
+    d.frame(3_000, b"Rotate:4;", &mut said);
+    d.stop(3_100);
+    assert!(!d.is_on());
+    assert_eq!(
+        *told.borrow(),
+        [
+            "0.000", "1.000", "0.000", "-1.000", "-0.500", "-0.000", "0.200", "0.000"
+        ]
+    );
+    assert_eq!(
+        say(&mut Lovense::new(&EDGE, ignored), b"Rotate:1;RotateChange;"),
+        "ERR;ERR;"
+    );
 }
 
 #[test]

@@ -152,6 +152,11 @@ impl Axis {
         self.is_moving() || (!self.channel().is_position() && self.at != Level::OFF)
     }
 
+    /// Whether it is a strength that is to be more than nothing.
+    pub(super) fn is_strong(&self) -> bool {
+        !self.channel().is_position() && self.to != Level::OFF
+    }
+
     /// Where the line is.
     fn wanted(&self, motion: u64) -> Level {
         let passed = motion.saturating_sub(self.began);

@@ -18,6 +18,17 @@ pub(super) enum Pace {
     Speed(u32),
 }
 
+impl Pace {
+    /// How long a move over the whole range would take, where nothing holds the axis back.
+    pub(super) fn at_most_ms(self) -> u64 {
+        match self {
+            Self::AtOnce => 0,
+            Self::Within(ms) => u64::from(ms),
+            Self::Speed(hundredths) => 100_000 / u64::from(hundredths.max(1)),
+        }
+    }
+}
+
 /// A word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command {

@@ -180,6 +180,21 @@ impl Server {
         (first, payload)
     }
 
+    /// How many pongs wait to be read, and nothing else.
+    pub async fn pongs(&mut self) -> usize {
+        let mut count = 0;
+        loop {
+            tokio::select! {
+                biased;
+                (opcode, _) = self.frame() => {
+                    assert_eq!(opcode, 0x8a, "a pong");
+                    count += 1;
+                }
+                () = ms(1) => return count,
+            }
+        }
+    }
+
     /// The next frame that is no ping, as text.
     pub async fn answer(&mut self) -> String {
         loop {

@@ -5,10 +5,10 @@
 #include <BLEDevice.h>
 #include <BLEServer.h>
 #include <WsdmDevice.h>
+#include <stdio.h>
 
 #include <atomic>
 
-#define NAME "DIY-vibrator"
 // By chip; see WsdmPins.h, or put a number here.
 #define MOTOR_PIN WSDM_MOTOR_PIN
 
@@ -16,12 +16,23 @@
 #define NUS_RECEIVE "6E400002-B5A3-F393-E0A9-E50E24DCCA9E"
 #define NUS_TRANSMIT "6E400003-B5A3-F393-E0A9-E50E24DCCA9E"
 
+// "wsdm-" and the last four digits of the chip's own address: two boards can be told apart, and the gateway's entry
+// takes both with name = "wsdm-*".
+static const char* name() {
+  static char text[10];
+  // The address's first byte is the lowest of the number.
+  const uint64_t mac = ESP.getEfuseMac();
+  const unsigned one = (mac >> 32) & 0xff, other = (mac >> 40) & 0xff;
+  snprintf(text, sizeof(text), "wsdm-%02x%02x", one, other);
+  return text;
+}
+
 // The service as a Stream. What is written waits for flush(), and leaves in notifications of 20 bytes, which fit
 // every connection. Bytes are received on Bluetooth's task and read on the sketch's.
 class Nus final : public Stream, public BLEServerCallbacks, public BLECharacteristicCallbacks {
  public:
   void begin() {
-    BLEDevice::init(NAME);
+    BLEDevice::init(name());
     BLEServer* server = BLEDevice::createServer();
     server->setCallbacks(this);
     BLEService* service = server->createService(NUS_SERVICE);

@@ -1,0 +1,28 @@
+// How far each output may go, whatever an app asks for: "V0=60 L0=10-90", in percent of what the sketch lets it do. A
+// strength has a maximum, a stroke (L) a range, and a twist (R) goes so far to either side of its middle. The whole of
+// what an app asks for is brought into that.
+
+#ifndef WSDM_OUTPUT_LIMITS_H
+#define WSDM_OUTPUT_LIMITS_H
+
+#include "WsdmSettings.h"
+
+#ifdef WSDM_HAS_SETTINGS
+
+struct WsdmOutputLimit {
+  char letter, digit;
+  uint8_t low, high;
+
+  // In parts of WSDM_FULL.
+  uint16_t from() const;
+  uint16_t to() const;
+};
+
+static const uint8_t WSDM_OUTPUT_LIMITS = 6;
+
+// Reads `limits`, which has room for WSDM_OUTPUT_LIMITS, and how many there are. Null, or why the text is none.
+const __FlashStringHelper* wsdmParseLimits(const char* text, WsdmOutputLimit* limits, uint8_t& count);
+
+#endif
+
+#endif

@@ -1,0 +1,243 @@
+#include "WsdmSettings.h"
+
+#ifdef WSDM_HAS_SETTINGS
+
+#include <string.h>
+
+#include "WsdmLimits.h"
+#include "WsdmOutputLimits.h"
+
+static const char SCHEME[] = "ws://";
+static const size_t SCHEME_LENGTH = sizeof(SCHEME) - 1;
+
+// The numbers of keys in a record. They never change.
+static const struct {
+  const char* name;
+  uint8_t number;
+  uint8_t max;
+} KEYS[WSDM_KEYS] = {
+    {"ssid", 1, 32},       {"password", 2, 63}, {"gateway", 3, WSDM_VALUE_MAX}, {"token", 4, WSDM_VALUE_MAX},
+    {"identifier", 5, 64}, {"address", 11, 64}, {"silence_ms", 9, 5},      {"limits", 12, 64},
+};
+
+const __FlashStringHelper* WsdmSettings::name(WsdmKey key) {
+  return reinterpret_cast<const __FlashStringHelper*>(KEYS[static_cast<uint8_t>(key)].name);
+}
+
+bool WsdmSettings::find(const char* text, size_t length, WsdmKey& key) {
+  for (uint8_t i = 0; i < WSDM_KEYS; i++) {
+    if (strlen(KEYS[i].name) == length && memcmp(KEYS[i].name, text, length) == 0) {
+      key = static_cast<WsdmKey>(i);
+      return true;
+    }
+  }
+  return false;
+}
+
+char* WsdmSettings::text(WsdmKey key) {
+  switch (key) {
+    case WsdmKey::Ssid: return _ssid;
+    case WsdmKey::Password: return _password;
+    case WsdmKey::Gateway: return _gateway;
+    case WsdmKey::Token: return _token;
+    case WsdmKey::Identifier: return _identifier;
+    case WsdmKey::Address: return _address;
+    case WsdmKey::SilenceMs: return _silenceMs;
+    case WsdmKey::Limits: break;
+  }
+  return _limits;
+}
+
+void WsdmSettings::clear() {
+  _ssid[0] = _password[0] = _token[0] = _identifier[0] = _address[0] = _limits[0] = 0;
+  strcpy(_gateway, "mdns");
+  utoa(WSDM_WATCHDOG_MS, _silenceMs, 10);
+}
+
+void WsdmSettings::takeBuiltIn(const WsdmBuiltIn& builtIn, Print& complaints) {
+  clear();
+  char gateway[WSDM_VALUE_MAX + 7] = "";
+  if (builtIn.host && *builtIn.host && strlen(builtIn.host) <= WSDM_VALUE_MAX) {
+    strcpy(gateway, builtIn.host);
+    if (builtIn.port != 0) {
+      strcat(gateway, ":");
+      utoa(builtIn.port, gateway + strlen(gateway), 10);
+    }
+  }
+  const struct {
+    WsdmKey key;
+    const char* value;
+  } given[] = {{WsdmKey::Ssid, builtIn.ssid},
+               {WsdmKey::Password, builtIn.password},
+               {WsdmKey::Gateway, gateway},
+               {WsdmKey::Token, builtIn.token}};
+  for (const auto& one : given) {
+    if (!one.value || !*one.value) continue;
+    const __FlashStringHelper* const wrong = set(one.key, one.value);
+    if (!wrong) continue;
+    complaints.print(F("this build's "));
+    complaints.print(name(one.key));
+    complaints.print(F(" is left out: "));
+    complaints.println(wrong);
+  }
+}
+
+// Whether a control character is in it, those between U+0080 and U+009F included.
+static bool hasControl(const char* value) {
+  for (; *value; value++) {
+    const uint8_t byte = *value, next = value[1];
+    if (byte < ' ' || byte == 127 || (byte == 0xC2 && next >= 0x80 && next < 0xA0)) return true;
+  }
+  return false;
+}
+
+// A number from `least` to `most` and nothing else; -1 otherwise.
+static int32_t number(const char* text, int32_t least, int32_t most) {
+  int32_t number = 0;
+  if (!*text) return -1;
+  for (; *text; text++) {
+    if (*text < '0' || *text > '9' || number > most) return -1;
+    number = number * 10 + (*text - '0');
+  }
+  return number >= least && number <= most ? number : -1;
+}
+
+// "HOST" or "HOST:PORT", between a scheme and a slash that may be left out, into `url`, which has room for any value.
+static const __FlashStringHelper* parseGateway(const char* value, char* url) {
+  if (strncmp(value, SCHEME, SCHEME_LENGTH) == 0) value += SCHEME_LENGTH;
+  size_t length = strlen(value);
+  if (length > 0 && value[length - 1] == '/') length--;
+  if (SCHEME_LENGTH + length > WSDM_VALUE_MAX) return F("at most 128 bytes are taken");
+  strcpy(url, SCHEME);
+  char* const host = url + SCHEME_LENGTH;
+  memcpy(host, value, length);
+  host[length] = 0;
+  const char* const colon = strchr(host, ':');
+  if (colon && number(colon + 1, 1, 65535) < 0) {
+    return F("a port is a number from 1 to 65535; mdns, HOST, HOST:PORT and ws://HOST:PORT/ are taken");
+  }
+  const size_t hostLength = colon ? colon - host : length;
+  bool fits = hostLength > 0;
+  for (size_t i = 0; i < hostLength; i++) {
+    fits &= isalnum(static_cast<uint8_t>(host[i])) || host[i] == '.' || host[i] == '-' || host[i] == '_';
+  }
+  return fits ? nullptr : F("that is no host; mdns, HOST, HOST:PORT and ws://HOST:PORT/ are taken");
+}
+
+static const __FlashStringHelper* tooLong(uint8_t max) {
+  return max == 32 ? F("at most 32 bytes are taken") : max == 64 ? F("at most 64 bytes are taken") : F("at most 128 bytes are taken");
+}
+
+const __FlashStringHelper* WsdmSettings::set(WsdmKey key, const char* value) {
+  if (hasControl(value)) return F("a control character is in it");
+  const size_t length = strlen(value);
+  char url[WSDM_VALUE_MAX + 1];
+  switch (key) {
+    case WsdmKey::Password:
+      if (length > 63 || (length > 0 && length < 8)) return F("a password of Wi-Fi has 8 to 63 characters, or none");
+      break;
+    case WsdmKey::Gateway:
+      if (strcmp(value, "mdns") == 0) break;
+      if (const __FlashStringHelper* const wrong = parseGateway(value, url)) return wrong;
+      strcpy(_gateway, url);
+      return nullptr;
+    case WsdmKey::SilenceMs:
+      if (number(value, WSDM_SILENCE_MIN_MS, WSDM_SILENCE_MAX_MS) < 0) return F("silence_ms is a number from 500 to 10000");
+      utoa(atoi(value), _silenceMs, 10);
+      return nullptr;
+    case WsdmKey::Limits: {
+      WsdmOutputLimit limits[WSDM_OUTPUT_LIMITS];
+      uint8_t count;
+      if (const __FlashStringHelper* const wrong = wsdmParseLimits(value, limits, count)) return wrong;
+      if (length > 64) return tooLong(64);
+      break;
+    }
+    default: {
+      const uint8_t max = KEYS[static_cast<uint8_t>(key)].max;
+      if (length > max) return tooLong(max);
+    }
+  }
+  // It may be a part of what is there.
+  memmove(text(key), value, length + 1);
+  return nullptr;
+}
+
+void WsdmSettings::gateway(char* host, uint16_t& port) const {
+  strcpy(host, isLookedUp() ? "" : _gateway + SCHEME_LENGTH);
+  port = WSDM_GATEWAY_PORT;
+  if (char* const colon = strchr(host, ':')) {
+    *colon = 0;
+    port = strtoul(colon + 1, nullptr, 10);
+  }
+}
+
+// A record:
+//
+//   "WSDM"  version  0  length  0  CRC-32 | key  length  value | key  length  value | ...
+//     4        1     1     2    4    4    |  1     1           |
+//
+// Numbers are little-endian. Length is that of everything behind the checksum, which covers all but itself. A value is
+// the text that a person would type, and is checked like it: what other software wrote must not make a board do what its
+// console would refuse.
+static const size_t HEADER_BYTES = 16, CHECKSUM_AT = 12;
+static const uint8_t VERSION = 1;
+
+static uint32_t checksum(uint32_t crc, const uint8_t* bytes, size_t length) {
+  crc = ~crc;
+  for (size_t i = 0; i < length; i++) {
+    crc ^= bytes[i];
+    for (uint8_t bit = 0; bit < 8; bit++) crc = crc & 1 ? crc >> 1 ^ 0xEDB88320 : crc >> 1;
+  }
+  return ~crc;
+}
+
+static uint32_t checksumOf(const uint8_t* record, size_t length) {
+  return checksum(checksum(0, record, CHECKSUM_AT), record + HEADER_BYTES, length - HEADER_BYTES);
+}
+
+size_t WsdmSettings::encode(uint8_t* bytes) const {
+  memset(bytes, 0, HEADER_BYTES);
+  memcpy(bytes, "WSDM", 4);
+  bytes[4] = VERSION;
+  size_t length = HEADER_BYTES;
+  for (uint8_t i = 0; i < WSDM_KEYS; i++) {
+    const char* const value = get(static_cast<WsdmKey>(i));
+    const size_t size = strlen(value);
+    bytes[length++] = KEYS[i].number;
+    bytes[length++] = size;
+    memcpy(bytes + length, value, size);
+    length += size;
+  }
+  bytes[6] = (length - HEADER_BYTES) & 0xFF;
+  bytes[7] = (length - HEADER_BYTES) >> 8;
+  const uint32_t sum = checksumOf(bytes, length);
+  for (uint8_t i = 0; i < 4; i++) bytes[CHECKSUM_AT + i] = sum >> (8 * i);
+  return length;
+}
+
+bool WsdmSettings::decode(const uint8_t* bytes, size_t length) {
+  if (length < HEADER_BYTES || length > RECORD_MAX || memcmp(bytes, "WSDM", 4) != 0 || bytes[4] != VERSION) return false;
+  if (length != HEADER_BYTES + (bytes[6] | static_cast<size_t>(bytes[7]) << 8)) return false;
+  uint32_t sum = 0;
+  for (uint8_t i = 0; i < 4; i++) sum |= static_cast<uint32_t>(bytes[CHECKSUM_AT + i]) << (8 * i);
+  if (sum != checksumOf(bytes, length)) return false;
+  // Nothing is taken before all of it is known to be good.
+  WsdmSettings found;
+  for (size_t at = HEADER_BYTES; at < length;) {
+    if (length - at < 2) return false;
+    const uint8_t number = bytes[at], size = bytes[at + 1];
+    at += 2;
+    char value[WSDM_VALUE_MAX + 1];
+    if (size > WSDM_VALUE_MAX || length - at < size) return false;
+    memcpy(value, bytes + at, size);
+    value[size] = 0;
+    at += size;
+    uint8_t key = 0;
+    while (key < WSDM_KEYS && KEYS[key].number != number) key++;
+    if (key == WSDM_KEYS || strlen(value) != size || found.set(static_cast<WsdmKey>(key), value)) return false;
+  }
+  *this = found;
+  return true;
+}
+
+#endif

@@ -1,0 +1,84 @@
+// What can be set on the board: a few texts, each checked when it is set, so that what is kept can be used. The same
+// settings as in the firmware in Rust, as far as they do not stand in the sketch.
+
+#ifndef WSDM_SETTINGS_H
+#define WSDM_SETTINGS_H
+
+#include <Arduino.h>
+
+// Boards with Wi-Fi of their own have settings, others have their sketch.
+#if defined(ARDUINO_ARCH_ESP32) || defined(ARDUINO_ARCH_ESP8266)
+#define WSDM_HAS_SETTINGS
+
+static const uint16_t WSDM_GATEWAY_PORT = 54817;
+// The longest value of any setting.
+static const uint8_t WSDM_VALUE_MAX = 128;
+// What can be set as the watchdog's patience. Under a few pings it would stop for nothing; a motor that nobody commands
+// must not turn for longer.
+static const uint16_t WSDM_SILENCE_MIN_MS = 500;
+static const uint16_t WSDM_SILENCE_MAX_MS = 10000;
+
+// Not in capitals: sketches define such words.
+enum class WsdmKey : uint8_t { Ssid, Password, Gateway, Token, Identifier, Address, SilenceMs, Limits };
+static const uint8_t WSDM_KEYS = 8;
+
+// What the build was given. Null is nothing.
+struct WsdmBuiltIn {
+  const char* ssid;
+  const char* password;
+  const char* host;
+  uint16_t port;
+  const char* token;
+};
+
+class WsdmSettings {
+ public:
+  // The longest record; see encode().
+  static const size_t RECORD_MAX = 600;
+
+  WsdmSettings() { clear(); }
+  // No network, any gateway.
+  void clear();
+  // As built in; what cannot be used of that is said, and left out.
+  void takeBuiltIn(const WsdmBuiltIn& builtIn, Print& complaints);
+
+  // Null, or why it cannot have this value; then it keeps the one that it had.
+  const __FlashStringHelper* set(WsdmKey key, const char* value);
+  // As set() takes it.
+  const char* get(WsdmKey key) const { return const_cast<WsdmSettings*>(this)->text(key); }
+
+  // Whether the gateway is to be looked up on the network.
+  bool isLookedUp() const { return strcmp(_gateway, "mdns") == 0; }
+  // Where it is otherwise. `host` has room for WSDM_VALUE_MAX characters and a zero.
+  void gateway(char* host, uint16_t& port) const;
+  uint16_t silenceMs() const { return atoi(_silenceMs); }
+
+  // The settings as bytes, with a checksum; how many. `bytes` has room for RECORD_MAX.
+  size_t encode(uint8_t* bytes) const;
+  // Takes them, all or none.
+  bool decode(const uint8_t* bytes, size_t length);
+
+  static const __FlashStringHelper* name(WsdmKey key);
+  // Whether `text`, up to `length`, names one.
+  static bool find(const char* text, size_t length, WsdmKey& key);
+  // Whether nobody should read its value over a shoulder.
+  static bool isSecret(WsdmKey key) { return key == WsdmKey::Password || key == WsdmKey::Token; }
+
+ private:
+  char* text(WsdmKey key);
+
+  char _ssid[32 + 1];
+  char _password[63 + 1];
+  // "mdns", or "ws://HOST" with ":PORT" or without.
+  char _gateway[WSDM_VALUE_MAX + 1];
+  char _token[WSDM_VALUE_MAX + 1];
+  char _identifier[64 + 1];
+  char _address[64 + 1];
+  char _silenceMs[5 + 1];
+  // As it was typed; see WsdmOutputLimits.h.
+  char _limits[64 + 1];
+};
+
+#endif
+
+#endif

@@ -1,0 +1,131 @@
+// A device on Wi-Fi that a person sets up without a compiler: on an ESP32 of any kind, or an ESP8266.
+//
+//   serial port --> WsdmImprov (a web page), WsdmConsole (a person) --> WsdmSettings <--> WsdmStore (flash)
+//   Wi-Fi --> WsdmSearch (where the gateway is) --> WsdmWebsocket --> protocol --> outputs
+//
+// Outputs are off while anything is done that takes its time: joining a network, scanning, searching, saving.
+
+#ifndef WSDM_WIFI_H
+#define WSDM_WIFI_H
+
+#include "WsdmDevice.h"
+#include "WsdmSettings.h"
+
+#ifndef WSDM_HAS_SETTINGS
+#error "WsdmWifi.h is for ESP32 and ESP8266. With another network, use WsdmWebsocket and its Client."
+#else
+
+#if defined(ARDUINO_ARCH_ESP8266)
+#include <ESP8266WiFi.h>
+#else
+#include <WiFi.h>
+#endif
+
+#include "WsdmConsole.h"
+#include "WsdmImprov.h"
+#include "WsdmSearch.h"
+
+// A build may bring settings with it, any of them: what is saved on the board counts instead. The names are those of
+// many sketches, so each can be set alone.
+#ifndef WIFI_SSID
+#define WIFI_SSID ""
+#endif
+#ifndef WIFI_PASSWORD
+#define WIFI_PASSWORD ""
+#endif
+#ifndef GATEWAY_HOST
+#define GATEWAY_HOST ""  // to be looked up on the network
+#endif
+#ifndef GATEWAY_PORT
+#define GATEWAY_PORT WSDM_GATEWAY_PORT
+#endif
+#ifndef GATEWAY_TOKEN
+#define GATEWAY_TOKEN nullptr
+#endif
+
+// A connection to the network that came to nothing is begun anew, whatever the core believes of it.
+static const uint16_t WSDM_JOIN_AGAIN_MS = 30000;
+// How long a network that Improv gives may take, and how long one that says no may change its mind.
+static const uint16_t WSDM_JOIN_MS = 20000;
+static const uint16_t WSDM_JOIN_REFUSED_MS = 5000;
+
+// The chip's own MAC address, in lower-case hexadecimal without colons: which device this is. Filled in by
+// WsdmWifi::begin().
+extern char wsdmMacText[13];
+
+class WsdmWifi final {
+ public:
+  // `identifier` says what the device is unless it is set on the board, as the gateway's UDCF names it; kept by reference.
+  // `port` is where a person or a web page sets the board up, such as Serial.
+  WsdmWifi(WsdmProtocol& protocol, const char* identifier, Stream& port,
+           const WsdmBuiltIn& builtIn = {WIFI_SSID, WIFI_PASSWORD, GATEWAY_HOST, static_cast<uint16_t>(GATEWAY_PORT),
+                                         GATEWAY_TOKEN});
+
+  // Sets the outputs up, takes the settings, and starts the radio.
+  void begin();
+  // To be called as often as possible.
+  void loop();
+  // Called besides the line that the serial port gets.
+  void onReport(WsdmReportHandler handler) { _handler = handler; }
+  bool isConnected() const { return _gateway.isConnected(); }
+
+ private:
+  // A Client with Nagle's algorithm off: a command's answer must not wait for an acknowledgement of the one before.
+  class Connection final : public WiFiClient {
+   public:
+    using WiFiClient::connect;
+    int connect(const char* host, uint16_t port) override;
+  };
+  // What is being done with the radio beside being connected.
+  enum Task : uint8_t { NOTHING, SCAN, LEAVE, JOIN };
+
+  void limitOutputs();
+  void readPort(uint32_t now);
+  void improv(WsdmImprov::Taken taken);
+  void command();
+  void obey(WsdmAction action);
+  bool save();
+  void join(const char* ssid, const char* password, uint32_t now);
+  void joinGiven(uint32_t now);
+  void take(WsdmSettings& settings);
+  void joined();
+  void notJoined(uint32_t now);
+  void scan(uint32_t now);
+  void tellNetworks(int count);
+  void doTask(uint32_t now);
+  void keepNetwork(uint32_t now);
+  void search(uint32_t now);
+  void tellState();
+  void tellInformation();
+  const char* identifier() const;
+  const char* address() const;
+  static void report(WsdmReport report, uint16_t code, const char* reason);
+
+  WsdmProtocol& _protocol;
+  const char* _identifier;
+  Stream& _port;
+  WsdmBuiltIn _builtIn;
+  Connection _client;
+  WsdmWebsocket _gateway;
+  // Those that it works with, and those that are being changed.
+  WsdmSettings _running, _draft;
+  WsdmConsole _console;
+  WsdmImprov _improv;
+  WsdmSearch _search;
+  WsdmReportHandler _handler = nullptr;
+
+  Task _task = NOTHING;
+  // Since when it does that; and since when it has had no network, or tried to join one last.
+  uint32_t _since = 0, _without = 0;
+  bool _isUp = false;
+  // Where the gateway is, or was when it was looked up.
+  char _host[WSDM_VALUE_MAX + 1];
+  uint16_t _hostPort = 0;
+  // What Improv gave, until it is known to be good.
+  char _ssid[32 + 1];
+  char _password[63 + 1];
+};
+
+#endif
+
+#endif

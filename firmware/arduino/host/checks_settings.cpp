@@ -1,0 +1,279 @@
+// What the board's settings and its console do, checked on this machine: the same tables as the tests of the firmware in
+// Rust have, and bytes at random under the sanitizers. Improv, the search for a gateway and Wi-Fi have files of their own.
+
+#include "checks_settings.h"
+
+int failures = 0;
+
+static std::string set(WsdmSettings& settings, WsdmKey key, const std::string& value) {
+  const __FlashStringHelper* const wrong = settings.set(key, value.c_str());
+  return wrong ? reinterpret_cast<const char*>(wrong) : "";
+}
+
+static WsdmSettings filled() {
+  WsdmSettings settings;
+  settings.set(WsdmKey::Ssid, "My Network ");
+  settings.set(WsdmKey::Password, "correct horse ");
+  settings.set(WsdmKey::Gateway, "10.0.0.2:8080");
+  settings.set(WsdmKey::Token, "geheim-1");
+  settings.set(WsdmKey::Identifier, "Stroker");
+  settings.set(WsdmKey::SilenceMs, "1500");
+  settings.set(WsdmKey::Limits, "V0=60");
+  return settings;
+}
+
+static void values() {
+  const std::string taken = "mdns, HOST, HOST:PORT and ws://HOST:PORT/ are taken";
+  const std::string port = "a port is a number from 1 to 65535; " + taken, host = "that is no host; " + taken;
+  const struct {
+    WsdmKey key;
+    std::string value, wrong, kept;
+  } cases[] = {
+      {WsdmKey::Ssid, "A b ", "", "A b "},
+      {WsdmKey::Ssid, std::string(32, 'x'), "", std::string(32, 'x')},
+      {WsdmKey::Ssid, std::string(33, 'x'), "at most 32 bytes are taken", ""},
+      {WsdmKey::Ssid, "a\x07", "a control character is in it", ""},
+      {WsdmKey::Ssid, "a\xC2\x85", "a control character is in it", ""},
+      {WsdmKey::Ssid, "Caf\xC3\xA9", "", "Caf\xC3\xA9"},
+      {WsdmKey::Password, "short", "a password of Wi-Fi has 8 to 63 characters, or none", ""},
+      {WsdmKey::Password, std::string(63, 'x'), "", std::string(63, 'x')},
+      {WsdmKey::Password, std::string(64, 'x'), "a password of Wi-Fi has 8 to 63 characters, or none", ""},
+      {WsdmKey::Gateway, "10.0.0.2", "", "ws://10.0.0.2"},
+      {WsdmKey::Gateway, "gw.local:8080", "", "ws://gw.local:8080"},
+      {WsdmKey::Gateway, "ws://gw:1/", "", "ws://gw:1"},
+      {WsdmKey::Gateway, "mdns", "", "mdns"},
+      {WsdmKey::Gateway, "", host, "mdns"},
+      {WsdmKey::Gateway, ":80", host, "mdns"},
+      {WsdmKey::Gateway, "a b", host, "mdns"},
+      {WsdmKey::Gateway, "gw/path", host, "mdns"},
+      {WsdmKey::Gateway, "wss://gw", port, "mdns"},
+      {WsdmKey::Gateway, "gw:", port, "mdns"},
+      {WsdmKey::Gateway, "gw:0", port, "mdns"},
+      {WsdmKey::Gateway, "gw:65536", port, "mdns"},
+      {WsdmKey::Gateway, "gw:99999999999999999999", port, "mdns"},
+      {WsdmKey::Gateway, std::string(123, 'x'), "", "ws://" + std::string(123, 'x')},
+      {WsdmKey::Gateway, std::string(124, 'x'), "at most 128 bytes are taken", "mdns"},
+      {WsdmKey::Token, std::string(129, 'x'), "at most 128 bytes are taken", ""},
+      {WsdmKey::Identifier, std::string(65, 'x'), "at most 64 bytes are taken", ""},
+      {WsdmKey::Address, "bedroom", "", "bedroom"},
+      {WsdmKey::SilenceMs, "500", "", "500"},
+      {WsdmKey::SilenceMs, "499", "silence_ms is a number from 500 to 10000", "1000"},
+      {WsdmKey::SilenceMs, "10001", "silence_ms is a number from 500 to 10000", "1000"},
+      {WsdmKey::SilenceMs, "-1", "silence_ms is a number from 500 to 10000", "1000"},
+      {WsdmKey::SilenceMs, "1 s", "silence_ms is a number from 500 to 10000", "1000"},
+      {WsdmKey::SilenceMs, "", "silence_ms is a number from 500 to 10000", "1000"},
+      {WsdmKey::Limits, "V0=60 l0=10-90  R2=0 A2=100", "", "V0=60 l0=10-90  R2=0 A2=100"},
+      {WsdmKey::Limits, "", "", ""},
+      {WsdmKey::Limits, "V0", "limits are written V0=60 L0=10-90, in percent", ""},
+      {WsdmKey::Limits, "V0=", "limits are written V0=60 L0=10-90, in percent", ""},
+      {WsdmKey::Limits, "V0=6x", "limits are written V0=60 L0=10-90, in percent", ""},
+      {WsdmKey::Limits, "L0=10-", "limits are written V0=60 L0=10-90, in percent", ""},
+      {WsdmKey::Limits, "V4=1", "a limit is for one of V0 to V3, L0 to L2, R0 to R2, A0 to A2", ""},
+      {WsdmKey::Limits, "X0=1", "a limit is for one of V0 to V3, L0 to L2, R0 to R2, A0 to A2", ""},
+      {WsdmKey::Limits, "V0=10-20", "a strength and a twist have one maximum, such as V0=60", ""},
+      {WsdmKey::Limits, "L0=10", "a stroke has a range, such as L0=10-90", ""},
+      {WsdmKey::Limits, "V0=101", "a limit is from 0 to 100, and a range goes up", ""},
+      {WsdmKey::Limits, "V0=4294967297", "a limit is from 0 to 100, and a range goes up", ""},
+      {WsdmKey::Limits, "L0=90-10", "a limit is from 0 to 100, and a range goes up", ""},
+      {WsdmKey::Limits, "V0=1 V0=2", "an output has two limits", ""},
+      {WsdmKey::Limits, "V0=1 V1=1 V2=1 V3=1 A0=1 A1=1 A2=1", "6 limits at most", ""},
+  };
+  for (const auto& c : cases) {
+    WsdmSettings settings;
+    expect(c.value, set(settings, c.key, c.value), c.wrong);
+    expect(c.value, settings.get(c.key), c.kept);
+    // What is kept is taken again, and stays as it is.
+    expect(c.value, set(settings, c.key, std::string(settings.get(c.key))), "");
+    expect(c.value, settings.get(c.key), c.kept);
+  }
+  WsdmSettings settings;
+  char name[WSDM_VALUE_MAX + 1];
+  uint16_t number = 0;
+  expect("looked up", settings.isLookedUp(), 1);
+  settings.set(WsdmKey::Gateway, "10.0.0.2");
+  settings.gateway(name, number);
+  expect("a gateway", std::string(name) + " " + std::to_string(number), "10.0.0.2 54817");
+  settings.set(WsdmKey::Gateway, "gw:65535");
+  settings.gateway(name, number);
+  expect("a gateway", std::string(name) + " " + std::to_string(number), "gw 65535");
+  Port port_;
+  settings.takeBuiltIn({"net", "short", "gw", 80, nullptr}, port_);
+  expect("what was built in", all(settings), "net||ws://gw:80||||1000||");
+  expect("and cannot be used", port_.said(),
+         "this build's password is left out: a password of Wi-Fi has 8 to 63 characters, or none\r\n");
+  settings.takeBuiltIn({nullptr, nullptr, nullptr, 0, nullptr}, port_);
+  expect("nothing was built in", all(settings) + port_.said(), "||mdns||||1000||");
+}
+
+static void records() {
+  uint8_t bytes[WsdmSettings::RECORD_MAX];
+  const WsdmSettings settings = filled();
+  const size_t length = settings.encode(bytes);
+  WsdmSettings found;
+  expect("a record", found.decode(bytes, length), 1);
+  expect("as it was", all(found), all(settings));
+  WsdmSettings longest;
+  const uint8_t longestOf[] = {32, 63, 123, 128, 64, 64};
+  for (uint8_t i = 0; i < sizeof(longestOf); i++) {
+    longest.set(static_cast<WsdmKey>(i), std::string(longestOf[i], 'x').c_str());
+  }
+  longest.set(WsdmKey::SilenceMs, "10000");
+  longest.set(WsdmKey::Limits, "L0=10-90 L1=10-90 L2=10-90 R0=100 R1=100 V0=100");
+  expect("the longest fits", longest.encode(bytes) <= WsdmSettings::RECORD_MAX, 1);
+  expect("and is read", found.decode(bytes, longest.encode(bytes)), 1);
+  expect("as it was", all(found), all(longest));
+  settings.encode(bytes);
+  // Whatever happened to it, it is not taken, and nothing of it.
+  for (size_t i = 0; i < length; i++) {
+    for (uint8_t bit = 0; bit < 8; bit++) {
+      bytes[i] ^= 1 << bit;
+      found = WsdmSettings();
+      if (found.decode(bytes, length) && i != 5 && i / 4 != 2) expect("a record with a wrong bit", i, -1);
+      if (all(found) != all(WsdmSettings()) && all(found) != all(settings)) expect("half a record", i, -1);
+      bytes[i] ^= 1 << bit;
+    }
+    found = WsdmSettings();
+    expect("a record cut short", found.decode(bytes, i), 0);
+  }
+}
+
+static void flash() {
+  WsdmSettings before = filled(), after = filled(), found;
+  expect("nothing is there", static_cast<long>(wsdmLoad(found)), static_cast<long>(WsdmLoaded::NOTHING));
+  after.set(WsdmKey::Ssid, "Another Network");
+  // The power fails after each byte in turn.
+  long kept = 0, replaced = 0;
+  for (size_t left = 0; left < 300; left++) {
+    hostFlashLeft = SIZE_MAX;
+    expect("saved", wsdmSave(before), 1);
+    hostFlashLeft = left;
+    const bool isSaved = wsdmSave(after);
+    found = WsdmSettings();
+    expect("there is always one", static_cast<long>(wsdmLoad(found)), static_cast<long>(WsdmLoaded::SAVED));
+    expect("and it is whole", all(found), all(isSaved ? after : before));
+    (isSaved ? replaced : kept)++;
+  }
+  expect("both were seen", kept > 50 && replaced > 50, 1);
+  hostFlashLeft = SIZE_MAX;
+#if defined(ARDUINO_ARCH_ESP8266)
+  const char* const record = "/wsdm";
+#else
+  const char* const record = "settings";
+#endif
+  for (const auto& damaged : {std::string(), std::string("x"), std::string(5000, 'W')}) {
+    hostFlashWrite(record, reinterpret_cast<const uint8_t*>(damaged.data()), damaged.size());
+    found = filled();
+    const WsdmLoaded wanted = damaged.empty() && record[0] != '/' ? WsdmLoaded::NOTHING : WsdmLoaded::DAMAGED;
+    expect("a damaged record", static_cast<long>(wsdmLoad(found)), static_cast<long>(wanted));
+    expect("changes nothing", all(found), all(filled()));
+  }
+  expect("and is replaced", wsdmSave(before), 1);
+  expect("by a good one", static_cast<long>(wsdmLoad(found)), static_cast<long>(WsdmLoaded::SAVED));
+}
+
+// Somebody at a terminal.
+struct Terminal {
+  Port port;
+  WsdmSettings settings;
+  WsdmBuiltIn builtIn = {"built in", nullptr, nullptr, 0, nullptr};
+  WsdmConsole console{port, settings, builtIn, "LVSDevice", "aabbccddeeff"};
+  WsdmAction action = WsdmAction::NOTHING;
+
+  // What it answers to a line, without the echo.
+  std::string line(const std::string& line) {
+    typed(line);
+    action = console.type('\r');
+    const std::string said = port.said();
+    expect("a line ends", said.substr(0, 2), "\r\n");
+    return said.substr(2);
+  }
+  // What is echoed.
+  std::string typed(const std::string& bytes) {
+    for (char byte : bytes) action = console.type(byte);
+    return port.said();
+  }
+};
+
+static void console() {
+  {
+    Terminal t;
+    expect("a secret", t.line("set password correct horse "), "password = ********\r\nsave keeps it, restart uses it\r\n");
+    expect("spaces are a part of it", t.settings.get(WsdmKey::Password), "correct horse ");
+    t.line("set ssid My Network");
+    const std::string shown = t.line("show");
+    expect("shown", shown,
+           "ssid = My Network\r\npassword = ********\r\ngateway = mdns\r\ntoken = \r\nidentifier = LVSDevice\r\n"
+           "address = aabbccddeeff\r\nsilence_ms = 1000\r\nlimits = \r\nnot saved yet\r\n");
+    t.line("save");
+    expect("to be saved", static_cast<long>(t.action), static_cast<long>(WsdmAction::SAVE));
+    t.console.saved();
+    expect("saved", t.line("show").find("not saved"), std::string::npos);
+    t.line(" restart ");
+    expect("to begin anew", static_cast<long>(t.action), static_cast<long>(WsdmAction::RESTART));
+    expect("what was built in", t.line("defaults").substr(0, 17), "ssid = built in\r\n");
+    expect("and nothing else", t.settings.get(WsdmKey::Password), "");
+    for (uint8_t i = 0; i < WSDM_KEYS; i++) {
+      const char* const name = reinterpret_cast<const char*>(WsdmSettings::name(static_cast<WsdmKey>(i)));
+      expect(name, t.line("help").find(name) != std::string::npos, 1);
+    }
+  }
+  const struct {
+    const char *line, *answer;
+  } cases[] = {
+      {"hello", "that is no command; help shows what is\r\n"},
+      {"save now", "that is no command; help shows what is\r\n"},
+      {"settle", "that is no command; help shows what is\r\n"},
+      {"set", "that is no setting; help shows which there are\r\n"},
+      {"set colour red", "that is no setting; help shows which there are\r\n"},
+      {"set ssi x", "that is no setting; help shows which there are\r\n"},
+      {"set pins V0=18", "pins stays: in an Arduino sketch it is a part of the sketch\r\n"},
+      {"set silence_ms 1", "silence_ms stays: silence_ms is a number from 500 to 10000\r\n"},
+      {"set ssid \xC3(", "that is not text\r\n"},
+      {"\xED\xA0\x80", "that is not text\r\n"},
+      {"", ""},
+  };
+  for (const auto& c : cases) {
+    Terminal t;
+    expect(c.line, t.line(c.line), c.answer);
+    expect("nothing is to be done", static_cast<long>(t.action), 0);
+    expect("nothing changed", all(t.settings), all(WsdmSettings()));
+  }
+  {
+    Terminal t;
+    expect("secrets are not echoed", t.typed("set password p w\xC3\xA4"), "set password ****");
+    t.typed("\x03");
+    expect("given up", t.line("set token t"), "token = ********\r\nsave keeps it, restart uses it\r\n");
+    expect("another is", t.typed("set ssid x"), "set ssid x");
+    t.typed("y\x7f\x08" "ab\xC3\xA4\x7f");
+    t.line("c");
+    expect("characters can be taken back", t.settings.get(WsdmKey::Ssid), "abc");
+    t.typed(std::string(1000, '\x7f'));
+    expect("not more than there are", t.line("set ssid \xC3\xA4\x7f\xC3\xBC"), "ssid = \xC3\xBC\r\nsave keeps it, restart uses it\r\n");
+    expect("a line that is too long is cut", t.line("set token " + std::string(500, 'x')),
+           "token stays: at most 128 bytes are taken\r\n");
+    t.typed("set ssid one\nset ssid two\r\nset ssid three\r");
+    expect("lines end in any way", t.settings.get(WsdmKey::Ssid), "three");
+    t.line("set ssid");
+    expect("a value may be nothing", t.settings.get(WsdmKey::Ssid), "");
+  }
+  srand(3);
+  Terminal t;
+  static const char* const WORDS[] = {"set ", "ssid ", "password ", "gateway ", "token ", "silence_ms ", "identifier ",
+                                      "mdns", "show\r", "defaults\n", "\x7f", "\x03", "\r\n", "ws://", ":80", "1000"};
+  for (long i = 0; i < 200000; i++) {
+    t.typed(rand() % 3 ? WORDS[rand() % (sizeof(WORDS) / sizeof(*WORDS))] : std::string(1, static_cast<char>(rand())));
+  }
+}
+
+int main() {
+  values();
+  records();
+  flash();
+  console();
+  improv();
+  search();
+  network();
+  boards();
+  printf(failures == 0 ? "all as it should be\n" : "%d failures\n", failures);
+  return failures != 0;
+}

@@ -1,0 +1,258 @@
+// What a whole board does as its network, its flash and whoever sets it up change.
+
+#include "checks_settings.h"
+
+// A gateway that is not there, or never answers.
+class Nobody final : public Client {
+ public:
+  int connect(IPAddress, uint16_t) override { return 0; }
+  int connect(const char* host, uint16_t) override {
+    connections++;
+    name = host;
+    writes = 0;
+    isOpen = answers;
+    return answers;
+  }
+  using Print::write;
+  size_t write(uint8_t byte) override { return write(&byte, 1); }
+  size_t write(const uint8_t*, size_t size) override {
+    writes++;
+    return size;
+  }
+  int available() override { return 0; }
+  int read() override { return -1; }
+  int read(uint8_t*, size_t) override { return -1; }
+  int peek() override { return -1; }
+  void flush() override {}
+  void stop() override { isOpen = false; }
+  uint8_t connected() override { return isOpen; }
+  operator bool() override { return isOpen; }
+  bool answers = false, isOpen = false;
+  int connections = 0, writes = 0;
+  std::string name;
+};
+
+class Level final : public WsdmOutput {
+ public:
+  void set(uint16_t value) override { level = value; }
+  uint16_t level = 0xFFFF;
+};
+
+class Unheard final : public WsdmReplies {
+  void reply(const char*, size_t) override {}
+};
+
+struct Vibrator {
+  Level level;
+  WsdmOutput* const motors[1] = {&level};
+  WsdmLovense device{motors};
+  void run() {
+    Unheard unheard;
+    for (const char* at = "Vibrate:20;"; *at; at++) device.receive(*at, millis(), unheard);
+    expect("on", level.level, WSDM_FULL);
+  }
+};
+
+void network() {
+  hostClock(1000);
+  Nobody client;
+  Vibrator vibrator;
+  WsdmWebsocket gateway(client, vibrator.device);
+  const auto run = [&](uint32_t milliseconds) {
+    for (; milliseconds > 0; milliseconds--) {
+      hostClock(millis() + 1);
+      gateway.loop();
+    }
+  };
+  gateway.begin("gw", 1, "LVSDevice", "me");
+  gateway.network(false);
+  run(60000);
+  expect("without a network it tries nothing", client.connections, 0);
+  gateway.network(true);
+  run(1);
+  expect("and at once when there is one", client.connections, 1);
+  run(60000);
+  // Its pauses are 5 s at least by now, and one has just begun.
+  int before = client.connections;
+  while (client.connections == before) run(1);
+  before = client.connections;
+  gateway.network(false);
+  run(100);
+  expect("nothing again", client.connections, before);
+  gateway.network(true);
+  run(1);
+  expect("at once again, however long the last pause was", client.connections, before + 1);
+  run(251);
+  expect("with short pauses again", client.connections >= before + 2, 1);
+  client.answers = true;
+  run(20000);
+  expect("a request is one write", client.writes, 1);
+  vibrator.run();
+  gateway.network(false);
+  expect("a network that is gone stops everything", vibrator.level.level, 0);
+  expect("and nothing is written into it", client.writes, 1);
+  gateway.server(nullptr, 0);
+  gateway.network(true);
+  client.answers = false;
+  const int connections = client.connections;
+  // Longer than half of what millis() counts.
+  for (int day = 0; day < 60; day++) {
+    hostClock(millis() + 24UL * 3600 * 1000);
+    gateway.loop();
+    expect("it stays due", gateway.isDue(), 1);
+  }
+  expect("and waits for an address", client.connections, connections);
+  gateway.server("found", 2);
+  run(1);
+  expect("with which it connects", client.name, "found");
+  vibrator.run();
+  gateway.disconnect("a check");
+  expect("whoever disconnects it stops everything", vibrator.level.level, 0);
+  hostClock();
+}
+
+// A whole board, whose clock the checks move.
+struct Board {
+  Port port;
+  Vibrator vibrator;
+  WsdmWifi board;
+  explicit Board(const char* ssid = "", const char* password = "")
+      : board(vibrator.device, "LVSDevice", port, {ssid, password, "127.0.0.1", 1, nullptr}) {
+    hostClock(1000);
+    WiFi = HostWiFi();
+    board.begin();
+  }
+  ~Board() { hostClock(); }
+  // What it says meanwhile.
+  std::string run(uint32_t milliseconds, const std::string& typed = "") {
+    port.in += typed;
+    for (; milliseconds > 0; milliseconds--) {
+      hostClock(millis() + 1);
+      board.loop();
+    }
+    return port.said();
+  }
+  bool says(const std::string& said, const std::string& what) { return said.find(what) != std::string::npos; }
+};
+
+static const std::string NO_ERROR = "\n" + frame(2, std::string(1, '\0')) + "\n";
+
+void boards() {
+  hostFlashErase();
+  setenv("WSDM_HOST_WIFI", "Home\tsecret words\t-40\nOpen\t\t-70\nHome\tsecret words\t-30", 1);
+  {
+    Board b("Home", "secret words");
+    expect("outputs are off first", b.vibrator.level.level, 0);
+    expect("it joins", b.says(b.run(200), "Wi-Fi: connected\r\n"), 1);
+    // Whatever the reason, and though the core does nothing more about it.
+    for (wl_status_t status : {WL_CONNECT_FAILED, WL_NO_SSID_AVAIL, WL_CONNECTION_LOST, WL_DISCONNECTED}) {
+      const int begun = WiFi.hostBegun;
+      WiFi.hostLose(status);
+      expect("lost", b.says(b.run(29000), "Wi-Fi: not connected\r\n"), 1);
+      expect("not before 30 s", WiFi.hostBegun, begun);
+      expect("and then anew", b.says(b.run(1200), "Wi-Fi: connected\r\n"), 1);
+      expect("once", WiFi.hostBegun, begun + 1);
+    }
+  }
+  {
+    Board b("Nowhere");
+    b.run(100000);
+    expect("a network that is not there is tried again and again", WiFi.hostBegun, 4);
+  }
+  {
+    Board b;
+    b.run(100000);
+    expect("none is tried where none is set", WiFi.hostBegun, 0);
+    b.vibrator.run();
+    expect("saved", b.says(b.run(10, "set ssid Open\rset token geheim-1\rsave\r"), "saved\r\n"), 1);
+    expect("with outputs off", b.vibrator.level.level, 0);
+  }
+  {
+    Board b;
+    expect("a board that begins anew has them", b.says(b.run(200), "as saved\r\n"), 1);
+    expect("and uses them", WiFi.status(), WL_CONNECTED);
+    b.vibrator.run();
+    const std::string scanned = b.run(300, rpc(4, ""));
+    expect("outputs are off while it scans", b.vibrator.level.level, 0);
+    const std::string networks = NO_ERROR + "\n" + frame(4, "\x04\x0c\x04Open\x03-70\x02NO") + "\n\n" +
+                                 frame(4, "\x04\x0d\x04Home\x03-30\x03YES") + "\n\n" +
+                                 frame(4, std::string("\x04\0", 2)) + "\n";
+    expect("each network once, at its strongest", b.says(scanned, networks), 1);
+    // What is being changed and is not saved does not get saved with it; what was saved stays.
+    b.run(10, "set identifier Unsaved\r");
+    b.vibrator.run();
+    const std::string joined = b.run(300, wifi("Home", "secret words"));
+    expect("outputs are off while it joins another", b.vibrator.level.level, 0);
+    expect("it says that it tries", b.says(joined, "\n" + frame(1, "\x03") + "\n"), 1);
+    expect("and that it did", b.says(joined, "\n" + frame(4, std::string("\x01\0", 2)) + "\n"), 1);
+    WsdmSettings kept;
+    wsdmLoad(kept);
+    expect("kept", all(kept), "Home|secret words|ws://127.0.0.1:1|geheim-1|||1000||");
+    expect("shown", b.says(b.run(10, "show\r"), "ssid = Home\r\n"), 1);
+    for (const auto& wrong : {wifi("Home", "wrong words"), wifi("Nowhere", "")}) {
+      const std::string refused = b.run(5200, wrong);
+      expect("refused", b.says(refused, "\n" + frame(2, "\x03") + "\n"), 1);
+      b.run(200);
+      expect("back in the old one", std::string(WiFi.status() == WL_CONNECTED ? WiFi.hostSsid : ""), "Home");
+    }
+    wsdmLoad(kept);
+    expect("nothing is kept of them", kept.get(WsdmKey::Ssid), "Home");
+    expect("a password that none can have", b.says(b.run(5200, wifi("Home", "short")), "\n" + frame(2, "\x03") + "\n"), 1);
+    hostFlashLeft = 0;
+    b.run(200);
+    expect("a flash that fails is told", b.says(b.run(300, wifi("Open", "")), "\n" + frame(2, "\xff") + "\n"), 1);
+    expect("to a person too", b.says(b.run(10, "save\r"), "not saved: the flash cannot be written\r\n"), 1);
+    hostFlashLeft = SIZE_MAX;
+  }
+  {
+    // While it cannot join one, it can look for others.
+    Board b("Nowhere", "");
+    b.run(50);
+    expect("networks", b.says(b.run(300, rpc(4, "")), frame(4, std::string("\x04\0", 2))), 1);
+    expect("what it does not know", b.says(b.run(10, rpc(9, "")), "\n" + frame(2, "\x02") + "\n"), 1);
+    const std::string both = b.run(300, "set ss" + rpc(2, "") + "\nid Open\r");
+    expect("a line is not disturbed", b.says(both, "ssid = Open\r\n"), 1);
+  }
+  {
+    // Limits hold whatever an app asks for, and what is off stays off.
+    hostFlashErase();
+    WsdmSettings limited;
+    limited.set(WsdmKey::Limits, "V0=60 V1=10");
+    expect("saved", wsdmSave(limited), 1);
+    Board b;
+    expect("what limits nothing is told", b.says(b.run(1), "a limit limits nothing: this device has no V1\r\n"), 1);
+    Unheard unheard;
+    const struct {
+      const char* command;
+      long level;
+    } levels[] = {{"Vibrate:20;", 6000}, {"Vibrate:10;", 3000}, {"Vibrate:0;", 0}, {"Vibrate1:1;", 300}, {"Mply:20;", 6000}};
+    for (const auto& l : levels) {
+      for (const char* at = l.command; *at; at++) b.vibrator.device.receive(*at, millis(), unheard);
+      expect(l.command, b.vibrator.level.level, l.level);
+    }
+  }
+  {
+    Level stroke, twist, vibe;
+    WsdmAxis axes[] = {{"L0", stroke, 1000, 9000, 0}, {"R0", twist, 0, WSDM_FULL, 0}, {"V0", vibe}};
+    WsdmTcode device(axes);
+    device.begin(0);
+    WsdmOutputLimit limits[WSDM_OUTPUT_LIMITS];
+    uint8_t count = 0;
+    wsdmParseLimits("L0=25-75 R0=50 V0=40", limits, count);
+    for (uint8_t i = 0; i < count; i++) {
+      expect("a limit", device.limit(limits[i].letter, limits[i].digit, limits[i].from(), limits[i].to()), 1);
+    }
+    Unheard unheard;
+    uint32_t now = 0;
+    for (const char* line : {"L00 R00 V00\n", "L09999 R09999 V09999\n"}) {
+      for (const char* at = line; *at; at++) device.receive(*at, now, unheard);
+      for (const uint32_t end = now + 5000; now < end; now++) device.tick(now);
+      const bool isLow = line[2] == '0';
+      // Within what the sketch allows: 10 % to 90 % of the servo's way.
+      expect("a stroke", stroke.level, isLow ? 3000 : 6999);
+      expect("a twist", twist.level, isLow ? 2500 : 7499);
+      expect("a strength", vibe.level, isLow ? 0 : 3999);
+    }
+  }
+  unsetenv("WSDM_HOST_WIFI");
+}

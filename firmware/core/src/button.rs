@@ -1,0 +1,111 @@
+//! A stop button on the device itself: whoever holds the device decides, not who commands it.
+//!
+//! Pressed, it stops everything at once. The stop outlasts the button: an app that goes on playing must not have the
+//! device back the moment a finger is lifted. It ends when the button is up and the app has stopped as well, for a second:
+//! a slider at 0, a script that pauses, a connection that ended. The next command counts then. It is what the knob of a
+//! machine does that starts at 0 or not at all.
+
+use crate::device::{Device, Flow, Reply};
+use crate::report::Report;
+
+/// How often the button is looked at while a gateway is there.
+const LOOK_MS: u64 = 10;
+/// So long neither the button nor whoever commands wants anything else. Much longer than contacts bounce.
+const CALM_MS: u64 = 1_000;
+
+/// A device with a stop button.
+#[derive(Debug)]
+pub struct WithButton<D, B, F> {
+    device: D,
+    is_pressed: B,
+    report: F,
+    /// It is stopped; since when all is calm.
+    held: Option<u64>,
+}
+
+impl<D, B, F> WithButton<D, B, F>
+where
+    D: Device,
+    B: FnMut() -> bool,
+    F: FnMut(u64, &Report<'_>),
+{
+    /// A device, what tells whether its button is pressed, and what is told when that stops it.
+    pub const fn new(device: D, is_pressed: B, report: F) -> Self {
+        Self {
+            device,
+            is_pressed,
+            report,
+            held: None,
+        }
+    }
+
+    fn look(&mut self, now: u64) {
+        let is_pressed = (self.is_pressed)();
+        match &mut self.held {
+            None if is_pressed => {
+                self.device.hold(now);
+                self.held = Some(now);
+                (self.report)(now, &Report::Held);
+            }
+            None => {}
+            Some(calm_since) if is_pressed || self.device.is_commanded(now) => *calm_since = now,
+            Some(calm_since) if now.saturating_sub(*calm_since) >= CALM_MS => {
+                self.device.release(now);
+                self.held = None;
+                (self.report)(now, &Report::Released);
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+impl<D, B, F> Device for WithButton<D, B, F>
+where
+    D: Device,
+    B: FnMut() -> bool,
+    F: FnMut(u64, &Report<'_>),
+{
+    fn frame(&mut self, now: u64, frame: &[u8], reply: &mut dyn Reply) -> Flow {
+        // Before: a command must not run into a button that is down. Behind: what it asks for puts the release off.
+        self.look(now);
+        let flow = self.device.frame(now, frame, reply);
+        self.look(now);
+        flow
+    }
+
+    fn stop(&mut self, now: u64) {
+        self.device.stop(now);
+    }
+
+    fn is_on(&self) -> bool {
+        self.device.is_on()
+    }
+
+    fn tick(&mut self, now: u64) -> Option<u64> {
+        self.look(now);
+        let look = now + LOOK_MS;
+        Some(self.device.tick(now).map_or(look, |tick| tick.min(look)))
+    }
+
+    fn connected(&mut self, now: u64) {
+        self.device.connected(now);
+    }
+
+    fn hold(&mut self, now: u64) {
+        self.device.hold(now);
+        self.held = Some(now);
+    }
+
+    fn is_commanded(&self, now: u64) -> bool {
+        self.device.is_commanded(now)
+    }
+
+    fn release(&mut self, now: u64) {
+        self.device.release(now);
+        self.held = None;
+    }
+}
+
+#[cfg(test)]
+#[path = "button/tests.rs"]
+mod tests;

@@ -1,0 +1,363 @@
+//! A board with a console and Improv on its port: what runs on a chip with Wi-Fi, with a list of access points in the
+//! place of the radio, and a file in the place of the flash.
+
+use std::cell::Cell;
+use std::error::Error;
+use std::fmt;
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::str::FromStr;
+use std::time::Duration;
+
+use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
+use tokio::sync::{mpsc, watch};
+use wsdm_device::{
+    Client, Clock, Device, Dial, Identity, Lovense, LovenseSettings, Memory, Report, Tcode, TcodeSettings,
+    Timing,
+};
+use wsdm_device_board::{
+    After, Console, ESP32C3, Gateway, Key, Language, Limited, Loaded, Network, Networks, Port, Radio,
+    SLOT_BYTES, Settings, Store, Terminal,
+};
+
+use crate::board::{self, Pins, SinceStart};
+
+/// What the board is like.
+const CHIP: wsdm_device_board::Chip = wsdm_device_board::Chip {
+    name: "computer",
+    ..ESP32C3
+};
+const ERASED: u8 = 0xff;
+/// What a real access point takes its time for.
+const JOINING: Duration = Duration::from_millis(20);
+const CANNOT_SEARCH: &str = "_wsdm._tcp.local";
+
+/// A network within reach.
+#[derive(Clone, Debug)]
+pub struct AccessPoint {
+    ssid: String,
+    password: String,
+    rssi: i8,
+}
+
+impl FromStr for AccessPoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = || format!("{text:?} is not of the form SSID:PASSWORD:DBM, such as home:secret words:-50");
+        let (rest, rssi) = text.rsplit_once(':').ok_or_else(form)?;
+        let (ssid, password) = rest.split_once(':').ok_or_else(form)?;
+        if ssid.is_empty() || ssid.len() > 32 {
+            return Err(format!("{ssid:?}: a network's name has 1 to 32 bytes"));
+        }
+        Ok(Self {
+            ssid: ssid.to_owned(),
+            password: password.to_owned(),
+            rssi: rssi.parse().map_err(|_| form())?,
+        })
+    }
+}
+
+/// The list, and whether the board is on one of it.
+struct Air<'n> {
+    networks: &'n [AccessPoint],
+    joined: watch::Sender<bool>,
+}
+
+impl Air<'_> {
+    fn takes(&self, ssid: &str, password: &str) -> bool {
+        self.networks
+            .iter()
+            .any(|network| network.ssid == ssid && network.password == password)
+    }
+}
+
+impl Radio for Air<'_> {
+    fn is_joined(&self) -> bool {
+        *self.joined.borrow()
+    }
+
+    async fn scan(&mut self) -> Networks {
+        tokio::time::sleep(JOINING).await;
+        let mut found = Networks::new();
+        for network in self.networks {
+            found.add(Network {
+                ssid: network.ssid.as_str().try_into().unwrap_or_default(),
+                rssi: network.rssi,
+                is_open: network.password.is_empty(),
+            });
+        }
+        found
+    }
+
+    async fn join(&mut self, ssid: &str, password: &str) -> bool {
+        tokio::time::sleep(JOINING).await;
+        let is_taken = self.takes(ssid, password);
+        if is_taken {
+            self.joined.send_replace(true);
+        }
+        is_taken
+    }
+}
+
+/// The flash: bytes, and the file that keeps them.
+struct Flash {
+    bytes: Vec<u8>,
+    file: Option<PathBuf>,
+}
+
+impl Flash {
+    fn open(file: Option<PathBuf>) -> Result<Self, Box<dyn Error>> {
+        let mut bytes = match &file {
+            Some(path) if path.exists() => {
+                std::fs::read(path).map_err(|e| format!("{} cannot be read: {e}", path.display()))?
+            }
+            _ => Vec::new(),
+        };
+        bytes.resize(2 * SLOT_BYTES as usize, ERASED);
+        Ok(Self { bytes, file })
+    }
+
+    fn place(&mut self, from: u32, len: usize) -> Result<&mut [u8], NorFlashErrorKind> {
+        let from = from as usize;
+        self.bytes
+            .get_mut(from..from + len)
+            .ok_or(NorFlashErrorKind::OutOfBounds)
+    }
+
+    fn keep(&self) -> Result<(), NorFlashErrorKind> {
+        match &self.file {
+            Some(file) => std::fs::write(file, &self.bytes).map_err(|_| NorFlashErrorKind::Other),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ErrorType for &mut Flash {
+    type Error = NorFlashErrorKind;
+}
+
+impl ReadNorFlash for &mut Flash {
+    const READ_SIZE: usize = 1;
+
+    fn read(&mut self, from: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        bytes.copy_from_slice(self.place(from, bytes.len())?);
+        Ok(())
+    }
+
+    fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl NorFlash for &mut Flash {
+    const WRITE_SIZE: usize = 4;
+    const ERASE_SIZE: usize = SLOT_BYTES as usize;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
+        let len = to.saturating_sub(from) as usize;
+        self.place(from, len)?.fill(ERASED);
+        self.keep()
+    }
+
+    fn write(&mut self, from: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+        self.place(from, bytes.len())?.copy_from_slice(bytes);
+        self.keep()
+    }
+}
+
+/// The standard output. Whoever closed it has pulled the cable, and the input ends too.
+struct Out;
+
+impl fmt::Write for Out {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.write_bytes(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl Port for Out {
+    fn write_bytes(&mut self, bytes: &[u8]) {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(bytes).and_then(|()| out.flush());
+    }
+}
+
+/// TCP, as soon as the board is on a network.
+struct Dialler {
+    net: board::Network,
+    joined: watch::Receiver<bool>,
+}
+
+impl Dial for Dialler {
+    type Stream<'s> = <board::Network as Dial>::Stream<'s>;
+
+    async fn dial(&mut self, host: &str, port: u16) -> Option<Self::Stream<'_>> {
+        self.joined.wait_for(|joined| *joined).await.ok()?;
+        if host == CANNOT_SEARCH {
+            println!("there is no search for gateways here: set gateway HOST:PORT, save, restart");
+            return None;
+        }
+        self.net.dial(host, port).await
+    }
+
+    async fn hang_up<'s>(stream: Self::Stream<'s>)
+    where
+        Self: 's,
+    {
+        board::Network::hang_up(stream).await;
+    }
+}
+
+/// Is such a board, until its input ends.
+pub async fn run(
+    address: &str,
+    file: Option<PathBuf>,
+    networks: &[AccessPoint],
+) -> Result<(), Box<dyn Error>> {
+    let mut flash = Flash::open(file)?;
+    let mut typed = typed();
+    let mut built_in = Settings::default();
+    built_in
+        .set(Key::Pins, "V0=4", &CHIP)
+        .map_err(|e| e.to_string())?;
+    loop {
+        let clock = SinceStart::now();
+        let (store, loaded) = Store::open(&mut flash, 0, &CHIP).map_err(|e| e.to_string())?;
+        let settings = match loaded {
+            Loaded::Saved(settings, None) => {
+                println!("settings: as saved");
+                settings
+            }
+            Loaded::Saved(settings, Some(e)) => {
+                println!("settings: as saved; the other place in the flash cannot be used: {e}");
+                settings
+            }
+            Loaded::Erased => {
+                println!("settings: as built in, none are saved");
+                built_in.clone()
+            }
+            Loaded::Broken(e) => {
+                println!(
+                    "settings: the saved ones are broken, those that were built in are used instead: {e}"
+                );
+                built_in.clone()
+            }
+        };
+        let (joined, is_joined) = watch::channel(false);
+        let air = Air { networks, joined };
+        air.joined
+            .send_replace(air.takes(settings.ssid(), settings.password()));
+        if settings.ssid().is_empty() {
+            println!("no network is set: set ssid NAME, save, restart; or use a page with Improv");
+        }
+        let console = Console::new(settings.clone(), &built_in, &CHIP, address);
+        let version = env!("CARGO_PKG_VERSION");
+        let mut terminal = Terminal::new(console, Some(store), Some(air), "wsdm-host", version);
+        let restarted = Rc::new(Cell::new(false));
+        tokio::select! {
+            // A board that was told to turn itself off still has a console.
+            done = async {
+                obey(&settings, address, clock, is_joined).await?;
+                std::future::pending().await
+            } => return done,
+            () = async {
+                while let Some(byte) = typed.recv().await {
+                    let after = terminal.byte(clock.now(), byte, &mut Out).await;
+                    if after == Ok(After::Restart) {
+                        restarted.set(true);
+                        return;
+                    }
+                }
+            } => {}
+        }
+        if !restarted.get() {
+            return Ok(());
+        }
+    }
+}
+
+/// What is typed. A thread of its own: a read from the standard input cannot be given up.
+fn typed() -> mpsc::UnboundedReceiver<u8> {
+    let (sender, typed) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for byte in std::io::stdin().lock().bytes() {
+            if byte.is_err() || byte.is_ok_and(|byte| sender.send(byte).is_err()) {
+                return;
+            }
+        }
+    });
+    typed
+}
+
+async fn obey(
+    settings: &Settings,
+    address: &str,
+    clock: SinceStart,
+    joined: watch::Receiver<bool>,
+) -> Result<(), Box<dyn Error>> {
+    let outputs = Limited::new(Pins(clock), settings.limits().clone());
+    match settings.language() {
+        Language::Lovense => {
+            let lovense = LovenseSettings {
+                motors: settings.outputs().motors(),
+                address,
+                battery: 85,
+            };
+            serve(settings, address, clock, joined, Lovense::new(&lovense, outputs)).await
+        }
+        Language::Tcode => {
+            let axes = settings.outputs().axes();
+            let tcode = TcodeSettings {
+                axes: &axes,
+                ..TcodeSettings::DEFAULT
+            };
+            serve(settings, address, clock, joined, Tcode::new(&tcode, outputs)).await
+        }
+    }
+}
+
+/// A device that is stopped whatever ends it.
+struct Stopped<D: Device>(D, SinceStart);
+
+impl<D: Device> Drop for Stopped<D> {
+    fn drop(&mut self) {
+        self.0.stop(self.1.now());
+    }
+}
+
+async fn serve<D: Device>(
+    settings: &Settings,
+    address: &str,
+    clock: SinceStart,
+    joined: watch::Receiver<bool>,
+    device: D,
+) -> Result<(), Box<dyn Error>> {
+    let gateway = match settings.gateway() {
+        Gateway::At(gateway) => gateway,
+        Gateway::LookedUp => wsdm_device::Gateway::new(CANNOT_SEARCH, wsdm_device::wsdm_protocol::PORT)?,
+    };
+    let mut on_network = joined.clone();
+    // Nobody dials before; the sender lives as long as the console.
+    on_network.wait_for(|joined| *joined).await?;
+    println!("at {} ms: network: joined", clock.now());
+    let mut device = Stopped(device, clock);
+    let mut client = Client {
+        gateway,
+        identity: Identity::new(settings.identifier(), address)?,
+        timing: Timing {
+            silence: settings.silence_ms(),
+            ..Timing::DEFAULT
+        },
+        dial: Dialler {
+            net: board::Network,
+            joined,
+        },
+        clock,
+        random: board::random,
+        report: |now, report: &Report<'_>| println!("at {now} ms: {report}"),
+    };
+    client.run(&mut Memory::<4096, 4096>::new(), &mut device.0).await;
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! A board with the Arduino library's Wi-Fi sketch is set up without a compiler: on its console, by a web page that speaks
+//! Improv, and with a gateway that it finds by itself.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::common::process::{self, Process};
+use crate::common::{client, listed, vibrate, within};
+use crate::program::{Program, addr, built};
+
+/// What the radio of the stand-in finds.
+const NETWORKS: &str = "Home\tsecret words\t-40\nCaf\u{e9}\t\t-60\nHome\tsecret words\t-71";
+
+/// A board that was never set up, whose flash is in `home`.
+fn board(sketch: &str, home: &Path) -> Command {
+    let mut command = Command::new(built(&format!("host/{sketch}")));
+    command
+        .env("WSDM_HOST_SSID", "")
+        .env("WSDM_HOST_WIFI", NETWORKS)
+        .env("WSDM_HOST_FLASH", home)
+        .env("WSDM_HOST_MAC", "02005E123456");
+    command
+}
+
+#[tokio::test]
+async fn a_board_is_set_up_on_its_console_and_stays_so() {
+    let home = TempDir::new().unwrap();
+    let gateway = Process::start(home.path(), &["--device-token", "geheim-1"]).await;
+    let flash = TempDir::new().unwrap();
+    let mut board = Program::with_console(&mut board("WifiLovenseVibrator", flash.path()));
+    board.line("no network is set: ").await;
+    for line in [
+        "set ssid Home",
+        "set password secret words",
+        &format!("set gateway {}", addr(&gateway.devices)),
+        "set token geheim-1",
+        "set address bedroom",
+    ] {
+        board.type_line(line).await;
+        board.line("save keeps it").await;
+    }
+    board.type_line("save").await;
+    board.line("saved").await;
+    board.type_line("restart").await;
+    board.line("settings: as saved").await;
+    board.line("Wi-Fi: connected").await;
+    board.line("connected").await;
+    let client = client(&gateway.clients, "driver").await;
+    listed(&client, 1).await;
+    vibrate(&client, 0.5).await;
+    board.pin_at("4 pwm", 127).await;
+    // To save takes its time, which no motor runs through.
+    board.type_line("save").await;
+    board.pin_at("4 pwm", 0).await;
+    board.line("saved").await;
+    board.line("connected").await;
+    board.type_line("show").await;
+    assert_eq!(board.line("password = ").await, "********");
+    assert_eq!(board.line("token = ").await, "********");
+    assert_eq!(board.line("address = ").await, "bedroom");
+}
+
+/// Takes these steps with the client that web pages use; the answers.
+async fn improv(steps: &Value, board: Command) -> Vec<Value> {
+    let sdk = std::env::var_os("WSDM_TEST_IMPROV").expect(
+        "WSDM_TEST_IMPROV names no folder of improv-wifi-serial-sdk: run ./test --test firmware_arduino, which fetches it",
+    );
+    let board = board.into_std();
+    let mut command = Command::new("node");
+    command
+        .arg("tests/improv/improv.mjs")
+        .arg(sdk)
+        .arg(steps.to_string())
+        .arg("--")
+        .arg(board.get_program())
+        .envs(board.get_envs().filter_map(|(key, value)| Some((key, value?))))
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true);
+    let output = within("the steps", command.output()).await.unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_web_page_gives_a_board_its_network() {
+    // Most of the time each waits for the network that says no.
+    tokio::join!(
+        set_up_by_a_page("WifiLovenseVibrator", "a computer"),
+        set_up_by_a_page("WifiLovenseVibrator-esp8266", "ESP8266"),
+    );
+}
+
+async fn set_up_by_a_page(sketch: &str, chip: &str) {
+    let home = TempDir::new().unwrap();
+    let gateway = Process::start(home.path(), &[]).await;
+    let flash = TempDir::new().unwrap();
+    let mut command = board(sketch, flash.path());
+    let gateway_at = addr(&gateway.devices);
+    command
+        .env("WSDM_HOST_GATEWAY", gateway_at.ip().to_string())
+        .env("WSDM_HOST_PORT", gateway_at.port().to_string());
+    let steps = json!([
+        ["wait", "or use Improv\r\n"],
+        ["initialize"],
+        ["scan"],
+        ["type", "set ss", "set ss"],
+        ["provision", "Home", "wrong words"],
+        ["provision", "Home", "secret words"],
+        ["states"],
+        ["type", "id Caf\u{e9}\r", "uses it\r\n"],
+        ["state"],
+        ["network"],
+        ["hostname", "bedroom"],
+        // A sum that is wrong.
+        ["raw", "494d50524f5601030202000000"],
+        ["scan"],
+        ["type", "show\r", "not saved yet"],
+    ]);
+    let answers = improv(&steps, command).await;
+    println!("{sketch}: {answers:#?}");
+    let value = |at: usize| &answers[at]["value"];
+    let error = |at: usize| &answers[at]["error"];
+    assert_eq!(
+        *value(1),
+        json!({
+            "firmware": "wsdm-device", "version": "0.1.0", "chipFamily": chip, "name": "LVSDevice 02005e123456",
+            "osName": null, "osVersion": null, "state": 2, "nextUrl": null,
+        })
+    );
+    let networks = json!([
+        { "name": "Caf\u{e9}", "rssi": -60, "secured": false },
+        { "name": "Home", "rssi": -40, "secured": true },
+    ]);
+    assert_eq!(*value(2), networks);
+    assert_eq!(*error(4), "UNABLE_TO_CONNECT");
+    assert_eq!(*value(5), json!({ "state": 4, "nextUrl": null }));
+    assert_eq!(*value(6), json!([2, 3, 2, 3, 4, 4]));
+    let typed = value(7).as_str().unwrap();
+    assert!(typed.contains("ssid = Caf\u{e9}"), "{typed}");
+    assert_eq!(*value(8), json!({ "state": 4, "nextUrl": null }));
+    let network = json!({
+        "online": true, "supportsWifi": true, "supportsEthernet": false, "supportsThread": false,
+        "supportsModem": false, "urls": [],
+    });
+    assert_eq!(*value(9), network);
+    assert_eq!(*error(10), "UNKNOWN_RPC_COMMAND");
+    assert_eq!(*value(11), 1);
+    assert_eq!(*value(12), networks);
+    // It is kept, and what was typed and not saved is not.
+    let mut board = Program::start(&mut board(sketch, flash.path()));
+    board.line("settings: as saved").await;
+    board.line("connected").await;
+}
+
+/// In a network of its own: on this machine's may be other gateways.
+#[tokio::test]
+async fn a_board_finds_its_gateway_and_the_next_one() {
+    let network = "ip link set lo up && ip link add net0 type dummy && ip addr add 10.9.9.1/24 dev net0 && ip link set net0 up multicast on && ip route add 224.0.0.0/4 dev net0 && exec \"$@\"";
+    let inside = ["-rn", "sh", "-c", network, "sh"];
+    let probe = Command::new("unshare")
+        .args(inside)
+        .arg("true")
+        .stderr(Stdio::null())
+        .status();
+    if !probe.await.is_ok_and(|status| status.success()) {
+        return println!("NOT RUN: no network namespace of our own");
+    }
+    let home = TempDir::new().unwrap();
+    let gateway = |enter: &[&str]| {
+        let mut command = process::command(home.path(), &[]);
+        let program = command.as_std().get_program().to_owned();
+        let mut entered = Command::new(enter[0]);
+        entered
+            .args(&enter[1..])
+            .arg(program)
+            .args([
+                "run",
+                "--client-listen",
+                "127.0.0.1:0",
+                "--device-listen",
+                "0.0.0.0:0",
+            ])
+            .envs(
+                command
+                    .as_std_mut()
+                    .get_envs()
+                    .filter_map(|(key, value)| Some((key, value?))),
+            )
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        Process::spawn(entered)
+    };
+    let mut first = gateway(&[&["unshare"][..], &inside].concat()).await;
+    let within_it = |id: u32| {
+        [
+            "nsenter",
+            "--preserve-credentials",
+            "-U",
+            "-n",
+            "-t",
+            &id.to_string(),
+        ]
+        .map(str::to_owned)
+    };
+    let enter = within_it(first.child.id().unwrap());
+    let sketch = board("WifiLovenseVibrator", home.path()).into_std();
+    let mut command = Command::new(&enter[0]);
+    command
+        .args(&enter[1..])
+        .arg(sketch.get_program())
+        .envs(sketch.get_envs().filter_map(|(key, value)| Some((key, value?))))
+        .env("WSDM_HOST_SSID", "Caf\u{e9}");
+    let mut board = Program::start(&mut command);
+    let port = |gateway: &Process| addr(&gateway.devices).port();
+    assert_eq!(
+        board.line("found a gateway at ").await,
+        format!("10.9.9.1:{}", port(&first))
+    );
+    board.line("connected").await;
+    first.signal("-TERM");
+    first.exit_code().await;
+    board.line("closed by the gateway: 1001 ").await;
+    let enter = within_it(board.id());
+    let second = gateway(&enter.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    assert_ne!(port(&first), port(&second));
+    assert_eq!(
+        board.line("found a gateway at ").await,
+        format!("10.9.9.1:{}", port(&second))
+    );
+    board.line("connected").await;
+}
