@@ -81,7 +81,7 @@ impl Board {
                 )
             }
             Self::Host => {
-                let mut command = Command::new(built("release/wsdm-device-host"));
+                let mut command = Command::new(built("debug/wsdm-device-host"));
                 command.args(["--url", &format!("ws://{gateway}")]);
                 for (key, value) in more {
                     command.arg(format!("--{}", key.replace('_', "-"))).arg(value);
@@ -96,7 +96,7 @@ impl Board {
     /// A board on a serial port, which the gateway opens.
     async fn plug(port: &Path) -> Running {
         let mut program = Program::start(
-            Command::new(built("release/wsdm-device-host"))
+            Command::new(built("debug/wsdm-device-host"))
                 .arg("--serial")
                 .arg(port),
         );
@@ -445,7 +445,7 @@ async fn a_board_just_flashed_is_set_up_on_its_port_and_stays_within_its_limits(
     let port = home.path().join("port");
     let made = std::process::Command::new("mkfifo").arg(&port).status();
     assert!(made.unwrap().success());
-    let board = built("release/wsdm-device-host");
+    let board = built("debug/wsdm-device-host");
     // Improv's checksums are no text.
     let script = r#""$1" --console --flash "$2" --network 'home:long enough:-50' <"$3" | LC_ALL=C sed -u 's/[\x80-\xff]//g'"#;
     let program = Program::start(
