@@ -13,11 +13,12 @@ pub fn included(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The names in the headers that are for sketches, and in those that they include themselves, with the kind that keywords.txt
-/// has for each. What these need in turn is nothing that a sketch calls. A header is for sketches if nothing else in the
-/// library includes it.
-pub fn public(src: &Path) -> BTreeMap<String, &'static str> {
-    let files: BTreeMap<String, String> = fs::read_dir(src)
+/// The names in the headers that are for sketches, with the kind that keywords.txt has for each. A header is for sketches
+/// if one of the examples includes it, or if nothing in the library does. One that only lists others stands for these; what
+/// others include besides is nothing that a sketch calls.
+pub fn public(root: &Path) -> BTreeMap<String, &'static str> {
+    let examples = sketches(&root.join("examples"));
+    let files: BTreeMap<String, String> = fs::read_dir(root.join("src"))
         .into_iter()
         .flatten()
         .flatten()
@@ -36,14 +37,30 @@ pub fn public(src: &Path) -> BTreeMap<String, &'static str> {
         let is_needed = files
             .iter()
             .any(|(file, text)| *file != format!("{stem}.cpp") && included(text).contains(header));
-        if !is_needed {
-            names_of(text, &mut names);
+        let is_shown = examples.iter().any(|text| included(text).contains(header));
+        if is_needed && !is_shown {
+            continue;
+        }
+        let before = names.len();
+        names_of(text, &mut names);
+        if names.len() == before {
             for header in included(text) {
                 names_of(files.get(&header).map_or("", String::as_str), &mut names);
             }
         }
     }
     names
+}
+
+/// The texts of the examples' sketches.
+fn sketches(examples: &Path) -> Vec<String> {
+    let folders = fs::read_dir(examples).into_iter().flatten().flatten();
+    folders
+        .filter_map(|folder| {
+            let name = folder.file_name().into_string().ok()?;
+            fs::read_to_string(folder.path().join(format!("{name}.ino"))).ok()
+        })
+        .collect()
 }
 
 fn names_of(text: &str, names: &mut BTreeMap<String, &'static str>) {
@@ -130,6 +147,16 @@ fn constant_or_function(code: &str, names: &mut BTreeMap<String, &'static str>) 
         .and_then(|rest| rest.split_once(' '))
     {
         names.insert(name.to_owned(), "LITERAL1");
+    } else if let Some(declared) = code.strip_prefix("extern ") {
+        let declared = declared.split(['[', ';']).next().unwrap_or_default();
+        names.insert(
+            declared
+                .rsplit([' ', '*', '&'])
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
+            "KEYWORD2",
+        );
     } else if !code.starts_with([' ', '#', '}']) {
         names.extend(called(code).map(|name| (name, "KEYWORD2")));
     }

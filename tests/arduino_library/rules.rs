@@ -316,7 +316,7 @@ fn keywords(root: &Path, broken: &mut Vec<String>) {
             broken.push(format!("keywords.txt: {name} is there twice"));
         }
     }
-    let public = headers::public(&root.join("src"));
+    let public = headers::public(root);
     for (name, kind) in &public {
         if found.get(name).map(String::as_str) != Some(kind) {
             broken.push(format!("keywords.txt: {name} is public and not there as {kind}"));

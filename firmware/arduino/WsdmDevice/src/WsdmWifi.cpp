@@ -12,6 +12,12 @@
 #define NAME "wsdm-device"
 #define VERSION "0.1.0"
 
+// A connection to the network that came to nothing is begun anew, whatever the core believes of it.
+static const uint16_t JOIN_AGAIN_MS = 30000;
+// How long a network that Improv gives may take, and how long one that says no may change its mind.
+static const uint16_t JOIN_MS = 20000;
+static const uint16_t JOIN_REFUSED_MS = 5000;
+
 char wsdmMacText[13] = "";
 
 // A report has no room for who it is of, and a chip has one Wi-Fi.
@@ -277,7 +283,7 @@ void WsdmWifi::doTask(uint32_t now) {
       return join(_ssid, _password, now);
     case JOIN:
       if (isOnNetwork()) return joined();
-      if (now - _since >= WSDM_JOIN_MS || (isRefused() && now - _since >= WSDM_JOIN_REFUSED_MS)) notJoined(now);
+      if (now - _since >= JOIN_MS || (isRefused() && now - _since >= JOIN_REFUSED_MS)) notJoined(now);
   }
 }
 
@@ -355,7 +361,7 @@ void WsdmWifi::keepNetwork(uint32_t now) {
   const bool isFree = isUp && _task == NOTHING;
   _gateway.network(isFree);
   if (!isFree) _search.end();
-  if (isUp || _task != NOTHING || !*_running.get(WsdmKey::Ssid) || now - _without < WSDM_JOIN_AGAIN_MS) return;
+  if (isUp || _task != NOTHING || !*_running.get(WsdmKey::Ssid) || now - _without < JOIN_AGAIN_MS) return;
   _port.println(F("Wi-Fi: not connected, beginning again"));
   WiFi.disconnect();
   join(_running.get(WsdmKey::Ssid), _running.get(WsdmKey::Password), now);

@@ -43,12 +43,6 @@
 #define GATEWAY_TOKEN nullptr
 #endif
 
-// A connection to the network that came to nothing is begun anew, whatever the core believes of it.
-static const uint16_t WSDM_JOIN_AGAIN_MS = 30000;
-// How long a network that Improv gives may take, and how long one that says no may change its mind.
-static const uint16_t WSDM_JOIN_MS = 20000;
-static const uint16_t WSDM_JOIN_REFUSED_MS = 5000;
-
 // The chip's own MAC address, in lower-case hexadecimal without colons: which device this is. Filled in by
 // WsdmWifi::begin().
 extern char wsdmMacText[13];
