@@ -49,7 +49,7 @@ mod tests {
     /// The pattern in the guide is the one that these names match.
     #[test]
     fn the_guide_names_a_pattern_that_matches() {
-        let guide = include_str!("../../README.md");
+        let guide = include_str!("../../esp32-common/README.md");
         let pattern = guide
             .lines()
             .find_map(|line| line.trim_start().strip_prefix("name = \"")?.split_once('"'))
