@@ -23,6 +23,8 @@ mod forwarder;
 #[path = "flash/images.rs"]
 #[allow(dead_code, reason = "shared with the tests of flashing")]
 mod images;
+#[path = "firmware/improv.rs"]
+mod improv;
 #[path = "flash/memory.rs"]
 #[allow(dead_code, reason = "shared with the tests of flashing")]
 mod memory;
@@ -42,6 +44,7 @@ use common::reference::Reference;
 use common::{client, listed, vibrate, wait_until, within};
 use forwarder::Forwarder;
 use program::{Program, addr, bridge, built};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
@@ -480,6 +483,50 @@ async fn a_board_just_flashed_is_set_up_on_its_port_and_stays_within_its_limits(
         typed.write_all(b"restart\n").unwrap();
         board.pin_at("V0", 0).await;
     }
+}
+
+#[tokio::test]
+async fn a_web_page_gives_a_board_its_network() {
+    let home = TempDir::new().unwrap();
+    let gateway = Process::start(home.path(), &[]).await;
+    let mut board = Command::new(built("debug/wsdm-device-host"));
+    board
+        .arg("--console")
+        .arg("--flash")
+        .arg(home.path().join("flash"))
+        .args(["--network", "home:long enough:-50", "--network", "guests::-60"]);
+    let address = addr(&gateway.devices);
+    let steps = json!([
+        ["type", format!("set gateway {address}\r"), "gateway = "],
+        ["initialize"],
+        ["scan"],
+        ["provision", "home", "wrong words"],
+        ["provision", "home", "long enough"],
+        ["states"],
+        ["state"],
+        ["network"],
+        // A sum that is wrong.
+        ["raw", "494d50524f5601030202000000"],
+        ["scan"],
+    ]);
+    let answers = improv::improv(&steps, board).await;
+    println!("{answers:#?}");
+    let values: Vec<_> = answers[1..].iter().map(|answer| &answer["value"]).collect();
+    let [name, chip, firmware] = ["name", "chipFamily", "firmware"].map(|key| &values[0][key]);
+    assert_eq!([name, chip, firmware], ["wsdm-host", "computer", "wsdm-device"]);
+    let networks = json!([
+        { "name": "guests", "rssi": -60, "secured": false },
+        { "name": "home", "rssi": -50, "secured": true },
+    ]);
+    assert_eq!(*values[1], networks);
+    assert_eq!(answers[3]["error"], "UNABLE_TO_CONNECT");
+    let joined = json!({ "state": 4, "nextUrl": null });
+    assert_eq!(*values[3], joined);
+    assert_eq!(*values[4], json!([2, 3, 2, 3, 4]));
+    assert_eq!(*values[5], joined);
+    assert_eq!(values[6]["online"], true);
+    // Not even a packet that is wrong ends it.
+    assert_eq!(*values[8], networks);
 }
 
 #[tokio::test]

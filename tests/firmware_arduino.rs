@@ -9,6 +9,8 @@
 mod common;
 #[path = "firmware/forwarder.rs"]
 mod forwarder;
+#[path = "firmware/improv.rs"]
+mod improv;
 #[path = "firmware/program.rs"]
 mod program;
 #[path = "firmware/arduino_settings.rs"]

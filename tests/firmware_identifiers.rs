@@ -40,6 +40,11 @@ const FIRMWARE: &[(&str, &str, &[&str])] = &[
         &[LOVENSE],
     ),
     (
+        "arduino/WsdmDevice/examples/SerialStepper/SerialStepper.ino",
+        "gateway.begin(\"",
+        &[TCODE],
+    ),
+    (
         "arduino/WsdmDevice/examples/SerialTcode/SerialTcode.ino",
         "gateway.begin(\"",
         &[TCODE],

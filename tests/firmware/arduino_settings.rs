@@ -4,12 +4,13 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::common::process::{self, Process};
-use crate::common::{client, listed, vibrate, within};
+use crate::common::{client, listed, vibrate};
+use crate::improv::improv;
 use crate::program::{Program, addr, built};
 
 /// What the radio of the stand-in finds.
@@ -62,30 +63,6 @@ async fn a_board_is_set_up_on_its_console_and_stays_so() {
     assert_eq!(board.line("password = ").await, "********");
     assert_eq!(board.line("token = ").await, "********");
     assert_eq!(board.line("address = ").await, "bedroom");
-}
-
-/// Takes these steps with the client that web pages use; the answers.
-async fn improv(steps: &Value, board: Command) -> Vec<Value> {
-    let sdk = std::env::var_os("WSDM_TEST_IMPROV").expect(
-        "WSDM_TEST_IMPROV names no folder of improv-wifi-serial-sdk: run ./test --test firmware_arduino, which fetches it",
-    );
-    let board = board.into_std();
-    let mut command = Command::new("node");
-    command
-        .arg("tests/improv/improv.mjs")
-        .arg(sdk)
-        .arg(steps.to_string())
-        .arg("--")
-        .arg(board.get_program())
-        .envs(board.get_envs().filter_map(|(key, value)| Some((key, value?))))
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true);
-    let output = within("the steps", command.output()).await.unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{text}");
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
 }
 
 #[tokio::test]
