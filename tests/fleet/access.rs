@@ -134,7 +134,9 @@ async fn a_broker_that_is_full_is_one_line_and_is_tried_again() {
     let other = Mqtt::connect(&broker, "other").await;
     let edge = Gateway::edge(&broker, "").await;
     turned_away(&broker, 5, "max_connections exceeded").await;
-    let line = edge.expect(&["the broker", "is away", "too many connections"]).await;
+    let line = edge
+        .expect(&["the broker", "is away", "too many connections"])
+        .await;
     println!("{line}");
     assert_eq!(
         edge.logged(&["the broker", "is away"]),
