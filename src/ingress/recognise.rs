@@ -119,7 +119,7 @@ where
         Ok(recognised) => Identity::Recognised(recognised),
         Err(Ended::Hello(hello)) => {
             conversation.discard_answers().await?;
-            Identity::Hello(hello)
+            Identity::Hello(*hello)
         }
         Err(Ended::Failed(error)) => return Err(error),
     };
@@ -129,7 +129,7 @@ where
 
 /// Why a conversation ended before the board answered a question.
 enum Ended {
-    Hello(Hello),
+    Hello(Box<Hello>),
     Failed(HelloError),
 }
 
@@ -473,7 +473,7 @@ where
             (Some(hello), Err(e)) if !hello.names_its_address => self.address_error = Some(e.clone()),
             (Some(hello), _) => {
                 self.fault = end.map(|fault| (fault, Vec::new()));
-                return Err(Ended::Hello(hello));
+                return Err(Ended::Hello(Box::new(hello)));
             }
             (None, _) => {}
         }

@@ -217,7 +217,7 @@ mod tests {
     fn an_owner_that_is_given_up_or_has_a_new_session_changed_and_one_that_is_told_again_did_not() {
         let retained = message("bedroom/dev/aa/owner", &owner("office", 2), true);
         let changed = |live: &[Message]| {
-            let seen = seen(&[&[retained.clone()], live].concat());
+            let seen = seen(&[std::slice::from_ref(&retained), live].concat());
             seen.edges.into_values().next().unwrap().changed
         };
         let live = |payload: &str| message("bedroom/dev/aa/owner", payload, false);
@@ -229,10 +229,8 @@ mod tests {
             vec![live(&owner("attic", 3))],
             vec![live(""), live(&owner("attic", 3))],
         ] {
-            assert_eq!(
-                changed(&given_up).into_values().collect::<Vec<_>>(),
-                [before.clone()]
-            );
+            let changed: Vec<_> = changed(&given_up).into_values().collect();
+            assert_eq!(changed, std::slice::from_ref(&before));
         }
         // Of a device that was free nothing is retained.
         let seen = seen(&[message("bedroom/dev/bb/owner", "", false)]);
