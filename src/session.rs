@@ -171,7 +171,7 @@ impl Session {
     /// Queues a command for the device, and writes as much as the link accepts now.
     async fn command(&mut self, mut outgoing: Outgoing, by: Controller) -> Result<(), Disconnect> {
         let command = Command::read(self.entry.actuators.language(), &outgoing.frame);
-        self.entry.observe(&command, by);
+        self.entry.observe(&outgoing.frame, &command, by);
         // If a newer command may supersede this one, upstream must not wait for the write. Otherwise the receipt is
         // sent after the write.
         if (command.is_superseded_by_newer() || self.entry.actuators.language().is_none())

@@ -254,6 +254,27 @@ async fn what_a_suspended_monitor_left_on_is_stopped_and_its_next_frame_counts()
     running.gateway.stop().await;
 }
 
+/// Another firmware may know a word that the gateway does not, also beside one that it knows.
+#[tokio::test]
+async fn what_an_unknown_word_set_in_motion_is_stopped_if_the_monitor_freezes_or_is_killed() {
+    let running = Controlled::start().await;
+    let mut hush = running.hush().await;
+    for word in ["Wave:5;", "Vibrate:0;Wave:5;"] {
+        let mut monitor = Monitor::start(&running.socket, &["--send", word, "--send", "-"]).await;
+        let mut stdin = monitor.child.stdin.take().unwrap();
+        hush.expect(word).await;
+        monitor.signal("-STOP");
+        hush.expect("Vibrate:0;").await;
+        monitor.signal("-CONT");
+        stdin.write_all(word.as_bytes()).await.unwrap();
+        stdin.write_all(b"\n").await.unwrap();
+        hush.expect(word).await;
+        monitor.child.start_kill().unwrap();
+        hush.expect("Vibrate:0;").await;
+    }
+    running.gateway.stop().await;
+}
+
 /// Somebody else's client of the interface, which holds its connection and does nothing on it.
 #[tokio::test]
 async fn what_a_silent_connection_left_on_is_stopped_unless_another_drives_it_by_now() {

@@ -15,7 +15,7 @@ impl Error {
         CommandError::Usage { message, hint }.into()
     }
 
-    /// It was asked for in the right way, and did not come about.
+    /// The request was valid, but it failed.
     pub(super) fn failed(message: impl Into<String>, hint: impl Into<String>) -> Self {
         let (message, hint) = (message.into(), Some(hint.into()));
         CommandError::Failed { message, hint }.into()
@@ -69,7 +69,7 @@ enum CommandError {
     /// The command line asks for something that is not there, or not in this way.
     #[error("{message}")]
     Usage { message: String, hint: Option<String> },
-    /// What was asked for did not come about.
+    /// The request was valid, but it failed.
     #[error("{message}")]
     Failed { message: String, hint: Option<String> },
     /// The system does not list its serial ports.

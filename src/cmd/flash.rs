@@ -117,7 +117,7 @@ async fn steps(args: &FlashArgs, stage: &watch::Sender<Stage>) -> Result<(), Fai
     let can_ask = !args.no_input && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     // Everything that can be wrong without a board is reported before one is touched.
     let given = Given::read(&args.settings)?;
-    // An empty variable is as none.
+    // An empty variable counts as unset.
     let folder = args.images.as_deref().filter(|folder| !folder.is_empty());
     let images = Images::find(folder.map(Path::new)).map_err(FlashError::from)?;
     let port = BoardPort::choose(args, can_ask).await?;
@@ -159,7 +159,7 @@ async fn steps(args: &FlashArgs, stage: &watch::Sender<Stage>) -> Result<(), Fai
         console.save().await?;
         stage.send_replace(Stage::Saved);
         eprintln!("settings: {}, saved on the board", wanted.names());
-        // What is connected until now, it is with the settings of before.
+        // Connections made until now use the old settings.
         arrival.forget_what_is_there().await;
         console.restart().await?;
     }

@@ -43,7 +43,7 @@ pub enum FleetCommand {
     /// Stop every device of the fleet, or of one edge
     #[command(
         after_help = "Works without a hub, and without a gateway on this machine. The devices are taken from their hubs, which claim \
-                      them again. Fails if a device did not take it.\n\nExamples:\n  wsdm-gateway fleet stop\n  wsdm-gateway fleet stop bedroom"
+                      them again. Fails if the broker did not pass the halt on, or an edge did not answer it for a device.\n\nExamples:\n  wsdm-gateway fleet stop\n  wsdm-gateway fleet stop bedroom"
     )]
     Stop {
         /// Only the devices of this edge.

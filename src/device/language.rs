@@ -53,8 +53,9 @@ pub trait Language: Sync {
     /// boards might interpret it differently.
     fn limit(&self, frame: &str, limits: &Limits) -> Option<String>;
 
-    /// Whether a frame only asks the board something: whatever board it is, nothing moves.
-    fn is_query(&self, frame: &str) -> bool;
+    /// Whether a part of the frame is neither a setting nor a word that is known to set nothing in motion. Steps and the
+    /// frame that stops all motion are not passed.
+    fn has_unknown_word(&self, frame: &str) -> bool;
 
     /// A filter for a device's answers, if the server inside needs one. `None` if it understands every frame as it is.
     fn answer_filter(&self) -> Option<Box<dyn AnswerFilter>> {
@@ -153,7 +154,7 @@ pub enum Command {
     Mixed(Vec<Setting>),
     /// Stops all motion.
     StopAll,
-    /// Moves nothing: a query, a toggle.
+    /// Sets no actuator that is known here: a query, a toggle, or a word that only the board knows.
     Other,
     /// A frame in an unknown language: it may move anything.
     Unknown,
@@ -172,11 +173,11 @@ impl Command {
     /// Whether this frame, which it was read from, may move something that it does not name: another firmware may know a
     /// word that is unknown here.
     pub fn may_move_unseen(&self, language: Option<&dyn Language>, frame: &Frame) -> bool {
-        let is_query = |language: &dyn Language| {
+        let is_known = |language: &dyn Language| {
             let text = std::str::from_utf8(&frame.0);
-            text.is_ok_and(|text| text.trim().is_empty() || language.is_query(text))
+            text.is_ok_and(|text| !language.has_unknown_word(text))
         };
-        *self == Self::Other && !language.is_some_and(is_query)
+        matches!(self, Self::Other | Self::Mixed(_)) && !language.is_some_and(is_known)
     }
 
     /// Whether it only sets actuators to nothing.
@@ -248,6 +249,10 @@ pub struct Actuators {
     /// Actuators that are on. In an unknown language, one entry without a name.
     on: std::collections::BTreeSet<String>,
     commanded: bool,
+    /// A word that is unknown here may have set something in motion since the last stop.
+    unseen: bool,
+    /// The same, at any time: what it moved has no name here.
+    was_unseen: bool,
     /// Somebody else may have set anything.
     may_be_running: bool,
 }
@@ -285,7 +290,7 @@ impl Actuators {
                 settings.iter().for_each(|setting| self.observe_setting(setting))
             }
             Command::Step(setting) => self.observe_setting(setting),
-            Command::StopAll => self.on.clear(),
+            Command::StopAll => self.stopped(),
             // Any frame of an unknown language may be motion.
             Command::Unknown => {
                 self.commanded = true;
@@ -293,6 +298,13 @@ impl Actuators {
             }
             Command::Other => {}
         }
+    }
+
+    /// Records that a frame with an unknown word is about to be sent: anything may run.
+    pub fn observe_unseen(&mut self) {
+        self.commanded = true;
+        self.unseen = true;
+        self.was_unseen = true;
     }
 
     fn observe_setting(&mut self, setting: &Setting) {
@@ -323,11 +335,12 @@ impl Actuators {
     /// Records a stop.
     pub fn stopped(&mut self) {
         self.on.clear();
+        self.unseen = false;
     }
 
     /// Whether an output may be on.
     pub fn is_on(&self) -> bool {
-        !self.on.is_empty()
+        self.unseen || !self.on.is_empty()
     }
 
     /// Whether the device was ever sent motion.
@@ -355,11 +368,12 @@ impl Actuators {
             })
             .collect();
         let all = language.stop_all().map(Frame::from);
+        let anything = language.stop_anything().iter().map(|b| Frame::from(*b));
         if nothing.is_empty() {
-            let anything = language.stop_anything().iter().map(|b| Frame::from(*b));
+            // What ran before was stopped before the first command.
+            let is_unknown = self.was_unseen || self.may_be_running && !self.commanded;
             return match all {
-                // What ran before was stopped before the first command.
-                Some(all) if !self.may_be_running || self.commanded => vec![all],
+                Some(all) if !is_unknown => vec![all],
                 all => all.into_iter().chain(anything).collect(),
             };
         }
@@ -371,7 +385,9 @@ impl Actuators {
                 .map(|setting| language.write(std::slice::from_ref(setting)))
                 .collect()
         };
-        all.into_iter().chain(settings).collect()
+        let anything = anything.filter(|frame| self.was_unseen && !settings.contains(frame));
+        let anything: Vec<Frame> = anything.collect();
+        all.into_iter().chain(anything).chain(settings).collect()
     }
 }
 
@@ -383,7 +399,11 @@ mod tests {
         let mut actuators = Actuators::new(of_protocol(protocol), None);
         for text in commands {
             let frame = Frame::from(Bytes::copy_from_slice(text.as_bytes()));
-            actuators.observe(&Command::read(actuators.language(), &frame));
+            let command = Command::read(actuators.language(), &frame);
+            actuators.observe(&command);
+            if command.may_move_unseen(actuators.language(), &frame) {
+                actuators.observe_unseen();
+            }
         }
         actuators
     }
@@ -409,16 +429,29 @@ mod tests {
             "GetBatch;Battery;",
             "\n",
             "Vibrate:5;",
+            "Vibrate:5;Battery;",
+            "Vibrate:5;\n",
+            // It reverses what turns, and what stands still stays so.
+            "RotateChange;",
+            "RotateChange;Rotate:0;",
         ] {
             assert!(!moves("lovense", text), "{text}");
         }
-        for text in ["Wave:5;", "RotateChange;", "Battery;Wave:5;", "Vibrate:x;"] {
+        for text in [
+            "Wave:5;",
+            "Battery;Wave:5;",
+            "Vibrate:x;",
+            "Vibrate:0;Wave:5;",
+            "Wave:5;Vibrate:0;",
+            "Vibrate:0;Air:In:1;",
+            "Vibrate:0;Vibrate:5",
+        ] {
             assert!(moves("lovense", text), "{text}");
         }
-        for text in ["D0\n", "D1\n", "d2\n", "\n", "L0500\n", "DSTOP\n"] {
+        for text in ["D0\n", "D1\n", "d2\n", "\n", "L0500\n", "DSTOP\n", "V000 D1\n"] {
             assert!(!moves("tcode-v03", text), "{text}");
         }
-        for text in ["#device-home\n", "X0500\n", "D3\n"] {
+        for text in ["#device-home\n", "X0500\n", "D3\n", "V00 X0500\n", "X0500 V00\n"] {
             assert!(moves("tcode-v03", text), "{text}");
         }
     }
@@ -438,6 +471,11 @@ mod tests {
             (&["Rotate:True:7;"], &["Rotate:True:0;"]),
             (&["Thrusting:4;Depth:2;"], &["Depth:0;", "Thrusting:0;"]),
             (&["FSetSite:50;"], &["Vibrate:0;", "Rotate:0;"]),
+            (&["Wave:5;"], &["Vibrate:0;", "Rotate:0;"]),
+            (
+                &["Thrusting:2;", "Vibrate:0;Wave:5;"],
+                &["Vibrate:0;", "Rotate:0;", "Thrusting:0;"],
+            ),
             (
                 &["Air:Level:3;Battery;", "Thrusting:2;\n"],
                 &["Air:Level:0;", "Thrusting:0;"],
@@ -485,6 +523,10 @@ mod tests {
         for (protocol, commands, on) in [
             ("lovense", &[][..], false),
             ("lovense", &["Battery;"], false),
+            ("lovense", &["Wave:5;"], true),
+            ("lovense", &["Wave:5;", "Vibrate:0;"], true),
+            ("lovense", &["Vibrate:0;Wave:5;"], true),
+            ("lovense", &["RotateChange;"], false),
             ("lovense", &["Vibrate:5;"], true),
             ("lovense", &["Vibrate:5;", "Vibrate:0;"], false),
             ("lovense", &["Vibrate1:5;", "Vibrate2:5;", "Vibrate:0;"], false),
@@ -493,6 +535,8 @@ mod tests {
             ("lovense", &["Mply:5:5;", "Mply:0:5;"], true),
             ("lovense", &["Vibrate:5;", "Rotate:0;"], true),
             ("tcode-v03", &["L0500\n"], true),
+            ("tcode-v03", &["V00 X0500\n"], true),
+            ("tcode-v03", &["X0500\n", "DSTOP\n"], false),
             ("tcode-v03", &["V050 L0500\n", "V000\n"], true),
             ("tcode-v03", &["V050 L0500\n", "DSTOP\n"], false),
             ("vorze-sa", &["x"], true),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::config::BrokerSettings;
 use crate::device::fleet::documents::Owner;
 use crate::device::fleet::seen::DeviceSeen;
 use crate::ingress::mqtt::Fleet as HubPart;
@@ -49,30 +50,47 @@ impl FleetMember for Member {
         .boxed()
     }
 
-    fn halt(&self) -> BoxFuture<'static, Result<(), Problem>> {
+    fn halt(&self) -> BoxFuture<'static, Result<Vec<String>, Problem>> {
         let (hub, edge) = (self.hub.clone(), self.edge.clone());
+        // Each publishes at its first poll, so that neither waits for the other.
+        let by_hub = |hub: Arc<HubPart>| async move {
+            let outcome = hub.halt_all().await;
+            outcome.map_err(|error| not_passed_on(&error, hub.broker(), &hub.status()))
+        };
+        let by_edge = |edge: Arc<EdgePart>| async move {
+            let outcome = edge.halt_all().await;
+            outcome.map_err(|error| not_passed_on(&error, edge.broker(), &edge.status()))
+        };
         async move {
-            // A broker often lets an edge halt itself only, so that the account of a hub is the better one.
-            let (outcome, status) = match (&hub, &edge) {
-                (Some(hub), edge) if edge.is_none() || hub.status().connected_since.is_some() => {
-                    (hub.halt_all().await, hub.status())
+            match (hub, edge) {
+                (Some(hub), Some(edge)) if !is_same_place(hub.broker(), edge.broker()) => {
+                    let (hub, edge) = tokio::join!(by_hub(hub), by_edge(edge));
+                    hub.and_then(|unanswered| edge.map(|()| unanswered))
                 }
-                (_, Some(edge)) => (edge.halt_all().await, edge.status()),
-                (_, None) => return Ok(()),
-            };
-            outcome.map_err(|error| not_passed_on(&error, &status))
+                // A broker often lets an edge halt itself only, so that the account of a hub is the better one.
+                (Some(hub), edge) if edge.is_none() || hub.status().connected_since.is_some() => {
+                    by_hub(hub).await
+                }
+                (_, Some(edge)) => by_edge(edge).await.map(|()| Vec::new()),
+                (_, None) => Ok(Vec::new()),
+            }
         }
         .boxed()
     }
 }
 
+/// Whether what is published at one of these arrives at the other.
+fn is_same_place(a: &BrokerSettings, b: &BrokerSettings) -> bool {
+    a.broker == b.broker && a.topics == b.topics
+}
+
 /// Why a halt did not reach the fleet, for people.
-fn not_passed_on(error: &NoEcho, status: &BusStatus) -> Problem {
+fn not_passed_on(error: &NoEcho, at: &BrokerSettings, status: &BusStatus) -> Problem {
     let (error, hint) = match error {
         NoEcho::NotTaken(NotTaken::Away) => (
             match &status.last_error {
                 Some((_, why)) => format!("the broker is away: {why}"),
-                None => "the broker is away".to_owned(),
+                None => format!("the broker is away: {}", at.broker),
             },
             "each edge stops its devices a second after it loses the broker".to_owned(),
         ),

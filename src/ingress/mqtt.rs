@@ -305,7 +305,10 @@ impl Connection {
                     self.found(&edge);
                 }
                 let state = documents::read::<EdgeState>(&message.payload).ok();
-                self.edges.state(&edge, state);
+                if let Some(is_there) = self.edges.state(&edge, state) {
+                    let presence = if is_there { "there" } else { "gone" };
+                    self.fleet.news.info(format!("the edge {edge} is {presence}"));
+                }
             }
             Topic::Birth(edge, device) => {
                 let birth = match documents::read(&message.payload) {

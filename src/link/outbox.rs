@@ -64,9 +64,9 @@ enum What {
     Step(Setting),
     /// Stops the device.
     Stop(Frame),
-    /// Moves nothing, or its effect is unknown.
+    /// Moves nothing, or is in an unknown language.
     Other(Frame),
-    /// Sets actuators among other things: kept whole, and in order.
+    /// Sets actuators among other things, or has a word that is unknown: kept whole, and in order.
     Mixed(Frame),
     /// A stop or a query among frames that keep their order: never dropped as stale.
     Kept(Frame),
@@ -135,7 +135,10 @@ impl Outbox {
         }
         let Outgoing { frame, receipt, .. } = outgoing;
         let mut receipts = Vec::from_iter(receipt);
+        // What an unknown word sets in motion must not be written after the stop.
+        let is_unknown = self.language.is_some() && command.may_move_unseen(self.language, &frame);
         match command {
+            _ if is_unknown => self.put_last(What::Mixed(frame), receipts),
             Command::Set(settings) if self.language.is_some() => {
                 let last = settings.len().saturating_sub(1);
                 for (n, setting) in settings.into_iter().enumerate() {

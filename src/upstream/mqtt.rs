@@ -55,6 +55,8 @@ pub struct Edge {
     /// Devices of which the broker's client did not take what is to be retained: it is published again with a later beat.
     unpublished: Mutex<BTreeSet<DeviceId>>,
     faults: Faults,
+    /// What anybody can cause, and is no fault.
+    news: Faults,
 }
 
 /// What the edge's task and the sessions share.
@@ -76,8 +78,29 @@ struct Connection {
     /// Another process of this name whose state came with this connection, and with the one before.
     rival: Option<Epoch>,
     earlier_rival: Option<Epoch>,
-    /// Devices of which somebody else wrote something.
-    forged: HashSet<DeviceId>,
+    /// Devices that are published again with the next beat: somebody else wrote something of them, or their hub may have
+    /// missed something.
+    again: HashSet<DeviceId>,
+    /// Whether what is published of the devices comes back.
+    births: ComesBack,
+    owners: ComesBack,
+}
+
+/// Whether a kind of message comes back from the broker in a connection: it denies in silence.
+#[derive(Default)]
+struct ComesBack {
+    came: bool,
+    due: Option<Instant>,
+}
+
+impl ComesBack {
+    /// Whether one was published that should have come back by now, for the first time.
+    fn is_missing(&mut self) -> bool {
+        let due = *self.due.get_or_insert_with(|| Instant::now() + OWN_STATE_WITHIN);
+        let is_missing = !self.came && Instant::now() >= due;
+        self.came |= is_missing;
+        is_missing
+    }
 }
 
 impl Edge {
@@ -123,6 +146,7 @@ impl Edge {
             came: Notify::new(),
             unpublished: Mutex::default(),
             faults: Faults::default(),
+            news: Faults::default(),
         })
     }
 
@@ -175,16 +199,15 @@ impl Edge {
         self.published(&device.id, is_taken);
     }
 
-    /// Clears what is retained of a device.
-    fn clear(&self, device: &DeviceId) {
+    /// Clears what is retained of a device. Returns whether the broker's client took all of it.
+    fn clear(&self, device: &DeviceId) -> bool {
         let edge = self.settings.edge.clone();
-        for topic in [
+        let topics = [
             Topic::Owner(edge.clone(), device.clone()),
             Topic::Birth(edge, device.clone()),
-        ] {
-            let is_taken = self.retain(self.topic(&topic), String::new());
-            self.published(device, is_taken);
-        }
+        ];
+        let taken = topics.map(|topic| self.retain(self.topic(&topic), String::new()));
+        taken == [true, true]
     }
 
     fn unpublished(&self) -> MutexGuard<'_, BTreeSet<DeviceId>> {
@@ -213,7 +236,7 @@ impl Edge {
                     self.publish_birth(device);
                     self.publish_owner(device);
                 }
-                None => self.clear(&id),
+                None => self.published(&id, self.clear(&id)),
             }
         }
     }
@@ -228,7 +251,7 @@ impl Edge {
         if is_current {
             shared.devices.remove(&device.id);
             // Under the lock, so that the birth of its next session comes after this.
-            self.clear(&device.id);
+            self.published(&device.id, self.clear(&device.id));
         }
     }
 
@@ -246,7 +269,9 @@ impl Edge {
             since: None,
             rival: None,
             earlier_rival: None,
-            forged: HashSet::new(),
+            again: HashSet::new(),
+            births: ComesBack::default(),
+            owners: ComesBack::default(),
         };
         info!(
             "devices are published at {} as the edge {}",
@@ -293,6 +318,7 @@ impl Edge {
                 info!("connected to the broker {}", self.settings.broker.broker);
                 connection.is_up = true;
                 connection.state_due = Some(Instant::now() + OWN_STATE_WITHIN);
+                (connection.births, connection.owners) = Default::default();
                 // Two gateways of one name throw each other out soon; a broker that forgets may restore an old state later.
                 let was_soon = connection
                     .since
@@ -361,20 +387,34 @@ impl Edge {
         }
         if connection.state_due.is_some_and(|due| Instant::now() >= due) {
             connection.state_due = None;
+            // One complaint is enough.
+            (connection.births.came, connection.owners.came) = (true, true);
             error!(
                 "the state of this edge does not come back from the broker: no hub can see its devices; allow this user to \
                  read and write {}/{}/#",
                 self.settings.broker.topics, self.settings.edge
             );
         }
+        if !devices.is_empty() && connection.state_due.is_none() {
+            let (births, owners) = (&mut connection.births, &mut connection.owners);
+            for (published, what) in [(births, "birth"), (owners, "owner")] {
+                if published.is_missing() {
+                    error!(
+                        "the {what} of this edge's devices does not come back from the broker: no hub can drive them; allow \
+                         this user to read and write {}/{}/dev/+/{what}",
+                        self.settings.broker.topics, self.settings.edge
+                    );
+                }
+            }
+        }
         for device in devices
             .iter()
-            .filter(|device| connection.forged.contains(&device.id))
+            .filter(|device| connection.again.contains(&device.id))
         {
             self.publish_birth(device);
             self.publish_owner(device);
         }
-        connection.forged.clear();
+        connection.again.clear();
         self.publish_rest();
         if devices.is_empty() {
             return;
@@ -419,7 +459,7 @@ fn state(online: bool, epoch: Epoch) -> String {
 
 impl Upstream for Edge {
     fn open(self: Arc<Self>, session: &Arc<SessionHandle>, device: DeviceInfo) -> Box<dyn UpstreamIo> {
-        let (can_stop, language) = (device.can_stop, device.language);
+        let can_stop = device.can_stop;
         let device = Arc::new(Device::new(session, &device, self.next_session()));
         {
             let mut shared = self.shared();
@@ -429,6 +469,6 @@ impl Upstream for Edge {
         }
         // Hubs answer beats before they claim.
         self.came.notify_one();
-        Box::new(EdgeIo::new(self, device, can_stop, language))
+        Box::new(EdgeIo::new(self, device, can_stop))
     }
 }

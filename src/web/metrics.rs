@@ -32,10 +32,9 @@ pub async fn encode(view: &View) -> Result<String, fmt::Error> {
         devices: devices.into_iter().filter(Device::is_connected).collect(),
         apps: apps.len(),
         fleet,
-        refused: view
-            .registry
-            .sessions()
-            .iter()
+        // The boards of an edge that is a hub, too, are beside the others.
+        refused: (view.registry.sessions().iter())
+            .chain(&view.registry.sessions_beside())
             .flat_map(|session| refused(session))
             .collect(),
     }));

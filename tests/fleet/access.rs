@@ -161,6 +161,27 @@ async fn an_access_list_that_keeps_an_edge_from_its_own_state_is_named() {
     assert_eq!(edge.logged(&["is away"]), 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_access_list_that_keeps_an_edge_from_its_devices_is_named() {
+    let own = |rights: &str| {
+        let lines = rights.replace("TOPIC", "pattern readwrite wsdm/1/%u");
+        ACL.replace("pattern readwrite wsdm/1/%u/#\n", &lines)
+    };
+    for (rights, missing) in [
+        ("TOPIC/state\nTOPIC/dev/+/owner\n", "dev/+/birth"),
+        ("TOPIC/state\nTOPIC/dev/+/birth\n", "dev/+/owner"),
+    ] {
+        let broker = guarded(&own(rights)).await;
+        let edge = Gateway::edge(&broker, login(EDGE)).await;
+        let _board = Board::plug(&edge, Kind::Hush, "A1").await;
+        let topic = format!("wsdm/1/bedroom/{missing}");
+        let line = edge.expect(&["does not come back", &topic]).await;
+        println!("{line}");
+        let _other = Board::plug(&edge, Kind::Edge, "A2").await;
+        assert_eq!(edge.logged(&["does not come back"]), 1);
+    }
+}
+
 /// A hub that may read and not write: no lease of it ever arrives, so nothing moves, and nobody is told why by the broker.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_access_list_that_keeps_a_hub_from_writing_lets_nothing_move() {

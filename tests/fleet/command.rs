@@ -135,7 +135,7 @@ async fn a_stop_halts_all_edges_or_one_and_says_what_answered() {
         let shown = text(&output);
         assert_eq!(output.status.code(), Some(0), "{shown}");
         assert!(
-            shown.contains("bedroom: 1 device stopped, taken from living-room\n"),
+            shown.contains("bedroom: 1 device halted, taken from living-room\n"),
             "{shown}"
         );
         assert_eq!(
@@ -195,6 +195,23 @@ async fn a_stop_without_a_broker_or_an_edge_fails_and_says_so() {
     let output = fleet("", &["stop"]).await;
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
     assert!(text(&output).contains("names no broker"), "{}", text(&output));
+}
+
+/// An edge's account sees its own edge only: that nothing objects there proves nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_that_the_broker_did_not_pass_on_fails_although_no_device_is_seen() {
+    let broker = guarded(ACL).await;
+    let edge = Gateway::edge(&broker, login(EDGE)).await;
+    edge.expect(&["connected to the broker"]).await;
+    let own = edge_toml(&broker.url(), EDGE, &login(EDGE));
+    let output = fleet(&own, &["stop"]).await;
+    let shown = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(shown.contains("did not pass the halt on"), "{shown}");
+    assert!(shown.contains("read and write wsdm/1/halt"), "{shown}");
+    assert!(shown.contains("wsdm-gateway fleet stop bedroom"), "{shown}");
+    let output = fleet(&own, &["stop", EDGE]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
 }
 
 /// The broker acknowledges what it denies.

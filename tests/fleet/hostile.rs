@@ -245,7 +245,7 @@ async fn a_board_that_was_sent_an_unknown_word_is_stopped_when_the_lease_is_over
         commands.iter().rposition(|command| command.text == text)
     };
     peer.down(&board.id, session, 1, "Battery;").await;
-    peer.down(&board.id, session, 2, "Wave:5;").await;
+    peer.down(&board.id, session, 2, "Vibrate:0;Wave:5;").await;
     wait_until("the word", || received("Wave:5").is_some()).await;
     peer.be_mute(true);
     wait_until("a stop", || received("Vibrate:0") > received("Wave:5")).await;
@@ -451,4 +451,39 @@ async fn many_strangers_cost_a_hub_and_an_edge_little() {
     let (edge_after, hub_after) = (edge.memory_kib(), hub.memory_kib());
     println!("2,000 strangers: edge {edge_before} -> {edge_after} KiB, hub {hub_before} -> {hub_after} KiB");
     assert!(edge_after < edge_before + 16_384 && hub_after < hub_before + 32_768);
+}
+
+/// Halts and states are nobody's fault: anybody may send them, and they fill no log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn floods_of_halts_and_states_are_a_few_lines() {
+    const MANY: usize = 100;
+    let Fleet { broker, edge, hub } = Fleet::start().await;
+    let app = hub.app().await;
+    let board = Board::plug(&edge, Kind::Hush, "A1").await;
+    only(&app).await;
+    let mut stranger = Mqtt::connect(&broker, "stranger").await;
+    let halt = format!("wsdm/1/bedroom/dev/{}/halt", board.id);
+    for n in 0..MANY {
+        for topic in ["wsdm/1/halt", "wsdm/1/bedroom/halt", &halt] {
+            stranger.publish(topic, b"PRESS", false).await;
+        }
+        let state = json!({"online": n % 2 == 0, "epoch": "00000000000000e7", "version": ""});
+        stranger
+            .publish("wsdm/1/attic/state", state.to_string().as_bytes(), false)
+            .await;
+    }
+    // All of them have come when this has.
+    stranger.publish("wsdm/1/bedroom/claim", b"{", false).await;
+    edge.expect(&["a claim is ignored"]).await;
+    let last = json!({"online": true, "epoch": "00000000000000e8", "version": ""});
+    stranger
+        .publish("wsdm/1/cellar/state", last.to_string().as_bytes(), false)
+        .await;
+    hub.expect(&["the edge cellar is there"]).await;
+    assert!(
+        edge.logged(&["halted through the broker"]) <= 2,
+        "{}",
+        edge.log().join("\n")
+    );
+    assert!(hub.logged(&["the edge attic"]) <= 2, "{}", hub.log().join("\n"));
 }

@@ -8,7 +8,7 @@ use super::common::bare_http::{ask, request};
 use super::common::model_board::Kind;
 use super::common::within;
 use super::presence::{drive, only};
-use super::rig::{Board, EDGE, Fleet, Gateway, HUB, hub_toml};
+use super::rig::{Board, EDGE, Fleet, Gateway, HUB, edge_toml, hub_toml};
 
 async fn look(gateway: &Gateway) -> Value {
     let (status, fleet) = request(gateway.process.page_address(), "GET", "/api/fleet", None).await;
@@ -93,8 +93,17 @@ async fn a_hub_shows_its_edges_and_an_edge_its_hubs_and_both_stop_the_fleet() {
         assert!(scraped.contains(line), "{line} in {scraped}");
     }
 
+    // The board of an edge that nobody presses at, which runs without a hub.
+    let other = Gateway::start(edge_toml(&broker.url(), "kitchen", "hub = \"attic\"\n")).await;
+    let far = Board::plug(&other, Kind::Edge, "A2").await;
+    until(&hub, "heard", |fleet| {
+        let edge = &fleet["hub"]["edges"][1];
+        edge["device_count"] == 1 && edge["state"] == "there"
+    })
+    .await;
     for gateway in [&hub, &edge] {
         drive(&app, &board).await;
+        far.model.leave_running();
         // A web page of somebody else may not.
         let foreign = [("Origin", "http://example.com")];
         let refused = ask(
@@ -109,10 +118,14 @@ async fn a_hub_shows_its_edges_and_an_edge_its_hubs_and_both_stop_the_fleet() {
         let (status, stopped) = stop(gateway).await;
         assert_eq!(status, 200, "{stopped}");
         assert_eq!(stopped["here"]["failed"], json!([]), "{stopped}");
+        assert_eq!(stopped["unanswered"], json!([]), "{stopped}");
         board.at_rest().await;
+        far.at_rest().await;
     }
     let (_, stopped) = stop(&hub).await;
-    assert_eq!(stopped["edges"], json!([EDGE]), "{stopped}");
+    assert_eq!(stopped["edges"], json!([EDGE, "kitchen"]), "{stopped}");
+    drop(far);
+    drop(other);
 
     // An edge that hangs is not heard, and one that is back is there.
     until(&hub, "owned", |fleet| {
@@ -181,6 +194,22 @@ async fn an_edge_that_may_not_stop_the_fleet_says_so_and_stops_its_own_board() {
     let (status, stopped) = stop(&hub).await;
     assert_eq!(status, 200, "{stopped}");
     board.at_rest().await;
+}
+
+/// The halt comes back to the hub, and the edge may not read it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_whose_edge_does_not_take_the_stop_is_named() {
+    let broker = guarded(&ACL.replace("pattern read wsdm/1/halt\n", "")).await;
+    let (edge, hub) = tokio::join!(
+        Gateway::edge(&broker, login(EDGE)),
+        Gateway::start(hub_toml(&broker.url(), HUB) + &login(HUB))
+    );
+    let app = hub.app().await;
+    let _board = Board::plug(&edge, Kind::Hush, "A1").await;
+    only(&app).await;
+    let (status, stopped) = within("an answer", stop(&hub)).await;
+    assert_eq!(status, 200, "{stopped}");
+    assert_eq!(stopped["unanswered"], json!(["A1 at bedroom"]), "{stopped}");
 }
 
 /// What a stranger publishes is shown, and costs no more than a line.

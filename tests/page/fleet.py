@@ -17,7 +17,7 @@ EDGE_URL, ADDRESS, EDGE, HUB = sys.argv[2:6]
 def stop(page, where, keys):
     say("want", "drive")
     press(page, page.get_by_role("button", name="Stop the whole fleet"), keys)
-    expect(outcome(page)).to_contain_text(re.compile("Stopped the fleet"))
+    expect(outcome(page)).to_contain_text({"at the hub": "Stopped the fleet: 1 edge", "at the edge": "The broker passed the stop on"}[where])
     say("stopped", where)
 
 

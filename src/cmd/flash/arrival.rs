@@ -110,8 +110,8 @@ impl Arrival {
                 .into_iter()
                 .map(|(socket, device)| (socket, device.connection));
             self.before = connections.collect();
+            self.since = seconds(SystemTime::now());
         }
-        self.since = seconds(SystemTime::now());
     }
 
     /// Waits until the board is listed, relayed, or reports that it is connected to a gateway elsewhere.

@@ -85,7 +85,7 @@ impl Given {
             (Key::Pins, "--pins", &args.pins),
             (Key::Led, "--led", &args.led),
         ] {
-            // An empty variable is as none; what a secret is cleared with is an empty file.
+            // An empty variable counts as unset; an empty file clears a secret.
             let Some(value) = value
                 .as_ref()
                 .filter(|value| key.is_secret() || !value.is_empty())
@@ -163,7 +163,7 @@ pub(super) fn shown(key: Key, value: &str, chip: &Chip) -> Option<String> {
 /// The first line of this file, or the value of the variable.
 fn secret(flag: &str, file: Option<&Path>, variable: &str) -> Result<Option<String>, Error> {
     let Some(file) = file else {
-        // An empty variable is as none.
+        // An empty variable counts as unset.
         return Ok(std::env::var(variable).ok().filter(|value| !value.is_empty()));
     };
     let is_stdin = file.to_str() == Some(STDIN);

@@ -25,9 +25,13 @@ const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(3);
 pub(super) async fn stop(at: &At, edge: Option<Name>) -> Result<(), Error> {
     let prefix = &at.broker.topics;
     let topic = prefix.topic(&edge.clone().map_or(Topic::HaltAll, Topic::HaltEdge));
-    let (bus, mut events) = at
-        .connect(&topics_of(edge.as_ref().map_or("+", Name::as_str)))
-        .await?;
+    let mut topics = topics_of(edge.as_ref().map_or("+", Name::as_str));
+    // A broker acknowledges what it denies, too: that the halt comes back shows that it was passed on.
+    topics.push(
+        edge.as_ref()
+            .map_or("halt".to_owned(), |edge| format!("{edge}/halt")),
+    );
+    let (bus, mut events) = at.connect(&topics).await?;
     // At once; what the broker keeps comes meanwhile.
     let halt = Message {
         topic: topic.clone(),
@@ -37,17 +41,18 @@ pub(super) async fn stop(at: &At, edge: Option<Name>) -> Result<(), Error> {
     };
     bus.try_publish(halt)
         .map_err(|e| Error::failed(format!("nothing was stopped: {e}"), "try again"))?;
-    let mut seen = Seen::default();
+    let (mut seen, mut came_back) = (Seen::default(), false);
     let over = Instant::now() + ANSWER_WITHIN;
     let mut quiet_at = Instant::now() + QUIET;
     loop {
-        let until = if is_answered(&seen) {
+        let until = if came_back && is_answered(&seen) {
             quiet_at.min(over)
         } else {
             over
         };
         match timeout_at(until, events.next()).await {
             Err(_) => break,
+            Ok(BusEvent::Message(message)) if message.topic == topic => came_back |= !message.retain,
             Ok(BusEvent::Message(message)) => {
                 if seen.take(prefix, &message) {
                     quiet_at = Instant::now() + QUIET;
@@ -72,8 +77,27 @@ pub(super) async fn stop(at: &At, edge: Option<Name>) -> Result<(), Error> {
             "look at the broker; switch devices off by hand",
         ));
     }
-    print(&format!("the broker took the halt on {topic}\n"))?;
-    report(at, &seen, edge.as_ref(), &topic)
+    if came_back {
+        print(&format!("the broker passed the halt on: {topic}\n"))?;
+    }
+    report(at, &seen, edge.as_ref(), &topic)?;
+    if came_back {
+        return Ok(());
+    }
+    let others = match (&at.edge, &edge) {
+        (Some(own), None) => {
+            format!("; this account of an edge may be allowed wsdm-gateway fleet stop {own} only")
+        }
+        _ => String::new(),
+    };
+    Err(Error::failed(
+        format!(
+            "{} did not pass the halt on within {} s: what this user does not see may run on",
+            at.broker.broker,
+            ANSWER_WITHIN.as_secs()
+        ),
+        format!("a broker denies in silence: allow this user to read and write {topic}{others}"),
+    ))
 }
 
 /// Whether every device that is there took the halt. Its edge publishes that it has no owner any more.
@@ -114,7 +138,7 @@ fn report(at: &At, seen: &Seen, only: Option<&Name>, topic: &str) -> Result<(), 
     }
     let changed = there.values().any(|edge| !edge.changed.is_empty());
     let what = if changed {
-        "not everything stopped"
+        "not everything was halted"
     } else {
         "nothing changed"
     };
@@ -151,18 +175,18 @@ impl Edge {
                 format!("{n} devices")
             }
         };
-        let (stopped, silent) = (self.changed.len(), self.silent().count());
-        if stopped + silent == 0 {
+        let (halted, silent) = (self.changed.len(), self.silent().count());
+        if halted + silent == 0 {
             return "no devices".to_owned();
         }
         let mut parts = Vec::new();
-        if stopped > 0 {
+        if halted > 0 {
             let hubs: BTreeSet<&str> = self.changed.values().flatten().map(Name::as_str).collect();
             let from = match hubs.is_empty() {
                 true => String::new(),
                 false => format!(", taken from {}", Vec::from_iter(hubs).join(", ")),
             };
-            parts.push(format!("{} stopped{from}", plural(stopped)));
+            parts.push(format!("{} halted{from}", plural(halted)));
         }
         if silent > 0 {
             parts.push(format!("{} did not answer", plural(silent)));

@@ -1,5 +1,7 @@
 //! A device of the fleet as a hub or its edge knows it, for people.
 
+use tokio::time::Instant;
+
 use super::documents::Owner;
 use super::names::DeviceId;
 
@@ -16,6 +18,8 @@ pub struct DeviceSeen {
     pub transport: String,
     /// Who owns it.
     pub owner: Option<Owner>,
+    /// When its last session was seen to end.
+    pub ended_at: Option<Instant>,
     /// Whether it has a session of this hub.
     pub is_ours: bool,
 }

@@ -38,6 +38,8 @@ const STEPS: &[&str] = &["Air:In", "Air:Out"];
 
 /// Commands that only ask something.
 const QUERIES: &[&str] = &["Battery", "DeviceType", "GetBatch", "Status:1"];
+/// Reverses what turns. What stands still stays so.
+const REVERSE: &str = "RotateChange";
 
 /// The Lovense language.
 pub(super) struct Lovense;
@@ -55,7 +57,7 @@ impl Language for Lovense {
         b";"
     }
 
-    /// A frame with anything but settings is `Other` as a whole.
+    /// A step counts only by itself; among other commands it is a word that is not known.
     fn read(&self, frame: &str) -> Command {
         if let Some(step) = step(frame) {
             return Command::Step(step);
@@ -121,11 +123,12 @@ impl Language for Lovense {
         limit::frame(frame, limits)
     }
 
-    fn is_query(&self, frame: &str) -> bool {
-        let commands = frame.trim().split_terminator(';');
-        commands
-            .into_iter()
-            .all(|command| QUERIES.contains(&command.trim()))
+    fn has_unknown_word(&self, frame: &str) -> bool {
+        let mut commands = frame.trim().split_inclusive(';');
+        commands.any(|command| {
+            let word = command.trim_end_matches(';').trim();
+            setting(command).is_none() && !QUERIES.contains(&word) && word != REVERSE
+        })
     }
 
     fn answer_filter(&self) -> Option<Box<dyn AnswerFilter>> {

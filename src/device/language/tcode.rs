@@ -120,6 +120,9 @@ const STOP: &[u8] = b"DSTOP\n";
 /// Sets every vibrator to zero that a board can have.
 const STILL: &[u8] = b"V00 V10 V20 V30 V40 V50 V60 V70 V80 V90\n";
 
+/// Words that only ask something.
+const QUERIES: &[&str] = &["D0", "D1", "D2"];
+
 /// The TCode language.
 pub(super) struct Tcode;
 
@@ -136,7 +139,6 @@ impl Language for Tcode {
         b"\n"
     }
 
-    /// A line with anything but axes is `Other` as a whole.
     fn read(&self, frame: &str) -> Command {
         if frame.trim().eq_ignore_ascii_case("DSTOP") {
             return Command::StopAll;
@@ -180,12 +182,11 @@ impl Language for Tcode {
         &[STOP, STILL]
     }
 
-    fn is_query(&self, frame: &str) -> bool {
+    fn has_unknown_word(&self, frame: &str) -> bool {
         let mut words = frame.split_ascii_whitespace();
-        words.all(|word| {
-            ["D0", "D1", "D2"]
-                .iter()
-                .any(|query| word.eq_ignore_ascii_case(query))
+        words.any(|word| {
+            let is_query = QUERIES.iter().any(|query| word.eq_ignore_ascii_case(query));
+            axis(word).is_none() && !is_query
         })
     }
 

@@ -1,6 +1,8 @@
 //! The edges that one connection carries, and which of their devices to claim.
 
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,8 +34,10 @@ const REFUSED_FOR: Duration = Duration::from_secs(30);
 const EDGES_MAX: usize = 4_096;
 /// Devices of an edge at most. A stranger's births cost no more than this.
 const DEVICES_MAX: usize = 4_096;
-/// What the births of all edges of a connection may have in bytes: a hundred thousand usual ones.
-const BIRTHS_MAX_BYTES: usize = 32 << 20;
+/// What the devices of all edges of a connection may cost in bytes, by their births: a hundred thousand usual ones.
+const DEVICES_MAX_BYTES: usize = 64 << 20;
+/// What a device costs besides its birth.
+const DEVICE_BYTES: usize = 256;
 /// The most that [`RANK_DELAY`] is waited for. More hubs are hardly there, and the edge settles who comes first.
 const RANK_MAX: u32 = 4;
 
@@ -42,8 +46,8 @@ const RANK_MAX: u32 = 4;
 pub(super) struct Edges {
     edges: HashMap<Name, Edge>,
     refusals: Refusals,
-    /// The size of all births.
-    birth_bytes: usize,
+    /// What all devices cost.
+    device_bytes: usize,
 }
 
 struct Edge {
@@ -59,8 +63,11 @@ struct Edge {
 #[derive(Default)]
 struct Device {
     birth: Option<Birth>,
-    birth_bytes: usize,
+    /// What it costs.
+    bytes: usize,
     owner: Option<Owner>,
+    /// When its edge was last seen to end a session of it: it has no owner since, or another session.
+    ended_at: Option<Instant>,
     /// Since when nobody who is there owns it.
     free_since: Option<Instant>,
     claimed_at: Option<Instant>,
@@ -140,18 +147,14 @@ impl Edges {
         }
     }
 
-    /// The state of an edge; `None` if it is empty or unreadable.
-    pub(super) fn state(&mut self, name: &Name, state: Option<EdgeState>) {
-        let Some(edge) = self.edges.get_mut(name) else {
-            return;
-        };
+    /// The state of an edge; `None` if it is empty or unreadable. Returns whether the edge is there, if that is news.
+    pub(super) fn state(&mut self, name: &Name, state: Option<EdgeState>) -> Option<bool> {
+        let edge = self.edges.get_mut(name)?;
         let was_online = edge.state.as_ref().is_some_and(|state| state.online);
         let is_online = state.as_ref().is_some_and(|state| state.online);
-        if was_online != is_online {
-            info!("the edge {name} is {}", if is_online { "there" } else { "gone" });
-        }
         edge.state = state;
         edge.end_stale();
+        (was_online != is_online).then_some(is_online)
     }
 
     /// A connection was made: what the broker keeps comes again, and what it does not keep any more has to go.
@@ -173,7 +176,7 @@ impl Edges {
                     device.claimed_at = None;
                 }
                 if !device.is_confirmed {
-                    self.birth_bytes -= device.birth_bytes;
+                    self.device_bytes -= device.bytes;
                 }
                 device.is_confirmed
             });
@@ -210,7 +213,7 @@ impl Edges {
         };
         let Some(birth) = birth else {
             if let Some(device) = edge.devices.remove(&id) {
-                self.birth_bytes -= device.birth_bytes;
+                self.device_bytes -= device.bytes;
                 if let Some(inbox) = device.inbox {
                     inbox.end("the device left its edge");
                 }
@@ -223,15 +226,16 @@ impl Edges {
                 "a device of the edge {name} is ignored: it has {DEVICES_MAX} others"
             ));
         }
-        let others = self.birth_bytes - known.map_or(0, |device| device.birth_bytes);
-        if others + bytes > BIRTHS_MAX_BYTES {
+        let others = self.device_bytes - known.map_or(0, |device| device.bytes);
+        let bytes = DEVICE_BYTES + bytes;
+        if others + bytes > DEVICES_MAX_BYTES {
             return Err(format!(
                 "a device of the edge {name} is ignored: what is known of the others is too large"
             ));
         }
-        self.birth_bytes = others + bytes;
+        self.device_bytes = others + bytes;
         let device = edge.devices.entry(id).or_default();
-        device.birth_bytes = bytes;
+        device.bytes = bytes;
         device.is_confirmed = true;
         // An edge publishes what it published before, after each connection.
         if device.birth.as_ref() != Some(&birth) {
@@ -253,10 +257,29 @@ impl Edges {
     ) -> Option<Granted> {
         let edge = self.edges.get_mut(name)?;
         // An owner may come before the birth.
-        if edge.devices.len() >= DEVICES_MAX && !edge.devices.contains_key(&id) {
+        if !edge.devices.contains_key(&id) {
+            let others = self.device_bytes;
+            if owner.is_none()
+                || edge.devices.len() >= DEVICES_MAX
+                || others + DEVICE_BYTES > DEVICES_MAX_BYTES
+            {
+                return None;
+            }
+            self.device_bytes += DEVICE_BYTES;
+        }
+        let device = edge.devices.entry(id.clone()).or_insert_with(|| Device {
+            bytes: DEVICE_BYTES,
+            ..Device::default()
+        });
+        if owner.is_none() && device.birth.is_none() {
+            self.device_bytes -= device.bytes;
+            edge.devices.remove(&id);
             return None;
         }
-        let device = edge.devices.entry(id.clone()).or_default();
+        let session_of = |owner: &Option<Owner>| owner.as_ref().map(|owner| owner.session);
+        if owner.is_none() || session_of(&owner) != session_of(&device.owner) {
+            device.ended_at = Some(Instant::now());
+        }
         let is_ours = |owner: &Owner| owner.hub == *us && owner.hub_epoch == epoch;
         let session = owner
             .as_ref()

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Fleet;
+use crate::config::BrokerSettings;
 use crate::device::fleet::names::Name;
 use crate::device::fleet::seen::DeviceSeen;
 use crate::net::broker::BrokerUrl;
@@ -16,6 +17,12 @@ use crate::net::bus::echo::NoEcho;
 
 /// How long a connection may take to answer: it looks at everything that comes at once.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// How long the edges' answers to a halt are waited for.
+const HALTED_WITHIN: Duration = Duration::from_secs(2);
+/// How long they are waited for at least once the halt has come back.
+const HALTED_AFTER_ECHO: Duration = Duration::from_millis(500);
+/// Between two looks for them.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How long a halt may take to come back from the broker.
 const ECHO_WITHIN: Duration = Duration::from_secs(2);
 
@@ -60,6 +67,8 @@ pub struct EdgeSeen {
     pub device_count: usize,
     /// Its devices, by address; not all of them if there are very many.
     pub devices: Vec<DeviceSeen>,
+    /// When the session ended that ended first among the last ones of its devices; `None` if that of one has not.
+    pub(super) ended_at: Option<Instant>,
 }
 
 /// What the connections know, when they are asked.
@@ -135,13 +144,48 @@ impl Fleet {
         self.first.status()
     }
 
-    /// Publishes the halt of all edges.
+    /// The broker of this hub.
+    pub fn broker(&self) -> &BrokerSettings {
+        &self.settings.broker
+    }
+
+    /// Publishes the halt of all edges, and waits for their answers. Returns the devices whose edges are heard and did not
+    /// answer in time.
     ///
     /// # Errors
     /// [`NoEcho`]: the broker is away, or did not pass it on.
-    pub async fn halt_all(&self) -> Result<(), NoEcho> {
+    pub async fn halt_all(&self) -> Result<Vec<String>, NoEcho> {
         let payload = Bytes::from_static(b"the page of a hub");
-        self.halt.publish(payload, ECHO_WITHIN).await
+        let since = Instant::now();
+        self.halt.publish(payload, ECHO_WITHIN).await?;
+        let over = (since + HALTED_WITHIN).max(Instant::now() + HALTED_AFTER_ECHO);
+        loop {
+            let edges = self.snapshots.read().await;
+            let heard = edges.iter().filter(|edge| edge.presence == Presence::There);
+            let unanswered: Vec<String> = heard.flat_map(|edge| edge.unanswered(since)).collect();
+            if unanswered.is_empty() || Instant::now() >= over {
+                return Ok(unanswered);
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+}
+
+impl EdgeSeen {
+    /// The devices whose session did not end since then: an edge that takes a halt ends all of them.
+    fn unanswered(&self, since: Instant) -> Vec<String> {
+        let is_old = |at: Option<Instant>| at.is_none_or(|at| at < since);
+        if self.device_count == 0 || !is_old(self.ended_at) {
+            return Vec::new();
+        }
+        let old = self.devices.iter().filter(|device| is_old(device.ended_at));
+        let mut named: Vec<String> = old
+            .map(|device| format!("{} at {}", device.address, self.name))
+            .collect();
+        if self.device_count > self.devices.len() {
+            named.push(format!("others at {}", self.name));
+        }
+        named
     }
 }
 
@@ -159,6 +203,7 @@ mod tests {
             beat_age: None,
             device_count: 0,
             devices: Vec::new(),
+            ended_at: None,
         };
         let mut asked = snapshots.asked();
         let answers = async {

@@ -242,6 +242,28 @@ async fn a_stop_comes_behind_the_stops_that_wait_and_before_everything_else() {
     assert_eq!(rig.carries(9), ["Vibrate:3;"]);
 }
 
+/// Another firmware may know a word that the gateway does not.
+#[tokio::test]
+async fn a_stop_drops_what_waits_with_a_word_that_may_move_something() {
+    for (language, words, query, stop) in [
+        (
+            "lovense",
+            &["Wave:5;", "Vibrate:0;Wave:5;"][..],
+            "Battery;",
+            "Vibrate:0;",
+        ),
+        ("tcode", &["X0500\n", "V00 X0500\n"], "D1\n", "DSTOP\n"),
+    ] {
+        let mut rig = Rig::new(language);
+        rig.send(words);
+        rig.send(&[query]);
+        rig.preempt(&[stop]);
+        assert_eq!(rig.carries(9), [stop, query]);
+        rig.send(words);
+        assert_eq!(rig.carries(9), words);
+    }
+}
+
 #[tokio::test]
 async fn in_an_unknown_language_a_stop_drops_what_waits() {
     let mut rig = Rig::new("none");

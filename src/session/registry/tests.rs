@@ -66,8 +66,9 @@ async fn a_pending_stop_outlives_a_session_in_which_the_device_never_spoke() {
     ] {
         let mut entry = registry.admit(handshake(), peer()).await.unwrap();
         entry.actuators = Actuators::new(lovense, None);
-        let command = Command::read(lovense, &Frame::from(command.as_bytes().to_vec()));
-        entry.observe(&command, Controller::UPSTREAM);
+        let frame = Frame::from(command.as_bytes().to_vec());
+        let command = Command::read(lovense, &frame);
+        entry.observe(&frame, &command, Controller::UPSTREAM);
         if speaks {
             entry.device_spoke();
         }

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -22,7 +21,6 @@ use crate::device::fleet::gate::{Gate, Verdict, Why};
 use crate::device::fleet::header::{Header, Kind, is_after};
 use crate::device::fleet::names::DeviceId;
 use crate::device::frame::Frame;
-use crate::device::language::{Command, Language};
 use crate::net::bus::{Message, Qos};
 use crate::session::ends::{DeviceInfo, FromUpstream, UpstreamError, UpstreamIo};
 use crate::session::registry::{Counters, SessionHandle};
@@ -141,13 +139,13 @@ impl Device {
         self.inbox().owner.as_ref().is_some_and(|owned| owned.is_of(hub))
     }
 
-    /// A message came for it.
-    pub(super) fn arrived(&self, header: Header, frame: Bytes) {
+    /// A message came for it. Returns whether it is of the session that counts.
+    pub(super) fn arrived(&self, header: Header, frame: Bytes) -> bool {
         let mut inbox = self.inbox();
         if header.session != inbox.gate.session() {
             drop(inbox);
             self.handle.counters.refused.count(Why::OtherSession);
-            return;
+            return false;
         }
         match header.kind {
             Kind::Stop if inbox.stop.is_none_or(|stop| is_after(header.seq, stop.seq)) => {
@@ -164,6 +162,7 @@ impl Device {
         }
         drop(inbox);
         self.waker.wake();
+        true
     }
 
     /// Lets its session look again.
@@ -295,9 +294,6 @@ pub(super) struct EdgeIo {
     pub(super) edge: Arc<Edge>,
     pub(super) device: Arc<Device>,
     pub(super) can_stop: bool,
-    pub(super) language: Option<&'static dyn Language>,
-    /// A frame passed that may have moved something unseen, and the device was not stopped since.
-    pub(super) is_unsure: bool,
     pub(super) lease_over: Pin<Box<Sleep>>,
     /// Frames of the device that wait for the broker.
     pub(super) waiting: VecDeque<Frame>,
@@ -308,18 +304,11 @@ pub(super) struct EdgeIo {
 }
 
 impl EdgeIo {
-    pub(super) fn new(
-        edge: Arc<Edge>,
-        device: Arc<Device>,
-        can_stop: bool,
-        language: Option<&'static dyn Language>,
-    ) -> Self {
+    pub(super) fn new(edge: Arc<Edge>, device: Arc<Device>, can_stop: bool) -> Self {
         Self {
             edge,
             device,
             can_stop,
-            language,
-            is_unsure: false,
             lease_over: Box::pin(sleep(Duration::ZERO)),
             waiting: VecDeque::new(),
             seq: 0,
@@ -328,7 +317,7 @@ impl EdgeIo {
     }
 
     fn is_on(&self) -> bool {
-        self.is_unsure || self.device.handle.outputs_on.load(Ordering::Relaxed)
+        self.device.handle.may_be_on()
     }
 
     /// Stops the device, or lets go of one that only its own watchdog can stop, which waits for the end of the connection.
@@ -341,7 +330,6 @@ impl EdgeIo {
         if is_on {
             info!("{why}: the device is stopped");
         }
-        self.is_unsure = false;
         Some(Ok(FromUpstream::Stop))
     }
 
@@ -373,10 +361,7 @@ impl EdgeIo {
             let next = device.inbox().next(now);
             let stop = match next {
                 Some((Verdict::Pass, frame)) => {
-                    let frame = Frame(frame);
-                    let command = Command::read(self.language, &frame);
-                    self.is_unsure |= command.may_move_unseen(self.language, &frame);
-                    return Poll::Ready(Ok(FromUpstream::Frame(frame.into())));
+                    return Poll::Ready(Ok(FromUpstream::Frame(Frame(frame).into())));
                 }
                 Some((Verdict::Stop, _)) => self.stop("the hub asked for a stop"),
                 Some((Verdict::Drop(why), _)) => self.refuse(why),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::device::{Device, OwnerChange};
 use super::hub::Hub;
@@ -69,13 +69,17 @@ impl Edge {
         }
         match topic {
             Topic::EdgeState(_) => return self.own_state(&message, connection),
-            Topic::Birth(_, id) => self.retained(id, connection, &message, |device| {
-                device.is_born_by(self, &message.payload)
-            }),
-            Topic::Owner(_, id) => self.retained(id, connection, &message, |device| {
-                let owner = device.owner().as_ref().map(documents::write).unwrap_or_default();
-                owner.as_bytes() == message.payload
-            }),
+            Topic::Birth(_, id) => {
+                let is_ours = |device: &Device| device.is_born_by(self, &message.payload);
+                connection.births.came |= self.retained(id, connection, &message, is_ours);
+            }
+            Topic::Owner(_, id) => {
+                let is_ours = |device: &Device| {
+                    let owner = device.owner().as_ref().map(documents::write).unwrap_or_default();
+                    owner.as_bytes() == message.payload
+                };
+                connection.owners.came |= self.retained(id, connection, &message, is_ours);
+            }
             Topic::Claim(_) => match documents::read::<Claim>(&message.payload) {
                 Ok(claim) => self.claim(&claim),
                 Err(e) => self.faults.warn(format!("a claim is ignored: {e}")),
@@ -86,11 +90,14 @@ impl Edge {
                     .faults
                     .warn(format!("a lease of {hub} is ignored: it is none")),
             },
-            Topic::Down(_, device) | Topic::Stop(_, device) => self.frame(&device, &message.payload),
+            Topic::Down(_, device) | Topic::Stop(_, device) => {
+                self.frame(device, &message.payload, connection)
+            }
             Topic::HaltDevice(_, device) => {
                 let device = self.shared().devices.get(&device).cloned();
                 if let Some(device) = device {
-                    warn!(address = %device.handle.handshake.address, "halted through the broker");
+                    let address = &device.handle.handshake.address;
+                    self.news.warn(format!("{address} is halted through the broker"));
                     device.halt(self);
                     self.publish_owner(&device);
                 }
@@ -99,7 +106,7 @@ impl Edge {
                 if topic == Topic::HaltAll {
                     self.halt.came();
                 }
-                warn!("all devices are halted through the broker");
+                self.news.warn("all devices are halted through the broker");
                 for device in self.devices() {
                     device.halt(self);
                     self.publish_owner(&device);
@@ -119,27 +126,29 @@ impl Edge {
     }
 
     /// What the broker keeps of a device came: of one that is gone it is cleared, and what somebody else wrote of one that
-    /// is there is corrected with the next beat.
+    /// is there is corrected with the next beat. Returns whether it is what this edge wrote.
     fn retained(
         &self,
         id: DeviceId,
         connection: &mut Connection,
         message: &Message,
         is_ours: impl FnOnce(&Device) -> bool,
-    ) {
+    ) -> bool {
         // Held until a device that is gone is cleared: it may come back meanwhile.
         let shared = self.shared();
         match shared.devices.get(&id) {
-            Some(device) if is_ours(device) => {}
+            Some(device) if is_ours(device) => return true,
             Some(_) => {
-                connection.forged.insert(id);
+                connection.again.insert(id);
             }
             None if message.payload.is_empty() => {}
             None => {
                 debug!(%id, "clearing a device that is gone");
+                // Anybody can make them up: one that finds no room is cleared with the next connection.
                 self.clear(&id);
             }
         }
+        false
     }
 
     /// The edge's own state came back, or somebody else's under its name.
@@ -172,11 +181,11 @@ impl Edge {
         None
     }
 
-    fn frame(&self, device: &DeviceId, payload: &Bytes) {
+    fn frame(&self, id: DeviceId, payload: &Bytes, connection: &mut Connection) {
         let (header, frame) = match Header::read(payload) {
             Ok(read) => read,
             Err(e) => {
-                debug!(%device, "a message for the device is ignored: {e}");
+                debug!(%id, "a message for the device is ignored: {e}");
                 return;
             }
         };
@@ -190,10 +199,13 @@ impl Edge {
         {
             hub.frame_arrived();
         }
-        let device = shared.devices.get(device).cloned();
+        let device = shared.devices.get(&id).cloned();
         drop(shared);
-        if let Some(device) = device {
-            device.arrived(header, frame);
+        if let Some(device) = device
+            && !device.arrived(header, frame)
+        {
+            // Its hub may have missed that the session is over.
+            connection.again.insert(id);
         }
     }
 
@@ -322,7 +334,7 @@ impl Edge {
         let Some(hub) = hub.filter(|hub| hub.epoch == state.hub_epoch) else {
             return;
         };
-        info!("the hub {name} is gone");
+        self.news.info(format!("the hub {name} is gone"));
         hub.end_lease();
         for device in self.devices() {
             if device.is_owned_by(&hub)

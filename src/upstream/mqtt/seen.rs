@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Edge;
+use crate::config::BrokerSettings;
 use crate::device::fleet::gate::LEASE_MS;
 use crate::device::fleet::names::Name;
 use crate::device::fleet::seen::DeviceSeen;
@@ -65,6 +66,7 @@ impl Edge {
                 address: device.handle.handshake.address.as_str().to_owned(),
                 transport: device.handle.peer.way().to_owned(),
                 owner: device.owner(),
+                ended_at: None,
                 is_ours: true,
             })
             .collect();
@@ -81,6 +83,11 @@ impl Edge {
     /// How the connection to the broker stands.
     pub fn status(&self) -> BusStatus {
         self.bus.status()
+    }
+
+    /// The broker of this edge.
+    pub fn broker(&self) -> &BrokerSettings {
+        &self.settings.broker
     }
 
     /// Publishes the halt of all edges, which reaches this one, too.

@@ -94,8 +94,8 @@ mod tests {
             ready(Fleet { hub: None, edge }).boxed()
         }
 
-        fn halt(&self) -> BoxFuture<'static, Result<(), Problem>> {
-            ready(Ok(())).boxed()
+        fn halt(&self) -> BoxFuture<'static, Result<Vec<String>, Problem>> {
+            ready(Ok(Vec::new())).boxed()
         }
     }
 

@@ -29,10 +29,14 @@ function stopped({ stopped, failed }) {
   return ["good", stopped === 0 ? "Nothing is connected that could run." : `Stopped ${plural(stopped, "device")}.`];
 }
 
-function fleetStopped({ here, edges, silent }) {
-  if (here.failed.length) return stopped(here);
-  if (silent.length) return ["bad", `The broker passed the stop on, but ${silent.join(", ")} ${silent.length === 1 ? "is" : "are"} not heard: if a device runs there, switch it off by hand.`];
-  return ["good", `Stopped the fleet${edges.length ? `: ${plural(edges.length, "edge")}` : ""}.`];
+function fleetStopped({ here, edges, silent, unanswered }) {
+  const failed = [];
+  if (here.failed.length) failed.push(stopped(here)[1]);
+  if (unanswered.length) failed.push(`No answer to the stop: ${unanswered.join(", ")}. What runs there, switch off by hand.`);
+  if (silent.length) failed.push(`The broker passed the stop on, but ${silent.join(", ")} ${silent.length === 1 ? "is" : "are"} not heard: if a device runs there, switch it off by hand.`);
+  if (failed.length) return ["bad", failed.join(" ")];
+  // An edge does not know the other edges.
+  return ["good", edges.length ? `Stopped the fleet: ${plural(edges.length, "edge")}.` : "The broker passed the stop on."];
 }
 
 /** The session ended before the fleet was stopped. */
@@ -64,7 +68,7 @@ async function press(path, address, outcomeOf) {
       return;
     } catch {
       if (attempt === TRIES) {
-        show("bad", "Not stopped: the gateway does not answer. Run `wsdm-gateway stop` on its machine, or switch the device off.");
+        show("bad", `Not stopped: the gateway does not answer. Run \`${path === "/api/fleet/stop" ? "wsdm-gateway fleet stop" : "wsdm-gateway stop"}\` on its machine, or switch the device off.`);
         return;
       }
       show("busy", `The gateway does not answer; trying again (${count(attempt + 1)} of ${TRIES})…`);

@@ -12,11 +12,12 @@ pub trait FleetMember: Send + Sync {
     /// What it knows now.
     fn look(&self) -> BoxFuture<'static, Fleet>;
 
-    /// Publishes a halt to all edges, at the first poll. Completes when it is known whether the broker passed it on.
+    /// Publishes a halt to all edges, at the first poll. Completes when it is known whether the broker passed it on, and a
+    /// hub's edges have answered or had the time to. Returns the devices that a hub knows and whose edges did not answer.
     ///
     /// # Errors
-    /// The broker is away, or does not pass it on.
-    fn halt(&self) -> BoxFuture<'static, Result<(), Problem>>;
+    /// A broker is away, or does not pass it on.
+    fn halt(&self) -> BoxFuture<'static, Result<Vec<String>, Problem>>;
 }
 
 /// The fleet, as this gateway knows it.
@@ -142,6 +143,8 @@ pub struct FleetStopped {
     pub edges: Vec<String>,
     /// The edges whose clock is not heard: their devices are at rest, unless somebody else drives them.
     pub silent: Vec<String>,
+    /// The devices whose edge is heard and did not take the stop in time, as `A1 at bedroom`; what runs there may run on.
+    pub unanswered: Vec<String>,
 }
 
 impl Fleet {

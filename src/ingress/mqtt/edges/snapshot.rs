@@ -37,6 +37,11 @@ impl Edge {
             (online?.epoch == birth.epoch).then_some((id, device, birth))
         });
         let device_count = there.clone().count();
+        let ended_at = there
+            .clone()
+            .map(|(_, device, _)| device.ended_at)
+            .min()
+            .flatten();
         let mut devices: Vec<_> = there
             .take(room)
             .map(|(id, device, birth)| DeviceSeen {
@@ -45,6 +50,7 @@ impl Edge {
                 address: shown(&birth.address),
                 transport: shown(&birth.transport),
                 owner: device.owner.clone(),
+                ended_at: device.ended_at,
                 is_ours: device.is_running(),
             })
             .collect();
@@ -66,6 +72,7 @@ impl Edge {
             beat_age,
             device_count,
             devices,
+            ended_at,
         }
     }
 }

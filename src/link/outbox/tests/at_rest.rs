@@ -167,12 +167,12 @@ impl Trial {
 
     fn query(&mut self) {
         let query = if self.language == "lovense" {
-            format!("Query{};", self.sent_queries)
+            "Battery;"
         } else {
-            format!("D9{}\n", self.sent_queries)
+            "D1\n"
         };
         self.sent_queries += 1;
-        self.command(&query);
+        self.command(query);
     }
 
     fn line_takes(&mut self, frames: usize) {
