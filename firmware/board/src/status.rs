@@ -64,7 +64,7 @@ impl Status {
                 self.connected = None;
                 self.refused = true;
             }
-            Report::Lost(_) => {
+            Report::Lost(_) | Report::Interrupted => {
                 self.connected = None;
                 // Nobody there, or a fault on the way: that is what has to be shown now.
                 self.refused = false;

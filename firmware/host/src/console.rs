@@ -13,8 +13,8 @@ use std::time::Duration;
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 use tokio::sync::{mpsc, watch};
 use wsdm_device::{
-    Client, Clock, Device, Dial, Identity, Lovense, LovenseSettings, Memory, Report, Tcode, TcodeSettings,
-    Timing,
+    Client, Clock, Device, Dial, Identity, Lovense, LovenseSettings, Memory, Quiet, Report, Tcode,
+    TcodeSettings, Timing,
 };
 use wsdm_device_board::{
     After, Console, ESP32C3, Gateway, Key, Language, Limited, Loaded, Network, Networks, Port, Radio,
@@ -254,12 +254,13 @@ pub async fn run(
         }
         let console = Console::new(settings.clone(), &built_in, &CHIP, address);
         let version = env!("CARGO_PKG_VERSION");
-        let mut terminal = Terminal::new(console, Some(store), Some(air), "wsdm-host", version);
+        let quiet = Quiet::new();
+        let mut terminal = Terminal::new(console, Some(store), Some(air), &quiet, "wsdm-host", version);
         let restarted = Rc::new(Cell::new(false));
         tokio::select! {
             // A board that was told to turn itself off still has a console.
             done = async {
-                obey(&settings, address, clock, is_joined).await?;
+                obey(&settings, address, clock, &quiet, is_joined).await?;
                 std::future::pending().await
             } => return done,
             () = async {
@@ -295,6 +296,7 @@ async fn obey(
     settings: &Settings,
     address: &str,
     clock: SinceStart,
+    quiet: &Quiet,
     joined: watch::Receiver<bool>,
 ) -> Result<(), Box<dyn Error>> {
     let outputs = Limited::new(Pins(clock), settings.limits().clone());
@@ -305,7 +307,8 @@ async fn obey(
                 address,
                 battery: 85,
             };
-            serve(settings, address, clock, joined, Lovense::new(&lovense, outputs)).await
+            let device = Lovense::new(&lovense, outputs);
+            serve(settings, address, clock, quiet, joined, device).await
         }
         Language::Tcode => {
             let axes = settings.outputs().axes();
@@ -313,17 +316,9 @@ async fn obey(
                 axes: &axes,
                 ..TcodeSettings::DEFAULT
             };
-            serve(settings, address, clock, joined, Tcode::new(&tcode, outputs)).await
+            let device = Tcode::new(&tcode, outputs);
+            serve(settings, address, clock, quiet, joined, device).await
         }
-    }
-}
-
-/// A device that is stopped whatever ends it.
-struct Stopped<D: Device>(D, SinceStart);
-
-impl<D: Device> Drop for Stopped<D> {
-    fn drop(&mut self) {
-        self.0.stop(self.1.now());
     }
 }
 
@@ -331,8 +326,9 @@ async fn serve<D: Device>(
     settings: &Settings,
     address: &str,
     clock: SinceStart,
+    quiet: &Quiet,
     joined: watch::Receiver<bool>,
-    device: D,
+    mut device: D,
 ) -> Result<(), Box<dyn Error>> {
     let gateway = match settings.gateway() {
         Gateway::At(gateway) => gateway,
@@ -342,7 +338,7 @@ async fn serve<D: Device>(
     // Nobody dials before; the sender lives as long as the console.
     on_network.wait_for(|joined| *joined).await?;
     println!("at {} ms: network: joined", clock.now());
-    let mut device = Stopped(device, clock);
+    let report = |now, report: &Report<'_>| println!("at {now} ms: {report}");
     let mut client = Client {
         gateway,
         identity: Identity::new(settings.identifier(), address)?,
@@ -356,8 +352,21 @@ async fn serve<D: Device>(
         },
         clock,
         random: board::random,
-        report: |now, report: &Report<'_>| println!("at {now} ms: {report}"),
+        report,
     };
-    client.run(&mut Memory::<4096, 4096>::new(), &mut device.0).await;
-    Ok(())
+    let mut memory = Memory::<4096, 4096>::new();
+    loop {
+        let gone = async {
+            // Without a sender there is no board.
+            let _ = on_network.wait_for(|joined| !joined).await;
+        };
+        let control = async |device: &mut D| client.run(&mut memory, device).await;
+        if quiet
+            .obey(&clock, &mut device, report, gone, control)
+            .await
+            .is_some()
+        {
+            return Ok(());
+        }
+    }
 }
