@@ -43,6 +43,8 @@ pub struct Console<'a> {
     chip: &'a Chip,
     address: &'a str,
     unsaved: bool,
+    /// A gateway is obeyed.
+    obeys: bool,
 }
 
 impl<'a> Console<'a> {
@@ -55,7 +57,15 @@ impl<'a> Console<'a> {
             chip,
             address,
             unsaved: false,
+            obeys: true,
         }
+    }
+
+    /// The same, and nobody is obeyed, since the settings that were saved cannot be used.
+    #[must_use]
+    pub const fn without_saved(mut self) -> Self {
+        self.obeys = false;
+        self
     }
 
     /// The settings to be saved.
@@ -146,6 +156,11 @@ impl<'a> Console<'a> {
         if self.unsaved {
             out.write_str("not saved yet\n")?;
         }
+        if !self.obeys {
+            out.write_str(
+                "no gateway is obeyed, the saved settings could not be used: set what is missing, save, restart\n",
+            )?;
+        }
         Ok(())
     }
 
@@ -210,6 +225,17 @@ mod tests {
         assert_eq!(say(&mut console, " restart ").0, Action::Restart);
         say(&mut console, "defaults");
         assert_eq!(console.settings(), &built_in);
+    }
+
+    #[test]
+    fn a_board_that_obeys_nobody_shows_why() {
+        let built_in = Settings::default();
+        let mut console = Console::new(built_in.clone(), &built_in, &ESP32C3, "a").without_saved();
+        let (_, out) = say(&mut console, "show");
+        assert!(
+            out.contains("no gateway is obeyed") && out.ends_with("save, restart\n"),
+            "{out}"
+        );
     }
 
     #[test]

@@ -74,6 +74,7 @@ pub async fn run(spawner: Spawner) -> ! {
     println!("started by {reset}");
     built_in.complain();
     println!("settings: {}", found.told);
+    let obeys = found.told.may_obey();
 
     esp_alloc::heap_allocator!(#[esp_hal::ram(reclaimed)] size: HEAP_RECLAIMED_BYTES);
     esp_alloc::heap_allocator!(size: HEAP_BYTES);
@@ -94,11 +95,20 @@ pub async fn run(spawner: Spawner) -> ! {
 
     let serial = console::Serial::new(peripherals.USB_DEVICE, peripherals.UART0);
     let built_in = BUILT_IN.init(built_in.settings);
-    let console = Console::new(settings.clone(), built_in, &chip::CHIP, address);
+    let mut console = Console::new(settings.clone(), built_in, &chip::CHIP, address);
+    if !obeys {
+        status.borrow_mut().unset();
+        console = console.without_saved();
+    }
     #[cfg(feature = "wifi")]
-    let (link, radio) = link::Link::new(spawner, peripherals.WIFI, settings);
+    let (link, radio) = if obeys {
+        let (link, radio) = link::Link::new(spawner, peripherals.WIFI, settings);
+        (Some(link), radio)
+    } else {
+        (None, None)
+    };
     #[cfg(feature = "ble")]
-    let (link, radio) = (link::Link::new(peripherals.BT), None);
+    let (link, radio) = (obeys.then(|| link::Link::new(peripherals.BT)), None);
     let version = env!("CARGO_PKG_VERSION");
     let terminal = console::Terminal::new(console, found.store, radio, quiet, name, version);
     // There is room for one of each, and each is spawned once.
@@ -109,6 +119,10 @@ pub async fn run(spawner: Spawner) -> ! {
         spawner.spawn(sense::task(peripherals.ADC1, pin).expect("room for the task"));
     }
 
+    let Some(link) = link else {
+        // The console still works, the outputs stay low.
+        core::future::pending().await
+    };
     let outputs = Limited::new(
         pins::Pwm::new(peripherals.LEDC, settings.outputs()),
         settings.limits().clone(),

@@ -17,8 +17,8 @@ use wsdm_device::{
     TcodeSettings, Timing,
 };
 use wsdm_device_board::{
-    After, Console, ESP32C3, Gateway, Key, Language, Limited, Loaded, Network, Networks, Port, Radio,
-    SLOT_BYTES, Settings, Store, Terminal,
+    After, Console, ESP32C3, Found, Gateway, Key, Language, Limited, Network, Networks, Port, Radio,
+    SLOT_BYTES, Settings, Terminal,
 };
 
 use crate::board::{self, Pins, SinceStart};
@@ -224,27 +224,13 @@ pub async fn run(
         .map_err(|e| e.to_string())?;
     loop {
         let clock = SinceStart::now();
-        let (store, loaded) = Store::open(&mut flash, 0, &CHIP).map_err(|e| e.to_string())?;
-        let settings = match loaded {
-            Loaded::Saved(settings, None) => {
-                println!("settings: as saved");
-                settings
-            }
-            Loaded::Saved(settings, Some(e)) => {
-                println!("settings: as saved; the other place in the flash cannot be used: {e}");
-                settings
-            }
-            Loaded::Erased => {
-                println!("settings: as built in, none are saved");
-                built_in.clone()
-            }
-            Loaded::Broken(e) => {
-                println!(
-                    "settings: the saved ones are broken, those that were built in are used instead: {e}"
-                );
-                built_in.clone()
-            }
-        };
+        let Found {
+            settings,
+            store,
+            told,
+        } = Found::open(&mut flash, Some(0), &built_in, &CHIP);
+        println!("settings: {told}");
+        let obeys = told.may_obey();
         let (joined, is_joined) = watch::channel(false);
         let air = Air { networks, joined };
         air.joined
@@ -252,15 +238,20 @@ pub async fn run(
         if settings.ssid().is_empty() {
             println!("no network is set: set ssid NAME, save, restart; or use a page with Improv");
         }
-        let console = Console::new(settings.clone(), &built_in, &CHIP, address);
+        let mut console = Console::new(settings.clone(), &built_in, &CHIP, address);
+        if !obeys {
+            console = console.without_saved();
+        }
         let version = env!("CARGO_PKG_VERSION");
         let quiet = Quiet::new();
-        let mut terminal = Terminal::new(console, Some(store), Some(air), &quiet, "wsdm-host", version);
+        let mut terminal = Terminal::new(console, store, obeys.then_some(air), &quiet, "wsdm-host", version);
         let restarted = Rc::new(Cell::new(false));
         tokio::select! {
             // A board that was told to turn itself off still has a console.
             done = async {
-                obey(&settings, address, clock, &quiet, is_joined).await?;
+                if obeys {
+                    obey(&settings, address, clock, &quiet, is_joined).await?;
+                }
                 std::future::pending().await
             } => return done,
             () = async {
