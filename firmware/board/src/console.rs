@@ -43,6 +43,8 @@ pub struct Console<'a> {
     chip: &'a Chip,
     address: &'a str,
     unsaved: bool,
+    /// A gateway is obeyed.
+    obeys: bool,
 }
 
 impl<'a> Console<'a> {
@@ -55,7 +57,15 @@ impl<'a> Console<'a> {
             chip,
             address,
             unsaved: false,
+            obeys: true,
         }
+    }
+
+    /// The same, and nobody is obeyed, since the settings that were saved cannot be used.
+    #[must_use]
+    pub const fn without_saved(mut self) -> Self {
+        self.obeys = false;
+        self
     }
 
     /// The settings to be saved.
@@ -103,8 +113,8 @@ impl<'a> Console<'a> {
     /// # Errors
     /// `out` takes no more.
     pub fn line(&mut self, line: &str, out: &mut dyn Write) -> Result<Action, fmt::Error> {
-        let line = line.trim_start();
-        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let (word, rest) = first_word(line);
+        let (word, rest) = (word, rest.unwrap_or(""));
         match (word, rest.trim()) {
             ("", _) => {}
             ("help" | "?", "") => out.write_str(HELP)?,
@@ -116,7 +126,7 @@ impl<'a> Console<'a> {
                 self.unsaved = true;
                 self.show(out)?;
             }
-            ("set", _) => self.set(rest.trim_start(), out)?,
+            ("set", _) => self.set(rest, out)?,
             _ => out.write_str("that is no command; help shows what is\n")?,
         }
         Ok(Action::Nothing)
@@ -124,7 +134,8 @@ impl<'a> Console<'a> {
 
     fn set(&mut self, rest: &str, out: &mut dyn Write) -> fmt::Result {
         // Spaces belong to a value, behind the one before it: an SSID may end in one.
-        let (name, value) = rest.split_once(' ').unwrap_or((rest, ""));
+        let (name, value) = first_word(rest);
+        let value = value.unwrap_or("");
         let Some(key) = Key::from_name(name) else {
             return out.write_str("that is no setting; help shows which there are\n");
         };
@@ -146,6 +157,11 @@ impl<'a> Console<'a> {
         if self.unsaved {
             out.write_str("not saved yet\n")?;
         }
+        if !self.obeys {
+            out.write_str(
+                "no gateway is obeyed, the saved settings could not be used: set what is missing, save, restart\n",
+            )?;
+        }
         Ok(())
     }
 
@@ -162,6 +178,22 @@ impl<'a> Console<'a> {
         }
         out.write_char('\n')
     }
+}
+
+/// The first word, and what is behind the space after it, if there is one.
+fn first_word(text: &str) -> (&str, Option<&str>) {
+    let text = text.trim_start();
+    text.split_once(' ')
+        .map_or((text, None), |(word, rest)| (word, Some(rest)))
+}
+
+/// Whether the next character of this line belongs to the value of a secret.
+pub(crate) fn is_secret(line: &str) -> bool {
+    let ("set", Some(rest)) = first_word(line) else {
+        return false;
+    };
+    let (name, value) = first_word(rest);
+    value.is_some() && Key::from_name(name).is_some_and(Key::is_secret)
 }
 
 /// Whether anything was written.
@@ -210,6 +242,17 @@ mod tests {
         assert_eq!(say(&mut console, " restart ").0, Action::Restart);
         say(&mut console, "defaults");
         assert_eq!(console.settings(), &built_in);
+    }
+
+    #[test]
+    fn a_board_that_obeys_nobody_shows_why() {
+        let built_in = Settings::default();
+        let mut console = Console::new(built_in.clone(), &built_in, &ESP32C3, "a").without_saved();
+        let (_, out) = say(&mut console, "show");
+        assert!(
+            out.contains("no gateway is obeyed") && out.ends_with("save, restart\n"),
+            "{out}"
+        );
     }
 
     #[test]

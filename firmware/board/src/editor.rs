@@ -2,7 +2,8 @@
 
 use heapless::Vec;
 
-use crate::settings::{Key, VALUE_MAX_BYTES};
+use crate::console;
+use crate::settings::VALUE_MAX_BYTES;
 
 /// `set identifier ` and the longest value.
 pub const LINE_MAX_BYTES: usize = VALUE_MAX_BYTES + 32;
@@ -101,10 +102,11 @@ impl Editor {
 
     /// Whether a secret is being typed.
     fn is_secret(&self) -> bool {
-        let mut words = self.line.splitn(3, |byte| *byte == b' ');
-        let (set, key, value) = (words.next(), words.next(), words.next());
-        let key = key.and_then(|key| Key::from_name(core::str::from_utf8(key).ok()?));
-        set == Some(b"set") && value.is_some() && key.is_some_and(Key::is_secret)
+        // The last character may not be whole yet.
+        self.line
+            .utf8_chunks()
+            .next()
+            .is_some_and(|text| console::is_secret(text.valid()))
     }
 }
 
@@ -153,6 +155,23 @@ mod tests {
         let (shown, lines) = typed("set password p w\u{e4}\nset ssid x\nset token t\n".as_bytes());
         assert_eq!(shown, "set password ****set ssid xset token *");
         assert_eq!(lines[0], "set password p w\u{e4}");
+    }
+
+    /// Whatever the console takes for the value of a secret.
+    #[test]
+    fn spaces_before_a_secret_do_not_show_it() {
+        for before in ["set  password ", " set token ", "\u{a0} set \u{2003} password "] {
+            let (shown, lines) = typed(std::format!("{before}correct horse\n").as_bytes());
+            assert_eq!(shown, std::format!("{before}*************"));
+            let built_in = crate::Settings::default();
+            let mut console = crate::Console::new(built_in.clone(), &built_in, &crate::ESP32C3, "a");
+            console.line(&lines[0], &mut String::new()).unwrap();
+            let settings = console.settings();
+            assert!(
+                settings.password() == "correct horse" || settings.token() == Some("correct horse"),
+                "{before:?} is no command, and nothing was tested"
+            );
+        }
     }
 
     proptest! {

@@ -14,6 +14,7 @@
 mod console;
 mod discovery;
 mod editor;
+mod found;
 mod identity;
 pub mod improv;
 mod inputs;
@@ -30,6 +31,7 @@ mod trouble;
 pub use console::{Action, Console};
 pub use discovery::{GROUP, PORT, QUERY, answer};
 pub use editor::{Echo, Editor, LINE_MAX_BYTES};
+pub use found::{Found, Told};
 pub use identity::{Address, BleName, address, ble_name};
 pub use inputs::{Button, charge};
 pub use limits::{LimitError, Limited, Limits};

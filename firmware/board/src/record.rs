@@ -103,15 +103,26 @@ pub(crate) fn decode(bytes: &[u8], chip: &Chip) -> Result<Option<(u32, Settings)
     }
     let (header, rest) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or(Broken::Foreign)?;
     let [m0, m1, m2, m3, version, _, l0, l1, s0, s1, s2, s3, c0, c1, c2, c3] = *header;
+    let len = usize::from(u16::from_le_bytes([l0, l1]));
+    let crc = u32::from_le_bytes([c0, c1, c2, c3]);
     if [m0, m1, m2, m3] != *MAGIC {
-        return Err(Broken::Foreign);
+        // What would be whole but for that is no other firmware's.
+        let mut mended = *header;
+        mended[..4].copy_from_slice(MAGIC);
+        let is_ours = rest
+            .get(..len)
+            .is_some_and(|body| checksum(&mended[..12], body) == crc);
+        return Err(if is_ours {
+            Broken::Checksum
+        } else {
+            Broken::Foreign
+        });
     }
     if version != VERSION {
         return Err(Broken::Version(version));
     }
-    let len = usize::from(u16::from_le_bytes([l0, l1]));
     let body = rest.get(..len).ok_or(Broken::Checksum)?;
-    if checksum(&header[..12], body) != u32::from_le_bytes([c0, c1, c2, c3]) {
+    if checksum(&header[..12], body) != crc {
         return Err(Broken::Checksum);
     }
     let mut settings = Settings::default();

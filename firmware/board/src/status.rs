@@ -7,6 +7,7 @@
 //! | a gateway has control | lit |
 //! | refused by the gateway; the console says why | fast blink: 5 a second |
 //! | stopped by the watchdog in the last 10 s, or by the button | three short flashes a second |
+//! | the saved settings cannot be used; the console says why | one short flash a second |
 //! | told to turn itself off | dark |
 
 use wsdm_device::{Report, Stopped};
@@ -24,6 +25,7 @@ enum State {
     Connected,
     Refused,
     Stopped,
+    Unset,
     Off,
 }
 
@@ -35,6 +37,7 @@ pub struct Status {
     refused: bool,
     stopped: Option<u64>,
     held: bool,
+    unset: bool,
     off: bool,
 }
 
@@ -47,6 +50,7 @@ impl Status {
             refused: false,
             stopped: None,
             held: false,
+            unset: false,
             off: false,
         }
     }
@@ -54,6 +58,11 @@ impl Status {
     /// Wi-Fi came or went.
     pub const fn network(&mut self, is_up: bool) {
         self.network = is_up;
+    }
+
+    /// There are no settings that a gateway may be obeyed with.
+    pub const fn unset(&mut self) {
+        self.unset = true;
     }
 
     /// The device core told this.
@@ -64,7 +73,7 @@ impl Status {
                 self.connected = None;
                 self.refused = true;
             }
-            Report::Lost(_) => {
+            Report::Lost(_) | Report::Interrupted => {
                 self.connected = None;
                 // Nobody there, or a fault on the way: that is what has to be shown now.
                 self.refused = false;
@@ -88,6 +97,8 @@ impl Status {
         let lately = |at: Option<u64>, ms| at.is_some_and(|at| now.saturating_sub(at) < ms);
         if self.off {
             State::Off
+        } else if self.unset {
+            State::Unset
         } else if self.held || lately(self.stopped, STOPPED_SHOWN_MS) {
             State::Stopped
         } else if !self.network {
@@ -110,6 +121,7 @@ const fn is_lit_in(state: State, ms: u64) -> bool {
         State::Connected => true,
         State::Refused => ms % 200 < 100,
         State::Stopped => flashes(3, ms),
+        State::Unset => flashes(1, ms),
         State::Off => false,
     }
 }
@@ -146,6 +158,7 @@ mod tests {
         assert_eq!(second(State::Connected), "####################");
         assert_eq!(second(State::Refused), "##..##..##..##..##..");
         assert_eq!(second(State::Stopped), "##...##...##........");
+        assert_eq!(second(State::Unset), "##..................");
         assert_eq!(second(State::Off), "....................");
     }
 
@@ -181,6 +194,13 @@ mod tests {
         assert_eq!(status.state(60_000), State::Stopped);
         status.report(60_000, &Report::Released);
         assert_eq!(status.state(60_000), State::Connected);
+    }
+
+    #[test]
+    fn a_board_without_settings_does_not_look_like_one_without_a_network() {
+        let mut status = Status::new();
+        status.unset();
+        assert_eq!(status.state(0), State::Unset);
     }
 
     #[test]

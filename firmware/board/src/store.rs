@@ -68,7 +68,11 @@ impl<F: NorFlash> Store<F> {
             next: (0, 1),
         };
         let (first, second) = (store.read(0, chip)?, store.read(1, chip)?);
-        let broken = first.as_ref().err().or(second.as_ref().err()).copied();
+        // What was saved and is lost matters more than what never was of this firmware.
+        let broken = match (first.as_ref().err(), second.as_ref().err()) {
+            (Some(Broken::Foreign) | None, Some(second)) => Some(*second),
+            (first, _) => first.copied(),
+        };
         let sequence = |slot: &Result<Option<(u32, Settings)>, Broken>| match slot {
             Ok(Some((sequence, _))) => Some(*sequence),
             Ok(None) | Err(_) => None,
@@ -105,6 +109,11 @@ impl<F: NorFlash> Store<F> {
         Ok(())
     }
 
+    #[cfg(test)]
+    pub(crate) fn into_flash(self) -> F {
+        self.flash
+    }
+
     #[allow(clippy::type_complexity, reason = "what a record is read as")]
     fn read(
         &mut self,
@@ -133,7 +142,7 @@ pub(crate) mod tests {
     /// Flash whose power fails after so many bytes.
     #[derive(Debug)]
     pub(crate) struct Flash {
-        bytes: std::vec::Vec<u8>,
+        pub(crate) bytes: std::vec::Vec<u8>,
         left: usize,
     }
 

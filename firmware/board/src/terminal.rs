@@ -4,11 +4,13 @@ use core::fmt;
 
 use embedded_storage::nor_flash::NorFlash;
 use heapless::{String, Vec};
+use wsdm_device::Quiet;
 
 use crate::console::{Action, Console};
 use crate::editor::{Echo, Editor};
 use crate::improv::{self, Command, Error, Input, Packet, Receiver, Request, State};
-use crate::store::Store;
+use crate::settings::Settings;
+use crate::store::{Store, StoreError};
 
 /// The firmware's name, as Improv gives it.
 const FIRMWARE: &str = "wsdm-device";
@@ -73,7 +75,7 @@ impl Networks {
     }
 }
 
-/// The radio, as far as Improv goes.
+/// The radio, as far as Improv goes. While it is asked to look for networks or to join one, outputs are off.
 #[allow(
     async_fn_in_trait,
     reason = "boards run everything on one core, nothing here must be Send"
@@ -109,17 +111,21 @@ pub struct Terminal<'a, F, R> {
     store: Option<Store<F>>,
     /// `None`: a board without Wi-Fi, and so without Improv.
     radio: Option<R>,
+    /// With the link: outputs are off while the flash or the radio is needed.
+    quiet: &'a Quiet,
     /// What the board is called.
     name: &'a str,
     version: &'a str,
 }
 
 impl<'a, F: NorFlash, R: Radio> Terminal<'a, F, R> {
-    /// A console on a port, and Improv for this radio.
+    /// A console on a port, and Improv for this radio. The board's link has its device commanded inside
+    /// [`Quiet::obey`] of the same `quiet` only.
     pub const fn new(
         console: Console<'a>,
         store: Option<Store<F>>,
         radio: Option<R>,
+        quiet: &'a Quiet,
         name: &'a str,
         version: &'a str,
     ) -> Self {
@@ -129,6 +135,7 @@ impl<'a, F: NorFlash, R: Radio> Terminal<'a, F, R> {
             console,
             store,
             radio,
+            quiet,
             name,
             version,
         }
@@ -152,7 +159,8 @@ impl<'a, F: NorFlash, R: Radio> Terminal<'a, F, R> {
                             out.write_char('\n')?;
                             let line = self.editor.line();
                             // What comes behind the restart is for the board that starts then.
-                            if typed_line(&mut self.console, &mut self.store, line, out)? == After::Restart {
+                            let (console, store) = (&mut self.console, &mut self.store);
+                            if typed_line(console, store, self.quiet, line, out).await? == After::Restart {
                                 return Ok(After::Restart);
                             }
                         }
@@ -165,6 +173,7 @@ impl<'a, F: NorFlash, R: Radio> Terminal<'a, F, R> {
                 let board = Board {
                     console: &mut self.console,
                     store: &mut self.store,
+                    quiet: self.quiet,
                     name: self.name,
                     version: self.version,
                 };
@@ -179,13 +188,15 @@ impl<'a, F: NorFlash, R: Radio> Terminal<'a, F, R> {
 struct Board<'b, 'a, F> {
     console: &'b mut Console<'a>,
     store: &'b mut Option<Store<F>>,
+    quiet: &'a Quiet,
     name: &'a str,
     version: &'a str,
 }
 
-fn typed_line<F: NorFlash>(
+async fn typed_line<F: NorFlash>(
     console: &mut Console<'_>,
     store: &mut Option<Store<F>>,
+    quiet: &Quiet,
     line: Option<&str>,
     out: &mut impl Port,
 ) -> Result<After, fmt::Error> {
@@ -195,17 +206,29 @@ fn typed_line<F: NorFlash>(
     };
     match console.line(line, out)? {
         Action::Nothing => {}
-        Action::Save => match store.as_mut().map(|store| store.save(console.settings())) {
-            Some(Ok(())) => {
-                console.saved();
-                out.write_str("saved; restart uses it\n")?;
-            }
-            Some(Err(e)) => writeln!(out, "not saved: {e}")?,
+        Action::Save => match store {
+            Some(store) => match save(store, console.settings(), quiet).await {
+                Ok(()) => {
+                    console.saved();
+                    out.write_str("saved; restart uses it\n")?;
+                }
+                Err(e) => writeln!(out, "not saved: {e}")?,
+            },
             None => out.write_str("not saved: the flash has no place for it, as was said at the start\n")?,
         },
         Action::Restart => return Ok(After::Restart),
     }
     Ok(After::Stay)
+}
+
+/// Nothing else runs while flash is erased: what was on would stay on.
+async fn save<F: NorFlash>(
+    store: &mut Store<F>,
+    settings: &Settings,
+    quiet: &Quiet,
+) -> Result<(), StoreError> {
+    let _pause = quiet.begin().await;
+    store.save(settings)
 }
 
 async fn answer<F: NorFlash, R: Radio>(
@@ -229,7 +252,11 @@ async fn answer<F: NorFlash, R: Radio>(
             send_result(out, Command::Info, &[FIRMWARE, board.version, chip, board.name])
         }
         Request::Scan => {
-            for network in radio.scan().await.iter() {
+            let networks = {
+                let _pause = board.quiet.begin().await;
+                radio.scan().await
+            };
+            for network in networks.iter() {
                 let mut rssi = String::<4>::new();
                 // -128 fits.
                 fmt::Write::write_fmt(&mut rssi, format_args!("{}", network.rssi))?;
@@ -268,6 +295,8 @@ async fn join<F: NorFlash, R: Radio>(
         }
     };
     send(out, &improv::state(State::Provisioning))?;
+    // Until the network is joined and kept: a gateway that is found on it finds a board that obeys.
+    let pause = board.quiet.begin().await;
     if !radio.join(ssid, password).await {
         return failed(out, radio, Error::UnableToConnect);
     }
@@ -275,8 +304,9 @@ async fn join<F: NorFlash, R: Radio>(
     let kept = match board.store.as_mut().map(|store| store.save(&changed)) {
         Some(Ok(())) => None,
         Some(Err(e)) => Some(e),
-        None => Some(crate::store::StoreError::Write),
+        None => Some(StoreError::Write),
     };
+    drop(pause);
     board.console.take_network(changed, kept.is_none());
     match kept {
         None => {
@@ -315,3 +345,7 @@ fn send(out: &mut impl Port, packet: &Packet) -> fmt::Result {
 #[cfg(test)]
 #[path = "terminal/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "terminal/quiet_tests.rs"]
+mod quiet_tests;

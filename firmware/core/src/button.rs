@@ -1,17 +1,18 @@
 //! A stop button on the device itself: whoever holds the device decides, not who commands it.
 //!
 //! Pressed, it stops everything at once. The stop outlasts the button: an app that goes on playing must not have the
-//! device back the moment a finger is lifted. It ends when the button is up and the app has stopped as well, for a second:
-//! a slider at 0, a script that pauses, a connection that ended. The next command counts then. It is what the knob of a
-//! machine does that starts at 0 or not at all.
+//! device back the moment a finger is lifted. It ends when the button is up and the app has stopped as well, for five
+//! seconds: a slider at 0, a script that pauses. The next command counts then. It is what the knob of a machine does that
+//! starts at 0 or not at all. A connection that ended does not count: an app may go on without having noticed.
 
 use crate::device::{Device, Flow, Reply};
 use crate::report::Report;
 
 /// How often the button is looked at while a gateway is there.
 const LOOK_MS: u64 = 10;
-/// So long neither the button nor whoever commands wants anything else. Much longer than contacts bounce.
-const CALM_MS: u64 = 1_000;
+/// So long neither the button nor whoever commands wants anything else. Much longer than the gaps of a script that plays:
+/// between two strokes, each of which may be over at once, it commands nothing.
+const CALM_MS: u64 = 5_000;
 
 /// A device with a stop button.
 #[derive(Debug)]
@@ -88,6 +89,10 @@ where
     }
 
     fn connected(&mut self, now: u64) {
+        // Nobody could command anything while nobody was connected. What counts is what this gateway asks for.
+        if let Some(calm_since) = &mut self.held {
+            *calm_since = now;
+        }
         self.device.connected(now);
     }
 

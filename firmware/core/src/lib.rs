@@ -25,6 +25,7 @@ mod frames;
 mod lovense;
 #[cfg(feature = "embassy-net")]
 mod net;
+mod quiet;
 mod report;
 mod rotation;
 mod session;
@@ -46,6 +47,7 @@ pub use frames::ProtocolError;
 pub use lovense::{Lovense, LovenseSettings, Motors};
 #[cfg(feature = "embassy-net")]
 pub use net::NetDial;
+pub use quiet::{Pause, Quiet};
 pub use report::{Loss, Report, Stopped};
 pub use settings::{Gateway, Identity, SettingsError, Timing};
 pub use tcode::{AxisSettings, Tcode, TcodeSettings};

@@ -55,6 +55,8 @@ pub enum Report<'a> {
     Held,
     /// The stop button is up, and whoever commands has stopped too: the next command counts.
     Released,
+    /// The board needs its flash or its radio itself: the outputs are off, and the connection is given up.
+    Interrupted,
     /// The device was told to turn itself off.
     PoweredOff,
 }
@@ -97,6 +99,8 @@ pub enum Loss<'a> {
     },
     /// The gateway broke the websocket protocol.
     Protocol(ProtocolError),
+    /// The network itself is gone.
+    Network,
 }
 
 impl fmt::Display for Report<'_> {
@@ -138,6 +142,7 @@ impl fmt::Display for Report<'_> {
             Self::FramesAreNoText(n) => write!(f, "{n} frames with noise were skipped"),
             Self::Held => f.write_str("stopped by the button, until the app has stopped too"),
             Self::Released => f.write_str("the button's stop is over"),
+            Self::Interrupted => f.write_str("outputs off: the console needs the flash or the radio"),
             Self::PoweredOff => f.write_str("powered off"),
         }
     }
@@ -166,6 +171,7 @@ impl fmt::Display for Loss<'_> {
             Self::Broken(kind) => write!(f, "the connection broke ({kind:?})"),
             Self::Silent { ms } => write!(f, "silent for {ms} ms"),
             Self::Protocol(e) => e.fmt(f),
+            Self::Network => f.write_str("the network is gone"),
         }
     }
 }

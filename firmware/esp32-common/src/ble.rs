@@ -3,6 +3,8 @@
 //! Anyone near can connect and command, as with every device of this kind that has no pairing. One connection at a
 //! time; where it ends, the outputs stop at once.
 
+use core::future::pending;
+
 use embassy_futures::select::{Either, Either3, select, select3};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::pipe::Pipe;
@@ -112,7 +114,7 @@ impl Link {
             Ok(connector) => connector,
             Err(e) => {
                 board.say(format_args!("no BLE: {e}"));
-                core::future::pending().await
+                pending().await
             }
         };
         let controller: ExternalController<_, COMMANDS> = ExternalController::new(connector);
@@ -163,15 +165,23 @@ async fn serve<C: Controller, D: Device>(
         };
         board.status.borrow_mut().network(true);
         board.say(format_args!("BLE: connected"));
-        let ended = obey(&connection, server, board, reset.take(), device).await;
-        // The future that obeyed was dropped, or the wire ended: either way nobody is in control now.
-        device.stop(EmbassyClock.now());
+        let control = async |device: &mut D| obey(&connection, server, board, reset.take(), device).await;
+        let report = |now, report: &Report<'_>| board.report(now, report);
+        // The future that obeyed was dropped, or the wire ended: either way outputs are off behind it.
+        let ended = board
+            .quiet
+            .obey(&EmbassyClock, device, report, pending(), control)
+            .await;
         board.status.borrow_mut().network(false);
-        if let Some(ended) = ended {
-            connection.raw().disconnect();
-            return ended;
+        match ended {
+            Some(Some(ended)) => {
+                connection.raw().disconnect();
+                return ended;
+            }
+            Some(None) => board.report(EmbassyClock.now(), &Report::Lost(wsdm_device::Loss::Ended)),
+            // What the gateway believes of the device is no longer true.
+            None => connection.raw().disconnect(),
         }
-        board.report(EmbassyClock.now(), &Report::Lost(wsdm_device::Loss::Ended));
     }
 }
 

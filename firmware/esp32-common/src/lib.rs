@@ -39,7 +39,8 @@ use esp_hal::timer::timg::TimerGroup;
 use esp_println::println;
 use static_cell::StaticCell;
 use wsdm_device::{
-    Clock, Device, EmbassyClock, Ended, Lovense, LovenseSettings, Report, Tcode, TcodeSettings, WithButton,
+    Clock, Device, EmbassyClock, Ended, Lovense, LovenseSettings, Quiet, Report, Tcode, TcodeSettings,
+    WithButton,
 };
 use wsdm_device_board::{Console, Language, Limited, Settings, Status};
 
@@ -73,6 +74,7 @@ pub async fn run(spawner: Spawner) -> ! {
     println!("started by {reset}");
     built_in.complain();
     println!("settings: {}", found.told);
+    let obeys = found.told.may_obey();
 
     esp_alloc::heap_allocator!(#[esp_hal::ram(reclaimed)] size: HEAP_RECLAIMED_BYTES);
     esp_alloc::heap_allocator!(size: HEAP_BYTES);
@@ -84,20 +86,31 @@ pub async fn run(spawner: Spawner) -> ! {
     static ADDRESS: StaticCell<wsdm_device_board::Address> = StaticCell::new();
     static NAME: StaticCell<wsdm_device_board::BleName> = StaticCell::new();
     static STATUS: StaticCell<RefCell<Status>> = StaticCell::new();
+    static QUIET: StaticCell<Quiet> = StaticCell::new();
     let settings: &'static Settings = SETTINGS.init(found.settings);
     let address: &'static str = ADDRESS.init(wsdm_device_board::address(mac()));
     let name: &'static str = NAME.init(wsdm_device_board::ble_name(mac()));
     let status: Shared = STATUS.init(RefCell::new(Status::new()));
+    let quiet: &'static Quiet = QUIET.init(Quiet::new());
 
     let serial = console::Serial::new(peripherals.USB_DEVICE, peripherals.UART0);
     let built_in = BUILT_IN.init(built_in.settings);
-    let console = Console::new(settings.clone(), built_in, &chip::CHIP, address);
+    let mut console = Console::new(settings.clone(), built_in, &chip::CHIP, address);
+    if !obeys {
+        status.borrow_mut().unset();
+        console = console.without_saved();
+    }
     #[cfg(feature = "wifi")]
-    let (link, radio) = link::Link::new(spawner, peripherals.WIFI, settings);
+    let (link, radio) = if obeys {
+        let (link, radio) = link::Link::new(spawner, peripherals.WIFI, settings);
+        (Some(link), radio)
+    } else {
+        (None, None)
+    };
     #[cfg(feature = "ble")]
-    let (link, radio) = (link::Link::new(peripherals.BT), None);
+    let (link, radio) = (obeys.then(|| link::Link::new(peripherals.BT)), None);
     let version = env!("CARGO_PKG_VERSION");
-    let terminal = console::Terminal::new(console, found.store, radio, name, version);
+    let terminal = console::Terminal::new(console, found.store, radio, quiet, name, version);
     // There is room for one of each, and each is spawned once.
     spawner.spawn(console::task(terminal, serial).expect("room for the task"));
     spawner.spawn(lamp::task(settings, status, timers.wdt).expect("room for the task"));
@@ -106,6 +119,10 @@ pub async fn run(spawner: Spawner) -> ! {
         spawner.spawn(sense::task(peripherals.ADC1, pin).expect("room for the task"));
     }
 
+    let Some(link) = link else {
+        // The console still works, the outputs stay low.
+        core::future::pending().await
+    };
     let outputs = Limited::new(
         pins::Pwm::new(peripherals.LEDC, settings.outputs()),
         settings.limits().clone(),
@@ -115,6 +132,7 @@ pub async fn run(spawner: Spawner) -> ! {
         address,
         reset,
         status,
+        quiet,
     };
     match settings.language() {
         Language::Lovense => {
@@ -159,6 +177,8 @@ struct Board {
     /// Why the chip started.
     reset: &'static str,
     status: Shared,
+    /// Outputs are off while the console needs the flash or the radio.
+    quiet: &'static Quiet,
 }
 
 impl Board {

@@ -87,7 +87,23 @@ impl Link {
             report: |now, report: &Report<'_>| board.report(now, report),
         };
         let mut memory = Memory::<2048, 1024>::new();
-        match select(client.run(&mut memory, device), watch(stack, board)).await {
+        let obey = async {
+            loop {
+                // Nobody dials before, and a console that wants quiet does not wait for it.
+                stack.wait_config_up().await;
+                let report = |now, report: &Report<'_>| board.report(now, report);
+                let gone = stack.wait_config_down();
+                let control = async |device: &mut D| client.run(&mut memory, device).await;
+                let ended = board
+                    .quiet
+                    .obey(&EmbassyClock, device, report, gone, control)
+                    .await;
+                if let Some(ended) = ended {
+                    return ended;
+                }
+            }
+        };
+        match select(obey, watch(stack, board)).await {
             Either::First(ended) => ended,
             Either::Second(never) => never,
         }

@@ -13,12 +13,12 @@ use std::time::Duration;
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 use tokio::sync::{mpsc, watch};
 use wsdm_device::{
-    Client, Clock, Device, Dial, Identity, Lovense, LovenseSettings, Memory, Report, Tcode, TcodeSettings,
-    Timing,
+    Client, Clock, Device, Dial, Identity, Lovense, LovenseSettings, Memory, Quiet, Report, Tcode,
+    TcodeSettings, Timing,
 };
 use wsdm_device_board::{
-    After, Console, ESP32C3, Gateway, Key, Language, Limited, Loaded, Network, Networks, Port, Radio,
-    SLOT_BYTES, Settings, Store, Terminal,
+    After, Console, ESP32C3, Found, Gateway, Key, Language, Limited, Network, Networks, Port, Radio,
+    SLOT_BYTES, Settings, Terminal,
 };
 
 use crate::board::{self, Pins, SinceStart};
@@ -224,27 +224,13 @@ pub async fn run(
         .map_err(|e| e.to_string())?;
     loop {
         let clock = SinceStart::now();
-        let (store, loaded) = Store::open(&mut flash, 0, &CHIP).map_err(|e| e.to_string())?;
-        let settings = match loaded {
-            Loaded::Saved(settings, None) => {
-                println!("settings: as saved");
-                settings
-            }
-            Loaded::Saved(settings, Some(e)) => {
-                println!("settings: as saved; the other place in the flash cannot be used: {e}");
-                settings
-            }
-            Loaded::Erased => {
-                println!("settings: as built in, none are saved");
-                built_in.clone()
-            }
-            Loaded::Broken(e) => {
-                println!(
-                    "settings: the saved ones are broken, those that were built in are used instead: {e}"
-                );
-                built_in.clone()
-            }
-        };
+        let Found {
+            settings,
+            store,
+            told,
+        } = Found::open(&mut flash, Some(0), &built_in, &CHIP);
+        println!("settings: {told}");
+        let obeys = told.may_obey();
         let (joined, is_joined) = watch::channel(false);
         let air = Air { networks, joined };
         air.joined
@@ -252,14 +238,20 @@ pub async fn run(
         if settings.ssid().is_empty() {
             println!("no network is set: set ssid NAME, save, restart; or use a page with Improv");
         }
-        let console = Console::new(settings.clone(), &built_in, &CHIP, address);
+        let mut console = Console::new(settings.clone(), &built_in, &CHIP, address);
+        if !obeys {
+            console = console.without_saved();
+        }
         let version = env!("CARGO_PKG_VERSION");
-        let mut terminal = Terminal::new(console, Some(store), Some(air), "wsdm-host", version);
+        let quiet = Quiet::new();
+        let mut terminal = Terminal::new(console, store, obeys.then_some(air), &quiet, "wsdm-host", version);
         let restarted = Rc::new(Cell::new(false));
         tokio::select! {
             // A board that was told to turn itself off still has a console.
             done = async {
-                obey(&settings, address, clock, is_joined).await?;
+                if obeys {
+                    obey(&settings, address, clock, &quiet, is_joined).await?;
+                }
                 std::future::pending().await
             } => return done,
             () = async {
@@ -295,6 +287,7 @@ async fn obey(
     settings: &Settings,
     address: &str,
     clock: SinceStart,
+    quiet: &Quiet,
     joined: watch::Receiver<bool>,
 ) -> Result<(), Box<dyn Error>> {
     let outputs = Limited::new(Pins(clock), settings.limits().clone());
@@ -305,7 +298,8 @@ async fn obey(
                 address,
                 battery: 85,
             };
-            serve(settings, address, clock, joined, Lovense::new(&lovense, outputs)).await
+            let device = Lovense::new(&lovense, outputs);
+            serve(settings, address, clock, quiet, joined, device).await
         }
         Language::Tcode => {
             let axes = settings.outputs().axes();
@@ -313,17 +307,9 @@ async fn obey(
                 axes: &axes,
                 ..TcodeSettings::DEFAULT
             };
-            serve(settings, address, clock, joined, Tcode::new(&tcode, outputs)).await
+            let device = Tcode::new(&tcode, outputs);
+            serve(settings, address, clock, quiet, joined, device).await
         }
-    }
-}
-
-/// A device that is stopped whatever ends it.
-struct Stopped<D: Device>(D, SinceStart);
-
-impl<D: Device> Drop for Stopped<D> {
-    fn drop(&mut self) {
-        self.0.stop(self.1.now());
     }
 }
 
@@ -331,8 +317,9 @@ async fn serve<D: Device>(
     settings: &Settings,
     address: &str,
     clock: SinceStart,
+    quiet: &Quiet,
     joined: watch::Receiver<bool>,
-    device: D,
+    mut device: D,
 ) -> Result<(), Box<dyn Error>> {
     let gateway = match settings.gateway() {
         Gateway::At(gateway) => gateway,
@@ -342,7 +329,7 @@ async fn serve<D: Device>(
     // Nobody dials before; the sender lives as long as the console.
     on_network.wait_for(|joined| *joined).await?;
     println!("at {} ms: network: joined", clock.now());
-    let mut device = Stopped(device, clock);
+    let report = |now, report: &Report<'_>| println!("at {now} ms: {report}");
     let mut client = Client {
         gateway,
         identity: Identity::new(settings.identifier(), address)?,
@@ -356,8 +343,21 @@ async fn serve<D: Device>(
         },
         clock,
         random: board::random,
-        report: |now, report: &Report<'_>| println!("at {now} ms: {report}"),
+        report,
     };
-    client.run(&mut Memory::<4096, 4096>::new(), &mut device.0).await;
-    Ok(())
+    let mut memory = Memory::<4096, 4096>::new();
+    loop {
+        let gone = async {
+            // Without a sender there is no board.
+            let _ = on_network.wait_for(|joined| !joined).await;
+        };
+        let control = async |device: &mut D| client.run(&mut memory, device).await;
+        if quiet
+            .obey(&clock, &mut device, report, gone, control)
+            .await
+            .is_some()
+        {
+            return Ok(());
+        }
+    }
 }

@@ -3,7 +3,6 @@ use core::task::{Context, Poll, Waker};
 
 use super::*;
 use crate::pins::ESP32C3;
-use crate::settings::Settings;
 use crate::store::tests::{Flash, START};
 
 /// What a radio in the tests finds, and whom it lets in.
@@ -76,7 +75,8 @@ fn terminal(flash: &mut Flash) -> Tested<'_> {
         joined: false,
     };
     let console = Console::new(built_in.clone(), built_in, &ESP32C3, "a0b1c2d3e4f5");
-    Terminal::new(console, Some(store), Some(radio), "wsdm-e4f5", "1.2.3")
+    let quiet = std::boxed::Box::leak(std::boxed::Box::new(Quiet::new()));
+    Terminal::new(console, Some(store), Some(radio), quiet, "wsdm-e4f5", "1.2.3")
 }
 
 /// Everything that comes back.

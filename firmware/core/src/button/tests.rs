@@ -79,17 +79,17 @@ fn a_press_stops_at_once_and_the_slider_has_to_go_to_0_first() {
     assert_eq!((pins.at("V0"), pins.at("V1")), (Some(0), Some(0)));
     // The slider goes to 0, and up again.
     say(&mut d, 61_000, "Vibrate:0;");
-    run(&mut d, 61_000, 61_990);
-    say(&mut d, 61_990, "Vibrate:0;");
+    run(&mut d, 61_000, 65_990);
+    say(&mut d, 65_990, "Vibrate:0;");
     assert_eq!(told.borrow().len(), 1, "{told:?}");
-    run(&mut d, 62_000, 63_000);
-    say(&mut d, 63_000, "Vibrate:4;");
+    run(&mut d, 66_000, 67_000);
+    say(&mut d, 67_000, "Vibrate:4;");
     assert_eq!(pins.at("V0"), Some(200));
     assert_eq!(
         *told.borrow(),
         [
             "10 stopped by the button, until the app has stopped too",
-            "62000 the button's stop is over"
+            "66000 the button's stop is over"
         ]
     );
 }
@@ -129,10 +129,10 @@ fn a_script_that_plays_on_gets_nothing_until_it_pauses() {
         assert_eq!((pins.at("L0"), pins.at("V0")), (place, Some(0)), "{stroke}");
     }
     say(&mut d, 9_000, "DSTOP\n");
-    run(&mut d, 9_000, 10_000);
+    run(&mut d, 9_000, 14_000);
     // On from where it stands, softly: half of the range a second.
-    say(&mut d, 10_010, "L0999\n");
-    run(&mut d, 10_010, 10_110);
+    say(&mut d, 14_010, "L0999\n");
+    run(&mut d, 14_010, 14_110);
     let moved = pins.at("L0").zip(place).map(|(now, before)| now - before);
     assert!(moved.is_some_and(|moved| (30..=60).contains(&moved)), "{moved:?}");
 }
@@ -157,9 +157,60 @@ fn a_connection_that_ends_ends_what_was_commanded() {
         "the next gateway's first word comes at once"
     );
     d.stop(40);
-    run(&mut d, 40, 1_050);
-    say(&mut d, 2_000, "V05\n");
+    run(&mut d, 40, 5_050);
+    say(&mut d, 6_000, "V05\n");
     assert_eq!(pins.at("V0"), Some(500));
+}
+
+/// Strokes without a duration are over at once, and a script has gaps between them: neither is the app's stop.
+#[test]
+fn a_script_whose_strokes_are_far_apart_gets_nothing_either() {
+    let (pins, pressed) = (Pins::default(), Cell::new(false));
+    let mut d = WithButton::new(
+        Tcode::new(&STROKER, &pins),
+        || pressed.get(),
+        |_, _: &Report<'_>| {},
+    );
+    say(&mut d, 0, "L00I4000\n");
+    run(&mut d, 0, 500);
+    pressed.set(true);
+    d.tick(510);
+    pressed.set(false);
+    let place = pins.at("L0");
+    for (start, stroke) in
+        (0..20).map(|stroke| (1_000 + stroke * 2_500, ["L0999\n", "L00\n"][stroke as usize % 2]))
+    {
+        say(&mut d, start, stroke);
+        run(&mut d, start, start + 2_490);
+        assert_eq!(pins.at("L0"), place, "{stroke:?} at {start} ms");
+    }
+}
+
+/// The app behind the gateway may not have noticed that the connection was gone at all.
+#[test]
+fn a_connection_that_was_lost_does_not_release() {
+    let (pins, pressed) = (Pins::default(), Cell::new(false));
+    let mut d = WithButton::new(
+        Lovense::new(&EDGE, &pins),
+        || pressed.get(),
+        |_, _: &Report<'_>| {},
+    );
+    d.connected(0);
+    say(&mut d, 0, "Vibrate:10;");
+    pressed.set(true);
+    d.tick(10);
+    pressed.set(false);
+    d.stop(20);
+    // Nobody looks at the button meanwhile.
+    d.connected(60_000);
+    say(&mut d, 60_000, "Vibrate:12;");
+    run(&mut d, 60_000, 70_000);
+    assert_eq!(pins.at("V0"), Some(0));
+    // Whoever stops now has the device back, though not at once.
+    say(&mut d, 70_010, "Vibrate:0;");
+    run(&mut d, 70_010, 70_010 + CALM_MS);
+    say(&mut d, 70_020 + CALM_MS, "Vibrate:20;");
+    assert_eq!(pins.at("V0"), Some(1_000));
 }
 
 proptest! {

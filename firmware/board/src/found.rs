@@ -1,0 +1,162 @@
+//! What a board starts with: what is saved, what was built in, or nothing that it may obey with.
+
+use core::fmt;
+
+use embedded_storage::nor_flash::NorFlash;
+
+use crate::pins::Chip;
+use crate::record::Broken;
+use crate::settings::Settings;
+use crate::store::{Loaded, Store, StoreError};
+
+/// Settings, where they are kept, and how it went.
+#[derive(Debug)]
+pub struct Found<F> {
+    /// Those that were saved, or those that were built in.
+    pub settings: Settings,
+    /// `None`: they cannot be kept.
+    pub store: Option<Store<F>>,
+    /// What there is to say about them.
+    pub told: Told,
+}
+
+/// What there is to say about the settings that were found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// They are those that were saved.
+    Saved,
+    /// The same; what is wrong with the other place.
+    SavedBeside(Broken),
+    /// None are saved.
+    BuiltIn,
+    /// None are saved; something else is in their place.
+    BuiltInBeside(Broken),
+    /// Some were saved.
+    Broken(Broken),
+    /// Nobody knows whether some were saved.
+    Failed(StoreError),
+    /// There is nowhere to save them.
+    NoPartition,
+}
+
+impl<F: NorFlash> Found<F> {
+    /// Looks for settings in the flash, from `start`.
+    pub fn open(flash: F, start: Option<u32>, built_in: &Settings, chip: &Chip) -> Self {
+        let instead = |store, told| Self {
+            settings: built_in.clone(),
+            store,
+            told,
+        };
+        let Some(start) = start else {
+            return instead(None, Told::NoPartition);
+        };
+        match Store::open(flash, start, chip) {
+            Ok((store, Loaded::Saved(settings, beside))) => Self {
+                settings,
+                store: Some(store),
+                told: beside.map_or(Told::Saved, Told::SavedBeside),
+            },
+            Ok((store, Loaded::Erased)) => instead(Some(store), Told::BuiltIn),
+            Ok((store, Loaded::Broken(e @ Broken::Foreign))) => instead(Some(store), Told::BuiltInBeside(e)),
+            Ok((store, Loaded::Broken(e))) => instead(Some(store), Told::Broken(e)),
+            Err(e) => instead(None, Told::Failed(e)),
+        }
+    }
+}
+
+impl Told {
+    /// Whether a gateway may be obeyed. Settings that were saved and cannot be read may have had limits and a stop button
+    /// that those that were built in have not.
+    pub const fn may_obey(&self) -> bool {
+        !matches!(self, Self::Broken(_) | Self::Failed(_))
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const INSTEAD: &str = "those that were built in are used instead";
+        match self {
+            Self::Saved => f.write_str("as saved"),
+            Self::SavedBeside(e) => write!(f, "as saved; the other place in the flash cannot be used: {e}"),
+            Self::BuiltIn => f.write_str("as built in, none are saved"),
+            Self::BuiltInBeside(e) => write!(f, "as built in, none are saved: {e}"),
+            Self::Broken(e) => write!(
+                f,
+                "the saved ones cannot be used: {e}; no gateway is obeyed until others are saved: look at show, set what \
+                 is missing, save, restart"
+            ),
+            Self::Failed(e) => write!(f, "{e}; no gateway is obeyed: restart, or flash the board anew"),
+            Self::NoPartition => write!(f, "the flash has no partition nvs to keep them in, {INSTEAD}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::pins::ESP32C3;
+    use crate::record::tests::any_settings;
+    use crate::settings::Key;
+    use crate::store::tests::{Flash, START};
+
+    fn found(flash: &mut Flash) -> Found<&mut Flash> {
+        Found::open(flash, Some(START), &Settings::default(), &ESP32C3)
+    }
+
+    #[test]
+    fn a_board_that_was_never_set_obeys_as_built_in() {
+        let mut flash = Flash::new();
+        assert_eq!(found(&mut flash).told, Told::BuiltIn);
+        // Most boards come with the settings of some other firmware.
+        flash.bytes.fill(0x5a);
+        let found = found(&mut flash);
+        assert_eq!(found.told, Told::BuiltInBeside(Broken::Foreign));
+        assert!(found.told.may_obey() && found.store.is_some());
+        let nowhere = Found::open(&mut flash, None, &Settings::default(), &ESP32C3);
+        assert!(nowhere.told.may_obey() && nowhere.store.is_none());
+    }
+
+    #[test]
+    fn settings_of_another_version_are_not_replaced_by_others() {
+        let mut flash = Flash::new();
+        let mut limited = Settings::default();
+        limited.set(Key::Limits, "V0=30", &ESP32C3).unwrap();
+        found(&mut flash).store.unwrap().save(&limited).unwrap();
+        assert_eq!(found(&mut flash).settings, limited);
+        flash.bytes[4] = 2;
+        // Something else in the first place does not hide it.
+        let behind = flash.bytes[..64].to_vec();
+        flash.bytes[4_096..4_160].copy_from_slice(&behind);
+        flash.bytes[..64].fill(0);
+        let mut found = found(&mut flash);
+        assert_eq!(found.told, Told::Broken(Broken::Version(2)));
+        assert!(!found.told.may_obey());
+        assert!(found.told.to_string().contains("save, restart"), "{}", found.told);
+        found.store.as_mut().unwrap().save(&limited).unwrap();
+        let again = Found::open(
+            found.store.unwrap().into_flash(),
+            Some(START),
+            &Settings::default(),
+            &ESP32C3,
+        );
+        assert!(again.told.may_obey());
+        assert_eq!(again.settings, limited);
+    }
+
+    proptest! {
+        #[test]
+        fn settings_that_were_damaged_are_not_replaced_by_others(
+            settings in any_settings(),
+            at: prop::sample::Index,
+            with in 1_u8..,
+        ) {
+            let mut flash = Flash::new();
+            found(&mut flash).store.unwrap().save(&settings).unwrap();
+            let len = flash.bytes.iter().rposition(|byte| *byte != 0xff).unwrap();
+            flash.bytes[at.index(len)] ^= with;
+            prop_assert!(!found(&mut flash).told.may_obey());
+        }
+    }
+}
