@@ -161,6 +161,8 @@ impl Gateway {
             clients: urls(&client_addresses),
             upstream: relayed_to,
             fleet: edge.is_some() || settings.mqtt.is_some(),
+            announces: settings.devices.announce,
+            needs_token: settings.devices.token.is_some(),
         });
         let (registry, own_registry) = (served.registry.clone(), intake.registry.clone());
         let fleet = settings.mqtt.clone().map(|hub| Fleet::new(hub, served.clone()));

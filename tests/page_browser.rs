@@ -8,6 +8,9 @@ mod common;
 #[path = "page_browser/fleet.rs"]
 mod fleet;
 #[cfg(target_os = "linux")]
+#[path = "page_browser/newboard.rs"]
+mod newboard;
+#[cfg(target_os = "linux")]
 #[path = "page_browser/newcomer.rs"]
 mod newcomer;
 
@@ -50,7 +53,7 @@ const SCENARIO: Duration = Duration::from_secs(120);
 const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// Every scenario, and the test here that starts it.
-const SCENARIOS: [&str; 22] = [
+const SCENARIOS: [&str; 23] = [
     "accessible",
     "apps",
     "bluetooth",
@@ -65,6 +68,7 @@ const SCENARIOS: [&str; 22] = [
     "identifying",
     "login",
     "lost",
+    "newboard",
     "phone",
     "pictures",
     "question",

@@ -162,6 +162,10 @@ pub struct About {
     pub upstream: Option<String>,
     /// It is a hub or an edge of a fleet.
     pub fleet: bool,
+    /// It announces itself to boards by mDNS, unless it listens on loopback only.
+    pub announces: bool,
+    /// It refuses devices without its token.
+    pub needs_token: bool,
 }
 
 /// A connected app.

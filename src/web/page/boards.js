@@ -8,6 +8,7 @@ import { BridgePeripheral, BridgePort } from "./bridge.js";
 import { Import } from "./import.js";
 import { connected, entries as devices, now } from "./live.js";
 import { deviceName, isPresent, peerName } from "./names.js";
+import { NewBoard, newBoardLink } from "./newboard.js";
 import { deviceLink } from "./route.js";
 
 const POLL = 2000;
@@ -79,10 +80,11 @@ export function Boards() {
   }, []);
   return html`
     <div class="title"><h1 tabindex="-1">Boards</h1></div>
-    <p class="quiet">Boards that do not connect by themselves. The gateway opens them, and shakes hands on their behalf. A board on Wi-Fi needs nothing here.</p>
+    <p class="quiet">Boards that do not connect by themselves. The gateway opens them, and shakes hands on their behalf. A board on Wi-Fi needs nothing here but <a href=${newBoardLink}>its firmware</a>.</p>
     <${Outcome} />
     <section class="boards" aria-labelledby="h-wire"><h2 id="h-wire">On a wire</h2><${Ports} /></section>
     <section class="boards" aria-labelledby="h-ble"><h2 id="h-ble">On Bluetooth</h2><${Near} /></section>
+    <${NewBoard} />
     <section class="boards" aria-labelledby="h-udcf"><h2 id="h-udcf">From a device configuration file</h2><${Import} used=${refresh} /><${Offers} /></section>
     <section class="boards" aria-labelledby="h-entries"><h2 id="h-entries">Bridged boards</h2><${Entries} /></section>
   `;
@@ -113,6 +115,9 @@ function Outcome() {
     </div>
   `;
 }
+
+/** The USB of the ESP32-C3, C6 and others of their maker. */
+const ESPRESSIF_USB = "303a:1001";
 
 const STATES = { free: "free", open: "open", held: "in use", forbidden: "no permission", gone: "not there" };
 
@@ -146,6 +151,7 @@ function Port({ port }) {
         ${isFree(port) && html`<button type="button" class="act" aria-expanded=${isOpen} disabled=${!connected.value} onClick=${toggle} aria-label=${`Bridge this: ${path}`}>Bridge this</button>`}
       </div>
       ${hint && html`<p class="c-reason hint">${hint}</p>`}
+      ${isFree(port) && usb === ESPRESSIF_USB && html`<p class="c-reason">A new ESP32-C3 or C6 is not bridged: <a href=${newBoardLink}>write its firmware</a>, and it comes by Wi-Fi.</p>`}
       ${isOpen && isFree(port) && html`<${BridgePort} port=${port} bridge=${bridge} />`}
     </li>
   `;

@@ -10,6 +10,7 @@ import { importLink } from "./import.js";
 import { connected, connection, entries, gateway, now } from "./live.js";
 import { hasMend, Mend } from "./mend.js";
 import { deviceName, driverName, isPresent, peerName, wayName } from "./names.js";
+import { newBoardLink } from "./newboard.js";
 import { deviceLink } from "./route.js";
 import { Simulate } from "./simulate.js";
 import { Spark } from "./spark.js";
@@ -104,7 +105,7 @@ export function Devices() {
 
 /** How devices come in that do not connect by themselves. */
 function OtherWays() {
-  return html`<p class="ways quiet"><a href="#/boards">A board on a wire or on Bluetooth…</a> <a href=${importLink}>Use a device configuration file from Intiface…</a></p>`;
+  return html`<p class="ways quiet"><a href="#/boards">A board on a wire or on Bluetooth…</a> <a href=${newBoardLink}>A new ESP32-C3 or C6…</a> <a href=${importLink}>Use a device configuration file from Intiface…</a></p>`;
 }
 
 function Numbers() {

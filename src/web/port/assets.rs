@@ -55,6 +55,7 @@ static ASSETS: &[Asset] = assets! {
     "login.js": SCRIPT,
     "mend.js": SCRIPT,
     "names.js": SCRIPT,
+    "newboard.js": SCRIPT,
     "outputs.js": SCRIPT,
     "preview.js": SCRIPT,
     "protocols.js": SCRIPT,

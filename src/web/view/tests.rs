@@ -168,6 +168,8 @@ pub(in crate::web) fn view(registry: Arc<Registry>, server: Option<Arc<dyn Serve
             clients: Vec::new(),
             upstream: None,
             fleet: false,
+            announces: false,
+            needs_token: false,
         }),
         stop: CancellationToken::new(),
     }
