@@ -202,9 +202,9 @@ bool WsdmLovense::limit(char letter, char digit, uint16_t, uint16_t high) {
 
 bool WsdmLovense::isOn() const {
   for (uint8_t i = 0; i < _count; i++) {
-    if (_levels[i] > 0) return true;
+    if (_levels[i] > 0 || _motors[i]->isOn()) return true;
   }
-  return _rotation > 0;
+  return _rotation > 0 || (_rotor && _rotor->isOn());
 }
 
 void WsdmLovense::stopMotors() {

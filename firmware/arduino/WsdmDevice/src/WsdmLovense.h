@@ -31,6 +31,7 @@ class WsdmLovense final : public WsdmProtocol {
   bool receive(char byte, uint32_t now, WsdmReplies& replies) override;
   bool inCommand() const override { return _length > 0 || _tooLong; }
   void tick(uint32_t now) override {
+    for (uint8_t i = 0; i < _count; i++) _motors[i]->tick(now);
     if (_rotor) _rotor->tick(now);
   }
   bool isOn() const override;
