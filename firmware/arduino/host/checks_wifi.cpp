@@ -34,8 +34,12 @@ class Nobody final : public Client {
 
 class Level final : public WsdmOutput {
  public:
-  void set(uint16_t value) override { level = value; }
+  void set(uint16_t value) override {
+    if (value == 0 && level > 0) offAt = millis();
+    level = value;
+  }
   uint16_t level = 0xFFFF;
+  uint32_t offAt = 0;
 };
 
 class Unheard final : public WsdmReplies {
@@ -137,9 +141,54 @@ struct Board {
 
 static const std::string NO_ERROR = "\n" + frame(2, std::string(1, '\0')) + "\n";
 
+// What is said takes time, and what stops the outputs must not wait for it.
+static void slowPort() {
+  {
+    Board b("Home", "secret words");
+    b.port.isSlow = true;
+    b.run(200);
+    std::string questions;
+    for (int i = 0; i < 32; i++) questions += "?\n";
+    b.port.in = questions;
+    uint32_t longest = 0;
+    while (!b.port.in.empty()) {
+      const uint32_t before = millis();
+      b.board.loop();
+      longest = millis() - before > longest ? millis() - before : longest;
+    }
+    expect("a loop that answers is over soon", longest < 120, 1);
+    b.port.in.clear();
+    for (int i = 0; i < 32; i++) b.port.in += rpc(3, "");
+    longest = 0;
+    while (!b.port.in.empty()) {
+      const uint32_t before = millis();
+      b.board.loop();
+      longest = millis() - before > longest ? millis() - before : longest;
+    }
+    expect("for a web page too", longest < 20, 1);
+    b.vibrator.run();
+    const uint32_t lost = millis();
+    WiFi.hostLose(WL_CONNECTION_LOST);
+    expect("a network is lost", b.says(b.run(100), "Wi-Fi: not connected\r\n"), 1);
+    expect("off before it is said", b.vibrator.level.offAt - lost <= 1, 1);
+  }
+  {
+    hostFlashErase();
+    Board b("Home", "secret words");
+    b.port.isSlow = true;
+    b.run(200);
+    const std::string said = b.run(6000, wifi("Nowhere", ""));
+    expect("the old network is not the new one", b.says(said, "that network was not joined"), 1);
+    WsdmSettings kept;
+    expect("nothing is saved", static_cast<long>(wsdmLoad(kept)), static_cast<long>(WsdmLoaded::NOTHING));
+    hostFlashErase();
+  }
+}
+
 void boards() {
   hostFlashErase();
   setenv("WSDM_HOST_WIFI", "Home\tsecret words\t-40\nOpen\t\t-70\nHome\tsecret words\t-30", 1);
+  slowPort();
   {
     Board b("Home", "secret words");
     expect("outputs are off first", b.vibrator.level.level, 0);

@@ -142,13 +142,14 @@ void WsdmWifi::limitOutputs() {
 
 void WsdmWifi::loop() {
   const uint32_t now = millis();
-  readPort(now);
   doTask(now);
   keepNetwork(now);
   if (_running.isLookedUp()) search(now);
   // Outputs are on only then; to look a name up may take longer than the watchdog waits.
   wsdmWatchdog(_gateway.isConnected());
   _gateway.loop();
+  // Last: an answer takes its time, and begins what the next loop goes on with.
+  readPort(millis());
 }
 
 void WsdmWifi::report(WsdmReport report, uint16_t code, const char* reason) {
@@ -162,8 +163,16 @@ void WsdmWifi::report(WsdmReport report, uint16_t code, const char* reason) {
 // The serial port.
 
 void WsdmWifi::readPort(uint32_t now) {
-  // Not for ever: somebody who types without an end must not keep the outputs from being stopped.
-  for (uint8_t i = 0; i < 64 && _port.available() > 0; i++) improv(_improv.take(_port.read(), now));
+  // Not for ever: somebody who types without an end must not keep the outputs from being stopped. Nor must answers: at
+  // 115,200 baud the longest takes 50 ms.
+  bool isAnswered = false;
+  for (uint8_t i = 0; i < 64 && !isAnswered && _port.available() > 0; i++) {
+    const uint8_t byte = _port.read();
+    const WsdmImprov::Taken taken = _improv.take(byte, now);
+    improv(taken);
+    const bool isLine = taken == WsdmImprov::TEXT && (byte == '\r' || byte == '\n');
+    isAnswered = isLine || taken == WsdmImprov::COMMAND || taken == WsdmImprov::BROKEN;
+  }
   improv(_improv.tick(now));
 }
 
@@ -346,15 +355,16 @@ void WsdmWifi::tellNetworks(int count) {
 
 void WsdmWifi::keepNetwork(uint32_t now) {
   const bool isUp = isOnNetwork();
+  const bool isFree = isUp && _task == NOTHING;
+  // Before anything is said about it: that takes its time.
+  _gateway.network(isFree);
+  if (!isFree) _search.end();
   if (isUp != _isUp) {
     _isUp = isUp;
     _without = now;
     _port.println(isUp ? F("Wi-Fi: connected") : F("Wi-Fi: not connected"));
     if (_improv.isSpoken() && _task == NOTHING) tellState();
   }
-  const bool isFree = isUp && _task == NOTHING;
-  _gateway.network(isFree);
-  if (!isFree) _search.end();
   if (isUp || _task != NOTHING || !*_running.get(WsdmKey::Ssid) || now - _without < WSDM_JOIN_AGAIN_MS) return;
   _port.println(F("Wi-Fi: not connected, beginning again"));
   WiFi.disconnect();
