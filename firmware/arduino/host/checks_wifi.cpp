@@ -38,8 +38,10 @@ class Level final : public WsdmOutput {
     if (value == 0 && level > 0) offAt = millis();
     level = value;
   }
+  // As of a carriage that slows down.
+  bool isAtRest() const override { return level == 0 && millis() - offAt >= slowsMs; }
   uint16_t level = 0xFFFF;
-  uint32_t offAt = 0;
+  uint32_t offAt = 0, slowsMs = 0;
 };
 
 class Unheard final : public WsdmReplies {
@@ -185,10 +187,47 @@ static void slowPort() {
   }
 }
 
+// A write to the flash holds the interrupt up that makes steps.
+static void savesAtRest() {
+  // A restart begins this program anew.
+  static const char RESTARTS[] = "WSDM_CHECKS_RESTART";
+  if (getenv(RESTARTS)) {
+    printf("it began anew before it was at rest\n");
+    exit(1);
+  }
+  hostFlashErase();
+  Board b("Home", "secret words");
+  WsdmSettings kept;
+  const auto isSaved = [&] { return wsdmLoad(kept) == WsdmLoaded::SAVED; };
+  b.run(200);
+  b.vibrator.level.slowsMs = 125;
+  b.vibrator.run();
+  expect("not while it slows down", b.says(b.run(120, "set token geheim-1\rsave\rset token geheim-2\r"), "saved\r\n"), 0);
+  expect("off", b.vibrator.level.level, 0);
+  expect("nothing is written", isSaved(), 0);
+  const std::string said = b.run(20);
+  expect("at rest it is", isSaved(), 1);
+  expect("what was told then, and not later", kept.get(WsdmKey::Token), "geheim-1");
+  expect("and goes on", b.says(said, "saved\r\n") && b.says(said, "set token "), 1);
+  hostFlashErase();
+  b.vibrator.level.slowsMs = 1000;
+  b.vibrator.run();
+  b.run(900, wifi("Open", ""));
+  expect("a network is not saved before", isSaved(), 0);
+  expect("but at rest", b.says(b.run(200), "joined, and saved"), 1);
+  b.vibrator.run();
+  setenv(RESTARTS, "1", 1);
+  expect("nor does it begin anew before", b.says(b.run(900, "restart\r"), "restarting"), 0);
+  unsetenv(RESTARTS);
+  expect("off", b.vibrator.level.level, 0);
+  hostFlashErase();
+}
+
 void boards() {
   hostFlashErase();
   setenv("WSDM_HOST_WIFI", "Home\tsecret words\t-40\nOpen\t\t-70\nHome\tsecret words\t-30", 1);
   slowPort();
+  savesAtRest();
   {
     Board b("Home", "secret words");
     expect("outputs are off first", b.vibrator.level.level, 0);

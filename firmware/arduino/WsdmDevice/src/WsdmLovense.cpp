@@ -198,6 +198,13 @@ bool WsdmLovense::limit(char letter, char digit, uint16_t, uint16_t high) {
   _most[digit - '0'] = high;
   return true;
 }
+
+bool WsdmLovense::isAtRest() const {
+  for (uint8_t i = 0; i < _count; i++) {
+    if (!_motors[i]->isAtRest()) return false;
+  }
+  return !_rotor || _rotor->isAtRest();
+}
 #endif
 
 bool WsdmLovense::isOn() const {

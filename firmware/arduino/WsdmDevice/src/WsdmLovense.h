@@ -40,6 +40,7 @@ class WsdmLovense final : public WsdmProtocol {
 #if !defined(__AVR__)
   // Its motors are V0, V1 and V2.
   bool limit(char letter, char digit, uint16_t low, uint16_t high) override;
+  bool isAtRest() const override;
 #endif
 
  private:

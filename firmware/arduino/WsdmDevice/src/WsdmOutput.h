@@ -24,6 +24,11 @@ class WsdmOutput {
   virtual bool isReady() const { return true; }
   // Whether it runs, or moves by itself, and has to be stopped when control ends.
   virtual bool isOn() const { return false; }
+#if !defined(__AVR__)
+  // Whether it stands still, after a stop: some slow down first. What holds interrupts up, such as a write to the flash,
+  // waits for that.
+  virtual bool isAtRest() const { return true; }
+#endif
 
  protected:
   ~WsdmOutput() = default;

@@ -38,6 +38,8 @@ class WsdmProtocol {
   // A channel, such as V0, is to go from `low` to `high`, parts of WSDM_FULL, of what it goes otherwise. Whether there is
   // such a channel. Called once for each, before anything moves.
   virtual bool limit(char, char, uint16_t, uint16_t) { return false; }
+  // Whether all of it stands still, after a stop.
+  virtual bool isAtRest() const { return true; }
 #endif
   // It was told to turn itself off.
   virtual bool poweredOff() const { return false; }

@@ -118,6 +118,13 @@ bool WsdmTcode::limit(char letter, char digit, uint16_t low, uint16_t high) {
   limited->_high = from + span * high / WSDM_FULL;
   return true;
 }
+
+bool WsdmTcode::isAtRest() const {
+  for (uint8_t i = 0; i < _count; i++) {
+    if (!_axes[i]._output.isAtRest()) return false;
+  }
+  return true;
+}
 #endif
 
 bool WsdmTcode::receive(char byte, uint32_t now, WsdmReplies& replies) {

@@ -142,6 +142,7 @@ void WsdmWifi::limitOutputs() {
 
 void WsdmWifi::loop() {
   const uint32_t now = millis();
+  finish();
   doTask(now);
   keepNetwork(now);
   if (_running.isLookedUp()) search(now);
@@ -149,7 +150,8 @@ void WsdmWifi::loop() {
   wsdmWatchdog(_gateway.isConnected());
   _gateway.loop();
   // Last: an answer takes its time, and begins what the next loop goes on with.
-  readPort(millis());
+  // What is typed behind a save waits for it.
+  if (_pending == WsdmAction::NOTHING) readPort(millis());
 }
 
 void WsdmWifi::report(WsdmReport report, uint16_t code, const char* reason) {
@@ -183,24 +185,27 @@ void WsdmWifi::improv(WsdmImprov::Taken taken) {
 }
 
 void WsdmWifi::obey(WsdmAction action) {
-  switch (action) {
-    case WsdmAction::NOTHING:
-      return;
-    case WsdmAction::SAVE:
-      _gateway.disconnect("settings are saved");
-      if (wsdmSave(_draft)) {
-        _console.saved();
-        _port.println(F("saved"));
-      } else {
-        _port.println(F("not saved: the flash cannot be written"));
-      }
-      return;
-    case WsdmAction::RESTART:
-      _gateway.disconnect("a restart");
-      _protocol.stop(millis());
-      _port.println(F("restarting"));
-      _port.flush();
-      ESP.restart();
+  if (action == WsdmAction::NOTHING) return;
+  _gateway.disconnect(action == WsdmAction::SAVE ? "settings are saved" : "a restart");
+  _pending = action;
+}
+
+// A stepper that slows down while the flash is written, or the board begins anew, loses steps: then it no longer stands
+// where it believes to.
+void WsdmWifi::finish() {
+  if (_pending == WsdmAction::NOTHING || !_protocol.isAtRest()) return;
+  const WsdmAction action = _pending;
+  _pending = WsdmAction::NOTHING;
+  if (action == WsdmAction::RESTART) {
+    _port.println(F("restarting"));
+    _port.flush();
+    ESP.restart();
+  }
+  if (wsdmSave(_draft)) {
+    _console.saved();
+    _port.println(F("saved"));
+  } else {
+    _port.println(F("not saved: the flash cannot be written"));
   }
 }
 
@@ -285,7 +290,11 @@ void WsdmWifi::doTask(uint32_t now) {
       _since = now;
       return join(_ssid, _password, now);
     case JOIN:
-      if (isOnNetwork()) return joined();
+      if (isOnNetwork()) {
+        // To save it waits as well.
+        if (_protocol.isAtRest()) joined();
+        return;
+      }
       if (now - _since >= WSDM_JOIN_MS || (isRefused() && now - _since >= WSDM_JOIN_REFUSED_MS)) notJoined(now);
   }
 }
@@ -355,7 +364,7 @@ void WsdmWifi::tellNetworks(int count) {
 
 void WsdmWifi::keepNetwork(uint32_t now) {
   const bool isUp = isOnNetwork();
-  const bool isFree = isUp && _task == NOTHING;
+  const bool isFree = isUp && _task == NOTHING && _pending == WsdmAction::NOTHING;
   // Before anything is said about it: that takes its time.
   _gateway.network(isFree);
   if (!isFree) _search.end();
