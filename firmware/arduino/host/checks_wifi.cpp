@@ -320,6 +320,44 @@ void boards() {
     }
   }
   {
+    // So many percent are that much at most, whatever range the sketch gives a strength; and none is off.
+    const struct {
+      uint16_t high;
+      long most;
+    } limits[] = {{0, 0}, {2000, 2000}, {5000, 5000}, {WSDM_FULL, 8000}};
+    for (const auto& l : limits) {
+      Level vibe;
+      WsdmAxis axes[] = {{"V0", vibe, 3000, 8000}};
+      WsdmTcode device(axes);
+      device.begin(0);
+      device.limit('V', '0', 0, l.high);
+      Unheard unheard;
+      for (const char* at = "V01\n"; *at; at++) device.receive(*at, 0, unheard);
+      expect("a little within a limit", vibe.level <= l.most, 1);
+      for (const char* at = "V09999\n"; *at; at++) device.receive(*at, 0, unheard);
+      expect("all of it within a limit", vibe.level <= l.most && vibe.level >= l.most - 1, 1);
+    }
+  }
+  {
+    Level vibe;
+    struct Turner final : WsdmRotor {
+      void set(uint16_t value) override { level = value; }
+      void reverse() override {}
+      void tick(uint32_t) override {}
+      long level = -1;
+    } turner;
+    WsdmOutput* const motors[] = {&vibe};
+    WsdmLovense device(motors, 'A');
+    expect("without a rotor there is none to limit", device.limit('R', '0', 2500, 7500), 0);
+    device.rotor(turner);
+    device.begin(0);
+    expect("a rotation has a limit", device.limit('R', '0', 2500, 7500), 1);
+    expect("there is one", device.limit('R', '1', 2500, 7500), 0);
+    Unheard unheard;
+    for (const char* at = "Rotate:20;"; *at; at++) device.receive(*at, 0, unheard);
+    expect("half of it", turner.level, 5000);
+  }
+  {
     Level stroke, twist, vibe;
     WsdmAxis axes[] = {{"L0", stroke, 1000, 9000, 0}, {"R0", twist, 0, WSDM_FULL, 0}, {"V0", vibe}};
     WsdmTcode device(axes);

@@ -38,7 +38,7 @@ class WsdmLovense final : public WsdmProtocol {
   void stop(uint32_t now) override;
   bool poweredOff() const override { return _off; }
 #if !defined(__AVR__)
-  // Its motors are V0, V1 and V2.
+  // Its motors are V0, V1 and V2, its rotor is R0.
   bool limit(char letter, char digit, uint16_t low, uint16_t high) override;
   bool isAtRest() const override;
 #endif
@@ -62,6 +62,7 @@ class WsdmLovense final : public WsdmProtocol {
   uint8_t _levels[WSDM_LOVENSE_MOTORS] = {};
 #if !defined(__AVR__)
   uint16_t _most[WSDM_LOVENSE_MOTORS] = {WSDM_FULL, WSDM_FULL, WSDM_FULL};
+  uint16_t _mostRotation = WSDM_FULL;
 #endif
   bool _light = true;
   bool _off = false;
