@@ -285,7 +285,15 @@ void boards() {
     }
     wsdmLoad(kept);
     expect("nothing is kept of them", kept.get(WsdmKey::Ssid), "Home");
-    expect("a password that none can have", b.says(b.run(5200, wifi("Home", "short")), "\n" + frame(2, "\x03") + "\n"), 1);
+    expect("a password that none can have", b.says(b.run(5200, wifi("Home", "short")), "\n" + frame(2, "\x01") + "\n"), 1);
+    // What is refused changes nothing about a network that is being joined.
+    for (const auto& bad : {rpc(1, "\x05" "Other\x09" "short"), wifi("Other", "short"), wifi("Oth\x01r", "secret words")}) {
+      b.run(10, wifi("Home", "secret words"));
+      b.run(10, bad);
+      expect("the join goes on", b.says(b.run(300), "joined, and saved"), 1);
+      wsdmLoad(kept);
+      expect("the network that was joined is kept", kept.get(WsdmKey::Ssid), "Home");
+    }
     hostFlashLeft = 0;
     b.run(200);
     expect("a flash that fails is told", b.says(b.run(300, wifi("Open", "")), "\n" + frame(2, "\xff") + "\n"), 1);

@@ -210,9 +210,9 @@ void WsdmWifi::finish() {
 }
 
 void WsdmWifi::command() {
-  if (_improv.command() == WsdmImprov::WIFI && !_improv.wifi(_ssid, _password)) return _improv.error(WsdmImprov::INVALID);
   switch (_improv.command()) {
     case WsdmImprov::WIFI:
+      if (!given()) return _improv.error(WsdmImprov::INVALID);
       _improv.error(WsdmImprov::NONE);
       return joinGiven(millis());
     case WsdmImprov::STATE:
@@ -236,6 +236,17 @@ void WsdmWifi::command() {
     default:
       _improv.error(WsdmImprov::UNKNOWN_COMMAND);
   }
+}
+
+// Takes the network that Improv gives, if it can be set. One that cannot changes nothing about one that is being joined.
+bool WsdmWifi::given() {
+  char ssid[sizeof(_ssid)], password[sizeof(_password)];
+  if (!_improv.wifi(ssid, password)) return false;
+  WsdmSettings tried;
+  if (tried.set(WsdmKey::Ssid, ssid) || tried.set(WsdmKey::Password, password)) return false;
+  strcpy(_ssid, ssid);
+  strcpy(_password, password);
+  return true;
 }
 
 void WsdmWifi::tellState() {

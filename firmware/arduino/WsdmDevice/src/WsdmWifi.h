@@ -83,6 +83,7 @@ class WsdmWifi final {
   void readPort(uint32_t now);
   void improv(WsdmImprov::Taken taken);
   void command();
+  bool given();
   void obey(WsdmAction action);
   void finish();
   void join(const char* ssid, const char* password, uint32_t now);
