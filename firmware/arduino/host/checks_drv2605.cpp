@@ -84,6 +84,69 @@ static void stops() {
   plays("the next stop is written", 0);
 }
 
+// As a link's loop() passes the time.
+static void wait(WsdmOutput& motor, uint32_t milliseconds) {
+  for (; milliseconds > 0; milliseconds--) {
+    hostClock(millis() + 1);
+    motor.tick(millis());
+  }
+}
+
+// Without an enable pin nothing but the stop itself stops it: it is written until it is heard.
+static void unheardStops() {
+  hostHapticPower();
+  WsdmDrv2605 motor(Wire);
+  motor.begin();
+  motor.set(10000);
+  check(motor.isOn(), "it is on", 0);
+  hostHapticDeaf(3);
+  motor.set(0);
+  check(motor.isOn(), "it is on until the stop was heard", 0);
+  wait(motor, 100);
+  plays("a stop that was not heard is written again", 0);
+  check(!motor.isOn(), "and then it is off", 0);
+  const unsigned before = hostHapticCount();
+  wait(motor, 1000);
+  check(hostHapticCount() == before, "once it was heard, no more", hostHapticCount() - before);
+  motor.set(10000);
+  check(motor.stop(), "it stops by itself", 0);
+  plays("stopped", 0);
+  check(!motor.isOn(), "it is off", 0);
+  // A strength that is not heard ends in a stop too.
+  motor.set(10000);
+  hostHapticDeaf(1);
+  motor.set(5000);
+  wait(motor, 100);
+  plays("what is lost is stopped", 0);
+  // The bus is dead for a while. It is not asked all the time.
+  motor.set(10000);
+  wait(motor, 600);
+  motor.set(10000);
+  plays("on", 10000);
+  hostHapticDeaf(100000);
+  motor.stop();
+  const unsigned dead = hostHapticCount();
+  wait(motor, 1000);
+  check(hostHapticCount() - dead <= 25, "how often a dead bus is asked in a second", hostHapticCount() - dead);
+  check(motor.isOn(), "still on", 0);
+  hostHapticDeaf(0);
+  wait(motor, 100);
+  plays("stopped when the bus lives again", 0);
+  // The board has begun anew, the driver has not: it plays what it was told before.
+  hasFault();
+  motor.set(0);
+  wait(motor, 600);
+  motor.set(10000);
+  plays("on", 10000);
+  hostHapticDeaf(1);
+  WsdmDrv2605 again(Wire);
+  again.begin();
+  check(again.isOn(), "who knows", 0);
+  wait(again, 100);
+  plays("stopped after a restart", 0);
+  check(hasFault(), "it was a fault", 0);
+}
+
 static void enablePin() {
   hostHapticPower();
   hostHapticEnable(4);
@@ -139,7 +202,9 @@ static void missing() {
   WsdmDrv2605 other(Wire);
   other.begin();
   check(hasFault(), "another chip at its address is a fault", 0);
+  wait(other, 1000);
   check(hostHapticRegister(2) == 0, "and is written nothing", hostHapticRegister(2));
+  check(!other.isOn(), "nor believed to be on", 0);
 }
 
 int main() {
@@ -147,6 +212,7 @@ int main() {
   hostClock(10000);
   strengths();
   stops();
+  unheardStops();
   enablePin();
   missing();
   printf(failures == 0 ? "all as it should be\n" : "%d failures\n", failures);

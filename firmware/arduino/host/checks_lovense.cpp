@@ -38,6 +38,27 @@ static void threeMotors() {
   expect("all off", device.isOn(), 0);
 }
 
+// One that goes on after it was switched off, as long as nobody hears the stop.
+class Stubborn final : public WsdmOutput {
+ public:
+  void set(uint16_t) override { runs = true; }
+  void tick(uint32_t) override { runs = false; }
+  bool isOn() const override { return runs; }
+  bool runs = false;
+};
+
+static void stubborn() {
+  Stubborn motor;
+  WsdmOutput* const motors[] = {&motor};
+  WsdmLovense device(motors);
+  device.begin(0);
+  device.stop(0);
+  expect("what its motor says is on is on", device.isOn(), 1);
+  device.tick(1);
+  expect("its motors get their time", motor.runs, 0);
+  expect("and then it is off", device.isOn(), 0);
+}
+
 // A Nora: it vibrates and turns.
 static void rotation() {
   Level vibe;
@@ -75,6 +96,7 @@ static void rotation() {
 
 void checkLovense() {
   rotation();
+  stubborn();
   threeMotors();
   const struct {
     const char *said, *answer, *levels;

@@ -6,6 +6,7 @@
 #include <WsdmHBridge.h>
 #include <WsdmPwm.h>
 #include <WsdmServo.h>
+#include <WsdmTcode.h>
 #include <math.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -296,6 +297,53 @@ static void halfABridge(const char*) {
 }
 #endif
 
+class Unheard final : public WsdmReplies {
+  void reply(const char*, size_t) override {}
+};
+
+// A motor on a channel for places has no place to stay at: a stop switches it off, and a servo stays where it is.
+static void onPositions(const char*) {
+  hostClock(1000);
+  WsdmHBridge bridge(PINS[0], PINS[1]);
+  WsdmPwm motor(PINS[2]);
+  WsdmServo servo(PINS[3]);
+  WsdmAxis axes[] = {{"R0", bridge, 0, WSDM_FULL, 0}, {"L1", motor, 0, WSDM_FULL, 0}, {"L0", servo, 0, WSDM_FULL, 0}};
+  WsdmTcode device(axes);
+  device.begin(millis());
+  const auto run = [&](const char* line, uint16_t milliseconds) {
+    Unheard unheard;
+    for (; *line; line++) device.receive(*line, millis(), unheard);
+    for (; milliseconds > 0; milliseconds--) {
+      hostClock(millis() + 1);
+      device.tick(millis());
+    }
+  };
+  check(!device.isOn(), "nothing is on", PINS[0], 0);
+  for (bool isStop : {true, false}) {
+    run("R09 L19 L09\n", 3000);
+    isMotor(PINS[0], 9000);
+    isMotor(PINS[2], 9000);
+    check(bridge.isOn(), "a bridge is on", PINS[0], 0);
+    check(motor.isOn(), "a motor is on", PINS[2], 0);
+    check(device.isOn(), "so is the device", PINS[0], 0);
+    if (isStop) device.stop(millis());
+    run(isStop ? "" : "DSTOP\n", 10);
+    isOff(PINS[0]);
+    isOff(PINS[1]);
+    isOff(PINS[2]);
+    isServo(PINS[3], 9000);
+    check(!bridge.isOn() && !motor.isOn() && !device.isOn(), "all is off", PINS[0], 0);
+  }
+  // Amid a reversal it is off, and would turn by itself.
+  run("R09\n", 3000);
+  bridge.reverse();
+  check(bridge.isOn(), "a reversal is on", PINS[0], 0);
+  device.stop(millis());
+  run("", 500);
+  isOff(PINS[0]);
+  isOff(PINS[1]);
+}
+
 static void each(const char* name, void (*run)(const char*)) {
   caseName = name;
   fflush(stdout);
@@ -319,6 +367,7 @@ int main() {
   }
   each("a sketch's own", sketchsOwn);
   each("a bridge", bridge);
+  each("motors on positions", onPositions);
 #if defined(ARDUINO_ARCH_ESP32)
   for (const char* mix : {"m", "s", "ms", "mms", "ssm"}) each(mix, runOut);
   each("the same pin", samePin);

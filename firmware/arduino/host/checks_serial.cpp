@@ -78,8 +78,35 @@ static void faults() {
   }
 }
 
+// One that does not hear its stop.
+class Deaf final : public WsdmOutput {
+ public:
+  void set(uint16_t) override { stops++; }
+  bool isOn() const override { return true; }
+  int stops = 0;
+};
+
+static void deaf() {
+  hostClock(1000);
+  Wire wire;
+  Deaf motor;
+  WsdmOutput* const motors[] = {&motor};
+  WsdmLovense device(motors);
+  WsdmSerial gateway(wire, device);
+  gateway.begin("LVSDevice");
+  wire.out.clear();
+  const int before = motor.stops;
+  for (const uint32_t end = millis() + 3000; millis() != end; hostClock(millis() + 1)) gateway.loop();
+  expect("what does not stop is stopped again", motor.stops - before >= 1000, 1);
+  long hellos = 0;
+  for (char byte : wire.out) hellos += byte == '\n';
+  expect("and the wire stays free", hellos, 1);
+  hostClock();
+}
+
 void checkSerial() {
   faults();
+  deaf();
   {
     Wired w;
     w.hear("Vibrate:20;");

@@ -240,6 +240,10 @@ static void console() {
   }
   {
     Terminal t;
+    for (const char* spaced : {" set password ", "set  password ", "  set   token "}) {
+      expect("secrets are not echoed behind spaces", t.typed(std::string(spaced) + "geheim-1"), std::string(spaced) + "********");
+      t.typed("\x03");
+    }
     expect("secrets are not echoed", t.typed("set password p w\xC3\xA4"), "set password ****");
     t.typed("\x03");
     expect("given up", t.line("set token t"), "token = ********\r\nsave keeps it, restart uses it\r\n");

@@ -34,8 +34,14 @@ class Nobody final : public Client {
 
 class Level final : public WsdmOutput {
  public:
-  void set(uint16_t value) override { level = value; }
+  void set(uint16_t value) override {
+    if (value == 0 && level > 0) offAt = millis();
+    level = value;
+  }
+  // As of a carriage that slows down.
+  bool isAtRest() const override { return level == 0 && millis() - offAt >= slowsMs; }
   uint16_t level = 0xFFFF;
+  uint32_t offAt = 0, slowsMs = 0;
 };
 
 class Unheard final : public WsdmReplies {
@@ -137,9 +143,91 @@ struct Board {
 
 static const std::string NO_ERROR = "\n" + frame(2, std::string(1, '\0')) + "\n";
 
+// What is said takes time, and what stops the outputs must not wait for it.
+static void slowPort() {
+  {
+    Board b("Home", "secret words");
+    b.port.isSlow = true;
+    b.run(200);
+    std::string questions;
+    for (int i = 0; i < 32; i++) questions += "?\n";
+    b.port.in = questions;
+    uint32_t longest = 0;
+    while (!b.port.in.empty()) {
+      const uint32_t before = millis();
+      b.board.loop();
+      longest = millis() - before > longest ? millis() - before : longest;
+    }
+    expect("a loop that answers is over soon", longest < 120, 1);
+    b.port.in.clear();
+    for (int i = 0; i < 32; i++) b.port.in += rpc(3, "");
+    longest = 0;
+    while (!b.port.in.empty()) {
+      const uint32_t before = millis();
+      b.board.loop();
+      longest = millis() - before > longest ? millis() - before : longest;
+    }
+    expect("for a web page too", longest < 20, 1);
+    b.vibrator.run();
+    const uint32_t lost = millis();
+    WiFi.hostLose(WL_CONNECTION_LOST);
+    expect("a network is lost", b.says(b.run(100), "Wi-Fi: not connected\r\n"), 1);
+    expect("off before it is said", b.vibrator.level.offAt - lost <= 1, 1);
+  }
+  {
+    hostFlashErase();
+    Board b("Home", "secret words");
+    b.port.isSlow = true;
+    b.run(200);
+    const std::string said = b.run(6000, wifi("Nowhere", ""));
+    expect("the old network is not the new one", b.says(said, "that network was not joined"), 1);
+    WsdmSettings kept;
+    expect("nothing is saved", static_cast<long>(wsdmLoad(kept)), static_cast<long>(WsdmLoaded::NOTHING));
+    hostFlashErase();
+  }
+}
+
+// A write to the flash holds the interrupt up that makes steps.
+static void savesAtRest() {
+  // A restart begins this program anew.
+  static const char RESTARTS[] = "WSDM_CHECKS_RESTART";
+  if (getenv(RESTARTS)) {
+    printf("it began anew before it was at rest\n");
+    exit(1);
+  }
+  hostFlashErase();
+  Board b("Home", "secret words");
+  WsdmSettings kept;
+  const auto isSaved = [&] { return wsdmLoad(kept) == WsdmLoaded::SAVED; };
+  b.run(200);
+  b.vibrator.level.slowsMs = 125;
+  b.vibrator.run();
+  expect("not while it slows down", b.says(b.run(120, "set token geheim-1\rsave\rset token geheim-2\r"), "saved\r\n"), 0);
+  expect("off", b.vibrator.level.level, 0);
+  expect("nothing is written", isSaved(), 0);
+  const std::string said = b.run(20);
+  expect("at rest it is", isSaved(), 1);
+  expect("what was told then, and not later", kept.get(WsdmKey::Token), "geheim-1");
+  expect("and goes on", b.says(said, "saved\r\n") && b.says(said, "set token "), 1);
+  hostFlashErase();
+  b.vibrator.level.slowsMs = 1000;
+  b.vibrator.run();
+  b.run(900, wifi("Open", ""));
+  expect("a network is not saved before", isSaved(), 0);
+  expect("but at rest", b.says(b.run(200), "joined, and saved"), 1);
+  b.vibrator.run();
+  setenv(RESTARTS, "1", 1);
+  expect("nor does it begin anew before", b.says(b.run(900, "restart\r"), "restarting"), 0);
+  unsetenv(RESTARTS);
+  expect("off", b.vibrator.level.level, 0);
+  hostFlashErase();
+}
+
 void boards() {
   hostFlashErase();
   setenv("WSDM_HOST_WIFI", "Home\tsecret words\t-40\nOpen\t\t-70\nHome\tsecret words\t-30", 1);
+  slowPort();
+  savesAtRest();
   {
     Board b("Home", "secret words");
     expect("outputs are off first", b.vibrator.level.level, 0);
@@ -197,7 +285,15 @@ void boards() {
     }
     wsdmLoad(kept);
     expect("nothing is kept of them", kept.get(WsdmKey::Ssid), "Home");
-    expect("a password that none can have", b.says(b.run(5200, wifi("Home", "short")), "\n" + frame(2, "\x03") + "\n"), 1);
+    expect("a password that none can have", b.says(b.run(5200, wifi("Home", "short")), "\n" + frame(2, "\x01") + "\n"), 1);
+    // What is refused changes nothing about a network that is being joined.
+    for (const auto& bad : {rpc(1, "\x05" "Other\x09" "short"), wifi("Other", "short"), wifi("Oth\x01r", "secret words")}) {
+      b.run(10, wifi("Home", "secret words"));
+      b.run(10, bad);
+      expect("the join goes on", b.says(b.run(300), "joined, and saved"), 1);
+      wsdmLoad(kept);
+      expect("the network that was joined is kept", kept.get(WsdmKey::Ssid), "Home");
+    }
     hostFlashLeft = 0;
     b.run(200);
     expect("a flash that fails is told", b.says(b.run(300, wifi("Open", "")), "\n" + frame(2, "\xff") + "\n"), 1);
@@ -230,6 +326,44 @@ void boards() {
       for (const char* at = l.command; *at; at++) b.vibrator.device.receive(*at, millis(), unheard);
       expect(l.command, b.vibrator.level.level, l.level);
     }
+  }
+  {
+    // So many percent are that much at most, whatever range the sketch gives a strength; and none is off.
+    const struct {
+      uint16_t high;
+      long most;
+    } limits[] = {{0, 0}, {2000, 2000}, {5000, 5000}, {WSDM_FULL, 8000}};
+    for (const auto& l : limits) {
+      Level vibe;
+      WsdmAxis axes[] = {{"V0", vibe, 3000, 8000}};
+      WsdmTcode device(axes);
+      device.begin(0);
+      device.limit('V', '0', 0, l.high);
+      Unheard unheard;
+      for (const char* at = "V01\n"; *at; at++) device.receive(*at, 0, unheard);
+      expect("a little within a limit", vibe.level <= l.most, 1);
+      for (const char* at = "V09999\n"; *at; at++) device.receive(*at, 0, unheard);
+      expect("all of it within a limit", vibe.level <= l.most && vibe.level >= l.most - 1, 1);
+    }
+  }
+  {
+    Level vibe;
+    struct Turner final : WsdmRotor {
+      void set(uint16_t value) override { level = value; }
+      void reverse() override {}
+      void tick(uint32_t) override {}
+      long level = -1;
+    } turner;
+    WsdmOutput* const motors[] = {&vibe};
+    WsdmLovense device(motors, 'A');
+    expect("without a rotor there is none to limit", device.limit('R', '0', 2500, 7500), 0);
+    device.rotor(turner);
+    device.begin(0);
+    expect("a rotation has a limit", device.limit('R', '0', 2500, 7500), 1);
+    expect("there is one", device.limit('R', '1', 2500, 7500), 0);
+    Unheard unheard;
+    for (const char* at = "Rotate:20;"; *at; at++) device.receive(*at, 0, unheard);
+    expect("half of it", turner.level, 5000);
   }
   {
     Level stroke, twist, vibe;

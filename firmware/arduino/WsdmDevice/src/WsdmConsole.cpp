@@ -75,10 +75,16 @@ void WsdmConsole::rubout() {
 
 // Whether a secret is being typed.
 bool WsdmConsole::isSecret() const {
-  if (_length < 4 || memcmp(_line, "set ", 4) != 0) return false;
-  const char* const space = static_cast<const char*>(memchr(_line + 4, ' ', _length - 4));
+  // As it will be read: with spaces before either word.
+  const char* at = _line;
+  const char* const end = _line + _length;
+  while (at < end && *at == ' ') at++;
+  if (end - at < 4 || memcmp(at, "set ", 4) != 0) return false;
+  for (at += 4; at < end && *at == ' '; at++) {
+  }
+  const char* const space = static_cast<const char*>(memchr(at, ' ', end - at));
   WsdmKey key;
-  return space && WsdmSettings::find(_line + 4, space - _line - 4, key) && WsdmSettings::isSecret(key);
+  return space && WsdmSettings::find(at, space - at, key) && WsdmSettings::isSecret(key);
 }
 
 // Whether a line is this word and nothing else.

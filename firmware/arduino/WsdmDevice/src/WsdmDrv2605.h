@@ -1,6 +1,6 @@
 // A motor behind a haptic driver DRV2605 or DRV2605L (DRV2604, DRV2604L), on I2C. It plays what is written to it for as
-// long as it has power. So a stop that it does not acknowledge is tried again, and then its pin EN, if that is wired to
-// the board, switches it off.
+// long as it has power. So a stop that it does not acknowledge is tried again at once, and then its pin EN switches it
+// off. If that is not wired to the board, the stop is written again and again until it is acknowledged.
 //
 // Not part of WsdmDevice.h, since it needs Wire:
 //
@@ -36,7 +36,8 @@ class WsdmDrv2605 final : public WsdmOutput {
     _wire.setWireTimeout(5000, true);
 #endif
     enable(false);
-    // The fault of a chip that is missing from the start is noted too.
+    // The fault of a chip that is missing from the start is noted too. It may be there and play: if it kept its power
+    // while the board began anew.
     _works = true;
     if (!setUp()) lose();
   }
@@ -52,6 +53,22 @@ class WsdmDrv2605 final : public WsdmOutput {
     if (!write(RTP_INPUT, (static_cast<uint32_t>(value) * STRONGEST + WSDM_FULL - 1) / WSDM_FULL)) lose();
   }
 
+  bool stop() override {
+    off();
+    return true;
+  }
+
+  void tick(uint32_t) override {
+    if (!_mustStop || millis() - _stoppedAt < STOP_AGAIN_MS) return;
+    _stoppedAt = millis();
+    const int status = read(STATUS);
+    if (status < 0) return;
+    // Nothing is written to a chip of another kind.
+    if (!isDriver(status) || write(RTP_INPUT, 0)) _mustStop = false;
+  }
+
+  bool isOn() const override { return _isOn || _mustStop; }
+
  private:
   enum Register : uint8_t { STATUS = 0x00, MODE = 0x01, RTP_INPUT = 0x02, FEEDBACK = 0x1A, CONTROL3 = 0x1D };
   static const uint8_t ADDRESS = 0x5A;
@@ -63,15 +80,22 @@ class WsdmDrv2605 final : public WsdmOutput {
   static const uint8_t CONTROL3_UNSIGNED = 0x08;
   static const uint8_t TRIES = 3;
   static const uint16_t AGAIN_MS = 500;
+  // Between two tries to write a stop: a bus that is stuck takes some milliseconds for each.
+  static const uint8_t STOP_AGAIN_MS = 50;
+
+  static bool isDriver(uint8_t status) {
+    // The upper three bits say which chip it is: 2605, 2604, 2604L, 2605L.
+    const uint8_t chip = status >> 5;
+    return chip == 3 || chip == 4 || chip == 6 || chip == 7;
+  }
 
   bool setUp() {
     enable(true);
     const int status = read(STATUS);
-    // The upper three bits say which chip it is: 2605, 2604, 2604L, 2605L.
-    const uint8_t chip = status >> 5 & 7;
-    if (status < 0 || (chip != 3 && chip != 4 && chip != 6 && chip != 7)) return false;
+    if (status < 0 || !isDriver(status)) return false;
     // At nothing before it listens to that.
     if (!write(RTP_INPUT, 0)) return false;
+    _mustStop = false;
     const int feedback = read(FEEDBACK), control = read(CONTROL3);
     if (feedback < 0 || control < 0) return false;
     // A motor with an eccentric mass runs without feedback, for which it would have to be calibrated.
@@ -87,8 +111,12 @@ class WsdmDrv2605 final : public WsdmOutput {
   // Written whatever it is believed to play.
   void off() {
     _isOn = false;
-    for (uint8_t i = 0; i < TRIES; i++) {
-      if (write(RTP_INPUT, 0)) return;
+    // One that did not hear is asked again soon, by tick().
+    const uint8_t tries = _mustStop ? 1 : TRIES;
+    for (uint8_t i = 0; i < tries; i++) {
+      if (!write(RTP_INPUT, 0)) continue;
+      _mustStop = false;
+      return;
     }
     lose();
   }
@@ -97,7 +125,8 @@ class WsdmDrv2605 final : public WsdmOutput {
     // Also what it plays, if it does not hear.
     enable(false);
     _isOn = false;
-    _triedAt = millis();
+    _triedAt = _stoppedAt = millis();
+    _mustStop = _enablePin == NO_PIN;
     if (_works) wsdmFault(ADDRESS, WsdmFaultReason::NO_HAPTIC_DRIVER);
     _works = false;
   }
@@ -132,7 +161,9 @@ class WsdmDrv2605 final : public WsdmOutput {
   bool _isEnabled = true;
   bool _works = false;
   bool _isOn = false;
-  uint32_t _triedAt = 0;
+  // It may play though it was told to stop, or should have been.
+  bool _mustStop = false;
+  uint32_t _triedAt = 0, _stoppedAt = 0;
 };
 
 #endif

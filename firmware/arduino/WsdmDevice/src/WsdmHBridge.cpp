@@ -21,6 +21,11 @@ void WsdmHBridge::reverse() {
   show(millis());
 }
 
+bool WsdmHBridge::stop() {
+  set(0);
+  return true;
+}
+
 void WsdmHBridge::tick(uint32_t now) {
   if (_isSlowing) show(now);
 }

@@ -21,6 +21,9 @@ class WsdmHBridge final : public WsdmRotor {
   void set(uint16_t value) override;
   void reverse() override;
   void tick(uint32_t now) override;
+  bool stop() override;
+  // Also while it waits between its two directions.
+  bool isOn() const override { return _works && _wanted > 0; }
 
  private:
   void show(uint32_t now);

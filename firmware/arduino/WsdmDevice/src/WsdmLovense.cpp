@@ -157,7 +157,11 @@ bool WsdmLovense::rotate(const char* rest) {
   const int8_t level = *rest == ':' ? parseLevel(rest + 1) : -1;
   if (level < 0) return false;
   _rotation = level;
+#if defined(__AVR__)
   _rotor->set(level * (WSDM_FULL / STEPS));
+#else
+  _rotor->set(static_cast<uint32_t>(_mostRotation) * level / STEPS);
+#endif
   return true;
 }
 
@@ -193,18 +197,30 @@ void WsdmLovense::set(uint8_t motor, uint8_t level) {
 }
 
 #if !defined(__AVR__)
-bool WsdmLovense::limit(char letter, char digit, uint16_t, uint16_t high) {
+bool WsdmLovense::limit(char letter, char digit, uint16_t low, uint16_t high) {
+  if (letter == 'R' && digit == '0' && _rotor) {
+    // Both sides of the middle are one strength here.
+    _mostRotation = high - low;
+    return true;
+  }
   if (letter != 'V' || digit < '0' || digit >= '0' + _count) return false;
   _most[digit - '0'] = high;
   return true;
+}
+
+bool WsdmLovense::isAtRest() const {
+  for (uint8_t i = 0; i < _count; i++) {
+    if (!_motors[i]->isAtRest()) return false;
+  }
+  return !_rotor || _rotor->isAtRest();
 }
 #endif
 
 bool WsdmLovense::isOn() const {
   for (uint8_t i = 0; i < _count; i++) {
-    if (_levels[i] > 0) return true;
+    if (_levels[i] > 0 || _motors[i]->isOn()) return true;
   }
-  return _rotation > 0;
+  return _rotation > 0 || (_rotor && _rotor->isOn());
 }
 
 void WsdmLovense::stopMotors() {

@@ -31,14 +31,16 @@ class WsdmLovense final : public WsdmProtocol {
   bool receive(char byte, uint32_t now, WsdmReplies& replies) override;
   bool inCommand() const override { return _length > 0 || _tooLong; }
   void tick(uint32_t now) override {
+    for (uint8_t i = 0; i < _count; i++) _motors[i]->tick(now);
     if (_rotor) _rotor->tick(now);
   }
   bool isOn() const override;
   void stop(uint32_t now) override;
   bool poweredOff() const override { return _off; }
 #if !defined(__AVR__)
-  // Its motors are V0, V1 and V2.
+  // Its motors are V0, V1 and V2, its rotor is R0.
   bool limit(char letter, char digit, uint16_t low, uint16_t high) override;
+  bool isAtRest() const override;
 #endif
 
  private:
@@ -60,6 +62,7 @@ class WsdmLovense final : public WsdmProtocol {
   uint8_t _levels[WSDM_LOVENSE_MOTORS] = {};
 #if !defined(__AVR__)
   uint16_t _most[WSDM_LOVENSE_MOTORS] = {WSDM_FULL, WSDM_FULL, WSDM_FULL};
+  uint16_t _mostRotation = WSDM_FULL;
 #endif
   bool _light = true;
   bool _off = false;

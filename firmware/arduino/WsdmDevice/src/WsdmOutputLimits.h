@@ -1,6 +1,7 @@
-// How far each output may go, whatever an app asks for: "V0=60 L0=10-90", in percent of what the sketch lets it do. A
-// strength has a maximum, a stroke (L) a range, and a twist (R) goes so far to either side of its middle. The whole of
-// what an app asks for is brought into that.
+// How far each output may go, whatever an app asks for: "V0=60 L0=10-90", in percent. A strength has a
+// maximum, of all that its output can do; what the output itself adds, such as the least at which a motor turns, is not
+// counted. A stroke (L) has a range, and a twist (R) goes so far to either side of its middle, of what the sketch lets it
+// do. The whole of what an app asks for is brought into that.
 
 #ifndef WSDM_OUTPUT_LIMITS_H
 #define WSDM_OUTPUT_LIMITS_H

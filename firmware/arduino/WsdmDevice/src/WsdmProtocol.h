@@ -35,9 +35,11 @@ class WsdmProtocol {
   // Control is lost: everything off, positions stay where they are, half a command is forgotten.
   virtual void stop(uint32_t now) = 0;
 #if !defined(__AVR__)
-  // A channel, such as V0, is to go from `low` to `high`, parts of WSDM_FULL, of what it goes otherwise. Whether there is
-  // such a channel. Called once for each, before anything moves.
+  // A channel, such as V0, is to go from `low` to `high`, parts of WSDM_FULL: a position of what it goes otherwise, a
+  // strength of everything. Whether there is such a channel. Called once for each, before anything moves.
   virtual bool limit(char, char, uint16_t, uint16_t) { return false; }
+  // Whether all of it stands still, after a stop.
+  virtual bool isAtRest() const { return true; }
 #endif
   // It was told to turn itself off.
   virtual bool poweredOff() const { return false; }

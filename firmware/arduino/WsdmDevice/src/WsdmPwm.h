@@ -22,11 +22,21 @@ class WsdmPwm final : public WsdmOutput {
     _pin.begin();
     _pin.write(0);
   }
-  void set(uint16_t value) override { _pin.write(wsdmMotorShare(value, _least)); }
+  void set(uint16_t value) override {
+    _pin.write(wsdmMotorShare(value, _least));
+    _isOn = value > 0;
+  }
+  // Also as a position: a motor that ran on would stand nowhere.
+  bool stop() override {
+    set(0);
+    return true;
+  }
+  bool isOn() const override { return _isOn; }
 
  private:
   WsdmPwmPin _pin;
   uint8_t _least;
+  bool _isOn = false;
 };
 
 #endif

@@ -68,7 +68,8 @@ void WsdmSerial::loop() {
 
 void WsdmSerial::lost() {
   const uint32_t now = millis();
-  const bool says = _spokenTo || _protocol.isOn();
+  // An output that does not hear its stop is stopped in every loop: the wire must stay free meanwhile.
+  const bool says = _spokenTo || (_protocol.isOn() && now - _spoke >= HELLO_AGAIN_MS);
   _protocol.stop(now);
   _spokenTo = false;
   // Also where nothing was on: a gateway that was configured has not asked, and learns the keepalive from this.

@@ -195,7 +195,7 @@ void WsdmStepper::homeOn(uint32_t now) {
   _looks = seeks ? FOR_END : FOR_NO_END;
   // Some more than all of its way: it may stand beyond the far end. Or as far beyond the switch as a stop at full speed led.
   const int32_t beyond = 2L * _margin + _fast.steps;
-  go(seeks ? at - (_travel + _travel / 4 + beyond) : at + beyond, _homing);
+  go(seeks ? at - (static_cast<int32_t>(_travel) + _travel / 4 + beyond) : at + beyond, _homing);
 }
 
 void WsdmStepper::fail(WsdmFaultReason reason) {

@@ -50,6 +50,11 @@ class WsdmStepper final : public WsdmOutput {
   void tick(uint32_t now) override;
   bool isReady() const override { return _state == HOMED && !_found; }
   bool isOn() const override;
+#if defined(__AVR__)
+  bool isAtRest() const;
+#else
+  bool isAtRest() const override;
+#endif
 
   bool isHomed() const { return _state == HOMED; }
   // Why it stays off; NONE if it does not.
@@ -70,7 +75,6 @@ class WsdmStepper final : public WsdmOutput {
   __attribute__((noinline)) void go(int32_t place, const WsdmRamp::Speed& speed);
   void start();
   void halt();
-  bool isAtRest() const;
   void home(uint32_t now);
   void homeOn(uint32_t now);
   void fail(WsdmFaultReason reason);

@@ -113,9 +113,22 @@ WsdmAxis* WsdmTcode::axis(char letter, char digit) {
 bool WsdmTcode::limit(char letter, char digit, uint16_t low, uint16_t high) {
   WsdmAxis* const limited = axis(letter, digit);
   if (!limited) return false;
+  // A strength is a share of all there is, also where the sketch's own range begins above it.
+  if (!limited->isPosition()) {
+    if (limited->_high > high) limited->_high = high;
+    if (limited->_low > limited->_high) limited->_low = limited->_high;
+    return true;
+  }
   const int32_t from = limited->_low, span = static_cast<int32_t>(limited->_high) - limited->_low;
   limited->_low = from + span * low / WSDM_FULL;
   limited->_high = from + span * high / WSDM_FULL;
+  return true;
+}
+
+bool WsdmTcode::isAtRest() const {
+  for (uint8_t i = 0; i < _count; i++) {
+    if (!_axes[i]._output.isAtRest()) return false;
+  }
   return true;
 }
 #endif

@@ -79,6 +79,7 @@ class WsdmTcode final : public WsdmProtocol {
   void stop(uint32_t now) override;
 #if !defined(__AVR__)
   bool limit(char letter, char digit, uint16_t low, uint16_t high) override;
+  bool isAtRest() const override;
 #endif
 
  private:

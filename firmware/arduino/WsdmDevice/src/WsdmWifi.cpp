@@ -148,13 +148,16 @@ void WsdmWifi::limitOutputs() {
 
 void WsdmWifi::loop() {
   const uint32_t now = millis();
-  readPort(now);
+  finish();
   doTask(now);
   keepNetwork(now);
   if (_running.isLookedUp()) search(now);
   // Outputs are on only then; to look a name up may take longer than the watchdog waits.
   wsdmWatchdog(_gateway.isConnected());
   _gateway.loop();
+  // Last: an answer takes its time, and begins what the next loop goes on with.
+  // What is typed behind a save waits for it.
+  if (_pending == WsdmAction::NOTHING) readPort(millis());
 }
 
 void WsdmWifi::report(WsdmReport report, uint16_t code, const char* reason) {
@@ -168,8 +171,16 @@ void WsdmWifi::report(WsdmReport report, uint16_t code, const char* reason) {
 // The serial port.
 
 void WsdmWifi::readPort(uint32_t now) {
-  // Not for ever: somebody who types without an end must not keep the outputs from being stopped.
-  for (uint8_t i = 0; i < 64 && _port.available() > 0; i++) improv(_improv.take(_port.read(), now));
+  // Not for ever: somebody who types without an end must not keep the outputs from being stopped. Nor must answers: at
+  // 115,200 baud the longest takes 50 ms.
+  bool isAnswered = false;
+  for (uint8_t i = 0; i < 64 && !isAnswered && _port.available() > 0; i++) {
+    const uint8_t byte = _port.read();
+    const WsdmImprov::Taken taken = _improv.take(byte, now);
+    improv(taken);
+    const bool isLine = taken == WsdmImprov::TEXT && (byte == '\r' || byte == '\n');
+    isAnswered = isLine || taken == WsdmImprov::COMMAND || taken == WsdmImprov::BROKEN;
+  }
   improv(_improv.tick(now));
 }
 
@@ -180,31 +191,34 @@ void WsdmWifi::improv(WsdmImprov::Taken taken) {
 }
 
 void WsdmWifi::obey(WsdmAction action) {
-  switch (action) {
-    case WsdmAction::NOTHING:
-      return;
-    case WsdmAction::SAVE:
-      _gateway.disconnect("settings are saved");
-      if (wsdmSave(_draft)) {
-        _console.saved();
-        _port.println(F("saved"));
-      } else {
-        _port.println(F("not saved: the flash cannot be written"));
-      }
-      return;
-    case WsdmAction::RESTART:
-      _gateway.disconnect("a restart");
-      _protocol.stop(millis());
-      _port.println(F("restarting"));
-      _port.flush();
-      ESP.restart();
+  if (action == WsdmAction::NOTHING) return;
+  _gateway.disconnect(action == WsdmAction::SAVE ? "settings are saved" : "a restart");
+  _pending = action;
+}
+
+// A stepper that slows down while the flash is written, or the board begins anew, loses steps: then it no longer stands
+// where it believes to.
+void WsdmWifi::finish() {
+  if (_pending == WsdmAction::NOTHING || !_protocol.isAtRest()) return;
+  const WsdmAction action = _pending;
+  _pending = WsdmAction::NOTHING;
+  if (action == WsdmAction::RESTART) {
+    _port.println(F("restarting"));
+    _port.flush();
+    ESP.restart();
+  }
+  if (wsdmSave(_draft)) {
+    _console.saved();
+    _port.println(F("saved"));
+  } else {
+    _port.println(F("not saved: the flash cannot be written"));
   }
 }
 
 void WsdmWifi::command() {
-  if (_improv.command() == WsdmImprov::WIFI && !_improv.wifi(_ssid, _password)) return _improv.error(WsdmImprov::INVALID);
   switch (_improv.command()) {
     case WsdmImprov::WIFI:
+      if (!given()) return _improv.error(WsdmImprov::INVALID);
       _improv.error(WsdmImprov::NONE);
       return joinGiven(millis());
     case WsdmImprov::STATE:
@@ -228,6 +242,17 @@ void WsdmWifi::command() {
     default:
       _improv.error(WsdmImprov::UNKNOWN_COMMAND);
   }
+}
+
+// Takes the network that Improv gives, if it can be set. One that cannot changes nothing about one that is being joined.
+bool WsdmWifi::given() {
+  char ssid[sizeof(_ssid)], password[sizeof(_password)];
+  if (!_improv.wifi(ssid, password)) return false;
+  WsdmSettings tried;
+  if (tried.set(WsdmKey::Ssid, ssid) || tried.set(WsdmKey::Password, password)) return false;
+  strcpy(_ssid, ssid);
+  strcpy(_password, password);
+  return true;
 }
 
 void WsdmWifi::tellState() {
@@ -282,7 +307,11 @@ void WsdmWifi::doTask(uint32_t now) {
       _since = now;
       return join(_ssid, _password, now);
     case JOIN:
-      if (isOnNetwork()) return joined();
+      if (isOnNetwork()) {
+        // To save it waits as well.
+        if (_protocol.isAtRest()) joined();
+        return;
+      }
       if (now - _since >= JOIN_MS || (isRefused() && now - _since >= JOIN_REFUSED_MS)) notJoined(now);
   }
 }
@@ -352,15 +381,16 @@ void WsdmWifi::tellNetworks(int count) {
 
 void WsdmWifi::keepNetwork(uint32_t now) {
   const bool isUp = isOnNetwork();
+  const bool isFree = isUp && _task == NOTHING && _pending == WsdmAction::NOTHING;
+  // Before anything is said about it: that takes its time.
+  _gateway.network(isFree);
+  if (!isFree) _search.end();
   if (isUp != _isUp) {
     _isUp = isUp;
     _without = now;
     _port.println(isUp ? F("Wi-Fi: connected") : F("Wi-Fi: not connected"));
     if (_improv.isSpoken() && _task == NOTHING) tellState();
   }
-  const bool isFree = isUp && _task == NOTHING;
-  _gateway.network(isFree);
-  if (!isFree) _search.end();
   if (isUp || _task != NOTHING || !*_running.get(WsdmKey::Ssid) || now - _without < JOIN_AGAIN_MS) return;
   _port.println(F("Wi-Fi: not connected, beginning again"));
   WiFi.disconnect();

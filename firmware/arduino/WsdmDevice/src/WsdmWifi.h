@@ -77,8 +77,9 @@ class WsdmWifi final {
   void readPort(uint32_t now);
   void improv(WsdmImprov::Taken taken);
   void command();
+  bool given();
   void obey(WsdmAction action);
-  bool save();
+  void finish();
   void join(const char* ssid, const char* password, uint32_t now);
   void joinGiven(uint32_t now);
   void take(WsdmSettings& settings);
@@ -108,6 +109,8 @@ class WsdmWifi final {
   WsdmSearch _search;
   WsdmReportHandler _handler = nullptr;
 
+  // What was asked for and waits until everything stands still.
+  WsdmAction _pending = WsdmAction::NOTHING;
   Task _task = NOTHING;
   // Since when it does that; and since when it has had no network, or tried to join one last.
   uint32_t _since = 0, _without = 0;
