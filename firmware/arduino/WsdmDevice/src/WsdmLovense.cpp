@@ -157,7 +157,7 @@ bool WsdmLovense::rotate(const char* rest) {
   const int8_t level = *rest == ':' ? parseLevel(rest + 1) : -1;
   if (level < 0) return false;
   _rotation = level;
-  _rotor->set(level * (WSDM_FULL / STEPS));
+  if (!_isHeld) _rotor->set(level * (WSDM_FULL / STEPS));
   return true;
 }
 
@@ -185,6 +185,8 @@ bool WsdmLovense::multiply(const char* rest) {
 
 void WsdmLovense::set(uint8_t motor, uint8_t level) {
   _levels[motor] = level;
+  // Off is off at any time.
+  if (_isHeld) level = 0;
 #if defined(__AVR__)
   _motors[motor]->set(level * (WSDM_FULL / STEPS));
 #else
@@ -200,7 +202,10 @@ bool WsdmLovense::limit(char letter, char digit, uint16_t, uint16_t high) {
 }
 #endif
 
-bool WsdmLovense::isOn() const {
+bool WsdmLovense::isOn() const { return !_isHeld && isCommanded(0); }
+
+// A level holds until the next one.
+bool WsdmLovense::isCommanded(uint32_t) const {
   for (uint8_t i = 0; i < _count; i++) {
     if (_levels[i] > 0) return true;
   }
@@ -216,4 +221,15 @@ void WsdmLovense::stopMotors() {
 void WsdmLovense::stop(uint32_t) {
   stopMotors();
   forget();
+}
+
+void WsdmLovense::hold(uint32_t) {
+  _isHeld = true;
+  for (uint8_t i = 0; i < _count; i++) set(i, _levels[i]);
+  if (_rotor) _rotor->set(0);
+}
+
+void WsdmLovense::release() {
+  stopMotors();
+  _isHeld = false;
 }

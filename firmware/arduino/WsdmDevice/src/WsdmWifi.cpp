@@ -126,6 +126,7 @@ void WsdmWifi::begin() {
   WiFi.mode(WIFI_STA);
   // Dozing between beacons costs up to 300 ms a command.
   WiFi.setSleep(false);
+  _troubles.begin();
   if (*_running.get(WsdmKey::Ssid)) {
     join(_running.get(WsdmKey::Ssid), _running.get(WsdmKey::Password), millis());
   } else {
@@ -155,6 +156,9 @@ void WsdmWifi::loop() {
   // Outputs are on only then; to look a name up may take longer than the watchdog waits.
   wsdmWatchdog(_gateway.isConnected());
   _gateway.loop();
+  if (_protocol.isHeld() == _isHeld) return;
+  _isHeld = !_isHeld;
+  _port.println(_isHeld ? F("stopped by the button, until the app has stopped too") : F("the button's stop is over"));
 }
 
 void WsdmWifi::report(WsdmReport report, uint16_t code, const char* reason) {
@@ -248,6 +252,7 @@ void WsdmWifi::tellInformation() {
 
 void WsdmWifi::join(const char* ssid, const char* password, uint32_t now) {
   _without = now;
+  _troubles.forget();
   WiFi.begin(ssid, *password ? password : nullptr);
 }
 
@@ -355,8 +360,14 @@ void WsdmWifi::keepNetwork(uint32_t now) {
   if (isUp != _isUp) {
     _isUp = isUp;
     _without = now;
+    if (isUp) _troubles.connected();
     _port.println(isUp ? F("Wi-Fi: connected") : F("Wi-Fi: not connected"));
     if (_improv.isSpoken() && _task == NOTHING) tellState();
+  }
+  const WsdmTrouble trouble = isUp || _task != NOTHING ? WsdmTrouble::NONE : _troubles.news();
+  if (trouble != WsdmTrouble::NONE) {
+    _port.print(F("Wi-Fi: "));
+    _port.println(wsdmTroubleText(trouble));
   }
   const bool isFree = isUp && _task == NOTHING;
   _gateway.network(isFree);

@@ -1,0 +1,43 @@
+#include "WsdmButton.h"
+
+void WsdmButton::begin(uint32_t now) {
+  pinMode(_pin, INPUT_PULLUP);
+  _device.begin(now);
+}
+
+bool WsdmButton::receive(char byte, uint32_t now, WsdmReplies& replies) {
+  // Before: a command must not run into a button that is down. Behind: what it asks for puts the release off.
+  look(now);
+  const bool isCommand = _device.receive(byte, now, replies);
+  if (_isHeld) look(now);
+  return isCommand;
+}
+
+void WsdmButton::tick(uint32_t now) {
+  look(now);
+  _device.tick(now);
+}
+
+// A press counts at once, and contacts that bounce begin the second anew.
+void WsdmButton::look(uint32_t now) {
+  const bool isPressed = digitalRead(_pin) == _pressed;
+  if (!_isHeld) {
+    if (isPressed) hold(now);
+  } else if (isPressed || _device.isCommanded(now)) {
+    _calm = now;
+  } else if (static_cast<int32_t>(now - _calm) >= static_cast<int32_t>(WSDM_CALM_MS)) {
+    // A link reads the clock once for several bytes: its time may be older than the press.
+    release();
+  }
+}
+
+void WsdmButton::hold(uint32_t now) {
+  _device.hold(now);
+  _isHeld = true;
+  _calm = now;
+}
+
+void WsdmButton::release() {
+  _device.release();
+  _isHeld = false;
+}
