@@ -374,8 +374,10 @@ static void button() {
   WsdmButton button(BUTTON, machine.device);
   button.begin(millis());
   machine.home();
-  machine.say("L09999\n");
-  machine.pass(1000, button);
+  machine.say("L09\n");
+  machine.pass(5000, button);
+  machine.say("L00\n");
+  machine.pass(400, button);
   const long place = rail.place;
   rail.isPressed = true;
   machine.pass(1, button);
@@ -383,17 +385,17 @@ static void button() {
   rail.isPressed = false;
   machine.pass(500, button);
   const long rest = rail.place;
-  expect("it slowed down", rest > place + 100 && rest <= place + 377);
-  machine.say("L00\n");
+  expect("it slowed down", place - rest > 100 && place - rest <= 377);
+  machine.say("L05\n");
   machine.pass(900, button);
   machine.say("L09I500\n");
   machine.pass(1400, button);
   expect("no stroke moves it", rail.place, rest);
   expect("nor is it let go", rail.levels[ENABLE], 0);
   machine.pass(200, button);
-  machine.say("L00\n");
+  machine.say("L09999\n");
   machine.pass(200, button);
-  expect("then it goes on, softly", rest - rail.place > 100 && rest - rail.place <= 400);
+  expect("then it goes on, softly", rail.place - rest > 100 && rail.place - rest <= 400);
 
   // Pressed while it homes: it stops there, and the command after the release makes it home.
   Machine homes(1000);

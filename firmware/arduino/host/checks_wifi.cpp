@@ -169,7 +169,6 @@ void boards() {
     expect("a wrong password is called that", b.says(said, why), 1);
     expect("once", said.find("password is") == said.rfind("password is"), 1);
     expect("and nothing else is", b.says(said, "no network"), 0);
-    // Another that says no does not take the place of what a network that was joined did.
     b.run(300, wifi("Home", "secret words"));
     b.run(100);
     WiFi.hostLose(WL_NO_SSID_AVAIL);
@@ -186,6 +185,7 @@ void boards() {
       expect("a reason", *reason.why ? b.says(said, reason.why) : said.empty(), 1);
     }
 #endif
+    hostFlashErase();
   }
   {
     Board b;
