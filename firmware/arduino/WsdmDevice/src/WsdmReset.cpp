@@ -7,7 +7,10 @@ extern "C" {
 #elif defined(ARDUINO_ARCH_ESP32)
 #include <esp_system.h>
 #elif defined(ARDUINO_ARCH_AVR)
-#include "WsdmWatchdog.h"
+#include <avr/io.h>
+
+// What MCUSR said when the chip started; 0 if a boot loader had cleared it. WsdmWatchdog.cpp clears it, and keeps it first.
+extern uint8_t wsdmResetFlags;
 #endif
 
 // In the words of the firmware in Rust.

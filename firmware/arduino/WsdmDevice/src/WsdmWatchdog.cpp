@@ -2,7 +2,7 @@
 
 #if defined(ARDUINO_ARCH_AVR)
 
-// Not among those that are cleared before main(): that comes later than what sets it.
+// For WsdmReset.cpp. Not among those that are cleared before main(): that comes later than what sets it.
 uint8_t wsdmResetFlags __attribute__((section(".noinit")));
 
 // After a restart by the watchdog it goes on watching, for 16 ms only, and a setup() that takes longer would never end.

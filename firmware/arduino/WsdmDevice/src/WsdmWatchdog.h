@@ -7,9 +7,6 @@
 
 #if defined(ARDUINO_ARCH_AVR)
 #include <avr/wdt.h>
-
-// What MCUSR said when the chip started; 0 if a boot loader has cleared it.
-extern uint8_t wsdmResetFlags;
 #endif
 
 // To be called in every loop(): feeds it, and says whether it is to watch. Nothing else in the sketch may take longer
