@@ -125,7 +125,7 @@ static void bounces() {
   Edge edge;
   Held h(edge.device);
   hostGrounds(PIN, true);
-  h.say("Vibrate:20;");
+  say(h.button, "Vibrate:20;", millis());
   expect("a command that meets a press", edge.levels(), "0 0");
   hostGrounds(PIN, false);
   h.say("DeviceType;");
@@ -158,6 +158,9 @@ static void script() {
       expect(stroke, machine.vibe.level, 0);
     }
   }
+  h.say("L0999S40\n");
+  h.pass(2400);
+  expect("a slow stroke is not over", h.button.isHeld(), 1);
   h.say("L0999I3000 V07\n");
   h.pass(2900);
   expect("a long stroke is not over", h.button.isHeld(), 1);

@@ -6,11 +6,9 @@ void WsdmButton::begin(uint32_t now) {
 }
 
 bool WsdmButton::receive(char byte, uint32_t now, WsdmReplies& replies) {
-  // Before: a command must not run into a button that is down. Behind: what it asks for puts the release off.
+  // A command must not run into a button that is down; and what the one before it asked for puts the release off.
   look(now);
-  const bool isCommand = _device.receive(byte, now, replies);
-  if (_isHeld) look(now);
-  return isCommand;
+  return _device.receive(byte, now, replies);
 }
 
 void WsdmButton::tick(uint32_t now) {
