@@ -185,6 +185,13 @@ static void ends() {
   hostGrounds(PIN, false);
   h.pass(5000);
   expect("a strength stays commanded", h.button.isHeld(), 1);
+  h.say("V00\n");
+  h.pass(1010);
+  expect("until it is commanded off", h.button.isHeld(), 0);
+  h.say("V05\n");
+  hostGrounds(PIN, true);
+  h.pass(1);
+  hostGrounds(PIN, false);
   h.gateway.lost();
   h.say("V05\n");
   expect("the next gateway's first word comes at once", machine.vibe.level, 0);
@@ -198,13 +205,15 @@ static void ends() {
 static void clocks() {
   Machine machine;
   Held h(machine.device);
-  hostClock(0xFFFFFE00);
+  hostClock(0xFFFFFA00);
   h.say("\n");
   hostGrounds(PIN, true);
   h.pass(1);
   hostGrounds(PIN, false);
-  h.say("L09I800\n");
-  h.pass(1700);
+  h.say("L09I1600\n");
+  h.pass(1400);
+  expect("held before it goes round", h.button.isHeld(), 1);
+  h.pass(1100);
   expect("held across it", h.button.isHeld(), 1);
   h.pass(200);
   expect("and released behind it", h.button.isHeld(), 0);
