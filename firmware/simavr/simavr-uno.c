@@ -13,6 +13,8 @@
  *
  * With more arguments a stepper's rail is on its pins; rail.h says what they mean. "freely" runs it as fast as this machine
  * can, for who does not care when something happens, but by which of the board's cycles.
+ *
+ * SIGUSR1 presses a button from pin 12 to ground, and SIGUSR2 lets it go.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -25,6 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <simavr/avr_ioport.h>
 #include <simavr/avr_uart.h>
 #include <simavr/sim_avr.h>
 #include <simavr/sim_elf.h>
@@ -78,11 +81,30 @@ static int board_listens = 1;
 static avr_cycle_count_t last_byte;
 static int heard;
 static volatile sig_atomic_t stopping;
+static volatile sig_atomic_t button_is_down;
 
 static void on_signal(int number)
 {
     (void)number;
     stopping = 1;
+}
+
+static void on_button(int number)
+{
+    button_is_down = number == SIGUSR1;
+}
+
+static void press(avr_t *avr)
+{
+    static int was_down;
+    const int is_down = button_is_down;
+    if (is_down == was_down)
+        return;
+    was_down = is_down;
+    /* As long as nothing outside pulls a pin, it has the level of its own pull-up resistor. */
+    avr_ioport_external_t outside = {.name = 'B', .mask = is_down << 4, .value = 0};
+    avr_ioctl(avr, AVR_IOCTL_IOPORT_SET_EXTERNAL('B'), &outside);
+    avr_raise_irq(avr_io_getirq(avr, AVR_IOCTL_IOPORT_GETIRQ('B'), 4), !is_down);
 }
 
 static void die(const char *what)
@@ -202,6 +224,7 @@ static avr_cycle_count_t look(struct avr_t *avr, avr_cycle_count_t when, void *p
         heard = 1;
         avr_raise_irq(board_hears, byte);
     }
+    press(avr);
     for (size_t i = 0; i < sizeof(pins) / sizeof(*pins); i++)
         look_at(avr, &pins[i]);
     look_at_timers(avr);
@@ -302,6 +325,9 @@ int main(int count, char **arguments)
     action.sa_handler = on_signal;
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
+    action.sa_handler = on_button;
+    sigaction(SIGUSR1, &action, NULL);
+    sigaction(SIGUSR2, &action, NULL);
 
     wire_up(avr);
     if (count >= 6)

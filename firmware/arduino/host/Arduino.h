@@ -33,6 +33,9 @@ void delay(uint32_t milliseconds);
 uint32_t esp_random();
 #define RANDOM_REG32 esp_random()
 
+// Why the chip started: a number of its own SDK, or -1, which it is at first: nobody knows.
+void hostReset(int reason);
+
 char* utoa(unsigned number, char* text, int base);
 
 #include "HostSerial.h"

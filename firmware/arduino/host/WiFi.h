@@ -32,6 +32,16 @@ enum wl_status_t {
 #define WIFI_AUTH_WPA2_PSK 3
 #endif
 
+#if !defined(ARDUINO_ARCH_ESP8266)
+// Why the connection to the access point ended, as the core tells it.
+enum arduino_event_id_t { ARDUINO_EVENT_WIFI_STA_DISCONNECTED = 5 };
+union arduino_event_info_t {
+  struct {
+    uint8_t reason;
+  } wifi_sta_disconnected;
+};
+#endif
+
 class WiFiClient : public Client {
  public:
   ~WiFiClient() { WiFiClient::stop(); }
@@ -72,6 +82,12 @@ class HostWiFi {
   int RSSI(int network);
   int encryptionType(int network);
 
+#if !defined(ARDUINO_ARCH_ESP8266)
+  void onEvent(void (*handler)(arduino_event_id_t, arduino_event_info_t), arduino_event_id_t) { _handler = handler; }
+#endif
+
+  // For the checks: what ends it has such a reason of ESP-IDF's, which an ESP8266 does not tell.
+  void hostReason(uint8_t reason);
   // For the checks: it is lost for a reason after which the core does not begin again.
   void hostLose(wl_status_t status);
   // How often it was begun, and with which network last.
@@ -80,6 +96,9 @@ class HostWiFi {
 
  private:
   enum Scan { NO_SCAN, SCANNING, FAILED };
+#if !defined(ARDUINO_ARCH_ESP8266)
+  void (*_handler)(arduino_event_id_t, arduino_event_info_t) = nullptr;
+#endif
   wl_status_t _status = WL_DISCONNECTED;
   // What it will be, and when.
   wl_status_t _next = WL_DISCONNECTED;

@@ -1,6 +1,13 @@
-// The board of the stand-in: clock and random numbers.
+// The board of the stand-in: clock, random numbers, and why it started.
 
 #include <Arduino.h>
+#if defined(ARDUINO_ARCH_ESP8266)
+extern "C" {
+#include <user_interface.h>
+}
+#else
+#include <esp_system.h>
+#endif
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,6 +39,22 @@ uint32_t esp_random() {
   if (getrandom(&random, sizeof(random), 0) != sizeof(random)) abort();
   return random;
 }
+
+#if defined(ARDUINO_ARCH_ESP8266)
+static int resetReason = -1;
+void hostReset(int reason) { resetReason = reason; }
+rst_info* system_get_rst_info() {
+  static rst_info info;
+  info.reason = resetReason;
+  return resetReason < 0 ? nullptr : &info;
+}
+#else
+static int resetReason = -1;
+void hostReset(int reason) { resetReason = reason; }
+esp_reset_reason_t esp_reset_reason() {
+  return resetReason < 0 ? ESP_RST_UNKNOWN : static_cast<esp_reset_reason_t>(resetReason);
+}
+#endif
 
 char* utoa(unsigned number, char* text, int base) {
   sprintf(text, base == HEX ? "%x" : "%u", number);

@@ -31,6 +31,7 @@ int main(int count, char**) {
     numbers();
     return 0;
   }
+  checkButton();
   checkLovense();
   checkTcode();
   checkSerial();

@@ -79,6 +79,7 @@ struct Machine {
 };
 
 // By subject.
+void checkButton();
 void checkLovense();
 void checkTcode();
 void checkNoise();

@@ -101,12 +101,51 @@ static void deaf() {
   long hellos = 0;
   for (char byte : wire.out) hellos += byte == '\n';
   expect("and the wire stays free", hellos, 1);
+}
+
+// Why the chip started, until a gateway has control: the next one did not start it.
+static void resets() {
+#if defined(ARDUINO_ARCH_ESP8266)
+  const int brownOut = 0, hung = 3, unknown = -1;
+  const std::string words = "power on";
+#else
+  const int brownOut = 9, hung = 6, unknown = 0;
+  const std::string words = "brown-out: the supply sagged";
+#endif
+  hostReset(brownOut);
+  Wire wire;
+  Edge edge;
+  WsdmSerial gateway(wire, edge.device);
+  const auto hear = [&](const std::string& bytes) {
+    wire.in += bytes;
+    wire.out.clear();
+    gateway.loop();
+    return wire.out;
+  };
+  hostClock(1000);
+  gateway.begin("LVSDevice", "me");
+  const std::string behind = ",\"version\":0,\"keepalive_ms\":200";
+  const std::string with = "{\"identifier\":\"LVSDevice\",\"address\":\"me\"" + behind + ",\"reset\":\"" + words + "\"}\n";
+  expect("why it started", wire.out, with);
+  expect("to whoever asks", hear("\n"), with);
+  hear("Battery;");
+  hostClock(millis() + 5000);
+  expect("and not after that", hear(""), "{\"identifier\":\"LVSDevice\",\"address\":\"me\"" + behind + "}\n");
+  hostReset(hung);
+  WsdmSerial other(wire, edge.device);
+  wire.out.clear();
+  other.begin("LVSDevice");
+  expect("a watchdog", wire.out.find("\"reset\":\"hardware watchdog: the firmware hung\"") != std::string::npos, 1);
+  hostReset(unknown);
+  expect("what nobody knows is not told", wsdmResetReason() == nullptr, 1);
+  hostReset(-1);
   hostClock();
 }
 
 void checkSerial() {
   faults();
   deaf();
+  resets();
   {
     Wired w;
     w.hear("Vibrate:20;");

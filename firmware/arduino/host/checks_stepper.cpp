@@ -2,6 +2,7 @@
 // fast as it is wanted to.
 
 #include <Arduino.h>
+#include <WsdmButton.h>
 #include <WsdmFaults.h>
 #include <WsdmRamp.h>
 #include <WsdmStepper.h>
@@ -25,12 +26,12 @@ static void expect(const std::string& what, long found, long wanted) {
 }
 
 // The board: a clock, and a rail on the pins of a stepper's driver.
-static const uint8_t STEP = 2, DIRECTION = 5, ENABLE = 8, LIMIT = 9;
+static const uint8_t STEP = 2, DIRECTION = 5, ENABLE = 8, LIMIT = 9, BUTTON = 12;
 static uint64_t clockUs = 0;
 static struct {
   uint8_t levels[16] = {};
   long place = 0, least = 0, most = 0, steps = 0;
-  bool hasSwitch = true, isStuck = false;
+  bool hasSwitch = true, isStuck = false, isPressed = false;
   bool isAtEnd() const { return isStuck || (hasSwitch && place <= 0); }
 } rail;
 
@@ -46,7 +47,7 @@ void digitalWrite(uint8_t pin, uint8_t level) {
   }
   rail.levels[pin] = level ? 1 : 0;
 }
-int digitalRead(uint8_t pin) { return pin == LIMIT ? !rail.isAtEnd() : 0; }
+int digitalRead(uint8_t pin) { return pin == LIMIT ? !rail.isAtEnd() : pin == BUTTON && !rail.isPressed; }
 char* utoa(unsigned number, char* text, int) {
   sprintf(text, "%u", number);
   return text;
@@ -201,11 +202,12 @@ struct Machine {
     Silent silent;
     for (char byte : bytes) device.receive(byte, millis() - late, silent);
   }
-  void pass(uint32_t milliseconds) {
+  void pass(uint32_t milliseconds) { pass(milliseconds, device); }
+  void pass(uint32_t milliseconds, WsdmProtocol& ticked) {
     for (uint32_t i = 0; i < milliseconds * 20; i++) {
       clockUs += 50;
       hostTimer();
-      if (i % 20 == 0) device.tick(millis());
+      if (i % 20 == 0) ticked.tick(millis());
     }
   }
   void home() {
@@ -366,11 +368,58 @@ static void stops() {
   }
 }
 
+// With a stop button: as steep as it may be, and then it stands where it came to rest, held.
+static void button() {
+  Machine machine(20);
+  WsdmButton button(BUTTON, machine.device);
+  button.begin(millis());
+  machine.home();
+  machine.say("L09\n");
+  machine.pass(5000, button);
+  machine.say("L00\n");
+  machine.pass(400, button);
+  const long place = rail.place;
+  rail.isPressed = true;
+  machine.pass(1, button);
+  expect("off, as far as control goes", button.isOn(), 0);
+  rail.isPressed = false;
+  machine.pass(500, button);
+  const long rest = rail.place;
+  expect("it slowed down", place - rest > 100 && place - rest <= 377);
+  machine.say("L05\n");
+  machine.pass(900, button);
+  machine.say("L09I500\n");
+  machine.pass(1400, button);
+  expect("no stroke moves it", rail.place, rest);
+  expect("nor is it let go", rail.levels[ENABLE], 0);
+  machine.pass(200, button);
+  machine.say("L09999\n");
+  machine.pass(200, button);
+  expect("then it goes on, softly", rail.place - rest > 100 && rail.place - rest <= 400);
+
+  // Pressed while it homes: it stops there, and the command after the release makes it home.
+  Machine homes(1000);
+  WsdmButton other(BUTTON, homes.device);
+  homes.say("L00\n");
+  homes.pass(500, other);
+  rail.isPressed = true;
+  homes.pass(200, other);
+  const long stands = rail.place;
+  homes.say("L09\n");
+  homes.pass(5000, other);
+  expect("it does not home while it is held", rail.place, stands);
+  rail.isPressed = false;
+  homes.pass(1100, other);
+  homes.home();
+  expect("and then it does", rail.place, 38);
+}
+
 int main() {
   ramps();
   anything();
   homing();
   stops();
+  button();
   if (failures == 0) printf("all as it should be\n");
   return failures > 0;
 }

@@ -388,6 +388,35 @@ static void stops() {
   }
 }
 
+// Why the chip started, until a connection has lasted.
+static void resets() {
+  hostReset(4);
+  hostClock(1000);
+  {
+    Connected c;
+    c.upgrade();
+    const std::string plain = "1:{\"identifier\":\"LVSDevice\",\"address\":\"me\",\"version\":0";
+    const std::string with = plain + ",\"reset\":\"itself: restart on the console, or a panic\"} ";
+    expect("why it started", c.client.frames(), with);
+    const auto again = [&](uint32_t lasts) {
+      hostClock(millis() + lasts);
+      c.client.open = false;
+      c.gateway.loop();
+      hostClock(millis() + WSDM_RETRY_CAP_MS);
+      c.client.out.clear();
+      c.gateway.loop();
+      c.request = c.client.out;
+      c.client.out.clear();
+      c.upgrade();
+      return c.client.frames();
+    };
+    expect("the first did not last", again(WSDM_LASTED_MS - 1), with);
+    expect("the second did", again(WSDM_LASTED_MS), plain + "} ");
+  }
+  hostReset(-1);
+  hostClock();
+}
+
 static void faults() {
   Running r;
   wsdmFault(4, WsdmFaultReason::NO_CHANNEL);
@@ -399,6 +428,7 @@ static void faults() {
 void checkWebsocket() {
   accept();
   faults();
+  resets();
   stops();
   frames();
   silence();

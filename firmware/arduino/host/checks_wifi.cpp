@@ -244,8 +244,36 @@ void boards() {
   }
   {
     Board b("Nowhere");
-    b.run(100000);
+    const std::string said = b.run(100000);
     expect("a network that is not there is tried again and again", WiFi.hostBegun, 4);
+    const std::string why = "Wi-Fi: no network of this name is near: look at ssid, capitals count; 2.4 GHz only\r\n";
+    expect("which is said", b.says(said, why), 1);
+    expect("once", said.find("no network") == said.rfind("no network"), 1);
+  }
+  {
+    Board b("Home", "wrong words");
+    const std::string why = "Wi-Fi: the password is wrong: set password WORDS, save, restart\r\n";
+    const std::string said = b.run(100000);
+    expect("a wrong password is called that", b.says(said, why), 1);
+    expect("once", said.find("password is") == said.rfind("password is"), 1);
+    expect("and nothing else is", b.says(said, "no network"), 0);
+    b.run(300, wifi("Home", "secret words"));
+    b.run(100);
+    WiFi.hostLose(WL_NO_SSID_AVAIL);
+    WiFi.hostReason(201);
+    expect("something else", b.says(b.run(100), "Wi-Fi: no network of this name is near"), 1);
+#if !defined(ARDUINO_ARCH_ESP8266)
+    const struct {
+      uint8_t reason;
+      const char* why;
+    } reasons[] = {{0, ""}, {8, ""}, {200, "the access point does not answer"}, {210, "another kind of security"}, {202, "the password is wrong"}};
+    for (const auto& reason : reasons) {
+      WiFi.hostReason(reason.reason);
+      const std::string said = b.run(10);
+      expect("a reason", *reason.why ? b.says(said, reason.why) : said.empty(), 1);
+    }
+#endif
+    hostFlashErase();
   }
   {
     Board b;
@@ -387,6 +415,28 @@ void boards() {
       expect("a twist", twist.level, isLow ? 2500 : 7499);
       expect("a strength", vibe.level, isLow ? 0 : 3999);
     }
+  }
+  {
+    hostFlashErase();
+    Vibrator vibrator;
+    WsdmButton button(0, vibrator.device);
+    Port port;
+    hostClock(1000);
+    WsdmWifi board(button, "LVSDevice", port, {"", "", "127.0.0.1", 1, nullptr});
+    board.begin();
+    board.loop();
+    vibrator.run();
+    port.said();
+    hostGrounds(0, true);
+    board.loop();
+    expect("a press", vibrator.level.level, 0);
+    expect("which is said", port.said(), "stopped by the button, until the app has stopped too\r\n");
+    hostGrounds(0, false);
+    button.stop(millis());
+    hostClock(millis() + 1000);
+    board.loop();
+    expect("and its end", port.said(), "the button's stop is over\r\n");
+    hostClock();
   }
   unsetenv("WSDM_HOST_WIFI");
 }

@@ -7,7 +7,7 @@
 static const uint8_t PINS = 64;
 
 static struct {
-  bool isOutput;
+  bool isOutput, isPulledUp, isGrounded;
   uint8_t level;
   uint16_t millivolts;
   // What was printed last of each kind; of pulses, none is 0.
@@ -20,6 +20,8 @@ static bool prints = true;
 void hostPrintsPins(bool on) { prints = on; }
 
 void hostVoltage(uint8_t pin, uint16_t millivolts) { pins[pin].millivolts = millivolts; }
+
+void hostGrounds(uint8_t pin, bool grounds) { pins[pin].isGrounded = grounds; }
 
 // The flash is there: who takes these pins away from it ends the program that is in it.
 static bool isFlash(uint8_t pin) {
@@ -78,6 +80,7 @@ void pinMode(uint8_t pin, uint8_t mode) {
   checkPin(pin);
   hostReleases(pin);
   pins[pin].isOutput = mode == OUTPUT;
+  pins[pin].isPulledUp = mode == INPUT_PULLUP;
   hostPinsChanged();
 }
 
@@ -92,7 +95,10 @@ void digitalWrite(uint8_t pin, uint8_t level) {
   print(pin, "level", pins[pin].level, "");
 }
 
-int digitalRead(uint8_t pin) { return hostPin(pin).high > 0.5; }
+int digitalRead(uint8_t pin) {
+  if (pins[pin].isPulledUp || pins[pin].isGrounded) return pins[pin].isPulledUp && !pins[pin].isGrounded;
+  return hostPin(pin).high > 0.5;
+}
 
 #if defined(ARDUINO_ARCH_ESP8266)
 // 10 bits; on the usual boards a divider makes 3.3 V of its range of 1 V.

@@ -32,6 +32,8 @@ bool hostPulses(uint8_t pin, HostPin& shown);
 void hostReleases(uint8_t pin);
 // What analogRead measures, in millivolts at the pin.
 void hostVoltage(uint8_t pin, uint16_t millivolts);
+// Something outside pulls the pin to ground, or no longer.
+void hostGrounds(uint8_t pin, bool grounds);
 
 void pinMode(uint8_t pin, uint8_t mode);
 void digitalWrite(uint8_t pin, uint8_t level);

@@ -78,8 +78,22 @@ wl_status_t HostWiFi::status() {
   if (_isChanging && millis() - _since >= takes) {
     _isChanging = false;
     _status = _next;
+    // ASSOC_LEAVE, NO_AP_FOUND, 4WAY_HANDSHAKE_TIMEOUT.
+    if (_status == WL_DISCONNECTED) hostReason(8);
+    if (_status == WL_NO_SSID_AVAIL) hostReason(201);
+    if (_status == WL_CONNECT_FAILED) hostReason(15);
   }
   return _status;
+}
+
+void HostWiFi::hostReason(uint8_t reason) {
+#if defined(ARDUINO_ARCH_ESP8266)
+  (void)reason;
+#else
+  arduino_event_info_t info;
+  info.wifi_sta_disconnected.reason = reason;
+  if (_handler) _handler(ARDUINO_EVENT_WIFI_STA_DISCONNECTED, info);
+#endif
 }
 
 void HostWiFi::hostLose(wl_status_t status) {

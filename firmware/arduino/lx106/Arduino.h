@@ -63,6 +63,8 @@ unsigned long micros();
 // Sets the clock, which stands still from then on; without a time it runs again.
 void hostClock(uint32_t milliseconds);
 void hostClock();
+// Why the chip started: a number of its own SDK, or -1, which it is at first: nobody knows.
+void hostReset(int reason);
 void delay(unsigned long milliseconds);
 inline void yield() {}
 

@@ -3,6 +3,9 @@
 #include <Arduino.h>
 
 #include "simulator.h"
+extern "C" {
+#include <user_interface.h>
+}
 
 HostSerial Serial;
 
@@ -30,6 +33,14 @@ uint32_t lx106Random() {
   uint32_t random = 0;
   if (simRead(source, &random, sizeof(random)) != sizeof(random)) abort();
   return random;
+}
+
+static int resetReason = -1;
+void hostReset(int reason) { resetReason = reason; }
+rst_info* system_get_rst_info() {
+  static rst_info info;
+  info.reason = resetReason;
+  return resetReason < 0 ? nullptr : &info;
 }
 
 size_t Print::print(const __FlashStringHelper* text) {

@@ -16,6 +16,7 @@
 WsdmPwm motor(MOTOR_PIN, MOTOR_LEAST);
 WsdmOutput* const motors[] = {&motor};
 WsdmLovense vibrator(motors);
+// With a stop button from pin 12 to ground: WsdmButton button(12, vibrator); and here button instead of vibrator.
 WsdmSerial gateway(Serial, vibrator);
 
 void setup() {

@@ -22,6 +22,7 @@ WsdmAxis axes[] = {
     WsdmAxis("V0", motor),
 };
 WsdmTcode device(axes);
+// With a stop button from pin 12 to ground: WsdmButton button(12, device); and here button instead of device.
 WsdmSerial gateway(Serial, device);
 
 void setup() {

@@ -1,5 +1,7 @@
 #include "WsdmHandshake.h"
 
+#include "WsdmReset.h"
+
 // What JSON does not allow between quotation marks is escaped, or left out where no name has it.
 static void printText(Print& out, const char* text) {
   out.print('"');
@@ -11,7 +13,7 @@ static void printText(Print& out, const char* text) {
   out.print('"');
 }
 
-void wsdmPrintHandshake(Print& out, const char* identifier, const char* address, uint16_t keepaliveMs) {
+void wsdmPrintHandshake(Print& out, const char* identifier, const char* address, uint16_t keepaliveMs, bool tellsReset) {
   out.print(F("{\"identifier\":"));
   printText(out, identifier);
   if (address) {
@@ -22,6 +24,12 @@ void wsdmPrintHandshake(Print& out, const char* identifier, const char* address,
   if (keepaliveMs > 0) {
     out.print(F(",\"keepalive_ms\":"));
     out.print(keepaliveMs);
+  }
+  const __FlashStringHelper* const reset = tellsReset ? wsdmResetReason() : nullptr;
+  if (reset) {
+    out.print(F(",\"reset\":\""));
+    out.print(reset);
+    out.print('"');
   }
   out.print('}');
 }

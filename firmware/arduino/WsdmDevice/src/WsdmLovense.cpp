@@ -157,6 +157,7 @@ bool WsdmLovense::rotate(const char* rest) {
   const int8_t level = *rest == ':' ? parseLevel(rest + 1) : -1;
   if (level < 0) return false;
   _rotation = level;
+  if (_isHeld) return true;
 #if defined(__AVR__)
   _rotor->set(level * (WSDM_FULL / STEPS));
 #else
@@ -189,6 +190,8 @@ bool WsdmLovense::multiply(const char* rest) {
 
 void WsdmLovense::set(uint8_t motor, uint8_t level) {
   _levels[motor] = level;
+  // Off is off at any time.
+  if (_isHeld) level = 0;
 #if defined(__AVR__)
   _motors[motor]->set(level * (WSDM_FULL / STEPS));
 #else
@@ -217,10 +220,19 @@ bool WsdmLovense::isAtRest() const {
 #endif
 
 bool WsdmLovense::isOn() const {
+  // One that did not hear its stop, too.
   for (uint8_t i = 0; i < _count; i++) {
-    if (_levels[i] > 0 || _motors[i]->isOn()) return true;
+    if (_motors[i]->isOn()) return true;
   }
-  return _rotation > 0 || (_rotor && _rotor->isOn());
+  return (_rotor && _rotor->isOn()) || (!_isHeld && isCommanded(0));
+}
+
+// A level holds until the next one.
+bool WsdmLovense::isCommanded(uint32_t) const {
+  for (uint8_t i = 0; i < _count; i++) {
+    if (_levels[i] > 0) return true;
+  }
+  return _rotation > 0;
 }
 
 void WsdmLovense::stopMotors() {
@@ -232,4 +244,15 @@ void WsdmLovense::stopMotors() {
 void WsdmLovense::stop(uint32_t) {
   stopMotors();
   forget();
+}
+
+void WsdmLovense::hold(uint32_t) {
+  _isHeld = true;
+  for (uint8_t i = 0; i < _count; i++) set(i, _levels[i]);
+  if (_rotor) _rotor->set(0);
+}
+
+void WsdmLovense::release() {
+  stopMotors();
+  _isHeld = false;
 }

@@ -36,6 +36,9 @@ class WsdmLovense final : public WsdmProtocol {
   }
   bool isOn() const override;
   void stop(uint32_t now) override;
+  void hold(uint32_t now) override;
+  bool isCommanded(uint32_t now) const override;
+  void release() override;
   bool poweredOff() const override { return _off; }
 #if !defined(__AVR__)
   // Its motors are V0, V1 and V2, its rotor is R0.
@@ -66,6 +69,8 @@ class WsdmLovense final : public WsdmProtocol {
 #endif
   bool _light = true;
   bool _off = false;
+  // Levels are what was commanded, and motors are off.
+  bool _isHeld = false;
   // A command; the longest that is known has 13 bytes.
   char _text[24];
   uint8_t _length = 0;

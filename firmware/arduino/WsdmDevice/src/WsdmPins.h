@@ -1,6 +1,8 @@
 // Pins to begin with, by chip: none is the flash's, the serial port's or USB's, none is read by the chip when it starts
 // (a strapping pin, which a motor driver's resistor would pull), and none shows pulses then. A stepper has some that motors
-// have in other machines. For a chip that is not here the names are not defined: set pins of your own in the sketch.
+// have in other machines. WSDM_BUTTON_PIN is read at the start: it is the button BOOT or FLASH that most boards have, and a
+// button like any other afterwards. For a chip that is not here the names are not defined: set pins of your own in the
+// sketch.
 
 #ifndef WSDM_PINS_H
 #define WSDM_PINS_H
@@ -19,6 +21,7 @@
 #define WSDM_DIRECTION_PIN 4
 #define WSDM_ENABLE_PIN 14
 #define WSDM_LIMIT_PIN 12
+#define WSDM_BUTTON_PIN 0
 
 #elif defined(CONFIG_IDF_TARGET_ESP32)
 
@@ -32,6 +35,7 @@
 #define WSDM_DIRECTION_PIN 26
 #define WSDM_ENABLE_PIN 27
 #define WSDM_LIMIT_PIN 33
+#define WSDM_BUTTON_PIN 0
 
 #elif defined(CONFIG_IDF_TARGET_ESP32S2) || defined(CONFIG_IDF_TARGET_ESP32S3)
 
@@ -44,6 +48,7 @@
 #define WSDM_DIRECTION_PIN 5
 #define WSDM_ENABLE_PIN 6
 #define WSDM_LIMIT_PIN 7
+#define WSDM_BUTTON_PIN 0
 
 #elif defined(CONFIG_IDF_TARGET_ESP32C3)
 
@@ -56,6 +61,7 @@
 #define WSDM_DIRECTION_PIN 5
 #define WSDM_ENABLE_PIN 6
 #define WSDM_LIMIT_PIN 7
+#define WSDM_BUTTON_PIN 9
 
 #elif defined(CONFIG_IDF_TARGET_ESP32C6)
 
@@ -68,6 +74,7 @@
 #define WSDM_DIRECTION_PIN 19
 #define WSDM_ENABLE_PIN 20
 #define WSDM_LIMIT_PIN 21
+#define WSDM_BUTTON_PIN 9
 
 #elif !defined(ARDUINO_ARCH_ESP32)
 
@@ -83,6 +90,8 @@
 #define WSDM_DIRECTION_PIN 5
 #define WSDM_ENABLE_PIN 8
 #define WSDM_LIMIT_PIN 9
+// A button from there to ground.
+#define WSDM_BUTTON_PIN 12
 
 #endif
 

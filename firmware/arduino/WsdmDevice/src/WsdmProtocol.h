@@ -34,7 +34,15 @@ class WsdmProtocol {
   virtual bool isOn() const = 0;
   // Control is lost: everything off, positions stay where they are, half a command is forgotten.
   virtual void stop(uint32_t now) = 0;
+  // Stops everything, and moves nothing until release(), whatever is commanded; positions stay where they are.
+  virtual void hold(uint32_t now) = 0;
+  // While it is held: whether something would run or move now if it were not.
+  virtual bool isCommanded(uint32_t now) const = 0;
+  // Obeys again, from the next command on. What was commanded while it was held stays undone.
+  virtual void release() = 0;
 #if !defined(__AVR__)
+  // Whether something holds it now, for a console.
+  virtual bool isHeld() const { return false; }
   // A channel, such as V0, is to go from `low` to `high`, parts of WSDM_FULL: a position of what it goes otherwise, a
   // strength of everything. Whether there is such a channel. Called once for each, before anything moves.
   virtual bool limit(char, char, uint16_t, uint16_t) { return false; }

@@ -29,7 +29,7 @@ void WsdmSerial::begin(const char* identifier, const char* address, uint16_t kee
 
 void WsdmSerial::hello(uint32_t now) {
   _spoke = now;
-  wsdmPrintHandshake(_stream, _identifier, _address, _keepaliveMs);
+  wsdmPrintHandshake(_stream, _identifier, _address, _keepaliveMs, _tellsReset);
   _stream.print('\n');
 }
 
@@ -60,6 +60,7 @@ void WsdmSerial::loop() {
       newline(now);
     } else if (_protocol.receive(static_cast<char>(byte), now, *this)) {
       _spokenTo = true;
+      _tellsReset = false;
       _heard = _spoke = now;
     }
   }

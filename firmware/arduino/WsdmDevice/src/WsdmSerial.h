@@ -42,6 +42,8 @@ class WsdmSerial final : private WsdmReplies {
   uint32_t _heard = 0, _spoke = 0;
   // A gateway has control: it has sent a command.
   bool _spokenTo = false;
+  // No gateway has had control since the chip started.
+  bool _tellsReset = true;
 };
 
 #endif

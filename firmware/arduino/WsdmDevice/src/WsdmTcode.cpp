@@ -93,6 +93,8 @@ void WsdmTcode::begin(uint32_t now) {
 }
 
 void WsdmTcode::tick(uint32_t now) {
+  // Long gone is not to come again when the clock has gone round.
+  if (_isHeld && static_cast<int32_t>(now - _commandedUntil) > 0) _commandedUntil = now;
   for (uint8_t i = 0; i < _count; i++) _axes[i]._output.tick(now);
   const int32_t passed = now - _moved;
   // Nothing is newer within a millisecond, and a small chip has better things to do than to divide.
@@ -173,7 +175,7 @@ void WsdmTcode::token(uint32_t now, WsdmReplies& replies) {
     for (uint8_t i = 0; i < _count; i++) describe(_axes[i], replies);
   } else if (strcmp(_text, "DSTOP") == 0) {
     // What the same line asked for before the stop must not move after it.
-    hold();
+    halt();
   } else if (_text[0] == '$') {
     prefer();
   } else {
@@ -272,6 +274,10 @@ void WsdmTcode::go(uint32_t now) {
   for (uint8_t i = 0; i < _count; i++) {
     WsdmAxis& axis = _axes[i];
     if (axis._pace == WsdmAxis::NOTHING) continue;
+    if (_isHeld) {
+      note(axis, now);
+      continue;
+    }
     if (axis.isPosition()) {
       // The first move of each is soft, however late it comes.
       if (!axis._isPlaced) _soft = ARMED;
@@ -287,14 +293,53 @@ void WsdmTcode::go(uint32_t now) {
   }
 }
 
-void WsdmTcode::hold() {
-  for (uint8_t i = 0; i < _count; i++) _axes[i].hold(_motion);
+// What would begin if it were not held.
+void WsdmTcode::note(WsdmAxis& axis, uint32_t now) {
+  // The longest way takes as long as that, and at once is a moment too.
+  uint32_t takes = 1;
+  if (axis._pace == WsdmAxis::WITHIN) takes += axis._amount;
+  if (axis._pace == WsdmAxis::SPEED) takes += timeFor(WSDM_FULL, axis._amount);
+  if (takes > LONGEST_MS) takes = LONGEST_MS;
+  axis._pace = WsdmAxis::NOTHING;
+  if (!axis.isPosition()) {
+    axis._isWanted = axis._wanted > 0;
+  } else if (static_cast<int32_t>(now + takes - _commandedUntil) > 0) {
+    _commandedUntil = now + takes;
+  }
+}
+
+void WsdmTcode::halt() {
+  for (uint8_t i = 0; i < _count; i++) {
+    _axes[i].hold(_motion);
+    _axes[i]._isWanted = false;
+  }
+  _commandedUntil = _moved;
+}
+
+void WsdmTcode::hold(uint32_t now) {
+  // As with a stop, nothing is moved on before.
+  _moved = now;
+  _soft = ARMED;
+  for (uint8_t i = 0; i < _count; i++) {
+    WsdmAxis& axis = _axes[i];
+    axis._isWanted = axis.isStrong(_motion);
+    axis.hold(_motion);
+  }
+  _isHeld = true;
+  _commandedUntil = now;
+}
+
+bool WsdmTcode::isCommanded(uint32_t now) const {
+  for (uint8_t i = 0; i < _count; i++) {
+    if (_axes[i]._isWanted) return true;
+  }
+  return static_cast<int32_t>(_commandedUntil - now) > 0;
 }
 
 bool WsdmTcode::isOn() const {
   for (uint8_t i = 0; i < _count; i++) {
     const WsdmAxis& axis = _axes[i];
-    if (axis.isMoving(_motion) || axis._output.isOn() || (!axis.isPosition() && (axis._to > 0 || axis.valueAt(_motion) > 0))) return true;
+    if (axis.isMoving(_motion) || axis._output.isOn() || axis.isStrong(_motion)) return true;
   }
   return false;
 }
@@ -302,7 +347,7 @@ bool WsdmTcode::isOn() const {
 void WsdmTcode::stop(uint32_t now) {
   // Nothing is moved on before: a sketch that stood still would make a leap of its stop.
   _moved = now;
-  hold();
+  halt();
   _length = 0;
   _tooLong = false;
   _inLine = false;

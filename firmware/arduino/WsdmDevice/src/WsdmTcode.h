@@ -37,6 +37,8 @@ class WsdmAxis {
   bool isPosition() const { return _letter == 'L' || _letter == 'R'; }
   // All times are those of motion, as WsdmTcode counts it.
   uint16_t valueAt(uint32_t motion) const;
+  // It has a strength, or is on its way to one.
+  bool isStrong(uint32_t motion) const { return !isPosition() && (_to > 0 || valueAt(motion) > 0); }
   bool isMoving(uint32_t motion) const { return _from != _to && motion - _began < _takes; }
   // Between the ends of what the machine bears.
   uint16_t scaled(uint16_t value) const;
@@ -60,6 +62,8 @@ class WsdmAxis {
   uint16_t _shown = NOT_SHOWN;
   // It was sent somewhere, or needs nobody to send it.
   bool _isPlaced = false;
+  // While it is held: it was told a strength.
+  bool _isWanted = false;
   // What the line says that is not yet over.
   Pace _pace = NOTHING;
   uint16_t _wanted = 0;
@@ -77,6 +81,9 @@ class WsdmTcode final : public WsdmProtocol {
   void tick(uint32_t now) override;
   bool isOn() const override;
   void stop(uint32_t now) override;
+  void hold(uint32_t now) override;
+  bool isCommanded(uint32_t now) const override;
+  void release() override { _isHeld = false; }
 #if !defined(__AVR__)
   bool limit(char letter, char digit, uint16_t low, uint16_t high) override;
   bool isAtRest() const override;
@@ -88,7 +95,8 @@ class WsdmTcode final : public WsdmProtocol {
   void move();
   void prefer();
   void go(uint32_t now);
-  void hold();
+  void note(WsdmAxis& axis, uint32_t now);
+  void halt();
   void describe(const WsdmAxis& axis, WsdmReplies& replies);
 
   WsdmAxis* _axes;
@@ -105,6 +113,9 @@ class WsdmTcode final : public WsdmProtocol {
   // When the axes were moved last, and how long they have been moving: time without that in which the sketch stood still.
   uint32_t _moved = 0;
   uint32_t _motion = 0;
+  // Until when a position would move that was sent somewhere meanwhile.
+  bool _isHeld = false;
+  uint32_t _commandedUntil = 0;
 };
 
 #endif

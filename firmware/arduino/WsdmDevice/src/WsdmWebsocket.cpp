@@ -312,7 +312,7 @@ void WsdmWebsocket::opened(uint32_t now) {
 
 void WsdmWebsocket::sendHandshake() {
   Counted counted;
-  wsdmPrintHandshake(counted, _identifier, _address, 0);
+  wsdmPrintHandshake(counted, _identifier, _address, 0, _tellsReset);
   Gathered out(_client, _broken);
   out.write(static_cast<uint8_t>(0x80 | TEXT));
   if (counted.count < 126) {
@@ -323,7 +323,7 @@ void WsdmWebsocket::sendHandshake() {
     out.write(static_cast<uint8_t>(counted.count & 0xFF));
   }
   Masked masked(out);
-  wsdmPrintHandshake(masked, _identifier, _address, 0);
+  wsdmPrintHandshake(masked, _identifier, _address, 0, _tellsReset);
   out.pass();
 }
 
@@ -422,7 +422,10 @@ void WsdmWebsocket::fail(uint16_t code, const char* reason, uint32_t now) {
 // Every way out: outputs first, then the connection, then the pause before the next.
 void WsdmWebsocket::end(WsdmReport what, uint16_t code, const char* reason, uint32_t now) {
   _protocol.stop(now);
-  if (_state == OPEN && now - _since >= WSDM_LASTED_MS) _pauseMs = 0;
+  if (_state == OPEN && now - _since >= WSDM_LASTED_MS) {
+    _pauseMs = 0;
+    _tellsReset = false;
+  }
   _client.stop();
   _state = what == WsdmReport::POWERED_OFF ? OFF : WAITING;
   _pauseMs = _pauseMs == 0 ? WSDM_RETRY_MS : _pauseMs < WSDM_RETRY_CAP_MS / 2 ? _pauseMs * 2 : WSDM_RETRY_CAP_MS;

@@ -106,6 +106,8 @@ class WsdmWebsocket final : private WsdmReplies {
   uint16_t _watchdogMs = WSDM_WATCHDOG_MS;
   uint16_t _pauseMs = 0;
 
+  // No connection has lasted since the chip started.
+  bool _tellsReset = true;
   // The connection did not take all of a write.
   bool _broken = false;
   // Bytes written that may lie in the connection, and how many of them a pong will take away. Of 0 none is awaited.

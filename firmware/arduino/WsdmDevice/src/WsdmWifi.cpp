@@ -126,6 +126,7 @@ void WsdmWifi::begin() {
   WiFi.mode(WIFI_STA);
   // Dozing between beacons costs up to 300 ms a command.
   WiFi.setSleep(false);
+  _troubles.begin();
   if (*_running.get(WsdmKey::Ssid)) {
     join(_running.get(WsdmKey::Ssid), _running.get(WsdmKey::Password), millis());
   } else {
@@ -158,6 +159,9 @@ void WsdmWifi::loop() {
   // Last: an answer takes its time, and begins what the next loop goes on with.
   // What is typed behind a save waits for it.
   if (_pending == WsdmAction::NOTHING) readPort(millis());
+  if (_protocol.isHeld() == _isHeld) return;
+  _isHeld = !_isHeld;
+  _port.println(_isHeld ? F("stopped by the button, until the app has stopped too") : F("the button's stop is over"));
 }
 
 void WsdmWifi::report(WsdmReport report, uint16_t code, const char* reason) {
@@ -273,6 +277,7 @@ void WsdmWifi::tellInformation() {
 
 void WsdmWifi::join(const char* ssid, const char* password, uint32_t now) {
   _without = now;
+  _troubles.forget();
   WiFi.begin(ssid, *password ? password : nullptr);
 }
 
@@ -388,8 +393,14 @@ void WsdmWifi::keepNetwork(uint32_t now) {
   if (isUp != _isUp) {
     _isUp = isUp;
     _without = now;
+    if (isUp) _troubles.connected();
     _port.println(isUp ? F("Wi-Fi: connected") : F("Wi-Fi: not connected"));
     if (_improv.isSpoken() && _task == NOTHING) tellState();
+  }
+  const WsdmTrouble trouble = isUp || _task != NOTHING ? WsdmTrouble::NONE : _troubles.news();
+  if (trouble != WsdmTrouble::NONE) {
+    _port.print(F("Wi-Fi: "));
+    _port.println(wsdmTroubleText(trouble));
   }
   if (isUp || _task != NOTHING || !*_running.get(WsdmKey::Ssid) || now - _without < JOIN_AGAIN_MS) return;
   _port.println(F("Wi-Fi: not connected, beginning again"));

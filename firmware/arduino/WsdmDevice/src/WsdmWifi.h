@@ -24,6 +24,7 @@
 #include "WsdmConsole.h"
 #include "WsdmImprov.h"
 #include "WsdmSearch.h"
+#include "WsdmTrouble.h"
 
 // A build may bring settings with it, any of them: what is saved on the board counts instead. The names are those of
 // many sketches, so each can be set alone.
@@ -115,6 +116,9 @@ class WsdmWifi final {
   // Since when it does that; and since when it has had no network, or tried to join one last.
   uint32_t _since = 0, _without = 0;
   bool _isUp = false;
+  WsdmTroubles _troubles;
+  // The stop button holds everything, and that is said.
+  bool _isHeld = false;
   // Where the gateway is, or was when it was looked up.
   char _host[WSDM_VALUE_MAX + 1];
   uint16_t _hostPort = 0;

@@ -9,8 +9,9 @@
 
 #include <atomic>
 
-// By chip; see WsdmPins.h, or put a number here.
+// By chip; see WsdmPins.h, or put numbers here.
 #define MOTOR_PIN WSDM_MOTOR_PIN
+#define BUTTON_PIN WSDM_BUTTON_PIN
 
 #define NUS_SERVICE "6E400001-B5A3-F393-E0A9-E50E24DCCA9E"
 #define NUS_RECEIVE "6E400002-B5A3-F393-E0A9-E50E24DCCA9E"
@@ -106,7 +107,9 @@ Nus nus;
 WsdmPwm motor(MOTOR_PIN);
 WsdmOutput* const motors[] = {&motor};
 WsdmLovense vibrator(motors);
-WsdmSerial gateway(nus, vibrator);
+// BOOT on the board: pressed, it stops everything, until the app has stopped too.
+WsdmButton button(BUTTON_PIN, vibrator);
+WsdmSerial gateway(nus, button);
 
 void setup() {
   // First of all, so that the motor is off while the radio starts.

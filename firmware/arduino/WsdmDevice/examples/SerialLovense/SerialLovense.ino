@@ -18,6 +18,7 @@ WsdmPwm motor1(MOTOR_1_PIN);
 WsdmPwm motor2(MOTOR_2_PIN);
 WsdmOutput* const motors[] = {&motor1, &motor2};
 WsdmLovense vibrator(motors, 'P');
+// With a stop button: WsdmButton button(WSDM_BUTTON_PIN, vibrator); and here button instead of vibrator.
 WsdmSerial gateway(Serial, vibrator);
 
 void setup() {

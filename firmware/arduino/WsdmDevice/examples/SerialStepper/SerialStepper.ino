@@ -24,6 +24,7 @@ WsdmAxis axes[] = {
     WsdmAxis("L0", stepper, 0, WSDM_FULL, 150),
 };
 WsdmTcode device(axes);
+// With a stop button: WsdmButton button(WSDM_BUTTON_PIN, device); and here button instead of device.
 WsdmSerial gateway(Serial, device);
 
 void setup() {

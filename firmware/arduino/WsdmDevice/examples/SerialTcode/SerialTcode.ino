@@ -22,6 +22,7 @@ WsdmAxis axes[] = {
     WsdmAxis("A0", valve),
 };
 WsdmTcode device(axes);
+// With a stop button: WsdmButton button(WSDM_BUTTON_PIN, device); and here button instead of device.
 WsdmSerial gateway(Serial, device);
 
 void setup() {

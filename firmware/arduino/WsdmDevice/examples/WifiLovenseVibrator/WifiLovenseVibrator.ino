@@ -10,13 +10,16 @@
 #ifndef IDENTIFIER
 #define IDENTIFIER "LVSDevice"
 #endif
-// By chip; see WsdmPins.h, or put a number here.
+// By chip; see WsdmPins.h, or put numbers here.
 #define MOTOR_PIN WSDM_MOTOR_PIN
+#define BUTTON_PIN WSDM_BUTTON_PIN
 
 WsdmPwm motor(MOTOR_PIN);
 WsdmOutput* const motors[] = {&motor};
 WsdmLovense vibrator(motors, 'Z', wsdmMacText);
-WsdmWifi gateway(vibrator, IDENTIFIER, Serial);
+// BOOT or FLASH on the board: pressed, it stops everything, until the app has stopped too.
+WsdmButton button(BUTTON_PIN, vibrator);
+WsdmWifi gateway(button, IDENTIFIER, Serial);
 
 void setup() {
   Serial.begin(115200);

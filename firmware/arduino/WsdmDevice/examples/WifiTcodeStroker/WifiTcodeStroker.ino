@@ -15,6 +15,7 @@
 // By chip; see WsdmPins.h, or put numbers here.
 #define SERVO_PIN WSDM_SERVO_PIN
 #define MOTOR_PIN WSDM_MOTOR_PIN
+#define BUTTON_PIN WSDM_BUTTON_PIN
 
 WsdmServo servo(SERVO_PIN);
 WsdmPwm motor(MOTOR_PIN);
@@ -24,7 +25,9 @@ WsdmAxis axes[] = {
     WsdmAxis("V0", motor),
 };
 WsdmTcode stroker(axes);
-WsdmWifi gateway(stroker, IDENTIFIER, Serial);
+// BOOT or FLASH on the board: pressed, it stops everything, until the app has stopped too.
+WsdmButton button(BUTTON_PIN, stroker);
+WsdmWifi gateway(button, IDENTIFIER, Serial);
 
 void setup() {
   Serial.begin(115200);

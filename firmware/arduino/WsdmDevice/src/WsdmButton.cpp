@@ -1,0 +1,41 @@
+#include "WsdmButton.h"
+
+void WsdmButton::begin(uint32_t now) {
+  pinMode(_pin, INPUT_PULLUP);
+  _device.begin(now);
+}
+
+bool WsdmButton::receive(char byte, uint32_t now, WsdmReplies& replies) {
+  // A command must not run into a button that is down; and what the one before it asked for puts the release off.
+  look(now);
+  return _device.receive(byte, now, replies);
+}
+
+void WsdmButton::tick(uint32_t now) {
+  look(now);
+  _device.tick(now);
+}
+
+// A press counts at once, and contacts that bounce begin the second anew.
+void WsdmButton::look(uint32_t now) {
+  const bool isPressed = digitalRead(_pin) == _pressed;
+  if (!_isHeld) {
+    if (isPressed) hold(now);
+  } else if (isPressed || _device.isCommanded(now)) {
+    _calm = now;
+  } else if (static_cast<int32_t>(now - _calm) >= static_cast<int32_t>(WSDM_CALM_MS)) {
+    // A link reads the clock once for several bytes: its time may be older than the press.
+    release();
+  }
+}
+
+void WsdmButton::hold(uint32_t now) {
+  _device.hold(now);
+  _isHeld = true;
+  _calm = now;
+}
+
+void WsdmButton::release() {
+  _device.release();
+  _isHeld = false;
+}
