@@ -286,7 +286,7 @@ async fn a_flood_of_faults_is_a_few_lines_in_the_log() {
     for n in 0..300 {
         let bad = format!("{{\"hub\": \"{n}");
         stranger
-            .send("wsdm/1/bedroom/claim", bad[..bad.len() - n % 3].as_bytes())
+            .send("wsdm/1/bedroom/claim", &bad.as_bytes()[..bad.len() - n % 3])
             .await;
         stranger.send(&format!("wsdm/1/bedroom/lease/x-{n}"), b"x").await;
         stranger
