@@ -73,3 +73,4 @@ void improv();
 void search();
 void network();
 void boards();
+void updates();

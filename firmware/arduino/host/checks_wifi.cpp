@@ -1,6 +1,6 @@
 // What a whole board does as its network, its flash and whoever sets it up change.
 
-#include "checks_settings.h"
+#include "checks_board.h"
 
 // A gateway that is not there, or never answers.
 class Nobody final : public Client {
@@ -30,27 +30,6 @@ class Nobody final : public Client {
   bool answers = false, isOpen = false;
   int connections = 0, writes = 0;
   std::string name;
-};
-
-class Level final : public WsdmOutput {
- public:
-  void set(uint16_t value) override { level = value; }
-  uint16_t level = 0xFFFF;
-};
-
-class Unheard final : public WsdmReplies {
-  void reply(const char*, size_t) override {}
-};
-
-struct Vibrator {
-  Level level;
-  WsdmOutput* const motors[1] = {&level};
-  WsdmLovense device{motors};
-  void run() {
-    Unheard unheard;
-    for (const char* at = "Vibrate:20;"; *at; at++) device.receive(*at, millis(), unheard);
-    expect("on", level.level, WSDM_FULL);
-  }
 };
 
 void network() {
@@ -111,30 +90,6 @@ void network() {
   hostClock();
 }
 
-// A whole board, whose clock the checks move.
-struct Board {
-  Port port;
-  Vibrator vibrator;
-  WsdmWifi board;
-  explicit Board(const char* ssid = "", const char* password = "")
-      : board(vibrator.device, "LVSDevice", port, {ssid, password, "127.0.0.1", 1, nullptr}) {
-    hostClock(1000);
-    WiFi = HostWiFi();
-    board.begin();
-  }
-  ~Board() { hostClock(); }
-  // What it says meanwhile.
-  std::string run(uint32_t milliseconds, const std::string& typed = "") {
-    port.in += typed;
-    for (; milliseconds > 0; milliseconds--) {
-      hostClock(millis() + 1);
-      board.loop();
-    }
-    return port.said();
-  }
-  bool says(const std::string& said, const std::string& what) { return said.find(what) != std::string::npos; }
-};
-
 static const std::string NO_ERROR = "\n" + frame(2, std::string(1, '\0')) + "\n";
 
 void boards() {
@@ -187,7 +142,7 @@ void boards() {
     expect("and that it did", b.says(joined, "\n" + frame(4, std::string("\x01\0", 2)) + "\n"), 1);
     WsdmSettings kept;
     wsdmLoad(kept);
-    expect("kept", all(kept), "Home|secret words|ws://127.0.0.1:1|geheim-1|||1000||");
+    expect("kept", all(kept), "Home|secret words|ws://127.0.0.1:1|geheim-1|||1000|||");
     expect("shown", b.says(b.run(10, "show\r"), "ssid = Home\r\n"), 1);
     for (const auto& wrong : {wifi("Home", "wrong words"), wifi("Nowhere", "")}) {
       const std::string refused = b.run(5200, wrong);

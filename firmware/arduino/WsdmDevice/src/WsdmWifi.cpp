@@ -17,6 +17,8 @@ static const uint16_t JOIN_AGAIN_MS = 30000;
 // How long a network that Improv gives may take, and how long one that says no may change its mind.
 static const uint16_t JOIN_MS = 20000;
 static const uint16_t JOIN_REFUSED_MS = 5000;
+// What a stepper gets to slow down before an update is written.
+static const uint16_t UPDATE_REST_MS = 500;
 
 char wsdmMacText[13] = "";
 
@@ -147,6 +149,8 @@ void WsdmWifi::limitOutputs() {
 }
 
 void WsdmWifi::loop() {
+  // Some chips take a moment.
+  if (_isRestarting) return;
   const uint32_t now = millis();
   readPort(now);
   doTask(now);
@@ -155,6 +159,7 @@ void WsdmWifi::loop() {
   // Outputs are on only then; to look a name up may take longer than the watchdog waits.
   wsdmWatchdog(_gateway.isConnected());
   _gateway.loop();
+  if (_isUp) update();
 }
 
 void WsdmWifi::report(WsdmReport report, uint16_t code, const char* reason) {
@@ -162,6 +167,11 @@ void WsdmWifi::report(WsdmReport report, uint16_t code, const char* reason) {
   // The next connection may lead elsewhere.
   const bool isEnd = report == WsdmReport::CLOSED || report == WsdmReport::LOST;
   if (isEnd && theOne->_running.isLookedUp()) theOne->_gateway.server(nullptr, 0);
+  // Outputs are off yet, and to note it takes its time.
+  if (report == WsdmReport::CONNECTED && WsdmOta::confirm()) {
+    theOne->_port.println(F("update: it reached the gateway, and is kept"));
+    theOne->listenForUpdate();
+  }
   if (theOne->_handler) theOne->_handler(report, code, reason);
 }
 
@@ -196,9 +206,14 @@ void WsdmWifi::obey(WsdmAction action) {
       _gateway.disconnect("a restart");
       _protocol.stop(millis());
       _port.println(F("restarting"));
-      _port.flush();
-      ESP.restart();
+      restart();
   }
+}
+
+void WsdmWifi::restart() {
+  _isRestarting = true;
+  _port.flush();
+  ESP.restart();
 }
 
 void WsdmWifi::command() {
@@ -356,6 +371,7 @@ void WsdmWifi::keepNetwork(uint32_t now) {
     _isUp = isUp;
     _without = now;
     _port.println(isUp ? F("Wi-Fi: connected") : F("Wi-Fi: not connected"));
+    if (isUp) listenForUpdate();
     if (_improv.isSpoken() && _task == NOTHING) tellState();
   }
   const bool isFree = isUp && _task == NOTHING;
@@ -376,6 +392,49 @@ void WsdmWifi::search(uint32_t now) {
   _port.print(':');
   _port.println(_hostPort);
   _gateway.server(_host, _hostPort);
+}
+
+// Updates.
+
+void WsdmWifi::listenForUpdate() {
+  char hostname[5 + sizeof(wsdmMacText)] = "wsdm-";
+  strcat(hostname, wsdmMacText);
+  if (!_ota.begin(hostname, _running.get(WsdmKey::OtaPassword), updateStarts)) return;
+  _port.print(F("updates are taken as "));
+  _port.print(hostname);
+  _port.println(F(".local"));
+}
+
+// Until it is over, or has failed, nothing else runs.
+void WsdmWifi::updateStarts() {
+  theOne->_gateway.disconnect("an update");
+  theOne->_search.end();
+  // It takes longer than that waits.
+  wsdmWatchdog(false);
+  theOne->_port.println(F("update: everything is stopped, and it is received"));
+  for (uint16_t i = 0; i < UPDATE_REST_MS; i++) {
+    theOne->_protocol.tick(millis());
+    delay(1);
+  }
+}
+
+void WsdmWifi::update() {
+  switch (_ota.loop()) {
+    case WsdmOta::NOTHING:
+      return;
+    case WsdmOta::REFUSED:
+      _port.println(F("update: refused, the password was wrong"));
+      return;
+    case WsdmOta::FAILED:
+      _port.print(F("update: nothing is changed: "));
+      _port.println(_ota.reason());
+      return;
+    case WsdmOta::WRITTEN:
+      _port.println(F("update: received, restarting"));
+      // The last answer has to leave.
+      delay(100);
+      restart();
+  }
 }
 
 #endif

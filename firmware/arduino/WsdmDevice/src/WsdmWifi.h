@@ -2,8 +2,10 @@
 //
 //   serial port --> WsdmImprov (a web page), WsdmConsole (a person) --> WsdmSettings <--> WsdmStore (flash)
 //   Wi-Fi --> WsdmSearch (where the gateway is) --> WsdmWebsocket --> protocol --> outputs
+//   Wi-Fi --> WsdmOta (a new sketch, if a password for that is set)
 //
-// Outputs are off while anything is done that takes its time: joining a network, scanning, searching, saving.
+// Outputs are off while anything is done that takes its time: joining a network, scanning, searching, saving,
+// an update.
 
 #ifndef WSDM_WIFI_H
 #define WSDM_WIFI_H
@@ -23,6 +25,7 @@
 
 #include "WsdmConsole.h"
 #include "WsdmImprov.h"
+#include "WsdmOta.h"
 #include "WsdmSearch.h"
 
 // A build may bring settings with it, any of them: what is saved on the board counts instead. The names are those of
@@ -89,6 +92,10 @@ class WsdmWifi final {
   void doTask(uint32_t now);
   void keepNetwork(uint32_t now);
   void search(uint32_t now);
+  void listenForUpdate();
+  void update();
+  static void updateStarts();
+  void restart();
   void tellState();
   void tellInformation();
   const char* identifier() const;
@@ -106,12 +113,14 @@ class WsdmWifi final {
   WsdmConsole _console;
   WsdmImprov _improv;
   WsdmSearch _search;
+  WsdmOta _ota;
   WsdmReportHandler _handler = nullptr;
 
   Task _task = NOTHING;
   // Since when it does that; and since when it has had no network, or tried to join one last.
   uint32_t _since = 0, _without = 0;
   bool _isUp = false;
+  bool _isRestarting = false;
   // Where the gateway is, or was when it was looked up.
   char _host[WSDM_VALUE_MAX + 1];
   uint16_t _hostPort = 0;
