@@ -128,6 +128,8 @@ static void records() {
   expect("the longest fits", longest.encode(bytes) <= WsdmSettings::RECORD_MAX, 1);
   expect("and is read", found.decode(bytes, longest.encode(bytes)), 1);
   expect("as it was", all(found), all(longest));
+  // Its head, and two values: an older sketch takes no key that it does not know.
+  expect("what is not set is left out", WsdmSettings().encode(bytes), 16 + 2 + 4 + 2 + 4);
   settings.encode(bytes);
   // Whatever happened to it, it is not taken, and nothing of it.
   for (size_t i = 0; i < length; i++) {

@@ -17,8 +17,6 @@ static const uint16_t JOIN_AGAIN_MS = 30000;
 // How long a network that Improv gives may take, and how long one that says no may change its mind.
 static const uint16_t JOIN_MS = 20000;
 static const uint16_t JOIN_REFUSED_MS = 5000;
-// What a stepper gets to slow down before an update is written.
-static const uint16_t UPDATE_REST_MS = 500;
 
 char wsdmMacText[13] = "";
 
@@ -81,7 +79,8 @@ WsdmWifi::WsdmWifi(WsdmProtocol& protocol, const char* identifier, Stream& port,
       _builtIn(builtIn),
       _gateway(_client, protocol),
       _console(port, _draft, _builtIn, identifier, wsdmMacText),
-      _improv(port) {}
+      _improv(port),
+      _ota(_gateway, protocol, port) {}
 
 const char* WsdmWifi::identifier() const {
   const char* const set = _running.get(WsdmKey::Identifier);
@@ -159,7 +158,7 @@ void WsdmWifi::loop() {
   // Outputs are on only then; to look a name up may take longer than the watchdog waits.
   wsdmWatchdog(_gateway.isConnected());
   _gateway.loop();
-  if (_isUp) update();
+  if (_isUp && _ota.loop()) restart();
 }
 
 void WsdmWifi::report(WsdmReport report, uint16_t code, const char* reason) {
@@ -167,11 +166,7 @@ void WsdmWifi::report(WsdmReport report, uint16_t code, const char* reason) {
   // The next connection may lead elsewhere.
   const bool isEnd = report == WsdmReport::CLOSED || report == WsdmReport::LOST;
   if (isEnd && theOne->_running.isLookedUp()) theOne->_gateway.server(nullptr, 0);
-  // Outputs are off yet, and to note it takes its time.
-  if (report == WsdmReport::CONNECTED && WsdmOta::confirm()) {
-    theOne->_port.println(F("update: it reached the gateway, and is kept"));
-    theOne->listenForUpdate();
-  }
+  if (report == WsdmReport::CONNECTED && theOne->_ota.reached()) theOne->listen();
   if (theOne->_handler) theOne->_handler(report, code, reason);
 }
 
@@ -365,13 +360,15 @@ void WsdmWifi::tellNetworks(int count) {
   _improv.result(WsdmImprov::NETWORKS, nullptr, 0);
 }
 
+void WsdmWifi::listen() { _ota.listen(wsdmMacText, _running.get(WsdmKey::OtaPassword)); }
+
 void WsdmWifi::keepNetwork(uint32_t now) {
   const bool isUp = isOnNetwork();
   if (isUp != _isUp) {
     _isUp = isUp;
     _without = now;
     _port.println(isUp ? F("Wi-Fi: connected") : F("Wi-Fi: not connected"));
-    if (isUp) listenForUpdate();
+    if (isUp) listen();
     if (_improv.isSpoken() && _task == NOTHING) tellState();
   }
   const bool isFree = isUp && _task == NOTHING;
@@ -392,49 +389,6 @@ void WsdmWifi::search(uint32_t now) {
   _port.print(':');
   _port.println(_hostPort);
   _gateway.server(_host, _hostPort);
-}
-
-// Updates.
-
-void WsdmWifi::listenForUpdate() {
-  char hostname[5 + sizeof(wsdmMacText)] = "wsdm-";
-  strcat(hostname, wsdmMacText);
-  if (!_ota.begin(hostname, _running.get(WsdmKey::OtaPassword), updateStarts)) return;
-  _port.print(F("updates are taken as "));
-  _port.print(hostname);
-  _port.println(F(".local"));
-}
-
-// Until it is over, or has failed, nothing else runs.
-void WsdmWifi::updateStarts() {
-  theOne->_gateway.disconnect("an update");
-  theOne->_search.end();
-  // It takes longer than that waits.
-  wsdmWatchdog(false);
-  theOne->_port.println(F("update: everything is stopped, and it is received"));
-  for (uint16_t i = 0; i < UPDATE_REST_MS; i++) {
-    theOne->_protocol.tick(millis());
-    delay(1);
-  }
-}
-
-void WsdmWifi::update() {
-  switch (_ota.loop()) {
-    case WsdmOta::NOTHING:
-      return;
-    case WsdmOta::REFUSED:
-      _port.println(F("update: refused, the password was wrong"));
-      return;
-    case WsdmOta::FAILED:
-      _port.print(F("update: nothing is changed: "));
-      _port.println(_ota.reason());
-      return;
-    case WsdmOta::WRITTEN:
-      _port.println(F("update: received, restarting"));
-      // The last answer has to leave.
-      delay(100);
-      restart();
-  }
 }
 
 #endif

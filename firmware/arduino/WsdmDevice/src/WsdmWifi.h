@@ -92,9 +92,7 @@ class WsdmWifi final {
   void doTask(uint32_t now);
   void keepNetwork(uint32_t now);
   void search(uint32_t now);
-  void listenForUpdate();
-  void update();
-  static void updateStarts();
+  void listen();
   void restart();
   void tellState();
   void tellInformation();
