@@ -124,8 +124,11 @@ static HostUpdate update(const char* password = "new sketch") {
 static void off() {
   Connected c("");
   expect("without a password nothing listens", ArduinoOTA.hostListens, 0);
-  c.b.vibrator.run();
   c.b.run(10, "set ota_password new sketch\r");
+  WiFi.hostLose(WL_CONNECTION_LOST);
+  expect("the network is back", c.b.says(c.b.run(31000), "Wi-Fi: connected\r\n"), 1);
+  c.connect();
+  c.b.vibrator.run();
   expect("nor with one that is not saved", ArduinoOTA.hostListens, 0);
   c.send(update());
   c.send(update(""));
@@ -165,6 +168,7 @@ static void refused() {
   c.b.vibrator.run();
   for (const char* password : {"", "new sketc", "New sketch", "********"}) {
     expect("refused", c.send(update(password)), "update: refused, the password was wrong\r\n");
+    expect("once", c.b.run(1), "");
   }
   expect("nothing is written", c.seen, "");
   expect("nothing is stopped", c.b.vibrator.level.level, WSDM_FULL);
@@ -198,7 +202,7 @@ static void broken() {
     expect("it does not restart", ESP.hostRestarted, 0);
     if (hasBegun) {
       expect("it was disconnected", c.b.board.isConnected(), 0);
-      c.connect();
+      expect("which is said once", c.b.says(c.connect(), "update:"), 0);
       expect("still off when it is connected anew", c.b.vibrator.level.level, 0);
     }
     c.b.vibrator.run();
