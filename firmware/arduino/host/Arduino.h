@@ -18,14 +18,19 @@
 #define pgm_read_word(address) (*reinterpret_cast<const uint16_t*>(address))
 
 #define LED_BUILTIN 2
+#if defined(ARDUINO_ARCH_ESP32)
+// As the core is built: its boot loader goes back to the image before.
+#define CONFIG_APP_ROLLBACK_ENABLE 1
+#endif
 #define constrain(value, low, high) ((value) < (low) ? (low) : (value) > (high) ? (high) : (value))
 
-// There is none on the host: a sketch that hangs is seen by whoever runs it.
-inline void enableLoopWDT() {}
-inline void disableLoopWDT() {}
+// There is none on the host: a sketch that hangs is seen by whoever runs it. The checks see whether it would watch.
+extern bool hostWatches;
+inline void enableLoopWDT() { hostWatches = true; }
+inline void disableLoopWDT() { hostWatches = false; }
 
 uint32_t millis();
-// Sets the clock, which stands still from then on; without a time it runs again.
+// Sets the clock, which stands still from then on but for delay(); without a time it runs again.
 void hostClock(uint32_t milliseconds);
 void hostClock();
 uint32_t micros();

@@ -115,5 +115,8 @@ class HostEsp {
   uint64_t getEfuseMac();
   // The program begins anew, with its environment and its standard input and output.
   void restart();
+  // For the checks: it does not, and how often it would have.
+  bool hostStays = false;
+  int hostRestarted = 0;
 };
 extern HostEsp ESP;

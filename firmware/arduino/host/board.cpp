@@ -30,9 +30,17 @@ void hostClock(uint32_t milliseconds) {
 
 void hostClock() { clockIsSet = false; }
 
+bool hostWatches = false;
+
 uint32_t millis() { return clockIsSet ? clockAt : (nanoseconds() - started) / 1000000; }
 uint32_t micros() { return (nanoseconds() - started) / 1000; }
-void delay(uint32_t milliseconds) { usleep(milliseconds * 1000); }
+void delay(uint32_t milliseconds) {
+  if (clockIsSet) {
+    clockAt += milliseconds;
+  } else {
+    usleep(milliseconds * 1000);
+  }
+}
 
 uint32_t esp_random() {
   uint32_t random = 0;

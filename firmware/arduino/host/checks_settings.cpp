@@ -19,6 +19,7 @@ static WsdmSettings filled() {
   settings.set(WsdmKey::Identifier, "Stroker");
   settings.set(WsdmKey::SilenceMs, "1500");
   settings.set(WsdmKey::Limits, "V0=60");
+  settings.set(WsdmKey::OtaPassword, "new sketch");
   return settings;
 }
 
@@ -77,6 +78,10 @@ static void values() {
       {WsdmKey::Limits, "L0=90-10", "a limit is from 0 to 100, and a range goes up", ""},
       {WsdmKey::Limits, "V0=1 V0=2", "an output has two limits", ""},
       {WsdmKey::Limits, "V0=1 V1=1 V2=1 V3=1 A0=1 A1=1 A2=1", "6 limits at most", ""},
+      {WsdmKey::OtaPassword, "1234567", "a password for updates has 8 to 63 characters, or none", ""},
+      {WsdmKey::OtaPassword, "12345678", "", "12345678"},
+      {WsdmKey::OtaPassword, std::string(64, 'x'), "a password for updates has 8 to 63 characters, or none", ""},
+      {WsdmKey::OtaPassword, "", "", ""},
   };
   for (const auto& c : cases) {
     WsdmSettings settings;
@@ -98,11 +103,11 @@ static void values() {
   expect("a gateway", std::string(name) + " " + std::to_string(number), "gw 65535");
   Port port_;
   settings.takeBuiltIn({"net", "short", "gw", 80, nullptr}, port_);
-  expect("what was built in", all(settings), "net||ws://gw:80||||1000||");
+  expect("what was built in", all(settings), "net||ws://gw:80||||1000|||");
   expect("and cannot be used", port_.said(),
          "this build's password is left out: a password of Wi-Fi has 8 to 63 characters, or none\r\n");
   settings.takeBuiltIn({nullptr, nullptr, nullptr, 0, nullptr}, port_);
-  expect("nothing was built in", all(settings) + port_.said(), "||mdns||||1000||");
+  expect("nothing was built in", all(settings) + port_.said(), "||mdns||||1000|||");
 }
 
 static void records() {
@@ -119,9 +124,12 @@ static void records() {
   }
   longest.set(WsdmKey::SilenceMs, "10000");
   longest.set(WsdmKey::Limits, "L0=10-90 L1=10-90 L2=10-90 R0=100 R1=100 V0=100");
+  longest.set(WsdmKey::OtaPassword, std::string(63, 'x').c_str());
   expect("the longest fits", longest.encode(bytes) <= WsdmSettings::RECORD_MAX, 1);
   expect("and is read", found.decode(bytes, longest.encode(bytes)), 1);
   expect("as it was", all(found), all(longest));
+  // Its head, and two values: an older sketch takes no key that it does not know.
+  expect("what is not set is left out", WsdmSettings().encode(bytes), 16 + 2 + 4 + 2 + 4);
   settings.encode(bytes);
   // Whatever happened to it, it is not taken, and nothing of it.
   for (size_t i = 0; i < length; i++) {
@@ -203,7 +211,7 @@ static void console() {
     const std::string shown = t.line("show");
     expect("shown", shown,
            "ssid = My Network\r\npassword = ********\r\ngateway = mdns\r\ntoken = \r\nidentifier = LVSDevice\r\n"
-           "address = aabbccddeeff\r\nsilence_ms = 1000\r\nlimits = \r\nnot saved yet\r\n");
+           "address = aabbccddeeff\r\nsilence_ms = 1000\r\nlimits = \r\nota_password = \r\nnot saved yet\r\n");
     t.line("save");
     expect("to be saved", static_cast<long>(t.action), static_cast<long>(WsdmAction::SAVE));
     t.console.saved();
@@ -224,6 +232,7 @@ static void console() {
       {"save now", "that is no command; help shows what is\r\n"},
       {"settle", "that is no command; help shows what is\r\n"},
       {"set", "that is no setting; help shows which there are\r\n"},
+      {"set ota_password short", "ota_password stays: a password for updates has 8 to 63 characters, or none\r\n"},
       {"set colour red", "that is no setting; help shows which there are\r\n"},
       {"set ssi x", "that is no setting; help shows which there are\r\n"},
       {"set pins V0=18", "pins stays: in an Arduino sketch it is a part of the sketch\r\n"},
@@ -247,6 +256,9 @@ static void console() {
     expect("secrets are not echoed", t.typed("set password p w\xC3\xA4"), "set password ****");
     t.typed("\x03");
     expect("given up", t.line("set token t"), "token = ********\r\nsave keeps it, restart uses it\r\n");
+    expect("nor is this", t.typed("set ota_password abcdefgh"), "set ota_password ********");
+    expect("nor shown", t.line(""), "ota_password = ********\r\nsave keeps it, restart uses it\r\n");
+    expect("but it is kept", t.settings.get(WsdmKey::OtaPassword), "abcdefgh");
     expect("another is", t.typed("set ssid x"), "set ssid x");
     t.typed("y\x7f\x08" "ab\xC3\xA4\x7f");
     t.line("c");
@@ -278,6 +290,7 @@ int main() {
   search();
   network();
   boards();
+  updates();
   printf(failures == 0 ? "all as it should be\n" : "%d failures\n", failures);
   return failures != 0;
 }

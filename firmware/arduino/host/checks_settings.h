@@ -82,3 +82,4 @@ void improv();
 void search();
 void network();
 void boards();
+void updates();

@@ -1,6 +1,6 @@
 // What a whole board does as its network, its flash and whoever sets it up change.
 
-#include "checks_settings.h"
+#include "checks_board.h"
 
 // A gateway that is not there, or never answers.
 class Nobody final : public Client {
@@ -30,33 +30,6 @@ class Nobody final : public Client {
   bool answers = false, isOpen = false;
   int connections = 0, writes = 0;
   std::string name;
-};
-
-class Level final : public WsdmOutput {
- public:
-  void set(uint16_t value) override {
-    if (value == 0 && level > 0) offAt = millis();
-    level = value;
-  }
-  // As of a carriage that slows down.
-  bool isAtRest() const override { return level == 0 && millis() - offAt >= slowsMs; }
-  uint16_t level = 0xFFFF;
-  uint32_t offAt = 0, slowsMs = 0;
-};
-
-class Unheard final : public WsdmReplies {
-  void reply(const char*, size_t) override {}
-};
-
-struct Vibrator {
-  Level level;
-  WsdmOutput* const motors[1] = {&level};
-  WsdmLovense device{motors};
-  void run() {
-    Unheard unheard;
-    for (const char* at = "Vibrate:20;"; *at; at++) device.receive(*at, millis(), unheard);
-    expect("on", level.level, WSDM_FULL);
-  }
 };
 
 void network() {
@@ -116,30 +89,6 @@ void network() {
   expect("whoever disconnects it stops everything", vibrator.level.level, 0);
   hostClock();
 }
-
-// A whole board, whose clock the checks move.
-struct Board {
-  Port port;
-  Vibrator vibrator;
-  WsdmWifi board;
-  explicit Board(const char* ssid = "", const char* password = "")
-      : board(vibrator.device, "LVSDevice", port, {ssid, password, "127.0.0.1", 1, nullptr}) {
-    hostClock(1000);
-    WiFi = HostWiFi();
-    board.begin();
-  }
-  ~Board() { hostClock(); }
-  // What it says meanwhile.
-  std::string run(uint32_t milliseconds, const std::string& typed = "") {
-    port.in += typed;
-    for (; milliseconds > 0; milliseconds--) {
-      hostClock(millis() + 1);
-      board.loop();
-    }
-    return port.said();
-  }
-  bool says(const std::string& said, const std::string& what) { return said.find(what) != std::string::npos; }
-};
 
 static const std::string NO_ERROR = "\n" + frame(2, std::string(1, '\0')) + "\n";
 
@@ -223,7 +172,31 @@ static void savesAtRest() {
   hostFlashErase();
 }
 
+// Limits may have been among them: a board that forgot them is not to be driven.
+static void damaged() {
+  hostFlashErase();
+  setenv("WSDM_HOST_WIFI", "Home\tsecret words\t-40", 1);
+#if defined(ARDUINO_ARCH_ESP8266)
+  const char* const record = "/wsdm";
+#else
+  const char* const record = "settings";
+#endif
+  const std::string bytes = "what nobody can read";
+  hostFlashWrite(record, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  Board b("Home", "secret words");
+  const std::string said = b.run(31000);
+  expect("damaged settings are said", b.says(said, "those that were saved are damaged"), 1);
+  expect("and it joins nothing", b.says(said, "Wi-Fi: connected"), 0);
+  expect("not for a web page either", b.says(b.run(6000, wifi("Home", "secret words")), frame(2, "\x03")), 1);
+  expect("nothing is saved by that", b.says(b.run(10), "saved"), 0);
+  expect("whoever saves has it back", b.says(b.run(10, "set limits V0=60\rsave\r"), "saved\r\n"), 1);
+  WsdmSettings kept;
+  expect("it is whole", static_cast<long>(wsdmLoad(kept)), static_cast<long>(WsdmLoaded::SAVED));
+  hostFlashErase();
+}
+
 void boards() {
+  damaged();
   hostFlashErase();
   setenv("WSDM_HOST_WIFI", "Home\tsecret words\t-40\nOpen\t\t-70\nHome\tsecret words\t-30", 1);
   slowPort();
@@ -303,7 +276,7 @@ void boards() {
     expect("and that it did", b.says(joined, "\n" + frame(4, std::string("\x01\0", 2)) + "\n"), 1);
     WsdmSettings kept;
     wsdmLoad(kept);
-    expect("kept", all(kept), "Home|secret words|ws://127.0.0.1:1|geheim-1|||1000||");
+    expect("kept", all(kept), "Home|secret words|ws://127.0.0.1:1|geheim-1|||1000|||");
     expect("shown", b.says(b.run(10, "show\r"), "ssid = Home\r\n"), 1);
     for (const auto& wrong : {wifi("Home", "wrong words"), wifi("Nowhere", "")}) {
       const std::string refused = b.run(5200, wrong);

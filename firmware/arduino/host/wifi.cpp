@@ -147,6 +147,8 @@ uint64_t HostEsp::getEfuseMac() {
 }
 
 void HostEsp::restart() {
+  hostRestarted++;
+  if (hostStays) return;
   fflush(stdout);
   char name[] = "sketch";
   char* arguments[] = {name, nullptr};

@@ -2,12 +2,14 @@
 // n-th are up.n and down.n; there is no gateway while they are missing, or nobody reads them.
 
 #include <Arduino.h>
+#include <ArduinoOTA.h>
 #include <ESP8266WiFi.h>
 
 #include "simulator.h"
 
 ESP8266WiFiClass WiFi;
 EspClass ESP;
+ArduinoOTAClass ArduinoOTA;
 
 void EspClass::restart() { simExit(0); }
 

@@ -109,9 +109,10 @@ WsdmAction WsdmConsole::line() {
                  "defaults          back to what was built in, until it is saved\r\n"
                  "restart           begin anew, with the settings that are saved\r\n"
                  "help              this\r\n"
-                 "Keys: ssid, password, gateway, token, identifier, address, silence_ms, limits\r\n"
+                 "Keys: ssid, password, gateway, token, identifier, address, silence_ms, limits, ota_password\r\n"
                  "  gateway     mdns, HOST, HOST:PORT or ws://HOST:PORT/\r\n"
-                 "  limits      V0=60 at most so many percent, L0=10-90 between them; R0=50 so far round the middle\r\n"));
+                 "  limits      V0=60 at most so many percent, L0=10-90 between them; R0=50 so far round the middle\r\n"
+                 "  ota_password  8 characters or more: whoever knows it can send a new sketch over Wi-Fi\r\n"));
   } else if (isWord(line, "show")) {
     show();
   } else if (isWord(line, "save")) {

@@ -17,7 +17,7 @@ static const struct {
   uint8_t max;
 } KEYS[WSDM_KEYS] = {
     {"ssid", 1, 32},       {"password", 2, 63}, {"gateway", 3, WSDM_VALUE_MAX}, {"token", 4, WSDM_VALUE_MAX},
-    {"identifier", 5, 64}, {"address", 11, 64}, {"silence_ms", 9, 5},      {"limits", 12, 64},
+    {"identifier", 5, 64}, {"address", 11, 64}, {"silence_ms", 9, 5},      {"limits", 12, 64},    {"ota_password", 13, 63},
 };
 
 const __FlashStringHelper* WsdmSettings::name(WsdmKey key) {
@@ -43,13 +43,14 @@ char* WsdmSettings::text(WsdmKey key) {
     case WsdmKey::Identifier: return _identifier;
     case WsdmKey::Address: return _address;
     case WsdmKey::SilenceMs: return _silenceMs;
-    case WsdmKey::Limits: break;
+    case WsdmKey::Limits: return _limits;
+    case WsdmKey::OtaPassword: break;
   }
-  return _limits;
+  return _otaPassword;
 }
 
 void WsdmSettings::clear() {
-  _ssid[0] = _password[0] = _token[0] = _identifier[0] = _address[0] = _limits[0] = 0;
+  _ssid[0] = _password[0] = _token[0] = _identifier[0] = _address[0] = _limits[0] = _otaPassword[0] = 0;
   strcpy(_gateway, "mdns");
   utoa(WSDM_WATCHDOG_MS, _silenceMs, 10);
 }
@@ -136,6 +137,9 @@ const __FlashStringHelper* WsdmSettings::set(WsdmKey key, const char* value) {
     case WsdmKey::Password:
       if (length > 63 || (length > 0 && length < 8)) return F("a password of Wi-Fi has 8 to 63 characters, or none");
       break;
+    case WsdmKey::OtaPassword:
+      if (length > 63 || (length > 0 && length < 8)) return F("a password for updates has 8 to 63 characters, or none");
+      break;
     case WsdmKey::Gateway:
       if (strcmp(value, "mdns") == 0) break;
       if (const __FlashStringHelper* const wrong = parseGateway(value, url)) return wrong;
@@ -203,6 +207,8 @@ size_t WsdmSettings::encode(uint8_t* bytes) const {
   for (uint8_t i = 0; i < WSDM_KEYS; i++) {
     const char* const value = get(static_cast<WsdmKey>(i));
     const size_t size = strlen(value);
+    // So that an older sketch, which does not know a key that is not set, takes the record.
+    if (size == 0) continue;
     bytes[length++] = KEYS[i].number;
     bytes[length++] = size;
     memcpy(bytes + length, value, size);

@@ -19,8 +19,8 @@ static const uint16_t WSDM_SILENCE_MIN_MS = 500;
 static const uint16_t WSDM_SILENCE_MAX_MS = 10000;
 
 // Not in capitals: sketches define such words.
-enum class WsdmKey : uint8_t { Ssid, Password, Gateway, Token, Identifier, Address, SilenceMs, Limits };
-static const uint8_t WSDM_KEYS = 8;
+enum class WsdmKey : uint8_t { Ssid, Password, Gateway, Token, Identifier, Address, SilenceMs, Limits, OtaPassword };
+static const uint8_t WSDM_KEYS = 9;
 
 // What the build was given. Null is nothing.
 struct WsdmBuiltIn {
@@ -34,7 +34,7 @@ struct WsdmBuiltIn {
 class WsdmSettings {
  public:
   // The longest record; see encode().
-  static const size_t RECORD_MAX = 600;
+  static const size_t RECORD_MAX = 700;
 
   WsdmSettings() { clear(); }
   // No network, any gateway.
@@ -62,7 +62,9 @@ class WsdmSettings {
   // Whether `text`, up to `length`, names one.
   static bool find(const char* text, size_t length, WsdmKey& key);
   // Whether nobody should read its value over a shoulder.
-  static bool isSecret(WsdmKey key) { return key == WsdmKey::Password || key == WsdmKey::Token; }
+  static bool isSecret(WsdmKey key) {
+    return key == WsdmKey::Password || key == WsdmKey::Token || key == WsdmKey::OtaPassword;
+  }
 
  private:
   char* text(WsdmKey key);
@@ -77,6 +79,8 @@ class WsdmSettings {
   char _silenceMs[5 + 1];
   // As it was typed; see WsdmOutputLimits.h.
   char _limits[64 + 1];
+  // Without it nothing listens for a new sketch.
+  char _otaPassword[63 + 1];
 };
 
 #endif

@@ -79,7 +79,8 @@ WsdmWifi::WsdmWifi(WsdmProtocol& protocol, const char* identifier, Stream& port,
       _builtIn(builtIn),
       _gateway(_client, protocol),
       _console(port, _draft, _builtIn, identifier, wsdmMacText),
-      _improv(port) {}
+      _improv(port),
+      _ota(_gateway, protocol, port) {}
 
 const char* WsdmWifi::identifier() const {
   const char* const set = _running.get(WsdmKey::Identifier);
@@ -109,10 +110,13 @@ void WsdmWifi::begin() {
       _port.println(F("settings: as built in"));
       break;
     case WsdmLoaded::DAMAGED:
-      _port.println(F("settings: as built in, since those that were saved are damaged"));
+      _port.println(F("settings: those that were saved are damaged, and limits may have been among them. No network is joined: "
+                      "set all that you want, save, restart"));
+      _isDamaged = true;
       break;
   }
   _draft = _running;
+  if (_isDamaged) _running.set(WsdmKey::Ssid, "");
   const char* const token = _running.get(WsdmKey::Token);
   _gateway.identity(identifier(), address(), *token ? token : nullptr);
   _gateway.watchdog(_running.silenceMs());
@@ -129,7 +133,7 @@ void WsdmWifi::begin() {
   _troubles.begin();
   if (*_running.get(WsdmKey::Ssid)) {
     join(_running.get(WsdmKey::Ssid), _running.get(WsdmKey::Password), millis());
-  } else {
+  } else if (!_isDamaged) {
     _port.println(F("no network is set: set ssid NAME, set password WORDS, save, restart; or use Improv"));
   }
 }
@@ -148,6 +152,8 @@ void WsdmWifi::limitOutputs() {
 }
 
 void WsdmWifi::loop() {
+  // Some chips take a moment.
+  if (_isRestarting) return;
   const uint32_t now = millis();
   finish();
   doTask(now);
@@ -156,6 +162,7 @@ void WsdmWifi::loop() {
   // Outputs are on only then; to look a name up may take longer than the watchdog waits.
   wsdmWatchdog(_gateway.isConnected());
   _gateway.loop();
+  if (_isUp && _ota.loop()) return restart();
   // Last: an answer takes its time, and begins what the next loop goes on with.
   // What is typed behind a save waits for it.
   if (_pending == WsdmAction::NOTHING) readPort(millis());
@@ -169,6 +176,7 @@ void WsdmWifi::report(WsdmReport report, uint16_t code, const char* reason) {
   // The next connection may lead elsewhere.
   const bool isEnd = report == WsdmReport::CLOSED || report == WsdmReport::LOST;
   if (isEnd && theOne->_running.isLookedUp()) theOne->_gateway.server(nullptr, 0);
+  if (report == WsdmReport::CONNECTED && theOne->_ota.reached()) theOne->listen();
   if (theOne->_handler) theOne->_handler(report, code, reason);
 }
 
@@ -208,8 +216,7 @@ void WsdmWifi::finish() {
   _pending = WsdmAction::NOTHING;
   if (action == WsdmAction::RESTART) {
     _port.println(F("restarting"));
-    _port.flush();
-    ESP.restart();
+    return restart();
   }
   if (wsdmSave(_draft)) {
     _console.saved();
@@ -219,9 +226,17 @@ void WsdmWifi::finish() {
   }
 }
 
+void WsdmWifi::restart() {
+  _isRestarting = true;
+  _port.flush();
+  ESP.restart();
+}
+
 void WsdmWifi::command() {
   switch (_improv.command()) {
     case WsdmImprov::WIFI:
+      // It would save a network without the limits.
+      if (_isDamaged) return _improv.error(WsdmImprov::UNABLE_TO_CONNECT);
       if (!given()) return _improv.error(WsdmImprov::INVALID);
       _improv.error(WsdmImprov::NONE);
       return joinGiven(millis());
@@ -384,6 +399,8 @@ void WsdmWifi::tellNetworks(int count) {
   _improv.result(WsdmImprov::NETWORKS, nullptr, 0);
 }
 
+void WsdmWifi::listen() { _ota.listen(wsdmMacText, _running.get(WsdmKey::OtaPassword)); }
+
 void WsdmWifi::keepNetwork(uint32_t now) {
   const bool isUp = isOnNetwork();
   const bool isFree = isUp && _task == NOTHING && _pending == WsdmAction::NOTHING;
@@ -395,6 +412,7 @@ void WsdmWifi::keepNetwork(uint32_t now) {
     _without = now;
     if (isUp) _troubles.connected();
     _port.println(isUp ? F("Wi-Fi: connected") : F("Wi-Fi: not connected"));
+    if (isUp) listen();
     if (_improv.isSpoken() && _task == NOTHING) tellState();
   }
   const WsdmTrouble trouble = isUp || _task != NOTHING ? WsdmTrouble::NONE : _troubles.news();

@@ -2,8 +2,10 @@
 //
 //   serial port --> WsdmImprov (a web page), WsdmConsole (a person) --> WsdmSettings <--> WsdmStore (flash)
 //   Wi-Fi --> WsdmSearch (where the gateway is) --> WsdmWebsocket --> protocol --> outputs
+//   Wi-Fi --> WsdmOta (a new sketch, if a password for that is set)
 //
-// Outputs are off while anything is done that takes its time: joining a network, scanning, searching, saving.
+// Outputs are off while anything is done that takes its time: joining a network, scanning, searching, saving,
+// an update.
 
 #ifndef WSDM_WIFI_H
 #define WSDM_WIFI_H
@@ -23,6 +25,7 @@
 
 #include "WsdmConsole.h"
 #include "WsdmImprov.h"
+#include "WsdmOta.h"
 #include "WsdmSearch.h"
 #include "WsdmTrouble.h"
 
@@ -91,6 +94,8 @@ class WsdmWifi final {
   void doTask(uint32_t now);
   void keepNetwork(uint32_t now);
   void search(uint32_t now);
+  void listen();
+  void restart();
   void tellState();
   void tellInformation();
   const char* identifier() const;
@@ -108,6 +113,7 @@ class WsdmWifi final {
   WsdmConsole _console;
   WsdmImprov _improv;
   WsdmSearch _search;
+  WsdmOta _ota;
   WsdmReportHandler _handler = nullptr;
 
   // What was asked for and waits until everything stands still.
@@ -119,6 +125,9 @@ class WsdmWifi final {
   WsdmTroubles _troubles;
   // The stop button holds everything, and that is said.
   bool _isHeld = false;
+  bool _isRestarting = false;
+  // Saved settings cannot be used: nothing is obeyed before somebody has set the board up again.
+  bool _isDamaged = false;
   // Where the gateway is, or was when it was looked up.
   char _host[WSDM_VALUE_MAX + 1];
   uint16_t _hostPort = 0;
