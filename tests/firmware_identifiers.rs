@@ -83,6 +83,7 @@ const FIRMWARE: &[(&str, &str, &[&str])] = &[
 
 /// Tests of the firmware, which talk to stand-ins: what they call themselves nobody has to know.
 const TESTS_OF_FIRMWARE: &[&str] = &[
+    "arduino/host/checks_button.cpp",
     "arduino/host/checks_serial.cpp",
     "arduino/host/checks_settings.cpp",
     "arduino/host/checks_websocket.cpp",
