@@ -44,6 +44,8 @@ pub struct Step {
 pub struct Rail {
     pub uno: Program,
     cable: Option<File>,
+    /// The step that was waited for last.
+    seen: usize,
     steps: PathBuf,
     link: PathBuf,
     folder: TempDir,
@@ -52,7 +54,7 @@ pub struct Rail {
 impl Rail {
     /// Stands so many steps from its limit switch, which works, is missing or is always closed. Nobody is on its cable.
     pub async fn start(place: i64, limit: &str) -> Self {
-        Self::started(place, limit, &["freely"]).await
+        Self::started(place, limit, &["fast"]).await
     }
 
     /// The same with a clock that is no faster than ours, for those who have one too.
@@ -76,6 +78,7 @@ impl Rail {
         Self {
             uno,
             cable: None,
+            seen: 0,
             steps,
             link,
             folder,
@@ -135,10 +138,17 @@ impl Rail {
         self.last().map(|(step, _)| step.place)
     }
 
-    /// Says this again and again, until the carriage stands where it is to. A newline is a sign of life and nothing else.
+    /// Says this again and again, until the carriage has come where it is to, if only for a moment, since it came where the
+    /// last such call wanted it. A newline is a sign of life and nothing else.
     pub async fn until(&mut self, said: &str, is: impl Fn(i64) -> bool) {
         within(&format!("{said:?} leads there"), async {
-            while !self.place().is_some_and(&is) {
+            loop {
+                let steps = self.steps();
+                let mut since = steps.iter().enumerate().skip(self.seen);
+                if let Some((at, _)) = since.find(|(_, step)| is(step.place)) {
+                    self.seen = at;
+                    return;
+                }
                 self.write(said);
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
