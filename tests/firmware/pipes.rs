@@ -65,8 +65,14 @@ async fn pass(mut up: pipe::Receiver, mut down: pipe::Sender, addr: SocketAddr) 
         return;
     };
     let (mut from, mut to) = gateway.split();
+    let board_is_gone = async {
+        if tokio::io::copy(&mut up, &mut to).await.is_err() {
+            // The gateway takes nothing more, and what it said last is still to come.
+            std::future::pending::<()>().await;
+        }
+    };
     tokio::select! {
-        _ = tokio::io::copy(&mut up, &mut to) => {}
+        () = board_is_gone => {}
         _ = tokio::io::copy(&mut from, &mut down) => {}
     }
 }
