@@ -86,6 +86,8 @@ async fn an_esp8266s_motor_follows_the_slider_by_a_clock_that_is_right() {
         (least - rounding..=most + rounding).contains(&ran),
         "its clock ran {ran:?} in {least:?} to {most:?}"
     );
+    let reason = board.line("closed by the gateway: ").await;
+    assert!(reason.starts_with("1001 "), "{reason}");
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! A network for a board that can open files and nothing else: named pipes, which lead on to a TCP address.
 
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
+use tokio::io::{copy, sink};
 use tokio::net::TcpStream;
 use tokio::net::unix::pipe;
 use tokio::task::JoinSet;
@@ -59,20 +61,26 @@ fn made(folder: &Path, name: &str, number: usize) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// Until either end is gone; then the other is told.
+/// Until the board is gone; then the gateway is told. A gateway that is gone is the end of what the board reads, after all that
+/// it said; what the board writes meanwhile is taken and lost, as by a network.
 async fn pass(mut up: pipe::Receiver, mut down: pipe::Sender, addr: SocketAddr) {
     let Ok(mut gateway) = TcpStream::connect(addr).await else {
         return;
     };
     let (mut from, mut to) = gateway.split();
-    let board_is_gone = async {
-        if tokio::io::copy(&mut up, &mut to).await.is_err() {
-            // The gateway takes nothing more, and what it said last is still to come.
-            std::future::pending::<()>().await;
+    let hears = async move {
+        // However it ended.
+        let _ = copy(&mut from, &mut down).await;
+        drop(down);
+        pending::<()>().await;
+    };
+    let says = async {
+        if copy(&mut up, &mut to).await.is_err() {
+            let _ = copy(&mut up, &mut sink()).await;
         }
     };
     tokio::select! {
-        () = board_is_gone => {}
-        _ = tokio::io::copy(&mut from, &mut down) => {}
+        () = says => {}
+        () = hears => {}
     }
 }
