@@ -68,18 +68,3 @@ char* utoa(unsigned number, char* text, int base) {
   sprintf(text, base == HEX ? "%x" : "%u", number);
   return text;
 }
-
-size_t Print::print(const __FlashStringHelper* text) {
-  size_t written = 0;
-  for (const char* at = reinterpret_cast<const char*>(text); const char byte = pgm_read_byte(at); at++) {
-    if (write(static_cast<uint8_t>(byte)) != 1) break;
-    written++;
-  }
-  return written;
-}
-
-size_t Print::print(long number, int base) {
-  char text[24];
-  snprintf(text, sizeof(text), base == HEX ? "%lX" : "%ld", number);
-  return write(text);
-}

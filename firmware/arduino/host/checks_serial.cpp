@@ -1,29 +1,11 @@
 // The link on a wire.
 
 #include "checks.h"
+#include "checks_port.h"
 
-// A wire whose far end the checks are.
-class Wire final : public Stream {
- public:
-  int available() override { return in.size(); }
-  int read() override {
-    if (in.empty()) return -1;
-    const uint8_t byte = in[0];
-    in.erase(0, 1);
-    return byte;
-  }
-  int peek() override { return in.empty() ? -1 : static_cast<uint8_t>(in[0]); }
-  size_t write(uint8_t byte) override {
-    out += static_cast<char>(byte);
-    return 1;
-  }
-  using Print::write;
-  std::string in, out;
-};
-
-// A board on that wire, and a clock that the checks move.
+// A board on a wire, and a clock that the checks move.
 struct Wired {
-  Wire wire;
+  Port wire;
   Edge edge;
   WsdmSerial gateway{wire, edge.device};
   explicit Wired(uint16_t keepaliveMs = WSDM_KEEPALIVE_MS) {
@@ -54,7 +36,7 @@ class Broken final : public WsdmOutput {
 };
 
 static void faults() {
-  Wire wire;
+  Port wire;
   Broken motor;
   WsdmOutput* const motors[] = {&motor};
   WsdmLovense device(motors);
@@ -88,7 +70,7 @@ class Deaf final : public WsdmOutput {
 
 static void deaf() {
   hostClock(1000);
-  Wire wire;
+  Port wire;
   Deaf motor;
   WsdmOutput* const motors[] = {&motor};
   WsdmLovense device(motors);
@@ -113,7 +95,7 @@ static void resets() {
   const std::string words = "brown-out: the supply sagged";
 #endif
   hostReset(brownOut);
-  Wire wire;
+  Port wire;
   Edge edge;
   WsdmSerial gateway(wire, edge.device);
   const auto hear = [&](const std::string& bytes) {
@@ -188,7 +170,7 @@ void checkSerial() {
     expect("hello again, though nothing was on", w.hear("", 801).substr(0, 13), "{\"identifier\"");
   }
   {
-    Wire wire;
+    Port wire;
     Level vibe;
     WsdmAxis axes[] = {{"V0", vibe}};
     WsdmTcode device(axes);

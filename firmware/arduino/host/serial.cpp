@@ -25,11 +25,3 @@ void HostSerial::fill() {
   _next = 0;
   _end = got > 0 ? got : 0;
 }
-
-int HostSerial::available() {
-  fill();
-  return _end - _next;
-}
-
-int HostSerial::read() { return available() > 0 ? _bytes[_next++] : -1; }
-int HostSerial::peek() { return available() > 0 ? _bytes[_next] : -1; }

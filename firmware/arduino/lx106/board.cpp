@@ -43,21 +43,6 @@ rst_info* system_get_rst_info() {
   return resetReason < 0 ? nullptr : &info;
 }
 
-size_t Print::print(const __FlashStringHelper* text) {
-  size_t written = 0;
-  for (const char* at = reinterpret_cast<const char*>(text); const char byte = pgm_read_byte(at); at++) {
-    if (write(static_cast<uint8_t>(byte)) != 1) break;
-    written++;
-  }
-  return written;
-}
-
-size_t Print::print(long number, int base) {
-  char text[24];
-  snprintf(text, sizeof(text), base == HEX ? "%lX" : "%ld", number);
-  return write(text);
-}
-
 // What a board prints on its USB port goes to stdout, where pins are printed too, so all of it takes one way.
 size_t HostSerial::write(const uint8_t* bytes, size_t size) {
   fwrite(bytes, 1, size, stdout);
@@ -75,11 +60,3 @@ void HostSerial::fill() {
   _next = 0;
   _end = got > 0 ? got : 0;
 }
-
-int HostSerial::available() {
-  fill();
-  return _end - _next;
-}
-
-int HostSerial::read() { return available() > 0 ? _bytes[_next++] : -1; }
-int HostSerial::peek() { return available() > 0 ? _bytes[_next] : -1; }
