@@ -315,21 +315,15 @@ async fn a_host_without_ipv6_is_listened_on_all_the_same() {
     use std::process::Stdio;
     use tokio::process::Command;
 
-    let without = "ip link set lo up && echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 && exec \"$@\"";
-    let inside = ["-rn", "sh", "-c", without, "sh"];
-    let probe = Command::new("unshare")
-        .args(inside)
-        .arg("true")
-        .stderr(Stdio::null())
-        .status();
-    if !probe.await.is_ok_and(|status| status.success()) {
-        return println!("not run: no network namespace of our own");
-    }
+    let without = "ip link set lo up && echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6";
+    let Some(inside) = common::namespace::of_our_own(without).await else {
+        return;
+    };
     let home = TempDir::new().expect("a directory");
     let program = |args: &[&str]| {
-        let mut command = Command::new("unshare");
+        let mut command = Command::new(&inside[0]);
         command
-            .args(inside)
+            .args(&inside[1..])
             .arg(env!("CARGO_BIN_EXE_wsdm-gateway"))
             .args(args);
         command

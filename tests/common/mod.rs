@@ -16,6 +16,8 @@ pub mod log;
 pub mod model_board;
 #[cfg(unix)]
 pub mod mosquitto;
+#[cfg(target_os = "linux")]
+pub mod namespace;
 #[cfg(unix)]
 pub mod process;
 #[cfg(unix)]

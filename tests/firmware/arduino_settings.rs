@@ -8,6 +8,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::common::namespace;
 use crate::common::process::{self, Process};
 use crate::common::{client, listed, vibrate};
 use crate::improv::improv;
@@ -139,21 +140,15 @@ async fn set_up_by_a_page(sketch: &str, chip: &str) {
 /// In a network of its own: on this machine's may be other gateways.
 #[tokio::test]
 async fn a_board_finds_its_gateway_and_the_next_one() {
-    let network = "ip link set lo up && ip link add net0 type dummy && ip addr add 10.9.9.1/24 dev net0 && ip link set net0 up multicast on && ip route add 224.0.0.0/4 dev net0 && exec \"$@\"";
-    let inside = ["-rn", "sh", "-c", network, "sh"];
-    let probe = Command::new("unshare")
-        .args(inside)
-        .arg("true")
-        .stderr(Stdio::null())
-        .status();
-    if !probe.await.is_ok_and(|status| status.success()) {
-        return println!("NOT RUN: no network namespace of our own");
-    }
+    let network = "ip link set lo up && ip link add net0 type dummy && ip addr add 10.9.9.1/24 dev net0 && ip link set net0 up multicast on && ip route add 224.0.0.0/4 dev net0";
+    let Some(inside) = namespace::of_our_own(network).await else {
+        return;
+    };
     let home = TempDir::new().unwrap();
-    let gateway = |enter: &[&str]| {
+    let gateway = |enter: &[String]| {
         let mut command = process::command(home.path(), &[]);
         let program = command.as_std().get_program().to_owned();
-        let mut entered = Command::new(enter[0]);
+        let mut entered = Command::new(&enter[0]);
         entered
             .args(&enter[1..])
             .arg(program)
@@ -175,7 +170,7 @@ async fn a_board_finds_its_gateway_and_the_next_one() {
             .kill_on_drop(true);
         Process::spawn(entered)
     };
-    let mut first = gateway(&[&["unshare"][..], &inside].concat()).await;
+    let mut first = gateway(&inside).await;
     let within_it = |id: u32| {
         [
             "nsenter",
@@ -206,7 +201,7 @@ async fn a_board_finds_its_gateway_and_the_next_one() {
     first.exit_code().await;
     board.line("closed by the gateway: 1001 ").await;
     let enter = within_it(board.id());
-    let second = gateway(&enter.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let second = gateway(&enter).await;
     assert_ne!(port(&first), port(&second));
     assert_eq!(
         board.line("found a gateway at ").await,
