@@ -59,6 +59,14 @@ pub fn login(user: &str) -> String {
     format!("user = {user:?}\npassword = \"secret-of-{user}\"\n")
 }
 
+/// An edge and a hub, each as the user of its name.
+pub async fn with_users(broker: &Broker) -> (Gateway, Gateway) {
+    tokio::join!(
+        Gateway::edge(broker, login(EDGE)),
+        Gateway::start(hub_toml(&broker.url(), HUB) + &login(HUB))
+    )
+}
+
 async fn works(edge: &Gateway, hub: &Gateway) -> (ButtplugClient, Board) {
     let app = hub.app().await;
     let board = Board::plug(edge, Kind::Hush, "A1").await;
@@ -70,10 +78,7 @@ async fn works(edge: &Gateway, hub: &Gateway) -> (ButtplugClient, Board) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_users_and_the_access_list_of_the_guide_all_of_it_works() {
     let broker = guarded(ACL).await;
-    let (edge, hub) = tokio::join!(
-        Gateway::edge(&broker, login(EDGE)),
-        Gateway::start(hub_toml(&broker.url(), HUB) + &login(HUB))
-    );
+    let (edge, hub) = with_users(&broker).await;
     let (app, board) = works(&edge, &hub).await;
     // Home Assistant may stop it, and may not move it.
     let mut options = MqttOptions::new("ha", "127.0.0.1", broker.port);
@@ -186,10 +191,7 @@ async fn an_access_list_that_keeps_an_edge_from_its_devices_is_named() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_access_list_that_keeps_a_hub_from_writing_lets_nothing_move() {
     let broker = guarded(&ACL.replace("topic readwrite wsdm/1/#", "topic read wsdm/1/#")).await;
-    let (edge, hub) = tokio::join!(
-        Gateway::edge(&broker, login(EDGE)),
-        Gateway::start(hub_toml(&broker.url(), HUB) + &login(HUB))
-    );
+    let (edge, hub) = with_users(&broker).await;
     let board = Board::plug(&edge, Kind::Hush, "A1").await;
     let line = hub.expect(&["allow this user", "wsdm/1"]).await;
     println!("{line}");

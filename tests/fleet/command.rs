@@ -5,7 +5,7 @@ use std::process::Output;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::access::{ACL, guarded, login};
+use super::access::{ACL, guarded, login, with_users};
 use super::broker::Broker;
 use super::common::model_board::Kind;
 use super::common::process::command;
@@ -219,10 +219,7 @@ async fn a_stop_that_the_broker_did_not_pass_on_fails_although_no_device_is_seen
 async fn a_stop_that_the_access_list_denies_is_not_taken_for_one() {
     let acl = ACL.replace("topic write wsdm/1/halt\n", "topic read wsdm/1/#\n");
     let broker = guarded(&acl).await;
-    let (edge, hub) = tokio::join!(
-        Gateway::edge(&broker, login(EDGE)),
-        Gateway::start(hub_toml(&broker.url(), HUB) + &login(HUB))
-    );
+    let (edge, hub) = with_users(&broker).await;
     let app = hub.app().await;
     let board = Board::plug(&edge, Kind::Hush, "A1").await;
     only(&app).await;

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::access::{ACL, guarded, login};
+use super::access::{ACL, guarded, with_users};
 use super::broker::{Broker, Mqtt};
 use super::common::bare_http::{ask, request};
 use super::common::model_board::Kind;
 use super::common::within;
 use super::presence::{drive, only};
-use super::rig::{Board, EDGE, Fleet, Gateway, HUB, edge_toml, hub_toml};
+use super::rig::{Board, EDGE, Fleet, Gateway, HUB, edge_toml};
 
 async fn look(gateway: &Gateway) -> Value {
     let (status, fleet) = request(gateway.process.page_address(), "GET", "/api/fleet", None).await;
@@ -173,10 +173,7 @@ async fn a_hub_shows_its_edges_and_an_edge_its_hubs_and_both_stop_the_fleet() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edge_that_may_not_stop_the_fleet_says_so_and_stops_its_own_board() {
     let broker = guarded(ACL).await;
-    let (edge, hub) = tokio::join!(
-        Gateway::edge(&broker, login(EDGE)),
-        Gateway::start(hub_toml(&broker.url(), HUB) + &login(HUB))
-    );
+    let (edge, hub) = with_users(&broker).await;
     let app = hub.app().await;
     let board = Board::plug(&edge, Kind::Hush, "A1").await;
     only(&app).await;
@@ -200,10 +197,7 @@ async fn an_edge_that_may_not_stop_the_fleet_says_so_and_stops_its_own_board() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_device_whose_edge_does_not_take_the_stop_is_named() {
     let broker = guarded(&ACL.replace("pattern read wsdm/1/halt\n", "")).await;
-    let (edge, hub) = tokio::join!(
-        Gateway::edge(&broker, login(EDGE)),
-        Gateway::start(hub_toml(&broker.url(), HUB) + &login(HUB))
-    );
+    let (edge, hub) = with_users(&broker).await;
     let app = hub.app().await;
     let _board = Board::plug(&edge, Kind::Hush, "A1").await;
     only(&app).await;
