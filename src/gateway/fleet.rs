@@ -98,7 +98,7 @@ fn not_passed_on(error: &NoEcho, at: &BrokerSettings, status: &BusStatus) -> Pro
             error.to_string(),
             "wsdm-gateway fleet stop uses a connection of its own".to_owned(),
         ),
-        NoEcho::Silent { topic, .. } => (
+        NoEcho::Silent { topic } => (
             error.to_string(),
             format!(
                 "a broker denies in silence: allow this gateway's user to read and write {topic}; switch devices off by hand"

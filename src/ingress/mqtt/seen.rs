@@ -23,8 +23,6 @@ const HALTED_WITHIN: Duration = Duration::from_secs(2);
 const HALTED_AFTER_ECHO: Duration = Duration::from_millis(500);
 /// Between two looks for them.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// How long a halt may take to come back from the broker.
-const ECHO_WITHIN: Duration = Duration::from_secs(2);
 
 /// A hub and what it knows.
 #[derive(Clone, Debug)]
@@ -157,7 +155,7 @@ impl Fleet {
     pub async fn halt_all(&self) -> Result<Vec<String>, NoEcho> {
         let payload = Bytes::from_static(b"the page of a hub");
         let since = Instant::now();
-        self.halt.publish(payload, ECHO_WITHIN).await?;
+        self.halt.publish(payload).await?;
         let over = (since + HALTED_WITHIN).max(Instant::now() + HALTED_AFTER_ECHO);
         loop {
             let edges = self.snapshots.read().await;

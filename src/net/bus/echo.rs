@@ -9,6 +9,9 @@ use tokio::time::timeout;
 
 use super::{Bus, Message, NotTaken, Qos};
 
+/// How long a message may take to come back from the broker.
+const ECHO_WITHIN: Duration = Duration::from_secs(2);
+
 /// A topic on which messages are published and come back.
 #[derive(Debug)]
 pub struct Echo {
@@ -24,12 +27,10 @@ pub enum NoEcho {
     #[error("{0}")]
     NotTaken(#[from] NotTaken),
     /// It did not come back.
-    #[error("the broker did not pass it on within {} s", .within.as_secs_f64())]
+    #[error("the broker did not pass it on within {} s", ECHO_WITHIN.as_secs_f64())]
     Silent {
         /// Its topic.
         topic: String,
-        /// How long was waited.
-        within: Duration,
     },
 }
 
@@ -52,7 +53,7 @@ impl Echo {
     ///
     /// # Errors
     /// [`NoEcho`]. The message may have been passed on to others.
-    pub async fn publish(&self, payload: Bytes, within: Duration) -> Result<(), NoEcho> {
+    pub async fn publish(&self, payload: Bytes) -> Result<(), NoEcho> {
         let mut came = self.came.subscribe();
         self.bus.try_publish(Message {
             topic: self.topic.clone(),
@@ -60,11 +61,10 @@ impl Echo {
             qos: Qos::AtLeastOnce,
             retain: false,
         })?;
-        match timeout(within, came.changed()).await {
+        match timeout(ECHO_WITHIN, came.changed()).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(NoEcho::Silent {
                 topic: self.topic.clone(),
-                within,
             }),
         }
     }

@@ -13,9 +13,6 @@ use crate::net::broker::BrokerUrl;
 use crate::net::bus::BusStatus;
 use crate::net::bus::echo::NoEcho;
 
-/// How long a halt may take to come back from the broker.
-const ECHO_WITHIN: Duration = Duration::from_secs(2);
-
 /// An edge and what it knows.
 #[derive(Clone, Debug)]
 pub struct EdgeView {
@@ -96,6 +93,6 @@ impl Edge {
     /// [`NoEcho`]: the broker is away, or did not pass it on.
     pub async fn halt_all(&self) -> Result<(), NoEcho> {
         let payload = Bytes::from_static(b"the page of an edge");
-        self.halt.publish(payload, ECHO_WITHIN).await
+        self.halt.publish(payload).await
     }
 }
