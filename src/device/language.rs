@@ -283,8 +283,9 @@ impl Actuators {
         self.on_close.is_some() || self.language.is_some()
     }
 
-    /// Records a command that is about to be sent to the device.
-    pub fn observe(&mut self, command: &Command) {
+    /// Records a command that is about to be sent to the device, and the frame that it was read from. Returns whether it
+    /// may move something.
+    pub fn observe(&mut self, frame: &Frame, command: &Command) -> bool {
         match command {
             Command::Set(settings) | Command::Mixed(settings) => {
                 settings.iter().for_each(|setting| self.observe_setting(setting))
@@ -298,13 +299,13 @@ impl Actuators {
             }
             Command::Other => {}
         }
-    }
-
-    /// Records that a frame with an unknown word is about to be sent: anything may run.
-    pub fn observe_unseen(&mut self) {
-        self.commanded = true;
-        self.unseen = true;
-        self.was_unseen = true;
+        let moves_unseen = command.may_move_unseen(self.language, frame);
+        if moves_unseen {
+            self.commanded = true;
+            self.unseen = true;
+            self.was_unseen = true;
+        }
+        *command != Command::Other || moves_unseen
     }
 
     fn observe_setting(&mut self, setting: &Setting) {
@@ -400,10 +401,7 @@ mod tests {
         for text in commands {
             let frame = Frame::from(Bytes::copy_from_slice(text.as_bytes()));
             let command = Command::read(actuators.language(), &frame);
-            actuators.observe(&command);
-            if command.may_move_unseen(actuators.language(), &frame) {
-                actuators.observe_unseen();
-            }
+            actuators.observe(&frame, &command);
         }
         actuators
     }

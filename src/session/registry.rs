@@ -279,13 +279,8 @@ impl Entry {
 
     /// Records a command that is about to be sent to the device.
     pub(crate) fn observe(&mut self, frame: &Frame, command: &Command, by: Controller) {
-        self.actuators.observe(command);
-        let moves_unseen = command.may_move_unseen(self.actuators.language(), frame);
-        if moves_unseen {
-            self.actuators.observe_unseen();
-        }
         // A query takes nothing over.
-        if *command != Command::Other || moves_unseen {
+        if self.actuators.observe(frame, command) {
             self.handle.ownership.commanded(by);
         }
         let is_on = self.actuators.is_on();

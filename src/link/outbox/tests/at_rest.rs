@@ -160,8 +160,9 @@ impl Trial {
     }
 
     fn command(&mut self, text: &str) {
-        let command = Command::read(by_name(self.language), &Rig::frame(text));
-        self.actuators.observe(&command);
+        let frame = Rig::frame(text);
+        let command = Command::read(by_name(self.language), &frame);
+        self.actuators.observe(&frame, &command);
         self.rig.push(text, None);
     }
 
