@@ -103,7 +103,7 @@ pub(super) async fn stop(at: &At, edge: Option<Name>) -> Result<(), Error> {
 /// Whether every device that is there took the halt. Its edge publishes that it has no owner any more.
 fn is_answered(seen: &Seen) -> bool {
     let mut edges = seen.edges.values().filter(|edge| edge.is_online()).peekable();
-    edges.peek().is_some() && edges.all(|edge| edge.silent().next().is_none())
+    edges.peek().is_some() && edges.all(|edge| edge.silent() == 0)
 }
 
 /// Says what came of it, an edge a line.
@@ -128,7 +128,7 @@ fn report(at: &At, seen: &Seen, only: Option<&Name>, topic: &str) -> Result<(), 
     let (mut text, mut silent) = (String::new(), Vec::new());
     for (name, edge) in &there {
         text += &format!("{name}: {}\n", edge.answer());
-        if edge.silent().next().is_some() {
+        if edge.silent() > 0 {
             silent.push(name.as_str());
         }
     }
@@ -159,11 +159,10 @@ fn report(at: &At, seen: &Seen, only: Option<&Name>, topic: &str) -> Result<(), 
 }
 
 impl Edge {
-    /// The devices that are there and did not take the halt.
-    fn silent(&self) -> impl Iterator<Item = ()> {
-        self.devices()
-            .filter(|(id, _)| !self.changed.contains_key(*id))
-            .map(|_| ())
+    /// How many devices are there and did not take the halt.
+    fn silent(&self) -> usize {
+        let silent = self.devices().filter(|(id, _)| !self.changed.contains_key(*id));
+        silent.count()
     }
 
     /// What it did, for people.
@@ -175,7 +174,7 @@ impl Edge {
                 format!("{n} devices")
             }
         };
-        let (halted, silent) = (self.changed.len(), self.silent().count());
+        let (halted, silent) = (self.changed.len(), self.silent());
         if halted + silent == 0 {
             return "no devices".to_owned();
         }
