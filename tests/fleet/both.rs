@@ -93,7 +93,16 @@ async fn its_stop_of_the_fleet_reaches_both_brokers_or_says_which_it_does_not() 
     ];
     let page = gateway.process.page_address();
     let stop = || request(page, "POST", "/api/fleet/stop", Some(&Value::Null));
-    wait_until("three connections", || {
+    for (broker, client) in [
+        (&at_hub, "hub-bedroom-0"),
+        (&at_hub, "edge-kitchen"),
+        (&at_edge, "edge-bedroom"),
+        (&at_edge, "edge-attic"),
+    ] {
+        broker.subscribed(&format!("wsdm-{client}"), "wsdm/1/halt").await;
+    }
+    // A connection that logs it has told the page.
+    wait_until("four connections", || {
         gateway.logged(&["connected to the broker"]) == 2
             && [&near, &far]
                 .iter()

@@ -86,6 +86,12 @@ impl Broker {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
+    /// Until a client of this id is subscribed to this topic with QoS 1. That it is connected is known before.
+    pub async fn subscribed(&self, client: &str, topic: &str) {
+        let line = format!(": {client} 1 {topic}");
+        wait_until(&line, || self.log().lines().any(|logged| logged.ends_with(&line))).await;
+    }
+
     pub fn signal(&self, name: &str) {
         signal(self.child.id(), name);
     }
