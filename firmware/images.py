@@ -19,20 +19,19 @@ BOOT_LOADER_OFFSET = 0
 TABLE_OFFSET = 0x8000
 TABLE_BYTES = 0xC00
 TYPES = {"app": 0, "data": 1}
-SUBTYPES = {("app", "factory"): 0, ("data", "phy"): 1, ("data", "nvs"): 2}
+SUBTYPES = {("app", "ota_0"): 0x10, ("app", "ota_1"): 0x11, ("data", "ota"): 0, ("data", "phy"): 1, ("data", "nvs"): 2}
 
 
 def partition_table(text):
-    """The table as the boot loader reads it, with its hash; and where the app begins, with the bytes that it may have."""
-    table, app = b"", None
+    """The table as the boot loader reads it, with its hash; and where each partition begins, with the bytes that it has."""
+    table, places = b"", {}
     for row in csv.reader(line for line in text.splitlines() if not line.startswith("#")):
         name, kind, subtype, *numbers = (cell.strip() for cell in row)
         offset, size = (int(number, 0) for number in numbers)
         table += struct.pack("<2sBBII16sI", b"\xaa\x50", TYPES[kind], SUBTYPES[kind, subtype], offset, size, name.encode(), 0)
-        if kind == "app":
-            app = offset, size
+        places[name] = offset, size
     table += b"\xeb\xeb" + b"\xff" * 14 + hashlib.md5(table).digest()
-    return table.ljust(TABLE_BYTES, b"\xff"), *app
+    return table.ljust(TABLE_BYTES, b"\xff"), places
 
 
 def boot_loaders():
@@ -65,7 +64,8 @@ def main():
     manifest = images / "manifest.json"
     # A folder that is only half new has none.
     manifest.unlink(missing_ok=True)
-    table, app_offset, app_bytes = partition_table((FIRMWARE / "partitions.csv").read_text())
+    table, places = partition_table((FIRMWARE / "partitions.csv").read_text())
+    (app_offset, app_bytes), (choice_offset, choice_bytes) = places["ota_0"], places["otadata"]
     loaders = boot_loaders()
     builds = []
     for crate, chip in CHIPS.items():
@@ -77,11 +77,18 @@ def main():
         flash = ["--flash-mode", "dio", "--flash-freq", "80m", "--flash-size", "4MB"]
         esptool("--chip", crate, "merge-bin", "--output", boot_loader, *flash, "0", loaders / f"{crate}-bootloader.bin")
         (images / f"{crate}-partitions.bin").write_bytes(table)
+        # Erased, it has the boot loader start what is written here, and not what an update brought before.
+        (images / f"{crate}-otadata.bin").write_bytes(b"\xff" * choice_bytes)
         (images / f"{crate}-app.bin").write_bytes(app.read_bytes())
         parts = []
-        for offset, name in ((BOOT_LOADER_OFFSET, "boot-loader"), (TABLE_OFFSET, "partitions"), (app_offset, "app")):
+        for offset, name in (
+            (BOOT_LOADER_OFFSET, "boot-loader"),
+            (TABLE_OFFSET, "partitions"),
+            (choice_offset, "otadata"),
+            (app_offset, "app"),
+        ):
             file = images / f"{crate}-{name}.bin"
-            if name != "partitions":
+            if name in ("boot-loader", "app"):
                 valid(file)
             sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
             parts.append({"path": file.name, "offset": offset, "sha256": sha256})

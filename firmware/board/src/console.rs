@@ -12,7 +12,8 @@ save              keep them over a restart
 defaults          back to what was built in, until it is saved
 restart           begin anew, with the settings that are saved
 help              this
-Keys: ssid, password, gateway, token, identifier, device, pins, led, silence_ms, button, limits, battery
+Keys: ssid, password, gateway, token, identifier, device, pins, led, silence_ms, button, limits, battery,
+  ota_password
   gateway     mdns, HOST, HOST:PORT or ws://HOST:PORT/
   device      lovense or tcode
   pins        V0=4 V1=5 for motors, L0=6 R0=7 for servos, R0=6/7 for a motor on an H-bridge
@@ -20,6 +21,7 @@ Keys: ssid, password, gateway, token, identifier, device, pins, led, silence_ms,
   button      9 stops everything when it closes to ground, 9 opens when it opens; none
   limits      V0=60 at most so many percent, L0=10-90 between them; R0=50 so far round the middle
   battery     0 measures half of its voltage on this pin; none
+  ota_password  8 characters or more: whoever knows it can send new firmware over Wi-Fi
 ";
 
 /// What the board has to do about a line.
@@ -287,7 +289,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_breaks_it(line in "(set (ssid|password|gateway|token|identifier|device|pins|led|silence_ms|button|limits|battery) )?\\PC{0,160}") {
+        fn no_line_breaks_it(line in "(set (ssid|password|gateway|token|identifier|device|pins|led|silence_ms|button|limits|battery|ota_password) )?\\PC{0,160}") {
             let built_in = Settings::default();
             let mut console = Console::new(built_in.clone(), &built_in, &ESP32C3, "a");
             say(&mut console, &line);

@@ -5,6 +5,7 @@
 //!   flash ─> store ────┴─> Settings ─> pins, gateway, identity ─> the device core
 //!   serial port ─> Editor ─> Console ──┘                               │
 //!                                       LED <─ Status <─ reports <─────┘
+//!   network ─> ota ─> the other image in flash
 //! ```
 //!
 //! No standard library, no allocation, no `unsafe`: everything in here is tested on a computer.
@@ -14,11 +15,13 @@
 mod console;
 mod discovery;
 mod editor;
+mod flash;
 mod found;
 mod identity;
 pub mod improv;
 mod inputs;
 mod limits;
+pub mod ota;
 mod pins;
 mod pwm;
 mod record;
@@ -31,6 +34,7 @@ mod trouble;
 pub use console::{Action, Console};
 pub use discovery::{GROUP, PORT, QUERY, answer};
 pub use editor::{Echo, Editor, LINE_MAX_BYTES};
+pub use flash::Shared;
 pub use found::{Found, Told};
 pub use identity::{Address, BleName, address, ble_name};
 pub use inputs::{Button, charge};

@@ -19,6 +19,8 @@ pub struct Chip {
     pub pins: &'static [u8],
     /// Those of them that measure a voltage.
     pub analogue: &'static [u8],
+    /// The number that images for it have in their header.
+    pub image: u16,
 }
 
 /// The ESP32-C3. 11 to 17 are the flash's, 18 and 19 are USB, 20 and 21 the serial console.
@@ -26,6 +28,7 @@ pub const ESP32C3: Chip = Chip {
     name: "ESP32-C3",
     pins: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
     analogue: &[0, 1, 2, 3, 4],
+    image: 5,
 };
 
 /// The ESP32-C6. 12 and 13 are USB, 16 and 17 the serial console, 24 to 30 are the flash's; 10, 11 and 14 are not led
@@ -36,6 +39,7 @@ pub const ESP32C6: Chip = Chip {
         0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 15, 18, 19, 20, 21, 22, 23,
     ],
     analogue: &[0, 1, 2, 3, 4, 5, 6],
+    image: 13,
 };
 
 /// Why pins cannot be used.

@@ -72,6 +72,7 @@ const fn number(key: Key) -> u8 {
         Key::Button => 10,
         Key::Limits => 11,
         Key::Battery => 12,
+        Key::OtaPassword => 13,
     }
 }
 
@@ -163,55 +164,33 @@ pub(crate) mod tests {
 
     /// Any settings that can be set.
     pub(crate) fn any_settings() -> impl Strategy<Value = Settings> {
-        let values = (
-            "[ -~]{0,32}",
-            "([ -~]{8,63})?",
-            "mdns|[a-z]{1,20}(:[1-9][0-9]{1,3})?",
-            "[ -~\u{e4}]{0,60}",
-            "[ -~]{0,64}",
-            "lovense|tcode",
-            "(V0=[0-3])?( V1=[4-6])?( L0=[7-9])?",
-            "none|10|10 inverted",
-            500_u64..10_000,
-            "none|10|10 opens",
-            "(V0=[1-9]0? )?(L0=[1-4]0-[5-9]0)?",
-            "none",
-        );
+        let values: std::vec::Vec<_> = Key::ALL.into_iter().map(any_value).collect();
         values.prop_map(|values| {
-            let (
-                ssid,
-                password,
-                gateway,
-                token,
-                identifier,
-                device,
-                pins,
-                led,
-                silence,
-                button,
-                limits,
-                battery,
-            ) = values;
-            let silence = silence.to_string();
             let mut settings = Settings::default();
-            for (key, value) in Key::ALL.into_iter().zip([
-                &ssid,
-                &password,
-                &gateway,
-                &token,
-                &identifier,
-                &device,
-                &pins,
-                &led,
-                &silence,
-                &button,
-                &limits,
-                &battery,
-            ]) {
-                settings.set(key, value, &ESP32C3).unwrap();
+            for (key, value) in Key::ALL.into_iter().zip(values) {
+                settings.set(key, &value, &ESP32C3).unwrap();
             }
             settings
         })
+    }
+
+    /// A value that no other setting contradicts.
+    fn any_value(key: Key) -> impl Strategy<Value = std::string::String> {
+        let pattern = match key {
+            Key::Ssid => "[ -~]{0,32}",
+            Key::Password | Key::OtaPassword => "([ -~]{8,63})?",
+            Key::Gateway => "mdns|[a-z]{1,20}(:[1-9][0-9]{1,3})?",
+            Key::Token => "[ -~\u{e4}]{0,60}",
+            Key::Identifier => "[ -~]{0,64}",
+            Key::Device => "lovense|tcode",
+            Key::Pins => "(V0=[0-3])?( V1=[4-6])?( L0=[7-9])?",
+            Key::Led => "none|10|10 inverted",
+            Key::SilenceMs => "[5-9][0-9]{2}|[1-9][0-9]{3}",
+            Key::Button => "none|10|10 opens",
+            Key::Limits => "(V0=[1-9]0? )?(L0=[1-4]0-[5-9]0)?",
+            Key::Battery => "none",
+        };
+        proptest::string::string_regex(pattern).unwrap()
     }
 
     #[test]
@@ -223,6 +202,7 @@ pub(crate) mod tests {
             (Key::Gateway, 123),
             (Key::Token, 128),
             (Key::Identifier, 64),
+            (Key::OtaPassword, 63),
         ] {
             settings.set(key, &"x".repeat(len), &ESP32C6).unwrap();
         }

@@ -46,11 +46,13 @@ pub enum Key {
     Limits,
     /// `0` or `none`
     Battery,
+    /// What an update over the network is asked for; empty: none is taken.
+    OtaPassword,
 }
 
 impl Key {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Ssid,
         Self::Password,
         Self::Gateway,
@@ -63,6 +65,7 @@ impl Key {
         Self::Button,
         Self::Limits,
         Self::Battery,
+        Self::OtaPassword,
     ];
 
     /// As it is typed.
@@ -80,6 +83,7 @@ impl Key {
             Self::Button => "button",
             Self::Limits => "limits",
             Self::Battery => "battery",
+            Self::OtaPassword => "ota_password",
         }
     }
 
@@ -90,7 +94,7 @@ impl Key {
 
     /// Whether nobody should read its value over a shoulder.
     pub const fn is_secret(self) -> bool {
-        matches!(self, Self::Password | Self::Token)
+        matches!(self, Self::Password | Self::Token | Self::OtaPassword)
     }
 }
 
@@ -123,6 +127,8 @@ pub enum Invalid {
     Limits(LimitError),
     /// A password that no network of WPA2 can have.
     Password,
+    /// A password for updates that is too short or too long.
+    OtaPassword,
     /// Not a number of milliseconds, or out of range.
     Silence,
 }
@@ -138,6 +144,7 @@ impl fmt::Display for Invalid {
             Self::Pins(e) => e.fmt(f),
             Self::Limits(e) => e.fmt(f),
             Self::Password => f.write_str("a password of Wi-Fi has 8 to 63 characters, or none"),
+            Self::OtaPassword => f.write_str("a password for updates has 8 to 63 characters, or none"),
             Self::Silence => write!(
                 f,
                 "silence_ms is a number from {} to {}",
@@ -172,6 +179,7 @@ pub struct Settings {
     button: Option<Button>,
     limits: Limits,
     battery: Option<u8>,
+    ota_password: String<63>,
 }
 
 impl Default for Settings {
@@ -190,6 +198,7 @@ impl Default for Settings {
             button: None,
             limits: Limits::default(),
             battery: None,
+            ota_password: String::new(),
         }
     }
 }
@@ -205,12 +214,8 @@ impl Settings {
         }
         match key {
             Key::Ssid => self.ssid = text(value)?,
-            Key::Password => {
-                if !matches!(value.len(), 0 | 8..) {
-                    return Err(Invalid::Password);
-                }
-                self.password = text(value).map_err(|_| Invalid::Password)?;
-            }
+            Key::Password => self.password = password(value).ok_or(Invalid::Password)?,
+            Key::OtaPassword => self.ota_password = password(value).ok_or(Invalid::OtaPassword)?,
             Key::Gateway => self.gateway = gateway(value)?,
             Key::Token => self.token = text(value)?,
             Key::Identifier => {
@@ -289,6 +294,7 @@ impl Settings {
                 Some(pin) => write!(out, "{pin}"),
                 None => out.write_str("none"),
             },
+            Key::OtaPassword => out.write_str(&self.ota_password),
         }
     }
 
@@ -355,6 +361,11 @@ impl Settings {
         self.battery
     }
 
+    /// What an update over the network is asked for, if any is taken.
+    pub fn ota_password(&self) -> Option<&str> {
+        Some(self.ota_password.as_str()).filter(|password| !password.is_empty())
+    }
+
     /// The watchdog's patience.
     pub const fn silence_ms(&self) -> u64 {
         self.silence_ms
@@ -364,6 +375,13 @@ impl Settings {
 /// No pin may have two uses that matter; this one has, if there is one.
 fn free(taken: Option<u8>) -> Result<(), Invalid> {
     taken.map_or(Ok(()), |pin| Err(Invalid::Pins(PinError::Taken(pin))))
+}
+
+/// A password of 8 to 63 bytes, or none.
+fn password(value: &str) -> Option<String<63>> {
+    matches!(value.len(), 0 | 8..)
+        .then(|| String::try_from(value).ok())
+        .flatten()
 }
 
 fn text<const N: usize>(value: &str) -> Result<String<N>, Invalid> {

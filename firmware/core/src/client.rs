@@ -275,8 +275,8 @@ async fn read_line<S: Read>(stream: &mut S, rx: &mut [u8], end: &mut usize) {
     }
 }
 
-/// Waits for something until a time; `None` where it was not there by then.
-pub(crate) async fn within<T>(clock: &impl Clock, by: u64, future: impl Future<Output = T>) -> Option<T> {
+/// Waits for something until a time; `None` where it was not there by then. What was waited for is dropped.
+pub async fn within<T>(clock: &impl Clock, by: u64, future: impl Future<Output = T>) -> Option<T> {
     match select(pin!(future), clock.sleep_until(by)).await {
         Either::First(done) => Some(done),
         Either::Second(()) => None,

@@ -38,7 +38,7 @@ mod watchdog;
 mod wire;
 
 pub use button::WithButton;
-pub use client::{Client, Dial, Memory};
+pub use client::{Client, Dial, Memory, within};
 pub use clock::Clock;
 #[cfg(feature = "embassy")]
 pub use clock::EmbassyClock;

@@ -142,7 +142,7 @@ impl fmt::Display for Report<'_> {
             Self::FramesAreNoText(n) => write!(f, "{n} frames with noise were skipped"),
             Self::Held => f.write_str("stopped by the button, until the app has stopped too"),
             Self::Released => f.write_str("the button's stop is over"),
-            Self::Interrupted => f.write_str("outputs off: the console needs the flash or the radio"),
+            Self::Interrupted => f.write_str("outputs off: the board needs its flash or its radio"),
             Self::PoweredOff => f.write_str("powered off"),
         }
     }

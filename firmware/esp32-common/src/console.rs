@@ -12,10 +12,10 @@ use esp_hal::peripherals::{UART0, USB_DEVICE};
 use esp_hal::uart::{self, UartRx};
 use esp_hal::usb::usb_serial_jtag::{UsbSerialJtag, UsbSerialJtagRx};
 use esp_println::Printer;
-use esp_storage::FlashStorage;
 use wsdm_device::{Clock, EmbassyClock};
 use wsdm_device_board::{After, Port};
 
+use crate::flash::Flash;
 use crate::{chip, link, pins};
 
 /// What somebody can type on.
@@ -77,7 +77,7 @@ impl Port for Out {
 }
 
 /// The console, and Improv beside it.
-pub type Terminal = wsdm_device_board::Terminal<'static, FlashStorage<'static>, link::Radio>;
+pub type Terminal = wsdm_device_board::Terminal<'static, Flash, link::Radio>;
 
 /// Does what it is told, for ever.
 #[embassy_executor::task]

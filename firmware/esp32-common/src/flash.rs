@@ -1,28 +1,62 @@
-//! Where in the flash settings are kept: in the partition `nvs`, which every usual partition table has, and which
-//! nothing else in this firmware uses.
+//! What is kept in the flash: settings in the partition `nvs`, which every usual partition table has and which nothing
+//! else in this firmware uses; and two images, where the table has room for them.
+
+use core::cell::RefCell;
 
 use esp_bootloader_esp_idf::partitions::{
-    self, DataPartitionSubType, PARTITION_TABLE_MAX_LEN, PartitionType,
+    self, AppPartitionSubType as App, DataPartitionSubType as Data, PARTITION_TABLE_MAX_LEN, PartitionEntry,
+    PartitionTable, PartitionType,
 };
 use esp_hal::peripherals::FLASH;
 use esp_storage::FlashStorage;
-use wsdm_device_board::{Found, SLOT_BYTES, Settings};
+use static_cell::StaticCell;
+use wsdm_device_board::ota::{Layout, Slot, Slots, SlotsError, Start};
+use wsdm_device_board::{Found, SLOT_BYTES, Settings, Shared};
 
 use crate::chip;
 
-/// Looks for settings in the flash.
-pub fn open(flash: FLASH<'static>, built_in: &Settings) -> Found<FlashStorage<'static>> {
-    let mut flash = FlashStorage::new(flash);
-    let start = partition(&mut flash);
-    Found::open(flash, start, built_in, &chip::CHIP)
+/// The flash, for settings and for images.
+pub type Flash = Shared<'static, FlashStorage<'static>>;
+
+/// The images, and what the one that runs is.
+pub type Images = Result<(Slots<Flash>, Start), SlotsError>;
+
+/// Looks for settings in the flash, and at the image that runs. `None`: the partition table has room for one only.
+pub fn open(flash: FLASH<'static>, built_in: &Settings) -> (Found<Flash>, Option<Images>) {
+    static SHARED: StaticCell<RefCell<FlashStorage<'static>>> = StaticCell::new();
+    let mut storage = FlashStorage::new(flash);
+    let mut table = [0; PARTITION_TABLE_MAX_LEN];
+    let table = partitions::read_partition_table(&mut storage, &mut table).ok();
+    let settings = table.as_ref().and_then(settings);
+    let layout = table.as_ref().and_then(layout);
+    let flash = Shared::new(SHARED.init(RefCell::new(storage)));
+    let found = Found::open(flash, settings, built_in, &chip::CHIP);
+    (found, layout.map(|layout| Slots::open(flash, layout)))
 }
 
-/// Where the partition begins.
-fn partition(flash: &mut FlashStorage<'static>) -> Option<u32> {
-    let mut table = [0; PARTITION_TABLE_MAX_LEN];
-    let table = partitions::read_partition_table(flash, &mut table).ok()?;
-    let nvs = table
-        .find_partition(PartitionType::Data(DataPartitionSubType::Nvs))
-        .ok()??;
+/// Where settings begin.
+fn settings(table: &PartitionTable<'_>) -> Option<u32> {
+    let nvs = find(table, PartitionType::Data(Data::Nvs))?;
     (nvs.len() >= 2 * SLOT_BYTES).then(|| nvs.offset())
+}
+
+fn layout(table: &PartitionTable<'_>) -> Option<Layout> {
+    let otadata = find(table, PartitionType::Data(Data::Ota))?;
+    let first = find(table, PartitionType::App(App::Ota0))?;
+    let second = find(table, PartitionType::App(App::Ota1))?;
+    let running = table.booted_partition().ok()??;
+    let slot = |partition: PartitionEntry| Slot {
+        offset: partition.offset(),
+        bytes: partition.len(),
+    };
+    let slots = [slot(first), slot(second)];
+    Some(Layout {
+        table: (otadata.len() >= 2 * SLOT_BYTES).then(|| otadata.offset())?,
+        slots,
+        running: slots.iter().position(|slot| slot.offset == running.offset())?,
+    })
+}
+
+fn find(table: &PartitionTable<'_>, partition: PartitionType) -> Option<PartitionEntry> {
+    table.find_partition(partition).ok()?
 }

@@ -28,6 +28,8 @@ mod sense;
 #[cfg(feature = "wifi")]
 mod station;
 #[cfg(feature = "wifi")]
+mod updates;
+#[cfg(feature = "wifi")]
 mod wifi;
 
 use core::cell::RefCell;
@@ -42,6 +44,7 @@ use wsdm_device::{
     Clock, Device, EmbassyClock, Ended, Lovense, LovenseSettings, Quiet, Report, Tcode, TcodeSettings,
     WithButton,
 };
+use wsdm_device_board::ota::{Slots, Start, Trial};
 use wsdm_device_board::{Console, Language, Limited, Settings, Status};
 
 #[cfg(feature = "ble")]
@@ -62,7 +65,7 @@ pub async fn run(spawner: Spawner) -> ! {
     let built_in = built_in::settings();
     // Before anything takes its time or fails. Until here the pins float, as from the moment the power came.
     pins::hold_low(built_in.settings.outputs());
-    let found = flash::open(peripherals.FLASH, &built_in.settings);
+    let (found, images) = flash::open(peripherals.FLASH, &built_in.settings);
     pins::hold_low(found.settings.outputs());
     chip::reset_on_brown_out();
     println!(
@@ -75,6 +78,7 @@ pub async fn run(spawner: Spawner) -> ! {
     built_in.complain();
     println!("settings: {}", found.told);
     let obeys = found.told.may_obey();
+    let slots = runs(images);
 
     esp_alloc::heap_allocator!(#[esp_hal::ram(reclaimed)] size: HEAP_RECLAIMED_BYTES);
     esp_alloc::heap_allocator!(size: HEAP_BYTES);
@@ -87,11 +91,13 @@ pub async fn run(spawner: Spawner) -> ! {
     static NAME: StaticCell<wsdm_device_board::BleName> = StaticCell::new();
     static STATUS: StaticCell<RefCell<Status>> = StaticCell::new();
     static QUIET: StaticCell<Quiet> = StaticCell::new();
+    static TRIAL: StaticCell<Trial> = StaticCell::new();
     let settings: &'static Settings = SETTINGS.init(found.settings);
     let address: &'static str = ADDRESS.init(wsdm_device_board::address(mac()));
     let name: &'static str = NAME.init(wsdm_device_board::ble_name(mac()));
     let status: Shared = STATUS.init(RefCell::new(Status::new()));
     let quiet: &'static Quiet = QUIET.init(Quiet::new());
+    let trial: &'static Trial = TRIAL.init(Trial::new());
 
     let serial = console::Serial::new(peripherals.USB_DEVICE, peripherals.UART0);
     let built_in = BUILT_IN.init(built_in.settings);
@@ -102,11 +108,13 @@ pub async fn run(spawner: Spawner) -> ! {
     }
     #[cfg(feature = "wifi")]
     let (link, radio) = if obeys {
-        let (link, radio) = link::Link::new(spawner, peripherals.WIFI, settings);
+        let (link, radio) = link::Link::new(spawner, peripherals.WIFI, settings, slots);
         (Some(link), radio)
     } else {
         (None, None)
     };
+    #[cfg(feature = "ble")]
+    drop(slots);
     #[cfg(feature = "ble")]
     let (link, radio) = (obeys.then(|| link::Link::new(peripherals.BT)), None);
     let version = env!("CARGO_PKG_VERSION");
@@ -133,6 +141,7 @@ pub async fn run(spawner: Spawner) -> ! {
         reset,
         status,
         quiet,
+        trial,
     };
     match settings.language() {
         Language::Lovense => {
@@ -169,6 +178,31 @@ pub async fn run(spawner: Spawner) -> ! {
     }
 }
 
+/// Says what the image that runs is, and goes back to the one before it if that has to be.
+fn runs(images: Option<flash::Images>) -> Option<Slots<flash::Flash>> {
+    match images? {
+        Ok((slots, start)) => {
+            match start {
+                Start::Kept => {}
+                Start::OnTrial => println!("update: this image is on trial until it has reached the gateway"),
+                Start::Unusable => {
+                    println!("update: the new image does not start; this is the one before it")
+                }
+                Start::GoBack => {
+                    println!("update: this image never reached the gateway; back to the one before it");
+                    pins::all_low();
+                    esp_hal::system::software_reset();
+                }
+            }
+            Some(slots)
+        }
+        Err(e) => {
+            println!("update: none is taken: {e}");
+            None
+        }
+    }
+}
+
 /// What every link needs of the board.
 #[derive(Clone, Copy)]
 struct Board {
@@ -177,14 +211,17 @@ struct Board {
     /// Why the chip started.
     reset: &'static str,
     status: Shared,
-    /// Outputs are off while the console needs the flash or the radio.
+    /// Outputs are off while somebody needs the flash or the radio.
     quiet: &'static Quiet,
+    /// What an image on trial has to pass.
+    trial: &'static Trial,
 }
 
 impl Board {
     /// Tells the console and the LED.
     fn report(self, now: u64, report: &Report<'_>) {
         self.status.borrow_mut().report(now, report);
+        self.trial.report(now, report);
         println!("at {now} ms: {report}");
     }
 

@@ -3,7 +3,7 @@
 use core::fmt::Write as _;
 
 use embassy_executor::Spawner;
-use embassy_futures::select::{Either, select};
+use embassy_futures::select::{Either3, select3};
 use embassy_net::tcp::TcpSocket;
 use embassy_net::{Config, Runner, Stack, StackResources};
 use esp_hal::peripherals::WIFI;
@@ -13,22 +13,32 @@ use esp_radio::wifi::Interface;
 use static_cell::StaticCell;
 use wsdm_device::wsdm_protocol;
 use wsdm_device::{Client, Device, Dial, EmbassyClock, Ended, Identity, Memory, NetDial, Report, Timing};
+use wsdm_device_board::ota::{self, Slots};
 use wsdm_device_board::{Gateway, Settings};
 
+use crate::flash::Flash;
 pub use crate::station::Radio;
-use crate::{Board, lookup, station};
+use crate::{Board, lookup, station, updates};
 
-/// DHCP, DNS, the gateway, and the search for it.
-const SOCKETS: usize = 4;
+/// DHCP, DNS, the gateway, the search for it, and updates.
+const SOCKETS: usize = 5;
 /// What stands for the gateway's host where it is looked up.
 const LOOKED_UP: &str = "_wsdm._tcp.local";
 
-/// A network stack on the radio.
-pub struct Link(Stack<'static>);
+/// A network stack on the radio, and the images that it can replace.
+pub struct Link {
+    stack: Stack<'static>,
+    slots: Option<Slots<Flash>>,
+}
 
 impl Link {
     /// Starts the radio, and gives it for Improv. What keeps it from starting is told, and then there is no network.
-    pub fn new(spawner: Spawner, radio: WIFI<'static>, settings: &'static Settings) -> (Self, Option<Radio>) {
+    pub fn new(
+        spawner: Spawner,
+        radio: WIFI<'static>,
+        settings: &'static Settings,
+        slots: Option<Slots<Flash>>,
+    ) -> (Self, Option<Radio>) {
         static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
         let interface = Interface::station();
         let controller = station::controller(radio, settings);
@@ -52,12 +62,12 @@ impl Link {
         if settings.ssid().is_empty() {
             println!("no network is set: set ssid NAME, save, restart; or use a page with Improv");
         }
-        (Self(stack), radio)
+        (Self { stack, slots }, radio)
     }
 
     /// Keeps the device connected until it is told to turn itself off.
     pub async fn run<D: Device>(self, board: Board, device: &mut D) -> Ended {
-        let Self(stack) = self;
+        let Self { stack, slots } = self;
         let settings = board.settings;
         let looked_up = settings.gateway() == Gateway::LookedUp;
         let gateway = match settings.gateway() {
@@ -103,9 +113,15 @@ impl Link {
                 }
             }
         };
-        match select(obey, watch(stack, board)).await {
-            Either::First(ended) => ended,
-            Either::Second(never) => never,
+        let updates = async {
+            match slots {
+                Some(slots) => updates::serve(stack, board, slots).await,
+                None => core::future::pending().await,
+            }
+        };
+        match select3(obey, watch(stack, board), updates).await {
+            Either3::First(ended) => ended,
+            Either3::Second(never) | Either3::Third(never) => never,
         }
     }
 }
@@ -122,6 +138,10 @@ async fn watch(stack: Stack<'static>, board: Board) -> Ended {
         board.status.borrow_mut().network(true);
         if let Some(config) = stack.config_v4() {
             board.say(format_args!("network: {}", config.address));
+            if board.settings.ota_password().is_some() {
+                let ip = config.address.address();
+                board.say(format_args!("updates are taken at {ip}:{}", ota::PORT));
+            }
         }
         stack.wait_config_down().await;
         board.status.borrow_mut().network(false);

@@ -1,34 +1,34 @@
 //! A board with a console and Improv on its port: what runs on a chip with Wi-Fi, with a list of access points in the
 //! place of the radio, and a file in the place of the flash.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::fmt;
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::str::FromStr;
 use std::time::Duration;
 
-use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 use tokio::sync::{mpsc, watch};
 use wsdm_device::{
     Client, Clock, Device, Dial, Identity, Lovense, LovenseSettings, Memory, Quiet, Report, Tcode,
     TcodeSettings, Timing,
 };
+use wsdm_device_board::ota::{Slots, Start, Trial};
 use wsdm_device_board::{
     After, Console, ESP32C3, Found, Gateway, Key, Language, Limited, Network, Networks, Port, Radio,
-    SLOT_BYTES, Settings, Terminal,
+    Settings, Shared, Terminal,
 };
 
 use crate::board::{self, Pins, SinceStart};
+use crate::flash::{self, Flash};
+use crate::updates;
 
 /// What the board is like.
-const CHIP: wsdm_device_board::Chip = wsdm_device_board::Chip {
+pub const CHIP: wsdm_device_board::Chip = wsdm_device_board::Chip {
     name: "computer",
     ..ESP32C3
 };
-const ERASED: u8 = 0xff;
 /// What a real access point takes its time for.
 const JOINING: Duration = Duration::from_millis(20);
 const CANNOT_SEARCH: &str = "_wsdm._tcp.local";
@@ -101,72 +101,6 @@ impl Radio for Air<'_> {
     }
 }
 
-/// The flash: bytes, and the file that keeps them.
-struct Flash {
-    bytes: Vec<u8>,
-    file: Option<PathBuf>,
-}
-
-impl Flash {
-    fn open(file: Option<PathBuf>) -> Result<Self, Box<dyn Error>> {
-        let mut bytes = match &file {
-            Some(path) if path.exists() => {
-                std::fs::read(path).map_err(|e| format!("{} cannot be read: {e}", path.display()))?
-            }
-            _ => Vec::new(),
-        };
-        bytes.resize(2 * SLOT_BYTES as usize, ERASED);
-        Ok(Self { bytes, file })
-    }
-
-    fn place(&mut self, from: u32, len: usize) -> Result<&mut [u8], NorFlashErrorKind> {
-        let from = from as usize;
-        self.bytes
-            .get_mut(from..from + len)
-            .ok_or(NorFlashErrorKind::OutOfBounds)
-    }
-
-    fn keep(&self) -> Result<(), NorFlashErrorKind> {
-        match &self.file {
-            Some(file) => std::fs::write(file, &self.bytes).map_err(|_| NorFlashErrorKind::Other),
-            None => Ok(()),
-        }
-    }
-}
-
-impl ErrorType for &mut Flash {
-    type Error = NorFlashErrorKind;
-}
-
-impl ReadNorFlash for &mut Flash {
-    const READ_SIZE: usize = 1;
-
-    fn read(&mut self, from: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
-        bytes.copy_from_slice(self.place(from, bytes.len())?);
-        Ok(())
-    }
-
-    fn capacity(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-impl NorFlash for &mut Flash {
-    const WRITE_SIZE: usize = 4;
-    const ERASE_SIZE: usize = SLOT_BYTES as usize;
-
-    fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
-        let len = to.saturating_sub(from) as usize;
-        self.place(from, len)?.fill(ERASED);
-        self.keep()
-    }
-
-    fn write(&mut self, from: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
-        self.place(from, bytes.len())?.copy_from_slice(bytes);
-        self.keep()
-    }
-}
-
 /// The standard output. Whoever closed it has pulled the cable, and the input ends too.
 struct Out;
 
@@ -210,13 +144,15 @@ impl Dial for Dialler {
     }
 }
 
-/// Is such a board, until its input ends.
+/// Is such a board, until its input ends. Updates are taken at this port of the loopback address, 0 for any.
 pub async fn run(
     address: &str,
     file: Option<PathBuf>,
     networks: &[AccessPoint],
+    ota_port: u16,
 ) -> Result<(), Box<dyn Error>> {
-    let mut flash = Flash::open(file)?;
+    let (shared, ota_port) = (RefCell::new(Flash::open(file)?), Cell::new(ota_port));
+    let flash = Shared::new(&shared);
     let mut typed = typed();
     let mut built_in = Settings::default();
     built_in
@@ -228,9 +164,15 @@ pub async fn run(
             settings,
             store,
             told,
-        } = Found::open(&mut flash, Some(0), &built_in, &CHIP);
+        } = Found::open(flash, Some(flash::SETTINGS), &built_in, &CHIP);
         println!("settings: {told}");
         let obeys = told.may_obey();
+        let layout = shared.borrow().layout();
+        let (slots, start) = Slots::open(flash, layout).map_err(|e| e.to_string())?;
+        println!("image: {start:?}, in slot {}", layout.running);
+        if start == Start::GoBack {
+            continue;
+        }
         let (joined, is_joined) = watch::channel(false);
         let air = Air { networks, joined };
         air.joined
@@ -243,29 +185,42 @@ pub async fn run(
             console = console.without_saved();
         }
         let version = env!("CARGO_PKG_VERSION");
-        let quiet = Quiet::new();
+        let (quiet, trial) = (Quiet::new(), Trial::new());
         let mut terminal = Terminal::new(console, store, obeys.then_some(air), &quiet, "wsdm-host", version);
-        let restarted = Rc::new(Cell::new(false));
+        let board = Board {
+            settings: &settings,
+            address,
+            clock,
+            quiet: &quiet,
+            trial: &trial,
+        };
         tokio::select! {
             // A board that was told to turn itself off still has a console.
             done = async {
                 if obeys {
-                    obey(&settings, address, clock, &quiet, is_joined).await?;
+                    board.obey(is_joined.clone()).await?;
                 }
                 std::future::pending().await
             } => return done,
-            () = async {
+            done = async {
+                if obeys {
+                    updates::serve(board, slots, &ota_port, is_joined.clone()).await
+                } else {
+                    std::future::pending().await
+                }
+            } => done?,
+            after = async {
                 while let Some(byte) = typed.recv().await {
                     let after = terminal.byte(clock.now(), byte, &mut Out).await;
                     if after == Ok(After::Restart) {
-                        restarted.set(true);
-                        return;
+                        return After::Restart;
                     }
                 }
-            } => {}
-        }
-        if !restarted.get() {
-            return Ok(());
+                After::Stay
+            } => match after {
+                After::Restart => {}
+                After::Stay => return Ok(()),
+            },
         }
     }
 }
@@ -283,81 +238,83 @@ fn typed() -> mpsc::UnboundedReceiver<u8> {
     typed
 }
 
-async fn obey(
-    settings: &Settings,
-    address: &str,
-    clock: SinceStart,
-    quiet: &Quiet,
-    joined: watch::Receiver<bool>,
-) -> Result<(), Box<dyn Error>> {
-    let outputs = Limited::new(Pins(clock), settings.limits().clone());
-    match settings.language() {
-        Language::Lovense => {
-            let lovense = LovenseSettings {
-                motors: settings.outputs().motors(),
-                address,
-                battery: 85,
-            };
-            let device = Lovense::new(&lovense, outputs);
-            serve(settings, address, clock, quiet, joined, device).await
-        }
-        Language::Tcode => {
-            let axes = settings.outputs().axes();
-            let tcode = TcodeSettings {
-                axes: &axes,
-                ..TcodeSettings::DEFAULT
-            };
-            let device = Tcode::new(&tcode, outputs);
-            serve(settings, address, clock, quiet, joined, device).await
-        }
-    }
+/// What the board is until its next start.
+#[derive(Clone, Copy)]
+pub struct Board<'b> {
+    pub settings: &'b Settings,
+    pub address: &'b str,
+    pub clock: SinceStart,
+    pub quiet: &'b Quiet,
+    pub trial: &'b Trial,
 }
 
-async fn serve<D: Device>(
-    settings: &Settings,
-    address: &str,
-    clock: SinceStart,
-    quiet: &Quiet,
-    joined: watch::Receiver<bool>,
-    mut device: D,
-) -> Result<(), Box<dyn Error>> {
-    let gateway = match settings.gateway() {
-        Gateway::At(gateway) => gateway,
-        Gateway::LookedUp => wsdm_device::Gateway::new(CANNOT_SEARCH, wsdm_device::wsdm_protocol::PORT)?,
-    };
-    let mut on_network = joined.clone();
-    // Nobody dials before; the sender lives as long as the console.
-    on_network.wait_for(|joined| *joined).await?;
-    println!("at {} ms: network: joined", clock.now());
-    let report = |now, report: &Report<'_>| println!("at {now} ms: {report}");
-    let mut client = Client {
-        gateway,
-        identity: Identity::new(settings.identifier(), address)?,
-        timing: Timing {
-            silence: settings.silence_ms(),
-            ..Timing::DEFAULT
-        },
-        dial: Dialler {
-            net: board::Network,
-            joined,
-        },
-        clock,
-        random: board::random,
-        report,
-    };
-    let mut memory = Memory::<4096, 4096>::new();
-    loop {
-        let gone = async {
-            // Without a sender there is no board.
-            let _ = on_network.wait_for(|joined| !joined).await;
+impl Board<'_> {
+    async fn obey(self, joined: watch::Receiver<bool>) -> Result<(), Box<dyn Error>> {
+        let outputs = Limited::new(Pins(self.clock), self.settings.limits().clone());
+        match self.settings.language() {
+            Language::Lovense => {
+                let lovense = LovenseSettings {
+                    motors: self.settings.outputs().motors(),
+                    address: self.address,
+                    battery: 85,
+                };
+                self.serve(joined, Lovense::new(&lovense, outputs)).await
+            }
+            Language::Tcode => {
+                let axes = self.settings.outputs().axes();
+                let tcode = TcodeSettings {
+                    axes: &axes,
+                    ..TcodeSettings::DEFAULT
+                };
+                self.serve(joined, Tcode::new(&tcode, outputs)).await
+            }
+        }
+    }
+
+    async fn serve<D: Device>(
+        self,
+        joined: watch::Receiver<bool>,
+        mut device: D,
+    ) -> Result<(), Box<dyn Error>> {
+        let Self { settings, clock, .. } = self;
+        let gateway = match settings.gateway() {
+            Gateway::At(gateway) => gateway,
+            Gateway::LookedUp => wsdm_device::Gateway::new(CANNOT_SEARCH, wsdm_device::wsdm_protocol::PORT)?,
         };
-        let control = async |device: &mut D| client.run(&mut memory, device).await;
-        if quiet
-            .obey(&clock, &mut device, report, gone, control)
-            .await
-            .is_some()
-        {
-            return Ok(());
+        let mut on_network = joined.clone();
+        // Nobody dials before; the sender lives as long as the console.
+        on_network.wait_for(|joined| *joined).await?;
+        println!("at {} ms: network: joined", clock.now());
+        let report = |now, report: &Report<'_>| {
+            self.trial.report(now, report);
+            println!("at {now} ms: {report}");
+        };
+        let mut client = Client {
+            gateway,
+            identity: Identity::new(settings.identifier(), self.address)?,
+            timing: Timing {
+                silence: settings.silence_ms(),
+                ..Timing::DEFAULT
+            },
+            dial: Dialler {
+                net: board::Network,
+                joined,
+            },
+            clock,
+            random: board::random,
+            report,
+        };
+        let mut memory = Memory::<4096, 4096>::new();
+        loop {
+            let gone = async {
+                // Without a sender there is no board.
+                let _ = on_network.wait_for(|joined| !joined).await;
+            };
+            let control = async |device: &mut D| client.run(&mut memory, device).await;
+            let ended = self.quiet.obey(&clock, &mut device, report, gone, control).await;
+            if ended.is_some() {
+                return Ok(());
+            }
         }
     }
 }

@@ -8,6 +8,8 @@
 
 mod board;
 mod console;
+mod flash;
+mod updates;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -39,6 +41,9 @@ struct Arguments {
     /// The file that is the board's flash. Without one, its settings are forgotten when it ends.
     #[arg(long, value_name = "FILE", requires = "console")]
     flash: Option<std::path::PathBuf>,
+    /// Where it takes updates on the loopback address, once `ota_password` is set: 0 for any port.
+    #[arg(long, value_name = "PORT", default_value_t = 0, requires = "console")]
+    ota_port: u16,
     /// A Wi-Fi network in the board's reach. An empty password makes it an open one.
     #[arg(long, value_name = "SSID:PASSWORD:DBM", requires = "console")]
     network: Vec<console::AccessPoint>,
@@ -76,7 +81,7 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let ended = if arguments.console {
         tokio::select! {
-            ended = console::run(&arguments.address, arguments.flash.clone(), &arguments.network) => ended,
+            ended = console::run(&arguments.address, arguments.flash.clone(), &arguments.network, arguments.ota_port) => ended,
             () = told_to_end() => Ok(()),
         }
     } else {

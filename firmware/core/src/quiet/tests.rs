@@ -87,7 +87,7 @@ async fn outputs_are_off_before_it_is_quiet_and_obey_again_afterwards() {
     }
     assert_eq!(
         told.borrow()[0],
-        "outputs off: the console needs the flash or the radio"
+        "outputs off: the board needs its flash or its radio"
     );
 }
 
