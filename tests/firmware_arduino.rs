@@ -500,6 +500,7 @@ async fn the_librarys_numbers_are_those_of_the_gateway_and_of_the_firmware_in_ru
         ("retry cap", timing.retry_cap),
         ("refused", timing.refused),
         ("lasted", timing.lasted),
+        ("calm", wsdm_device::CALM_MS),
     ];
     for (name, number) in numbers {
         assert_eq!(found.next(), Some(format!("{name} {number}").as_str()));

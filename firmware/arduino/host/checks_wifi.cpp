@@ -405,8 +405,11 @@ void boards() {
     expect("a press", vibrator.level.level, 0);
     expect("which is said", port.said(), "stopped by the button, until the app has stopped too\r\n");
     hostGrounds(0, false);
+    // As if another gateway were there.
     button.stop(millis());
-    hostClock(millis() + 1000);
+    button.connected(millis());
+    hostClock(millis() + WSDM_CALM_MS);
+    button.tick(millis());
     board.loop();
     expect("and its end", port.said(), "the button's stop is over\r\n");
     hostClock();

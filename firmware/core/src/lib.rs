@@ -37,7 +37,7 @@ mod upgrade;
 mod watchdog;
 mod wire;
 
-pub use button::WithButton;
+pub use button::{CALM_MS, WithButton};
 pub use client::{Client, Dial, Memory};
 pub use clock::Clock;
 #[cfg(feature = "embassy")]
