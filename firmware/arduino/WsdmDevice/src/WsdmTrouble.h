@@ -7,7 +7,7 @@
 
 #ifdef WSDM_HAS_SETTINGS
 
-enum class WsdmTrouble : uint8_t { NONE, PASSWORD, NOT_FOUND, SECURITY, REFUSED };
+enum class WsdmTrouble : uint8_t { NONE, PASSWORD, NOT_FOUND, SECURITY, REFUSED, NO_WPA3 };
 
 // Looks at why the core's Wi-Fi gave up, and remembers what was said: the board tries again and again, and a console that
 // repeats itself hides what is new.
@@ -22,6 +22,8 @@ class WsdmTroubles final {
   void connected();
 
  private:
+  bool isNew(WsdmTrouble trouble);
+
   uint8_t _said = 0;
 };
 
