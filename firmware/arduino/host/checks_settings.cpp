@@ -25,7 +25,7 @@ static WsdmSettings filled() {
 
 static void values() {
   const std::string taken = "mdns, HOST, HOST:PORT and ws://HOST:PORT/ are taken";
-  const std::string port = "a port is a number from 1 to 65535; " + taken, host = "that is no host; " + taken;
+  const std::string port = "a port is a number from 1 to 65535; " + taken, host = "the gateway's URL has no usable host; " + taken;
   const struct {
     WsdmKey key;
     std::string value, wrong, kept;
@@ -63,12 +63,17 @@ static void values() {
       {WsdmKey::SilenceMs, "-1", "silence_ms is a number from 500 to 10000", "1000"},
       {WsdmKey::SilenceMs, "1 s", "silence_ms is a number from 500 to 10000", "1000"},
       {WsdmKey::SilenceMs, "", "silence_ms is a number from 500 to 10000", "1000"},
-      {WsdmKey::Limits, "V0=60 l0=10-90  R2=0 A2=100", "", "V0=60 l0=10-90  R2=0 A2=100"},
+      {WsdmKey::Limits, " V0=60 l0=10-90  R2=0 A2=100", "", "V0=60 L0=10-90 R2=0 A2=100"},
+      {WsdmKey::Limits, "L0=10-100 L1=10-100 L2=10-100 R0=100 R1=100 V0=100", "", "L0=10-100 L1=10-100 L2=10-100 R0=100 R1=100 V0=100"},
+      {WsdmKey::Limits, " none ", "", ""},
+      {WsdmKey::Limits, "none V0=1", "limits are written V0=60 L0=10-90, in percent, or none", ""},
+      {WsdmKey::Limits, "V0=1 none", "limits are written V0=60 L0=10-90, in percent, or none", ""},
+      {WsdmKey::Limits, "V00=1", "a limit is for one of V0 to V3, L0 to L2, R0 to R2, A0 to A2", ""},
       {WsdmKey::Limits, "", "", ""},
-      {WsdmKey::Limits, "V0", "limits are written V0=60 L0=10-90, in percent", ""},
-      {WsdmKey::Limits, "V0=", "limits are written V0=60 L0=10-90, in percent", ""},
-      {WsdmKey::Limits, "V0=6x", "limits are written V0=60 L0=10-90, in percent", ""},
-      {WsdmKey::Limits, "L0=10-", "limits are written V0=60 L0=10-90, in percent", ""},
+      {WsdmKey::Limits, "V0", "limits are written V0=60 L0=10-90, in percent, or none", ""},
+      {WsdmKey::Limits, "V0=", "limits are written V0=60 L0=10-90, in percent, or none", ""},
+      {WsdmKey::Limits, "V0=6x", "limits are written V0=60 L0=10-90, in percent, or none", ""},
+      {WsdmKey::Limits, "L0=10-", "limits are written V0=60 L0=10-90, in percent, or none", ""},
       {WsdmKey::Limits, "V4=1", "a limit is for one of V0 to V3, L0 to L2, R0 to R2, A0 to A2", ""},
       {WsdmKey::Limits, "X0=1", "a limit is for one of V0 to V3, L0 to L2, R0 to R2, A0 to A2", ""},
       {WsdmKey::Limits, "V0=10-20", "a strength and a twist have one maximum, such as V0=60", ""},
@@ -236,6 +241,7 @@ static void console() {
       {"set colour red", "that is no setting; help shows which there are\r\n"},
       {"set ssi x", "that is no setting; help shows which there are\r\n"},
       {"set pins V0=18", "pins stays: in an Arduino sketch it is a part of the sketch\r\n"},
+      {"set button 9 opens", "button stays: in an Arduino sketch it is a part of the sketch\r\n"},
       {"set silence_ms 1", "silence_ms stays: silence_ms is a number from 500 to 10000\r\n"},
       {"set ssid \xC3(", "that is not text\r\n"},
       {"\xED\xA0\x80", "that is not text\r\n"},

@@ -18,7 +18,7 @@ Keys: ssid, password, gateway, token, identifier, device, pins, led, silence_ms,
   pins        V0=4 V1=5 for motors, L0=6 R0=7 for servos, R0=6/7 for a motor on an H-bridge
   led         8, 8 inverted or none
   button      9 stops everything when it closes to ground, 9 opens when it opens; none
-  limits      V0=60 at most so many percent, L0=10-90 between them; R0=50 so far round the middle
+  limits      V0=60 at most so many percent, L0=10-90 between them; R0=50 so far round the middle; none
   battery     0 measures half of its voltage on this pin; none
 ";
 
