@@ -6,6 +6,8 @@
 
 #[path = "docs/code_pins.rs"]
 mod code_pins;
+#[path = "docs/firmware.rs"]
+mod firmware;
 #[path = "docs/picture.rs"]
 mod picture;
 #[path = "docs/wiring.rs"]

@@ -21,6 +21,8 @@ static void numbers() {
   printf("ping %u\nwatchdog %u\ngone %u\nupgrade %u\n", WSDM_PING_MS, WSDM_WATCHDOG_MS, WSDM_GONE_MS, WSDM_UPGRADE_MS);
   printf("retry %u\nretry cap %u\nrefused %u\n", WSDM_RETRY_MS, WSDM_RETRY_CAP_MS, WSDM_REFUSED_MS);
   printf("lasted %u\ncalm %u\n", WSDM_LASTED_MS, WSDM_CALM_MS);
+  printf("soft start %u\nsoft speed %u\nmax speed %u\n", WSDM_SOFT_START_MS, WSDM_SOFT_SPEED, WSDM_MAX_SPEED);
+  printf("reversal %u\n", WSDM_REVERSAL_MS);
   for (uint16_t code = 1000; code < 1016; code++) printf("refusal %u %u\n", code, wsdmIsRefusal(code));
   for (uint16_t code = 4000; code < 4016; code++) printf("refusal %u %u\n", code, wsdmIsRefusal(code));
 }

@@ -151,13 +151,13 @@ static void savesAtRest() {
   b.run(200);
   b.vibrator.level.slowsMs = 125;
   b.vibrator.run();
-  expect("not while it slows down", b.says(b.run(120, "set token geheim-1\rsave\rset token geheim-2\r"), "saved\r\n"), 0);
+  expect("not while it slows down", b.says(b.run(120, "set token geheim-1\rsave\rset token geheim-2\r"), "saved; restart uses it\r\n"), 0);
   expect("off", b.vibrator.level.level, 0);
   expect("nothing is written", isSaved(), 0);
   const std::string said = b.run(20);
   expect("at rest it is", isSaved(), 1);
   expect("what was told then, and not later", kept.get(WsdmKey::Token), "geheim-1");
-  expect("and goes on", b.says(said, "saved\r\n") && b.says(said, "set token "), 1);
+  expect("and goes on", b.says(said, "saved; restart uses it\r\n") && b.says(said, "set token "), 1);
   hostFlashErase();
   b.vibrator.level.slowsMs = 1000;
   b.vibrator.run();
@@ -189,7 +189,7 @@ static void damaged() {
   expect("and it joins nothing", b.says(said, "Wi-Fi: connected"), 0);
   expect("not for a web page either", b.says(b.run(6000, wifi("Home", "secret words")), frame(2, "\x03")), 1);
   expect("nothing is saved by that", b.says(b.run(10), "saved"), 0);
-  expect("whoever saves has it back", b.says(b.run(10, "set limits V0=60\rsave\r"), "saved\r\n"), 1);
+  expect("whoever saves has it back", b.says(b.run(10, "set limits V0=60\rsave\r"), "saved; restart uses it\r\n"), 1);
   WsdmSettings kept;
   expect("it is whole", static_cast<long>(wsdmLoad(kept)), static_cast<long>(WsdmLoaded::SAVED));
   hostFlashErase();
@@ -266,7 +266,7 @@ void boards() {
     b.run(100000);
     expect("none is tried where none is set", WiFi.hostBegun, 0);
     b.vibrator.run();
-    expect("saved", b.says(b.run(10, "set ssid Open\rset token geheim-1\rsave\r"), "saved\r\n"), 1);
+    expect("saved", b.says(b.run(10, "set ssid Open\rset token geheim-1\rsave\r"), "saved; restart uses it\r\n"), 1);
     expect("with outputs off", b.vibrator.level.level, 0);
   }
   {

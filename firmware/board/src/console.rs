@@ -136,6 +136,10 @@ impl<'a> Console<'a> {
         // Spaces belong to a value, behind the one before it: an SSID may end in one.
         let (name, value) = first_word(rest);
         let value = value.unwrap_or("");
+        if name == "address" {
+            // It is shown like a setting.
+            return out.write_str("address stays: it is this chip's own\n");
+        }
         let Some(key) = Key::from_name(name) else {
             return out.write_str("that is no setting; help shows which there are\n");
         };
@@ -263,6 +267,7 @@ mod tests {
             ("hello", "that is no command; help shows what is\n"),
             ("save now", "that is no command; help shows what is\n"),
             ("set", "that is no setting; help shows which there are\n"),
+            ("set address bedroom", "address stays: it is this chip's own\n"),
             (
                 "set colour red",
                 "that is no setting; help shows which there are\n",

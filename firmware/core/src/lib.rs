@@ -49,6 +49,7 @@ pub use lovense::{Lovense, LovenseSettings, Motors};
 pub use net::NetDial;
 pub use quiet::{Pause, Quiet};
 pub use report::{Loss, Report, Stopped};
+pub use rotation::REVERSAL_MS;
 pub use settings::{Gateway, Identity, SettingsError, Timing};
 pub use tcode::{AxisSettings, Tcode, TcodeSettings};
 pub use upgrade::UpgradeError;

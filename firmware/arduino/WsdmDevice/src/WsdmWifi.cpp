@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "WsdmOutputLimits.h"
+#include "WsdmReset.h"
 #include "WsdmStore.h"
 
 // As the firmware in Rust calls itself.
@@ -101,13 +102,17 @@ void WsdmWifi::begin() {
   findMac();
   _port.print(F("\r\n" NAME " " VERSION " on "));
   _port.println(chip());
+  if (const __FlashStringHelper* const reset = wsdmResetReason()) {
+    _port.print(F("started by "));
+    _port.println(reset);
+  }
   _running.takeBuiltIn(_builtIn, _port);
   switch (wsdmLoad(_running)) {
     case WsdmLoaded::SAVED:
       _port.println(F("settings: as saved"));
       break;
     case WsdmLoaded::NOTHING:
-      _port.println(F("settings: as built in"));
+      _port.println(F("settings: as built in, none are saved"));
       break;
     case WsdmLoaded::DAMAGED:
       _port.println(F("settings: those that were saved are damaged, and limits may have been among them. No network is joined: "
@@ -220,7 +225,7 @@ void WsdmWifi::finish() {
   }
   if (wsdmSave(_draft)) {
     _console.saved();
-    _port.println(F("saved"));
+    _port.println(F("saved; restart uses it"));
   } else {
     _port.println(F("not saved: the flash cannot be written"));
   }
