@@ -45,8 +45,8 @@ void WsdmSerial::newline(uint32_t now) {
 }
 
 void WsdmSerial::loop() {
-  // Off is off, until somebody switches it on.
-  if (_protocol.poweredOff()) return;
+  // Off is off, until somebody switches it on: nothing is read. But what did not hear its stop is stopped again.
+  if (_protocol.poweredOff()) return _protocol.tick(millis());
   const uint32_t now = millis();
   // Before anything is read: what lies there must not hide that the sketch stood still. And nothing is on where nobody
   // has control, whatever noise may have said.
