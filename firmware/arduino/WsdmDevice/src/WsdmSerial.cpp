@@ -1,6 +1,5 @@
 #include "WsdmSerial.h"
 
-#include "WsdmFaults.h"
 #include "WsdmHandshake.h"
 #include "WsdmLimits.h"
 
@@ -16,11 +15,10 @@ void WsdmSerial::begin(const char* identifier, const char* address, uint16_t kee
   const uint32_t now = millis();
   _heard = now;
   _protocol.begin(now);
-  // Text before the hello line is no frame. Later it would be one.
-  WsdmFault fault;
-  while (wsdmTakeFault(fault)) {
+  // For a person who looks. Text before the hello line is no frame. Later it would be one.
+  while (wsdmTakeFault(_fault)) {
     char text[WSDM_FAULT_TEXT];
-    wsdmFaultText(fault, text);
+    wsdmFaultText(_fault, text);
     _stream.print(text);
     _stream.print('\n');
   }
@@ -29,8 +27,12 @@ void WsdmSerial::begin(const char* identifier, const char* address, uint16_t kee
 
 void WsdmSerial::hello(uint32_t now) {
   _spoke = now;
-  wsdmPrintHandshake(_stream, _identifier, _address, _keepaliveMs, _tellsReset);
+  const bool isFaulty = _fault.reason != WsdmFaultReason::NONE;
+  char text[WSDM_FAULT_TEXT];
+  if (isFaulty) wsdmFaultText(_fault, text);
+  wsdmPrintHandshake(_stream, _identifier, _address, _keepaliveMs, _tellsReset, isFaulty ? text : nullptr);
   _stream.print('\n');
+  if (_spokenTo) _fault.reason = WsdmFaultReason::NONE;
 }
 
 void WsdmSerial::reply(const char* bytes, size_t length) { _stream.write(bytes, length); }
@@ -52,6 +54,8 @@ void WsdmSerial::loop() {
   // has control, whatever noise may have said.
   const bool isSilent = now - _heard >= WSDM_KEEPALIVES_UNTIL_STOP * static_cast<uint32_t>(_keepaliveMs);
   if (_spokenTo ? isSilent : _protocol.isOn()) lost();
+  // For the gateway's log: a hello line is no frame.
+  if (wsdmTakeFault(_fault)) hello(now);
   // Not for ever: a gateway that floods must not keep the outputs from being moved on.
   for (uint8_t taken = 0; taken < 64 && _stream.available() > 0; taken++) {
     const int byte = _stream.read();
@@ -61,6 +65,7 @@ void WsdmSerial::loop() {
     } else if (_protocol.receive(static_cast<char>(byte), now, *this)) {
       _spokenTo = true;
       _tellsReset = false;
+      _fault.reason = WsdmFaultReason::NONE;
       _heard = _spoke = now;
     }
   }

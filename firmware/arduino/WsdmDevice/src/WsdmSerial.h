@@ -9,6 +9,7 @@
 
 #include <Arduino.h>
 
+#include "WsdmFaults.h"
 #include "WsdmProtocol.h"
 
 // A gateway that was started anew asks every 400 ms. Less than that by more than a quarter, so that asking can be told
@@ -44,6 +45,8 @@ class WsdmSerial final : private WsdmReplies {
   bool _spokenTo = false;
   // No gateway has had control since the chip started.
   bool _tellsReset = true;
+  // The newest fault of an output, until it was said to a gateway that has control, or one took control.
+  WsdmFault _fault = {0, WsdmFaultReason::NONE};
 };
 
 #endif
