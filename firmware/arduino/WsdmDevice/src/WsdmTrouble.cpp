@@ -71,6 +71,8 @@ static WsdmTrouble trouble() {
 
 #endif
 
+WsdmTrouble WsdmTroubles::current() const { return trouble(); }
+
 WsdmTrouble WsdmTroubles::news() {
   const WsdmTrouble now = trouble();
   if (now == WsdmTrouble::NONE) return now;

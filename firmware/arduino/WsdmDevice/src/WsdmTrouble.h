@@ -17,6 +17,8 @@ class WsdmTroubles final {
   void begin();
   // What is to be said now: each trouble once until connected().
   WsdmTrouble news();
+  // Whether it was said or not.
+  WsdmTrouble current() const;
   // An attempt begins, or ends for a reason of its own: what came before says nothing of it.
   void forget();
   void connected();

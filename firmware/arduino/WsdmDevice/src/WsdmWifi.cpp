@@ -426,7 +426,14 @@ void WsdmWifi::keepNetwork(uint32_t now) {
     _port.println(wsdmTroubleText(trouble));
   }
   if (isUp || _task != NOTHING || !*_running.get(WsdmKey::Ssid) || now - _without < JOIN_AGAIN_MS) return;
-  _port.println(F("Wi-Fi: not connected, beginning again"));
+  _port.print(F("Wi-Fi: not connected, beginning again"));
+  // Each time: a console may have been opened after the reason came.
+  const WsdmTrouble why = _troubles.current();
+  if (why != WsdmTrouble::NONE) {
+    _port.print(F(": "));
+    _port.print(wsdmTroubleText(why));
+  }
+  _port.println();
   WiFi.disconnect();
   join(_running.get(WsdmKey::Ssid), _running.get(WsdmKey::Password), now);
 }
