@@ -505,6 +505,8 @@ async fn the_librarys_numbers_are_those_of_the_gateway_and_of_the_firmware_in_ru
         ("soft speed", TcodeSettings::DEFAULT.soft_speed.into()),
         ("max speed", AxisSettings::new(Kind::Linear, 0).speed.into()),
         ("reversal", wsdm_device::REVERSAL_MS),
+        ("step max", wsdm_device::STEP_MAX_MS),
+        ("hello again", wsdm_device::HELLO_AGAIN_MS),
     ];
     for (name, number) in numbers {
         assert_eq!(found.next(), Some(format!("{name} {number}").as_str()));

@@ -123,12 +123,17 @@ async fn both_consoles_answer_alike() {
         console.line(line, &mut answer).unwrap();
         answer
     };
-    for typed in TYPED {
-        board.type_line(typed).await;
+    // The longest that is taken, and one that is longer.
+    let longest = [("ssid", 32), ("password", 63), ("identifier", 64), ("token", 128)];
+    let long =
+        longest.map(|(key, most)| [most, most + 1].map(|length| format!("set {key} {}", "x".repeat(length))));
+    let typed = TYPED.iter().map(|typed| (*typed).to_owned());
+    for typed in typed.chain(long.into_iter().flatten()) {
+        board.type_line(&typed).await;
         // Of a secret the echo has stars alone.
         let echo = typed.splitn(3, ' ').take(2).collect::<Vec<_>>().join(" ");
         board.line(&echo).await;
-        for wanted in answer(typed).lines() {
+        for wanted in answer(&typed).lines() {
             assert_eq!(board.line("").await, wanted, "to {typed:?}");
         }
     }

@@ -3,9 +3,6 @@
 #include "WsdmHandshake.h"
 #include "WsdmLimits.h"
 
-// Nothing but newlines for this long, and the board says hello once more.
-static const uint16_t HELLO_AGAIN_MS = 2000;
-
 void WsdmSerial::begin(const char* identifier, const char* address, uint16_t keepaliveMs) {
   _identifier = identifier;
   _address = address;
@@ -42,7 +39,7 @@ void WsdmSerial::reply(const char* bytes, size_t length) { _stream.write(bytes, 
 // no harm.
 void WsdmSerial::newline(uint32_t now) {
   const uint32_t inTime = _keepaliveMs + _keepaliveMs / 4UL;
-  if (!_spokenTo || now - _heard > inTime || now - _spoke >= HELLO_AGAIN_MS) hello(now);
+  if (!_spokenTo || now - _heard > inTime || now - _spoke >= WSDM_HELLO_AGAIN_MS) hello(now);
   _heard = now;
 }
 
@@ -75,7 +72,7 @@ void WsdmSerial::loop() {
 void WsdmSerial::lost() {
   const uint32_t now = millis();
   // An output that does not hear its stop is stopped in every loop: the wire must stay free meanwhile.
-  const bool says = _spokenTo || (_protocol.isOn() && now - _spoke >= HELLO_AGAIN_MS);
+  const bool says = _spokenTo || (_protocol.isOn() && now - _spoke >= WSDM_HELLO_AGAIN_MS);
   _protocol.stop(now);
   _spokenTo = false;
   // Also where nothing was on: a gateway that was configured has not asked, and learns the keepalive from this.

@@ -15,6 +15,8 @@
 // A gateway that was started anew asks every 400 ms. Less than that by more than a quarter, so that asking can be told
 // from a sign of life at once.
 static const uint16_t WSDM_KEEPALIVE_MS = 200;
+// Nothing but newlines for this long, and the board says hello once more.
+static const uint16_t WSDM_HELLO_AGAIN_MS = 2000;
 
 class WsdmSerial final : private WsdmReplies {
  public:
