@@ -97,6 +97,42 @@ fn a_repository_is_not_laid_out_over_another_nor_with_a_wrong_tag() {
     assert!(String::from_utf8(done.stderr).unwrap().contains("not empty"));
 }
 
+/// The pages outside the library, and what the program says, name examples that exist.
+#[test]
+fn no_page_names_an_example_that_there_is_not() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let examples = rules::examples(&arduino().join("WsdmDevice"));
+    let mut pages = vec![project.join("README.md"), project.join("src/cmd/flash/error.rs")];
+    let mut folders = vec![project.join("docs"), project.join("firmware")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    let mut named = 0;
+    for page in pages {
+        let called = rules::called(&fs::read_to_string(&page).unwrap(), &examples);
+        named += called.len();
+        let missing: Vec<_> = called.difference(&examples).collect();
+        assert!(
+            missing.is_empty(),
+            "{}: there is no example {missing:?}",
+            page.display()
+        );
+    }
+    assert!(named >= 15, "only {named} names were found");
+    let called = rules::called(
+        "a `SerialVibrator`, WsdmSerial, Serial Monitor, Serial.begin",
+        &examples,
+    );
+    assert_eq!(called, ["SerialVibrator".to_owned()].into());
+}
+
 /// A rule that nothing can break tests nothing.
 #[test]
 fn each_rule_is_seen_to_fail() {
@@ -295,6 +331,18 @@ fn each_rule_is_seen_to_fail() {
                 "docs.buttplug.io",
                 "elsewhere.example",
             );
+        }),
+        ("platformio.ini: SerialTcode is not both named", |root| {
+            replace(&root.join("examples/platformio.ini"), "SerialTcode, ", "");
+        }),
+        ("platformio.ini: SerialCode is not both named", |root| {
+            replace(&root.join("examples/platformio.ini"), "SerialTcode", "SerialCode");
+        }),
+        ("README.md: WifiVibrator is not both named", |root| {
+            replace(&root.join("README.md"), "WifiLovenseVibrator", "WifiVibrator");
+        }),
+        ("README.md: SerialFresh is not both named", |root| {
+            fs::create_dir(root.join("examples/SerialFresh")).unwrap();
         }),
         ("SerialTcode.ino is not both", |root| {
             replace(

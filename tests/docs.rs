@@ -1,8 +1,19 @@
-//! The documentation holds together: each link leads somewhere, the README stays short, and every page can be reached
-//! from it.
+//! The documentation holds together: each link leads somewhere, the README stays short, every page can be reached from it,
+//! what is wired as it says is what the code drives, and what it quotes is printed.
 
 // Clippy's exception for tests does not reach the helper functions of a test file.
 #![allow(clippy::unwrap_used)]
+
+#[path = "docs/code_pins.rs"]
+mod code_pins;
+#[path = "docs/firmware.rs"]
+mod firmware;
+#[path = "docs/messages.rs"]
+mod messages;
+#[path = "docs/picture.rs"]
+mod picture;
+#[path = "docs/wiring.rs"]
+mod wiring;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -481,7 +481,7 @@ async fn an_unos_servo_holds_when_the_gateway_freezes_in_mid_stroke() {
 /// The library is written anew in C++; so its numbers are compared with those of the gateway and of the core in Rust.
 #[tokio::test]
 async fn the_librarys_numbers_are_those_of_the_gateway_and_of_the_firmware_in_rust() {
-    use wsdm_device::{Timing, wsdm_protocol};
+    use wsdm_device::{AxisSettings, Kind, TcodeSettings, Timing, wsdm_protocol};
     let output = Command::new(built("host/checks"))
         .arg("numbers")
         .output()
@@ -502,6 +502,13 @@ async fn the_librarys_numbers_are_those_of_the_gateway_and_of_the_firmware_in_ru
         ("retry cap", timing.retry_cap),
         ("refused", timing.refused),
         ("lasted", timing.lasted),
+        ("calm", wsdm_device::CALM_MS),
+        ("soft start", TcodeSettings::DEFAULT.soft_start_ms),
+        ("soft speed", TcodeSettings::DEFAULT.soft_speed.into()),
+        ("max speed", AxisSettings::new(Kind::Linear, 0).speed.into()),
+        ("reversal", wsdm_device::REVERSAL_MS),
+        ("step max", wsdm_device::STEP_MAX_MS),
+        ("hello again", wsdm_device::HELLO_AGAIN_MS),
     ];
     for (name, number) in numbers {
         assert_eq!(found.next(), Some(format!("{name} {number}").as_str()));

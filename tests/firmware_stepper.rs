@@ -18,6 +18,7 @@ use buttplug_client::device::ClientDeviceOutputCommand;
 use common::{client, listed, within};
 use program::bridge;
 use rail::{ACCELERATION, HOMING_SPEED, Rail, SPEED, Step, TRAVEL, ends_softly, keeps_its_limits};
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// Its home is two millimetres from where it saw the switch, and it sees it for three steps before it is certain.
 const HOME: i64 = 40 - 2;
@@ -169,6 +170,31 @@ async fn a_switch_that_is_closed_at_first_is_left_and_one_that_does_not_open_end
     rail.uno.pin_at("8 level", 1).await;
     assert_eq!(rail.rest("L09\n").await, 955);
     assert_eq!(rail.steps().len(), 455);
+}
+
+/// Nobody reads the Serial Monitor while the gateway has the cable.
+#[tokio::test]
+async fn a_homing_that_failed_is_in_the_gateways_log() {
+    let mut rail = Rail::in_real_time(500, "closed").await;
+    let mut gateway = bridge(rail.folder(), rail.link()).await;
+    let mut log = BufReader::new(gateway.child.stderr.take().unwrap()).lines();
+    let client = client(&gateway.clients, "driver").await;
+    listed(&client, 1).await;
+    let device = client.devices().into_values().next().unwrap();
+    let command = ClientDeviceOutputCommand::HwPositionWithDuration(0.5.into(), 100);
+    within("a command", device.run_output(&command)).await.unwrap();
+    let logged = within("the fault", async {
+        while let Some(line) = log.next_line().await.unwrap() {
+            if line.contains("the board reports a fault") {
+                return line;
+            }
+        }
+        panic!("the gateway ended");
+    })
+    .await;
+    let wanted = "the board reports a fault: pin 2 stays off: the limit switch does not open";
+    assert!(logged.contains("WARN") && logged.contains(wanted), "{logged}");
+    rail.uno.pin_at("8 level", 1).await;
 }
 
 #[tokio::test]

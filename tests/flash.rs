@@ -163,18 +163,12 @@ async fn a_person_is_asked_for_what_is_missing_and_a_secret_is_not_shown() {
     terminal.expect("Wi-Fi password [none]: ").await;
     wait_until("no echo", || !terminal.echoes()).await;
     terminal.type_line(PASSWORD);
-    terminal.expect("gateway (mdns searches for it) [mdns]: ").await;
+    // That moves a motor: everything else is behind one question.
+    let others = "set others (gateway, token, device, identifier, button, limits, battery) too? [no]: ";
+    terminal.expect(others).await;
     assert!(terminal.echoes());
     terminal.type_line("");
-    terminal.expect("token of the gateway [none]: ").await;
-    wait_until("no echo", || !terminal.echoes()).await;
-    terminal.type_line("");
-    terminal.expect("protocol (lovense or tcode) [lovense]: ").await;
-    terminal.type_line("");
-    terminal.expect("[LVSDevice]: ").await;
-    terminal.type_line("");
     let shown = terminal.expect("waiting up to 60 s").await;
-    assert!(!shown.contains("such as V0=4"), "they were given: {shown}");
     let ended = within("it ends", child.wait_with_output()).await.unwrap();
     let told = String::from_utf8(ended.stdout).unwrap();
     assert!(
@@ -188,9 +182,106 @@ async fn a_person_is_asked_for_what_is_missing_and_a_secret_is_not_shown() {
     assert!(!terminal.seen.contains(PASSWORD) && !shown.contains(PASSWORD));
     // What was not answered was not sent.
     let typed = String::from_utf8_lossy(&chip.asked.lock().unwrap().typed).into_owned();
-    for key in [Key::Gateway, Key::Token, Key::Device, Key::Identifier, Key::Led] {
-        assert!(!typed.contains(&format!("set {} ", key.name())), "{typed:?}");
+    for key in Key::ALL {
+        let is_asked = matches!(key, Key::Ssid | Key::Password | Key::Pins);
+        assert_eq!(
+            typed.contains(&format!("set {} ", key.name())),
+            is_asked,
+            "{typed:?}"
+        );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_wants_more_is_asked_for_everything_until_all_of_it_fits() {
+    let bench = Bench::new();
+    let memory = Memory::erased();
+    let chip = bench.plug(NATIVE, Kind::Esp32c3, &memory, Fault::None);
+    let mut terminal = Terminal::new();
+    let mut command = bench.flash(&["--gateway", "10.0.0.9:2", "--no-wait"]);
+    command.args(bench.wifi());
+    terminal.attach(&mut command);
+    let child = command.spawn().unwrap();
+    terminal.expect("press the RESET button").await;
+    chip.press_reset();
+    let answer = async |terminal: &mut Terminal, question: &str, answer: &str| {
+        terminal.expect(question).await;
+        terminal.type_line(answer);
+    };
+    answer(&mut terminal, "too? [no]: ", "perhaps").await;
+    answer(&mut terminal, "answer yes or no", "y").await;
+    answer(&mut terminal, "token of the gateway [none]: ", "").await;
+    answer(&mut terminal, "protocol (lovense or tcode) [lovense]: ", "tcode").await;
+    answer(&mut terminal, "[LVSDevice]: ", "").await;
+    answer(&mut terminal, "pins, such as V0=4 L0=6 [V0=4]: ", "V0=9 L0=6").await;
+    answer(&mut terminal, "stop button, such as 9 or 9 opens [9]: ", "").await;
+    answer(&mut terminal, "L0=10-90 [none]: ", "V0=10-20").await;
+    terminal.expect("V0 has one maximum").await;
+    answer(&mut terminal, "L0=10-90 [none]: ", "V0=60 L0=10-90").await;
+    answer(&mut terminal, "pin that measures the battery [none]: ", "0").await;
+    // The button still has 9. Only what can be in the way is asked for again.
+    terminal.expect("pin 9 has another use").await;
+    answer(&mut terminal, "pins, such as V0=4 L0=6 [V0=4]: ", "V0=9 L0=6").await;
+    answer(
+        &mut terminal,
+        "stop button, such as 9 or 9 opens [9]: ",
+        "4 opens",
+    )
+    .await;
+    answer(&mut terminal, "pin that measures the battery [none]: ", "0").await;
+    let ended = within("it ends", child.wait_with_output()).await.unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{}", terminal.seen);
+    let settings = saved(&memory, &ESP32C3).unwrap();
+    assert_eq!(settings.outputs().to_string(), "V0=9 L0=6");
+    assert_eq!(
+        settings.button().map(|button| button.to_string()).as_deref(),
+        Some("4 opens")
+    );
+    assert_eq!(settings.limits().to_string(), "V0=60 L0=10-90");
+    assert_eq!(settings.battery(), Some(0));
+}
+
+/// Each pin is the other's: no order alone would do.
+#[tokio::test(flavor = "multi_thread")]
+async fn button_battery_and_motor_change_their_pins_with_each_other() {
+    let bench = Bench::new();
+    let memory = Memory::erased();
+    let chip = bench.plug(NATIVE, Kind::Esp32c3, &memory, Fault::None);
+    let first = [
+        "--pins",
+        "V0=4",
+        "--button",
+        "2",
+        "--battery",
+        "3",
+        "--limits",
+        "V0=60",
+        "--no-wait",
+    ];
+    let ended = end_with_button(bench.flash(&first).args(bench.wifi()), &chip).await;
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    chip.unplug().await;
+    let chip = bench.plug(NATIVE, Kind::Esp32c3, &memory, Fault::None);
+    let second = [
+        "--pins",
+        "V0=2",
+        "--button",
+        "3 opens",
+        "--battery",
+        "4",
+        "--limits",
+        "none",
+        "--no-wait",
+    ];
+    let ended = end_with_button(&mut bench.flash(&second), &chip).await;
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let settings = saved(&memory, &ESP32C3).unwrap();
+    let shown = [Key::Pins, Key::Button, Key::Battery, Key::Limits].map(|key| {
+        let mut value = String::new();
+        settings.write(key, &mut value).unwrap();
+        value
+    });
+    assert_eq!(shown, ["V0=2", "3 opens", "4", ""]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,7 +311,9 @@ async fn a_board_that_is_listed_already_is_awaited_with_its_new_settings() {
     let child = command.spawn().unwrap();
     terminal.expect("press the RESET button").await;
     chip.press_reset();
-    terminal.expect("token of the gateway [none]: ").await;
+    terminal
+        .expect("set others (token, button, limits, battery) too? [no]: ")
+        .await;
     let connected = async || {
         let listed = end(&mut common::process::command(&bench.home, &["devices", "--json"])).await;
         let devices: Value = serde_json::from_str(&listed.stdout).unwrap();

@@ -142,6 +142,7 @@ async fn steps(args: &FlashArgs, stage: &watch::Sender<Stage>) -> Result<(), Fai
     if can_ask {
         ask::missing(&mut wanted, &shown, chip).await?;
     }
+    wanted.check_beside(&shown, chip)?;
     if wanted
         .get(Key::Ssid)
         .unwrap_or_else(|| shown.value(Key::Ssid))
@@ -153,7 +154,7 @@ async fn steps(args: &FlashArgs, stage: &watch::Sender<Stage>) -> Result<(), Fai
     if wanted.is_empty() {
         stage.send_replace(Stage::Saved);
     } else {
-        for (key, value) in wanted.iter() {
+        for (key, value) in wanted.steps() {
             console.set(key, value, chip).await?;
         }
         console.save().await?;

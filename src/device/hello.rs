@@ -9,10 +9,12 @@ use tracing::debug;
 use wsdm_protocol::{KEEPALIVE_RANGE_MS, keepalive_in_range, key};
 
 use crate::device::handshake::{Address, Handshake, HandshakeError, Identifier};
-use crate::text::printable;
+use crate::text::{cut, printable};
 
 /// The longest value of a field that a warning shows, in characters.
 const VALUE_MAX_CHARS: usize = 40;
+/// The longest sentence of a board that the log shows, in characters.
+const FAULT_MAX_CHARS: usize = 200;
 
 /// A hello line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct Hello {
     pub keepalive: Option<Duration>,
     /// What is wrong with its `keepalive_ms`. The board is who it is without.
     pub keepalive_fault: Option<KeepaliveFault>,
+    /// What is wrong with one of its outputs, if it reports that.
+    pub output_fault: Option<String>,
 }
 
 impl Hello {
@@ -59,12 +63,15 @@ impl Hello {
             None | Some(serde_json::Value::Null) => (None, None),
             Some(value) => read_keepalive(value),
         };
+        let output_fault = object.get(key::FAULT).and_then(serde_json::Value::as_str);
+        let output_fault = output_fault.map(|fault| cut(printable(fault.as_bytes()), FAULT_MAX_CHARS));
         match Handshake::from_object(object) {
             Ok(handshake) => Some(Self {
                 handshake,
                 names_its_address,
                 keepalive,
                 keepalive_fault,
+                output_fault,
             }),
             Err(e) => {
                 debug!("not a hello line: {e}");
@@ -164,10 +171,13 @@ pub struct BoardFacts {
     pub configured: Option<Identifier>,
     /// A fault of its keepalive was reported. A board may print its hello line after each newline that feeds it.
     pub is_fault_reported: bool,
+    /// What was wrong with an output when the board reported that last.
+    pub output_fault: Option<String>,
 }
 
 impl BoardFacts {
-    /// Takes the keepalive from a hello line if none is known. Returns the warnings to log, each of them once.
+    /// Takes the keepalive from a hello line if none is known. Returns the warnings to log, each of them once: a board may
+    /// repeat itself after each newline.
     pub fn learn(&mut self, hello: &Hello) -> Vec<HelloWarning> {
         let mut warnings = Vec::new();
         self.keepalive = self.keepalive.or(hello.keepalive);
@@ -186,6 +196,12 @@ impl BoardFacts {
                 configured,
                 reported: reported.clone(),
             });
+        }
+        if let Some(fault) = &hello.output_fault
+            && self.output_fault.as_ref() != Some(fault)
+        {
+            self.output_fault = Some(fault.clone());
+            warnings.push(HelloWarning::Output(fault.clone()));
         }
         warnings
     }
@@ -213,6 +229,9 @@ pub enum HelloWarning {
         /// The board's.
         reported: Identifier,
     },
+    /// An output of the board does not work.
+    #[error("the board reports a fault: {0}")]
+    Output(String),
 }
 
 fn held(keepalive: &Option<Duration>) -> String {
@@ -296,6 +315,32 @@ mod tests {
         );
         let fault = Hello::parse(long.as_bytes(), &fallback()).and_then(|hello| hello.keepalive_fault);
         assert!(fault.expect("a fault").to_string().len() < 150);
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_output_is_a_warning_each_time_that_it_changes() {
+        let hello = |fault: &str| {
+            let line = format!("{{\"identifier\":\"a\",\"version\":0,\"fault\":{fault}}}\n");
+            Hello::parse(line.as_bytes(), &fallback()).expect("a hello line")
+        };
+        let mut facts = BoardFacts::default();
+        let mut logged = |fault: &str| -> Vec<String> {
+            let warnings = facts.learn(&hello(fault));
+            warnings.iter().map(ToString::to_string).collect()
+        };
+        let homing = "\"pin 2 stays off: homing took too long\"";
+        let wanted = ["the board reports a fault: pin 2 stays off: homing took too long"];
+        assert_eq!(logged(homing), wanted);
+        assert_eq!(logged(homing), [""; 0], "a board repeats itself");
+        let other = logged("\"pin 5 \\u001b[2J\"");
+        assert_eq!(other.len(), 1);
+        assert!(!other[0].contains('\u{1b}'), "{other:?}");
+        // Another firmware may mean something else by this key.
+        for other in ["7", "null", "[\"pin 2\"]"] {
+            assert_eq!(logged(other), [""; 0], "{other}");
+        }
+        let long = logged(&format!("\"{}\"", "x".repeat(3_000)));
+        assert!(long[0].len() < 300, "{}", long[0].len());
     }
 
     #[test]

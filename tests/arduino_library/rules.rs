@@ -43,6 +43,7 @@ pub fn broken(root: &Path, version: &str) -> Vec<String> {
     sources(root, version, &mut broken);
     keywords(root, &mut broken);
     sketches(root, &mut broken);
+    named(root, &mut broken);
     readme(root, &mut broken);
     for name in ["LICENSE", "README.md", "keywords.txt"] {
         if !root.join(name).is_file() {
@@ -351,6 +352,43 @@ fn sketches(root: &Path, broken: &mut Vec<String>) {
     }
     if !root.join("examples").is_dir() {
         broken.push("examples/ is missing".to_owned());
+    }
+}
+
+/// The folders of the examples.
+pub fn examples(root: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(root.join("examples"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let folders = entries.filter(|entry| entry.path().is_dir());
+    folders
+        .filter_map(|folder| folder.file_name().into_string().ok())
+        .filter(|name| !name.starts_with('.'))
+        .collect()
+}
+
+/// The words of a text that can only be examples: they begin as one does, such as `SerialTcode`.
+pub fn called(text: &str, examples: &BTreeSet<String>) -> BTreeSet<String> {
+    let first_word = |name: &str| {
+        let end = name.char_indices().skip(1).find(|(_, c)| c.is_ascii_uppercase());
+        name[..end.map_or(name.len(), |(at, _)| at)].to_owned()
+    };
+    let kinds: BTreeSet<_> = examples.iter().map(|name| first_word(name)).collect();
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words
+        .filter(|word| first_word(word).len() < word.len() && kinds.contains(&first_word(word)))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// What is read beside them names each of the examples, and no other.
+fn named(root: &Path, broken: &mut Vec<String>) {
+    let examples = examples(root);
+    for page in ["README.md", "examples/platformio.ini"] {
+        for name in called(&read(&root.join(page)), &examples).symmetric_difference(&examples) {
+            broken.push(format!("{page}: {name} is not both named there and an example"));
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
+use wsdm_device_board::{Console, ESP32C3, Key, Settings};
 
 use crate::common::namespace;
 use crate::common::process::{self, Process};
@@ -64,6 +65,106 @@ async fn a_board_is_set_up_on_its_console_and_stays_so() {
     assert_eq!(board.line("password = ").await, "********");
     assert_eq!(board.line("token = ").await, "********");
     assert_eq!(board.line("address = ").await, "bedroom");
+}
+
+/// What a person may type, right and wrong.
+const TYPED: &[&str] = &[
+    "hello",
+    "save now",
+    "set",
+    "set colour red",
+    "set ssid My Network",
+    "set ssid a name that has more than 32 bytes",
+    "set password short",
+    "set password long enough",
+    "set password",
+    "set token geheim-1",
+    "set identifier Stroker",
+    "set identifier",
+    "set gateway 10.0.0.2",
+    "set gateway gw.local:8080",
+    "set gateway gw:0",
+    "set gateway gw:65536",
+    "set gateway a b",
+    "set gateway :80",
+    "set gateway",
+    "set gateway mdns",
+    "set silence_ms 499",
+    "set silence_ms 500",
+    "set silence_ms 10000",
+    "set silence_ms 10001",
+    "set silence_ms 1 s",
+    "set silence_ms",
+    "set limits V0=60 l0=10-90  R2=0 A2=100",
+    "set limits V0",
+    "set limits V0=",
+    "set limits V0=6x",
+    "set limits V00=1",
+    "set limits X0=5",
+    "set limits V0=101",
+    "set limits L0=90-10",
+    "set limits V0=5 V0=6",
+    "set limits V0=1 V1=1 V2=1 V3=1 A0=1 A1=1 A2=1",
+    "set limits none V0=1",
+    "set limits none",
+    "set limits L0=10-100",
+];
+
+/// The library is written anew in C++; so what its console answers is compared with what the firmware in Rust does.
+#[tokio::test]
+async fn both_consoles_answer_alike() {
+    let flash = TempDir::new().unwrap();
+    let mut board = Program::with_console(&mut board("WifiLovenseVibrator", flash.path()));
+    board.line("no network is set: ").await;
+    let built_in = Settings::default();
+    let mut console = Console::new(built_in.clone(), &built_in, &ESP32C3, "02005e123456");
+    let mut answer = |line: &str| {
+        let mut answer = String::new();
+        console.line(line, &mut answer).unwrap();
+        answer
+    };
+    // The longest that is taken, and one that is longer.
+    let longest = [("ssid", 32), ("password", 63), ("identifier", 64), ("token", 128)];
+    let long =
+        longest.map(|(key, most)| [most, most + 1].map(|length| format!("set {key} {}", "x".repeat(length))));
+    let typed = TYPED.iter().map(|typed| (*typed).to_owned());
+    for typed in typed.chain(long.into_iter().flatten()) {
+        board.type_line(&typed).await;
+        // Of a secret the echo has stars alone.
+        let echo = typed.splitn(3, ' ').take(2).collect::<Vec<_>>().join(" ");
+        board.line(&echo).await;
+        for wanted in answer(&typed).lines() {
+            assert_eq!(board.line("").await, wanted, "to {typed:?}");
+        }
+    }
+    board.type_line("show").await;
+    board.line("show").await;
+    // The other settings of the library stand in the sketch, or are its own.
+    let both = [
+        Key::Ssid,
+        Key::Password,
+        Key::Gateway,
+        Key::Token,
+        Key::Identifier,
+        Key::SilenceMs,
+        Key::Limits,
+    ];
+    let shown = answer("show");
+    for key in both {
+        let start = format!("{} = ", key.name());
+        let value = shown.lines().find_map(|line| line.strip_prefix(&start)).unwrap();
+        assert_eq!(board.line(&start).await, value, "{start}");
+    }
+    // What only one of them has, the other does not take for a mistake in typing.
+    for (line, word) in [
+        ("set pins V0=4", "pins"),
+        ("set button 9 opens", "button"),
+        ("set battery 0", "battery"),
+    ] {
+        board.type_line(line).await;
+        board.line(&format!("{word} stays: ")).await;
+    }
+    assert!(answer("set address bedroom").starts_with("address stays: "));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use super::bench::{Bench, NATIVE, end, end_with_button, interrupt, rest};
 use super::chip::{Fault, Kind};
-use super::firmware::ADDRESS;
+use super::firmware::{ADDRESS, saved};
 use super::holds;
 use super::images::{self, APP, parts};
 use super::memory::Memory;
@@ -14,6 +14,7 @@ use crate::common::log::Log;
 use crate::common::process::{Process, command};
 use crate::common::system::CH340;
 use crate::common::wait_until;
+use wsdm_device_board::ESP32C3;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chip_without_an_image_is_named_and_left_as_it_is() {
@@ -192,6 +193,18 @@ async fn values_that_no_board_takes_are_refused_before_the_port_is_opened() {
             "--password-file: /nowhere cannot be read",
         ),
         (["--device", "motor"], "--device: a device is lovense or tcode"),
+        (
+            ["--button", "9 closes"],
+            "--button: the button is written 9, 9 opens or none",
+        ),
+        (
+            ["--limits", "V0=101"],
+            "--limits: a limit is from 0 to 100, and a range goes up",
+        ),
+        (
+            ["--battery", "7"],
+            "--battery: the battery is a pin that measures",
+        ),
     ] {
         let ended = end(&mut bench.flash(&args)).await;
         ended.failed(2, &[text]);
@@ -201,11 +214,49 @@ async fn values_that_no_board_takes_are_refused_before_the_port_is_opened() {
     by_variable.failed(2, &["a password of Wi-Fi has 8 to 63 characters"]);
     assert!(chip.asked.lock().unwrap().commands.is_empty());
     // This pin a C6 has. Which chip it is, is known before anything is written.
-    let ended = end(&mut bench.flash(&["--pins", "V0=18"])).await;
+    for (args, text) in [
+        (
+            &["--pins", "V0=18"][..],
+            "the board refuses pins: this chip has no such pin to give; nothing was written",
+        ),
+        (
+            &["--button", "22"],
+            "the board refuses button: this chip has no such pin to give; nothing was written",
+        ),
+        (
+            &["--battery", "5"],
+            "the board refuses battery: the battery is a pin that measures",
+        ),
+        // Each alone a C3 can have.
+        (
+            &["--pins", "V0=3", "--battery", "3"],
+            "the board refuses battery: pin 3 has another use: see pins, button and battery; nothing was written",
+        ),
+    ] {
+        end(&mut bench.flash(args))
+            .await
+            .failed(1, &[text, "nothing was written"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pin_that_the_board_uses_already_is_refused_and_no_setting_is_changed() {
+    let bench = Bench::new();
+    let memory = Memory::erased();
+    let chip = bench.plug(NATIVE, Kind::Esp32c3, &memory, Fault::None);
+    // Its motor is on 4, unless somebody says otherwise.
+    let mut command = bench.flash(&["--battery", "4", "--limits", "V0=60", "--no-wait"]);
+    let ended = end_with_button(command.args(bench.wifi()), &chip).await;
     ended.failed(
         1,
-        &["the board refuses pins: this chip has no such pin to give; nothing was written"],
+        &[
+            "the board refuses battery: pin 4 has another use",
+            "its settings are as they were",
+        ],
     );
+    let typed = String::from_utf8_lossy(&chip.asked.lock().unwrap().typed).into_owned();
+    assert!(!typed.contains("set "), "{typed:?}");
+    assert_eq!(saved(&memory, &ESP32C3), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

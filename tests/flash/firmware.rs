@@ -52,6 +52,7 @@ impl Firmware {
     pub fn start(chip: &'static Chip, memory: Memory, network: Network) -> Self {
         let mut built_in = Settings::default();
         built_in.set(Key::Pins, "V0=4", chip).expect("a pin");
+        built_in.set(Key::Button, "9", chip).expect("a pin");
         // For as long as the test runs, as in a static cell.
         let built_in: &'static Settings = Box::leak(Box::new(built_in));
         let saved = saved(&memory, chip);

@@ -36,6 +36,8 @@ pub mod key {
     pub const KEEPALIVE_MS: &str = "keepalive_ms";
     /// Why the board started anew, in a few words, for the log; once, until somebody has control of it.
     pub const RESET: &str = "reset";
+    /// In the hello line alone: what is wrong with an output of the board, in a few words, for the log.
+    pub const FAULT: &str = "fault";
     /// Every key with which a hello line may begin.
     pub const ALL: [&str; 4] = [IDENTIFIER, ADDRESS, VERSION, KEEPALIVE_MS];
 }

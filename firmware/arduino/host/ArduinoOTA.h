@@ -27,6 +27,7 @@ class ArduinoOTAClass {
   void setRebootOnSuccess(bool reboots) { _reboots = reboots; }
   void onStart(std::function<void()> handler) { _onStart = handler; }
   void onEnd(std::function<void()> handler) { _onEnd = handler; }
+  void onProgress(std::function<void(unsigned, unsigned)> handler) { _onProgress = handler; }
   void onError(std::function<void(ota_error_t)> handler) { _onError = handler; }
   void begin() { hostListens = true; }
   void handle();
@@ -44,6 +45,7 @@ class ArduinoOTAClass {
   String _password;
   bool _reboots = true;
   std::function<void()> _onStart, _onEnd;
+  std::function<void(unsigned, unsigned)> _onProgress;
   std::function<void(ota_error_t)> _onError;
   HostUpdate _sent;
   bool _isSent = false;

@@ -20,7 +20,9 @@ static void numbers() {
   printf("keepalives until stop %u\n", WSDM_KEEPALIVES_UNTIL_STOP);
   printf("ping %u\nwatchdog %u\ngone %u\nupgrade %u\n", WSDM_PING_MS, WSDM_WATCHDOG_MS, WSDM_GONE_MS, WSDM_UPGRADE_MS);
   printf("retry %u\nretry cap %u\nrefused %u\n", WSDM_RETRY_MS, WSDM_RETRY_CAP_MS, WSDM_REFUSED_MS);
-  printf("lasted %u\n", WSDM_LASTED_MS);
+  printf("lasted %u\ncalm %u\n", WSDM_LASTED_MS, WSDM_CALM_MS);
+  printf("soft start %u\nsoft speed %u\nmax speed %u\n", WSDM_SOFT_START_MS, WSDM_SOFT_SPEED, WSDM_MAX_SPEED);
+  printf("reversal %u\nstep max %u\nhello again %u\n", WSDM_REVERSAL_MS, WSDM_STEP_MAX_MS, WSDM_HELLO_AGAIN_MS);
   for (uint16_t code = 1000; code < 1016; code++) printf("refusal %u %u\n", code, wsdmIsRefusal(code));
   for (uint16_t code = 4000; code < 4016; code++) printf("refusal %u %u\n", code, wsdmIsRefusal(code));
 }

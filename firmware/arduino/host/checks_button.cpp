@@ -5,6 +5,8 @@
 #include "checks.h"
 
 static const uint8_t PIN = 12;
+// Less than the time that ends a stop, and then more.
+static const uint32_t NOT_YET = WSDM_CALM_MS - 10, REST = 20;
 
 // A device with a button, on a wire whose far end the checks are, and a clock that they move.
 struct Held final : private Stream {
@@ -84,14 +86,14 @@ static void slider() {
   expect("not after the press either", edge.levels(), "0 0");
   // The slider goes to 0, and up again too early.
   h.say("Mply:0:0;Rotate:0;");
-  h.pass(900);
+  h.pass(NOT_YET);
   h.say("Vibrate:3;");
   h.pass(200);
   expect("still held", edge.levels(), "0 0");
   h.say("Vibrate:0;");
-  h.pass(990);
-  expect("for a second", h.button.isHeld(), 1);
-  h.pass(20);
+  h.pass(NOT_YET);
+  expect("for its time", h.button.isHeld(), 1);
+  h.pass(REST);
   expect("and no longer", h.button.isHeld(), 0);
   expect("what was commanded stays undone", edge.levels(), "0 0");
   h.say("Vibrate:4;");
@@ -116,9 +118,9 @@ static void bounces() {
       h.pass(1);
     }
     press(false);
-    h.pass(990);
-    expect("each begins the second anew", h.button.isHeld(), 1);
-    h.pass(20);
+    h.pass(NOT_YET);
+    expect("each begins the time anew", h.button.isHeld(), 1);
+    h.pass(REST);
     expect("the last too", h.button.isHeld(), 0);
   }
   // A command that comes with the press, or after a start with the button down, moves nothing.
@@ -129,7 +131,7 @@ static void bounces() {
   expect("a command that meets a press", edge.levels(), "0 0");
   hostGrounds(PIN, false);
   h.say("DeviceType;");
-  h.pass(1100);
+  h.pass(NOT_YET + REST);
   h.say("Vibrate:20;");
   expect("who asks for the type begins anew", edge.levels(), "10000 10000");
 }
@@ -146,7 +148,7 @@ static void script() {
   const uint16_t place = machine.stroke.level;
   expect("a place holds, on its way", place > 100 && place < 5000, 1);
   expect("a strength ends", machine.vibe.level, 0);
-  // Strokes that take longer than the second, some at once, and what has no pause of its own.
+  // Strokes that take seconds, some at once, and what has no pause of its own.
   for (const char* stroke : {"L0999I3000\n", "L00S40\n", "L05 V03\n", "V00 L07\n", "V02\n", "V00\n"}) {
     h.said();
     h.say(stroke);
@@ -158,14 +160,14 @@ static void script() {
       expect(stroke, machine.vibe.level, 0);
     }
   }
-  h.say("L0999S40\n");
-  h.pass(2400);
+  h.say("L0999S10\n");
+  h.pass(9000);
   expect("a slow stroke is not over", h.button.isHeld(), 1);
-  h.say("L0999I3000 V07\n");
-  h.pass(2900);
+  h.say("L0999I7000 V07\n");
+  h.pass(6900);
   expect("a long stroke is not over", h.button.isHeld(), 1);
   h.say("DSTOP\n");
-  h.pass(1010);
+  h.pass(NOT_YET + REST);
   expect("the script pauses", h.button.isHeld(), 0);
   expect("and the place is what it was", machine.stroke.level, place);
   h.say("L0999\n");
@@ -174,7 +176,25 @@ static void script() {
   expect("on from there, softly", moved > 300 && moved <= 600, 1);
 }
 
-// The connection ends: what was commanded ends with it.
+// Strokes without a duration are over at once, and a script has gaps between them: neither is the app's stop.
+static void gaps() {
+  Machine machine;
+  hostClock(3000);
+  Held h(machine.device);
+  h.say("L00I4000\n");
+  h.pass(500);
+  hostGrounds(PIN, true);
+  h.pass(1);
+  hostGrounds(PIN, false);
+  const uint16_t place = machine.stroke.level;
+  for (int stroke = 0; stroke < 20; stroke++) {
+    h.say(stroke % 2 ? "L00\n" : "L0999\n");
+    h.pass(2500);
+    expect("strokes that are far apart", machine.stroke.level, place);
+  }
+}
+
+// The connection ends: what was commanded ends with it, but the app may go on without having noticed.
 static void ends() {
   Machine machine;
   hostClock(3000);
@@ -183,10 +203,10 @@ static void ends() {
   hostGrounds(PIN, true);
   h.pass(1);
   hostGrounds(PIN, false);
-  h.pass(5000);
+  h.pass(60000);
   expect("a strength stays commanded", h.button.isHeld(), 1);
   h.say("V00\n");
-  h.pass(1010);
+  h.pass(NOT_YET + REST);
   expect("until it is commanded off", h.button.isHeld(), 0);
   h.say("V05\n");
   hostGrounds(PIN, true);
@@ -196,24 +216,57 @@ static void ends() {
   h.say("V05\n");
   expect("the next gateway's first word comes at once", machine.vibe.level, 0);
   h.gateway.lost();
-  h.pass(1010);
+  h.pass(60000);
+  expect("nor is it released while nobody is there", h.button.isHeld(), 1);
+  h.say("V05\n");
+  expect("not for an app that went on either", machine.vibe.level, 0);
+  h.say("V00\n");
+  h.pass(NOT_YET);
+  expect("but from then on", h.button.isHeld(), 1);
+  h.pass(REST);
   h.say("V05\n");
   expect("obeyed again", machine.vibe.level, 5000);
+}
+
+// A link that knows says who has control before anything is commanded.
+static void connects() {
+  Edge edge;
+  hostClock(3000);
+  WsdmButton button(PIN, edge.device);
+  button.begin(millis());
+  button.connected(millis());
+  hostGrounds(PIN, true);
+  button.tick(millis());
+  hostGrounds(PIN, false);
+  const auto pass = [&](uint32_t milliseconds) {
+    hostClock(millis() + milliseconds);
+    button.tick(millis());
+  };
+  button.stop(millis());
+  pass(60000);
+  expect("held while nobody is there", button.isHeld(), 1);
+  button.connected(millis());
+  pass(NOT_YET);
+  expect("the time begins with the connection", button.isHeld(), 1);
+  pass(REST);
+  say(button, "Vibrate:20;", millis());
+  expect("and the first command after it is obeyed", edge.levels(), "10000 10000");
+  hostClock();
 }
 
 // The clock goes round while it is held.
 static void clocks() {
   Machine machine;
   Held h(machine.device);
-  hostClock(0xFFFFFA00);
+  hostClock(0xFFFFFA00 - WSDM_CALM_MS);
   h.say("\n");
   hostGrounds(PIN, true);
   h.pass(1);
   hostGrounds(PIN, false);
-  h.say("L09I1600\n");
-  h.pass(1400);
+  h.say("L09I5600\n");
+  h.pass(WSDM_CALM_MS + 1400);
   expect("held before it goes round", h.button.isHeld(), 1);
-  h.pass(1100);
+  h.pass(4100);
   expect("held across it", h.button.isHeld(), 1);
   h.pass(200);
   expect("and released behind it", h.button.isHeld(), 0);
@@ -244,8 +297,16 @@ static void anything() {
     if (what == 2) {
       one.stop(millis());
       two.stop(millis());
+      one.connected(millis());
+      two.connected(millis());
     }
-    if (what > 2) {
+    if (what == 3) {
+      // A pause, without which it would be held nearly always.
+      hostGrounds(PIN, isPressed = false);
+      say(one, "\nDSTOP\n", millis());
+      say(two, "Vibrate:0;", millis());
+      hostClock(millis() + WSDM_CALM_MS);
+    } else if (what > 3) {
       const char* const word = WORDS[next(10)];
       say(one, word, millis());
       say(two, word, millis());
@@ -269,7 +330,9 @@ void checkButton() {
   slider();
   bounces();
   script();
+  gaps();
   ends();
+  connects();
   clocks();
   anything();
 }

@@ -7,6 +7,8 @@
 
 #include <initializer_list>
 
+#include "checks_port.h"
+
 static int failures = 0;
 
 static void check(bool holds, const char* what, double found) {
@@ -147,6 +149,36 @@ static void unheardStops() {
   check(hasFault(), "it was a fault", 0);
 }
 
+// An app turns the device off on a cable: off is off, also where the stop was not heard.
+static void powerOff() {
+  hostHapticPower();
+  Port wire;
+  WsdmDrv2605 motor(Wire);
+  WsdmOutput* const motors[] = {&motor};
+  WsdmLovense device(motors);
+  WsdmSerial gateway(wire, device);
+  gateway.begin("LVSDevice");
+  wire.in = "Vibrate:20;";
+  gateway.loop();
+  plays("on", 10000);
+  hostHapticDeaf(3);
+  wire.in = "PowerOff;";
+  for (uint8_t i = 0; i < 100; i++) {
+    gateway.loop();
+    hostClock(millis() + 1);
+  }
+  plays("a stop that was not heard is written again, though it is turned off", 0);
+  wire.out.clear();
+  wire.in = "\nVibrate:20;\n";
+  for (uint16_t i = 0; i < 5000; i++) {
+    gateway.loop();
+    hostClock(millis() + 1);
+  }
+  plays("nothing turns it on again", 0);
+  check(wire.out.empty(), "nor is anything answered", wire.out.size());
+  check(hasFault(), "it was a fault", 0);
+}
+
 static void enablePin() {
   hostHapticPower();
   hostHapticEnable(4);
@@ -213,6 +245,7 @@ int main() {
   strengths();
   stops();
   unheardStops();
+  powerOff();
   enablePin();
   missing();
   printf(failures == 0 ? "all as it should be\n" : "%d failures\n", failures);

@@ -213,53 +213,97 @@ static void broken() {
   }
 }
 
-// What slows down when it is stopped, as a stepper does.
+// What slows down when it is stopped, as a stepper does: in so many milliseconds.
 class Carriage final : public WsdmOutput {
  public:
   void set(uint16_t) override {
-    speed = 300;
+    speed = slowsMs;
     _slows = false;
   }
   bool stop() override {
     _slows = true;
     return true;
   }
-  void tick(uint32_t) override {
+  void tick(uint32_t now) override {
+    if (now == _ticked) return;
+    _ticked = now;
+    ticks++;
     if (_slows && speed > 0) speed--;
   }
   bool isOn() const override { return !_slows && speed > 0; }
-  int speed = 0;
+  bool isAtRest() const override { return speed == 0; }
+  int slowsMs = 1000, speed = 0;
+  unsigned ticks = 0;
 
  private:
   bool _slows = false;
+  uint32_t _ticked = 0;
+};
+
+struct Stroker {
+  Port port;
+  Carriage carriage;
+  WsdmAxis axes[1] = {{"L0", carriage}};
+  WsdmTcode device{axes};
+  WsdmWifi board{device, "TCodeDevice", port, {"", "", "", 0, nullptr}};
+  // How fast it was when the first byte was written, and how long before that the update was asked for.
+  int first = -1;
+  uint32_t waited = 0;
+  unsigned ticks = 0;
+
+  // In mid-stroke.
+  explicit Stroker(int slowsMs) {
+    keep("new sketch", 1);
+    hostClock(1000);
+    WiFi = HostWiFi();
+    ArduinoOTA = ArduinoOTAClass();
+    ESP = HostEsp();
+    ESP.hostStays = true;
+    carriage.slowsMs = slowsMs;
+    board.begin();
+    board.loop();
+    Unheard unheard;
+    for (const char* at = "L09999\n"; *at; at++) device.receive(*at, millis(), unheard);
+    board.loop();
+    expect("it moves", carriage.speed, slowsMs);
+  }
+  ~Stroker() { hostClock(); }
+
+  std::string send(const HostUpdate& update) {
+    const uint32_t asked = millis();
+    ArduinoOTA.hostOnWrite = [this, asked] {
+      if (first >= 0) return;
+      first = carriage.speed;
+      ticks = carriage.ticks;
+      waited = millis() - asked;
+    };
+    ArduinoOTA.hostSend(update);
+    board.loop();
+    return port.said();
+  }
 };
 
 static void slow() {
-  keep("new sketch", 1);
-  hostClock(1000);
-  WiFi = HostWiFi();
-  ArduinoOTA = ArduinoOTAClass();
-  ESP = HostEsp();
-  ESP.hostStays = true;
-  Port port;
-  Carriage carriage;
-  WsdmAxis axes[] = {{"L0", carriage}};
-  WsdmTcode device(axes);
-  WsdmWifi board(device, "TCodeDevice", port, {"", "", "", 0, nullptr});
-  board.begin();
-  board.loop();
-  Unheard unheard;
-  for (const char* at = "L09999\n"; *at; at++) device.receive(*at, millis(), unheard);
-  board.loop();
-  expect("it moves", carriage.speed, 300);
-  int first = -1;
-  ArduinoOTA.hostOnWrite = [&] {
-    if (first < 0) first = carriage.speed;
-  };
-  ArduinoOTA.hostSend(update());
-  board.loop();
-  expect("it has come to rest before the first byte is written", first, 0);
-  hostClock();
+  HostUpdate half = update();
+  half.arrives = 50000;
+  for (int slowsMs : {1, 300, 1000, 4000}) {
+    Stroker s(slowsMs);
+    s.send(half);
+    expect("it has come to rest before the first byte is written", s.first, 0);
+    expect("as soon as that", s.waited < static_cast<uint32_t>(slowsMs) + 200, 1);
+    expect("what did not hear its stop is stopped again meanwhile", s.carriage.ticks - s.ticks >= 10, 1);
+    expect("one that breaks off changes nothing", ESP.hostRestarted, 0);
+  }
+  // Its sender does not wait for that, and steps may be lost while bytes are written.
+  for (bool isWhole : {true, false}) {
+    Stroker s(60000);
+    const std::string said = s.send(isWhole ? update() : half);
+    expect("it is waited for as long as the sender waits", s.waited >= 4000 && s.waited < 8000, 1);
+    expect("nobody knows where it stands, so it begins anew", ESP.hostRestarted, 1);
+    if (isWhole) continue;
+    expect("which is said", said.find("update: nothing is changed: it broke off\r\n") != std::string::npos, 1);
+    expect("with its reason", said.find("something still moved when it began, and its place may be lost: restarting") != std::string::npos, 1);
+  }
 }
 
 #if defined(CONFIG_APP_ROLLBACK_ENABLE)

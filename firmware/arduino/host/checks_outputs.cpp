@@ -1,5 +1,5 @@
 // What the outputs make of the chip's pins: motors and servos in any order and any mix, on each core and chip that the
-// build chooses. Each case has a process of its own, since what took a channel keeps it.
+// build chooses. Each case has a chip of its own, since what took a channel keeps it.
 
 #include <Arduino.h>
 #include <WsdmFaults.h>
@@ -8,10 +8,10 @@
 #include <WsdmServo.h>
 #include <WsdmTcode.h>
 #include <math.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <initializer_list>
+
+#include "checks_cases.h"
 
 static int failures = 0;
 static const char* caseName = "";
@@ -344,23 +344,19 @@ static void onPositions(const char*) {
   isOff(PINS[1]);
 }
 
-static void each(const char* name, void (*run)(const char*)) {
-  caseName = name;
-  fflush(stdout);
-  const pid_t child = fork();
-  if (child == 0) {
-    failures = 0;
-    hostPrintsPins(false);
-    run(name);
-    fflush(stdout);
-    _Exit(failures > 0);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  if (status != 0) failures++;
-}
-
-int main() {
+int main(int count, char** words) {
+  Cases cases(count, words);
+  int failed = 0;
+  const auto each = [&](const char* name, void (*run)(const char*)) {
+    const bool isRight = cases.each([&] {
+      caseName = name;
+      failures = 0;
+      hostPrintsPins(false);
+      run(name);
+      return failures == 0;
+    });
+    if (!isRight) failed++;
+  };
   for (const char* mix :
        {"m", "s", "ms", "sm", "mmss", "ssmm", "msms", "smsm", "mmmm", "mmmms", "smmmm", "mmmss", "ssssmm"}) {
     each(mix, drive);
@@ -377,6 +373,6 @@ int main() {
   each("taken away", takenAway);
 #endif
 #endif
-  if (failures > 0) printf("%d cases failed\n", failures);
-  return failures != 0;
+  if (failed > 0) printf("%d cases failed\n", failed);
+  return cases.ended();
 }

@@ -42,11 +42,31 @@ static void faults() {
   WsdmLovense device(motors);
   WsdmSerial gateway(wire, device);
   gateway.begin("LVSDevice");
-  expect("a fault before hello", wire.out.substr(0, 53), "pin 4 stays off: no PWM channel is left\n{\"identifier\"");
+  const std::string hello = "{\"identifier\":\"LVSDevice\",\"version\":0,\"keepalive_ms\":200";
+  const auto hear = [&](const std::string& bytes) {
+    wire.out.clear();
+    wire.in += bytes;
+    gateway.loop();
+    return wire.out;
+  };
+  const std::string first = hello + ",\"fault\":\"pin 4 stays off: no PWM channel is left\"}\n";
+  expect("a fault before hello, and in it", wire.out, "pin 4 stays off: no PWM channel is left\n" + first);
+  expect("to whoever asks", hear("\n"), first);
+  expect("until a gateway has control", hear("Battery;"), "100;");
   wsdmFault(5, WsdmFaultReason::TAKEN_AWAY);
+  expect("a later one at once, in a hello line, which is no frame", hear(""),
+         hello + ",\"fault\":\"pin 5 stays off: the sketch uses it for something else\"}\n");
+  expect("once", hear(""), "");
+  wsdmFault(6, WsdmFaultReason::LIMIT_SWITCH_NOT_FOUND);
+  wsdmFault(7, WsdmFaultReason::HOMING_TOO_LONG);
+  std::string both = hear("");
+  both += hear("");
+  expect("two of them, two lines", both,
+         hello + ",\"fault\":\"pin 6 stays off: the limit switch was not found\"}\n" + hello +
+             ",\"fault\":\"pin 7 stays off: homing took too long\"}\n");
+  gateway.lost();
   wire.out.clear();
-  gateway.loop();
-  expect("nothing later", wire.out, "");
+  expect("known, it is not said again", hear("\n"), hello + "}\n");
   char text[WSDM_FAULT_TEXT];
   for (uint8_t reason = 0; reason <= static_cast<uint8_t>(WsdmFaultReason::NO_HAPTIC_DRIVER); reason++) {
     wsdmFaultText({255, static_cast<WsdmFaultReason>(reason)}, text);
@@ -55,7 +75,7 @@ static void faults() {
   expect("the last of them", text, "I2C address 0xff stays off: no haptic driver answers");
   WsdmFault fault;
   for (uint8_t i = 0; i < 10; i++) wsdmFault(i, WsdmFaultReason::NO_PWM);
-  expect("the oldest first", wsdmTakeFault(fault) && fault.pin == 5, 1);
+  expect("the oldest first", wsdmTakeFault(fault) && fault.pin == 0, 1);
   while (wsdmTakeFault(fault)) {
   }
 }

@@ -12,6 +12,11 @@
 #include "WsdmStore.h"
 #include "checks_port.h"
 
+// What is done at random is done so many times less, where a build says so: an emulated CPU takes long for it.
+#ifndef CHECKS_DIVISOR
+#define CHECKS_DIVISOR 1
+#endif
+
 extern int failures;
 
 inline void expect(const std::string& what, const std::string& found, const std::string& wanted) {
@@ -22,6 +27,28 @@ inline void expect(const std::string& what, const std::string& found, const std:
 
 inline void expect(const std::string& what, long found, long wanted) {
   expect(what, std::to_string(found), std::to_string(wanted));
+}
+
+// A text that is in flash, which some chips do not read like other memory; none is empty.
+inline std::string inFlash(const __FlashStringHelper* flash) {
+  std::string text;
+  const char* at = reinterpret_cast<const char*>(flash);
+  for (char byte; at && (byte = static_cast<char>(pgm_read_byte(at))); at++) text += byte;
+  return text;
+}
+
+// Each setting that a test may ask for, as typed.
+inline WsdmSettings filled() {
+  WsdmSettings settings;
+  settings.set(WsdmKey::Ssid, "My Network ");
+  settings.set(WsdmKey::Password, "correct horse ");
+  settings.set(WsdmKey::Gateway, "10.0.0.2:8080");
+  settings.set(WsdmKey::Token, "geheim-1");
+  settings.set(WsdmKey::Identifier, "Stroker");
+  settings.set(WsdmKey::SilenceMs, "1500");
+  settings.set(WsdmKey::Limits, "V0=60");
+  settings.set(WsdmKey::OtaPassword, "new sketch");
+  return settings;
 }
 
 inline std::string all(const WsdmSettings& settings) {
@@ -46,6 +73,8 @@ inline std::string wifi(const std::string& ssid, const std::string& password) {
 }
 
 // Each subject of the checks.
+void settings();
+void store();
 void improv();
 void search();
 void network();

@@ -4,10 +4,10 @@
 #include <Arduino.h>
 #include <WsdmDevice.h>
 #include <math.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <initializer_list>
+
+#include "checks_cases.h"
 
 static int failures = 0;
 static const char* sketch = "";
@@ -124,27 +124,20 @@ static void defaults() {
   shows(WSDM_SERVO_PIN, 0.075);
 }
 
-static void each(const char* name, void (*run)()) {
-  sketch = name;
-  fflush(stdout);
-  const pid_t child = fork();
-  if (child == 0) {
-    failures = 0;
-    hostPrintsPins(false);
-    run();
-    fflush(stdout);
-    _Exit(failures > 0);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  if (status == 0) return;
-  failures++;
-  printf("%s failed\n", name);
-}
-
-int main() {
+int main(int count, char** words) {
+  Cases cases(count, words);
+  const auto each = [&](const char* name, void (*run)()) {
+    const bool isRight = cases.each([&] {
+      sketch = name;
+      failures = 0;
+      hostPrintsPins(false);
+      run();
+      return failures == 0;
+    });
+    if (!isRight) printf("%s failed\n", name);
+  };
   each("SerialLovense", vibrator);
   each("SerialTcode", valve);
   each("WsdmPins.h", defaults);
-  return failures != 0;
+  return cases.ended();
 }

@@ -373,6 +373,7 @@ static void button() {
   Machine machine(20);
   WsdmButton button(BUTTON, machine.device);
   button.begin(millis());
+  button.connected(millis());
   machine.home();
   machine.say("L09\n");
   machine.pass(5000, button);
@@ -389,7 +390,7 @@ static void button() {
   machine.say("L05\n");
   machine.pass(900, button);
   machine.say("L09I500\n");
-  machine.pass(1400, button);
+  machine.pass(WSDM_CALM_MS + 400, button);
   expect("no stroke moves it", rail.place, rest);
   expect("nor is it let go", rail.levels[ENABLE], 0);
   machine.pass(200, button);
@@ -400,6 +401,7 @@ static void button() {
   // Pressed while it homes: it stops there, and the command after the release makes it home.
   Machine homes(1000);
   WsdmButton other(BUTTON, homes.device);
+  other.connected(millis());
   homes.say("L00\n");
   homes.pass(500, other);
   rail.isPressed = true;
@@ -409,7 +411,7 @@ static void button() {
   homes.pass(5000, other);
   expect("it does not home while it is held", rail.place, stands);
   rail.isPressed = false;
-  homes.pass(1100, other);
+  homes.pass(WSDM_CALM_MS + 100, other);
   homes.home();
   expect("and then it does", rail.place, 38);
 }

@@ -151,13 +151,13 @@ static void savesAtRest() {
   b.run(200);
   b.vibrator.level.slowsMs = 125;
   b.vibrator.run();
-  expect("not while it slows down", b.says(b.run(120, "set token geheim-1\rsave\rset token geheim-2\r"), "saved\r\n"), 0);
+  expect("not while it slows down", b.says(b.run(120, "set token geheim-1\rsave\rset token geheim-2\r"), "saved; restart uses it\r\n"), 0);
   expect("off", b.vibrator.level.level, 0);
   expect("nothing is written", isSaved(), 0);
   const std::string said = b.run(20);
   expect("at rest it is", isSaved(), 1);
   expect("what was told then, and not later", kept.get(WsdmKey::Token), "geheim-1");
-  expect("and goes on", b.says(said, "saved\r\n") && b.says(said, "set token "), 1);
+  expect("and goes on", b.says(said, "saved; restart uses it\r\n") && b.says(said, "set token "), 1);
   hostFlashErase();
   b.vibrator.level.slowsMs = 1000;
   b.vibrator.run();
@@ -189,10 +189,27 @@ static void damaged() {
   expect("and it joins nothing", b.says(said, "Wi-Fi: connected"), 0);
   expect("not for a web page either", b.says(b.run(6000, wifi("Home", "secret words")), frame(2, "\x03")), 1);
   expect("nothing is saved by that", b.says(b.run(10), "saved"), 0);
-  expect("whoever saves has it back", b.says(b.run(10, "set limits V0=60\rsave\r"), "saved\r\n"), 1);
+  expect("whoever saves has it back", b.says(b.run(10, "set limits V0=60\rsave\r"), "saved; restart uses it\r\n"), 1);
   WsdmSettings kept;
   expect("it is whole", static_cast<long>(wsdmLoad(kept)), static_cast<long>(WsdmLoaded::SAVED));
   hostFlashErase();
+}
+
+// An ESP8266 cannot tell a network that takes WPA3 only from other trouble: so it says that it has none, once.
+static void hasNoWpa3(const std::string& said) {
+  const std::string words = "Wi-Fi: this chip has no WPA3: if the network takes nothing else, set its access point to WPA2";
+  const size_t at = said.find(words);
+#if defined(ARDUINO_ARCH_ESP8266)
+  expect("it says that it has no WPA3", at != std::string::npos && said.rfind(words) == at, 1);
+#else
+  expect("what has WPA3 does not say otherwise", at == std::string::npos, 1);
+#endif
+}
+
+static int times(const std::string& said, const std::string& what) {
+  int times = 0;
+  for (size_t at = said.find(what); at != std::string::npos; at = said.find(what, at + 1)) times++;
+  return times;
 }
 
 void boards() {
@@ -221,15 +238,19 @@ void boards() {
     expect("a network that is not there is tried again and again", WiFi.hostBegun, 4);
     const std::string why = "Wi-Fi: no network of this name is near: look at ssid, capitals count; 2.4 GHz only\r\n";
     expect("which is said", b.says(said, why), 1);
-    expect("once", said.find("no network") == said.rfind("no network"), 1);
+    expect("at once, and with each try, since a console may be opened later", times(said, "no network"), 1 + 3);
+    expect("so", b.says(said, "Wi-Fi: not connected, beginning again: no network of this name is near: look"), 1);
+    hasNoWpa3(said);
   }
   {
     Board b("Home", "wrong words");
     const std::string why = "Wi-Fi: the password is wrong: set password WORDS, save, restart\r\n";
     const std::string said = b.run(100000);
     expect("a wrong password is called that", b.says(said, why), 1);
-    expect("once", said.find("password is") == said.rfind("password is"), 1);
+    expect("at once, and with each try", times(said, "password is"), 1 + 3);
+    expect("so", b.says(said, "Wi-Fi: not connected, beginning again: the password is wrong: set"), 1);
     expect("and nothing else is", b.says(said, "no network"), 0);
+    hasNoWpa3(said);
     b.run(300, wifi("Home", "secret words"));
     b.run(100);
     WiFi.hostLose(WL_NO_SSID_AVAIL);
@@ -253,7 +274,7 @@ void boards() {
     b.run(100000);
     expect("none is tried where none is set", WiFi.hostBegun, 0);
     b.vibrator.run();
-    expect("saved", b.says(b.run(10, "set ssid Open\rset token geheim-1\rsave\r"), "saved\r\n"), 1);
+    expect("saved", b.says(b.run(10, "set ssid Open\rset token geheim-1\rsave\r"), "saved; restart uses it\r\n"), 1);
     expect("with outputs off", b.vibrator.level.level, 0);
   }
   {
@@ -405,8 +426,11 @@ void boards() {
     expect("a press", vibrator.level.level, 0);
     expect("which is said", port.said(), "stopped by the button, until the app has stopped too\r\n");
     hostGrounds(0, false);
+    // As if another gateway were there.
     button.stop(millis());
-    hostClock(millis() + 1000);
+    button.connected(millis());
+    hostClock(millis() + WSDM_CALM_MS);
+    button.tick(millis());
     board.loop();
     expect("and its end", port.said(), "the button's stop is over\r\n");
     hostClock();

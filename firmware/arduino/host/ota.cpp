@@ -34,6 +34,7 @@ void ArduinoOTAClass::run() {
   while (_sent.isReachable && hostWritten < _sent.size && hostWritten < _sent.arrives) {
     if (hostOnWrite) hostOnWrite();
     hostWritten += _sent.size - hostWritten < BLOCK ? _sent.size - hostWritten : BLOCK;
+    if (_onProgress) _onProgress(hostWritten, _sent.size);
     delay(20);
   }
   if (_sent.isReachable && hostWritten < _sent.size) {

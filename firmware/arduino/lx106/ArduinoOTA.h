@@ -9,6 +9,7 @@ class ArduinoOTAClass {
   void setPassword(const char*) {}
   void setRebootOnSuccess(bool) {}
   void onStart(void (*)()) {}
+  void onProgress(void (*)(unsigned, unsigned)) {}
   void onEnd(void (*)()) {}
   void onError(void (*)(ota_error_t)) {}
   void begin() {}

@@ -19,7 +19,7 @@ Keys: ssid, password, gateway, token, identifier, device, pins, led, silence_ms,
   pins        V0=4 V1=5 for motors, L0=6 R0=7 for servos, R0=6/7 for a motor on an H-bridge
   led         8, 8 inverted or none
   button      9 stops everything when it closes to ground, 9 opens when it opens; none
-  limits      V0=60 at most so many percent, L0=10-90 between them; R0=50 so far round the middle
+  limits      V0=60 at most so many percent, L0=10-90 between them; R0=50 so far round the middle; none
   battery     0 measures half of its voltage on this pin; none
   ota_password  8 characters or more: whoever knows it can send new firmware over Wi-Fi
 ";
@@ -138,6 +138,10 @@ impl<'a> Console<'a> {
         // Spaces belong to a value, behind the one before it: an SSID may end in one.
         let (name, value) = first_word(rest);
         let value = value.unwrap_or("");
+        if name == "address" {
+            // It is shown like a setting.
+            return out.write_str("address stays: it is this chip's own\n");
+        }
         let Some(key) = Key::from_name(name) else {
             return out.write_str("that is no setting; help shows which there are\n");
         };
@@ -265,6 +269,7 @@ mod tests {
             ("hello", "that is no command; help shows what is\n"),
             ("save now", "that is no command; help shows what is\n"),
             ("set", "that is no setting; help shows which there are\n"),
+            ("set address bedroom", "address stays: it is this chip's own\n"),
             (
                 "set colour red",
                 "that is no setting; help shows which there are\n",

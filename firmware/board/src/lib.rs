@@ -46,4 +46,4 @@ pub use settings::{Gateway, Invalid, Key, Language, Settings};
 pub use status::Status;
 pub use store::{Loaded, SLOT_BYTES, Store, StoreError};
 pub use terminal::{After, NETWORKS_MAX, Network, Networks, Port, Radio, Terminal};
-pub use trouble::{Said, Trouble};
+pub use trouble::{Said, Security, Trouble};

@@ -27,7 +27,7 @@ pub enum LimitError {
 impl fmt::Display for LimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Syntax => f.write_str("limits are written V0=60 L0=10-90, in percent"),
+            Self::Syntax => f.write_str("limits are written V0=60 L0=10-90, in percent, or none"),
             Self::Channel => f.write_str("a limit is for one of V0 to V3, L0 to L2, R0 to R2, A0 to A2"),
             Self::Form(channel) if channel.kind == Kind::Linear => {
                 write!(f, "{channel} has a range, such as {channel}=10-90")
@@ -54,12 +54,15 @@ struct Limit {
 pub struct Limits(Vec<Limit, OUTPUTS_MAX>);
 
 impl Limits {
-    /// Reads `V0=60 L0=10-90`; nothing at all is no limit.
+    /// Reads `V0=60 L0=10-90`; nothing at all, or `none`, is no limit.
     ///
     /// # Errors
     /// What can be no limit.
     pub fn parse(text: &str) -> Result<Self, LimitError> {
         let mut limits = Self::default();
+        if text.trim() == "none" {
+            return Ok(limits);
+        }
         for word in text.split_ascii_whitespace() {
             let (name, range) = word.split_once('=').ok_or(LimitError::Syntax)?;
             let channel = channel(name).ok_or(LimitError::Channel)?;
@@ -214,12 +217,14 @@ mod tests {
             Level::FULL
         );
         assert_eq!(Limits::parse("V0=0").unwrap().apply(V0, Level::FULL), Level::OFF);
+        assert_eq!(Limits::parse(" none "), Ok(Limits::default()));
     }
 
     #[test]
     fn what_is_no_limit_is_told() {
         for (text, wanted) in [
             ("V0", LimitError::Syntax),
+            ("none V0=1", LimitError::Syntax),
             ("V0=", LimitError::Syntax),
             ("V0=+5", LimitError::Syntax),
             ("V0=6e1", LimitError::Syntax),

@@ -11,6 +11,8 @@ pub enum Trouble {
     NotFound,
     /// It wants WPA3, which the radio's library cannot do.
     OnlyWpa3,
+    /// It looks open, and a password is set: either it is, or it wants WPA3.
+    OpenOrWpa3,
     /// It wants some other security than the board offers.
     Security,
     /// It ends the connection, or does not answer.
@@ -19,7 +21,41 @@ pub enum Trouble {
     Radio,
 }
 
+/// What protects a network, as the radio sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Nothing, or something that the radio's library does not know: without WPA3 it takes a network that has nothing else
+    /// for an open one.
+    Open,
+    /// WPA3 alone.
+    Wpa3,
+    /// Anything else.
+    Other,
+}
+
 impl Trouble {
+    /// Whether a look at the networks of this name may tell more.
+    pub const fn may_be_wpa3(self) -> bool {
+        matches!(self, Self::Password | Self::NotFound | Self::Security)
+    }
+
+    /// What it is, now that these networks of this name were found: the radio does not say in one way that it lacks WPA3.
+    #[must_use]
+    pub fn with_found(self, has_password: bool, found: impl IntoIterator<Item = Security>) -> Self {
+        let (mut is_there, mut is_wpa3, mut is_open) = (false, true, true);
+        for security in found {
+            is_there = true;
+            is_wpa3 &= security == Security::Wpa3;
+            is_open &= security != Security::Other;
+        }
+        match self {
+            trouble if !is_there || !trouble.may_be_wpa3() => trouble,
+            _ if is_wpa3 => Self::OnlyWpa3,
+            _ if is_open && has_password => Self::OpenOrWpa3,
+            trouble => trouble,
+        }
+    }
+
     const fn bit(self) -> u8 {
         1 << self as u8
     }
@@ -35,6 +71,10 @@ impl fmt::Display for Trouble {
             Self::OnlyWpa3 => {
                 "this network takes WPA3 only, which this board cannot do: set its access point to WPA2, or to WPA2 and \
                  WPA3 mixed"
+            }
+            Self::OpenOrWpa3 => {
+                "this network is open, or takes WPA3 only, which this board cannot do: an open one has no password; set \
+                 any other's access point to WPA2, or to WPA2 and WPA3 mixed"
             }
             Self::Security => {
                 "this network wants another kind of security: an open one has no password, any other has WPA2"
@@ -98,6 +138,32 @@ mod tests {
             text.contains("password is wrong") && text.contains("set password"),
             "{text}"
         );
-        assert!(Trouble::OnlyWpa3.to_string().contains("WPA2"));
+        for trouble in [Trouble::OnlyWpa3, Trouble::OpenOrWpa3] {
+            let text = trouble.to_string();
+            assert!(text.contains("WPA3 only") && text.contains("to WPA2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_network_of_wpa3_is_named_also_if_it_looks_open() {
+        use Security::{Open, Other, Wpa3};
+        use Trouble::{NotFound, OnlyWpa3, OpenOrWpa3, Password, Refused};
+        for (trouble, has_password, found, wanted) in [
+            (NotFound, true, &[][..], NotFound),
+            (NotFound, true, &[Wpa3, Wpa3], OnlyWpa3),
+            (Password, true, &[Wpa3], OnlyWpa3),
+            // As a library without WPA3 sees it.
+            (NotFound, true, &[Open], OpenOrWpa3),
+            (Trouble::Security, true, &[Open, Wpa3], OpenOrWpa3),
+            // Without a password an open network is what was asked for.
+            (NotFound, false, &[Open], NotFound),
+            // One access point of several that does not is enough.
+            (Password, true, &[Wpa3, Other], Password),
+            (NotFound, true, &[Open, Other], NotFound),
+            (Refused, true, &[Open], Refused),
+        ] {
+            let named = trouble.with_found(has_password, found.iter().copied());
+            assert_eq!(named, wanted, "{trouble:?} {has_password} {found:?}");
+        }
     }
 }

@@ -3,16 +3,17 @@
 //! Pressed, it stops everything at once. The stop outlasts the button: an app that goes on playing must not have the
 //! device back the moment a finger is lifted. It ends when the button is up and the app has stopped as well, for five
 //! seconds: a slider at 0, a script that pauses. The next command counts then. It is what the knob of a machine does that
-//! starts at 0 or not at all. A connection that ended does not count: an app may go on without having noticed.
+//! starts at 0 or not at all. A connection that ended does not count: an app may go on without having noticed. So time counts
+//! only while a gateway has control, and begins anew with each.
 
 use crate::device::{Device, Flow, Reply};
 use crate::report::Report;
 
 /// How often the button is looked at while a gateway is there.
 const LOOK_MS: u64 = 10;
-/// So long neither the button nor whoever commands wants anything else. Much longer than the gaps of a script that plays:
-/// between two strokes, each of which may be over at once, it commands nothing.
-const CALM_MS: u64 = 5_000;
+/// How long neither the button nor the app wants anything else before a stop ends. Much longer than the gaps of a script that
+/// plays: between two strokes, each of which may be over at once, it commands nothing. The Arduino library has the same.
+pub const CALM_MS: u64 = 5_000;
 
 /// A device with a stop button.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct WithButton<D, B, F> {
     report: F,
     /// It is stopped; since when all is calm.
     held: Option<u64>,
+    /// A gateway has control.
+    is_controlled: bool,
 }
 
 impl<D, B, F> WithButton<D, B, F>
@@ -37,6 +40,7 @@ where
             is_pressed,
             report,
             held: None,
+            is_controlled: false,
         }
     }
 
@@ -49,7 +53,9 @@ where
                 (self.report)(now, &Report::Held);
             }
             None => {}
-            Some(calm_since) if is_pressed || self.device.is_commanded(now) => *calm_since = now,
+            Some(calm_since) if is_pressed || !self.is_controlled || self.device.is_commanded(now) => {
+                *calm_since = now;
+            }
             Some(calm_since) if now.saturating_sub(*calm_since) >= CALM_MS => {
                 self.device.release(now);
                 self.held = None;
@@ -75,6 +81,7 @@ where
     }
 
     fn stop(&mut self, now: u64) {
+        self.is_controlled = false;
         self.device.stop(now);
     }
 
@@ -89,7 +96,8 @@ where
     }
 
     fn connected(&mut self, now: u64) {
-        // Nobody could command anything while nobody was connected. What counts is what this gateway asks for.
+        self.is_controlled = true;
+        // On a network nobody looks at the button between two connections.
         if let Some(calm_since) = &mut self.held {
             *calm_since = now;
         }

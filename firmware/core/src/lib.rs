@@ -37,7 +37,7 @@ mod upgrade;
 mod watchdog;
 mod wire;
 
-pub use button::WithButton;
+pub use button::{CALM_MS, WithButton};
 pub use client::{Client, Dial, Memory, within};
 pub use clock::Clock;
 #[cfg(feature = "embassy")]
@@ -49,10 +49,11 @@ pub use lovense::{Lovense, LovenseSettings, Motors};
 pub use net::NetDial;
 pub use quiet::{Pause, Quiet};
 pub use report::{Loss, Report, Stopped};
+pub use rotation::REVERSAL_MS;
 pub use settings::{Gateway, Identity, SettingsError, Timing};
-pub use tcode::{AxisSettings, Tcode, TcodeSettings};
+pub use tcode::{AxisSettings, STEP_MAX_MS, Tcode, TcodeSettings};
 pub use upgrade::UpgradeError;
-pub use wire::{Wire, WireSettings};
+pub use wire::{HELLO_AGAIN_MS, Wire, WireSettings};
 pub use wsdm_protocol;
 
 /// How a device that was connected came to an end that it wanted.

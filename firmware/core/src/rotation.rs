@@ -5,8 +5,8 @@
 
 use crate::device::Level;
 
-/// For so long it is off between two directions.
-const REST_MS: u64 = 150;
+/// How long it is off between two directions.
+pub const REVERSAL_MS: u64 = 150;
 
 /// What it is to do, and what it does.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,7 +37,7 @@ impl Rotation {
     /// Off at once, whatever it is to do: the direction that it had, for its output.
     pub(crate) fn cut(&mut self, now: u64) -> bool {
         if self.shown != Level::OFF {
-            self.rests_until = now + REST_MS;
+            self.rests_until = now + REVERSAL_MS;
         }
         self.shown = Level::OFF;
         self.is_reversed
@@ -60,7 +60,7 @@ impl Rotation {
         }
         self.shown = next;
         if next == Level::OFF {
-            self.rests_until = now + REST_MS;
+            self.rests_until = now + REVERSAL_MS;
         }
         Some((next, self.is_reversed))
     }
@@ -137,7 +137,7 @@ mod tests {
                 }
                 if direction.is_some_and(|direction| direction != is_reversed) {
                     prop_assert!(!is_on, "it turned, and turns the other way");
-                    prop_assert!(off_since.is_some_and(|since| now - since >= REST_MS));
+                    prop_assert!(off_since.is_some_and(|since| now - since >= REVERSAL_MS));
                 }
                 (is_on, direction) = (true, Some(is_reversed));
             }

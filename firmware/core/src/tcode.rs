@@ -20,7 +20,7 @@ const VERSION: &[u8] = b"TCode v0.3\n";
 const STEP_MS: u64 = 10;
 /// The most that one step makes up for. After a longer pause the program stood still; the rest of the way is made at
 /// its pace then, and not in one leap.
-const STEP_MAX_MS: u64 = 50;
+pub const STEP_MAX_MS: u64 = 50;
 
 /// What one axis may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

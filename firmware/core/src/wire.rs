@@ -27,7 +27,7 @@ use crate::tally::Tally;
 use crate::watchdog::Watchdog;
 
 /// Nothing but newlines for this long, and a connected board says hello once more.
-const HELLO_AGAIN_MS: u64 = 2_000;
+pub const HELLO_AGAIN_MS: u64 = 2_000;
 
 /// Who a board on a wire is, and what it wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use esp_radio::wifi::{
     DisconnectReason, PowerSaveMode, Ssid, WifiController, WifiError,
 };
 use heapless::String;
-use wsdm_device_board::{NETWORKS_MAX, Network, Networks, Said, Settings, Trouble};
+use wsdm_device_board::{NETWORKS_MAX, Network, Networks, Said, Security, Settings, Trouble};
 
 /// After a connection to the access point that ended, or came to none.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -164,7 +164,7 @@ async fn join(controller: &mut WifiController<'static>, network: &Credentials) -
     match with_timeout(TAKEN_WITHIN, taken).await {
         Ok(Ok(_)) => true,
         Ok(Err(e)) => {
-            let trouble = or_only_wpa3(controller, trouble(&e), &network.ssid).await;
+            let trouble = looked_at(controller, trouble(&e), network).await;
             println!("Wi-Fi: {trouble}");
             false
         }
@@ -188,7 +188,7 @@ async fn keep(controller: &mut WifiController<'static>, network: &Credentials, s
                 Err(e) => {
                     let trouble = trouble(&e);
                     if said.is_news(trouble) {
-                        let trouble = or_only_wpa3(controller, trouble, &network.ssid).await;
+                        let trouble = looked_at(controller, trouble, network).await;
                         println!("Wi-Fi: {trouble}; the board goes on trying");
                     }
                 }
@@ -229,24 +229,26 @@ fn trouble(e: &ConnectionError) -> Trouble {
     }
 }
 
-/// The same, or that the network wants WPA3: the radio does not say so in one way.
-async fn or_only_wpa3(controller: &mut WifiController<'static>, trouble: Trouble, ssid: &str) -> Trouble {
-    let may_be = matches!(trouble, Trouble::Password | Trouble::NotFound | Trouble::Security);
-    if may_be && wants_only_wpa3(controller, ssid).await {
-        Trouble::OnlyWpa3
-    } else {
-        trouble
+/// What it is, if a look at the networks of this name tells more.
+async fn looked_at(
+    controller: &mut WifiController<'static>,
+    trouble: Trouble,
+    network: &Credentials,
+) -> Trouble {
+    if !trouble.may_be_wpa3() {
+        return trouble;
     }
-}
-
-async fn wants_only_wpa3(controller: &mut WifiController<'static>, ssid: &str) -> bool {
-    let Ok(ssid) = Ssid::try_from(ssid) else {
-        return false;
+    let Ok(ssid) = Ssid::try_from(network.ssid.as_str()) else {
+        return trouble;
     };
     let config = ScanConfig::default().with_ssid(ssid).with_max(NETWORKS_MAX);
     let found = controller.scan_async(&config).await.unwrap_or_default();
-    let is_wpa3 = |method| matches!(method, Some(AuthenticationMethod::Wpa3Personal));
-    !found.is_empty() && found.iter().all(|found| is_wpa3(found.auth_method))
+    let security = found.iter().map(|found| match found.auth_method {
+        Some(AuthenticationMethod::None) => Security::Open,
+        Some(AuthenticationMethod::Wpa3Personal) => Security::Wpa3,
+        _ => Security::Other,
+    });
+    trouble.with_found(!network.password.is_empty(), security)
 }
 
 async fn scan(controller: &mut WifiController<'static>) -> Networks {

@@ -60,7 +60,7 @@ impl Link {
             }
         };
         if settings.ssid().is_empty() {
-            println!("no network is set: set ssid NAME, save, restart; or use a page with Improv");
+            println!("no network is set: set ssid NAME, set password WORDS, save, restart; or use Improv");
         }
         (Self { stack, slots }, radio)
     }

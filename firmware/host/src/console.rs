@@ -178,7 +178,7 @@ pub async fn run(
         air.joined
             .send_replace(air.takes(settings.ssid(), settings.password()));
         if settings.ssid().is_empty() {
-            println!("no network is set: set ssid NAME, save, restart; or use a page with Improv");
+            println!("no network is set: set ssid NAME, set password WORDS, save, restart; or use Improv");
         }
         let mut console = Console::new(settings.clone(), &built_in, &CHIP, address);
         if !obeys {

@@ -17,14 +17,17 @@ static void say(const char* text, uint32_t now) {
   for (; *text; text++) button.receive(*text, now, unheard);
 }
 
-void setup() { button.begin(millis()); }
+void setup() {
+  button.begin(millis());
+  button.connected(millis());
+}
 
 void loop() {
   static uint32_t heldSince = 0;
   static bool wasHeld = false, isPaused = false;
   const uint32_t now = millis();
   button.tick(now);
-  if (isPaused && now - heldSince >= 3500) return say("Vibrate:20;", now);
+  if (isPaused && now - heldSince >= 2000 + WSDM_CALM_MS + 500) return say("Vibrate:20;", now);
   if (isPaused) return;
   say("Vibrate:10;", now);
   // What it commands is not on: it is held.

@@ -7,24 +7,30 @@ use wsdm_device_board::{Chip, Key};
 
 use super::console::Shown;
 use super::error::FlashError;
-use super::settings::{Given, problem};
+use super::settings::{Given, PINS, problem};
 use crate::text::printable;
 
-/// The settings that are asked for, and how each is called.
-const QUESTIONS: [(Key, &str); 7] = [
-    (Key::Ssid, "Wi-Fi name"),
-    (Key::Password, "Wi-Fi password"),
+/// A setting, and how it is called.
+type Question = (Key, &'static str);
+
+/// What a board needs to move a motor, wired as in its picture.
+const NEEDED: [Question; 2] = [(Key::Ssid, "Wi-Fi name"), (Key::Password, "Wi-Fi password")];
+/// What is asked for only if somebody wants to set it: without them, the board has values that work.
+const OTHERS: [Question; 8] = [
     (Key::Gateway, "gateway (mdns searches for it)"),
     (Key::Token, "token of the gateway"),
     (Key::Device, "protocol (lovense or tcode)"),
     (Key::Identifier, "identifier, a name in the gateway's UDCF"),
     (Key::Pins, "pins, such as V0=4 L0=6"),
+    (Key::Button, "stop button, such as 9 or 9 opens"),
+    (Key::Limits, "limits in percent, such as V0=60 L0=10-90"),
+    (Key::Battery, "pin that measures the battery"),
 ];
 
-/// Asks for every setting that was not given. An empty answer keeps what the board has.
+/// Asks for what is needed and was not given, and for the rest if that is wanted. An empty answer keeps what the board
+/// has.
 pub(super) async fn missing(given: &mut Given, shown: &Shown, chip: &'static Chip) -> Result<(), FlashError> {
-    let questions = QUESTIONS.iter().filter(|(key, _)| given.get(*key).is_none());
-    let mut questions = questions.copied().collect::<Vec<_>>();
+    let mut questions = not_given(&NEEDED, given);
     // A network that was given without a password is an open one, or the one that the board knows.
     if given
         .get(Key::Ssid)
@@ -33,11 +39,45 @@ pub(super) async fn missing(given: &mut Given, shown: &Shown, chip: &'static Chi
     {
         questions.retain(|(key, _)| *key != Key::Password);
     }
-    if questions.is_empty() {
+    let mut others = not_given(&OTHERS, given);
+    if questions.is_empty() && others.is_empty() {
         return Ok(());
     }
     eprintln!("settings of the board; Enter keeps what is in brackets");
-    for (key, name) in questions {
+    ask(&questions, given, shown, chip).await?;
+    let names = others.iter().map(|(key, _)| key.name()).collect::<Vec<_>>();
+    if others.is_empty() || !agrees(&format!("set others ({}) too? [no]: ", names.join(", "))).await? {
+        return Ok(());
+    }
+    loop {
+        ask(&others, given, shown, chip).await?;
+        // Each alone was fine, but two of them may want one pin.
+        let Err(error) = given.check_beside(shown, chip) else {
+            return Ok(());
+        };
+        others.retain(|(key, _)| PINS.contains(key));
+        if others.is_empty() {
+            return Err(error);
+        }
+        eprintln!("{error}");
+        others.iter().for_each(|(key, _)| given.forget(*key));
+    }
+}
+
+/// Those of the questions whose setting was not given.
+fn not_given(questions: &[Question], given: &Given) -> Vec<Question> {
+    let missing = questions.iter().filter(|(key, _)| given.get(*key).is_none());
+    missing.copied().collect()
+}
+
+/// Asks for each until the answer is one that this chip can have.
+async fn ask(
+    questions: &[Question],
+    given: &mut Given,
+    shown: &Shown,
+    chip: &'static Chip,
+) -> Result<(), FlashError> {
+    for &(key, name) in questions {
         let has = match shown.value(key) {
             "" => "none".to_owned(),
             value => printable(value.as_bytes()),
@@ -57,6 +97,18 @@ pub(super) async fn missing(given: &mut Given, shown: &Shown, chip: &'static Chi
         }
     }
     Ok(())
+}
+
+/// Asks a question to which Enter means no.
+async fn agrees(question: &str) -> Result<bool, FlashError> {
+    loop {
+        let answer = line(question.to_owned(), false).await?;
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "" | "n" | "no" => return Ok(false),
+            "y" | "yes" => return Ok(true),
+            _ => eprintln!("answer yes or no"),
+        }
+    }
 }
 
 /// Asks which one of these is meant, and returns its place.

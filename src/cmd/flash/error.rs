@@ -241,7 +241,7 @@ impl OtherChip {
         };
         format!(
             "program it with the Arduino IDE: install the boards {core:?}, add the library firmware/arduino/WsdmDevice, \
-             set the names at the top of one of its examples, and upload it; firmware/README.md has the steps"
+             upload one of its examples, and set the board's Wi-Fi in the Serial Monitor; firmware/README.md has the steps"
         )
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use wsdm_device_board::{Chip, ESP32C3, ESP32C6, Key, Settings};
 
+use super::console::Shown;
 use super::error::FlashError;
 use crate::cmd::error::Error;
 
@@ -15,6 +16,12 @@ use crate::cmd::error::Error;
 const SECRET_MAX_BYTES: u64 = 1_024;
 /// For a secret: it is read from stdin.
 const STDIN: &str = "-";
+
+/// What has no pin.
+const NONE: &str = "none";
+/// The settings that share the pins of the chip, and those of them that can do without.
+pub(super) const PINS: [Key; 3] = [Key::Pins, Key::Button, Key::Battery];
+const INPUTS: [Key; 2] = [Key::Button, Key::Battery];
 
 /// The variables that hold secrets. The firmware's own build reads the same ones.
 const PASSWORD_VARIABLE: &str = "WSDM_PASSWORD";
@@ -51,6 +58,16 @@ pub struct SettingsArgs {
     /// Pin of the status LED: 8, '8 inverted' or none
     #[arg(long, value_name = "PIN", env = "WSDM_LED")]
     pub led: Option<String>,
+    /// Pin of the stop button: 9, '9 opens' if pressing it opens its contact, or none
+    #[arg(long, value_name = "PIN", env = "WSDM_BUTTON")]
+    pub button: Option<String>,
+    /// How far outputs may go, in percent, whatever an app asks for: such as 'V0=60 L0=10-90', or
+    /// none
+    #[arg(long, value_name = "LIMITS", env = "WSDM_LIMITS")]
+    pub limits: Option<String>,
+    /// Pin that gets half of a lithium cell's voltage, or none
+    #[arg(long, value_name = "PIN", env = "WSDM_BATTERY")]
+    pub battery: Option<String>,
 }
 
 /// Settings to be changed.
@@ -84,6 +101,9 @@ impl Given {
             (Key::Identifier, "--identifier", &args.identifier),
             (Key::Pins, "--pins", &args.pins),
             (Key::Led, "--led", &args.led),
+            (Key::Button, "--button", &args.button),
+            (Key::Limits, "--limits", &args.limits),
+            (Key::Battery, "--battery", &args.battery),
         ] {
             // An empty variable counts as unset; an empty file clears a secret.
             let Some(value) = value
@@ -102,20 +122,52 @@ impl Given {
         Ok(given)
     }
 
-    /// Whether this chip can have all of them.
+    /// Whether this chip can have all of them at once.
     pub(super) fn check(&self, chip: &Chip) -> Result<(), FlashError> {
-        for (key, value) in self.iter() {
-            if let Some(problem) = problem(key, value, chip) {
-                let key = key.name();
+        self.try_on(Settings::default(), chip)
+    }
+
+    /// Whether a board with this chip that shows these settings can have all of them.
+    pub(super) fn check_beside(&self, shown: &Shown, chip: &Chip) -> Result<(), FlashError> {
+        let mut settings = Settings::default();
+        for key in Key::ALL {
+            // Of a secret nothing is shown, and nothing depends on it.
+            if self.get(key).is_none() && !key.is_secret() {
+                let _ = settings.set(key, shown.value(key), chip);
+            }
+        }
+        self.try_on(settings, chip)
+    }
+
+    fn try_on(&self, mut settings: Settings, chip: &Chip) -> Result<(), FlashError> {
+        for (key, value) in self.steps() {
+            if let Err(refused) = settings.set(key, value, chip) {
+                let (key, problem) = (key.name(), refused.to_string());
                 return Err(FlashError::Refused { key, problem });
             }
         }
         Ok(())
     }
 
+    /// What a board is told, in this order. A pin has one use, so button and battery let go of theirs first: they may be
+    /// about to change places with each other, or with an output.
+    pub(super) fn steps(&self) -> impl Iterator<Item = (Key, &str)> {
+        let is_given = |key: &Key| self.get(*key).is_some();
+        let are_several = PINS.iter().filter(|key| is_given(key)).count() > 1;
+        let freed = INPUTS.into_iter().filter(move |key| are_several && is_given(key));
+        let others = self.iter().filter(|(key, _)| !INPUTS.contains(key));
+        let inputs = INPUTS.into_iter().filter_map(|key| Some((key, self.get(key)?)));
+        freed.map(|key| (key, NONE)).chain(others).chain(inputs)
+    }
+
+    /// Leaves a setting as the board has it.
+    pub(super) fn forget(&mut self, key: Key) {
+        self.0.retain(|(other, _)| *other != key);
+    }
+
     /// Adds a setting, or changes it.
     pub(super) fn set(&mut self, key: Key, value: String) {
-        self.0.retain(|(other, _)| *other != key);
+        self.forget(key);
         self.0.push((key, value));
     }
 

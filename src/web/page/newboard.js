@@ -62,7 +62,7 @@ function Steps({ about: { devices, announces, needs_token: needsToken } }) {
             ${needsToken ? "the token keeps others out." : html`<code>--device-token</code> keeps others out.`}</p>
         </li>`}
       <li>
-        <p><strong>Make the firmware,</strong> once, in the project's folder; it takes some minutes, and needs Rust and Python 3:</p>
+        <p><strong>Make the firmware,</strong> once, in the project's folder on Linux; it takes some minutes, and needs Rust and Python 3:</p>
         <${Command} text=${MAKE_IMAGES} />
       </li>
       <li>

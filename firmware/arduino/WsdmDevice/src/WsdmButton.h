@@ -1,8 +1,9 @@
 // A stop button on the device: the person who holds it decides, not the app.
 //
 // Pressed, it stops every output at once. The stop outlasts the press: an app that goes on playing must not have the device
-// back as soon as a finger is lifted. It ends when, for a second, the button is up and the app has stopped too: a slider at
-// 0, a script that pauses, a connection that ended. The next command counts then.
+// back as soon as a finger is lifted. It ends when, for five seconds, the button is up and the app has stopped too: a slider
+// at 0, a script that pauses. The next command counts then. A connection that ends does not release it, for the app may go
+// on without having noticed: the five seconds begin with the next one.
 //
 // It stands between link and protocol:
 //
@@ -16,8 +17,9 @@
 
 #include "WsdmProtocol.h"
 
-// How long neither the button nor the app wants anything else. Contacts bounce for much less.
-static const uint16_t WSDM_CALM_MS = 1000;
+// How long neither the button nor the app wants anything else before a stop ends. Much longer than the gaps of a script that
+// plays: between two strokes, each of which may be over at once, it commands nothing. The firmware in Rust has the same.
+static const uint16_t WSDM_CALM_MS = 5000;
 
 class WsdmButton final : public WsdmProtocol {
  public:
@@ -32,7 +34,8 @@ class WsdmButton final : public WsdmProtocol {
   bool inCommand() const override { return _device.inCommand(); }
   void tick(uint32_t now) override;
   bool isOn() const override { return _device.isOn(); }
-  void stop(uint32_t now) override { _device.stop(now); }
+  void connected(uint32_t now) override;
+  void stop(uint32_t now) override;
   void hold(uint32_t now) override;
   bool isCommanded(uint32_t now) const override { return _device.isCommanded(now); }
   void release() override;
@@ -52,6 +55,8 @@ class WsdmButton final : public WsdmProtocol {
   uint8_t _pin;
   uint8_t _pressed;
   bool _isHeld = false;
+  // A gateway has control.
+  bool _isControlled = false;
   // Since when all is calm.
   uint32_t _calm = 0;
 };

@@ -111,7 +111,7 @@ WsdmAction WsdmConsole::line() {
                  "help              this\r\n"
                  "Keys: ssid, password, gateway, token, identifier, address, silence_ms, limits, ota_password\r\n"
                  "  gateway     mdns, HOST, HOST:PORT or ws://HOST:PORT/\r\n"
-                 "  limits      V0=60 at most so many percent, L0=10-90 between them; R0=50 so far round the middle\r\n"
+                 "  limits      V0=60 at most so many percent, L0=10-90 between them; R0=50 so far round the middle; none\r\n"
                  "  ota_password  8 characters or more: whoever knows it can send a new sketch over Wi-Fi\r\n"));
   } else if (isWord(line, "show")) {
     show();
@@ -139,7 +139,7 @@ void WsdmConsole::set(const char* rest) {
   const size_t length = space ? space - rest : strlen(rest);
   WsdmKey key;
   if (!WsdmSettings::find(rest, length, key)) {
-    static const char* const SKETCH[] = {"device", "pins", "led"};
+    static const char* const SKETCH[] = {"device", "pins", "led", "button", "battery"};
     for (const char* sketch : SKETCH) {
       if (strlen(sketch) != length || memcmp(sketch, rest, length) != 0) continue;
       _out.print(sketch);

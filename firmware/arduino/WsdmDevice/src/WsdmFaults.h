@@ -1,5 +1,5 @@
-// What is wrong with an output. It stays off then, and a link says so: WsdmWebsocket with a report, WsdmSerial in a line
-// of text before its hello.
+// What is wrong with an output. It stays off then, and a link says so: WsdmWebsocket with a report, WsdmSerial in its hello
+// line, which it says anew for that, and what is wrong from the start also in a line of text before it.
 
 #ifndef WSDM_FAULTS_H
 #define WSDM_FAULTS_H

@@ -13,7 +13,8 @@ static void printText(Print& out, const char* text) {
   out.print('"');
 }
 
-void wsdmPrintHandshake(Print& out, const char* identifier, const char* address, uint16_t keepaliveMs, bool tellsReset) {
+void wsdmPrintHandshake(Print& out, const char* identifier, const char* address, uint16_t keepaliveMs, bool tellsReset,
+                        const char* fault) {
   out.print(F("{\"identifier\":"));
   printText(out, identifier);
   if (address) {
@@ -30,6 +31,10 @@ void wsdmPrintHandshake(Print& out, const char* identifier, const char* address,
     out.print(F(",\"reset\":\""));
     out.print(reset);
     out.print('"');
+  }
+  if (fault) {
+    out.print(F(",\"fault\":"));
+    printText(out, fault);
   }
   out.print('}');
 }

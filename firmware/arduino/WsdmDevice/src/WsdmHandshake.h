@@ -6,7 +6,8 @@
 #include <Arduino.h>
 
 // An address that is null is left out; so is a keepalive of 0, and why the chip started if that is not known or not asked
-// for.
-void wsdmPrintHandshake(Print& out, const char* identifier, const char* address, uint16_t keepaliveMs, bool tellsReset);
+// for. `fault` is what is wrong with an output.
+void wsdmPrintHandshake(Print& out, const char* identifier, const char* address, uint16_t keepaliveMs, bool tellsReset,
+                        const char* fault = nullptr);
 
 #endif

@@ -7,8 +7,8 @@
 
 #include "WsdmWatchdog.h"
 
-// What a stepper gets to slow down.
-static const uint16_t REST_MS = 500;
+// What a stepper gets to slow down. The sender waits for 10 s until it is called back.
+static const uint16_t REST_MS = 5000;
 
 // A chip has one, as it has one ArduinoOTA.
 static WsdmOta* theOne = nullptr;
@@ -74,6 +74,7 @@ void WsdmOta::listen(const char* address, const char* password) {
   // What is to be done before it is done here.
   ArduinoOTA.setRebootOnSuccess(false);
   ArduinoOTA.onStart(started);
+  ArduinoOTA.onProgress(progressed);
   ArduinoOTA.onEnd(written);
   ArduinoOTA.onError(failed);
   ArduinoOTA.begin();
@@ -98,11 +99,19 @@ void WsdmOta::begin() {
   wsdmWatchdog(false);
   isFailed = false;
   _out.println(F("update: everything is stopped, and it is received"));
-  for (uint16_t i = 0; i < REST_MS; i++) {
+  // A write to the flash holds interrupts up: a stepper that moves meanwhile loses steps.
+  const uint32_t since = millis();
+  do {
     _protocol.tick(millis());
+    _isMoving = _protocol.isOn() || !_protocol.isAtRest();
+    // Once more at rest: a stepper lets go of its motor then.
     delay(1);
-  }
+  } while (_isMoving && millis() - since < REST_MS);
+  _protocol.tick(millis());
 }
+
+// Between two writes. An output that does not hear its stop is stopped again and again.
+void WsdmOta::progressed(unsigned, unsigned) { theOne->_protocol.tick(millis()); }
 
 bool WsdmOta::loop() {
   if (!_listens) return false;
@@ -112,8 +121,11 @@ bool WsdmOta::loop() {
     _out.print(F("update: nothing is changed: "));
     _out.println(reason());
   }
-  isRefused = isFailed = false;
-  if (!isWritten) return false;
+  // Its place is known again once the board has begun anew.
+  const bool isLost = isFailed && _isMoving;
+  if (isLost) _out.println(F("update: something still moved when it began, and its place may be lost: restarting"));
+  isRefused = isFailed = _isMoving = false;
+  if (!isWritten) return isLost;
   isWritten = false;
   _out.println(F("update: received, restarting"));
   // The last answer has to leave.

@@ -1,6 +1,6 @@
 // A new sketch over Wi-Fi, for WsdmWifi, through the core's ArduinoOTA: that asks for the password, receives the image and
-// checks it by its hash. Here everything is stopped before the first byte is written, and nothing else runs until the
-// restart, or until the update has failed.
+// checks it by its hash. Here everything is stopped before the first byte is written, what slows down comes to rest first, and
+// nothing else runs until the restart, or until the update has failed.
 //
 // On an ESP32 a new image is on trial until the gateway was reached with it: after a restart before that, the boot loader
 // goes back to the one before. An ESP8266 has no such boot loader.
@@ -25,18 +25,21 @@ class WsdmOta final {
   // The gateway was reached: the image is kept. Whether it was on trial until then. Outputs are off, since that is noted in
   // the flash.
   bool reached();
-  // To be called as often as possible. An update that begins is over when it returns. Whether it was written: nothing
-  // may run any more before the board is restarted.
+  // To be called as often as possible. An update that begins is over when it returns. Whether the board has to be
+  // restarted, with nothing that runs before: it was written; or it failed, and what still moved may have lost its place.
   bool loop();
 
  private:
   static void started();
+  static void progressed(unsigned done, unsigned of);
   void begin();
 
   WsdmWebsocket& _gateway;
   WsdmProtocol& _protocol;
   Print& _out;
   bool _listens = false;
+  // Something did not come to rest before the update.
+  bool _isMoving = false;
 };
 
 #endif

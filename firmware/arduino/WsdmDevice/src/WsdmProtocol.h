@@ -32,6 +32,8 @@ class WsdmProtocol {
   virtual void tick(uint32_t now) = 0;
   // Whether something runs or moves that must end when control ends.
   virtual bool isOn() const = 0;
+  // A gateway has control from now on. A link calls this before anything is commanded, if it can know that.
+  virtual void connected(uint32_t) {}
   // Control is lost: everything off, positions stay where they are, half a command is forgotten.
   virtual void stop(uint32_t now) = 0;
   // Stops everything, and moves nothing until release(), whatever is commanded; positions stay where they are.

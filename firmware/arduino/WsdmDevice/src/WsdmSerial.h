@@ -9,11 +9,14 @@
 
 #include <Arduino.h>
 
+#include "WsdmFaults.h"
 #include "WsdmProtocol.h"
 
 // A gateway that was started anew asks every 400 ms. Less than that by more than a quarter, so that asking can be told
 // from a sign of life at once.
 static const uint16_t WSDM_KEEPALIVE_MS = 200;
+// Nothing but newlines for this long, and the board says hello once more.
+static const uint16_t WSDM_HELLO_AGAIN_MS = 2000;
 
 class WsdmSerial final : private WsdmReplies {
  public:
@@ -44,6 +47,8 @@ class WsdmSerial final : private WsdmReplies {
   bool _spokenTo = false;
   // No gateway has had control since the chip started.
   bool _tellsReset = true;
+  // The newest fault of an output, until it was said to a gateway that has control, or one took control.
+  WsdmFault _fault = {0, WsdmFaultReason::NONE};
 };
 
 #endif

@@ -122,7 +122,7 @@ static const __FlashStringHelper* parseGateway(const char* value, char* url) {
   for (size_t i = 0; i < hostLength; i++) {
     fits &= isalnum(static_cast<uint8_t>(host[i])) || host[i] == '.' || host[i] == '-' || host[i] == '_';
   }
-  return fits ? nullptr : F("that is no host; mdns, HOST, HOST:PORT and ws://HOST:PORT/ are taken");
+  return fits ? nullptr : F("the gateway's URL has no usable host; mdns, HOST, HOST:PORT and ws://HOST:PORT/ are taken");
 }
 
 static const __FlashStringHelper* tooLong(uint8_t max) {
@@ -153,8 +153,8 @@ const __FlashStringHelper* WsdmSettings::set(WsdmKey key, const char* value) {
       WsdmOutputLimit limits[WSDM_OUTPUT_LIMITS];
       uint8_t count;
       if (const __FlashStringHelper* const wrong = wsdmParseLimits(value, limits, count)) return wrong;
-      if (length > 64) return tooLong(64);
-      break;
+      wsdmWriteLimits(limits, count, _limits);
+      return nullptr;
     }
     default: {
       const uint8_t max = KEYS[static_cast<uint8_t>(key)].max;

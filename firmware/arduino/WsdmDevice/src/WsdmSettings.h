@@ -77,7 +77,7 @@ class WsdmSettings {
   char _identifier[64 + 1];
   char _address[64 + 1];
   char _silenceMs[5 + 1];
-  // As it was typed; see WsdmOutputLimits.h.
+  // As wsdmWriteLimits() writes them.
   char _limits[64 + 1];
   // Without it nothing listens for a new sketch.
   char _otaPassword[63 + 1];

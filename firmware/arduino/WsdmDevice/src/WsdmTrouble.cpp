@@ -71,12 +71,24 @@ static WsdmTrouble trouble() {
 
 #endif
 
+WsdmTrouble WsdmTroubles::current() const { return trouble(); }
+
 WsdmTrouble WsdmTroubles::news() {
   const WsdmTrouble now = trouble();
-  const uint8_t bit = 1 << static_cast<uint8_t>(now);
-  if (now == WsdmTrouble::NONE || (_said & bit)) return WsdmTrouble::NONE;
+  if (now == WsdmTrouble::NONE) return now;
+  if (isNew(now)) return now;
+#if defined(ARDUINO_ARCH_ESP8266)
+  // A network that takes WPA3 only may look like any other trouble: the core has no word for it.
+  if (isNew(WsdmTrouble::NO_WPA3)) return WsdmTrouble::NO_WPA3;
+#endif
+  return WsdmTrouble::NONE;
+}
+
+bool WsdmTroubles::isNew(WsdmTrouble trouble) {
+  const uint8_t bit = 1 << static_cast<uint8_t>(trouble);
+  const bool is = !(_said & bit);
   _said |= bit;
-  return now;
+  return is;
 }
 
 void WsdmTroubles::connected() {
@@ -84,7 +96,7 @@ void WsdmTroubles::connected() {
   forget();
 }
 
-// In the words of the firmware in Rust.
+// In the words of the firmware in Rust, which has no WPA3. The ESP32's core has, from 2.0.4 on.
 const __FlashStringHelper* wsdmTroubleText(WsdmTrouble trouble) {
   switch (trouble) {
     case WsdmTrouble::PASSWORD:
@@ -92,9 +104,11 @@ const __FlashStringHelper* wsdmTroubleText(WsdmTrouble trouble) {
     case WsdmTrouble::NOT_FOUND:
       return F("no network of this name is near: look at ssid, capitals count; 2.4 GHz only");
     case WsdmTrouble::SECURITY:
-      return F("this network wants another kind of security: an open one has no password, any other has WPA2");
+      return F("this network wants another kind of security: an open one has no password, any other has WPA2 or WPA3");
     case WsdmTrouble::REFUSED:
       return F("the access point does not answer, or ends the connection");
+    case WsdmTrouble::NO_WPA3:
+      return F("this chip has no WPA3: if the network takes nothing else, set its access point to WPA2, or to WPA2 and WPA3 mixed");
     default:
       return F("");
   }

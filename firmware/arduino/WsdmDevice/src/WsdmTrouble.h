@@ -7,7 +7,7 @@
 
 #ifdef WSDM_HAS_SETTINGS
 
-enum class WsdmTrouble : uint8_t { NONE, PASSWORD, NOT_FOUND, SECURITY, REFUSED };
+enum class WsdmTrouble : uint8_t { NONE, PASSWORD, NOT_FOUND, SECURITY, REFUSED, NO_WPA3 };
 
 // Looks at why the core's Wi-Fi gave up, and remembers what was said: the board tries again and again, and a console that
 // repeats itself hides what is new.
@@ -17,11 +17,15 @@ class WsdmTroubles final {
   void begin();
   // What is to be said now: each trouble once until connected().
   WsdmTrouble news();
+  // Whether it was said or not.
+  WsdmTrouble current() const;
   // An attempt begins, or ends for a reason of its own: what came before says nothing of it.
   void forget();
   void connected();
 
  private:
+  bool isNew(WsdmTrouble trouble);
+
   uint8_t _said = 0;
 };
 

@@ -306,6 +306,7 @@ void WsdmWebsocket::upgradeLine(uint32_t now) {
 void WsdmWebsocket::opened(uint32_t now) {
   _state = OPEN;
   _since = _pinged = now;
+  _protocol.connected(now);
   sendHandshake();
   report(WsdmReport::CONNECTED, 0, "");
 }

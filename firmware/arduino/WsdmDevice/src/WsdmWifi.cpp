@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "WsdmOutputLimits.h"
+#include "WsdmReset.h"
 #include "WsdmStore.h"
 
 // As the firmware in Rust calls itself.
@@ -101,13 +102,17 @@ void WsdmWifi::begin() {
   findMac();
   _port.print(F("\r\n" NAME " " VERSION " on "));
   _port.println(chip());
+  if (const __FlashStringHelper* const reset = wsdmResetReason()) {
+    _port.print(F("started by "));
+    _port.println(reset);
+  }
   _running.takeBuiltIn(_builtIn, _port);
   switch (wsdmLoad(_running)) {
     case WsdmLoaded::SAVED:
       _port.println(F("settings: as saved"));
       break;
     case WsdmLoaded::NOTHING:
-      _port.println(F("settings: as built in"));
+      _port.println(F("settings: as built in, none are saved"));
       break;
     case WsdmLoaded::DAMAGED:
       _port.println(F("settings: those that were saved are damaged, and limits may have been among them. No network is joined: "
@@ -220,7 +225,7 @@ void WsdmWifi::finish() {
   }
   if (wsdmSave(_draft)) {
     _console.saved();
-    _port.println(F("saved"));
+    _port.println(F("saved; restart uses it"));
   } else {
     _port.println(F("not saved: the flash cannot be written"));
   }
@@ -421,7 +426,14 @@ void WsdmWifi::keepNetwork(uint32_t now) {
     _port.println(wsdmTroubleText(trouble));
   }
   if (isUp || _task != NOTHING || !*_running.get(WsdmKey::Ssid) || now - _without < JOIN_AGAIN_MS) return;
-  _port.println(F("Wi-Fi: not connected, beginning again"));
+  _port.print(F("Wi-Fi: not connected, beginning again"));
+  // Each time: a console may have been opened after the reason came.
+  const WsdmTrouble why = _troubles.current();
+  if (why != WsdmTrouble::NONE) {
+    _port.print(F(": "));
+    _port.print(wsdmTroubleText(why));
+  }
+  _port.println();
   WiFi.disconnect();
   join(_running.get(WsdmKey::Ssid), _running.get(WsdmKey::Password), now);
 }

@@ -64,6 +64,7 @@ fn a_press_stops_at_once_and_the_slider_has_to_go_to_0_first() {
     let (pins, pressed, told) = (Pins::default(), Cell::new(false), RefCell::new(Vec::new()));
     let report = |now, report: &Report<'_>| told.borrow_mut().push(format!("{now} {report}"));
     let mut d = WithButton::new(Lovense::new(&EDGE, &pins), || pressed.get(), report);
+    d.connected(0);
     say(&mut d, 0, "Vibrate:10;");
     assert_eq!(d.tick(0), Some(10));
     assert!(d.is_on());
@@ -114,6 +115,7 @@ fn a_script_that_plays_on_gets_nothing_until_it_pauses() {
         || pressed.get(),
         |_, _: &Report<'_>| {},
     );
+    d.connected(0);
     say(&mut d, 0, "L00I4000 V05\n");
     run(&mut d, 0, 500);
     pressed.set(true);
@@ -145,11 +147,13 @@ fn a_connection_that_ends_ends_what_was_commanded() {
         || pressed.get(),
         |_, _: &Report<'_>| {},
     );
+    d.connected(0);
     say(&mut d, 0, "V05 L0999I60000\n");
     pressed.set(true);
     d.tick(10);
     pressed.set(false);
     d.stop(20);
+    d.connected(30);
     say(&mut d, 30, "V05\n");
     assert_eq!(
         pins.at("V0"),
@@ -157,8 +161,14 @@ fn a_connection_that_ends_ends_what_was_commanded() {
         "the next gateway's first word comes at once"
     );
     d.stop(40);
-    run(&mut d, 40, 5_050);
-    say(&mut d, 6_000, "V05\n");
+    // On a wire time goes on for the device.
+    run(&mut d, 40, 60_000);
+    d.connected(60_000);
+    say(&mut d, 60_000, "V05\n");
+    assert_eq!(pins.at("V0"), Some(0), "nor is it too late");
+    say(&mut d, 60_010, "V00\n");
+    run(&mut d, 60_010, 60_010 + CALM_MS);
+    say(&mut d, 60_020 + CALM_MS, "V05\n");
     assert_eq!(pins.at("V0"), Some(500));
 }
 
@@ -171,6 +181,7 @@ fn a_script_whose_strokes_are_far_apart_gets_nothing_either() {
         || pressed.get(),
         |_, _: &Report<'_>| {},
     );
+    d.connected(0);
     say(&mut d, 0, "L00I4000\n");
     run(&mut d, 0, 500);
     pressed.set(true);
@@ -230,7 +241,7 @@ proptest! {
             match what {
                 0 => pressed.set(true),
                 1 => pressed.set(false),
-                2 => { one.stop(now); two.stop(now); }
+                2 => { one.stop(now); two.stop(now); one.connected(now); two.connected(now); }
                 _ => { say(&mut one, now, &format!("{text}\n")); say(&mut two, now, &text); }
             }
             let place = pins.at("L0");
