@@ -34,7 +34,7 @@ pub use editor::{Echo, Editor, LINE_MAX_BYTES};
 pub use found::{Found, Told};
 pub use identity::{Address, BleName, address, ble_name};
 pub use inputs::{Button, charge};
-pub use limits::{LimitError, Limited, Limits};
+pub use limits::{IdleLimit, LimitError, Limited, Limits};
 pub use pins::{Chip, ESP32C3, ESP32C6, Led, OUTPUTS_MAX, Output, Outputs, PinError};
 pub use pwm::{MOTOR, SERVO, Timer, bridge, duty};
 pub use record::{Broken, RECORD_MAX_BYTES};

@@ -8,7 +8,7 @@ use wsdm_device::wsdm_protocol::{FieldError, check_identifier};
 use wsdm_device::{SettingsError, Timing};
 
 use crate::inputs::{Button, parse_battery};
-use crate::limits::{LimitError, Limits};
+use crate::limits::{IdleLimit, LimitError, Limits};
 use crate::pins::{Chip, Led, Outputs, PinError};
 
 /// The longest value of any setting.
@@ -357,6 +357,13 @@ impl Settings {
     /// How far the outputs may go.
     pub const fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// The limits that limit nothing.
+    pub fn idle_limits(&self) -> impl Iterator<Item = IdleLimit> {
+        let has = |channel| self.outputs.iter().any(|output| output.channel == channel);
+        let limited = self.limits.channels();
+        limited.filter(move |channel| !has(*channel)).map(IdleLimit)
     }
 
     /// The pin that gets half of the battery's voltage, where there is one.

@@ -123,6 +123,9 @@ pub async fn run(spawner: Spawner) -> ! {
         // The console still works, the outputs stay low.
         core::future::pending().await
     };
+    for idle in settings.idle_limits() {
+        println!("{idle}");
+    }
     let outputs = Limited::new(
         pins::Pwm::new(peripherals.LEDC, settings.outputs()),
         settings.limits().clone(),

@@ -290,6 +290,9 @@ async fn obey(
     quiet: &Quiet,
     joined: watch::Receiver<bool>,
 ) -> Result<(), Box<dyn Error>> {
+    for idle in settings.idle_limits() {
+        println!("{idle}");
+    }
     let outputs = Limited::new(Pins(clock), settings.limits().clone());
     match settings.language() {
         Language::Lovense => {
