@@ -29,7 +29,7 @@ mod terminal;
 mod trouble;
 
 pub use console::{Action, Console};
-pub use discovery::{GROUP, PORT, QUERY, answer};
+pub use discovery::{ASK_AGAIN_MS, GROUP, PORT, QUERY, QUESTIONS, answer};
 pub use editor::{Echo, Editor, LINE_MAX_BYTES};
 pub use found::{Found, Told};
 pub use identity::{Address, BleName, address, ble_name};
