@@ -18,33 +18,30 @@ use wsdm_device_board::ESP32C3;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chip_without_an_image_is_named_and_left_as_it_is() {
-    for (kind, name, todo) in [
-        (
-            Kind::Esp32,
-            "the chip is an ESP32,",
+    let (esp32, esp8266) = (
+        [
             "Arduino IDE: install the boards \"esp32 by Espressif",
-        ),
-        (
-            Kind::Esp32s3,
-            "the chip is an ESP32-S3,",
-            "Arduino IDE: install the boards \"esp32 by Espressif",
-        ),
-        (
-            Kind::Esp8266,
-            "the chip is an ESP8266,",
+            "upload its example WifiLovenseVibrator and give the board its Wi-Fi in the Serial Monitor",
+            "firmware/docs/boards/esp32.md has the steps",
+        ],
+        [
             "Arduino IDE: install the boards \"esp8266 by",
-        ),
-        (
-            Kind::Unknown,
-            "the chip is an unknown one (0x12345678)",
-            "use an ESP32-C3 or ESP32-C6",
-        ),
+            "upload its example WifiLovenseVibrator and give the board its Wi-Fi in the Serial Monitor",
+            "firmware/docs/boards/esp8266.md has the steps",
+        ],
+    );
+    let unknown = ["use an ESP32-C3 or ESP32-C6"];
+    for (kind, name, todo) in [
+        (Kind::Esp32, "the chip is an ESP32,", &esp32[..]),
+        (Kind::Esp32s3, "the chip is an ESP32-S3,", &esp32),
+        (Kind::Esp8266, "the chip is an ESP8266,", &esp8266),
+        (Kind::Unknown, "the chip is an unknown one (0x12345678)", &unknown),
     ] {
         let bench = Bench::new();
         let memory = Memory::erased();
         let chip = bench.plug(CH340, kind, &memory, Fault::None);
         let ended = end(&mut bench.flash(&[])).await;
-        ended.failed(1, &[name, todo, "nothing was written to a board"]);
+        ended.failed(1, &[&[name, "nothing was written to a board"], todo].concat());
         assert_eq!(memory.stray(&[]), None);
         // Nothing but: are you there, which are you?
         let commands = &chip.asked.lock().unwrap().commands;
