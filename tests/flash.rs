@@ -30,7 +30,7 @@ use chip::{Fault, Kind};
 use common::process::Process;
 use common::system::{ARDUINO, CH340};
 use common::{wait_until, within};
-use firmware::{ADDRESS, saved};
+use firmware::{ADDRESS, ELSEWHERE, saved};
 use images::parts;
 use memory::Memory;
 use serde_json::Value;
@@ -123,7 +123,7 @@ async fn a_value_that_lost_a_character_on_the_line_is_sent_again() {
 async fn a_board_that_reports_a_gateway_elsewhere_is_believed() {
     let bench = Bench::new();
     let chip = bench.plug(NATIVE, Kind::Esp32c3, &Memory::erased(), Fault::Reenumerates);
-    let mut command = bench.flash(&["--gateway", "10.0.0.9:2"]);
+    let mut command = bench.flash(&["--gateway", &format!("10.0.0.9:{ELSEWHERE}")]);
     let ended = end_with_button(command.args(bench.wifi()), &chip).await;
     let told =
         format!("the board is there: {ADDRESS}, connected to a gateway that is not one of this machine\n");

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use super::bench::{Bench, NATIVE, end, end_with_button, interrupt, rest};
 use super::chip::{Fault, Kind};
-use super::firmware::{ADDRESS, saved};
+use super::firmware::{ADDRESS, CLOSED, DROPPED, saved};
 use super::holds;
 use super::images::{self, APP, parts};
 use super::memory::Memory;
@@ -331,16 +331,33 @@ async fn images_that_are_missing_or_broken_are_not_written() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn why_a_board_does_not_appear_is_told() {
+    let (closed, dropped) = (
+        format!("--gateway=10.0.0.9:{CLOSED}"),
+        format!("--gateway=10.0.0.9:{DROPPED}"),
+    );
+    let is_reached = "does the gateway listen on the network (--device-listen 0.0.0.0:54817)";
     // The last one ends when it is refused; the others, when the time is over.
     let cases = [
+        ([closed.as_str(), "--wait=3s"], "lost: nobody answers", is_reached),
         (
-            ["--gateway=127.0.0.1:1", "--wait=3s"],
-            "lost: nobody answers",
-            "--device-listen 0.0.0.0:54817",
+            [dropped.as_str(), "--wait=3s"],
+            "lost: no answer in time",
+            is_reached,
+        ),
+        // It finds one behind a firewall.
+        (
+            ["--pins=V0=4", "--wait=3s"],
+            "lost: no answer in time",
+            is_reached,
         ),
         (
             ["--no-input", "--wait=3s"],
-            "Wi-Fi: no connection",
+            "lost: no gateway answers the search",
+            "(--device-listen 0.0.0.0:54817) and the firewall lets mDNS in, which is UDP port 5353",
+        ),
+        (
+            ["--no-input", "--wait=3s"],
+            "Wi-Fi: the password is wrong",
             "look at the Wi-Fi name and the password",
         ),
         (
@@ -352,7 +369,11 @@ async fn why_a_board_does_not_appear_is_told() {
     let runs = cases.map(async |(args, text, todo)| {
         let mut bench = Bench::new();
         let gateway = Process::start(&bench.home, &[]).await;
-        bench.network.gateway = Some(gateway.devices.clone());
+        bench.network.gateway = match text {
+            "lost: no gateway answers the search" => None,
+            "lost: no answer in time" => Some(format!("ws://10.0.0.9:{DROPPED}")),
+            _ => Some(gateway.devices.clone()),
+        };
         if text.starts_with("Wi-Fi") {
             bench.network.password = "another password".to_owned();
         }
