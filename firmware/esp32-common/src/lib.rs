@@ -73,8 +73,8 @@ pub async fn run(spawner: Spawner) -> ! {
     let reset = chip::reset();
     println!("started by {reset}");
     built_in.complain();
-    println!("settings: {}", found.told);
-    let obeys = found.told.may_obey();
+    println!("settings: {}", found.origin);
+    let obeys = found.origin.may_obey();
 
     esp_alloc::heap_allocator!(#[esp_hal::ram(reclaimed)] size: HEAP_RECLAIMED_BYTES);
     esp_alloc::heap_allocator!(size: HEAP_BYTES);

@@ -228,10 +228,10 @@ pub async fn run(
         let Found {
             settings,
             store,
-            told,
+            origin,
         } = Found::open(&mut flash, Some(0), &built_in, &CHIP);
-        println!("settings: {told}");
-        let obeys = told.may_obey();
+        println!("settings: {origin}");
+        let obeys = origin.may_obey();
         let (joined, is_joined) = watch::channel(false);
         let air = Air { networks, joined };
         air.joined
