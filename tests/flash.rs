@@ -124,7 +124,14 @@ async fn a_board_that_reports_a_gateway_elsewhere_is_believed() {
     let bench = Bench::new();
     let chip = bench.plug(NATIVE, Kind::Esp32c3, &Memory::erased(), Fault::Reenumerates);
     let mut command = bench.flash(&["--gateway", &format!("10.0.0.9:{ELSEWHERE}")]);
+    command.args(["--limits", "V0=60 V1=30"]);
     let ended = end_with_button(command.args(bench.wifi()), &chip).await;
+    assert!(
+        ended
+            .log
+            .contains("board: a limit limits nothing: this device has no V1\n"),
+        "{ended:#?}"
+    );
     let told =
         format!("the board is there: {ADDRESS}, connected to a gateway that is not one of this machine\n");
     assert_eq!((ended.code, &ended.stdout), (Some(0), &told), "{ended:#?}");

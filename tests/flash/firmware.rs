@@ -97,6 +97,9 @@ impl Firmware {
             "\nwsdm-device 0.1.0 on {}\nsettings: {told}\n",
             chip.name
         ));
+        for idle in settings.idle_limits() {
+            firmware.print(&format!("{idle}\n"));
+        }
         firmware._device = firmware.connect(&settings);
         firmware
     }

@@ -248,7 +248,11 @@ impl Reports {
                 "does the gateway listen on the network (--device-listen 0.0.0.0:54817), does the firewall let that port \
                  in, and is the address of its computer the right one (--gateway)?",
             )
-        } else if stamp || is_wifi || report.starts_with("no network") {
+        } else if stamp
+            || is_wifi
+            || report.starts_with("no network")
+            || report.starts_with("a limit limits nothing")
+        {
             None
         } else {
             // What a boot loader prints, and the echo of the console.
