@@ -30,7 +30,7 @@ use chip::{Fault, Kind};
 use common::process::Process;
 use common::system::{ARDUINO, CH340};
 use common::{wait_until, within};
-use firmware::{ADDRESS, saved};
+use firmware::{ADDRESS, ELSEWHERE, saved};
 use images::parts;
 use memory::Memory;
 use serde_json::Value;
@@ -123,8 +123,15 @@ async fn a_value_that_lost_a_character_on_the_line_is_sent_again() {
 async fn a_board_that_reports_a_gateway_elsewhere_is_believed() {
     let bench = Bench::new();
     let chip = bench.plug(NATIVE, Kind::Esp32c3, &Memory::erased(), Fault::Reenumerates);
-    let mut command = bench.flash(&["--gateway", "10.0.0.9:2"]);
+    let mut command = bench.flash(&["--gateway", &format!("10.0.0.9:{ELSEWHERE}")]);
+    command.args(["--limits", "V0=60 V1=30"]);
     let ended = end_with_button(command.args(bench.wifi()), &chip).await;
+    assert!(
+        ended
+            .log
+            .contains("board: a limit limits nothing: this device has no V1\n"),
+        "{ended:#?}"
+    );
     let told =
         format!("the board is there: {ADDRESS}, connected to a gateway that is not one of this machine\n");
     assert_eq!((ended.code, &ended.stdout), (Some(0), &told), "{ended:#?}");
@@ -190,6 +197,54 @@ async fn a_person_is_asked_for_what_is_missing_and_a_secret_is_not_shown() {
             "{typed:?}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_clears_the_password_and_the_token_that_a_board_has() {
+    let mut bench = Bench::new();
+    let gateway = Process::start(&bench.home, &[]).await;
+    bench.network.gateway = Some(gateway.devices.clone());
+    // It became an open one.
+    bench.network.password = String::new();
+    let token = bench.system.path("token.txt");
+    fs::write(&token, "bench-token\n").unwrap();
+    let memory = Memory::erased();
+    let chip = bench.plug(NATIVE, Kind::Esp32c3, &memory, Fault::None);
+    let mut command = bench.flash(&["--no-wait"]);
+    command.args(bench.wifi()).arg("--token-file").arg(&token);
+    let first = end_with_button(&mut command, &chip).await;
+    assert_eq!(first.code, Some(0), "{first:#?}");
+    chip.unplug().await;
+
+    let chip = bench.plug(NATIVE, Kind::Esp32c3, &memory, Fault::None);
+    let mut terminal = Terminal::new();
+    let mut command = bench.flash(&["--gateway=mdns", "--device=lovense", "--pins=V0=4"]);
+    command.args(["--button=9", "--limits=none", "--battery=none"]);
+    terminal.attach(command.args(["--identifier", "LVSDevice"]));
+    let child = command.spawn().unwrap();
+    terminal.expect("press the RESET button").await;
+    chip.press_reset();
+    terminal.expect("Wi-Fi name [").await;
+    terminal.type_line("");
+    for secret in ["Wi-Fi password", "token of the gateway"] {
+        if secret.starts_with("token") {
+            terminal.expect("set others (token) too? [no]: ").await;
+            terminal.type_line("yes");
+        }
+        let question = format!("{secret} (none clears it) [********]: ");
+        terminal.expect(&question).await;
+        wait_until("no echo", || !terminal.echoes()).await;
+        terminal.type_line("none");
+    }
+    let ended = within("it ends", child.wait_with_output()).await.unwrap();
+    let told = String::from_utf8(ended.stdout).unwrap();
+    assert!(
+        told.ends_with("listed as Lovense Hush\n"),
+        "{told} {}",
+        terminal.seen
+    );
+    let settings = saved(&memory, &ESP32C3).unwrap();
+    assert_eq!((settings.password(), settings.token()), ("", None));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -116,7 +116,9 @@ async fn both_consoles_answer_alike() {
     let flash = TempDir::new().unwrap();
     let mut board = Program::with_console(&mut board("WifiLovenseVibrator", flash.path()));
     board.line("no network is set: ").await;
-    let built_in = Settings::default();
+    // It reports a limit of an output that it does not have, and the library does that at its start.
+    let mut built_in = Settings::default();
+    built_in.set(Key::Pins, "V0=0 L0=1 R2=2 A2=3", &ESP32C3).unwrap();
     let mut console = Console::new(built_in.clone(), &built_in, &ESP32C3, "02005e123456");
     let mut answer = |line: &str| {
         let mut answer = String::new();

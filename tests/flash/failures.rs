@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use super::bench::{Bench, NATIVE, end, end_with_button, interrupt, rest};
 use super::chip::{Fault, Kind};
-use super::firmware::{ADDRESS, saved};
+use super::firmware::{ADDRESS, CLOSED, DROPPED, saved};
 use super::holds;
 use super::images::{self, APP, parts};
 use super::memory::Memory;
@@ -18,33 +18,30 @@ use wsdm_device_board::ESP32C3;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chip_without_an_image_is_named_and_left_as_it_is() {
-    for (kind, name, todo) in [
-        (
-            Kind::Esp32,
-            "the chip is an ESP32,",
+    let (esp32, esp8266) = (
+        [
             "Arduino IDE: install the boards \"esp32 by Espressif",
-        ),
-        (
-            Kind::Esp32s3,
-            "the chip is an ESP32-S3,",
-            "Arduino IDE: install the boards \"esp32 by Espressif",
-        ),
-        (
-            Kind::Esp8266,
-            "the chip is an ESP8266,",
+            "upload its example WifiLovenseVibrator and give the board its Wi-Fi in the Serial Monitor",
+            "firmware/docs/boards/esp32.md has the steps",
+        ],
+        [
             "Arduino IDE: install the boards \"esp8266 by",
-        ),
-        (
-            Kind::Unknown,
-            "the chip is an unknown one (0x12345678)",
-            "use an ESP32-C3 or ESP32-C6",
-        ),
+            "upload its example WifiLovenseVibrator and give the board its Wi-Fi in the Serial Monitor",
+            "firmware/docs/boards/esp8266.md has the steps",
+        ],
+    );
+    let unknown = ["use an ESP32-C3 or ESP32-C6"];
+    for (kind, name, todo) in [
+        (Kind::Esp32, "the chip is an ESP32,", &esp32[..]),
+        (Kind::Esp32s3, "the chip is an ESP32-S3,", &esp32),
+        (Kind::Esp8266, "the chip is an ESP8266,", &esp8266),
+        (Kind::Unknown, "the chip is an unknown one (0x12345678)", &unknown),
     ] {
         let bench = Bench::new();
         let memory = Memory::erased();
         let chip = bench.plug(CH340, kind, &memory, Fault::None);
         let ended = end(&mut bench.flash(&[])).await;
-        ended.failed(1, &[name, todo, "nothing was written to a board"]);
+        ended.failed(1, &[&[name, "nothing was written to a board"], todo].concat());
         assert_eq!(memory.stray(&[]), None);
         // Nothing but: are you there, which are you?
         let commands = &chip.asked.lock().unwrap().commands;
@@ -334,16 +331,33 @@ async fn images_that_are_missing_or_broken_are_not_written() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn why_a_board_does_not_appear_is_told() {
+    let (closed, dropped) = (
+        format!("--gateway=10.0.0.9:{CLOSED}"),
+        format!("--gateway=10.0.0.9:{DROPPED}"),
+    );
+    let is_reached = "does the gateway listen on the network (--device-listen 0.0.0.0:54817)";
     // The last one ends when it is refused; the others, when the time is over.
     let cases = [
+        ([closed.as_str(), "--wait=3s"], "lost: nobody answers", is_reached),
         (
-            ["--gateway=127.0.0.1:1", "--wait=3s"],
-            "lost: nobody answers",
-            "--device-listen 0.0.0.0:54817",
+            [dropped.as_str(), "--wait=3s"],
+            "lost: no answer in time",
+            is_reached,
+        ),
+        // It finds one behind a firewall.
+        (
+            ["--pins=V0=4", "--wait=3s"],
+            "lost: no answer in time",
+            is_reached,
         ),
         (
             ["--no-input", "--wait=3s"],
-            "Wi-Fi: no connection",
+            "lost: no gateway answers the search",
+            "(--device-listen 0.0.0.0:54817) and the firewall lets mDNS in, which is UDP port 5353",
+        ),
+        (
+            ["--no-input", "--wait=3s"],
+            "Wi-Fi: the password is wrong",
             "look at the Wi-Fi name and the password",
         ),
         (
@@ -355,7 +369,11 @@ async fn why_a_board_does_not_appear_is_told() {
     let runs = cases.map(async |(args, text, todo)| {
         let mut bench = Bench::new();
         let gateway = Process::start(&bench.home, &[]).await;
-        bench.network.gateway = Some(gateway.devices.clone());
+        bench.network.gateway = match text {
+            "lost: no gateway answers the search" => None,
+            "lost: no answer in time" => Some(format!("ws://10.0.0.9:{DROPPED}")),
+            _ => Some(gateway.devices.clone()),
+        };
         if text.starts_with("Wi-Fi") {
             bench.network.password = "another password".to_owned();
         }

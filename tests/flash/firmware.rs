@@ -1,10 +1,14 @@
 //! The firmware of the C3 and C6 as far as its serial port shows it: the console, the editor and the store are the
-//! firmware's own; what stands for the radio knows one network, and the device behind it is a simulated one.
+//! firmware's own, and so are the words of its reports; what stands for the radio knows one network, and the device behind it
+//! is a simulated one.
 
 use std::path::PathBuf;
 
 use tokio::process::Child;
-use wsdm_device_board::{Action, Chip, Console, Echo, Editor, Gateway, Key, Loaded, Settings, Store};
+use wsdm_device::{Loss, Report, wsdm_protocol};
+use wsdm_device_board::{
+    Action, Chip, Console, Echo, Editor, Gateway, Key, Loaded, Settings, Store, Trouble,
+};
 
 use super::memory::Memory;
 use crate::common::process::command;
@@ -13,6 +17,23 @@ use crate::common::process::command;
 pub const SETTINGS: u32 = 0x9000;
 /// The chip's own address.
 pub const ADDRESS: &str = "a0b1c2d3e4f5";
+
+/// What the firmware prints of its network, as its sources have it.
+const NO_NETWORK: &str = "no network is set: set ssid NAME, set password WORDS, save, restart; or use Improv";
+const TROUBLE: &str = "Wi-Fi: {trouble}; the board goes on trying";
+const JOINED: &str = "Wi-Fi: connected to {}";
+const NETWORK: &str = "network: {}";
+const FOUND: &str = "found a gateway at {address}:{port}";
+const REPORT: &str = "at {now} ms: {report}";
+/// What stands for the host of a gateway that is searched for.
+const LOOKED_UP: &str = "_wsdm._tcp.local";
+
+/// A gateway with this port does not answer,
+pub const CLOSED: u16 = 1;
+/// is not one of this machine,
+pub const ELSEWHERE: u16 = 2;
+/// is behind a firewall that drops what comes.
+pub const DROPPED: u16 = 3;
 
 /// What a radio would find.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +97,9 @@ impl Firmware {
             "\nwsdm-device 0.1.0 on {}\nsettings: {told}\n",
             chip.name
         ));
+        for idle in settings.idle_limits() {
+            firmware.print(&format!("{idle}\n"));
+        }
         firmware._device = firmware.connect(&settings);
         firmware
     }
@@ -89,33 +113,74 @@ impl Firmware {
         self.printed.push(text.into());
     }
 
+    fn report(&mut self, now: u64, report: &impl ToString) {
+        let line = REPORT.replace("{now}", &now.to_string());
+        self.print(&format!("{}\n", line.replace("{report}", &report.to_string())));
+    }
+
+    fn found(&mut self, now: u64, url: &str) {
+        let port = port_of(url).to_string();
+        let found = FOUND.replace("{address}", "10.0.0.9");
+        self.report(now, &found.replace("{port}", &port));
+    }
+
     fn connect(&mut self, settings: &Settings) -> Option<Child> {
         if settings.ssid().is_empty() {
-            self.print("no network is set: set ssid NAME, save, restart\n");
+            self.print(&format!("{NO_NETWORK}\n"));
             return None;
         }
-        if (settings.ssid(), settings.password())
-            != (self.network.ssid.as_str(), self.network.password.as_str())
-        {
-            self.print("Wi-Fi: no connection: Disconnected(HandshakeTimeout)\n");
-            return None;
-        }
-        self.print(&format!(
-            "Wi-Fi: connected to {}\nat 700 ms: network: 10.0.0.31/24\n",
-            settings.ssid()
-        ));
-        let url = match settings.gateway() {
-            Gateway::At(gateway) => format!("ws://{}:{}", gateway.host(), gateway.port()),
-            Gateway::LookedUp => self.network.gateway.clone()?,
+        let trouble = if settings.ssid() != self.network.ssid {
+            Some(Trouble::NotFound)
+        } else if settings.password() != self.network.password {
+            Some(Trouble::Password)
+        } else {
+            None
         };
-        self.print("at 712 ms: connecting to the gateway\n");
-        if url.ends_with(":1") {
-            self.print("at 713 ms: lost: nobody answers\nat 713 ms: trying again in 250 ms\n");
+        if let Some(trouble) = trouble {
+            let line = TROUBLE.replace("{trouble}", &trouble.to_string());
+            self.print(&format!("{line}\n"));
             return None;
         }
-        if url.ends_with(":2") {
-            self.print("at 713 ms: connected\n");
-            return None;
+        self.print(&format!("{}\n", JOINED.replace("{}", settings.ssid())));
+        self.report(700, &NETWORK.replace("{}", "10.0.0.31/24"));
+        let (host, port, found) = match settings.gateway() {
+            Gateway::At(gateway) => (gateway.host(), gateway.port(), None),
+            Gateway::LookedUp => (LOOKED_UP, wsdm_protocol::PORT, self.network.gateway.clone()),
+        };
+        let connecting = Report::Connecting { host, port };
+        self.report(712, &connecting);
+        let url = match (settings.gateway(), found) {
+            (Gateway::At(_), _) => format!("ws://{host}:{port}"),
+            (Gateway::LookedUp, Some(url)) => {
+                self.found(713, &url);
+                url
+            }
+            (Gateway::LookedUp, None) => {
+                self.report(3_712, &Report::Lost(Loss::NotFound));
+                self.report(3_712, &Report::Waiting { ms: 250 });
+                return None;
+            }
+        };
+        match port_of(&url) {
+            CLOSED => {
+                self.report(713, &Report::Lost(Loss::Unreachable));
+                self.report(713, &Report::Waiting { ms: 250 });
+                return None;
+            }
+            ELSEWHERE => {
+                self.report(713, &Report::Connected);
+                return None;
+            }
+            DROPPED => {
+                self.report(5_712, &Report::Lost(Loss::Slow));
+                self.report(5_712, &Report::Waiting { ms: 250 });
+                self.report(5_962, &connecting);
+                if settings.gateway() == Gateway::LookedUp {
+                    self.found(5_963, &url);
+                }
+                return None;
+            }
+            _ => {}
         }
         let mut device = command(
             &self.network.home,
@@ -175,5 +240,22 @@ impl Firmware {
             }
         }
         action == Action::Restart
+    }
+}
+
+fn port_of(url: &str) -> u16 {
+    let port = url.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    port.expect("a URL with a port")
+}
+
+#[test]
+fn the_lines_are_those_that_a_board_prints() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/firmware/esp32-common/src");
+    let files = std::fs::read_dir(folder).expect("the firmware");
+    let sources: String = files
+        .map(|file| std::fs::read_to_string(file.expect("a file").path()).expect("a source"))
+        .collect();
+    for line in [NO_NETWORK, TROUBLE, JOINED, NETWORK, FOUND, REPORT, LOOKED_UP] {
+        assert!(sources.contains(&format!("{line}\"")), "{line:?}");
     }
 }

@@ -149,6 +149,11 @@ impl<'a> Console<'a> {
             Ok(()) => {
                 self.unsaved = true;
                 self.one(key, out)?;
+                if matches!(key, Key::Limits | Key::Pins) {
+                    for idle in self.settings.idle_limits() {
+                        writeln!(out, "{idle}")?;
+                    }
+                }
                 out.write_str("save keeps it, restart uses it\n")
             }
             Err(e) => writeln!(out, "{name} stays: {e}"),
@@ -248,6 +253,22 @@ mod tests {
         assert_eq!(say(&mut console, " restart ").0, Action::Restart);
         say(&mut console, "defaults");
         assert_eq!(console.settings(), &built_in);
+    }
+
+    #[test]
+    fn a_limit_of_an_output_that_the_board_does_not_have_is_reported() {
+        const NO_V1: &str = "a limit limits nothing: this device has no V1\n";
+        let built_in = Settings::default();
+        let mut console = Console::new(built_in.clone(), &built_in, &ESP32C3, "a");
+        say(&mut console, "set pins V0=4 R0=5/6");
+        let (_, out) = say(&mut console, "set limits V1=30 R0=50 V0=60");
+        let wanted = "limits = V1=30 R0=50 V0=60\n".to_owned() + NO_V1 + "save keeps it, restart uses it\n";
+        assert_eq!(out, wanted);
+        let (_, out) = say(&mut console, "set pins V1=4");
+        assert!(out.contains("no R0\n") && out.contains("no V0\n"), "{out}");
+        assert!(!out.contains(NO_V1), "{out}");
+        let (_, out) = say(&mut console, "set limits none");
+        assert!(!out.contains("limits nothing"), "{out}");
     }
 
     #[test]

@@ -17,6 +17,11 @@ pub const PORT: u16 = 5353;
 /// that of mDNS, since many access points lose what is for everybody.
 pub const QUERY: [u8; 34] = *b"\0\0\0\0\0\x01\0\0\0\0\0\0\x05_wsdm\x04_tcp\x05local\0\0\x0c\x80\x01";
 
+/// How often a search asks before it is given up, and the device core reports that no gateway answered. Wi-Fi loses some.
+pub const QUESTIONS: u32 = 3;
+/// Between two questions.
+pub const ASK_AGAIN_MS: u64 = 1_000;
+
 const SERVICE: [&[u8]; 3] = [b"_wsdm", b"_tcp", b"local"];
 
 const HEADER_BYTES: usize = 12;

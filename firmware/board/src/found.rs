@@ -9,20 +9,20 @@ use crate::record::Broken;
 use crate::settings::Settings;
 use crate::store::{Loaded, Store, StoreError};
 
-/// Settings, where they are kept, and how it went.
+/// Settings, where they are kept, and where they come from.
 #[derive(Debug)]
 pub struct Found<F> {
     /// Those that were saved, or those that were built in.
     pub settings: Settings,
     /// `None`: they cannot be kept.
     pub store: Option<Store<F>>,
-    /// What there is to say about them.
-    pub told: Told,
+    /// Where they come from.
+    pub origin: Origin,
 }
 
-/// What there is to say about the settings that were found.
+/// Where the settings come from, and what is wrong with those that were saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum Origin {
     /// They are those that were saved.
     Saved,
     /// The same; what is wrong with the other place.
@@ -42,29 +42,31 @@ pub enum Told {
 impl<F: NorFlash> Found<F> {
     /// Looks for settings in the flash, from `start`.
     pub fn open(flash: F, start: Option<u32>, built_in: &Settings, chip: &Chip) -> Self {
-        let instead = |store, told| Self {
+        let instead = |store, origin| Self {
             settings: built_in.clone(),
             store,
-            told,
+            origin,
         };
         let Some(start) = start else {
-            return instead(None, Told::NoPartition);
+            return instead(None, Origin::NoPartition);
         };
         match Store::open(flash, start, chip) {
             Ok((store, Loaded::Saved(settings, beside))) => Self {
                 settings,
                 store: Some(store),
-                told: beside.map_or(Told::Saved, Told::SavedBeside),
+                origin: beside.map_or(Origin::Saved, Origin::SavedBeside),
             },
-            Ok((store, Loaded::Erased)) => instead(Some(store), Told::BuiltIn),
-            Ok((store, Loaded::Broken(e @ Broken::Foreign))) => instead(Some(store), Told::BuiltInBeside(e)),
-            Ok((store, Loaded::Broken(e))) => instead(Some(store), Told::Broken(e)),
-            Err(e) => instead(None, Told::Failed(e)),
+            Ok((store, Loaded::Erased)) => instead(Some(store), Origin::BuiltIn),
+            Ok((store, Loaded::Broken(e @ Broken::Foreign))) => {
+                instead(Some(store), Origin::BuiltInBeside(e))
+            }
+            Ok((store, Loaded::Broken(e))) => instead(Some(store), Origin::Broken(e)),
+            Err(e) => instead(None, Origin::Failed(e)),
         }
     }
 }
 
-impl Told {
+impl Origin {
     /// Whether a gateway may be obeyed. Settings that were saved and cannot be read may have had limits and a stop button
     /// that those that were built in have not.
     pub const fn may_obey(&self) -> bool {
@@ -72,7 +74,7 @@ impl Told {
     }
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const INSTEAD: &str = "those that were built in are used instead";
         match self {
@@ -108,14 +110,14 @@ mod tests {
     #[test]
     fn a_board_that_was_never_set_obeys_as_built_in() {
         let mut flash = Flash::new();
-        assert_eq!(found(&mut flash).told, Told::BuiltIn);
+        assert_eq!(found(&mut flash).origin, Origin::BuiltIn);
         // Most boards come with the settings of some other firmware.
         flash.bytes.fill(0x5a);
         let found = found(&mut flash);
-        assert_eq!(found.told, Told::BuiltInBeside(Broken::Foreign));
-        assert!(found.told.may_obey() && found.store.is_some());
+        assert_eq!(found.origin, Origin::BuiltInBeside(Broken::Foreign));
+        assert!(found.origin.may_obey() && found.store.is_some());
         let nowhere = Found::open(&mut flash, None, &Settings::default(), &ESP32C3);
-        assert!(nowhere.told.may_obey() && nowhere.store.is_none());
+        assert!(nowhere.origin.may_obey() && nowhere.store.is_none());
     }
 
     #[test]
@@ -131,9 +133,13 @@ mod tests {
         flash.bytes[4_096..4_160].copy_from_slice(&behind);
         flash.bytes[..64].fill(0);
         let mut found = found(&mut flash);
-        assert_eq!(found.told, Told::Broken(Broken::Version(2)));
-        assert!(!found.told.may_obey());
-        assert!(found.told.to_string().contains("save, restart"), "{}", found.told);
+        assert_eq!(found.origin, Origin::Broken(Broken::Version(2)));
+        assert!(!found.origin.may_obey());
+        assert!(
+            found.origin.to_string().contains("save, restart"),
+            "{}",
+            found.origin
+        );
         found.store.as_mut().unwrap().save(&limited).unwrap();
         let again = Found::open(
             found.store.unwrap().into_flash(),
@@ -141,7 +147,7 @@ mod tests {
             &Settings::default(),
             &ESP32C3,
         );
-        assert!(again.told.may_obey());
+        assert!(again.origin.may_obey());
         assert_eq!(again.settings, limited);
     }
 
@@ -156,7 +162,7 @@ mod tests {
             found(&mut flash).store.unwrap().save(&settings).unwrap();
             let len = flash.bytes.iter().rposition(|byte| *byte != 0xff).unwrap();
             flash.bytes[at.index(len)] ^= with;
-            prop_assert!(!found(&mut flash).told.may_obey());
+            prop_assert!(!found(&mut flash).origin.may_obey());
         }
     }
 }

@@ -83,6 +83,11 @@ impl Limits {
         Ok(limits)
     }
 
+    /// The outputs that have a limit.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = Channel> {
+        self.0.iter().map(|limit| limit.channel)
+    }
+
     /// What an output gets where an app wants this. Its whole range is brought into what it may use; what is off stays
     /// off.
     pub fn apply(&self, channel: Channel, level: Level) -> Level {
@@ -150,6 +155,17 @@ fn percent(text: &str) -> Result<u8, LimitError> {
         return Err(LimitError::Range);
     }
     Ok(number)
+}
+
+/// A limit that limits nothing, since the board does not have this output: it was meant for another one, which goes as far
+/// as it can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdleLimit(pub(crate) Channel);
+
+impl fmt::Display for IdleLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a limit limits nothing: this device has no {}", self.0)
+    }
 }
 
 /// Outputs that stay within limits. The last thing before the pins: nothing that commands goes past it.

@@ -1,13 +1,14 @@
 //! What can be set: a few texts, each checked when it is set, so that what is kept can be used.
 
 use core::fmt::{self, Write};
+use core::net::Ipv6Addr;
 
 use heapless::String;
 use wsdm_device::wsdm_protocol::{FieldError, check_identifier};
 use wsdm_device::{SettingsError, Timing};
 
 use crate::inputs::{Button, parse_battery};
-use crate::limits::{LimitError, Limits};
+use crate::limits::{IdleLimit, LimitError, Limits};
 use crate::pins::{Chip, Led, Outputs, PinError};
 
 /// The longest value of any setting.
@@ -117,6 +118,10 @@ pub enum Invalid {
     Control,
     /// Not a gateway.
     Gateway(SettingsError),
+    /// A gateway's URL with a query: a token in it would be shown to everybody.
+    Query,
+    /// A gateway's IPv6 address, which no board can reach.
+    Ipv6,
     /// Not an identifier.
     Identifier(FieldError),
     /// Neither lovense nor tcode.
@@ -139,6 +144,10 @@ impl fmt::Display for Invalid {
             Self::TooLong(max) => write!(f, "at most {max} bytes are taken"),
             Self::Control => f.write_str("a control character is in it"),
             Self::Gateway(e) => write!(f, "{e}; mdns, HOST, HOST:PORT and ws://HOST:PORT/ are taken"),
+            Self::Query => f.write_str(
+                "leave out the ? and what follows, since show prints it: the token is a setting of its own, set token WORDS",
+            ),
+            Self::Ipv6 => f.write_str("boards have no IPv6: give the gateway's IPv4 address, or a name"),
             Self::Identifier(e) => e.fmt(f),
             Self::Device => f.write_str("a device is lovense or tcode"),
             Self::Pins(e) => e.fmt(f),
@@ -356,6 +365,13 @@ impl Settings {
         &self.limits
     }
 
+    /// The limits that limit nothing.
+    pub fn idle_limits(&self) -> impl Iterator<Item = IdleLimit> {
+        let has = |channel| self.outputs.iter().any(|output| output.channel == channel);
+        let limited = self.limits.channels();
+        limited.filter(move |channel| !has(*channel)).map(IdleLimit)
+    }
+
     /// The pin that gets half of the battery's voltage, where there is one.
     pub const fn battery(&self) -> Option<u8> {
         self.battery
@@ -396,8 +412,28 @@ fn gateway(value: &str) -> Result<String<VALUE_MAX_BYTES>, Invalid> {
     let mut url = String::new();
     let scheme = if value.starts_with(SCHEME) { "" } else { SCHEME };
     write!(url, "{scheme}{value}").map_err(|_| Invalid::TooLong(VALUE_MAX_BYTES))?;
+    check_host(&url)?;
     wsdm_device::Gateway::parse(&url).map_err(Invalid::Gateway)?;
     Ok(url)
+}
+
+/// What the device core takes beyond what a board can use. A path stays: a proxy may want one.
+fn check_host(url: &str) -> Result<(), Invalid> {
+    if url.contains('?') {
+        return Err(Invalid::Query);
+    }
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let without_zone = authority.split('%').next().unwrap_or(authority);
+    if authority.starts_with('[') || without_zone.parse::<Ipv6Addr>().is_ok() {
+        return Err(Invalid::Ipv6);
+    }
+    let host = authority.split_once(':').map_or(authority, |(host, _)| host);
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    if authority.matches(':').count() > 1 || !host.bytes().all(is_name) {
+        return Err(Invalid::Gateway(SettingsError::Host));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

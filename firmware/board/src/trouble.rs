@@ -1,4 +1,4 @@
-//! Why a board is not on its Wi-Fi network, in words that say what to do, each said once.
+//! Why a board is not on its Wi-Fi network, in words that say what to do, each reported once.
 
 use core::fmt;
 
@@ -85,22 +85,22 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// What was said since the last connection. The board tries again every few seconds, and a console that repeats itself
+/// What was reported since the last connection. The board tries again every few seconds, and a console that repeats itself
 /// hides what is new.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Said(u8);
+pub struct Reported(u8);
 
-impl Said {
-    /// Nothing was said.
+impl Reported {
+    /// Nothing was reported.
     pub const fn new() -> Self {
         Self(0)
     }
 
-    /// Whether this is to be said now: the first time since the board was connected.
+    /// Whether this is to be reported now: the first time since the board was connected.
     pub const fn is_news(&mut self, trouble: Trouble) -> bool {
-        let was_said = self.0 & trouble.bit() != 0;
+        let was_reported = self.0 & trouble.bit() != 0;
         self.0 |= trouble.bit();
-        !was_said
+        !was_reported
     }
 
     /// The board is connected.
@@ -114,8 +114,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_trouble_is_said_once_until_the_board_was_connected() {
-        let mut said = Said::new();
+    fn each_trouble_is_reported_once_until_the_board_was_connected() {
+        let mut reported = Reported::new();
         let news: std::vec::Vec<_> = [
             Trouble::Password,
             Trouble::Password,
@@ -124,11 +124,11 @@ mod tests {
             Trouble::Refused,
         ]
         .into_iter()
-        .map(|trouble| said.is_news(trouble))
+        .map(|trouble| reported.is_news(trouble))
         .collect();
         assert_eq!(news, [true, false, true, false, false]);
-        said.connected();
-        assert!(said.is_news(Trouble::Password));
+        reported.connected();
+        assert!(reported.is_news(Trouble::Password));
     }
 
     #[test]

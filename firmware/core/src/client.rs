@@ -28,8 +28,12 @@ pub trait Dial {
     where
         Self: 's;
 
-    /// Connects, looking the name up where it is one. `None`: nobody answers. May be dropped when it takes too long.
-    async fn dial(&mut self, host: &str, port: u16) -> Option<Self::Stream<'_>>;
+    /// Connects, looking the name up where it is one. May be dropped when it takes too long.
+    ///
+    /// # Errors
+    /// Why there is no connection: [`Loss::Unreachable`] if nobody answers, [`Loss::NotFound`] if the gateway was searched
+    /// for and did not answer.
+    async fn dial(&mut self, host: &str, port: u16) -> Result<Self::Stream<'_>, Loss<'static>>;
 
     /// Ends a connection, so that the gateway learns of it. The time is bounded by the caller.
     async fn hang_up<'s>(stream: Self::Stream<'s>)
@@ -146,14 +150,10 @@ where
             report,
         } = self;
         let by = clock.now() + timing.connect;
-        let mut stream = match within(clock, by, dial.dial(gateway.host(), gateway.port())).await {
-            Some(Some(stream)) => stream,
-            failed => {
-                let loss = if failed.is_none() {
-                    Loss::Slow
-                } else {
-                    Loss::Unreachable
-                };
+        let dialled = within(clock, by, dial.dial(gateway.host(), gateway.port())).await;
+        let mut stream = match dialled.unwrap_or(Err(Loss::Slow)) {
+            Ok(stream) => stream,
+            Err(loss) => {
                 report(clock.now(), &Report::Lost(loss));
                 return Once::Lost { up: 0 };
             }

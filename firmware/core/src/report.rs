@@ -75,6 +75,8 @@ pub struct Stopped {
 pub enum Loss<'a> {
     /// Nobody answers there.
     Unreachable,
+    /// The gateway is searched for on the network, and none answered.
+    NotFound,
     /// No websocket.
     Upgrade(UpgradeError),
     /// The connection or the upgrade took too long.
@@ -152,6 +154,7 @@ impl fmt::Display for Loss<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable => f.write_str("nobody answers"),
+            Self::NotFound => f.write_str("no gateway answers the search"),
             Self::Upgrade(e) => e.fmt(f),
             Self::Slow => f.write_str("no answer in time"),
             Self::HandshakeTooLarge => f.write_str("the handshake does not fit into the buffer"),

@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 use wsdm_device::{
-    Client, Device, Ended, Gateway, Identity, Lovense, LovenseSettings, Memory, Motors, Tcode, TcodeSettings,
-    Timing,
+    Client, Device, Ended, Gateway, Identity, Loss, Lovense, LovenseSettings, Memory, Motors, Tcode,
+    TcodeSettings, Timing,
 };
 
 /// A board that runs, and what a test sees of it.
@@ -198,6 +198,30 @@ async fn a_server_that_never_answers_is_given_up() {
         );
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn why_there_is_no_connection_is_reported_as_the_network_has_it() {
+    for (after, loss, wanted) in [
+        (0, Loss::Unreachable, "lost: nobody answers"),
+        (3_000, Loss::NotFound, "lost: no gateway answers the search"),
+        (6_000, Loss::NotFound, "lost: no answer in time"),
+    ] {
+        let (mut dial, board) = with_buffer(64);
+        dial.fails = Some((after, loss));
+        let device = lovense(&board.pins);
+        tokio::select! {
+            ended = run(dial, board.log.clone(), device) => panic!("{ended:?}"),
+            () = ms(5_100) => {}
+        }
+        let all = board.log.all();
+        let lost: Vec<_> = all.iter().filter(|text| text.starts_with("lost")).collect();
+        assert!(
+            !lost.is_empty() && lost.iter().all(|text| *text == wanted),
+            "{all:?}"
+        );
+        assert!(all[2].starts_with("trying again in "), "{all:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

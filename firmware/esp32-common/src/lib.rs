@@ -76,8 +76,8 @@ pub async fn run(spawner: Spawner) -> ! {
     let reset = chip::reset();
     println!("started by {reset}");
     built_in.complain();
-    println!("settings: {}", found.told);
-    let obeys = found.told.may_obey();
+    println!("settings: {}", found.origin);
+    let obeys = found.origin.may_obey();
     let slots = runs(images);
 
     esp_alloc::heap_allocator!(#[esp_hal::ram(reclaimed)] size: HEAP_RECLAIMED_BYTES);
@@ -131,6 +131,9 @@ pub async fn run(spawner: Spawner) -> ! {
         // The console still works, the outputs stay low.
         core::future::pending().await
     };
+    for idle in settings.idle_limits() {
+        println!("{idle}");
+    }
     let outputs = Limited::new(
         pins::Pwm::new(peripherals.LEDC, settings.outputs()),
         settings.limits().clone(),

@@ -6,12 +6,9 @@ use embassy_futures::select::{Either, select};
 use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_net::{IpAddress, Stack};
 use embassy_time::{Duration, Timer};
-use wsdm_device_board::{GROUP, PORT, QUERY, answer};
+use wsdm_device_board::{ASK_AGAIN_MS, GROUP, PORT, QUERY, QUESTIONS, answer};
 
-/// Between two questions. Wi-Fi loses some.
-const AGAIN: Duration = Duration::from_secs(1);
-
-/// Asks until a gateway answers. `None`: it cannot be asked. May be dropped at any time.
+/// Asks a few times for a gateway. `None`: none answered, or it cannot be asked. May be dropped at any time.
 pub async fn gateway(stack: Stack<'_>) -> Option<(Ipv4Addr, u16)> {
     stack.wait_config_up().await;
     let (mut rx_meta, mut tx_meta) = ([PacketMetadata::EMPTY; 4], [PacketMetadata::EMPTY; 1]);
@@ -22,13 +19,15 @@ pub async fn gateway(stack: Stack<'_>) -> Option<(Ipv4Addr, u16)> {
     socket.bind(0).ok()?;
     // RFC 6762, section 11: so that everybody can tell that it came from this very network.
     socket.set_hop_limit(Some(255));
-    loop {
+    for _ in 0..QUESTIONS {
         // A network that is away for the moment is asked again.
         let _ = socket.send_to(&QUERY, (GROUP, PORT)).await;
-        if let Either::First(found) = select(listen(&mut socket), Timer::after(AGAIN)).await {
+        let patience = Timer::after(Duration::from_millis(ASK_AGAIN_MS));
+        if let Either::First(found) = select(listen(&mut socket), patience).await {
             return Some(found);
         }
     }
+    None
 }
 
 async fn listen(socket: &mut UdpSocket<'_>) -> (Ipv4Addr, u16) {

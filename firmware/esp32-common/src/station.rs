@@ -14,7 +14,7 @@ use esp_radio::wifi::{
     DisconnectReason, PowerSaveMode, Ssid, WifiController, WifiError,
 };
 use heapless::String;
-use wsdm_device_board::{NETWORKS_MAX, Network, Networks, Said, Security, Settings, Trouble};
+use wsdm_device_board::{NETWORKS_MAX, Network, Networks, Reported, Security, Settings, Trouble};
 
 /// After a connection to the access point that ended, or came to none.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -110,7 +110,7 @@ fn config(ssid: &str, password: &str) -> Result<StationConfig, WifiError> {
 /// Keeps the access point, for ever.
 #[embassy_executor::task]
 pub async fn task(mut controller: WifiController<'static>, settings: &'static Settings) -> ! {
-    let mut said = Said::new();
+    let mut reported = Reported::new();
     let mut network = match (
         String::try_from(settings.ssid()),
         String::try_from(settings.password()),
@@ -121,7 +121,7 @@ pub async fn task(mut controller: WifiController<'static>, settings: &'static Se
     loop {
         let keep = async {
             match &network {
-                Some(network) => keep(&mut controller, network, &mut said).await,
+                Some(network) => keep(&mut controller, network, &mut reported).await,
                 None => core::future::pending().await,
             }
         };
@@ -140,7 +140,7 @@ pub async fn task(mut controller: WifiController<'static>, settings: &'static Se
             Request::Join(wanted) => {
                 let is_taken = join(&mut controller, &wanted).await;
                 if is_taken {
-                    said.connected();
+                    reported.connected();
                     network = Some(wanted);
                 } else if let Some(network) = &network {
                     let _ = join(&mut controller, network).await;
@@ -177,17 +177,17 @@ async fn join(controller: &mut WifiController<'static>, network: &Credentials) -
 }
 
 /// Connects whenever there is no connection, for ever. May be dropped at any time.
-async fn keep(controller: &mut WifiController<'static>, network: &Credentials, said: &mut Said) -> ! {
+async fn keep(controller: &mut WifiController<'static>, network: &Credentials, reported: &mut Reported) -> ! {
     loop {
         if !controller.is_connected() {
             match controller.connect_async().await {
                 Ok(connected) => {
-                    said.connected();
+                    reported.connected();
                     println!("Wi-Fi: connected to {}", connected.ssid.as_str().escape_debug());
                 }
                 Err(e) => {
                     let trouble = trouble(&e);
-                    if said.is_news(trouble) {
+                    if reported.is_news(trouble) {
                         let trouble = looked_at(controller, trouble, network).await;
                         println!("Wi-Fi: {trouble}; the board goes on trying");
                     }

@@ -12,7 +12,9 @@ use esp_println::println;
 use esp_radio::wifi::Interface;
 use static_cell::StaticCell;
 use wsdm_device::wsdm_protocol;
-use wsdm_device::{Client, Device, Dial, EmbassyClock, Ended, Identity, Memory, NetDial, Report, Timing};
+use wsdm_device::{
+    Client, Device, Dial, EmbassyClock, Ended, Identity, Loss, Memory, NetDial, Report, Timing,
+};
 use wsdm_device_board::ota::{self, Slots};
 use wsdm_device_board::{Gateway, Settings};
 
@@ -160,15 +162,16 @@ struct Dialler {
 impl Dial for Dialler {
     type Stream<'s> = TcpSocket<'s>;
 
-    async fn dial(&mut self, host: &str, port: u16) -> Option<TcpSocket<'_>> {
+    async fn dial(&mut self, host: &str, port: u16) -> Result<TcpSocket<'_>, Loss<'static>> {
         if !self.looked_up {
             return self.net.dial(host, port).await;
         }
-        let (address, port) = lookup::gateway(self.stack).await?;
+        let (address, port) = lookup::gateway(self.stack).await.ok_or(Loss::NotFound)?;
         self.board
             .say(format_args!("found a gateway at {address}:{port}"));
         let mut host = heapless::String::<15>::new();
-        write!(host, "{address}").ok()?;
+        // No IPv4 address is longer.
+        write!(host, "{address}").map_err(|_| Loss::Unreachable)?;
         self.net.dial(&host, port).await
     }
 

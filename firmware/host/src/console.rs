@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use wsdm_device::{
-    Client, Clock, Device, Dial, Identity, Lovense, LovenseSettings, Memory, Quiet, Report, Tcode,
+    Client, Clock, Device, Dial, Identity, Loss, Lovense, LovenseSettings, Memory, Quiet, Report, Tcode,
     TcodeSettings, Timing,
 };
 use wsdm_device_board::ota::{Slots, Start, Trial};
@@ -127,11 +127,12 @@ struct Dialler {
 impl Dial for Dialler {
     type Stream<'s> = <board::Network as Dial>::Stream<'s>;
 
-    async fn dial(&mut self, host: &str, port: u16) -> Option<Self::Stream<'_>> {
-        self.joined.wait_for(|joined| *joined).await.ok()?;
+    async fn dial(&mut self, host: &str, port: u16) -> Result<Self::Stream<'_>, Loss<'static>> {
+        let joined = self.joined.wait_for(|joined| *joined).await;
+        joined.map_err(|_| Loss::Network)?;
         if host == CANNOT_SEARCH {
             println!("there is no search for gateways here: set gateway HOST:PORT, save, restart");
-            return None;
+            return Err(Loss::NotFound);
         }
         self.net.dial(host, port).await
     }
@@ -163,10 +164,10 @@ pub async fn run(
         let Found {
             settings,
             store,
-            told,
+            origin,
         } = Found::open(flash, Some(flash::SETTINGS), &built_in, &CHIP);
-        println!("settings: {told}");
-        let obeys = told.may_obey();
+        println!("settings: {origin}");
+        let obeys = origin.may_obey();
         let layout = shared.borrow().layout();
         let (slots, start) = Slots::open(flash, layout).map_err(|e| e.to_string())?;
         println!("image: {start:?}, in slot {}", layout.running);
@@ -250,6 +251,9 @@ pub struct Board<'b> {
 
 impl Board<'_> {
     async fn obey(self, joined: watch::Receiver<bool>) -> Result<(), Box<dyn Error>> {
+        for idle in self.settings.idle_limits() {
+            println!("{idle}");
+        }
         let outputs = Limited::new(Pins(self.clock), self.settings.limits().clone());
         match self.settings.language() {
             Language::Lovense => {

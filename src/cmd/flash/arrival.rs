@@ -236,12 +236,23 @@ impl Reports {
             Some("look at the Wi-Fi name and the password, and whether the network is one of 2.4 GHz")
         } else if report.starts_with("rejected with HTTP status 401") {
             Some("give the gateway's device token with --token-file")
-        } else if report.starts_with("lost: nobody answers") {
+        } else if report.starts_with("lost: no gateway answers the search") {
             Some(
-                "does the gateway listen on the network (--device-listen 0.0.0.0:54817), and does the firewall let \
-                 that port in? If the network has no mDNS, give the gateway's address with --gateway",
+                "a gateway answers if it listens on the network (--device-listen 0.0.0.0:54817) and the firewall lets mDNS \
+                 in, which is UDP port 5353; some access points keep their devices apart, and then --gateway with the \
+                 address of its computer finds it",
             )
-        } else if stamp || is_wifi || report.starts_with("no network") {
+        } else if report.starts_with("lost: nobody answers") || report.starts_with("lost: no answer in time")
+        {
+            Some(
+                "does the gateway listen on the network (--device-listen 0.0.0.0:54817), does the firewall let that port \
+                 in, and is the address of its computer the right one (--gateway)?",
+            )
+        } else if stamp
+            || is_wifi
+            || report.starts_with("no network")
+            || report.starts_with("a limit limits nothing")
+        {
             None
         } else {
             // What a boot loader prints, and the echo of the console.
@@ -257,7 +268,9 @@ impl Reports {
             _ => {}
         }
         // Between two failures come reports of the next try, which explain nothing.
-        let is_next_try = report.starts_with("trying again") || report.starts_with("connecting to");
+        let is_next_try = ["trying again", "connecting to", "found a gateway at"]
+            .iter()
+            .any(|start| report.starts_with(start));
         if hint.is_some() || !(is_next_try && self.last.is_some()) {
             self.last = Some(text);
             self.hint = hint;

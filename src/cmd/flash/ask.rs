@@ -27,11 +27,15 @@ const OTHERS: [Question; 8] = [
     (Key::Battery, "pin that measures the battery"),
 ];
 
+/// The answer that clears a password or a token, which an empty one keeps. No network takes a password, and no gateway a token,
+/// that is so short.
+const NONE: &str = "none";
+
 /// Asks for what is needed and was not given, and for the rest if that is wanted. An empty answer keeps what the board
 /// has.
 pub(super) async fn missing(given: &mut Given, shown: &Shown, chip: &'static Chip) -> Result<(), FlashError> {
     let mut questions = not_given(&NEEDED, given);
-    // A network that was given without a password is an open one, or the one that the board knows.
+    // The network that the board knows, given without a password, still has the one that the board knows.
     if given
         .get(Key::Ssid)
         .is_some_and(|ssid| ssid == shown.value(Key::Ssid))
@@ -82,10 +86,18 @@ async fn ask(
             "" => "none".to_owned(),
             value => printable(value.as_bytes()),
         };
+        let clears = if key.is_secret() && shown.has(key) {
+            format!(" ({NONE} clears it)")
+        } else {
+            String::new()
+        };
         loop {
-            let answer = line(format!("{name} [{has}]: "), key.is_secret()).await?;
+            let mut answer = line(format!("{name}{clears} [{has}]: "), key.is_secret()).await?;
             if answer.is_empty() {
                 break;
+            }
+            if key.is_secret() && answer == NONE {
+                answer.clear();
             }
             match problem(key, &answer, chip) {
                 Some(problem) => eprintln!("{problem}"),

@@ -231,9 +231,9 @@ impl fmt::Display for OtherChip {
 
 impl OtherChip {
     fn advice(&self) -> String {
-        let core = match self {
-            Self::Arduino("ESP8266") => "esp8266 by ESP8266 Community",
-            Self::Arduino(_) => "esp32 by Espressif Systems",
+        let (core, page) = match self {
+            Self::Arduino("ESP8266") => ("esp8266 by ESP8266 Community", "esp8266.md"),
+            Self::Arduino(_) => ("esp32 by Espressif Systems", "esp32.md"),
             Self::Unsupported(_) => {
                 return "use an ESP32-C3 or ESP32-C6, or with the Arduino IDE an ESP32, S2, S3 or ESP8266"
                     .to_owned();
@@ -241,7 +241,8 @@ impl OtherChip {
         };
         format!(
             "program it with the Arduino IDE: install the boards {core:?}, add the library firmware/arduino/WsdmDevice, \
-             upload one of its examples, and set the board's Wi-Fi in the Serial Monitor; firmware/README.md has the steps"
+             upload its example WifiLovenseVibrator and give the board its Wi-Fi in the Serial Monitor; \
+             firmware/docs/boards/{page} has the steps"
         )
     }
 }

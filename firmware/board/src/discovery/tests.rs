@@ -59,6 +59,14 @@ fn the_question_is_one() {
     assert_eq!(answer(&QUERY, FROM), None);
 }
 
+/// What takes longer than the core waits for a connection is reported as no answer in time, like an address that is wrong.
+#[test]
+fn a_search_ends_before_the_core_gives_the_connection_up() {
+    let search = u64::from(QUESTIONS) * ASK_AGAIN_MS;
+    let connection = wsdm_device::Timing::DEFAULT.connect.saturating_sub(search);
+    assert!(connection >= 1_500, "a gateway that answers late is dialled too");
+}
+
 #[test]
 fn a_gateway_is_found() {
     let host = name(&["pc", "local"]);

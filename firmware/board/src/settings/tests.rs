@@ -19,13 +19,46 @@ fn a_gateway_is_looked_up_or_somewhere() {
         (gateway.host(), gateway.port()),
         ("10.0.0.2", wsdm_device::wsdm_protocol::PORT)
     );
-    let settings = with(Key::Gateway, "ws://gw.local:8080/?a=b").unwrap();
+    let settings = with(Key::Gateway, "ws://gw.local:8080/behind/a/proxy").unwrap();
     assert!(matches!(settings.gateway(), Gateway::At(gateway) if gateway.port() == 8080));
     assert_eq!(
         with(Key::Gateway, "gw:99999"),
         Err(Invalid::Gateway(SettingsError::Port))
     );
     assert_eq!(with(Key::Gateway, &"x".repeat(125)), Err(Invalid::TooLong(128)));
+}
+
+#[test]
+fn a_gateway_that_no_board_reaches_or_that_shows_a_token_is_refused() {
+    for value in [
+        "ws://192.168.1.20:54817/?token=SECRET",
+        "gw?token=SECRET",
+        "gw/x?a",
+    ] {
+        let refused = with(Key::Gateway, value).unwrap_err().to_string();
+        assert!(
+            refused.contains("the token is a setting of its own"),
+            "{value}: {refused}"
+        );
+    }
+    for value in [
+        "[fe80::1]",
+        "ws://[::1]:54817/",
+        "fe80::1",
+        "fe80::1%wlan0",
+        "2001:db8::5/x",
+        "::",
+    ] {
+        let refused = with(Key::Gateway, value).unwrap_err().to_string();
+        assert!(refused.contains("IPv4 address, or a name"), "{value}: {refused}");
+    }
+    for value in ["gw:1:2", "gw%5", "a]", "", ":80"] {
+        let refused = with(Key::Gateway, value).unwrap_err().to_string();
+        assert!(
+            refused.contains("no usable host; mdns, HOST"),
+            "{value}: {refused}"
+        );
+    }
 }
 
 #[test]
