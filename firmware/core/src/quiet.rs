@@ -1,8 +1,8 @@
 //! Outputs off while the board needs its flash or its radio for something else.
 //!
 //! Nothing else runs while flash is erased, neither the watchdog nor a stop button; and a radio that looks for networks
-//! or joins one takes the gateway away. So the console asks for quiet first, and goes on when outputs are off; a link
-//! has its device commanded inside [`Quiet::obey`] only.
+//! or joins one takes the gateway away. So the console and an update ask for quiet first, and go on when outputs are off;
+//! a link has its device commanded inside [`Quiet::obey`] only.
 
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -15,35 +15,37 @@ use crate::clock::Clock;
 use crate::device::Device;
 use crate::report::{Loss, Report};
 
-/// Between one link and one console, both on one executor.
+/// As many as wait at a time without waking each other in vain: a link, a console, an update.
+const WAITING: usize = 4;
+
+/// Between one link and all that ask for quiet, on one executor.
 #[derive(Debug, Default)]
 pub struct Quiet {
-    /// The console has asked for quiet.
-    is_wanted: Cell<bool>,
+    /// How many pauses there are.
+    pauses: Cell<usize>,
     /// Somebody may command the device.
     is_commanded: Cell<bool>,
-    link: RefCell<Option<Waker>>,
-    console: RefCell<Option<Waker>>,
+    waiting: RefCell<heapless::Vec<Waker, WAITING>>,
 }
 
 impl Quiet {
     /// Nobody asks for quiet.
     pub const fn new() -> Self {
         Self {
-            is_wanted: Cell::new(false),
+            pauses: Cell::new(0),
             is_commanded: Cell::new(false),
-            link: RefCell::new(None),
-            console: RefCell::new(None),
+            waiting: RefCell::new(heapless::Vec::new()),
         }
     }
 
-    /// Waits until outputs are off. Nobody commands the device until what this returns is dropped. One asks at a time.
+    /// Waits until outputs are off. Nobody commands the device until what this returns is dropped; if several asked, until
+    /// the last of these is.
     pub async fn begin(&self) -> Pause<'_> {
         // Made first, so that it also ends if nobody waits for it any more.
         let pause = Pause(self);
-        self.is_wanted.set(true);
-        wake(&self.link);
-        wait(&self.console, || !self.is_commanded.get()).await;
+        self.pauses.update(|pauses| pauses + 1);
+        self.wake();
+        self.wait(|| !self.is_commanded.get()).await;
         pause
     }
 
@@ -58,14 +60,14 @@ impl Quiet {
         network_gone: impl Future<Output = ()>,
         control: impl AsyncFnOnce(&mut D) -> T,
     ) -> Option<T> {
-        wait(&self.link, || !self.is_wanted.get()).await;
+        self.wait(|| self.pauses.get() == 0).await;
         self.is_commanded.set(true);
         let commanded = Commanded {
             quiet: self,
             clock,
             device,
         };
-        let wanted = wait(&self.link, || self.is_wanted.get());
+        let wanted = self.wait(|| self.pauses.get() > 0);
         // What ends control is looked at before what control does.
         let (ended, why) = match select3(wanted, network_gone, pin!(control(commanded.device))).await {
             Either3::First(()) => (None, Some(Report::Interrupted)),
@@ -78,6 +80,32 @@ impl Quiet {
         }
         ended
     }
+
+    async fn wait(&self, is_so: impl Fn() -> bool) {
+        poll_fn(|context| {
+            if is_so() {
+                return Poll::Ready(());
+            }
+            let mut waiting = self.waiting.borrow_mut();
+            if !waiting.iter().any(|waker| waker.will_wake(context.waker()))
+                && let Err(waker) = waiting.push(context.waker().clone())
+            {
+                // One more than there is room for: another looks again, and comes back.
+                if let Some(other) = waiting.pop() {
+                    other.wake();
+                }
+                let _ = waiting.push(waker);
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn wake(&self) {
+        // Whoever is woken may wait again at once.
+        let waiting = self.waiting.take();
+        waiting.into_iter().for_each(Waker::wake);
+    }
 }
 
 /// Outputs are off, and nobody commands them.
@@ -87,8 +115,8 @@ pub struct Pause<'q>(&'q Quiet);
 
 impl Drop for Pause<'_> {
     fn drop(&mut self) {
-        self.0.is_wanted.set(false);
-        wake(&self.0.link);
+        self.0.pauses.update(|pauses| pauses - 1);
+        self.0.wake();
     }
 }
 
@@ -103,24 +131,7 @@ impl<D: Device, C: Clock> Drop for Commanded<'_, D, C> {
     fn drop(&mut self) {
         self.device.stop(self.clock.now());
         self.quiet.is_commanded.set(false);
-        wake(&self.quiet.console);
-    }
-}
-
-async fn wait(waker: &RefCell<Option<Waker>>, is_so: impl Fn() -> bool) {
-    poll_fn(|context| {
-        if is_so() {
-            return Poll::Ready(());
-        }
-        waker.replace(Some(context.waker().clone()));
-        Poll::Pending
-    })
-    .await;
-}
-
-fn wake(waker: &RefCell<Option<Waker>>) {
-    if let Some(waker) = waker.take() {
-        waker.wake();
+        self.quiet.wake();
     }
 }
 

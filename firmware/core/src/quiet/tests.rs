@@ -91,6 +91,81 @@ async fn outputs_are_off_before_it_is_quiet_and_obey_again_afterwards() {
     );
 }
 
+/// An update and the console, in both orders.
+#[tokio::test(start_paused = true)]
+async fn it_stays_quiet_until_the_last_who_asked_is_done() {
+    let (quiet, motor, clock) = (Quiet::new(), Motor::default(), Paused(Instant::now()));
+    let mut device = hush(&motor);
+    let link = async {
+        loop {
+            let report = |_, _: &Report<'_>| {};
+            let control = async |device: &mut _| play(device).await;
+            quiet.obey(&clock, &mut device, report, pending(), control).await;
+        }
+    };
+    let asked = async |until_ms: [u64; 2]| {
+        let begun = Instant::now();
+        let pauses = until_ms.map(async |ms| {
+            let pause = quiet.begin().await;
+            assert_eq!(motor.get(), Level::OFF);
+            sleep_until(begun + Duration::from_millis(ms)).await;
+            drop(pause);
+        });
+        let [first, second] = pauses;
+        let look = async {
+            sleep(Duration::from_millis(1)).await;
+            while begun.elapsed() < Duration::from_millis(995) {
+                assert_eq!(motor.get(), Level::OFF, "after {:?}", begun.elapsed());
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::join!(first, second, look);
+        sleep(Duration::from_millis(100)).await;
+        assert_eq!(motor.get(), Level::FULL);
+    };
+    let askers = async {
+        sleep(Duration::from_millis(100)).await;
+        asked([1_000, 300]).await;
+        asked([300, 1_000]).await;
+    };
+    tokio::select! {
+        () = askers => {}
+        () = link => unreachable!("it has no end"),
+    }
+}
+
+/// Each in a task of its own, as on a board; with more of them than there is room for.
+#[tokio::test(start_paused = true)]
+async fn everybody_who_asks_is_woken() {
+    let (motor, clock) = (Motor::default(), Paused(Instant::now()));
+    let quiet: &'static Quiet = Box::leak(Box::new(Quiet::new()));
+    let mut device = hush(&motor);
+    let local = tokio::task::LocalSet::new();
+    for _ in 0..3 * WAITING {
+        local.spawn_local(async {
+            for _ in 0..5 {
+                drop(
+                    timeout(Duration::from_secs(1), quiet.begin())
+                        .await
+                        .expect("at once"),
+                );
+                sleep(Duration::from_millis(10)).await;
+            }
+        });
+    }
+    let link = async {
+        loop {
+            let report = |_, _: &Report<'_>| {};
+            let control = async |device: &mut _| play(device).await;
+            quiet.obey(&clock, &mut device, report, pending(), control).await;
+        }
+    };
+    tokio::select! {
+        () = local => {}
+        () = link => unreachable!("it has no end"),
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_network_that_goes_takes_the_outputs_with_it() {
     let (quiet, motor, clock) = (Quiet::new(), Motor::default(), Paused(Instant::now()));
