@@ -4,30 +4,33 @@ use core::cell::RefCell;
 
 use embedded_storage::nor_flash::{ErrorType, MultiwriteNorFlash, NorFlash, ReadNorFlash};
 
+/// What flash erases at the least.
+pub const SECTOR_BYTES: u32 = 4_096;
+
 /// Flash that is borrowed for each access. No access waits for anything, so there is never more than one.
 #[derive(Debug)]
-pub struct Shared<'a, F>(&'a RefCell<F>);
+pub struct SharedFlash<'a, F>(&'a RefCell<F>);
 
-impl<'a, F> Shared<'a, F> {
+impl<'a, F> SharedFlash<'a, F> {
     /// A share of it.
     pub const fn new(flash: &'a RefCell<F>) -> Self {
         Self(flash)
     }
 }
 
-impl<F> Clone for Shared<'_, F> {
+impl<F> Clone for SharedFlash<'_, F> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<F> Copy for Shared<'_, F> {}
+impl<F> Copy for SharedFlash<'_, F> {}
 
-impl<F: ErrorType> ErrorType for Shared<'_, F> {
+impl<F: ErrorType> ErrorType for SharedFlash<'_, F> {
     type Error = F::Error;
 }
 
-impl<F: ReadNorFlash> ReadNorFlash for Shared<'_, F> {
+impl<F: ReadNorFlash> ReadNorFlash for SharedFlash<'_, F> {
     const READ_SIZE: usize = F::READ_SIZE;
 
     fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), F::Error> {
@@ -39,7 +42,7 @@ impl<F: ReadNorFlash> ReadNorFlash for Shared<'_, F> {
     }
 }
 
-impl<F: NorFlash> NorFlash for Shared<'_, F> {
+impl<F: NorFlash> NorFlash for SharedFlash<'_, F> {
     const WRITE_SIZE: usize = F::WRITE_SIZE;
     const ERASE_SIZE: usize = F::ERASE_SIZE;
 
@@ -52,4 +55,4 @@ impl<F: NorFlash> NorFlash for Shared<'_, F> {
     }
 }
 
-impl<F: MultiwriteNorFlash> MultiwriteNorFlash for Shared<'_, F> {}
+impl<F: MultiwriteNorFlash> MultiwriteNorFlash for SharedFlash<'_, F> {}

@@ -4,12 +4,10 @@ use core::fmt;
 
 use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
 
+use crate::flash::SECTOR_BYTES;
 use crate::pins::Chip;
 use crate::record::{self, Broken, ERASED, RECORD_MAX_BYTES};
 use crate::settings::Settings;
-
-/// What one place takes: what flash can erase at the least.
-pub const SLOT_BYTES: u32 = 4_096;
 
 /// Why settings could not be read or saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,9 +98,9 @@ impl<F: NorFlash> Store<F> {
         while !record.len().is_multiple_of(F::WRITE_SIZE) {
             record.push(ERASED).map_err(|_| StoreError::TooLong)?;
         }
-        let from = self.start + slot * SLOT_BYTES;
+        let from = self.start + slot * SECTOR_BYTES;
         self.flash
-            .erase(from, from + SLOT_BYTES)
+            .erase(from, from + SECTOR_BYTES)
             .and_then(|()| self.flash.write(from, &record))
             .map_err(|_| StoreError::Write)?;
         self.next = (1 - slot, sequence.wrapping_add(1));
@@ -121,7 +119,7 @@ impl<F: NorFlash> Store<F> {
         chip: &Chip,
     ) -> Result<Result<Option<(u32, Settings)>, Broken>, StoreError> {
         let mut bytes = [0; RECORD_MAX_BYTES];
-        let at = self.start + slot * SLOT_BYTES;
+        let at = self.start + slot * SECTOR_BYTES;
         ReadNorFlash::read(&mut self.flash, at, &mut bytes).map_err(|_| StoreError::Read)?;
         Ok(record::decode(&bytes, chip))
     }
@@ -149,7 +147,7 @@ pub(crate) mod tests {
     impl Flash {
         pub(crate) fn new() -> Self {
             Self {
-                bytes: vec![ERASED; 3 * SLOT_BYTES as usize],
+                bytes: vec![ERASED; 3 * SECTOR_BYTES as usize],
                 left: usize::MAX,
             }
         }
@@ -175,7 +173,7 @@ pub(crate) mod tests {
 
     impl NorFlash for &mut Flash {
         const WRITE_SIZE: usize = 4;
-        const ERASE_SIZE: usize = SLOT_BYTES as usize;
+        const ERASE_SIZE: usize = SECTOR_BYTES as usize;
 
         fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
             self.bytes[(from - START) as usize..(to - START) as usize].fill(ERASED);

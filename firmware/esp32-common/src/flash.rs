@@ -11,17 +11,17 @@ use esp_hal::peripherals::FLASH;
 use esp_storage::FlashStorage;
 use static_cell::StaticCell;
 use wsdm_device_board::ota::{Layout, Slot, Slots, SlotsError, Start};
-use wsdm_device_board::{Found, SLOT_BYTES, Settings, Shared};
+use wsdm_device_board::{Found, SECTOR_BYTES, Settings, SharedFlash};
 
 use crate::chip;
 
 /// The flash, for settings and for images.
-pub type Flash = Shared<'static, FlashStorage<'static>>;
+pub type Flash = SharedFlash<'static, FlashStorage<'static>>;
 
 /// The images, and what the one that runs is.
 pub type Images = Result<(Slots<Flash>, Start), SlotsError>;
 
-/// Looks for settings in the flash, and at the image that runs. `None`: the partition table has room for one only.
+/// Looks at the image that runs, and for settings in the flash. `None`: the partition table has room for one image only.
 pub fn open(flash: FLASH<'static>, built_in: &Settings) -> (Found<Flash>, Option<Images>) {
     static SHARED: StaticCell<RefCell<FlashStorage<'static>>> = StaticCell::new();
     let mut storage = FlashStorage::new(flash);
@@ -29,15 +29,16 @@ pub fn open(flash: FLASH<'static>, built_in: &Settings) -> (Found<Flash>, Option
     let table = partitions::read_partition_table(&mut storage, &mut table).ok();
     let settings = table.as_ref().and_then(settings);
     let layout = table.as_ref().and_then(layout);
-    let flash = Shared::new(SHARED.init(RefCell::new(storage)));
-    let found = Found::open(flash, settings, built_in, &chip::CHIP);
-    (found, layout.map(|layout| Slots::open(flash, layout)))
+    let flash = SharedFlash::new(SHARED.init(RefCell::new(storage)));
+    // First of all: an image that fails at what comes then has been noted as started.
+    let images = layout.map(|layout| Slots::open(flash, layout));
+    (Found::open(flash, settings, built_in, &chip::CHIP), images)
 }
 
 /// Where settings begin.
 fn settings(table: &PartitionTable<'_>) -> Option<u32> {
     let nvs = find(table, PartitionType::Data(Data::Nvs))?;
-    (nvs.len() >= 2 * SLOT_BYTES).then(|| nvs.offset())
+    (nvs.len() >= 2 * SECTOR_BYTES).then(|| nvs.offset())
 }
 
 fn layout(table: &PartitionTable<'_>) -> Option<Layout> {
@@ -51,7 +52,7 @@ fn layout(table: &PartitionTable<'_>) -> Option<Layout> {
     };
     let slots = [slot(first), slot(second)];
     Some(Layout {
-        table: (otadata.len() >= 2 * SLOT_BYTES).then(|| otadata.offset())?,
+        table: (otadata.len() >= 2 * SECTOR_BYTES).then(|| otadata.offset())?,
         slots,
         running: slots.iter().position(|slot| slot.offset == running.offset())?,
     })

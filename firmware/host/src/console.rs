@@ -17,7 +17,7 @@ use wsdm_device::{
 use wsdm_device_board::ota::{Slots, Start, Trial};
 use wsdm_device_board::{
     After, Console, ESP32C3, Found, Gateway, Key, Language, Limited, Network, Networks, Port, Radio,
-    Settings, Shared, Terminal,
+    Settings, SharedFlash, Terminal,
 };
 
 use crate::board::{self, Pins, SinceStart};
@@ -153,7 +153,7 @@ pub async fn run(
     ota_port: u16,
 ) -> Result<(), Box<dyn Error>> {
     let (shared, ota_port) = (RefCell::new(Flash::open(file)?), Cell::new(ota_port));
-    let flash = Shared::new(&shared);
+    let flash = SharedFlash::new(&shared);
     let mut typed = typed();
     let mut built_in = Settings::default();
     built_in

@@ -7,7 +7,7 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 
 use embedded_storage::nor_flash::{ErrorType, MultiwriteNorFlash, NorFlash, NorFlashErrorKind, ReadNorFlash};
-use wsdm_device_board::SLOT_BYTES as SECTOR_BYTES;
+use wsdm_device_board::SECTOR_BYTES;
 use wsdm_device_board::ota::{Layout, Slot};
 
 use crate::console::CHIP;

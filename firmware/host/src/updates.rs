@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use wsdm_device::Clock;
 use wsdm_device_board::ota::{NONCE_BYTES, Served, Server, Slots};
-use wsdm_device_board::{ESP32C3, Shared};
+use wsdm_device_board::{ESP32C3, SharedFlash};
 
 use crate::board;
 use crate::console::Board;
@@ -19,7 +19,7 @@ use crate::flash::Flash;
 /// Serves whoever knows the password, until a restart is due. A port that the system chose is the board's from then on.
 pub async fn serve(
     board: Board<'_>,
-    slots: Slots<Shared<'_, Flash>>,
+    slots: Slots<SharedFlash<'_, Flash>>,
     port: &Cell<u16>,
     mut joined: watch::Receiver<bool>,
 ) -> Result<(), Box<dyn Error>> {

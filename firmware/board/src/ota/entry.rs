@@ -16,7 +16,8 @@ use crate::record::ERASED;
 pub(super) const ENTRY_BYTES: usize = 32;
 pub(super) const STARTED_AT: u32 = 8;
 pub(super) const CONFIRMED_AT: u32 = 12;
-/// A mark that is set.
+pub(super) const CRC_AT: u32 = 28;
+/// A mark that is set; as a checksum it is no sequence's.
 pub(super) const MARK: [u8; 4] = [0; 4];
 
 const UNMARKED: [u8; 4] = [ERASED; 4];
@@ -24,7 +25,7 @@ const OURS: [u8; 4] = *b"WSDM";
 /// States of ESP-IDF that its boot loader does not start: invalid and aborted.
 const REFUSED: [u32; 2] = [3, 4];
 /// Erased flash is the highest number, and no board is updated so often.
-const SEQUENCES: core::ops::Range<u32> = 1..u32::MAX - 2;
+const SEQUENCES: core::ops::Range<u32> = 1..u32::MAX / 2;
 /// No opinion about the image, so that a boot loader with trials of its own leaves it alone.
 const UNDEFINED: u32 = u32::MAX;
 
@@ -54,7 +55,7 @@ pub(super) enum Marks {
 /// A whole entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// Neither zero nor within two of `u32::MAX`: it can be counted on.
+    /// Of [`SEQUENCES`], so it can be counted on.
     pub(super) sequence: u32,
     pub(super) marks: Marks,
     /// `None`: nobody noted it.
@@ -143,6 +144,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_checksum_that_is_cleared_is_no_sequences(sequence in SEQUENCES) {
+            prop_assert!(Entry::kept(sequence).bytes()[CRC_AT as usize..] != MARK);
+        }
+    }
 
     /// What esptool and ESP-IDF write for these sequences.
     #[test]

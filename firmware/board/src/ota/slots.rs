@@ -6,11 +6,11 @@ use core::ops::Range;
 use embedded_storage::nor_flash::MultiwriteNorFlash;
 use sha2::{Digest, Sha256};
 
-use super::entry::{CONFIRMED_AT, ENTRY_BYTES, Entry, MARK, Marks, STARTED_AT};
+use super::entry::{CONFIRMED_AT, CRC_AT, ENTRY_BYTES, Entry, MARK, Marks, STARTED_AT};
 use super::image::{HEAD_BYTES, ImageId, Unfit, check};
+use crate::flash::SECTOR_BYTES;
 use crate::pins::Chip;
 use crate::record::ERASED;
-use crate::store::SLOT_BYTES as SECTOR_BYTES;
 
 /// What is written at once: a sector. Drivers copy what is not aligned, on the stack.
 #[derive(Debug)]
@@ -255,18 +255,24 @@ impl<F: MultiwriteNorFlash> Slots<F> {
         Ok(selected)
     }
 
+    /// A sector that is half erased may have lost its marks and not its sequence: so that goes first.
     fn erase_entry(&mut self, sector: u32) -> Result<(), SlotsError> {
         let from = self.layout.table + sector * SECTOR_BYTES;
         self.flash
-            .erase(from, from + SECTOR_BYTES)
+            .write(from + CRC_AT, &MARK)
+            .and_then(|()| self.flash.erase(from, from + SECTOR_BYTES))
             .map_err(|_| SlotsError::Flash)
     }
 
+    /// What makes it an entry comes last, when the rest of it is there.
     fn write_entry(&mut self, sector: u32, entry: &Entry) -> Result<(), SlotsError> {
         self.erase_entry(sector)?;
         let at = self.layout.table + sector * SECTOR_BYTES;
+        let bytes = entry.bytes();
+        let (rest, crc) = bytes.split_at(CRC_AT as usize);
         self.flash
-            .write(at, &entry.bytes())
+            .write(at, rest)
+            .and_then(|()| self.flash.write(at + CRC_AT, crc))
             .map_err(|_| SlotsError::Flash)
     }
 

@@ -41,13 +41,13 @@ impl ReadNorFlash for Watched<'_> {
     }
 
     fn capacity(&self) -> usize {
-        3 * crate::SLOT_BYTES as usize
+        3 * crate::SECTOR_BYTES as usize
     }
 }
 
 impl NorFlash for Watched<'_> {
     const WRITE_SIZE: usize = 4;
-    const ERASE_SIZE: usize = crate::SLOT_BYTES as usize;
+    const ERASE_SIZE: usize = crate::SECTOR_BYTES as usize;
 
     fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
         self.0.does("erase");

@@ -25,11 +25,12 @@ const LAYOUT: Layout = Layout {
     running: 0,
 };
 
-/// Flash whose power fails after so much work: a byte written, or a sixteenth of a sector erased.
+/// Flash whose power fails after so much work: a word written, or a sixteenth of a sector erased.
 #[derive(Clone, Debug)]
 pub(in crate::ota) struct Flash {
     pub(in crate::ota) bytes: Vec<u8>,
     pub(in crate::ota) left: usize,
+    chance: u64,
 }
 
 impl Flash {
@@ -41,12 +42,30 @@ impl Flash {
         Self {
             bytes,
             left: usize::MAX,
+            chance: 1,
         }
     }
 
     fn work(&mut self) -> Result<(), NorFlashErrorKind> {
         self.left = self.left.checked_sub(1).ok_or(NorFlashErrorKind::Other)?;
         Ok(())
+    }
+
+    /// Writing clears bits, and sets none.
+    fn program(&mut self, at: usize, bytes: &[u8]) {
+        for (place, byte) in self.bytes[at..].iter_mut().zip(bytes) {
+            *place &= byte;
+        }
+    }
+
+    /// Which words of a write or an erasure that was cut short came through: no order is promised.
+    fn came_through(&mut self, at: usize) -> bool {
+        // Numbers that look random, and are the same in each run.
+        self.chance = self
+            .chance
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(at as u64 | 1);
+        self.chance >> 62 == 1
     }
 
     pub(in crate::ota) fn slot(&self, slot: usize) -> &[u8] {
@@ -118,7 +137,14 @@ impl NorFlash for Flash {
             "whole sectors"
         );
         for at in (from..to).step_by(SECTOR_BYTES as usize / 16) {
-            self.work()?;
+            if let Err(e) = self.work() {
+                for word in (from..to).step_by(4).map(|word| word as usize) {
+                    if self.came_through(word) {
+                        self.bytes[word..word + 4].fill(ERASED);
+                    }
+                }
+                return Err(e);
+            }
             self.bytes[at as usize..at as usize + SECTOR_BYTES as usize / 16].fill(ERASED);
         }
         Ok(())
@@ -129,10 +155,17 @@ impl NorFlash for Flash {
             bytes.len().is_multiple_of(4) && offset.is_multiple_of(4),
             "whole words"
         );
-        for (i, byte) in bytes.iter().enumerate() {
-            self.work()?;
-            // Writing clears bits, and sets none.
-            self.bytes[offset as usize + i] &= byte;
+        let place = offset as usize;
+        for (n, word) in bytes.chunks(4).enumerate() {
+            if let Err(e) = self.work() {
+                for (n, word) in bytes.chunks(4).enumerate() {
+                    if self.came_through(n) {
+                        self.program(place + 4 * n, word);
+                    }
+                }
+                return Err(e);
+            }
+            self.program(place + 4 * n, word);
         }
         Ok(())
     }
@@ -231,10 +264,10 @@ fn what_is_no_image_of_this_firmware_touches_nothing() {
 #[test]
 fn a_power_failure_leaves_one_image_or_the_other() {
     let (old, new) = (version(1), version(2));
-    for is_confirmed in [false, true] {
+    for (is_confirmed, chance) in (0..4).map(|n| (n % 2 == 1, n)) {
         for left in 0.. {
             let mut flash = Flash::with(&old);
-            flash.left = left;
+            (flash.left, flash.chance) = (left, chance);
             let mut steps = || {
                 update(&mut start(&mut flash)?.0, &new)?;
                 let (mut slots, _) = start(&mut flash)?;
