@@ -67,6 +67,11 @@ impl<F: NorFlash> Found<F> {
 }
 
 impl Origin {
+    /// Whether they are kept in the flash, for another image too.
+    pub const fn is_saved(&self) -> bool {
+        matches!(self, Self::Saved | Self::SavedBeside(_))
+    }
+
     /// Whether a gateway may be obeyed. Settings that were saved and cannot be read may have had limits and a stop button
     /// that those that were built in have not.
     pub const fn may_obey(&self) -> bool {

@@ -16,7 +16,7 @@ use wsdm_device::{Clock, EmbassyClock};
 use wsdm_device_board::{After, Port};
 
 use crate::flash::Flash;
-use crate::{chip, link, pins};
+use crate::{chip, link, restart};
 
 /// What somebody can type on.
 pub struct Serial {
@@ -88,8 +88,7 @@ pub async fn task(mut terminal: Terminal, mut serial: Serial) -> ! {
             // The port takes everything.
             let after = terminal.byte(EmbassyClock.now(), *byte, &mut Out).await;
             if after == Ok(After::Restart) {
-                pins::all_low();
-                esp_hal::system::software_reset();
+                restart();
             }
             if matches!(byte, b'\r' | b'\n') {
                 // Printing takes its time: whoever pastes a hundred lines must not starve the hardware watchdog.

@@ -77,8 +77,9 @@ pub async fn run(spawner: Spawner) -> ! {
     println!("started by {reset}");
     built_in.complain();
     println!("settings: {}", found.origin);
-    let obeys = found.origin.may_obey();
-    let slots = runs(images);
+    let (obeys, is_saved) = (found.origin.may_obey(), found.origin.is_saved());
+    let wants_updates = found.settings.ota_password().is_some();
+    let slots = runs(images, obeys, wants_updates);
 
     esp_alloc::heap_allocator!(#[esp_hal::ram(reclaimed)] size: HEAP_RECLAIMED_BYTES);
     esp_alloc::heap_allocator!(size: HEAP_BYTES);
@@ -145,6 +146,7 @@ pub async fn run(spawner: Spawner) -> ! {
         status,
         quiet,
         trial,
+        is_saved,
     };
     match settings.language() {
         Language::Lovense => {
@@ -182,19 +184,30 @@ pub async fn run(spawner: Spawner) -> ! {
 }
 
 /// Says what the image that runs is, and goes back to the one before it if that has to be.
-fn runs(images: Option<flash::Images>) -> Option<Slots<flash::Flash>> {
-    match images? {
+fn runs(images: Option<flash::Images>, obeys: bool, wants_updates: bool) -> Option<Slots<flash::Flash>> {
+    let Some(images) = images else {
+        if wants_updates {
+            println!(
+                "update: none is taken: the flash has room for one image, as flashed before; flash it by cable once"
+            );
+        }
+        return None;
+    };
+    match images {
         Ok((slots, start)) => {
             match start {
                 Start::Kept => {}
+                Start::OnTrial if !obeys => {
+                    println!("update: this image cannot use the settings; back to the one before it");
+                    restart();
+                }
                 Start::OnTrial => println!("update: this image is on trial until it has reached the gateway"),
                 Start::Unusable => {
                     println!("update: the new image does not start; this is the one before it")
                 }
                 Start::GoBack => {
                     println!("update: this image never reached the gateway; back to the one before it");
-                    pins::all_low();
-                    esp_hal::system::software_reset();
+                    restart();
                 }
             }
             Some(slots)
@@ -204,6 +217,12 @@ fn runs(images: Option<flash::Images>) -> Option<Slots<flash::Flash>> {
             None
         }
     }
+}
+
+/// Outputs off, and anew.
+fn restart() -> ! {
+    pins::all_low();
+    esp_hal::system::software_reset()
 }
 
 /// What every link needs of the board.
@@ -218,6 +237,8 @@ struct Board {
     quiet: &'static Quiet,
     /// What an image on trial has to pass.
     trial: &'static Trial,
+    /// Its settings are kept in the flash.
+    is_saved: bool,
 }
 
 impl Board {

@@ -11,18 +11,23 @@ use wsdm_device::{EmbassyClock, Ended};
 use wsdm_device_board::ota::{NONCE_BYTES, Nonce, PORT, Served, Server, Slots};
 
 use crate::flash::Flash;
-use crate::{Board, chip, pins};
+use crate::{Board, chip, restart};
 
 /// An image comes as fast as flash takes it: no more is under way than this.
 const ROOM_BYTES: usize = 4_096;
 /// Every answer is a short line.
 const ANSWER_BYTES: usize = 256;
+/// An image on trial that joins no network for so long cannot use the radio, or knows another network: the one before it
+/// did. That no gateway is there is no fault of an image.
+const JOINS_WITHIN: Duration = Duration::from_secs(300);
+/// A peer that goes in the middle of something must not keep the only socket.
+const PEER_IS_GONE: Duration = Duration::from_secs(15);
 /// For the last answer.
 const LEAVES_WITHIN: Duration = Duration::from_secs(1);
 /// After something that should not fail.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Serves whoever knows the password, one after the other, and keeps the image that runs once the gateway was reached.
+/// Serves everybody who knows the password, one after the other, and keeps the image that runs once the gateway was reached.
 pub async fn serve(stack: Stack<'static>, board: Board, slots: Slots<Flash>) -> Ended {
     let password = board.settings.ota_password();
     let version = env!("CARGO_PKG_VERSION");
@@ -34,6 +39,7 @@ pub async fn serve(stack: Stack<'static>, board: Board, slots: Slots<Flash>) -> 
         board.quiet,
     );
     let (mut rx, mut tx) = ([0; ROOM_BYTES], [0; ANSWER_BYTES]);
+    let mut is_told = false;
     loop {
         let is_on_trial = server.slots().is_on_trial();
         let passed = async {
@@ -43,11 +49,15 @@ pub async fn serve(stack: Stack<'static>, board: Board, slots: Slots<Flash>) -> 
             }
         };
         let mut socket = TcpSocket::new(stack, &mut rx, &mut tx);
+        socket.set_timeout(Some(PEER_IS_GONE));
         let accepted = async {
             if password.is_none() {
                 return pending().await;
             }
             stack.wait_config_up().await;
+            if !core::mem::replace(&mut is_told, true) {
+                board.say(format_args!("updates are taken at port {PORT}"));
+            }
             socket.accept(PORT).await
         };
         match select(passed, accepted).await {
@@ -65,8 +75,7 @@ pub async fn serve(stack: Stack<'static>, board: Board, slots: Slots<Flash>) -> 
                 // The last answer has to leave before the restart; whoever does not take it is not waited for.
                 let _ = with_timeout(LEAVES_WITHIN, socket.flush()).await;
                 if let Served::Restart(_pause) = served {
-                    pins::all_low();
-                    esp_hal::system::software_reset();
+                    restart();
                 }
             }
             Either::Second(Err(_)) => Timer::after(AGAIN).await,

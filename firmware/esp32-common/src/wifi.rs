@@ -15,7 +15,7 @@ use wsdm_device::wsdm_protocol;
 use wsdm_device::{
     Client, Device, Dial, EmbassyClock, Ended, Identity, Loss, Memory, NetDial, Report, Timing,
 };
-use wsdm_device_board::ota::{self, Slots};
+use wsdm_device_board::ota::Slots;
 use wsdm_device_board::{Gateway, Settings};
 
 use crate::flash::Flash;
@@ -140,10 +140,6 @@ async fn watch(stack: Stack<'static>, board: Board) -> Ended {
         board.status.borrow_mut().network(true);
         if let Some(config) = stack.config_v4() {
             board.say(format_args!("network: {}", config.address));
-            if board.settings.ota_password().is_some() {
-                let ip = config.address.address();
-                board.say(format_args!("updates are taken at {ip}:{}", ota::PORT));
-            }
         }
         stack.wait_config_down().await;
         board.status.borrow_mut().network(false);

@@ -194,6 +194,7 @@ pub async fn run(
             clock,
             quiet: &quiet,
             trial: &trial,
+            is_saved: origin.is_saved(),
         };
         tokio::select! {
             // A board that was told to turn itself off still has a console.
@@ -247,6 +248,7 @@ pub struct Board<'b> {
     pub clock: SinceStart,
     pub quiet: &'b Quiet,
     pub trial: &'b Trial,
+    pub is_saved: bool,
 }
 
 impl Board<'_> {

@@ -16,7 +16,7 @@ use crate::board;
 use crate::console::Board;
 use crate::flash::Flash;
 
-/// Serves whoever knows the password, until a restart is due. A port that the system chose is the board's from then on.
+/// Serves everybody who knows the password, until a restart is due. A port that the system chose is the board's from then on.
 pub async fn serve(
     board: Board<'_>,
     slots: Slots<SharedFlash<'_, Flash>>,
@@ -32,6 +32,7 @@ pub async fn serve(
         password.unwrap_or_default(),
         &ESP32C3,
         version,
+        board.is_saved,
         board.quiet,
     );
     let mut listener = None;

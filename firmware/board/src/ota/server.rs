@@ -11,13 +11,15 @@ use wsdm_device::{Clock, Pause, Quiet, within};
 
 use super::image::{HEAD_BYTES, ImageId};
 use super::slots::{Piece, Slots, SlotsError};
-use super::wire::{Answer, Greeting, LINE_MAX_BYTES, Nonce, Request, State};
+use super::wire::{Answer, Greeting, LINE_MAX_BYTES, Nonce, Reason, Refusal, Request, State};
 use crate::pins::Chip;
 
 /// How long the sender may take for its line.
 const LINE_WITHIN_MS: u64 = 5_000;
 /// How long nothing may come while an image does.
 const SILENCE_MS: u64 = 10_000;
+/// How long the whole image may take: outputs are off meanwhile.
+const IMAGE_WITHIN_MS: u64 = 180_000;
 /// How long an answer may take to leave.
 const ANSWER_WITHIN_MS: u64 = 2_000;
 /// What a wrong password costs, so that nobody tries many.
@@ -31,6 +33,7 @@ pub struct Server<'a, F> {
     password: &'a str,
     chip: &'a Chip,
     version: &'a str,
+    is_saved: bool,
     quiet: &'a Quiet,
 }
 
@@ -46,25 +49,37 @@ pub enum Served<'a> {
 
 /// Why nothing was changed.
 enum Failure {
-    /// The sender is told.
-    Refused(Answer),
+    /// The sender learns why.
+    Refused(Refusal),
     /// There is no connection any more.
     Gone(&'static str),
 }
 
+impl Failure {
+    fn refused(reason: Reason, words: fmt::Arguments<'_>) -> Self {
+        Self::Refused(Refusal::new(reason, words))
+    }
+
+    fn slow() -> Self {
+        Self::refused(Reason::Slow, format_args!("the image comes too slowly"))
+    }
+}
+
 impl From<SlotsError> for Failure {
     fn from(e: SlotsError) -> Self {
-        Self::Refused(Answer::no(format_args!("{e}")))
+        Self::refused(e.reason(), format_args!("{e}"))
     }
 }
 
 impl<'a, F: MultiwriteNorFlash> Server<'a, F> {
-    /// Takes images for this chip from whoever knows the password.
+    /// Takes images for this chip from everybody who knows the password, if the board's settings are saved: another image
+    /// was built with others.
     pub const fn new(
         slots: Slots<F>,
         password: &'a str,
         chip: &'a Chip,
         version: &'a str,
+        is_saved: bool,
         quiet: &'a Quiet,
     ) -> Self {
         Self {
@@ -73,6 +88,7 @@ impl<'a, F: MultiwriteNorFlash> Server<'a, F> {
             password,
             chip,
             version,
+            is_saved,
             quiet,
         }
     }
@@ -103,10 +119,8 @@ impl<'a, F: MultiwriteNorFlash> Server<'a, F> {
                 Served::Ended
             }
             Err(Failure::Refused(refusal)) => {
-                if let Answer::No(words) = &refusal {
-                    say(format_args!("update: nothing is changed: {words}"));
-                }
-                send(stream, clock, &refusal).await;
+                say(format_args!("update: nothing is changed: {}", refusal.words));
+                send(stream, clock, &Answer::No(refusal)).await;
                 Served::Ended
             }
         }
@@ -141,35 +155,45 @@ impl<'a, F: MultiwriteNorFlash> Server<'a, F> {
         let request: Request = core::str::from_utf8(&line)
             .ok()
             .and_then(|line| line.parse().ok())
-            .ok_or_else(|| Failure::Refused(Answer::no(format_args!("that is no update of version 1"))))?;
+            .ok_or_else(|| {
+                Failure::refused(Reason::Request, format_args!("that is no update of version 1"))
+            })?;
         if !request.is_proved(self.password, &nonce) {
             clock.sleep_until(clock.now() + WRONG_PASSWORD_MS).await;
-            return Err(Failure::Refused(Answer::no(format_args!(
-                "the password is wrong"
-            ))));
+            return Err(Failure::refused(
+                Reason::Password,
+                format_args!("the password is wrong"),
+            ));
         }
         if self.slots.is_on_trial() {
-            return Err(Failure::Refused(Answer::no(format_args!(
-                "the image that runs is on trial until it has reached the gateway"
-            ))));
+            let words = format_args!("the image that runs is on trial until it has reached the gateway");
+            return Err(Failure::refused(Reason::OnTrial, words));
+        }
+        if !self.is_saved {
+            // Another image brings no network with it, and no limits.
+            let words = format_args!("the settings are only built in, and would be lost: save, restart");
+            return Err(Failure::refused(Reason::Unsaved, words));
         }
         let room = self.slots.room();
         if request.bytes > room {
-            return Err(Failure::Refused(Answer::no(format_args!(
-                "there is room for {room} bytes"
-            ))));
+            return Err(Failure::refused(
+                Reason::Room,
+                format_args!("there is room for {room} bytes"),
+            ));
         }
         if (request.bytes as usize) < HEAD_BYTES {
             return Err(SlotsError::NoImage.into());
         }
-        // Nothing else runs while flash is erased: what was on would stay on.
+        // Nothing else runs while flash is erased, so what was on would stay on.
         let pause = self.quiet.begin().await;
         say(format_args!(
             "update: outputs are off, {} bytes are received",
             request.bytes
         ));
         send(stream, clock, &Answer::Go).await;
-        self.receive(stream, &request, clock).await?;
+        let by = clock.now() + IMAGE_WITHIN_MS;
+        let received = within(clock, by, self.receive(stream, &request, clock)).await;
+        received.unwrap_or_else(|| Err(Failure::slow()))?;
         self.verify(&request).await?;
         self.slots.select(ImageId::of(&request.sha256))?;
         Ok(Some(pause))
@@ -193,11 +217,7 @@ impl<'a, F: MultiwriteNorFlash> Server<'a, F> {
                     Some(Ok(0) | Err(_)) => {
                         return Err(Failure::Gone("the connection ended before the image did"));
                     }
-                    None => {
-                        return Err(Failure::Refused(Answer::no(format_args!(
-                            "nothing came for too long"
-                        ))));
-                    }
+                    None => return Err(Failure::slow()),
                 };
             }
             self.slots.write(at, &mut self.piece, len, self.chip)?;
@@ -241,7 +261,7 @@ async fn line<S: Read>(stream: &mut S) -> Option<Vec<u8, LINE_MAX_BYTES>> {
     }
 }
 
-/// Whoever does not take it will find out by itself.
+/// A sender that does not take it will find out by itself.
 async fn send<S: Write>(stream: &mut S, clock: &impl Clock, what: &impl fmt::Display) {
     let mut text = String::<LINE_MAX_BYTES>::new();
     // Each of them fits.

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::entry::{CONFIRMED_AT, CRC_AT, ENTRY_BYTES, Entry, MARK, Marks, STARTED_AT};
 use super::image::{HEAD_BYTES, ImageId, Unfit, check};
+use super::wire::Reason;
 use crate::flash::SECTOR_BYTES;
 use crate::pins::Chip;
 use crate::record::ERASED;
@@ -68,6 +69,18 @@ impl fmt::Display for SlotsError {
             Self::Chip => "the image is for another chip",
             Self::Project => "the image is of another firmware",
         })
+    }
+}
+
+impl SlotsError {
+    /// What it is for whoever sent the image.
+    pub(super) const fn reason(self) -> Reason {
+        match self {
+            Self::Flash | Self::Differs => Reason::Flash,
+            Self::Hash => Reason::Damaged,
+            Self::NoImage | Self::Project => Reason::Foreign,
+            Self::Chip => Reason::Chip,
+        }
     }
 }
 

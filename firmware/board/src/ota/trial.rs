@@ -39,7 +39,13 @@ impl Trial {
             | Report::Waiting { .. }
             | Report::Interrupted
             | Report::PoweredOff => self.since.set(None),
-            _ => {}
+            Report::Stopped(_)
+            | Report::Hello
+            | Report::AnswersDropped(_)
+            | Report::FramesTooLong(_)
+            | Report::FramesAreNoText(_)
+            | Report::Held
+            | Report::Released => {}
         }
     }
 
@@ -71,16 +77,18 @@ mod tests {
     use std::cell::Cell;
     use std::future::Future;
     use std::pin::pin;
-    use std::task::{Context, Waker};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Wake};
 
     use wsdm_device::Loss;
 
     use super::*;
 
-    /// Is told the time.
-    struct Told(Cell<u64>);
+    /// Is set by the test.
+    struct Hands(Cell<u64>);
 
-    impl Clock for Told {
+    impl Clock for Hands {
         fn now(&self) -> u64 {
             self.0.get()
         }
@@ -97,23 +105,34 @@ mod tests {
         }
     }
 
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     #[test]
     fn a_connection_has_to_last() {
-        let (trial, clock) = (Trial::new(), Told(Cell::new(0)));
+        let (trial, clock) = (Trial::new(), Hands(Cell::new(0)));
+        let woken = Arc::new(Woken::default());
+        let waker = woken.clone().into();
         let mut passed = pin!(trial.is_passed(&clock));
         let mut poll = |now| {
             clock.0.set(now);
-            passed
-                .as_mut()
-                .poll(&mut Context::from_waker(Waker::noop()))
-                .is_ready()
+            passed.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()
         };
         assert!(!poll(100_000));
         trial.report(100_000, &Report::Connected);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
         assert!(!poll(100_000));
         trial.report(101_000, &Report::Lost(Loss::Ended));
         assert!(!poll(200_000));
         trial.report(200_000, &Report::Connected);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 2);
         trial.report(200_500, &Report::Held);
         assert!(!poll(204_999));
         assert!(poll(205_000));

@@ -8,9 +8,9 @@
 //!   board   done
 //! ```
 //!
-//! Instead of `go` or `done` the board says `no` and why. The proof is HMAC-SHA-256 with the password over the nonce,
-//! the size and the hash: whoever listens learns no password, and cannot send another image in its place. A short
-//! password can be guessed from it.
+//! Instead of `go` or `done` the board answers `no`, a word for the reason, and the reason for people. The proof is HMAC-SHA-256 with the password over the nonce,
+//! the size and the hash: a listener learns no password, and cannot send another image in its place. A short password can
+//! be guessed from it.
 
 use core::fmt::{self, Write};
 use core::str::FromStr;
@@ -28,7 +28,7 @@ pub const NONCE_BYTES: usize = 16;
 /// The longest line.
 pub(super) const LINE_MAX_BYTES: usize = 200;
 /// The longest reason of a refusal.
-pub const WORDS_MAX_BYTES: usize = 120;
+pub const WORDS_MAX_BYTES: usize = 96;
 const GREETING: &str = "wsdm-ota";
 const VERSION: &str = "1";
 const HASH_BYTES: usize = 32;
@@ -169,16 +169,80 @@ pub enum Answer {
     No(Refusal),
 }
 
-/// Why not, in the board's words.
-pub type Refusal = String<WORDS_MAX_BYTES>;
+/// Why a board takes no image, for a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The request is not what this version reads.
+    Request,
+    /// The password is another one.
+    Password,
+    /// The image that runs has to be kept first.
+    OnTrial,
+    /// The board's settings are those of its build, and another image would not have them.
+    Unsaved,
+    /// The image is too large.
+    Room,
+    /// It took too long.
+    Slow,
+    /// The flash failed.
+    Flash,
+    /// The image is damaged.
+    Damaged,
+    /// It is no image, or one of another firmware.
+    Foreign,
+    /// It is for another chip.
+    Chip,
+    /// A later version knows more.
+    Unknown,
+}
 
-impl Answer {
-    /// A refusal.
-    pub(super) fn no(reason: fmt::Arguments<'_>) -> Self {
-        let mut words = Refusal::new();
+impl Reason {
+    const ALL: [Self; 11] = [
+        Self::Request,
+        Self::Password,
+        Self::OnTrial,
+        Self::Unsaved,
+        Self::Room,
+        Self::Slow,
+        Self::Flash,
+        Self::Damaged,
+        Self::Foreign,
+        Self::Chip,
+        Self::Unknown,
+    ];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Password => "password",
+            Self::OnTrial => "trial",
+            Self::Unsaved => "unsaved",
+            Self::Room => "room",
+            Self::Slow => "slow",
+            Self::Flash => "flash",
+            Self::Damaged => "damaged",
+            Self::Foreign => "foreign",
+            Self::Chip => "chip",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Why a board takes no image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// For a program.
+    pub reason: Reason,
+    /// For a person, in the board's words.
+    pub words: String<WORDS_MAX_BYTES>,
+}
+
+impl Refusal {
+    pub(super) fn new(reason: Reason, text: fmt::Arguments<'_>) -> Self {
+        let mut words = String::new();
         // What is too long ends early.
-        let _ = words.write_fmt(reason);
-        Self::No(words)
+        let _ = words.write_fmt(text);
+        Self { reason, words }
     }
 }
 
@@ -187,7 +251,7 @@ impl fmt::Display for Answer {
         match self {
             Self::Go => f.write_str("go"),
             Self::Done => f.write_str("done"),
-            Self::No(words) => write!(f, "no {words}"),
+            Self::No(Refusal { reason, words }) => write!(f, "no {} {words}", reason.word()),
         }
     }
 }
@@ -200,8 +264,13 @@ impl FromStr for Answer {
             "go" => Ok(Self::Go),
             "done" => Ok(Self::Done),
             line => {
-                let words = line.strip_prefix("no ").ok_or(Unknown)?;
-                Refusal::try_from(words).map(Self::No).map_err(|_| Unknown)
+                let refusal = line.strip_prefix("no ").ok_or(Unknown)?;
+                let (word, words) = refusal.split_once(' ').ok_or(Unknown)?;
+                let known = Reason::ALL.into_iter().find(|reason| reason.word() == word);
+                Ok(Self::No(Refusal {
+                    reason: known.unwrap_or(Reason::Unknown),
+                    words: String::try_from(words).map_err(|_| Unknown)?,
+                }))
             }
         }
     }
@@ -292,9 +361,21 @@ mod tests {
 
     #[test]
     fn answers_are_read() {
-        for answer in [Answer::Go, Answer::Done, Answer::no(format_args!("because"))] {
+        for answer in [Answer::Go, Answer::Done] {
             assert_eq!(answer.to_string().parse(), Ok(answer));
         }
+        for reason in Reason::ALL {
+            let answer = Answer::No(Refusal::new(reason, format_args!("for people")));
+            assert_eq!(answer.to_string().parse(), Ok(answer));
+        }
+        let later = "no moonphase it is not full".parse();
+        assert_eq!(
+            later,
+            Ok(Answer::No(Refusal::new(
+                Reason::Unknown,
+                format_args!("it is not full")
+            )))
+        );
         assert_eq!("yes".parse::<Answer>(), Err(Unknown));
     }
 }

@@ -33,7 +33,7 @@ impl Clock for Time {
     }
 }
 
-/// Whoever sends an image.
+/// The other end of a connection.
 struct Sender {
     lines: BufReader<ReadHalf<DuplexStream>>,
     writer: WriteHalf<DuplexStream>,
@@ -60,16 +60,29 @@ impl Sender {
     }
 }
 
+/// The board's end of a connection, and the other one.
+fn connected() -> (DuplexStream, Sender) {
+    let (board, other) = duplex(10_000);
+    let (reader, writer) = split(other);
+    let lines = BufReader::new(reader);
+    (board, Sender { lines, writer })
+}
+
+fn hush(motor: &Cell<Level>) -> Lovense<impl FnMut(Channel, Level)> {
+    let settings = LovenseSettings {
+        motors: Motors::One,
+        address: "",
+        battery: 100,
+    };
+    Lovense::new(&settings, |_: Channel, level| motor.set(level))
+}
+
 /// Serves one connection; what was said, and whether a restart is due.
 async fn serve(flash: &mut Flash, quiet: &Quiet, sender: impl AsyncFnOnce(Sender)) -> (Vec<String>, bool) {
     let (slots, _) = start(flash).unwrap();
-    let mut server = Server::new(slots, PASSWORD, &ESP32C3, "0.1.0", quiet);
-    let (board, other) = duplex(10_000);
-    let (reader, writer) = split(other);
-    let sender = sender(Sender {
-        lines: BufReader::new(reader),
-        writer,
-    });
+    let mut server = Server::new(slots, PASSWORD, &ESP32C3, "0.1.0", true, quiet);
+    let (board, other) = connected();
+    let sender = sender(other);
     let (clock, said) = (Time(Instant::now()), RefCell::new(Vec::new()));
     let served = async {
         let mut stream = FromTokio::new(board);
@@ -103,7 +116,7 @@ async fn an_image_is_taken_and_the_next_is_not_before_it_has_passed() {
     let (_, is_restarted) = serve(&mut flash, &quiet, async |mut sender| {
         let answer = sender.ask(PASSWORD, &version(3)).await;
         assert!(
-            answer.starts_with("no the image that runs is on trial"),
+            answer.starts_with("no trial the image that runs is on trial"),
             "{answer}"
         );
     })
@@ -132,36 +145,96 @@ async fn the_greeting_alone_changes_nothing_and_says_which_image_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_does_not_know_the_password_does_not_even_stop_the_board() {
+async fn nobody_without_the_password_even_stops_the_board() {
     let mut flash = Flash::with(&version(1));
     let before = flash.bytes.clone();
-    for line in [
-        "",
-        "update 9000\n",
-        "GET / HTTP/1.1\r\n",
-        "\u{0}\u{1}\u{2}\n",
-        &"x".repeat(300),
-    ] {
-        serve(&mut flash, &Quiet::new(), async |mut sender| {
-            sender.line().await;
-            sender.send(line.as_bytes()).await;
-            let answer = sender.line().await;
-            assert!(
-                answer.is_empty() || answer.starts_with("no that is no update"),
-                "{line:?}: {answer}"
+    let (quiet, motor) = (Quiet::new(), Cell::new(Level::OFF));
+    let clock = Time(Instant::now());
+    let interrupted = Cell::new(0);
+    let mut device = hush(&motor);
+    let link = async {
+        let control = async |device: &mut _| play(device).await;
+        let report = |_, _: &Report<'_>| interrupted.set(interrupted.get() + 1);
+        quiet.obey(&clock, &mut device, report, pending(), control).await
+    };
+    let peers = async {
+        for (line, wanted) in [
+            ("", ""),
+            ("update 9000\n", "no request that is no update of version 1"),
+            ("GET / HTTP/1.1\r\n", "no request that is no update of version 1"),
+            ("\u{0}\u{1}\u{2}\n", "no request that is no update of version 1"),
+            (&"x".repeat(300), ""),
+        ] {
+            let peer = async |mut sender: Sender| {
+                sender.line().await;
+                sender.send(line.as_bytes()).await;
+                assert_eq!(sender.line().await, wanted, "{line:?}");
+            };
+            let (said, is_restarted) = serve(&mut flash, &quiet, peer).await;
+            assert_eq!(
+                (said.is_empty(), is_restarted),
+                (wanted.is_empty(), false),
+                "{line:?}: {said:?}"
             );
-        })
-        .await;
+        }
+        let peer = async |mut sender: Sender| {
+            let answer = sender.ask("long enougH", &version(2)).await;
+            assert_eq!(answer, "no password the password is wrong");
+        };
+        let (said, _) = serve(&mut flash, &quiet, peer).await;
+        assert_eq!(said, ["update: nothing is changed: the password is wrong"]);
+        assert_ne!(motor.get(), Level::OFF);
+    };
+    tokio::select! {
+        _ = link => panic!("it was stopped"),
+        () = peers => {}
     }
-    let (said, _) = serve(&mut flash, &Quiet::new(), async |mut sender| {
-        assert_eq!(
-            sender.ask("long enougH", &version(2)).await,
-            "no the password is wrong"
-        );
+    assert_eq!((interrupted.get(), flash.bytes), (0, before));
+}
+
+/// What its build brought with it, another build does not: neither its network nor its limits.
+#[tokio::test(start_paused = true)]
+async fn settings_that_are_only_built_in_are_not_lost_by_an_update() {
+    let mut flash = Flash::with(&version(1));
+    let before = flash.bytes.clone();
+    let (slots, _) = start(&mut flash).unwrap();
+    let quiet = Quiet::new();
+    let mut server = Server::new(slots, PASSWORD, &ESP32C3, "0.1.0", false, &quiet);
+    let (board, mut sender) = connected();
+    let (clock, mut stream) = (Time(Instant::now()), FromTokio::new(board));
+    let image = version(2);
+    let (served, answer) = tokio::join!(
+        server.serve(&mut stream, NONCE, &clock, |_| {}),
+        sender.ask(PASSWORD, &image)
+    );
+    assert!(
+        answer.starts_with("no unsaved ") && answer.ends_with(": save, restart"),
+        "{answer}"
+    );
+    assert!(matches!(served, Served::Ended));
+    assert_eq!(flash.bytes, before);
+}
+
+/// A byte now and then would keep the outputs off for days.
+#[tokio::test(start_paused = true)]
+async fn an_image_that_comes_too_slowly_is_given_up() {
+    let mut flash = Flash::with(&version(1));
+    let begun = Instant::now();
+    serve(&mut flash, &Quiet::new(), async |mut sender| {
+        assert_eq!(sender.ask(PASSWORD, &version(2)).await, "go");
+        let Sender {
+            mut lines,
+            mut writer,
+        } = sender;
+        while writer.write_all(&[0xe9]).await.is_ok() {
+            sleep(Duration::from_secs(9)).await;
+        }
+        let mut answer = String::new();
+        lines.read_line(&mut answer).await.unwrap();
+        assert_eq!(answer, "no slow the image comes too slowly\n");
     })
     .await;
-    assert_eq!(said, ["update: nothing is changed: the password is wrong"]);
-    assert_eq!(flash.bytes, before);
+    assert!(begun.elapsed() < Duration::from_millis(IMAGE_WITHIN_MS + 1_000));
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,29 +247,35 @@ async fn what_does_not_come_as_announced_is_not_started() {
     let stalled = async |mut sender: Sender| {
         assert_eq!(sender.ask(PASSWORD, &version(2)).await, "go");
         sender.send(&version(2)[..5_000]).await;
-        assert_eq!(sender.line().await, "no nothing came for too long");
+        assert_eq!(sender.line().await, "no slow the image comes too slowly");
     };
     let changed = async |mut sender: Sender| {
         assert_eq!(sender.ask(PASSWORD, &version(2)).await, "go");
         let mut other = version(2);
         other[8_000] ^= 1;
         sender.send(&other).await;
-        assert_eq!(sender.line().await, "no what came is not what was announced");
+        assert_eq!(
+            sender.line().await,
+            "no damaged what came is not what was announced"
+        );
     };
     let other_chip = async |mut sender: Sender| {
         let other = image(&crate::pins::ESP32C6, "wsdm", 9_000, 2);
         assert_eq!(sender.ask(PASSWORD, &other).await, "go");
         sender.send(&other).await;
-        assert_eq!(sender.line().await, "no the image is for another chip");
+        assert_eq!(sender.line().await, "no chip the image is for another chip");
     };
     let large = async |mut sender: Sender| {
         assert_eq!(
             sender.ask(PASSWORD, &[0; 16_385]).await,
-            "no there is room for 16384 bytes"
+            "no room there is room for 16384 bytes"
         );
     };
     let small = async |mut sender: Sender| {
-        assert_eq!(sender.ask(PASSWORD, &[0xe9; 10]).await, "no it is no image");
+        assert_eq!(
+            sender.ask(PASSWORD, &[0xe9; 10]).await,
+            "no foreign it is no image"
+        );
     };
     let quiet = Quiet::new();
     assert!(!serve(&mut flash, &quiet, cut).await.1);
@@ -219,12 +298,7 @@ impl Reply for Silent {
 async fn outputs_are_off_before_anything_is_written_and_obey_again_if_it_fails() {
     let mut flash = Flash::with(&version(1));
     let (quiet, motor, clock) = (Quiet::new(), Cell::new(Level::OFF), Time(Instant::now()));
-    let settings = LovenseSettings {
-        motors: Motors::One,
-        address: "",
-        battery: 100,
-    };
-    let mut device = Lovense::new(&settings, |_: Channel, level| motor.set(level));
+    let mut device = hush(&motor);
     let link = async {
         loop {
             let control = async |device: &mut _| play(device).await;
@@ -241,7 +315,7 @@ async fn outputs_are_off_before_anything_is_written_and_obey_again_if_it_fails()
         sender.send(&version(2)[..8_000]).await;
         sleep(Duration::from_millis(500)).await;
         assert!(!is_on());
-        assert_eq!(sender.line().await, "no nothing came for too long");
+        assert_eq!(sender.line().await, "no slow the image comes too slowly");
         sleep(Duration::from_millis(50)).await;
         assert!(is_on());
     });
@@ -251,13 +325,8 @@ async fn outputs_are_off_before_anything_is_written_and_obey_again_if_it_fails()
     }
     // Nor does it obey while an image that is written waits for the restart.
     let (slots, _) = start(&mut flash).unwrap();
-    let mut server = Server::new(slots, PASSWORD, &ESP32C3, "0.1.0", &quiet);
-    let (board, other) = duplex(100_000);
-    let (reader, writer) = split(other);
-    let mut sender = Sender {
-        lines: BufReader::new(reader),
-        writer,
-    };
+    let mut server = Server::new(slots, PASSWORD, &ESP32C3, "0.1.0", true, &quiet);
+    let (board, mut sender) = connected();
     let mut stream = FromTokio::new(board);
     let (served, ()) = tokio::join!(server.serve(&mut stream, NONCE, &clock, |_| {}), async {
         sender.ask(PASSWORD, &version(2)).await;
