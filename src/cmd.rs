@@ -5,16 +5,20 @@ pub mod error;
 pub mod flash;
 pub mod fleet;
 mod identify;
+mod images;
 pub mod monitor;
 pub mod ports;
+mod progress;
 #[cfg(unix)]
 pub mod reload;
 pub mod run;
 #[cfg(unix)]
 pub mod running;
 pub mod scan;
+mod secret;
 pub mod simulate;
 mod table;
+mod terminal;
 pub mod udcf;
 
 use std::io::Write;

@@ -31,7 +31,7 @@ use common::process::Process;
 use common::system::{ARDUINO, CH340};
 use common::{wait_until, within};
 use firmware::{ADDRESS, ELSEWHERE, saved};
-use images::parts;
+use images::{CHOICE, parts};
 use memory::Memory;
 use serde_json::Value;
 use terminal::Terminal;
@@ -53,11 +53,14 @@ async fn a_board_is_flashed_set_up_and_listed_by_the_gateway() {
     let gateway = Process::start(&bench.home, &["--device-token", "bench-token"]).await;
     let token = bench.system.path("token.txt");
     fs::write(&token, "bench-token\n").unwrap();
+    let updates = bench.system.path("updates.txt");
+    fs::write(&updates, "for updates\n").unwrap();
     let memory = Memory::erased();
     let chip = bench.plug(NATIVE, Kind::Esp32c3, &memory, Fault::None);
     let address = gateway.devices.trim_start_matches("ws://");
     let mut command = bench.flash(&["--gateway", address, "--pins", "V0=5 V1=6"]);
     command.args(bench.wifi()).arg("--token-file").arg(&token);
+    command.arg("--ota-password-file").arg(&updates);
     let ended = end_with_button(&mut command, &chip).await;
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert_eq!(
@@ -69,8 +72,9 @@ async fn a_board_is_flashed_set_up_and_listed_by_the_gateway() {
     let settings = saved(&memory, &ESP32C3).unwrap();
     assert_eq!((settings.ssid(), settings.password()), (SSID, PASSWORD));
     assert_eq!(settings.token(), Some("bench-token"));
+    assert_eq!(settings.ota_password(), Some("for updates"));
     assert_eq!(settings.outputs().to_string(), "V0=5 V1=6");
-    for secret in [PASSWORD, "bench-token"] {
+    for secret in [PASSWORD, "bench-token", "for updates"] {
         assert!(!ended.log.contains(secret), "{ended:#?}");
     }
 
@@ -93,6 +97,8 @@ async fn a_c6_on_an_adapter_is_flashed_faster_and_told_in_json() {
     let gateway = Process::start(&bench.home, &[]).await;
     bench.network.gateway = Some(gateway.devices.clone());
     let memory = Memory::erased();
+    // It was updated over Wi-Fi, and started its second app.
+    memory.write(CHOICE, &[2, 0, 0, 0]);
     let chip = bench.plug(CH340, Kind::Esp32c6, &memory, Fault::None);
     let mut command = bench.flash(&["--json", "--identifier", "LVSDevice", "--pins", "V0=18"]);
     let ended = end_with_button(command.args(bench.wifi()), &chip).await;

@@ -68,9 +68,14 @@ const DEPENDENCIES: &[(&[&str], &[&str], &str)] = &[
         "rule 5: the broker's client stays in one place",
     ),
     (
-        &["espflash", "wsdm_device_board"],
+        &["espflash"],
         &["src/cmd/flash.rs", "src/cmd/flash/"],
-        "what is known of chips and of the firmware on them stays in one place",
+        "chips in their boot loader stay in one place",
+    ),
+    (
+        &["wsdm_device_board"],
+        &["src/cmd/flash.rs", "src/cmd/flash/", "src/cmd/images.rs"],
+        "what the firmware of a board takes stays with the commands that bring it there",
     ),
 ];
 

@@ -5,12 +5,10 @@ mod ask;
 mod chip;
 mod console;
 mod error;
-mod images;
 mod port;
 mod settings;
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,13 +17,14 @@ use serde_json::json;
 use tokio::sync::watch;
 use wsdm_device_board::Key;
 
+use super::images::Images;
 use super::print;
 use super::scan::duration;
+use super::terminal;
 use crate::cmd::error::Error;
 use arrival::Arrival;
 use console::BoardConsole;
 use error::{Failed, FlashError, Stage};
-use images::Images;
 use port::BoardPort;
 use settings::{Given, SettingsArgs};
 
@@ -114,7 +113,7 @@ impl From<Error> for Failure {
 }
 
 async fn steps(args: &FlashArgs, stage: &watch::Sender<Stage>) -> Result<(), Failure> {
-    let can_ask = !args.no_input && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let can_ask = !args.no_input && terminal::can_ask();
     // Everything that can be wrong without a board is reported before one is touched.
     let given = Given::read(&args.settings)?;
     // An empty variable counts as unset.

@@ -68,6 +68,21 @@ pub(super) async fn sockets(named: Option<&OsString>) -> Result<Vec<PathBuf>, Mo
     Ok(running)
 }
 
+/// The devices of the gateways that are meant, each with the socket of its gateway. A gateway that does not answer has
+/// none: it may be starting.
+pub(super) async fn listed(named: Option<&OsString>) -> Vec<(PathBuf, Device)> {
+    let sockets = match named.filter(|path| !path.is_empty()) {
+        Some(path) => vec![PathBuf::from(path)],
+        None => socket::running().await,
+    };
+    let lists = sockets.into_iter().map(|socket| async move {
+        let listed = async { Client::connect(&socket).await?.devices().await }.await;
+        let devices = listed.map(|listed| listed.devices).unwrap_or_default();
+        devices.into_iter().map(move |device| (socket.clone(), device))
+    });
+    join_all(lists).await.into_iter().flatten().collect()
+}
+
 /// A gateway failed to answer on this socket.
 pub(super) fn no_answer(socket: &Path, error: &ClientError) -> MonitorError {
     MonitorError::NoAnswer {

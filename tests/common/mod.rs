@@ -8,6 +8,8 @@ pub mod bare_websocket;
 pub mod bluetooth;
 #[cfg(target_os = "linux")]
 pub mod bluez;
+#[cfg(unix)]
+pub mod ended;
 pub mod forwarder;
 pub mod json_client;
 pub mod listener;

@@ -4,16 +4,16 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use super::chip::{Fault, Kind, Scripted};
 use super::firmware::Network;
 use super::images;
 use super::memory::Memory;
+pub use crate::common::ended::{Ended, end, interrupt, rest};
 use crate::common::log::Log;
 use crate::common::process::command;
 use crate::common::system::System;
-use crate::common::within;
 
 /// The USB of an ESP32-C3 or C6.
 pub const NATIVE: &[(&str, &str)] = &[
@@ -84,35 +84,6 @@ impl Bench {
     }
 }
 
-/// How a run ended.
-#[derive(Debug)]
-pub struct Ended {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub log: String,
-}
-
-impl Ended {
-    pub fn failed(&self, code: i32, texts: &[&str]) {
-        assert_eq!(self.code, Some(code), "{self:#?}");
-        for text in texts {
-            assert!(self.log.contains(text), "{text:?} in {self:#?}");
-        }
-        assert_eq!(self.stdout, "");
-        assert!(!self.log.contains("panicked"), "{self:#?}");
-    }
-}
-
-/// Waits for the end of a run that nobody has to do anything for.
-pub async fn end(command: &mut Command) -> Ended {
-    let output = within("it ends", command.output()).await.unwrap();
-    Ended {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        log: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
 /// Presses the button when the run asks for it, and waits for its end.
 pub async fn end_with_button(command: &mut Command, chip: &Scripted) -> Ended {
     let mut child = command.spawn().unwrap();
@@ -120,23 +91,4 @@ pub async fn end_with_button(command: &mut Command, chip: &Scripted) -> Ended {
     log.expect(&["press the RESET button"]).await;
     chip.press_reset();
     rest(child, log).await
-}
-
-pub async fn rest(child: Child, mut log: Log) -> Ended {
-    let output = within("it ends", child.wait_with_output()).await.unwrap();
-    log.rest().await;
-    Ended {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        log: log.text(),
-    }
-}
-
-pub fn interrupt(child: &Child) {
-    let pid = child.id().unwrap().to_string();
-    let sent = std::process::Command::new("kill")
-        .args(["-INT", &pid])
-        .status()
-        .unwrap();
-    assert!(sent.success());
 }

@@ -191,6 +191,14 @@ async fn values_that_no_board_takes_are_refused_before_the_port_is_opened() {
         ),
         (["--device", "motor"], "--device: a device is lovense or tcode"),
         (
+            ["--ota-password-file", short],
+            "--ota-password-file: a password for updates has 8 to 63 characters",
+        ),
+        (
+            ["--password-file=-", "--ota-password-file=-"],
+            "only one of --password-file, --token-file and --ota-password-file can be stdin",
+        ),
+        (
             ["--button", "9 closes"],
             "--button: the button is written 9, 9 opens or none",
         ),
@@ -278,11 +286,11 @@ async fn images_that_are_missing_or_broken_are_not_written() {
     for (images, text) in [
         (
             changed("other-chip", &|parts| parts[2].1[12] = 13),
-            "ESP32-C3-10000.bin: is not an image for the ESP32-C3",
+            "ESP32-C3-20000.bin: is not an image for the ESP32-C3",
         ),
         (
             changed("no-image", &|parts| parts[2].1[0] = 0),
-            "ESP32-C3-10000.bin: is not an image for the ESP32-C3",
+            "ESP32-C3-20000.bin: is not an image for the ESP32-C3",
         ),
         (
             changed("settings", &|parts| parts[2].0 = 0x9000),
@@ -299,6 +307,26 @@ async fn images_that_are_missing_or_broken_are_not_written() {
         (
             changed("no-nvs", &|parts| parts[1].1[3] = 1),
             "has no partition nvs",
+        ),
+        (
+            changed("no-app", &|parts| drop(parts.remove(2))),
+            "has no app for the ESP32-C3",
+        ),
+        (
+            changed("second-app-only", &|parts| parts[2].0 = 0x210000),
+            "has no app for the ESP32-C3",
+        ),
+        (
+            changed("no-choice", &|parts| drop(parts.remove(3))),
+            "leaves it open which app the ESP32-C3 starts",
+        ),
+        (
+            changed("half-a-choice", &|parts| parts[3].1.truncate(0x1000)),
+            "leaves it open which app the ESP32-C3 starts",
+        ),
+        (
+            changed("another-choice", &|parts| parts[3].1[0] = 1),
+            "leaves it open which app the ESP32-C3 starts",
         ),
         (
             changed("within-a-sector", &|parts| parts[2].0 += 4),

@@ -8,8 +8,11 @@ use sha2::{Digest, Sha256};
 use wsdm_gateway::text::hex;
 
 /// Where an app is, and how many bytes this one has.
-pub const APP: usize = 0x10000;
+pub const APP: usize = 0x20000;
 const APP_BYTES: usize = 90_001;
+/// Where it is chosen which app starts; erased, it is the first.
+pub const CHOICE: usize = 0x10000;
+const CHOICE_BYTES: usize = 0x2000;
 
 /// The parts of an image: where each is written, and its bytes.
 pub type Parts = Vec<(usize, Vec<u8>)>;
@@ -29,13 +32,15 @@ pub fn program(number: u8, bytes: usize) -> Vec<u8> {
     image
 }
 
-/// The usual partition table of a flash of 4 MB, without its hash.
+/// The partition table of `firmware/partitions.csv`, without its hash.
 pub fn table() -> Vec<u8> {
     let mut table = Vec::new();
     for (kind, start, bytes, name) in [
         ([1, 2], 0x9000_u32, 0x6000_u32, "nvs"),
         ([1, 1], 0xf000, 0x1000, "phy_init"),
-        ([0, 0], 0x10000, 0x3f0000, "factory"),
+        ([1, 0], 0x10000, 0x2000, "otadata"),
+        ([0, 0x10], 0x20000, 0x1f0000, "ota_0"),
+        ([0, 0x11], 0x210000, 0x1f0000, "ota_1"),
     ] {
         table.extend([0xaa, 0x50]);
         table.extend(kind);
@@ -54,6 +59,7 @@ pub fn parts(number: u8) -> Parts {
         (0, program(number, 20_000)),
         (0x8000, table()),
         (APP, program(number, APP_BYTES)),
+        (CHOICE, vec![0xff; CHOICE_BYTES]),
     ]
 }
 

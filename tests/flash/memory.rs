@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
+use embedded_storage::nor_flash::{ErrorType, MultiwriteNorFlash, NorFlash, NorFlashErrorKind, ReadNorFlash};
 
 pub const SECTOR: usize = 4_096;
 const BYTES: usize = 4 * 1024 * 1024;
@@ -88,3 +88,5 @@ impl NorFlash for Memory {
         Ok(())
     }
 }
+
+impl MultiwriteNorFlash for Memory {}

@@ -14,12 +14,11 @@ use tokio::time::{Instant, interval, sleep_until};
 use super::console::BoardConsole;
 use super::error::FlashError;
 use super::port::BoardPort;
+#[cfg(unix)]
+use crate::cmd::running;
 use crate::text::{cut, printable};
 #[cfg(unix)]
-use crate::web::{
-    control::{client::Client, socket},
-    view::{Device, State, seconds},
-};
+use crate::web::view::{Device, State, seconds};
 
 /// How often the gateways are asked.
 const POLL: Duration = Duration::from_millis(300);
@@ -92,7 +91,7 @@ impl Arrival {
         Self {
             address: address.to_owned(),
             #[cfg(unix)]
-            control: control.filter(|path| !path.is_empty()).cloned(),
+            control: control.cloned(),
             #[cfg(unix)]
             before: Vec::new(),
             #[cfg(unix)]
@@ -193,24 +192,12 @@ impl Arrival {
         Ok(None)
     }
 
-    /// This board, as each gateway has it. A gateway that does not answer has none: it may be starting.
+    /// This board, as each gateway has it.
     #[cfg(unix)]
     async fn devices(&self) -> Vec<(PathBuf, Device)> {
-        let sockets = match &self.control {
-            Some(path) => vec![PathBuf::from(path)],
-            None => socket::running().await,
-        };
-        let lists = sockets.into_iter().map(|socket| async move {
-            let listed = async { Client::connect(&socket).await?.devices().await }.await;
-            let mut devices = listed.map(|listed| listed.devices).unwrap_or_default();
-            devices.retain(|device| device.address.eq_ignore_ascii_case(&self.address));
-            devices.into_iter().map(move |device| (socket.clone(), device))
-        });
-        futures::future::join_all(lists)
-            .await
-            .into_iter()
-            .flatten()
-            .collect()
+        let mut devices = running::listed(self.control.as_ref()).await;
+        devices.retain(|(_, device)| device.address.eq_ignore_ascii_case(&self.address));
+        devices
     }
 }
 

@@ -7,15 +7,16 @@ use espflash::connection::{Connection, ResetAfterOperation, ResetBeforeOperation
 use espflash::flasher::Flasher;
 use espflash::image_format::Segment;
 use espflash::target::{Chip as EspChip, ProgressCallbacks};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use tokio::sync::watch;
 use tokio_serial::UsbPortInfo;
 use wsdm_device_board::{Chip, ESP32C3, ESP32C6};
 
 use super::error::{FlashError, OtherChip, Stage};
-use super::images::{Image, Images};
 use super::port::BoardPort;
 use super::settings::Given;
+use crate::cmd::images::{Image, Images, Part};
+use crate::cmd::progress;
 use crate::defaults::BAUD_RATE;
 use crate::text::printable;
 
@@ -79,7 +80,7 @@ pub(super) fn write(
     Ok(chip)
 }
 
-fn segment(part: &super::images::Part) -> Segment<'_> {
+fn segment(part: &Part) -> Segment<'_> {
     Segment {
         addr: part.offset,
         data: Cow::Borrowed(&part.data),
@@ -209,12 +210,8 @@ impl Progress {
             .map(|part| (part.offset, part.data.len() as u64))
             .collect();
         let all = sizes.iter().map(|(_, bytes)| bytes).sum();
-        // Nothing is drawn if stderr is no terminal.
-        let bar = ProgressBar::with_draw_target(Some(all), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         Self {
-            bar,
+            bar: progress::bytes(all),
             done: 0,
             part: (0, 1),
             sizes,

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::images::ImagesError;
 use crate::advice::{Advice, EXIT_FAILED, EXIT_USAGE};
+use crate::cmd::images::ImagesError;
 
 /// What a run has done to the board so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,6 @@
 //! The settings that a board is given: where their values come from, and what the board would say to them. The code
 //! that checks them is the board's own.
 
-use std::fs;
-use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -11,11 +9,7 @@ use wsdm_device_board::{Chip, ESP32C3, ESP32C6, Key, Settings};
 use super::console::Shown;
 use super::error::FlashError;
 use crate::cmd::error::Error;
-
-/// No secret of a board is longer.
-const SECRET_MAX_BYTES: u64 = 1_024;
-/// For a secret: it is read from stdin.
-const STDIN: &str = "-";
+use crate::cmd::secret::{OTA_PASSWORD_VARIABLE, STDIN, secret};
 
 /// What has no pin.
 const NONE: &str = "none";
@@ -68,6 +62,10 @@ pub struct SettingsArgs {
     /// Pin that gets half of a lithium cell's voltage, or none
     #[arg(long, value_name = "PIN", env = "WSDM_BATTERY")]
     pub battery: Option<String>,
+    /// File with the password for updates over Wi-Fi on its first line, - for stdin; with an empty one the board takes
+    /// none [env: WSDM_OTA_PASSWORD holds the password itself]
+    #[arg(long, value_name = "FILE")]
+    pub ota_password_file: Option<PathBuf>,
 }
 
 /// Settings to be changed.
@@ -78,11 +76,11 @@ impl Given {
     /// What the command line and the environment give.
     pub(super) fn read(args: &SettingsArgs) -> Result<Self, Error> {
         let is_stdin = |file: &Option<PathBuf>| file.as_deref() == Some(Path::new(STDIN));
-        if is_stdin(&args.password_file) && is_stdin(&args.token_file) {
-            let hint = "give one of them a file, or use the variable";
+        let secrets = [&args.password_file, &args.token_file, &args.ota_password_file];
+        if secrets.into_iter().filter(|file| is_stdin(file)).count() > 1 {
             return Err(Error::usage(
-                "--password-file and --token-file cannot both be stdin",
-                hint,
+                "only one of --password-file, --token-file and --ota-password-file can be stdin",
+                "give the others a file, or use the variables",
             ));
         }
         let password = secret(
@@ -91,6 +89,11 @@ impl Given {
             PASSWORD_VARIABLE,
         )?;
         let token = secret("--token-file", args.token_file.as_deref(), TOKEN_VARIABLE)?;
+        let ota_password = secret(
+            "--ota-password-file",
+            args.ota_password_file.as_deref(),
+            OTA_PASSWORD_VARIABLE,
+        )?;
         let mut given = Self::default();
         for (key, flag, value) in [
             (Key::Ssid, "--ssid", &args.ssid),
@@ -104,6 +107,7 @@ impl Given {
             (Key::Button, "--button", &args.button),
             (Key::Limits, "--limits", &args.limits),
             (Key::Battery, "--battery", &args.battery),
+            (Key::OtaPassword, "--ota-password-file", &ota_password),
         ] {
             // An empty variable counts as unset; an empty file clears a secret.
             let Some(value) = value
@@ -210,31 +214,4 @@ pub(super) fn shown(key: Key, value: &str, chip: &Chip) -> Option<String> {
     let mut text = String::new();
     settings.write(key, &mut text).ok()?;
     Some(text)
-}
-
-/// The first line of this file, or the value of the variable.
-fn secret(flag: &str, file: Option<&Path>, variable: &str) -> Result<Option<String>, Error> {
-    let Some(file) = file else {
-        // An empty variable counts as unset.
-        return Ok(std::env::var(variable).ok().filter(|value| !value.is_empty()));
-    };
-    let is_stdin = file.to_str() == Some(STDIN);
-    if is_stdin && std::io::stdin().is_terminal() {
-        let message = format!("{flag}: stdin is the terminal, which would show what is typed");
-        return Err(Error::usage(
-            message,
-            "leave it out, and it is asked for without being shown",
-        ));
-    }
-    let mut text = String::new();
-    let read = match is_stdin {
-        true => std::io::stdin().take(SECRET_MAX_BYTES).read_to_string(&mut text),
-        false => fs::File::open(file).and_then(|file| file.take(SECRET_MAX_BYTES).read_to_string(&mut text)),
-    };
-    if let Err(e) = read {
-        let message = format!("{flag}: {} cannot be read: {e}", file.display());
-        return Err(Error::usage(message, "the file has the secret on its first line"));
-    }
-    let line = text.split('\n').next().unwrap_or_default();
-    Ok(Some(line.strip_suffix('\r').unwrap_or(line).to_owned()))
 }

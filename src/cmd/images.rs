@@ -22,9 +22,11 @@ const TABLE_OFFSET: u32 = 0x8000;
 const TABLE_ENTRY_BYTES: usize = 32;
 /// The first byte of a boot loader and of an app.
 const IMAGE_MAGIC: u8 = 0xe9;
+/// A byte of flash that nothing was written to.
+const ERASED: u8 = 0xff;
 
-/// The chips that there are images for, with the number that an image has for each.
-const CHIPS: [(&Chip, u16); 2] = [(&ESP32C3, 5), (&ESP32C6, 13)];
+/// The chips that there are images for.
+const CHIPS: [&Chip; 2] = [&ESP32C3, &ESP32C6];
 
 /// Why there are no images that can be written.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +56,7 @@ pub enum ImagesError {
         /// The manifest.
         path: PathBuf,
         /// The name of the chip.
-        chip: &'static str,
+        chip: String,
     },
 }
 
@@ -162,10 +164,10 @@ impl Images {
         let mut images = Vec::new();
         for build in manifest.builds {
             // Those of other chips are for other programs.
-            let Some((chip, number)) = CHIPS.iter().find(|(chip, _)| chip.name == build.chip_family) else {
+            let Some(chip) = CHIPS.iter().find(|chip| chip.name == build.chip_family) else {
                 continue;
             };
-            images.push(image(folder, &path, chip, *number, build.parts)?);
+            images.push(image(folder, &path, chip, build.parts)?);
         }
         Ok(Self {
             version: printable(manifest.version.as_bytes()),
@@ -175,11 +177,11 @@ impl Images {
     }
 
     /// What is written to a chip of this name.
-    pub(super) fn of(&self, chip: &'static str) -> Result<&Image, ImagesError> {
+    pub(super) fn of(&self, chip: &str) -> Result<&Image, ImagesError> {
         let image = self.images.iter().find(|image| image.chip.name == chip);
         image.ok_or_else(|| ImagesError::NotFor {
             path: self.manifest.clone(),
-            chip,
+            chip: printable(chip.as_bytes()),
         })
     }
 }
@@ -220,7 +222,6 @@ fn image(
     folder: &Path,
     manifest: &Path,
     chip: &'static Chip,
-    number: u16,
     entries: Vec<PartEntry>,
 ) -> Result<Image, ImagesError> {
     let mut parts = Vec::new();
@@ -276,7 +277,7 @@ fn image(
         }
         // A header that is too short has no chip either.
         let of = part.data.get(12..14).map(|of| u16::from_le_bytes([of[0], of[1]]));
-        if holds_code && (part.data.first() != Some(&IMAGE_MAGIC) || of != Some(number)) {
+        if holds_code && (part.data.first() != Some(&IMAGE_MAGIC) || of != Some(chip.image)) {
             return Err(broken(path, format!("is not an image for the {}", chip.name)));
         }
     }
@@ -296,6 +297,29 @@ fn image(
             "has no partition nvs, which the board keeps its settings in",
         ));
     }
+    let choice = partitions.iter().find(|partition| partition.is_choice);
+    let resets = |choice: &Partition| {
+        let mut parts = parts.iter().filter(|part| part.offset == choice.start);
+        parts.any(|part| {
+            part.data.len() as u64 >= u64::from(choice.bytes) && part.data.iter().all(|byte| *byte == ERASED)
+        })
+    };
+    if choice.is_some_and(|choice| !resets(choice)) {
+        return Err(broken(
+            manifest,
+            format!(
+                "leaves it open which app the {} starts: nothing erases otadata",
+                chip.name
+            ),
+        ));
+    }
+    let first = partitions.iter().find(|partition| partition.is_app);
+    let mut apps = parts
+        .iter()
+        .filter(|part| first.is_some_and(|first| first.start == part.offset));
+    if apps.next().is_none() {
+        return Err(broken(manifest, format!("has no app for the {}", chip.name)));
+    }
     let ends = partitions
         .iter()
         .map(Partition::end)
@@ -314,6 +338,8 @@ fn image(
 struct Partition {
     is_app: bool,
     is_settings: bool,
+    /// Which app the boot loader starts. Erased: the first one.
+    is_choice: bool,
     start: u32,
     bytes: u32,
 }
@@ -336,6 +362,7 @@ fn partitions(table: &[u8]) -> Vec<Partition> {
         .map(|row| Partition {
             is_app: row[2] == 0,
             is_settings: (row[2], row[3]) == (1, 2),
+            is_choice: (row[2], row[3]) == (1, 0),
             start: word(row, 4),
             bytes: word(row, 8),
         })

@@ -1,0 +1,56 @@
+//! Runs of the program that end.
+
+use tokio::process::{Child, Command};
+
+use super::log::Log;
+use super::within;
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub log: String,
+}
+
+impl Ended {
+    pub fn failed(&self, code: i32, texts: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        for text in texts {
+            assert!(self.log.contains(text), "{text:?} in {self:#?}");
+        }
+        assert_eq!(self.stdout, "");
+        assert!(!self.log.contains("panicked"), "{self:#?}");
+    }
+}
+
+/// Waits for the end of a run that nobody has to do anything for.
+pub async fn end(command: &mut Command) -> Ended {
+    let output = within("it ends", command.output()).await.unwrap();
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        log: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// The same of one that was started, and whose log is read.
+pub async fn rest(child: Child, mut log: Log) -> Ended {
+    let output = within("it ends", child.wait_with_output()).await.unwrap();
+    log.rest().await;
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        log: log.text(),
+    }
+}
+
+/// Ctrl-C.
+pub fn interrupt(child: &Child) {
+    let pid = child.id().unwrap().to_string();
+    let sent = std::process::Command::new("kill")
+        .args(["-INT", &pid])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+}
