@@ -12,6 +12,7 @@ use clap_complete::Shell;
 use crate::cmd::flash::FlashArgs;
 use crate::cmd::fleet::FleetCommand;
 use crate::cmd::monitor::MonitorArgs;
+use crate::cmd::ota::OtaArgs;
 use crate::cmd::ports::PortsArgs;
 #[cfg(unix)]
 use crate::cmd::reload::ReloadArgs;
@@ -127,6 +128,11 @@ pub enum Command {
         after_help = "Examples:\n  wsdm-gateway flash\n  wsdm-gateway flash /dev/ttyACM0 --ssid 'My network' --password-file wifi.txt --pins V0=4"
     )]
     Flash(Box<FlashArgs>),
+    /// Send new firmware over Wi-Fi to an ESP32-C3 or C6 that runs it already
+    #[command(
+        after_help = "Examples:\n  wsdm-gateway ota a0b1c2d3e4f5\n  wsdm-gateway ota 192.168.1.31 --password-file updates.txt\n\nThe board takes updates once it has a password for them: flash --ota-password-file, or set ota_password on its console."
+    )]
+    Ota(OtaArgs),
     /// List serial ports and which entry uses each
     #[command(
         after_help = "Examples:\n  wsdm-gateway ports\n  wsdm-gateway ports --identify\n  wsdm-gateway ports --watch"

@@ -7,6 +7,7 @@ pub mod fleet;
 mod identify;
 mod images;
 pub mod monitor;
+pub mod ota;
 pub mod ports;
 mod progress;
 #[cfg(unix)]
@@ -51,6 +52,7 @@ pub fn execute(cli: Cli) -> Result<(), Error> {
         Command::Reload(args) => block_on(reload::reload(args))?,
         Command::Fleet(command) => block_on(fleet::fleet(command))?,
         Command::Flash(args) => block_on(flash::flash(*args))?,
+        Command::Ota(args) => block_on(ota::ota(args))?,
         Command::Ports(args) => block_on(ports::ports(args))?,
         Command::Scan(args) => block_on_one_thread(scan::scan(args))?,
         Command::Completions { shell } => {

@@ -94,6 +94,7 @@ fn every_command_has_help_that_ends_with_an_example() {
         &["fleet", "stop"],
         &["fleet", "forget"],
         &["flash"],
+        &["ota"],
         &["completions"],
     ] {
         let output = cli.run(&[args, &["--help"]].concat());
@@ -123,6 +124,7 @@ fn help_is_as_it_was_last_looked_at() {
         ("fleet-list", &["fleet", "list", "--help"]),
         ("fleet-stop", &["fleet", "stop", "--help"]),
         ("flash", &["flash", "--help"]),
+        ("ota", &["ota", "--help"]),
         ("udcf", &["udcf", "--help"]),
         ("udcf-add", &["udcf", "add", "--help"]),
     ] {

@@ -16,6 +16,7 @@ mod failures;
 #[path = "flash/firmware.rs"]
 mod firmware;
 #[path = "flash/images.rs"]
+#[allow(dead_code, reason = "shared with the tests of updates")]
 mod images;
 #[path = "flash/memory.rs"]
 mod memory;

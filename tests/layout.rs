@@ -74,7 +74,13 @@ const DEPENDENCIES: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["wsdm_device_board"],
-        &["src/cmd/flash.rs", "src/cmd/flash/", "src/cmd/images.rs"],
+        &[
+            "src/cmd/flash.rs",
+            "src/cmd/flash/",
+            "src/cmd/images.rs",
+            "src/cmd/ota.rs",
+            "src/cmd/ota/",
+        ],
         "what the firmware of a board takes stays with the commands that bring it there",
     ),
 ];

@@ -129,6 +129,15 @@ pub(super) struct Image {
     pub parts: Vec<Part>,
     /// How large the flash has to be.
     pub flash_bytes: u32,
+    /// Which part is the firmware itself.
+    app: usize,
+}
+
+impl Image {
+    /// The firmware itself, which is all that an update over the network replaces.
+    pub(super) fn app(&self) -> &[u8] {
+        &self.parts[self.app].data
+    }
 }
 
 /// The images of a folder, read and checked.
@@ -314,12 +323,10 @@ fn image(
         ));
     }
     let first = partitions.iter().find(|partition| partition.is_app);
-    let mut apps = parts
+    let app = parts
         .iter()
-        .filter(|part| first.is_some_and(|first| first.start == part.offset));
-    if apps.next().is_none() {
-        return Err(broken(manifest, format!("has no app for the {}", chip.name)));
-    }
+        .position(|part| first.is_some_and(|first| first.start == part.offset));
+    let app = app.ok_or_else(|| broken(manifest, format!("has no app for the {}", chip.name)))?;
     let ends = partitions
         .iter()
         .map(Partition::end)
@@ -328,6 +335,7 @@ fn image(
     let flash_bytes = flash_bytes.and_then(|end| u32::try_from(end).ok());
     Ok(Image {
         chip,
+        app,
         parts,
         flash_bytes: flash_bytes
             .ok_or_else(|| broken(manifest, "is for a larger flash than any chip has"))?,

@@ -10,6 +10,11 @@ use wsdm_gateway::text::hex;
 /// Where an app is, and how many bytes this one has.
 pub const APP: usize = 0x20000;
 const APP_BYTES: usize = 90_001;
+/// Where its version is.
+pub const VERSION_AT: usize = 48;
+/// Where the second one is, and how many bytes each may have.
+pub const SECOND_APP: usize = 0x210000;
+pub const SLOT_BYTES: usize = 0x1f0000;
 /// Where it is chosen which app starts; erased, it is the first.
 pub const CHOICE: usize = 0x10000;
 const CHOICE_BYTES: usize = 0x2000;
@@ -29,6 +34,17 @@ pub fn program(number: u8, bytes: usize) -> Vec<u8> {
         .collect();
     image[0] = 0xe9;
     image[12..14].copy_from_slice(&[number, 0]);
+    image
+}
+
+/// The same with what the firmware says of itself.
+pub fn firmware(number: u8, project: &str, version: &str) -> Vec<u8> {
+    let mut image = program(number, APP_BYTES);
+    image[32..36].copy_from_slice(&0xabcd_5432_u32.to_le_bytes());
+    for (at, text) in [(VERSION_AT, version), (80, project)] {
+        image[at..at + 32].fill(0);
+        image[at..at + text.len()].copy_from_slice(text.as_bytes());
+    }
     image
 }
 

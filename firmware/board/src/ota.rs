@@ -21,5 +21,6 @@ pub use server::{Served, Server};
 pub use slots::{Layout, Slot, Slots, SlotsError, Start};
 pub use trial::Trial;
 pub use wire::{
-    Answer, Greeting, NONCE_BYTES, Nonce, PORT, Reason, Refusal, Request, State, Unknown, WORDS_MAX_BYTES,
+    Answer, GREETING, Greeting, LINE_MAX_BYTES, NONCE_BYTES, Nonce, PORT, Reason, Refusal, Request, State,
+    Unknown, VERSION, WORDS_MAX_BYTES,
 };

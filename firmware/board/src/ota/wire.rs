@@ -26,11 +26,13 @@ pub const PORT: u16 = 3232;
 /// How long a nonce is.
 pub const NONCE_BYTES: usize = 16;
 /// The longest line.
-pub(super) const LINE_MAX_BYTES: usize = 200;
+pub const LINE_MAX_BYTES: usize = 200;
 /// The longest reason of a refusal.
 pub const WORDS_MAX_BYTES: usize = 96;
-const GREETING: &str = "wsdm-ota";
-const VERSION: &str = "1";
+/// The first word of every greeting; the second is its version.
+pub const GREETING: &str = "wsdm-ota";
+/// The version of what is said here.
+pub const VERSION: &str = "1";
 const HASH_BYTES: usize = 32;
 
 /// Random bytes, new for each connection.
