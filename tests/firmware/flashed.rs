@@ -28,7 +28,11 @@ async fn the_images_of_the_build_are_what_a_flashed_chip_holds() {
         let builds = manifest["builds"].as_array().unwrap();
         let build = builds.iter().find(|build| build["chipFamily"] == name).unwrap();
         let parts = build["parts"].as_array().unwrap();
-        assert_eq!(parts.len(), 3, "boot loader, partition table and app");
+        assert_eq!(
+            parts.len(),
+            4,
+            "boot loader, partition table, choice of the app, and app"
+        );
         for part in parts {
             let data = fs::read(folder.join(part["path"].as_str().unwrap())).unwrap();
             let at = part["offset"].as_u64().unwrap() as usize;
