@@ -26,8 +26,9 @@ mod terminal;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use bench::{Bench, NATIVE, PASSWORD, SSID, end, end_with_button, interrupt};
+use bench::{Bench, NATIVE, PASSWORD, SSID, end_with_button};
 use chip::{Fault, Kind};
+use common::ended::{end, interrupt};
 use common::process::Process;
 use common::system::{ARDUINO, CH340};
 use common::{wait_until, within};

@@ -120,7 +120,7 @@ async fn steps(args: &OtaArgs, stage: &watch::Sender<Stage>) -> Result<(), Failu
         return Err(OtaError::NoPassword.into());
     }
 
-    let connection = Connection::open(board.at).await?;
+    let connection = Connection::open_first(board.at).await?;
     let greeting = connection.greeting.clone();
     let app = images.of(&greeting.chip).map_err(OtaError::from)?.app();
     let sha256: [u8; 32] = Sha256::digest(app).into();

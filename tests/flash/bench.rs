@@ -10,7 +10,7 @@ use super::chip::{Fault, Kind, Scripted};
 use super::firmware::Network;
 use super::images;
 use super::memory::Memory;
-pub use crate::common::ended::{Ended, end, interrupt, rest};
+use crate::common::ended::{Ended, rest};
 use crate::common::log::Log;
 use crate::common::process::command;
 use crate::common::system::System;

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use super::bench::{Bench, NATIVE, end, end_with_button, interrupt, rest};
+use super::bench::{Bench, NATIVE, end_with_button};
 use super::chip::{Fault, Kind};
 use super::firmware::{ADDRESS, CLOSED, DROPPED, saved};
 use super::holds;
 use super::images::{self, APP, parts};
 use super::memory::Memory;
+use crate::common::ended::{end, interrupt, rest};
 use crate::common::log::Log;
 use crate::common::process::{Process, command};
 use crate::common::system::CH340;

@@ -34,6 +34,8 @@ pub enum Trial {
     Fails,
     /// It never takes a connection.
     Silences,
+    /// It is kept, and has another address since its restart.
+    Moves,
 }
 
 /// What becomes of what is sent to it and by it.
@@ -47,6 +49,8 @@ pub enum Air {
     LosesLastWord,
 }
 
+/// This computer has both addresses.
+pub const MOVED_TO: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// What it has room for while it waits for its flash.
 const RECEIVE_BUFFER: u32 = 4_096;
 
@@ -170,7 +174,13 @@ struct Running {
 
 impl Running {
     async fn run(self, listener: TcpListener) {
-        while self.until_restart(&listener).await {}
+        let mut listener = listener;
+        while self.until_restart(&listener).await {
+            if self.trial == Trial::Moves {
+                let port = listener.local_addr().unwrap().port();
+                listener = TcpListener::bind((MOVED_TO, port)).await.unwrap();
+            }
+        }
     }
 
     /// From a start to the next one; whether there is one.
@@ -211,7 +221,7 @@ impl Running {
             }
             if server.slots().is_on_trial() {
                 match self.trial {
-                    Trial::Passes => server.slots().confirm().expect("a flash"),
+                    Trial::Passes | Trial::Moves => server.slots().confirm().expect("a flash"),
                     Trial::Fails => return true,
                     Trial::Lasts | Trial::Silences => {}
                 }

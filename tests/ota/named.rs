@@ -1,15 +1,19 @@
 //! A board by what its gateway calls it.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use serde_json::Value;
+use tokio::net::TcpSocket;
 use tokio::process::Child;
+use tokio_tungstenite::{MaybeTlsStream, client_async};
 
 use super::bench::Bench;
-use super::board::{Board, Trial};
-use super::common::ended::end;
+use super::board::{Board, MOVED_TO, Trial};
+use super::common::ended::{end, rest};
+use super::common::log::Log;
 use super::common::process::{Process, command};
-use super::common::within;
+use super::common::{RawDevice, handshake, within};
 
 /// The device that a board is, beside its port for updates.
 fn device(home: &Path, gateway: &Process, address: &str) -> Child {
@@ -112,4 +116,43 @@ async fn without_a_gateway_a_name_is_that_of_a_host() {
     ended.failed(2, &["no board my board: ", "no board is connected to one"]);
     let ended = end(&mut bench.ota("board.invalid:3232", &[])).await;
     ended.failed(1, &["the host board.invalid is not found", "network address"]);
+}
+
+/// A device whose connection comes from this address.
+async fn device_from(ip: Ipv4Addr, gateway: &Process, address: &str) -> RawDevice {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((ip, 0).into()).unwrap();
+    let at = gateway.devices.trim_start_matches("ws://").parse().unwrap();
+    let stream = MaybeTlsStream::Plain(within("the connection", socket.connect(at)).await.unwrap());
+    let (ws, _) = within("the websocket", client_async(&*gateway.devices, stream))
+        .await
+        .unwrap();
+    let mut device = RawDevice { ws };
+    device.text(&handshake("LVSDevice", address)).await;
+    device.expect("DeviceType;").await;
+    device.binary(format!("Z:11:{address};").as_bytes()).await;
+    device
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_board_that_has_another_address_since_its_restart_is_found_through_its_gateway() {
+    const ADDRESS: &str = "a0b1c2d3e4f5";
+    let (bench, board) = (Bench::new(), Board::start(Trial::Moves));
+    let home = bench.home.path();
+    let gateway = Process::start(home, &[]).await;
+    let before = device_from(Ipv4Addr::LOCALHOST, &gateway, ADDRESS).await;
+    listed(home, &[(ADDRESS, "ready")]).await;
+    let port = board.at.port();
+    let mut child = bench
+        .ota(ADDRESS, &["--port", &port.to_string()])
+        .spawn()
+        .unwrap();
+    let mut log = Log::of(&mut child);
+    log.expect(&["the image is on the board and verified"]).await;
+    drop(before);
+    let _after = device_from(MOVED_TO, &gateway, ADDRESS).await;
+    let ended = rest(child, log).await;
+    let there =
+        format!("the board is there: LVSDevice {ADDRESS} at {MOVED_TO}:{port}, it runs 0.2.0 and keeps it\n");
+    assert_eq!((ended.code, &ended.stdout), (Some(0), &there), "{ended:#?}");
 }

@@ -10,7 +10,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use wsdm_device_board::ota::{Answer, GREETING, Greeting, LINE_MAX_BYTES, Request, VERSION};
 
 use super::error::OtaError;
@@ -19,6 +19,9 @@ use crate::text::{cut, printable};
 /// How long a board may take to accept a connection, and then to greet.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a board that has just served somebody may take until it listens again, and how often it is asked.
+const LISTENS_WITHIN: Duration = Duration::from_secs(2);
+const LISTENS_POLL: Duration = Duration::from_millis(200);
 /// How long a board may take until it waits for the image: outputs go off first, and a wrong password has it wait.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a board may take nothing: it erases and writes between what it takes.
@@ -69,6 +72,17 @@ impl Connection {
             writer,
             greeting,
         })
+    }
+
+    /// The same for the first connection, which may come right after somebody else's.
+    pub(super) async fn open_first(at: SocketAddr) -> Result<Self, OtaError> {
+        let deadline = Instant::now() + LISTENS_WITHIN;
+        loop {
+            match Self::open(at).await {
+                Err(OtaError::NotListening(_)) if Instant::now() < deadline => sleep(LISTENS_POLL).await,
+                opened => return opened,
+            }
+        }
     }
 
     /// Asks whether the image can come. The board has its outputs off if it can.
