@@ -178,8 +178,11 @@ async fn a_person_is_asked_for_what_is_missing_and_a_secret_is_not_shown() {
     terminal.expect("Wi-Fi password [none]: ").await;
     wait_until("no echo", || !terminal.echoes()).await;
     terminal.type_line(PASSWORD);
+    terminal.expect("token of the gateway [none]: ").await;
+    wait_until("no echo", || !terminal.echoes()).await;
+    terminal.type_line("");
     // That moves a motor: everything else is behind one question.
-    let others = "set others (gateway, token, device, identifier, button, limits, battery) too? [no]: ";
+    let others = "set others (gateway, device, identifier, button, limits, battery) too? [no]: ";
     terminal.expect(others).await;
     assert!(terminal.echoes());
     terminal.type_line("");
@@ -271,9 +274,9 @@ async fn a_person_who_wants_more_is_asked_for_everything_until_all_of_it_fits() 
         terminal.expect(question).await;
         terminal.type_line(answer);
     };
+    answer(&mut terminal, "token of the gateway [none]: ", "").await;
     answer(&mut terminal, "too? [no]: ", "perhaps").await;
     answer(&mut terminal, "answer yes or no", "y").await;
-    answer(&mut terminal, "token of the gateway [none]: ", "").await;
     answer(&mut terminal, "protocol (lovense or tcode) [lovense]: ", "tcode").await;
     answer(&mut terminal, "[LVSDevice]: ", "").await;
     answer(&mut terminal, "pins, such as V0=4 L0=6 [V0=4]: ", "V0=9 L0=6").await;
@@ -374,8 +377,10 @@ async fn a_board_that_is_listed_already_is_awaited_with_its_new_settings() {
     let child = command.spawn().unwrap();
     terminal.expect("press the RESET button").await;
     chip.press_reset();
+    terminal.expect("token of the gateway [none]: ").await;
+    terminal.type_line("");
     terminal
-        .expect("set others (token, button, limits, battery) too? [no]: ")
+        .expect("set others (button, limits, battery) too? [no]: ")
         .await;
     let connected = async || {
         let listed = end(&mut common::process::command(&bench.home, &["devices", "--json"])).await;

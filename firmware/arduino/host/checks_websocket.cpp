@@ -90,7 +90,9 @@ static void note(WsdmReport what, uint16_t code, const char* reason) {
 struct Connected {
   Scripted client;
   Edge edge;
-  WsdmWebsocket gateway{client, edge.device};
+  // Nobody presses it.
+  WsdmButton button{12, edge.device};
+  WsdmWebsocket gateway{client, button};
   std::string request;
 
   explicit Connected(const char* identifier = "LVSDevice", const char* token = nullptr) {
@@ -375,6 +377,18 @@ static void silence() {
 }
 
 // Whatever it was believed to be at.
+// A connection is a gateway that has control, before it commands anything.
+static void released() {
+  Connected r;
+  hostClock(1000);
+  r.button.hold(millis());
+  r.upgrade();
+  hostClock(millis() + WSDM_CALM_MS);
+  r.gateway.loop();
+  expect("the button's time began with the connection", r.button.isHeld(), 0);
+  hostClock();
+}
+
 static void stops() {
   for (const char* how : {"a goodbye", "a break", "a frame that is none", "silence"}) {
     Running r;
@@ -429,6 +443,7 @@ void checkWebsocket() {
   accept();
   faults();
   resets();
+  released();
   stops();
   frames();
   silence();

@@ -11,12 +11,15 @@ use crate::text::printable;
 /// A setting, and how it is called.
 type Question = (Key, &'static str);
 
-/// What a board needs to move a motor, wired as in its picture.
-const NEEDED: [Question; 2] = [(Key::Ssid, "Wi-Fi name"), (Key::Password, "Wi-Fi password")];
-/// What is asked for only if somebody wants to set it: without them, the board has values that work.
-const OTHERS: [Question; 8] = [
-    (Key::Gateway, "gateway (mdns searches for it)"),
+/// What a board needs to move a motor, wired as in its picture: a gateway may want a token, and only a person knows it.
+const NEEDED: [Question; 3] = [
+    (Key::Ssid, "Wi-Fi name"),
+    (Key::Password, "Wi-Fi password"),
     (Key::Token, "token of the gateway"),
+];
+/// What is asked for only if somebody wants to set it: without them, the board has values that work.
+const OTHERS: [Question; 7] = [
+    (Key::Gateway, "gateway (mdns searches for it)"),
     (Key::Device, "protocol (lovense or tcode)"),
     (Key::Identifier, "identifier, a name in the gateway's UDCF"),
     (Key::Pins, "pins, such as V0=4 L0=6"),

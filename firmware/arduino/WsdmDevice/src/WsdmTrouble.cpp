@@ -96,7 +96,7 @@ void WsdmTroubles::connected() {
   forget();
 }
 
-// In the words of the firmware in Rust, which has no WPA3. The ESP32's core has, from 2.0.4 on.
+// In the words of the firmware in Rust, which has no WPA3. The ESP32's core has, in 2.0.17 and 3.
 const __FlashStringHelper* wsdmTroubleText(WsdmTrouble trouble) {
   switch (trouble) {
     case WsdmTrouble::PASSWORD:
