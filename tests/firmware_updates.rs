@@ -109,6 +109,17 @@ async fn report(board: &mut Program, start: &str) -> String {
     }
 }
 
+/// What the board prints before this line.
+async fn lines_until(board: &mut Program, last: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    loop {
+        match board.line("").await {
+            line if line == last => return lines,
+            line => lines.push(line),
+        }
+    }
+}
+
 /// Waits until the motor has this strength.
 async fn turns(board: &mut Program, strength: &str) {
     while !board.line("pin V0 ").await.starts_with(&format!("{strength} ")) {}
@@ -130,8 +141,16 @@ async fn a_motor_rests_before_flash_is_written_and_moves_again_with_the_new_imag
         assert!(board.line("pin V0 ").await.starts_with("0.000 "));
         let received = report(board, "update: outputs are off, ").await;
         assert!(received.ends_with(" bytes are received"), "{received}");
-        report(board, "update: written, restarting with it").await;
-        board.line("image: OnTrial, in slot 1").await;
+        let meanwhile = lines_until(board, "image: OnTrial, in slot 1").await;
+        assert!(
+            meanwhile
+                .iter()
+                .any(|line| line.ends_with("update: written, restarting with it"))
+        );
+        assert!(
+            !meanwhile.iter().any(|line| line.starts_with("pin ")),
+            "{meanwhile:#?}"
+        );
         report(board, "connected").await;
         // It obeys while it is on trial.
         listed(&app, 1).await;

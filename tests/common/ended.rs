@@ -26,31 +26,35 @@ impl Ended {
 
 /// Waits for the end of a run that nobody has to do anything for.
 pub async fn end(command: &mut Command) -> Ended {
-    let output = within("it ends", command.output()).await.unwrap();
+    let output = within("it ends", command.output())
+        .await
+        .expect("a program that runs");
     Ended {
         code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        log: String::from_utf8(output.stderr).unwrap(),
+        stdout: String::from_utf8(output.stdout).expect("text"),
+        log: String::from_utf8(output.stderr).expect("text"),
     }
 }
 
 /// The same of one that was started, and whose log is read.
 pub async fn rest(child: Child, mut log: Log) -> Ended {
-    let output = within("it ends", child.wait_with_output()).await.unwrap();
+    let output = within("it ends", child.wait_with_output())
+        .await
+        .expect("its output");
     log.rest().await;
     Ended {
         code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
+        stdout: String::from_utf8(output.stdout).expect("text"),
         log: log.text(),
     }
 }
 
 /// Ctrl-C.
 pub fn interrupt(child: &Child) {
-    let pid = child.id().unwrap().to_string();
+    let pid = child.id().expect("running").to_string();
     let sent = std::process::Command::new("kill")
         .args(["-INT", &pid])
         .status()
-        .unwrap();
+        .expect("kill");
     assert!(sent.success());
 }

@@ -36,6 +36,7 @@ pub async fn serve(stack: Stack<'static>, board: Board, slots: Slots<Flash>) -> 
         password.unwrap_or_default(),
         &chip::CHIP,
         version,
+        board.is_saved,
         board.quiet,
     );
     let (mut rx, mut tx) = ([0; ROOM_BYTES], [0; ANSWER_BYTES]);

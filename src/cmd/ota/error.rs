@@ -267,7 +267,8 @@ impl Advice for OtaError {
             }
             Self::NotListening(_) => {
                 "a board takes updates once it has a password for them: on its console set ota_password WORDS, save, \
-                 restart; or over USB wsdm-gateway flash --ota-password-file FILE, which older firmware needs anyway"
+                 restart; or over USB wsdm-gateway flash --ota-password-file FILE, which older firmware needs anyway. \
+                 It takes one at a time: if another one is under way, wait for its end"
                     .into()
             }
             Self::NoAnswer { .. } => "is the board switched on, and on this network?".into(),

@@ -43,6 +43,7 @@ pub(super) async fn pass(
                             eprintln!("the board runs {version}, on trial");
                         }
                         is_on_trial = true;
+                        problem = None;
                         stage.send_replace(Stage::OnTrial);
                     }
                     (false, _) => {
@@ -63,7 +64,7 @@ pub(super) async fn pass(
             Err(_) => {}
         }
         if Instant::now() + POLL >= deadline {
-            return Err(if is_on_trial {
+            return Err(if is_on_trial && problem.is_none() {
                 OtaError::StillOnTrial {
                     board: board.to_string(),
                     within,
