@@ -37,6 +37,7 @@ use images::{CHOICE, parts};
 use memory::Memory;
 use serde_json::Value;
 use terminal::Terminal;
+use tokio::process::Child;
 use wsdm_device_board::{ESP32C3, ESP32C6, Key};
 
 fn holds(memory: &Memory, number: u8) {
@@ -47,6 +48,17 @@ fn holds(memory: &Memory, number: u8) {
     let mut places: Vec<_> = parts.iter().map(|(at, data)| (*at, data.len())).collect();
     places.push((firmware::SETTINGS as usize, 0x6000));
     assert_eq!(memory.stray(&places), None);
+}
+
+/// It ends when the gateway has the board.
+async fn is_listed(child: Child, terminal: &Terminal) {
+    let ended = within("it ends", child.wait_with_output()).await.unwrap();
+    let told = String::from_utf8(ended.stdout).unwrap();
+    assert!(
+        told.ends_with("listed as Lovense Hush\n"),
+        "{told} {}",
+        terminal.seen
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,13 +199,7 @@ async fn a_person_is_asked_for_what_is_missing_and_a_secret_is_not_shown() {
     assert!(terminal.echoes());
     terminal.type_line("");
     let shown = terminal.expect("waiting up to 60 s").await;
-    let ended = within("it ends", child.wait_with_output()).await.unwrap();
-    let told = String::from_utf8(ended.stdout).unwrap();
-    assert!(
-        told.ends_with("listed as Lovense Hush\n"),
-        "{told} {}",
-        terminal.seen
-    );
+    is_listed(child, &terminal).await;
     let settings = saved(&memory, &ESP32C3).unwrap();
     assert_eq!((settings.ssid(), settings.password()), (SSID, PASSWORD));
     assert_eq!(settings.outputs().to_string(), "V0=7");
@@ -243,13 +249,7 @@ async fn an_answer_clears_the_password_and_the_token_that_a_board_has() {
         wait_until("no echo", || !terminal.echoes()).await;
         terminal.type_line("none");
     }
-    let ended = within("it ends", child.wait_with_output()).await.unwrap();
-    let told = String::from_utf8(ended.stdout).unwrap();
-    assert!(
-        told.ends_with("listed as Lovense Hush\n"),
-        "{told} {}",
-        terminal.seen
-    );
+    is_listed(child, &terminal).await;
     let settings = saved(&memory, &ESP32C3).unwrap();
     assert_eq!((settings.password(), settings.token()), ("", None));
 }

@@ -20,6 +20,7 @@ use wsdm_device_board::Key;
 use super::images::Images;
 use super::print;
 use super::scan::duration;
+use super::staged::{self, Failure};
 use super::terminal;
 use crate::cmd::error::Error;
 use arrival::Arrival;
@@ -75,44 +76,14 @@ pub struct FlashArgs {
 /// Flashes a board. Ctrl-C ends it at any time, and the error names the state that the board is left in.
 pub(super) async fn flash(args: FlashArgs) -> Result<(), Error> {
     let stage = watch::Sender::new(Stage::Untouched);
-    let steps = steps(&args, &stage);
-    let failed = tokio::select! {
-        done = steps => match done {
-            Ok(()) => return Ok(()),
-            Err(failed) => failed,
-        },
-        // If Ctrl-C cannot be listened for, it ends the process.
-        Ok(()) = tokio::signal::ctrl_c() => FlashError::Interrupted.into(),
+    let failed = |error| {
+        let stage = *stage.borrow();
+        Failed { error, stage }.into()
     };
-    Err(match failed {
-        Failure::Flash(error) => Failed {
-            error,
-            stage: *stage.borrow(),
-        }
-        .into(),
-        Failure::Other(error) => error,
-    })
+    staged::run(steps(&args, &stage), FlashError::Interrupted, failed).await
 }
 
-/// Why it ended: what concerns the board, or what any command may fail with.
-enum Failure {
-    Flash(FlashError),
-    Other(Error),
-}
-
-impl From<FlashError> for Failure {
-    fn from(error: FlashError) -> Self {
-        Self::Flash(error)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Other(error)
-    }
-}
-
-async fn steps(args: &FlashArgs, stage: &watch::Sender<Stage>) -> Result<(), Failure> {
+async fn steps(args: &FlashArgs, stage: &watch::Sender<Stage>) -> Result<(), Failure<FlashError>> {
     let can_ask = !args.no_input && terminal::can_ask();
     // Everything that can be wrong without a board is reported before one is touched.
     let given = Given::read(&args.settings)?;

@@ -21,6 +21,7 @@ use super::images::Images;
 use super::print;
 use super::scan::duration;
 use super::secret::{OTA_PASSWORD_VARIABLE, secret};
+use super::staged::{self, Failure};
 use super::{progress, terminal};
 use crate::text::printable;
 use connection::Connection;
@@ -61,43 +62,14 @@ pub struct OtaArgs {
 /// Updates a board. Ctrl-C ends it at any time, and the error names the state that the board is left in.
 pub(super) async fn ota(args: OtaArgs) -> Result<(), Error> {
     let stage = watch::Sender::new(Stage::Untouched);
-    let failed = tokio::select! {
-        done = steps(&args, &stage) => match done {
-            Ok(()) => return Ok(()),
-            Err(failed) => failed,
-        },
-        // If Ctrl-C cannot be listened for, it ends the process.
-        Ok(()) = tokio::signal::ctrl_c() => OtaError::Interrupted.into(),
+    let failed = |error| {
+        let stage = *stage.borrow();
+        Failed { error, stage }.into()
     };
-    Err(match failed {
-        Failure::Ota(error) => Failed {
-            error,
-            stage: *stage.borrow(),
-        }
-        .into(),
-        Failure::Other(error) => error,
-    })
+    staged::run(steps(&args, &stage), OtaError::Interrupted, failed).await
 }
 
-/// Why it ended: what concerns the board, or what any command may fail with.
-enum Failure {
-    Ota(OtaError),
-    Other(Error),
-}
-
-impl From<OtaError> for Failure {
-    fn from(error: OtaError) -> Self {
-        Self::Ota(error)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Other(error)
-    }
-}
-
-async fn steps(args: &OtaArgs, stage: &watch::Sender<Stage>) -> Result<(), Failure> {
+async fn steps(args: &OtaArgs, stage: &watch::Sender<Stage>) -> Result<(), Failure<OtaError>> {
     // Everything that can be wrong without a board is reported before one is looked for. An empty variable counts as
     // unset.
     let folder = args.images.as_deref().filter(|folder| !folder.is_empty());

@@ -14,8 +14,9 @@ use wsdm_device_board::{Chip, Key};
 use super::error::FlashError;
 use super::port::BoardPort;
 use super::settings::shown;
+use crate::cmd::line::{self, quotable};
 use crate::link::serial::Port;
-use crate::text::{cut, printable};
+use crate::text::printable;
 
 /// How long the firmware may take for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -221,10 +222,8 @@ impl BoardConsole {
     /// The next line without its end. Cancel safe.
     async fn line(&mut self) -> io::Result<String> {
         loop {
-            if let Some(end) = self.seen.iter().position(|byte| *byte == b'\n') {
-                let line = self.seen.split_to(end + 1);
-                let line = String::from_utf8_lossy(&line);
-                return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
+            if let Some(line) = line::take(&mut self.seen) {
+                return Ok(line);
             }
             if self.seen.len() > LINE_MAX_BYTES {
                 self.seen.clear();
@@ -236,9 +235,6 @@ impl BoardConsole {
     }
 }
 
-/// The longest that is quoted of what a board sent.
-const QUOTED_CHARS: usize = 80;
-
 fn unexpected(line: &str) -> FlashError {
-    FlashError::Unexpected(cut(printable(line.as_bytes()), QUOTED_CHARS))
+    FlashError::Unexpected(quotable(line.as_bytes()))
 }

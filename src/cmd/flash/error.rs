@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::advice::{Advice, EXIT_FAILED, EXIT_USAGE};
 use crate::cmd::images::ImagesError;
+use crate::cmd::staged::Failure;
 
 /// What a run has done to the board so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +170,12 @@ pub enum FlashError {
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<FlashError> for Failure<FlashError> {
+    fn from(error: FlashError) -> Self {
+        Self::Board(error)
+    }
 }
 
 impl Advice for FlashError {

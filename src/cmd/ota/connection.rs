@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use wsdm_device_board::ota::{Answer, GREETING, Greeting, LINE_MAX_BYTES, Request, VERSION};
 
 use super::error::OtaError;
-use crate::text::{cut, printable};
+use crate::cmd::line::{self, quotable};
 
 /// How long a board may take to accept a connection, and then to greet.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,8 +34,6 @@ const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(1);
 const PIECE_BYTES: usize = 4_096;
 /// What the system takes before the board has: more, and progress would run ahead of it.
 const SEND_BUFFER_BYTES: usize = 16 * 1_024;
-/// The longest that is quoted of what is no greeting.
-const QUOTED_CHARS: usize = 80;
 
 /// A board that has greeted.
 pub(super) struct Connection {
@@ -167,11 +165,6 @@ fn stranger(at: SocketAddr, line: &str) -> OtaError {
     }
 }
 
-/// What a peer sent, as it can be shown.
-pub(super) fn quotable(bytes: &[u8]) -> String {
-    cut(printable(bytes), QUOTED_CHARS)
-}
-
 /// The lines of a board.
 struct Lines {
     reader: OwnedReadHalf,
@@ -185,10 +178,8 @@ impl Lines {
     /// The connection was lost, or has ended; or no line of a board is as long.
     async fn next(&mut self) -> io::Result<String> {
         loop {
-            if let Some(end) = self.seen.iter().position(|byte| *byte == b'\n') {
-                let line = self.seen.split_to(end + 1);
-                let line = String::from_utf8_lossy(&line);
-                return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
+            if let Some(line) = line::take(&mut self.seen) {
+                return Ok(line);
             }
             if self.seen.len() > LINE_MAX_BYTES {
                 return Err(io::ErrorKind::InvalidData.into());

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use wsdm_device_board::ota::{Reason, Refusal};
 
-use super::connection::quotable;
 use crate::advice::{Advice, EXIT_FAILED, EXIT_USAGE};
 use crate::cmd::images::ImagesError;
+use crate::cmd::line::quotable;
+use crate::cmd::staged::Failure;
 use crate::text::printable;
 
 const ON_TRIAL: &str = "wait until it has reached its gateway, or restart it, and it goes back to the one before; then \
@@ -239,6 +240,12 @@ impl From<Refusal> for OtaError {
             reason,
             words: printable(words.as_bytes()),
         }
+    }
+}
+
+impl From<OtaError> for Failure<OtaError> {
+    fn from(error: OtaError) -> Self {
+        Self::Board(error)
     }
 }
 
