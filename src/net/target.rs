@@ -123,6 +123,14 @@ impl Target {
         }
     }
 
+    /// The target at this address, with TLS.
+    pub fn secure(address: SocketAddr) -> Self {
+        Self {
+            tls: true,
+            ..Self::from(address)
+        }
+    }
+
     /// Returns the same target with a token, for servers that require one.
     #[must_use]
     pub fn with_token(mut self, token: &str) -> Self {
