@@ -72,6 +72,8 @@ const fn number(key: Key) -> u8 {
         Key::Button => 10,
         Key::Limits => 11,
         Key::Battery => 12,
+        // 13 is taken.
+        Key::Fingerprint => 14,
     }
 }
 
@@ -177,7 +179,8 @@ pub(crate) mod tests {
             "(V0=[1-9]0? )?(L0=[1-4]0-[5-9]0)?",
             "none",
         );
-        values.prop_map(|values| {
+        // There is no strategy for more in one.
+        (values, "none|[0-9a-f]{64}").prop_map(|(values, fingerprint)| {
             let (
                 ssid,
                 password,
@@ -207,6 +210,7 @@ pub(crate) mod tests {
                 &button,
                 &limits,
                 &battery,
+                &fingerprint,
             ]) {
                 settings.set(key, value, &ESP32C3).unwrap();
             }
@@ -230,6 +234,7 @@ pub(crate) mod tests {
         settings.set(Key::Pins, pins, &ESP32C6).unwrap();
         let limits = "L0=10-90 L1=10-90 L2=10-90 R0=100 R1=100 V0=100";
         settings.set(Key::Limits, limits, &ESP32C6).unwrap();
+        settings.set(Key::Fingerprint, &"f".repeat(64), &ESP32C6).unwrap();
         let record = encode(&settings, u32::MAX).unwrap();
         assert_eq!(decode(&record, &ESP32C6), Ok(Some((u32::MAX, settings))));
     }

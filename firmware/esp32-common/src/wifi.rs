@@ -12,7 +12,9 @@ use esp_println::println;
 use esp_radio::wifi::Interface;
 use static_cell::StaticCell;
 use wsdm_device::wsdm_protocol;
-use wsdm_device::{Client, Device, Dial, EmbassyClock, Ended, Identity, Memory, NetDial, Report, Timing};
+use wsdm_device::{
+    Client, Device, Dial, EmbassyClock, Ended, Identity, Loss, Memory, NetDial, Report, Timing, TlsDial,
+};
 use wsdm_device_board::{Gateway, Settings};
 
 pub use crate::station::Radio;
@@ -66,7 +68,6 @@ impl Link {
                 .expect("a name that hosts can have")
                 .with_token(settings.token()),
         };
-        let random = Rng::new();
         let mut client = Client {
             gateway,
             identity: Identity::new(settings.identifier(), board.address)
@@ -76,14 +77,20 @@ impl Link {
                 silence: settings.silence_ms(),
                 ..Timing::DEFAULT
             },
-            dial: Dialler {
-                net: NetDial::new(stack),
-                stack,
-                board,
-                looked_up,
-            },
+            // The radio is on, without which the chip's random numbers would be no good ones.
+            dial: TlsDial::new(
+                Dialler {
+                    net: NetDial::new(stack),
+                    stack,
+                    board,
+                    looked_up,
+                },
+                // A closure would be another type for each device, and TLS be in the image as often.
+                random_number as fn() -> u32,
+                settings.fingerprint(),
+            ),
             clock: EmbassyClock,
-            random: || random.random(),
+            random: random_number,
             report: |now, report: &Report<'_>| board.report(now, report),
         };
         let mut memory = Memory::<2048, 1024>::new();
@@ -108,6 +115,11 @@ impl Link {
             Either::Second(never) => never,
         }
     }
+}
+
+/// Of the chip's own generator.
+fn random_number() -> u32 {
+    Rng::new().random()
 }
 
 #[embassy_executor::task]
@@ -140,15 +152,16 @@ struct Dialler {
 impl Dial for Dialler {
     type Stream<'s> = TcpSocket<'s>;
 
-    async fn dial(&mut self, host: &str, port: u16) -> Option<TcpSocket<'_>> {
+    async fn dial(&mut self, host: &str, port: u16) -> Result<TcpSocket<'_>, Loss<'static>> {
         if !self.looked_up {
             return self.net.dial(host, port).await;
         }
-        let (address, port) = lookup::gateway(self.stack).await?;
+        let found = lookup::gateway(self.stack).await;
+        let (address, port) = found.ok_or(Loss::Unreachable)?;
         self.board
             .say(format_args!("found a gateway at {address}:{port}"));
         let mut host = heapless::String::<15>::new();
-        write!(host, "{address}").ok()?;
+        write!(host, "{address}").map_err(|_| Loss::Unreachable)?;
         self.net.dial(&host, port).await
     }
 

@@ -8,7 +8,7 @@ use std::{io, path::PathBuf};
 
 use embedded_io_adapters::tokio_1::FromTokio;
 use tokio::net::TcpStream;
-use wsdm_device::{Channel, Clock, Dial, Level, Outputs};
+use wsdm_device::{Channel, Clock, Dial, Fingerprint, Level, Loss, Outputs, TlsDial};
 
 /// A day: what the clock sleeps at most, since the system's cannot count to the core's end of time.
 const LONGEST_SLEEP_MS: u64 = 24 * 3_600 * 1_000;
@@ -48,16 +48,17 @@ pub struct Network;
 impl Dial for Network {
     type Stream<'s> = FromTokio<TcpStream>;
 
-    async fn dial(&mut self, host: &str, port: u16) -> Option<Self::Stream<'_>> {
+    async fn dial(&mut self, host: &str, port: u16) -> Result<Self::Stream<'_>, Loss<'static>> {
         // An IPv6 address stands in brackets in a URL, and without them here.
         let host = host
             .strip_prefix('[')
             .and_then(|h| h.strip_suffix(']'))
             .unwrap_or(host);
-        let stream = TcpStream::connect((host, port)).await.ok()?;
+        let connected = TcpStream::connect((host, port)).await;
+        let stream = connected.map_err(|_| Loss::Unreachable)?;
         // Frames are small and wait for nobody; a socket that refuses this is about to fail anyway.
         let _ = stream.set_nodelay(true);
-        Some(FromTokio::new(stream))
+        Ok(FromTokio::new(stream))
     }
 
     async fn hang_up<'s>(stream: Self::Stream<'s>)
@@ -66,6 +67,11 @@ impl Dial for Network {
     {
         drop(stream);
     }
+}
+
+/// The same within TLS if there is a fingerprint.
+pub fn secured<L>(dial: L, fingerprint: Option<Fingerprint>) -> TlsDial<L, fn() -> u32> {
+    TlsDial::new(dial, random, fingerprint)
 }
 
 /// A board's end of a virtual serial port. Dropping it pulls the plug.

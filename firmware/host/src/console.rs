@@ -13,7 +13,7 @@ use std::time::Duration;
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 use tokio::sync::{mpsc, watch};
 use wsdm_device::{
-    Client, Clock, Device, Dial, Identity, Lovense, LovenseSettings, Memory, Quiet, Report, Tcode,
+    Client, Clock, Device, Dial, Identity, Loss, Lovense, LovenseSettings, Memory, Quiet, Report, Tcode,
     TcodeSettings, Timing,
 };
 use wsdm_device_board::{
@@ -193,11 +193,12 @@ struct Dialler {
 impl Dial for Dialler {
     type Stream<'s> = <board::Network as Dial>::Stream<'s>;
 
-    async fn dial(&mut self, host: &str, port: u16) -> Option<Self::Stream<'_>> {
-        self.joined.wait_for(|joined| *joined).await.ok()?;
+    async fn dial(&mut self, host: &str, port: u16) -> Result<Self::Stream<'_>, Loss<'static>> {
+        let joined = self.joined.wait_for(|joined| *joined).await;
+        joined.map_err(|_| Loss::Network)?;
         if host == CANNOT_SEARCH {
             println!("there is no search for gateways here: set gateway HOST:PORT, save, restart");
-            return None;
+            return Err(Loss::Unreachable);
         }
         self.net.dial(host, port).await
     }
@@ -337,10 +338,13 @@ async fn serve<D: Device>(
             silence: settings.silence_ms(),
             ..Timing::DEFAULT
         },
-        dial: Dialler {
-            net: board::Network,
-            joined,
-        },
+        dial: board::secured(
+            Dialler {
+                net: board::Network,
+                joined,
+            },
+            settings.fingerprint(),
+        ),
         clock,
         random: board::random,
         report,

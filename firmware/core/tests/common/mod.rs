@@ -12,7 +12,7 @@ use embedded_io_adapters::tokio_1::FromTokio;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use wsdm_device::{Channel, Clock, Dial, Level, Outputs, Report};
+use wsdm_device::{Channel, Clock, Dial, Level, Loss, Outputs, Report};
 
 /// Time that stands still until everything waits.
 #[derive(Clone, Copy)]
@@ -50,10 +50,10 @@ pub fn network(buffer: usize) -> (TestDial, mpsc::UnboundedReceiver<DuplexStream
 impl Dial for TestDial {
     type Stream<'s> = FromTokio<DuplexStream>;
 
-    async fn dial(&mut self, _host: &str, _port: u16) -> Option<Self::Stream<'_>> {
+    async fn dial(&mut self, _host: &str, _port: u16) -> Result<Self::Stream<'_>, Loss<'static>> {
         let (near, far) = duplex(self.buffer);
-        self.accepted.send(far).ok()?;
-        Some(FromTokio::new(near))
+        self.accepted.send(far).map_err(|_| Loss::Unreachable)?;
+        Ok(FromTokio::new(near))
     }
 
     async fn hang_up<'s>(stream: Self::Stream<'s>)
