@@ -165,37 +165,39 @@ async fn the_emulated_board_is_driven_over_tls() {
     pin_at(&mut board, "0.000").await;
 }
 
-/// A stroke in small steps, while the board pings: many reads are given up, and none loses anything.
+/// A stroke in small steps, while the board pings: many reads are given up, and none loses anything. Beside it the same without
+/// TLS, for its times.
 #[tokio::test]
 async fn many_commands_pass_while_the_board_gives_up_reads_to_ping() {
     let home = TempDir::new().unwrap();
-    let gateway = Gateway::start(home.path(), "only").await;
-    let mut board = board(
-        &format!("wss://{}", gateway.devices()),
-        Some(&gateway.fingerprint),
-    );
-    let client = client(&gateway.process.clients, "driver").await;
-    listed(&client, 1).await;
-    let (mut times, steps) = (Vec::new(), 200_u32);
-    for step in 0..steps {
-        let strength = f64::from(step % 19 + 1) / 20.0;
-        let started = Instant::now();
-        vibrate(&client, strength).await;
-        pin_at(&mut board, &format!("{strength:.3}")).await;
-        times.push(started.elapsed());
-        // Past a ping now and then.
-        if step % 20 == 0 {
-            tokio::time::sleep(Duration::from_millis(260)).await;
+    let gateway = Gateway::start(home.path(), "also").await;
+    let at = gateway.devices();
+    for fingerprint in [None, Some(gateway.fingerprint.as_str())] {
+        let mut board = board(&format!("ws://{at}"), fingerprint);
+        let client = client(&gateway.process.clients, "driver").await;
+        listed(&client, 1).await;
+        let mut times = Vec::new();
+        for step in 0..200_u32 {
+            let strength = f64::from(step % 19 + 1) / 20.0;
+            let started = Instant::now();
+            vibrate(&client, strength).await;
+            pin_at(&mut board, &format!("{strength:.3}")).await;
+            times.push(started.elapsed());
+            // Past a ping now and then.
+            if step % 20 == 0 {
+                tokio::time::sleep(Duration::from_millis(260)).await;
+            }
         }
+        times.sort_unstable();
+        println!(
+            "{}, from the app to the pin: median {:?}, worst {:?}",
+            if fingerprint.is_some() { "TLS" } else { "plain" },
+            times[times.len() / 2],
+            times[times.len() - 1]
+        );
+        within("the app goes", client.disconnect()).await.unwrap();
+        pin_at(&mut board, "0.000").await;
     }
-    times.sort_unstable();
-    println!(
-        "over TLS, from the app to the pin: median {:?}, worst {:?}",
-        times[times.len() / 2],
-        times[times.len() - 1]
-    );
-    within("the app goes", client.disconnect()).await.unwrap();
-    pin_at(&mut board, "0.000").await;
 }
 
 #[tokio::test]
