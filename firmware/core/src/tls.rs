@@ -2,8 +2,9 @@
 //!
 //! The library that speaks it leaves three things to its caller, which are done here. A read of it may not be dropped
 //! between the pieces of a record, so it is given whole records (`records`). It takes a handshake without a certificate,
-//! and it ends the program for some records that nobody should send: so nothing is sent before the certificate and the
-//! signature were verified (`verify`), and such records do not reach it.
+//! so nothing is sent before the certificate and the signature were verified (`verify`). And it ends the program for some
+//! records that nobody should send: those that are not encrypted do not reach it, and an encrypted one is from the
+//! gateway itself, and restarts the board.
 
 mod records;
 mod verify;

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, DnType, KeyPair};
+use tracing::info;
 
 use super::certificate::{Certificate, TlsError};
 use crate::advice::Advice;
@@ -105,7 +106,10 @@ impl Certificate {
             return Ok(kept);
         }
         match write_new(path, &make()?) {
-            Ok(()) => {}
+            Ok(()) => info!(
+                "made a certificate for TLS with devices: {}; boards that know another one will not connect",
+                path.display()
+            ),
             // Another gateway has just made one.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             Err(source) => {
@@ -145,6 +149,9 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
     file.persist_noclobber(path).map_err(|e| e.error)?;
+    // Boards are given its fingerprint at once: its name has to outlive a power failure too.
+    #[cfg(unix)]
+    std::fs::File::open(folder)?.sync_all()?;
     Ok(())
 }
 
