@@ -238,10 +238,6 @@ async fn an_answer_clears_the_password_and_the_token_that_a_board_has() {
     terminal.expect("Wi-Fi name [").await;
     terminal.type_line("");
     for secret in ["Wi-Fi password", "token of the gateway"] {
-        if secret.starts_with("token") {
-            terminal.expect("set others (token) too? [no]: ").await;
-            terminal.type_line("yes");
-        }
         let question = format!("{secret} (none clears it) [********]: ");
         terminal.expect(&question).await;
         wait_until("no echo", || !terminal.echoes()).await;
