@@ -33,7 +33,7 @@ use crate::link::serial::ports::Ports;
 pub use ble::BleSettings;
 pub use broker::BrokerSettings;
 pub use clients::{ClientSettings, Origins};
-pub use devices::DeviceSettings;
+pub use devices::{DeviceSettings, DeviceTls};
 pub use dial::DialSettings;
 pub use files::Files;
 pub use layers::{Given, Layers, Source};
@@ -249,6 +249,8 @@ fn settings(reader: &mut Reader, files: Files) -> Settings {
         reader.problem("clients.listen", problem);
     }
     let (udcf, bridge_udcf) = udcf::read(reader, &files);
+    let state_file = udcf::read_state(reader);
+    devices::check_kept(reader, &devices, state_file.as_deref());
     Settings {
         devices,
         clients,
@@ -257,7 +259,7 @@ fn settings(reader: &mut Reader, files: Files) -> Settings {
         mqtt,
         udcf,
         bridge_udcf,
-        state_file: udcf::read_state(reader),
+        state_file,
         serial: serial::entries(reader),
         ble: ble::entries(reader),
         dial: dial::entries(reader),

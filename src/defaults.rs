@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 // What devices must know too stands in a crate that their firmware shares.
-pub use wsdm_protocol::{CLOSE_REASON_MAX_BYTES, HANDSHAKE_MAX_BYTES};
+pub use wsdm_protocol::{CLOSE_REASON_MAX_BYTES, HANDSHAKE_MAX_BYTES, TLS_FRAGMENT_MAX_BYTES};
 
 /// Where devices connect on this machine: the port of the protocol's page, on loopback until somebody edits it.
 pub const DEVICE_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), wsdm_protocol::PORT);
@@ -42,6 +42,8 @@ pub const FRAME_MAX_BYTES: usize = 64 * 1024;
 pub const DEVICE_READ_BUFFER_BYTES: usize = 1024;
 /// What is written to a device's websocket in one go if more than that is to be written: a frame and a ping.
 pub const DEVICE_WRITE_BUFFER_BYTES: usize = 256;
+/// What TLS may hold back of a connection from a device: two records. Past that frames wait where newer ones take their place.
+pub const TLS_SEND_BUFFER_BYTES: usize = 2 * TLS_FRAGMENT_MAX_BYTES;
 /// The largest message taken from a Buttplug client: a batch of some thousand commands.
 pub const CLIENT_MESSAGE_MAX_BYTES: usize = 1024 * 1024;
 /// The read buffer of a client's websocket: a batch of commands in one read.

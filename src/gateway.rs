@@ -11,6 +11,7 @@ pub mod ports;
 mod rooms;
 mod signals;
 mod simulated;
+mod tls;
 mod views;
 
 use std::net::SocketAddr;
@@ -34,6 +35,8 @@ use crate::ingress::websocket::workers::Workers;
 use crate::net::announce::{Announcement, Service};
 use crate::net::listen::{BindError, Listen, Listeners};
 use crate::net::refusals::RefusalLog;
+use crate::net::tls::Fingerprint;
+use crate::net::tls::server::Acceptor;
 use crate::net::visitor::Signpost;
 use crate::session::admission::Admission;
 use crate::session::ends::Disconnect;
@@ -69,9 +72,18 @@ pub struct Bound {
     pub client_addresses: Vec<SocketAddr>,
     /// Every address of the page; empty if it is not served.
     pub page_addresses: Vec<SocketAddr>,
+    /// Whether devices have to use TLS.
+    pub only_tls: bool,
+    /// That of the certificate for devices; `None` if they cannot use TLS.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 impl Bound {
+    /// An address for devices as a URL.
+    pub fn device_url(&self, address: SocketAddr) -> String {
+        format!("{}://{address}", if self.only_tls { "wss" } else { "ws" })
+    }
+
     /// Where the page is for a browser on this machine; `None` if it is not served.
     pub fn page_url(&self) -> Option<String> {
         let page = self.page_addresses.first().copied().map(on_this_machine)?;
@@ -118,6 +130,12 @@ impl Gateway {
             warn!("{warning}");
         }
         let loaded = udcf.device_configuration()?;
+        let tls = settings.devices.tls.as_ref();
+        let only_tls = tls.is_some_and(|tls| tls.only);
+        let tls = tls
+            .map(|tls| tls::acceptor(tls, settings.state_file.as_deref()))
+            .transpose()?;
+        let fingerprint = tls.as_ref().map(Acceptor::fingerprint);
         let (device_port, device_addresses) = listen("devices", &settings.devices.listen)?;
         let admission = Admission::new(&settings.devices, udcf.directory(&loaded));
         let boards = Boards::of(&settings, &udcf);
@@ -154,15 +172,17 @@ impl Gateway {
             Some(at) => Control::open_or_warn(at, device_addresses[0].port()).await,
             None => None,
         };
-        let urls = |addresses: &[SocketAddr]| addresses.iter().map(|a| format!("ws://{a}")).collect();
+        let urls =
+            |scheme, addresses: &[SocketAddr]| addresses.iter().map(|a| format!("{scheme}://{a}")).collect();
         let about = Arc::new(About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            devices: urls(&device_addresses),
-            clients: urls(&client_addresses),
+            devices: urls(if only_tls { "wss" } else { "ws" }, &device_addresses),
+            clients: urls("ws", &client_addresses),
             upstream: relayed_to,
             fleet: edge.is_some() || settings.mqtt.is_some(),
             announces: settings.devices.announce,
             needs_token: settings.devices.token.is_some(),
+            fingerprint: fingerprint.map(|fingerprint| fingerprint.to_string()),
         });
         let (registry, own_registry) = (served.registry.clone(), intake.registry.clone());
         let fleet = settings.mqtt.clone().map(|hub| Fleet::new(hub, served.clone()));
@@ -198,8 +218,10 @@ impl Gateway {
             settings: settings.devices,
             intake,
             refusals: RefusalLog::default(),
+            tls,
             signpost: Signpost::devices(client_addresses.first().copied())
-                .with_page(page_addresses.first().copied()),
+                .with_page(page_addresses.first().copied())
+                .with_only_tls(only_tls),
             workers: Workers::start().map_err(GatewayError::Workers)?,
         });
         Ok(Self {
@@ -209,6 +231,8 @@ impl Gateway {
                 device_addresses,
                 client_addresses,
                 page_addresses,
+                only_tls,
+                fingerprint,
             },
             device_port,
             devices,
@@ -284,6 +308,7 @@ impl Gateway {
             }),
             simulator: Arc::new(SimulatedDevices::new(
                 self.bound.devices,
+                self.bound.fingerprint.filter(|_| self.bound.only_tls),
                 self.devices.settings.token.as_ref(),
                 self.registry.clone(),
                 no_control.clone(),

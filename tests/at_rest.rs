@@ -42,6 +42,11 @@ async fn on_a_websocket() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_websocket_over_tls() {
+    check(Link::Tls).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_serial_line() {
     check(Link::SerialFast).await;
 }

@@ -39,24 +39,30 @@ pub(super) async fn run(args: RunArgs) -> Result<(), Error> {
     gateway::run(settings, |gateway| {
         let bound = gateway.bound();
         log_who_can_reach(&bound, devices_by, page_by);
-        let devices = format!("ws://{}", bound.devices);
+        if let Some(fingerprint) = bound.fingerprint {
+            let with = if bound.only_tls {
+                "only with"
+            } else {
+                "with or without"
+            };
+            info!("devices connect {with} TLS; the fingerprint for boards is {fingerprint}");
+        }
+        let devices = bound.device_url(bound.devices);
         let page = bound.page_url();
         let (name, other) = match (bound.clients, &upstream) {
             (Some(clients), _) => ("clients", format!("ws://{clients}")),
             (None, upstream) => ("upstream", upstream.clone().unwrap_or_default()),
         };
         let line = if json {
-            let all = |addresses: &[SocketAddr]| -> Vec<String> {
-                addresses
-                    .iter()
-                    .map(|address| format!("ws://{address}"))
-                    .collect()
+            let all = |addresses: &[SocketAddr], url: &dyn Fn(SocketAddr) -> String| -> Vec<String> {
+                addresses.iter().copied().map(url).collect()
             };
+            let fingerprint = bound.fingerprint.map(|fingerprint| fingerprint.to_string());
             serde_json::json!({
                 "event": "ready", "devices": devices, name: other,
-                "device_addresses": all(&bound.device_addresses),
-                "client_addresses": all(&bound.client_addresses),
-                "page": page,
+                "device_addresses": all(&bound.device_addresses, &|address| bound.device_url(address)),
+                "client_addresses": all(&bound.client_addresses, &|address| format!("ws://{address}")),
+                "page": page, "fingerprint": fingerprint,
             })
             .to_string()
         } else {

@@ -14,7 +14,7 @@ use crate::cmd::error::Error;
 use crate::defaults::DEVICE_LISTEN;
 use crate::device::handshake::{Address, HandshakeError, Identifier};
 use crate::net::target::Target;
-use crate::net::tls::Tls;
+use crate::net::tls::{Fingerprint, Tls};
 use crate::simulate::live::Live;
 use crate::simulate::{DeviceOptions, Event, Kind, address, models, run, show};
 
@@ -44,6 +44,10 @@ pub struct SimulateArgs {
     /// Trust the CAs of this PEM file, and no others, for wss:// [default: the system's]
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// Trust the server whose certificate has this fingerprint, as the gateway's log has it, for
+    /// wss://
+    #[arg(long, value_name = "HEX", conflicts_with = "ca")]
+    pub fingerprint: Option<Fingerprint>,
     /// Websocket name in the server's UDCF [default: LVSDevice or TCodeDevice]
     #[arg(long, value_name = "NAME")]
     pub identifier: Option<String>,
@@ -151,12 +155,22 @@ impl Screen {
 }
 
 /// Whom to trust, where TLS is spoken; what is missing for it is said before anything is dialled.
-fn tls(target: &Target, ca: Option<&Path>) -> Result<Tls, Error> {
+fn tls(target: &Target, ca: Option<&Path>, fingerprint: Option<Fingerprint>) -> Result<Tls, Error> {
+    let flag = match (ca, fingerprint) {
+        (Some(_), _) => Some("--ca"),
+        (None, Some(_)) => Some("--fingerprint"),
+        (None, None) => None,
+    };
+    if let (Some(flag), false) = (flag, target.is_tls()) {
+        return Err(Error::usage(
+            format!("{flag} is for wss:// only, and {target} is not encrypted"),
+            format!("write wss:// in --url, or leave {flag} out"),
+        ));
+    }
+    if let Some(fingerprint) = fingerprint {
+        return Ok(Tls::pinned(fingerprint));
+    }
     match ca {
-        Some(_) if !target.is_tls() => Err(Error::usage(
-            format!("--ca is for wss:// only, and {target} is not encrypted"),
-            "write wss:// in --url, or leave --ca out",
-        )),
         Some(ca) => Tls::with_ca(ca).map_err(|e| Error::flag("--ca", &e)),
         None => {
             let tls = Tls::system();
@@ -174,7 +188,7 @@ fn devices(args: &SimulateArgs, epoch: Instant) -> Result<Vec<DeviceOptions>, Er
     if let Some(token) = &args.token {
         target = target.with_token(token);
     }
-    let tls = tls(&target, args.ca.as_deref())?;
+    let tls = tls(&target, args.ca.as_deref(), args.fingerprint)?;
     let kind = match (args.protocol, &args.model) {
         (Protocol::Lovense, None) => Kind::hush(),
         (Protocol::Lovense, Some(model)) => {

@@ -1,5 +1,6 @@
 //! The `[devices]` section.
 
+use std::path::Path;
 use std::time::Duration;
 
 use ::bytes::Bytes;
@@ -7,9 +8,11 @@ use ::bytes::Bytes;
 use super::Secret;
 use super::layers::Reader;
 use super::read::Keys;
-use super::table::{Key, Kind, Preset, Section};
+use super::table::{Key, Kind, Preset, Section, words};
+use crate::advice::Advice;
 use crate::defaults;
 use crate::net::listen::Listen;
+use crate::net::tls::{Certificate, kept};
 
 pub(super) static SECTION: Section = Section {
     name: "devices",
@@ -42,6 +45,33 @@ pub(super) static SECTION: Section = Section {
             example: "\"at-least-8-characters\"",
             help: "Refuse devices that do not connect to /?token=TOKEN",
             note: "It has at least 8 characters of A-Z a-z 0-9 - . _ ~.",
+            ..Key::BASE
+        },
+        Key {
+            name: "tls",
+            kind: Kind::Choice(&words(&TLS)),
+            default: Preset::Text("off"),
+            flag: Some("device-tls"),
+            help: "Let devices connect by TLS, wss://: off, also (with or without it) or only (not without it)",
+            note: "Without tls_cert the gateway makes a certificate, once, and keeps it beside its state file. A board checks \
+                   its fingerprint, which the log has at the start: see docs/security.md.",
+            ..Key::BASE
+        },
+        Key {
+            name: "tls_cert",
+            kind: Kind::Path,
+            default: Preset::Unset("one that the gateway makes"),
+            example: "\"devices.pem\"",
+            help: "Present the certificate in this PEM file, in place of one of the gateway's own",
+            note: "Behind it may stand those that lead to its CA. This project's firmware needs a key of the kind ECDSA P-256.",
+            ..Key::BASE
+        },
+        Key {
+            name: "tls_key",
+            kind: Kind::Path,
+            default: Preset::Unset("that of the gateway's own certificate"),
+            example: "\"devices.key\"",
+            help: "The private key of tls_cert, a PEM file without a password",
             ..Key::BASE
         },
         Key {
@@ -78,6 +108,16 @@ pub(super) static SECTION: Section = Section {
     ],
 };
 
+/// What [`DeviceTls`] is without its certificate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Off,
+    Also,
+    Only,
+}
+
+const TLS: [(&str, Mode); 3] = [("off", Mode::Off), ("also", Mode::Also), ("only", Mode::Only)];
+
 /// The `[devices]` section.
 #[derive(Clone, Debug)]
 pub struct DeviceSettings {
@@ -87,6 +127,8 @@ pub struct DeviceSettings {
     pub announce: bool,
     /// If set, devices connect to `/?token=...`.
     pub token: Option<Secret>,
+    /// TLS; `None` if devices cannot use it.
+    pub tls: Option<DeviceTls>,
     /// Web origins that may act as a device; a browser's request from any other is refused.
     pub origins: Vec<String>,
     /// From the TCP accept to the end of the handshake.
@@ -97,15 +139,85 @@ pub struct DeviceSettings {
     pub on_close: Option<Bytes>,
 }
 
+/// TLS on the port for devices.
+#[derive(Clone, Debug)]
+pub struct DeviceTls {
+    /// Whether devices without it are refused.
+    pub only: bool,
+    /// The certificate that was given; `None` is one of the gateway's own.
+    pub certificate: Option<Certificate>,
+}
+
 pub(super) fn read(reader: &mut Reader) -> DeviceSettings {
     let mut keys = Keys::new(reader, &SECTION);
     DeviceSettings {
         listen: keys.addresses("listen"),
         announce: keys.switch("announce").unwrap_or_default(),
         token: keys.secret("token"),
+        tls: read_tls(&mut keys),
         origins: keys.origins("origins"),
         handshake_timeout: keys.time("handshake_timeout_ms"),
         ping_interval: keys.time("ping_interval_ms"),
         on_close: keys.bytes("on_close"),
+    }
+}
+
+fn read_tls(keys: &mut Keys<'_>) -> Option<DeviceTls> {
+    let mode = keys.choice("tls", &TLS).unwrap_or(Mode::Off);
+    let files = (keys.path("tls_cert"), keys.path("tls_key"));
+    if mode == Mode::Off {
+        // Not a problem: a command line may switch it off.
+        keys.no_effect_without(&["tls_cert", "tls_key"], "tls = \"also\" or \"only\"");
+        return None;
+    }
+    let certificate = match &files {
+        (Some(certificate), Some(key)) => match Certificate::read(certificate, key) {
+            Ok(certificate) => Some(certificate),
+            Err(e) => {
+                keys.problem("tls_cert", e.with_hint());
+                None
+            }
+        },
+        (Some(_), None) => {
+            keys.problem("tls_cert", "stands without tls_key, its private key");
+            None
+        }
+        (None, Some(_)) => {
+            keys.problem("tls_key", "stands without tls_cert, its certificate");
+            None
+        }
+        (None, None) => None,
+    };
+    Some(DeviceTls {
+        only: mode == Mode::Only,
+        certificate,
+    })
+}
+
+/// Looks whether the certificate of the gateway's own, if it needs one, can be kept beside this state file.
+pub(super) fn check_kept(reader: &mut Reader, devices: &DeviceSettings, state_file: Option<&Path>) {
+    let is_given = ["tls_cert", "tls_key"]
+        .iter()
+        .any(|key| reader.is_given(&format!("{}.{key}", SECTION.name)));
+    if devices.tls.is_none() || is_given {
+        return;
+    }
+    let mut keys = Keys::new(reader, &SECTION);
+    let Some(path) = kept::place(state_file) else {
+        return keys.problem(
+            "tls",
+            "needs a certificate, and nothing is remembered: choose a state file, or give tls_cert and tls_key",
+        );
+    };
+    match Certificate::kept(&path) {
+        Ok(Some(_)) if kept::is_readable_by_others(&path) => keys.warning(
+            "tls",
+            format!(
+                "{} holds the private key of the certificate, and others than its owner can read it; chmod 600 it",
+                path.display()
+            ),
+        ),
+        Ok(_) => {}
+        Err(e) => keys.problem("tls", e.with_hint()),
     }
 }

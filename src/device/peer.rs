@@ -11,6 +11,8 @@ use crate::device::fleet::names::Name;
 pub enum Peer {
     /// A websocket connection from this address.
     Websocket(SocketAddr),
+    /// The same, over TLS.
+    SecureWebsocket(SocketAddr),
     /// A serial port.
     Serial(PathBuf),
     /// A Bluetooth LE peripheral: its address, and its name if it has one.
@@ -22,10 +24,10 @@ pub enum Peer {
 }
 
 impl Peer {
-    /// The way in, in one word.
+    /// The way in, in one word, whether or not it is encrypted.
     pub fn way(&self) -> &'static str {
         match self {
-            Self::Websocket(_) => "ws",
+            Self::Websocket(_) | Self::SecureWebsocket(_) => "ws",
             Self::Serial(_) => "serial",
             Self::Ble(..) => "ble",
             Self::Dial(_) => "dial",
@@ -38,6 +40,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Websocket(from) => write!(f, "ws {from}"),
+            Self::SecureWebsocket(from) => write!(f, "wss {from}"),
             Self::Serial(port) => write!(f, "serial {}", port.display()),
             Self::Ble(address, None) => write!(f, "ble {address}"),
             // Anyone within range may have chosen the name.

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::advice::{Advice, EXIT_FAILED};
+use crate::net::tls::kept::KeptError;
 use crate::udcf::UdcfError;
 use crate::upstream::embedded::EngineError;
 
@@ -38,6 +39,15 @@ pub enum GatewayError {
         /// The reason, as far as it is known.
         why: String,
     },
+    /// There is no certificate for the port for devices.
+    #[error(transparent)]
+    Certificate(#[from] KeptError),
+    /// There is none, and nowhere to keep one.
+    #[error("TLS on the port for devices needs a certificate, and nothing is remembered")]
+    NoCertificate,
+    /// The certificate of the port for devices cannot be used for TLS.
+    #[error("the certificate of the port for devices cannot be used: {0}")]
+    Tls(#[source] rustls::Error),
     /// The system cannot start the threads that serve devices.
     #[error("cannot start the threads that serve devices: {0}")]
     Workers(#[source] io::Error),
@@ -72,6 +82,11 @@ impl Advice for GatewayError {
                 Some(hint.into())
             }
             Self::Udcf(e) => e.hint(),
+            Self::Certificate(e) => e.hint(),
+            Self::NoCertificate => {
+                Some("choose a state file, or give tls_cert and tls_key in [devices]".into())
+            }
+            Self::Tls(_) => Some("give another one with tls_cert and tls_key in [devices]".into()),
             Self::Ended { .. } => {
                 Some("a fault of the gateway: the lines before this one may say more".into())
             }

@@ -12,6 +12,7 @@ use crate::advice::Advice;
 use crate::config::Secret;
 use crate::device::handshake::Address;
 use crate::net::target::Target;
+use crate::net::tls::{Fingerprint, Tls};
 use crate::session::registry::Registry;
 use crate::simulate::{DeviceOptions, Kind, address, models, run};
 use crate::web::api::Problem;
@@ -23,6 +24,7 @@ const SIMULATED_MAX: usize = 100;
 /// The simulated devices of one gateway.
 pub(super) struct SimulatedDevices {
     target: Target,
+    tls: Tls,
     registry: Arc<Registry>,
     runtime: Handle,
     stop: CancellationToken,
@@ -32,9 +34,10 @@ pub(super) struct SimulatedDevices {
 type Running = BTreeMap<String, (SimulatedDevice, CancellationToken)>;
 
 impl SimulatedDevices {
-    /// `port` is where devices connect. All devices end when `stop` is cancelled. Must be called on a runtime.
+    /// `port` is where devices connect, and `fingerprint` that of its certificate if they have to use TLS. All devices end when `stop` is cancelled. Must be called on a runtime.
     pub(super) fn new(
         port: SocketAddr,
+        fingerprint: Option<Fingerprint>,
         token: Option<&Secret>,
         registry: Arc<Registry>,
         stop: CancellationToken,
@@ -44,13 +47,18 @@ impl SimulatedDevices {
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
             ip => ip,
         };
-        let target = Target::from(SocketAddr::new(ip, port.port()));
+        let port = SocketAddr::new(ip, port.port());
+        let (target, tls) = match fingerprint {
+            Some(fingerprint) => (Target::secure(port), Tls::pinned(fingerprint)),
+            None => (Target::from(port), Tls::system()),
+        };
         let target = match token {
             Some(Secret(token)) => target.with_token(token),
             None => target,
         };
         Self {
             target,
+            tls,
             registry,
             runtime: Handle::current(),
             stop,
@@ -127,6 +135,7 @@ impl Simulator for SimulatedDevices {
         running.insert(device.address.clone(), (device.clone(), stop.clone()));
         let options = DeviceOptions {
             target: self.target.clone(),
+            tls: self.tls.clone(),
             ..DeviceOptions::new(kind, address)
         };
         let (others, key) = (self.running.clone(), device.address.clone());

@@ -27,7 +27,9 @@ use crate::link::websocket::WebSocketLink;
 use crate::net::accept;
 use crate::net::listen::Listeners;
 use crate::net::refusals::RefusalLog;
-use crate::net::upgrade::upgrade;
+use crate::net::stream::{Socket, Stream};
+use crate::net::tls::server::Acceptor;
+use crate::net::upgrade::{UpgradeError, upgrade};
 use crate::net::visitor::Signpost;
 use crate::net::websocket::{device_config, violation};
 use workers::Workers;
@@ -43,6 +45,8 @@ pub struct Devices {
     pub intake: Arc<Intake>,
     /// Which refusals were logged recently.
     pub refusals: RefusalLog,
+    /// Speaks TLS with the peers that do; `None` if the port speaks none.
+    pub tls: Option<Acceptor>,
     /// Directs peers that came to the wrong port.
     pub signpost: Signpost,
     /// The threads that serve the sessions.
@@ -74,14 +78,14 @@ impl Devices {
     /// Serves one connection from accept to close. Everything that waits for the peer happens here, in a task of its
     /// own, so that a silent peer affects only itself.
     async fn connection(&self, stream: TcpStream, from: SocketAddr, stop: CancellationToken) {
-        let peer = Peer::Websocket(from);
         let started = tokio::time::Instant::now();
         let limit = self.settings.handshake_timeout;
         let upgraded = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            upgraded = timeout(limit, upgrade(stream, device_config(), self.signpost, |r| self.intake.admission.request(r), |stream| stream)) => upgraded,
+            upgraded = timeout(limit, self.upgrade(stream)) => upgraded,
         };
+        let peer = Peer::Websocket(from);
         let mut ws = match upgraded {
             Ok(Ok(ws)) => ws,
             Ok(Err(e)) => {
@@ -90,6 +94,10 @@ impl Devices {
             Err(_) => {
                 return info!(%peer, "connection dropped: no websocket upgrade within {} ms", limit.as_millis());
             }
+        };
+        let peer = match ws.get_ref().is_tls() {
+            true => Peer::SecureWebsocket(from),
+            false => peer,
         };
         let handshake = tokio::select! {
             biased;
@@ -107,7 +115,7 @@ impl Devices {
                 // Boxed, so that the task of a connection without a session yet does not hold the space for one.
                 let board = Board {
                     on_close: self.settings.on_close.clone(),
-                    ..Board::at(peer)
+                    ..Board::at(peer.clone())
                 };
                 let session = self.intake.session(handshake, board, link, &stop);
                 match Box::pin(session).await {
@@ -117,12 +125,22 @@ impl Devices {
             }
             Err(refusal) => TurnedAway { refusal, link },
         };
-        self.refuse(refused, from).await;
+        self.refuse(refused, &peer, from).await;
     }
 
-    async fn refuse(&self, refused: TurnedAway, from: SocketAddr) {
+    /// Opens the websocket, within TLS if the peer begins with that.
+    async fn upgrade(&self, tcp: TcpStream) -> Result<WebSocketStream<Stream>, UpgradeError> {
+        let stream = match &self.tls {
+            Some(tls) => tls.open(tcp).await?,
+            None => Stream::Plain(tcp),
+        };
+        let check = |request: &_| self.intake.admission.request(request);
+        upgrade(stream, device_config(), self.signpost, check).await
+    }
+
+    async fn refuse(&self, refused: TurnedAway, peer: &Peer, from: SocketAddr) {
         let TurnedAway { refusal, mut link } = refused;
-        let (reason, peer) = (refusal.close_reason(), Peer::Websocket(from));
+        let reason = refusal.close_reason();
         match self.refusals.line(from.ip(), &refusal) {
             Some(line) => warn!(%peer, code = reason.code, "device refused: {line}"),
             None => debug!(%peer, code = reason.code, "device refused again: {refusal}"),
@@ -136,7 +154,7 @@ impl Devices {
 /// Reads the handshake; `None` if the peer closed before it sent one. Cancel safe: nothing is lost that a later caller
 /// would want.
 async fn first_message(
-    ws: &mut WebSocketStream<TcpStream>,
+    ws: &mut WebSocketStream<Stream>,
     signpost: Signpost,
 ) -> Result<Option<Handshake>, Refusal> {
     loop {
@@ -172,13 +190,9 @@ async fn first_message(
 }
 
 /// Answers a Buttplug app that came to this port. `None` if the message is not an app's.
-async fn refuse_app(
-    ws: &mut WebSocketStream<TcpStream>,
-    message: &str,
-    signpost: Signpost,
-) -> Option<Refusal> {
+async fn refuse_app(ws: &mut WebSocketStream<Stream>, message: &str, signpost: Signpost) -> Option<Refusal> {
     let id = misplaced::app_hello(message)?;
-    let place = signpost.at(ws.get_ref().local_addr().ok()?).to_string();
+    let place = signpost.at(ws.get_ref().tcp().local_addr().ok()?).to_string();
     // Apps show the text of an Error, not the reason of a Close frame.
     let error = json!([{ "Error": { "Id": id, "ErrorMessage": place, "ErrorCode": BUTTPLUG_ERROR_INIT } }]);
     let _ = ws.send(Message::text(error.to_string())).await;

@@ -217,5 +217,5 @@ async fn encrypt(target: &Target, tcp: TcpStream, tls: &Tls) -> Result<Stream, D
     let name = ServerName::try_from(target.host_and_port().0.to_owned())
         .map_err(|e| no_tls(std::io::Error::new(std::io::ErrorKind::InvalidInput, e)))?;
     let tls = connector.connect(name, tcp).await.map_err(no_tls)?;
-    Ok(Stream::Tls(Box::new(tls)))
+    Ok(Stream::Tls(Box::new(tls.into())))
 }

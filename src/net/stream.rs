@@ -1,4 +1,4 @@
-//! The byte stream under a dialled websocket: plain TCP, or TLS over TCP.
+//! The byte stream under a websocket: plain TCP, or TLS over TCP.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
+use tokio_rustls::TlsStream;
 
-/// A connection to a server.
+/// A connection to a server, or from a device.
 ///
 /// An enum rather than a boxed trait object, so that plain reads and writes cost only a branch.
 pub enum Stream {
@@ -18,13 +18,35 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Stream {
+/// A connection that knows what it is.
+pub trait Socket: AsyncRead + AsyncWrite + Unpin {
     /// The underlying TCP connection.
-    pub fn tcp(&self) -> &TcpStream {
+    fn tcp(&self) -> &TcpStream;
+
+    /// Whether it is encrypted.
+    fn is_tls(&self) -> bool;
+}
+
+impl Socket for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+
+    fn is_tls(&self) -> bool {
+        false
+    }
+}
+
+impl Socket for Stream {
+    fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp,
             Self::Tls(tls) => tls.get_ref().0,
         }
+    }
+
+    fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
     }
 }
 

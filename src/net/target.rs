@@ -123,6 +123,14 @@ impl Target {
         }
     }
 
+    /// The target at this address, with TLS.
+    pub fn secure(address: SocketAddr) -> Self {
+        Self {
+            tls: true,
+            ..Self::from(address)
+        }
+    }
+
     /// Returns the same target with a token, for servers that require one.
     #[must_use]
     pub fn with_token(mut self, token: &str) -> Self {
@@ -135,11 +143,8 @@ impl Target {
         self.tls
     }
 
-    /// The port if the target is on this machine and without TLS, so that it may be our own listener.
+    /// The port if the target is on this machine, so that it may be our own listener.
     pub fn local_port(&self) -> Option<u16> {
-        if self.tls {
-            return None;
-        }
         let (host, port) = self.host_and_port();
         let local = host.eq_ignore_ascii_case("localhost")
             || host
@@ -275,12 +280,12 @@ mod tests {
     }
 
     #[test]
-    fn only_a_server_without_tls_can_be_our_own_port() {
+    fn only_a_server_on_this_machine_can_be_our_own_port() {
         let local_port = |text: &str| Target::parse(text).unwrap().local_port();
         assert_eq!(local_port("ws://localhost:54817"), Some(54817));
         assert_eq!(local_port("ws://[::1]:7"), Some(7));
         assert_eq!(local_port("ws://192.168.1.20:54817"), None);
-        assert_eq!(local_port("wss://localhost:54817"), None);
+        assert_eq!(local_port("wss://localhost:54817"), Some(54817));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! TLS to dialled servers. The trusted certificates are read once.
+//! TLS to dialled servers, and on the port for devices. The trusted certificates are read once.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,10 +14,14 @@ use tokio_rustls::TlsConnector;
 
 use crate::advice::Advice;
 
-mod client;
+mod certificate;
+mod fingerprint;
+pub mod kept;
+pub mod server;
 
-use client::ClientCertificate;
-pub use client::TlsError;
+pub use certificate::{Certificate, TlsError};
+use fingerprint::Pinned;
+pub use fingerprint::{Fingerprint, NoFingerprint};
 
 /// Why a CA file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -88,14 +92,26 @@ struct Roots {
     connector: OnceLock<Result<TlsConnector, NoRoots>>,
     /// What is trusted in place of the system's CAs.
     own: Option<Own>,
-    client: Option<ClientCertificate>,
+    client: Option<Certificate>,
 }
 
-/// The CAs in a PEM file, and the file.
+/// What one is told to trust.
 #[derive(Clone)]
-struct Own {
-    roots: Arc<RootCertStore>,
-    pem: Vec<u8>,
+enum Own {
+    /// The CAs in a PEM file, and the file.
+    Cas { roots: Arc<RootCertStore>, pem: Vec<u8> },
+    /// One certificate.
+    Pin(Fingerprint),
+}
+
+impl PartialEq for Own {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Cas { pem, .. }, Self::Cas { pem: other, .. }) => pem == other,
+            (Self::Pin(one), Self::Pin(other)) => one == other,
+            _ => false,
+        }
+    }
 }
 
 impl Tls {
@@ -129,7 +145,12 @@ impl Tls {
             return Err(CaError::Empty(path_buf()));
         }
         let roots = Arc::new(roots);
-        Ok(Self::new(system_roots, Some(Own { roots, pem }), None))
+        Ok(Self::new(system_roots, Some(Own::Cas { roots, pem }), None))
+    }
+
+    /// Trusts the server that has the certificate with this fingerprint, whatever its name is, and no CA.
+    pub fn pinned(fingerprint: Fingerprint) -> Self {
+        Self::new(system_roots, Some(Own::Pin(fingerprint)), None)
     }
 
     /// Trusts the same, and presents this certificate to servers that ask for one. Both files are PEM; behind the
@@ -138,14 +159,14 @@ impl Tls {
     /// # Errors
     /// [`TlsError`], which has a hint.
     pub fn with_client_certificate(self, certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let client = ClientCertificate::read(certificate, key)?;
+        let client = Certificate::read(certificate, key)?;
         Ok(Self::new(self.0.read, self.0.own.clone(), Some(client)))
     }
 
     fn new(
         read: fn() -> Result<RootCertStore, NoRoots>,
         own: Option<Own>,
-        client: Option<ClientCertificate>,
+        client: Option<Certificate>,
     ) -> Self {
         Self(Arc::new(Roots {
             read,
@@ -168,11 +189,14 @@ impl Tls {
             client,
         } = &*self.0;
         let connector = made.get_or_init(|| {
-            let roots = match own {
-                Some(own) => own.roots.clone(),
-                None => Arc::new(read()?),
+            let own = match own {
+                Some(own) => own.clone(),
+                None => Own::Cas {
+                    roots: Arc::new(read()?),
+                    pem: Vec::new(),
+                },
             };
-            Ok(connector(roots, client.as_ref()))
+            Ok(connector(own, client.as_ref()))
         });
         connector.as_ref().map_err(Clone::clone)
     }
@@ -193,8 +217,7 @@ impl Tls {
 impl PartialEq for Tls {
     fn eq(&self, other: &Self) -> bool {
         let (one, other) = (&self.0, &other.0);
-        one.own.as_ref().map(|own| &own.pem) == other.own.as_ref().map(|own| &own.pem)
-            && one.client == other.client
+        one.own == other.own && one.client == other.client
     }
 }
 
@@ -218,12 +241,21 @@ fn system_roots() -> Result<RootCertStore, NoRoots> {
     Ok(roots)
 }
 
-fn connector(roots: Arc<RootCertStore>, client: Option<&ClientCertificate>) -> TlsConnector {
+fn connector(trusted: Own, client: Option<&Certificate>) -> TlsConnector {
     // Explicit, since rustls cannot choose a default provider if a dependency enables a second one.
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let provider = Arc::new(ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .expect("ring knows the default versions")
-        .with_root_certificates(roots);
+        .expect("ring knows the default versions");
+    let config = match trusted {
+        Own::Cas { roots, .. } => config.with_root_certificates(roots),
+        Own::Pin(fingerprint) => config
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Pinned {
+                fingerprint,
+                provider,
+            })),
+    };
     let config = match client {
         Some(client) => config.with_client_cert_resolver(client.resolver()),
         None => config.with_no_client_auth(),

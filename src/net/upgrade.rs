@@ -20,6 +20,8 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tracing::{debug, info, warn};
 
 use super::refusals::RefusalLog;
+use super::stream::Socket;
+use super::tls::server::HandshakeError;
 use super::visitor::{First, Kind, Signpost, Visitor, http};
 use crate::advice::Advice;
 use crate::defaults::{CLOSE_TIMEOUT, UPGRADE_MAX_BYTES, UPGRADE_READ_BYTES};
@@ -36,6 +38,9 @@ pub enum UpgradeError {
     /// The peer does not speak websocket, and got an answer that names this port and the other one.
     #[error(transparent)]
     Visitor(#[from] Visitor),
+    /// The TLS handshake before the upgrade came to nothing.
+    #[error(transparent)]
+    Tls(#[from] HandshakeError),
     /// The peer disconnected first: a health check, a port scan.
     #[error("it disconnected before it requested a websocket")]
     Left,
@@ -49,6 +54,7 @@ impl Advice for UpgradeError {
         match self {
             Self::Refused(rejection) => rejection.hint(),
             Self::Visitor(visitor) => visitor.hint(),
+            Self::Tls(e) => e.hint(),
             Self::Left | Self::Lost(_) => None,
         }
     }
@@ -58,8 +64,10 @@ impl UpgradeError {
     /// Logs it, but the same refusal of the same peer only now and then.
     pub fn log(&self, log: &RefusalLog, from: SocketAddr) {
         match self {
-            Self::Left | Self::Lost(_) => info!("connection dropped: {self}"),
-            Self::Refused(_) | Self::Visitor(_) => match log.line(from.ip(), self) {
+            Self::Left | Self::Lost(_) | Self::Tls(HandshakeError::Lost(_)) => {
+                info!("connection dropped: {self}")
+            }
+            Self::Refused(_) | Self::Visitor(_) | Self::Tls(_) => match log.line(from.ip(), self) {
                 Some(line) => warn!("connection refused: {line}"),
                 None => debug!("connection refused again: {self}"),
             },
@@ -86,47 +94,51 @@ impl Advice for Rejection {
 }
 
 /// Upgrades a connection to a websocket, or answers what is expected here and closes it. The caller sets the timeout.
-/// Not cancel safe: a dropped future drops the connection. `wrap` makes the stream that the websocket is to have.
+/// Not cancel safe: a dropped future drops the connection.
 ///
 /// # Errors
 /// The peer does not speak websocket, or `check` refused the request.
-pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: TcpStream,
+pub async fn upgrade<T: Socket>(
+    stream: T,
     config: WebSocketConfig,
     signpost: Signpost,
     check: impl Fn(&Request) -> Result<(), Rejection>,
-    wrap: impl FnOnce(TcpStream) -> S,
-) -> Result<WebSocketStream<S>, UpgradeError> {
+) -> Result<WebSocketStream<T>, UpgradeError> {
     let request = UpgradeRequest::read(stream, signpost).await?;
     match check(request.head()) {
-        Ok(()) => request.accept(config, wrap).await,
+        Ok(()) => request.accept(config, |stream| stream).await,
         Err(rejection) => Err(request.refuse(rejection).await),
     }
 }
 
 /// A peer that requested a websocket and has no answer yet. Dropping it drops the connection.
-pub struct UpgradeRequest {
-    stream: TcpStream,
+pub struct UpgradeRequest<T = TcpStream> {
+    stream: T,
     request: Upgrade,
     /// What was read, from the first byte of the request on.
     bytes: Vec<u8>,
 }
 
-impl UpgradeRequest {
+impl<T: Socket> UpgradeRequest<T> {
     /// Reads the request, or answers what is expected here and closes. The caller sets the timeout. Not cancel safe.
     ///
     /// # Errors
     /// The peer does not speak websocket.
-    pub async fn read(mut stream: TcpStream, signpost: Signpost) -> Result<Self, UpgradeError> {
+    pub async fn read(mut stream: T, signpost: Signpost) -> Result<Self, UpgradeError> {
         let mut bytes = Vec::with_capacity(UPGRADE_READ_BYTES);
-        match read_request(&mut stream, &mut bytes).await? {
+        let read = read_request(&mut stream, &mut bytes).await?;
+        let read = match signpost.without_tls() {
+            Some(kind) if read.is_ok() && !stream.is_tls() => Err(kind),
+            _ => read,
+        };
+        match read {
             Ok(request) => Ok(Self {
                 stream,
                 request,
                 bytes,
             }),
             Err(kind) => {
-                let place = signpost.at(stream.local_addr()?);
+                let place = signpost.at(stream.tcp().local_addr()?);
                 let visitor = Visitor { kind, place };
                 Box::pin(turn_away(stream, &visitor.answer())).await;
                 Err(visitor.into())
@@ -139,14 +151,6 @@ impl UpgradeRequest {
         &self.request.head
     }
 
-    /// Completes when the peer disconnects; never, if it sent something ahead of the answer. Cancel safe.
-    pub async fn disconnected(&self) {
-        if self.bytes.len() == self.request.len && !matches!(self.stream.peek(&mut [0]).await, Ok(1..)) {
-            return;
-        }
-        std::future::pending().await
-    }
-
     /// Opens the websocket. `wrap` makes the stream that it is to have. Not cancel safe.
     ///
     /// # Errors
@@ -154,9 +158,10 @@ impl UpgradeRequest {
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         mut self,
         config: WebSocketConfig,
-        wrap: impl FnOnce(TcpStream) -> S,
+        wrap: impl FnOnce(T) -> S,
     ) -> Result<WebSocketStream<S>, UpgradeError> {
         self.stream.write_all(self.request.answer().as_bytes()).await?;
+        self.stream.flush().await?;
         self.bytes.drain(..self.request.len);
         let stream = wrap(self.stream);
         // Some boards send their handshake without waiting for the answer.
@@ -173,6 +178,16 @@ impl UpgradeRequest {
         let answer = http(&rejection.status.to_string(), "text/plain", &body);
         Box::pin(turn_away(self.stream, &answer)).await;
         rejection.into()
+    }
+}
+
+impl UpgradeRequest {
+    /// Completes when the peer disconnects; never, if it sent something ahead of the answer. Cancel safe.
+    pub async fn disconnected(&self) {
+        if self.bytes.len() == self.request.len && !matches!(self.stream.peek(&mut [0]).await, Ok(1..)) {
+            return;
+        }
+        std::future::pending().await
     }
 }
 
@@ -214,7 +229,7 @@ fn subprotocol(request: &Request) -> Option<&str> {
 
 /// Reads until the request is complete, or until it is clear that the peer does not send one.
 async fn read_request(
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncRead + Unpin),
     bytes: &mut Vec<u8>,
 ) -> Result<Result<Upgrade, Kind>, UpgradeError> {
     let mut is_http = false;
@@ -304,7 +319,7 @@ fn fault(error: WsError) -> String {
 /// Sends a last answer, and waits until the peer closes too: if bytes of the peer stayed unread, the system would reset
 /// the connection, and the peer might lose the answer. Its callers box it, so that the task of every other connection
 /// does not hold space for its buffer.
-async fn turn_away(mut stream: TcpStream, answer: &str) {
+async fn turn_away(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &str) {
     let answered = async {
         stream.write_all(answer.as_bytes()).await?;
         stream.shutdown().await?;

@@ -11,7 +11,7 @@ use crate::device::recognition::TCODE;
 /// No HTTP method is longer.
 const METHOD_MAX_BYTES: usize = 16;
 /// How every TLS connection begins: the type of a handshake record, then the major version.
-const TLS_HANDSHAKE: u8 = 0x16;
+pub(super) const TLS_HANDSHAKE: u8 = 0x16;
 const TLS_MAJOR: u8 = 3;
 
 /// One of the two ports, by who connects to it.
@@ -27,6 +27,8 @@ pub struct Signpost {
     port: Port,
     other: Option<SocketAddr>,
     page: Option<SocketAddr>,
+    /// The port for devices takes nothing but TLS.
+    only_tls: bool,
 }
 
 impl Signpost {
@@ -36,6 +38,7 @@ impl Signpost {
             port: Port::Devices,
             other: apps,
             page: None,
+            only_tls: false,
         }
     }
 
@@ -45,6 +48,7 @@ impl Signpost {
             port: Port::Apps,
             other: Some(devices),
             page: None,
+            only_tls: false,
         }
     }
 
@@ -52,6 +56,17 @@ impl Signpost {
     #[must_use]
     pub fn with_page(self, page: Option<SocketAddr>) -> Self {
         Self { page, ..self }
+    }
+
+    /// Says whether the port for devices takes nothing but TLS.
+    #[must_use]
+    pub fn with_only_tls(self, only_tls: bool) -> Self {
+        Self { only_tls, ..self }
+    }
+
+    /// What it is to a peer that did not use TLS that it was turned away for that alone; `None` if it may stay.
+    pub(super) fn without_tls(self) -> Option<Kind> {
+        (self.only_tls && self.port == Port::Devices).then_some(Kind::Plain)
     }
 
     /// Both ports as a peer can reach them that connected to the address `local`.
@@ -70,6 +85,7 @@ impl Signpost {
             here: local,
             other: self.other.map(reachable),
             page: self.page.map(reachable),
+            only_tls: self.only_tls,
         }
     }
 }
@@ -81,6 +97,7 @@ pub struct Place {
     here: SocketAddr,
     other: Option<SocketAddr>,
     page: Option<SocketAddr>,
+    only_tls: bool,
 }
 
 impl Place {
@@ -97,14 +114,21 @@ impl Place {
             Port::Devices => "devices",
             Port::Apps => "apps",
         };
-        format!("{users} connect to ws://{}", self.here)
+        format!("{users} connect to {}://{}", self.scheme(self.port), self.here)
+    }
+
+    fn scheme(self, port: Port) -> &'static str {
+        match port {
+            Port::Devices if self.only_tls => "wss",
+            _ => "ws",
+        }
     }
 
     /// The same for the other port.
     fn other_way(self) -> String {
-        let users = match self.port {
-            Port::Devices => "apps",
-            Port::Apps => "devices",
+        let (users, port) = match self.port {
+            Port::Devices => ("apps", Port::Apps),
+            Port::Apps => ("devices", Port::Devices),
         };
         let Some(other) = self.other else {
             return format!("{users} connect to the upstream server");
@@ -114,7 +138,7 @@ impl Place {
         } else {
             ""
         };
-        format!("{users} connect to ws://{other}{only}")
+        format!("{users} connect to {}://{other}{only}", self.scheme(port))
     }
 }
 
@@ -134,7 +158,10 @@ pub(super) enum Kind {
     },
     /// An upgrade that does not conform to RFC 6455.
     Upgrade(String),
+    /// TLS, which this port does not speak.
     Tls,
+    /// A valid upgrade without TLS, on a port that takes nothing else.
+    Plain,
     /// A handshake or an app's message, but over bare TCP.
     Json,
     Tcode,
@@ -210,6 +237,13 @@ impl Visitor {
                 let text = format!("this port does not speak TLS: {this_way}\n");
                 http("400 Bad Request", "text/plain", &text)
             }
+            // As web servers answer on their port for TLS.
+            Kind::Plain => {
+                let text = format!(
+                    "this port takes nothing but TLS: {this_way}; a board needs the gateway's fingerprint\n"
+                );
+                http("400 Bad Request", "text/plain", &text)
+            }
             Kind::Json => {
                 format!("wsdm-gateway: send this over a websocket, not over bare TCP: {this_way}\n")
             }
@@ -229,6 +263,7 @@ impl fmt::Display for Visitor {
             Kind::Http { .. } => write!(f, "it speaks plain HTTP, and {here} speaks websocket"),
             Kind::Upgrade(fault) => write!(f, "its websocket upgrade is faulty: {fault}"),
             Kind::Tls => write!(f, "it speaks TLS, and {here} does not"),
+            Kind::Plain => write!(f, "it does not use TLS, and {here} takes nothing else"),
             Kind::Json => write!(f, "it sends JSON over bare TCP, and {here} speaks websocket"),
             Kind::Tcode => write!(f, "it sends TCode over bare TCP, and {here} speaks websocket"),
             Kind::Other => write!(
@@ -254,8 +289,20 @@ impl Advice for Visitor {
             }
             Kind::Upgrade(_) => "its websocket library does not follow RFC 6455; update it".into(),
             Kind::Tls => {
-                format!("use ws:// instead of wss:// ({this_way}), or a proxy in front that terminates TLS")
+                match place.port {
+                    Port::Devices => format!(
+                        "to let boards with TLS in, write tls = \"also\" in [devices] of gateway.toml; without, use ws:// \
+                         instead of wss:// ({this_way})"
+                    ),
+                    Port::Apps => format!(
+                        "use ws:// instead of wss:// ({this_way}), or a proxy in front that terminates TLS"
+                    ),
+                }
             }
+            Kind::Plain => "give the board this gateway's fingerprint, which the log has at the start: on its console set \
+                            fingerprint, save, restart; or let boards without TLS in: tls = \"also\" in [devices]. If it \
+                            has a token, that was just sent unencrypted"
+                .into(),
             Kind::Json => format!("send it over a websocket: {this_way}, {other_way}"),
             Kind::Tcode => {
                 format!("{this_way} by websocket; if the board listens, add a [[dial]] entry to gateway.toml")

@@ -148,7 +148,10 @@ impl Registry {
     ) -> Entry {
         let address = handshake.address.clone();
         // A device's websocket comes from another port each time, and an edge has many devices.
-        if !matches!(peer, Peer::Websocket(_) | Peer::Broker(_)) {
+        if !matches!(
+            peer,
+            Peer::Websocket(_) | Peer::SecureWebsocket(_) | Peer::Broker(_)
+        ) {
             inner.last_at.insert(peer.clone(), address.clone());
         }
         let was_left_running = inner.left_running.remove(&address);

@@ -17,7 +17,7 @@ use crate::advice::Advice;
 use crate::defaults::{CLOSE_TIMEOUT, WRITE_TIMEOUT};
 use crate::device::handshake::Handshake;
 use crate::net::dial::{DialError, dial};
-use crate::net::stream::Stream;
+use crate::net::stream::{Socket, Stream};
 use crate::text::printable;
 
 /// What happened to a device.

@@ -166,6 +166,8 @@ pub struct About {
     pub announces: bool,
     /// It refuses devices without its token.
     pub needs_token: bool,
+    /// The fingerprint of the certificate that it shows to devices; `null` if they cannot use TLS.
+    pub fingerprint: Option<String>,
 }
 
 /// A connected app.

@@ -11,12 +11,15 @@ use tokio::process::Child;
 use super::common::model_board::UDCF;
 use super::common::process::run;
 use super::common::within;
+use wsdm_gateway::net::tls::Fingerprint;
 
 /// A running gateway. Dropping it kills it.
 pub struct Gateway {
     child: Child,
     /// Where devices connect.
     pub devices: String,
+    /// That of its certificate, if it speaks TLS.
+    pub fingerprint: Option<Fingerprint>,
     /// Where apps connect; empty if it relays.
     pub clients: String,
     pub control: PathBuf,
@@ -60,6 +63,7 @@ impl Gateway {
         let url = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
         Self {
             devices: url("devices"),
+            fingerprint: url("fingerprint").parse().ok(),
             clients: url("clients"),
             child,
             control,

@@ -62,8 +62,15 @@ impl Rig {
         if let Some(fleet) = &fleet {
             toml += &fleet.edge();
         }
+        let mut devices = String::new();
         if way == Way::NoPong {
-            toml += "[devices]\nping_interval_ms = 200\n";
+            devices += "ping_interval_ms = 200\n";
+        }
+        if link == Link::Tls {
+            devices += "tls = \"only\"\n";
+        }
+        if !devices.is_empty() {
+            let _ = write!(toml, "[devices]\n{devices}");
         }
         let mut tasks = JoinSet::new();
         let (faults, _) = watch::channel(None);
@@ -207,13 +214,14 @@ impl Rig {
     /// Connects a board on a websocket. The flag is set when the connection is over.
     pub fn plug(&mut self, board: Arc<ModelBoard>) -> Arc<AtomicBool> {
         let ended = Arc::new(AtomicBool::new(false));
-        let (url, faults, over) = (
+        let (url, fingerprint, faults, over) = (
             self.gateway.devices.clone(),
+            self.gateway.fingerprint,
             self.faults.subscribe(),
             ended.clone(),
         );
         self.tasks
-            .spawn(async move { websocket::plug(&url, board, faults, over).await });
+            .spawn(async move { websocket::plug(&url, fingerprint, board, faults, over).await });
         ended
     }
 }

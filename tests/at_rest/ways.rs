@@ -17,6 +17,8 @@ const FAST_BAUD: u32 = 115_200;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Link {
     Websocket,
+    /// The same, over TLS.
+    Tls,
     SerialFast,
     SerialSlow,
     Ble,
@@ -35,8 +37,9 @@ pub enum Link {
 }
 
 impl Link {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Websocket,
+        Self::Tls,
         Self::SerialFast,
         Self::SerialSlow,
         Self::Ble,
@@ -58,7 +61,7 @@ impl Link {
     }
 
     pub fn is_websocket(self) -> bool {
-        matches!(self, Self::Websocket | Self::Relay | Self::Fleet)
+        matches!(self, Self::Websocket | Self::Tls | Self::Relay | Self::Fleet)
     }
 
     /// How the gateway dials its boards, if it does.
@@ -84,6 +87,7 @@ impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Websocket => "websocket",
+            Self::Tls => "wss",
             Self::SerialFast => "serial 115200",
             Self::SerialSlow => "serial 1200",
             Self::Ble => "BLE",

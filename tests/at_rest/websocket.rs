@@ -14,6 +14,8 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::common::model_board::ModelBoard;
 use super::common::{handshake, within};
+use wsdm_gateway::net::stream::{Socket, Stream};
+use wsdm_gateway::net::tls::{Fingerprint, Tls};
 
 /// What a board does when a test wants it to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,25 +36,38 @@ pub enum Fault {
 /// all is obeyed that came.
 pub async fn plug(
     url: &str,
+    fingerprint: Option<Fingerprint>,
     board: Arc<ModelBoard>,
     mut faults: watch::Receiver<Option<Fault>>,
     ended: Arc<AtomicBool>,
 ) {
-    while connection(url, &board, &mut faults).await == Some(Fault::Vanish) {}
+    while connection(url, fingerprint, &board, &mut faults).await == Some(Fault::Vanish) {}
     ended.store(true, Ordering::Release);
 }
 
 /// One connection: what of its own ended it.
 async fn connection(
     url: &str,
+    fingerprint: Option<Fingerprint>,
     board: &ModelBoard,
     faults: &mut watch::Receiver<Option<Fault>>,
 ) -> Option<Fault> {
     let muted = Arc::new(AtomicBool::new(false));
-    let host = url.trim_start_matches("ws://");
+    let host = url.trim_start_matches("ws://").trim_start_matches("wss://");
     let stream = within("the port answers", TcpStream::connect(host))
         .await
         .expect("an open port");
+    let stream = match fingerprint {
+        None => Stream::Plain(stream),
+        Some(fingerprint) => {
+            let tls = Tls::pinned(fingerprint);
+            let connector = tls.connector().expect("no CA is needed");
+            let name = "localhost".try_into().expect("a name");
+            let secured = within("the TLS handshake", connector.connect(name, stream)).await;
+            Stream::Tls(Box::new(secured.expect("the gateway's certificate").into()))
+        }
+    };
+    let url = &url.replace("wss://", "ws://");
     let stream = Muffled {
         stream,
         muted: muted.clone(),
@@ -76,7 +91,7 @@ async fn connection(
                         continue;
                     }
                     Some(Fault::Vanish) => {
-                        ws.get_ref().stream.set_zero_linger().expect("a socket");
+                        ws.get_ref().stream.tcp().set_zero_linger().expect("a socket");
                         return fault;
                     }
                     None => continue,
@@ -102,7 +117,7 @@ async fn connection(
 
 /// A stream whose writes come to nothing once it is muted.
 struct Muffled {
-    stream: TcpStream,
+    stream: Stream,
     muted: Arc<AtomicBool>,
 }
 

@@ -70,6 +70,7 @@ pub fn settings() -> Settings {
             listen: ANY_PORT.into(),
             announce: false,
             token: None,
+            tls: None,
             origins: Vec::new(),
             handshake_timeout: Duration::from_secs(5),
             ping_interval: Duration::from_millis(2_500),

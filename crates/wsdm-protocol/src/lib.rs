@@ -46,6 +46,8 @@ pub mod key {
 pub const HANDSHAKE_MAX_BYTES: usize = 4 * 1024;
 /// An identifier or an address is a name that people type.
 pub const FIELD_MAX_BYTES: usize = 256;
+/// A record of TLS on its way to a device has no more plain text: a board has room for little more than one.
+pub const TLS_FRAGMENT_MAX_BYTES: usize = 4 * 1024;
 /// A close reason on the wire: a control frame holds 125 bytes, two of them are the code (RFC 6455, 5.5.1).
 pub const CLOSE_REASON_MAX_BYTES: usize = 123;
 

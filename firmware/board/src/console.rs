@@ -13,8 +13,8 @@ defaults          back to what was built in, until it is saved
 restart           begin anew, with the settings that are saved
 help              this
 Keys: ssid, password, gateway, token, identifier, device, pins, led, silence_ms, button, limits, battery,
-  ota_password
-  gateway     mdns, HOST, HOST:PORT or ws://HOST:PORT/
+  ota_password, fingerprint
+  gateway     mdns, HOST, HOST:PORT or ws://HOST:PORT/; wss:// with a fingerprint
   device      lovense or tcode
   pins        V0=4 V1=5 for motors, L0=6 R0=7 for servos, R0=6/7 for a motor on an H-bridge
   led         8, 8 inverted or none
@@ -22,6 +22,7 @@ Keys: ssid, password, gateway, token, identifier, device, pins, led, silence_ms,
   limits      V0=60 at most so many percent, L0=10-90 between them; R0=50 so far round the middle; none
   battery     0 measures half of its voltage on this pin; none
   ota_password  8 characters or more: whoever knows it can send new firmware over Wi-Fi
+  fingerprint 64 digits from the gateway's log, for TLS with it and nothing else; none
 ";
 
 /// What the board has to do about a line.
@@ -315,7 +316,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_breaks_it(line in "(set (ssid|password|gateway|token|identifier|device|pins|led|silence_ms|button|limits|battery|ota_password) )?\\PC{0,160}") {
+        fn no_line_breaks_it(line in "(set (ssid|password|gateway|token|identifier|device|pins|led|silence_ms|button|limits|battery|ota_password|fingerprint) )?\\PC{0,160}") {
             let built_in = Settings::default();
             let mut console = Console::new(built_in.clone(), &built_in, &ESP32C3, "a");
             say(&mut console, &line);

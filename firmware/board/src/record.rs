@@ -73,6 +73,7 @@ const fn number(key: Key) -> u8 {
         Key::Limits => 11,
         Key::Battery => 12,
         Key::OtaPassword => 13,
+        Key::Fingerprint => 14,
     }
 }
 
@@ -189,6 +190,7 @@ pub(crate) mod tests {
             Key::Button => "none|10|10 opens",
             Key::Limits => "(V0=[1-9]0? )?(L0=[1-4]0-[5-9]0)?",
             Key::Battery => "none",
+            Key::Fingerprint => "none|[0-9a-f]{64}",
         };
         proptest::string::string_regex(pattern).unwrap()
     }
@@ -210,6 +212,7 @@ pub(crate) mod tests {
         settings.set(Key::Pins, pins, &ESP32C6).unwrap();
         let limits = "L0=10-90 L1=10-90 L2=10-90 R0=100 R1=100 V0=100";
         settings.set(Key::Limits, limits, &ESP32C6).unwrap();
+        settings.set(Key::Fingerprint, &"f".repeat(64), &ESP32C6).unwrap();
         let record = encode(&settings, u32::MAX).unwrap();
         assert_eq!(decode(&record, &ESP32C6), Ok(Some((u32::MAX, settings))));
     }

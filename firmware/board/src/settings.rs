@@ -5,7 +5,7 @@ use core::net::Ipv6Addr;
 
 use heapless::String;
 use wsdm_device::wsdm_protocol::{FieldError, check_identifier};
-use wsdm_device::{SettingsError, Timing};
+use wsdm_device::{Fingerprint, SettingsError, Timing};
 
 use crate::inputs::{Button, parse_battery};
 use crate::limits::{IdleLimit, LimitError, Limits};
@@ -16,6 +16,7 @@ pub(crate) const VALUE_MAX_BYTES: usize = 128;
 /// For `gateway`: look it up on the network.
 const LOOKED_UP: &str = "mdns";
 const SCHEME: &str = "ws://";
+const SECURE_SCHEME: &str = "wss://";
 /// What can be set as the watchdog's patience. Under a few pings it would stop for nothing; a motor that nobody
 /// commands must not turn for longer.
 const SILENCE_RANGE_MS: core::ops::RangeInclusive<u64> = 500..=10_000;
@@ -27,7 +28,7 @@ pub enum Key {
     Ssid,
     /// Its password; empty for an open one.
     Password,
-    /// `mdns`, `HOST`, `HOST:PORT` or a `ws://` URL.
+    /// `mdns`, `HOST`, `HOST:PORT`, or a `ws://` or `wss://` URL.
     Gateway,
     /// The gateway's token.
     Token,
@@ -49,11 +50,13 @@ pub enum Key {
     Battery,
     /// What an update over the network is asked for; empty: none is taken.
     OtaPassword,
+    /// That of the gateway's certificate, in 64 digits, or `none`: with one, TLS is spoken and nothing else.
+    Fingerprint,
 }
 
 impl Key {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Ssid,
         Self::Password,
         Self::Gateway,
@@ -67,6 +70,7 @@ impl Key {
         Self::Limits,
         Self::Battery,
         Self::OtaPassword,
+        Self::Fingerprint,
     ];
 
     /// As it is typed.
@@ -85,6 +89,7 @@ impl Key {
             Self::Limits => "limits",
             Self::Battery => "battery",
             Self::OtaPassword => "ota_password",
+            Self::Fingerprint => "fingerprint",
         }
     }
 
@@ -136,6 +141,10 @@ pub enum Invalid {
     OtaPassword,
     /// Not a number of milliseconds, or out of range.
     Silence,
+    /// Not a fingerprint.
+    Fingerprint,
+    /// A gateway with TLS, and no fingerprint to know it by.
+    NoFingerprint,
 }
 
 impl fmt::Display for Invalid {
@@ -143,7 +152,7 @@ impl fmt::Display for Invalid {
         match self {
             Self::TooLong(max) => write!(f, "at most {max} bytes are taken"),
             Self::Control => f.write_str("a control character is in it"),
-            Self::Gateway(e) => write!(f, "{e}; mdns, HOST, HOST:PORT and ws://HOST:PORT/ are taken"),
+            Self::Gateway(e) => write!(f, "{e}; mdns, HOST, HOST:PORT, ws://HOST:PORT/ and wss://HOST:PORT/ are taken"),
             Self::Query => f.write_str(
                 "leave out the ? and what follows, since show prints it: the token is a setting of its own, set token WORDS",
             ),
@@ -159,6 +168,10 @@ impl fmt::Display for Invalid {
                 "silence_ms is a number from {} to {}",
                 SILENCE_RANGE_MS.start(),
                 SILENCE_RANGE_MS.end()
+            ),
+            Self::Fingerprint => f.write_str("a fingerprint has 64 hexadecimal digits; the gateway's log has it, or none"),
+            Self::NoFingerprint => f.write_str(
+                "wss:// needs the gateway's fingerprint, which its log has: set fingerprint; or set gateway without wss://",
             ),
         }
     }
@@ -189,6 +202,7 @@ pub struct Settings {
     limits: Limits,
     battery: Option<u8>,
     ota_password: String<63>,
+    fingerprint: Option<Fingerprint>,
 }
 
 impl Default for Settings {
@@ -208,6 +222,7 @@ impl Default for Settings {
             limits: Limits::default(),
             battery: None,
             ota_password: String::new(),
+            fingerprint: None,
         }
     }
 }
@@ -260,6 +275,12 @@ impl Settings {
                 free(battery.filter(has_other_use))?;
                 self.battery = battery;
             }
+            Key::Fingerprint => {
+                self.fingerprint = match value.trim() {
+                    "" | "none" => None,
+                    value => Some(Fingerprint::parse(value).ok_or(Invalid::Fingerprint)?),
+                }
+            }
             Key::Limits => self.limits = Limits::parse(value).map_err(Invalid::Limits)?,
             Key::Led => self.led = Led::parse(value, chip).map_err(Invalid::Pins)?,
             Key::SilenceMs => {
@@ -304,6 +325,10 @@ impl Settings {
                 None => out.write_str("none"),
             },
             Key::OtaPassword => out.write_str(&self.ota_password),
+            Key::Fingerprint => match self.fingerprint {
+                Some(fingerprint) => write!(out, "{fingerprint}"),
+                None => out.write_str("none"),
+            },
         }
     }
 
@@ -382,6 +407,24 @@ impl Settings {
         Some(self.ota_password.as_str()).filter(|password| !password.is_empty())
     }
 
+    /// That of the gateway's certificate: if there is one, TLS is spoken and nothing else, wherever the gateway is.
+    pub const fn fingerprint(&self) -> Option<Fingerprint> {
+        self.fingerprint
+    }
+
+    /// Whether they go together; each was checked when it was set.
+    ///
+    /// # Errors
+    /// A gateway is demanded to be encrypted, and could not be told from others.
+    pub fn check(&self) -> Result<(), Invalid> {
+        match self.gateway() {
+            Gateway::At(gateway) if gateway.is_tls() && self.fingerprint.is_none() => {
+                Err(Invalid::NoFingerprint)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The watchdog's patience.
     pub const fn silence_ms(&self) -> u64 {
         self.silence_ms
@@ -410,7 +453,10 @@ fn gateway(value: &str) -> Result<String<VALUE_MAX_BYTES>, Invalid> {
         return text(value);
     }
     let mut url = String::new();
-    let scheme = if value.starts_with(SCHEME) { "" } else { SCHEME };
+    let has_scheme = [SCHEME, SECURE_SCHEME]
+        .iter()
+        .any(|scheme| value.starts_with(scheme));
+    let scheme = if has_scheme { "" } else { SCHEME };
     write!(url, "{scheme}{value}").map_err(|_| Invalid::TooLong(VALUE_MAX_BYTES))?;
     check_host(&url)?;
     wsdm_device::Gateway::parse(&url).map_err(Invalid::Gateway)?;

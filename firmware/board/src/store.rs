@@ -87,11 +87,20 @@ impl<F: NorFlash> Store<F> {
         Ok((store, loaded))
     }
 
-    /// Saves settings. What was saved before stays until these are whole.
+    /// Saves settings. What was saved before stays until these are whole. If they demand TLS they are then in both places, so
+    /// that a damaged one does not bring back settings that send the token without it.
     ///
     /// # Errors
     /// The flash cannot be written.
     pub fn save(&mut self, settings: &Settings) -> Result<(), StoreError> {
+        self.write(settings)?;
+        match settings.fingerprint() {
+            Some(_) => self.write(settings),
+            None => Ok(()),
+        }
+    }
+
+    fn write(&mut self, settings: &Settings) -> Result<(), StoreError> {
         let (slot, sequence) = self.next;
         let mut record = record::encode(settings, sequence).ok_or(StoreError::TooLong)?;
         // Flash is written a word at a time.
@@ -213,6 +222,33 @@ pub(crate) mod tests {
             let (again, loaded) = Store::open(store.flash, START, &ESP32C3).unwrap();
             assert_eq!(loaded, Loaded::Saved(named(ssid), None));
             store = again;
+        }
+    }
+
+    /// Neither damage nor an older firmware, which does not know the setting, finds settings without it.
+    #[test]
+    fn settings_that_demand_tls_leave_none_without_it() {
+        let (mut flash, mut settings) = (Flash::new(), named("a"));
+        Store::open(&mut flash, START, &ESP32C3)
+            .unwrap()
+            .0
+            .save(&settings)
+            .unwrap();
+        settings
+            .set(Key::Fingerprint, &"5f".repeat(32), &ESP32C3)
+            .unwrap();
+        Store::open(&mut flash, START, &ESP32C3)
+            .unwrap()
+            .0
+            .save(&settings)
+            .unwrap();
+        for slot in [0, SECTOR_BYTES as usize] {
+            let mut damaged = flash.bytes.clone();
+            damaged[slot + 20] ^= 1;
+            std::mem::swap(&mut flash.bytes, &mut damaged);
+            let (_, loaded) = Store::open(&mut flash, START, &ESP32C3).unwrap();
+            assert_eq!(loaded, Loaded::Saved(settings.clone(), Some(Broken::Checksum)));
+            flash.bytes = damaged;
         }
     }
 

@@ -206,15 +206,18 @@ async fn typed_line<F: NorFlash>(
     };
     match console.line(line, out)? {
         Action::Nothing => {}
-        Action::Save => match store {
-            Some(store) => match save(store, console.settings(), quiet).await {
+        Action::Save => match (console.settings().check(), store) {
+            (Err(e), _) => writeln!(out, "not saved: {e}")?,
+            (Ok(()), Some(store)) => match save(store, console.settings(), quiet).await {
                 Ok(()) => {
                     console.saved();
                     out.write_str("saved; restart uses it\n")?;
                 }
                 Err(e) => writeln!(out, "not saved: {e}")?,
             },
-            None => out.write_str("not saved: the flash has no place for it, as was said at the start\n")?,
+            (Ok(()), None) => {
+                out.write_str("not saved: the flash has no place for it, as was said at the start\n")?
+            }
         },
         Action::Restart => return Ok(After::Restart),
     }

@@ -1,6 +1,6 @@
 //! Over a network: dial, upgrade, introduce, obey, and all over again.
 
-use core::pin::pin;
+use core::pin::{Pin, pin};
 
 use embassy_futures::select::{Either, select};
 use embedded_io_async::{Error as _, Read, Write};
@@ -28,11 +28,16 @@ pub trait Dial {
     where
         Self: 's;
 
+    /// Whether every connection is encrypted, and to the right gateway. A token for `wss://` goes over no other.
+    fn is_secure(&self) -> bool {
+        false
+    }
+
     /// Connects, looking the name up where it is one. May be dropped when it takes too long.
     ///
     /// # Errors
     /// Why there is no connection: [`Loss::Unreachable`] if nobody answers, [`Loss::NotFound`] if the gateway was searched
-    /// for and did not answer.
+    /// for and did not answer, or that it is not the right gateway.
     async fn dial(&mut self, host: &str, port: u16) -> Result<Self::Stream<'_>, Loss<'static>>;
 
     /// Ends a connection, so that the gateway learns of it. The time is bounded by the caller.
@@ -134,7 +139,8 @@ where
         }
     }
 
-    /// One connection, from the first to the last byte.
+    /// One connection, from the first to the last byte. What has to do with connections and not with the device is called
+    /// through a pointer: compiled into this for every device, TLS would be in the image as often.
     async fn connection<D: Device, const RX: usize, const TX: usize>(
         &mut self,
         memory: &mut Memory<RX, TX>,
@@ -149,8 +155,15 @@ where
             random,
             report,
         } = self;
+        if gateway.is_tls() && !dial.is_secure() {
+            report(clock.now(), &Report::Lost(Loss::NoFingerprint));
+            return Once::Refused;
+        }
         let by = clock.now() + timing.connect;
-        let dialled = within(clock, by, dial.dial(gateway.host(), gateway.port())).await;
+        let dialled = {
+            let dialling: Pin<&mut dyn Future<Output = _>> = pin!(dial.dial(gateway.host(), gateway.port()));
+            within(clock, by, dialling).await
+        };
         let mut stream = match dialled.unwrap_or(Err(Loss::Slow)) {
             Ok(stream) => stream,
             Err(loss) => {
@@ -206,8 +219,9 @@ where
             }
         };
         let by = clock.now() + timing.close;
+        let hanging_up: Pin<&mut dyn Future<Output = ()>> = pin!(L::hang_up(stream));
         // A gateway that does not take this will find out by itself.
-        let _ = within(clock, by, L::hang_up(stream)).await;
+        let _ = within(clock, by, hanging_up).await;
         if matches!(once, Once::PoweredOff) {
             report(clock.now(), &Report::PoweredOff);
         }

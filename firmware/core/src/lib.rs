@@ -21,6 +21,7 @@ mod button;
 mod client;
 mod clock;
 mod device;
+mod fingerprint;
 mod frames;
 mod lovense;
 #[cfg(feature = "embassy-net")]
@@ -33,6 +34,8 @@ mod settings;
 mod splitter;
 mod tally;
 mod tcode;
+#[cfg(feature = "tls")]
+mod tls;
 mod upgrade;
 mod watchdog;
 mod wire;
@@ -43,15 +46,18 @@ pub use clock::Clock;
 #[cfg(feature = "embassy")]
 pub use clock::EmbassyClock;
 pub use device::{Channel, Device, Flow, Kind, Level, Outputs, Reply};
+pub use fingerprint::Fingerprint;
 pub use frames::ProtocolError;
 pub use lovense::{Lovense, LovenseSettings, Motors};
 #[cfg(feature = "embassy-net")]
 pub use net::NetDial;
 pub use quiet::{Pause, Quiet};
-pub use report::{Loss, Report, Stopped};
+pub use report::{Loss, Report, Stopped, TlsFault};
 pub use rotation::REVERSAL_MS;
 pub use settings::{Gateway, Identity, SettingsError, Timing};
 pub use tcode::{AxisSettings, STEP_MAX_MS, Tcode, TcodeSettings};
+#[cfg(feature = "tls")]
+pub use tls::{MaybeTls, Secured, TlsDial};
 pub use upgrade::UpgradeError;
 pub use wire::{HELLO_AGAIN_MS, Wire, WireSettings};
 pub use wsdm_protocol;

@@ -77,6 +77,10 @@ pub enum Loss<'a> {
     Unreachable,
     /// The gateway is searched for on the network, and none answered.
     NotFound,
+    /// The gateway's URL demands TLS, and nothing is known by which the gateway could be told from others.
+    NoFingerprint,
+    /// No TLS with the right gateway.
+    Tls(TlsFault),
     /// No websocket.
     Upgrade(UpgradeError),
     /// The connection or the upgrade took too long.
@@ -103,6 +107,42 @@ pub enum Loss<'a> {
     Protocol(ProtocolError),
     /// The network itself is gone.
     Network,
+}
+
+/// Why there is no TLS with the right gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsFault {
+    /// It has another certificate.
+    Fingerprint,
+    /// It has the right one, of a kind that a board cannot check.
+    Certificate,
+    /// It has the right one, and cannot show that it is its own.
+    Forged,
+    /// It refused the handshake.
+    Refused,
+    /// It speaks no TLS.
+    Unknown,
+    /// The connection ended meanwhile.
+    Ended,
+    /// The connection broke meanwhile, or the rules were.
+    Broken(ErrorKind),
+}
+
+impl fmt::Display for TlsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fingerprint => {
+                "another gateway answers, or fingerprint is wrong: the certificate is another one; the gateway's log has \
+                 the fingerprint at its start"
+            }
+            Self::Certificate => "the gateway's certificate cannot be checked: its key is not of the kind ECDSA P-256",
+            Self::Forged => "another gateway answers: it shows the right certificate, and has not its key",
+            Self::Refused => "the gateway refused the TLS handshake; its log says more",
+            Self::Unknown => "no TLS is spoken there; the gateway needs tls = \"also\" in [devices]",
+            Self::Ended => "the connection ended during the TLS handshake",
+            Self::Broken(kind) => return write!(f, "no TLS with what answers there ({kind:?})"),
+        })
+    }
 }
 
 impl fmt::Display for Report<'_> {
@@ -155,6 +195,10 @@ impl fmt::Display for Loss<'_> {
         match self {
             Self::Unreachable => f.write_str("nobody answers"),
             Self::NotFound => f.write_str("no gateway answers the search"),
+            Self::NoFingerprint => {
+                f.write_str("wss:// needs the gateway's fingerprint: set fingerprint, save, restart")
+            }
+            Self::Tls(fault) => fault.fmt(f),
             Self::Upgrade(e) => e.fmt(f),
             Self::Slow => f.write_str("no answer in time"),
             Self::HandshakeTooLarge => f.write_str("the handshake does not fit into the buffer"),

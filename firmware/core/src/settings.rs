@@ -9,7 +9,7 @@ use wsdm_protocol::{FieldError, check_address, check_identifier};
 pub enum SettingsError {
     /// The identifier or the address.
     Field(FieldError),
-    /// A URL that does not begin with `ws://`.
+    /// A URL that does not begin with `ws://` or `wss://`.
     Scheme,
     /// No host, or one with characters that no host has.
     Host,
@@ -23,7 +23,7 @@ impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Field(e) => e.fmt(f),
-            Self::Scheme => f.write_str("the gateway's URL must begin with ws://"),
+            Self::Scheme => f.write_str("the gateway's URL must begin with ws:// or wss://"),
             Self::Host => f.write_str("the gateway's URL has no usable host"),
             Self::Port => f.write_str("a port is a number from 1 to 65535"),
             Self::Path => f.write_str("the path of the gateway's URL has a space or a control character"),
@@ -47,15 +47,20 @@ pub struct Gateway<'a> {
     /// Path and query, with the `/`.
     path: &'a str,
     token: Option<&'a str>,
+    is_tls: bool,
 }
 
 impl<'a> Gateway<'a> {
-    /// Reads `ws://host:port/?token=...`; without a port it is the protocol's own.
+    /// Reads `ws://host:port/?token=...`, or the same with `wss://`; without a port it is the protocol's own.
     ///
     /// # Errors
     /// What cannot be a gateway's URL.
     pub fn parse(url: &'a str) -> Result<Self, SettingsError> {
-        let rest = url.strip_prefix("ws://").ok_or(SettingsError::Scheme)?;
+        let (is_tls, rest) = match (url.strip_prefix("ws://"), url.strip_prefix("wss://")) {
+            (Some(rest), _) => (false, rest),
+            (None, Some(rest)) => (true, rest),
+            (None, None) => return Err(SettingsError::Scheme),
+        };
         let (authority, path) = match rest.find(['/', '?']) {
             Some(at) => rest.split_at(at),
             None => (rest, "/"),
@@ -83,6 +88,7 @@ impl<'a> Gateway<'a> {
             return Err(SettingsError::Path);
         }
         gateway.path = path;
+        gateway.is_tls = is_tls;
         Ok(gateway)
     }
 
@@ -100,6 +106,7 @@ impl<'a> Gateway<'a> {
             port,
             path: "/",
             token: None,
+            is_tls: false,
         })
     }
 
@@ -118,6 +125,11 @@ impl<'a> Gateway<'a> {
     /// The port.
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether its URL demands TLS.
+    pub const fn is_tls(&self) -> bool {
+        self.is_tls
     }
 
     /// Path and query, without the token that was given apart.
@@ -238,12 +250,16 @@ mod tests {
         assert_eq!(parts("ws://gw?token=a"), ("gw", 54817, "?token=a"));
         assert_eq!(parts("ws://[::1]:9/x"), ("[::1]", 9, "/x"));
         assert_eq!(parts("ws://[::1]"), ("[::1]", 54817, "/"));
+        assert_eq!(parts("wss://gw/x"), ("gw", 54817, "/x"));
+        assert!(Gateway::parse("wss://gw").unwrap().is_tls() && !Gateway::parse("ws://gw").unwrap().is_tls());
     }
 
     #[test]
     fn what_is_no_url_is_told() {
         for (url, wanted) in [
-            ("wss://gw", SettingsError::Scheme),
+            ("gw", SettingsError::Scheme),
+            ("wss:gw", SettingsError::Scheme),
+            ("wss://", SettingsError::Host),
             ("ws://", SettingsError::Host),
             ("ws://:80", SettingsError::Host),
             ("ws://a b", SettingsError::Host),
@@ -261,7 +277,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_url_breaks_it(url in "(ws://)?.{0,40}") {
+        fn no_url_breaks_it(url in "(wss?://)?.{0,40}") {
             if let Ok(gateway) = Gateway::parse(&url) {
                 prop_assert!(!gateway.path().contains(['\r', '\n', ' ']));
                 prop_assert!(!gateway.host().contains(['\r', '\n', ' ', '/']));

@@ -6,7 +6,7 @@ use wsdm_device_board::{Invalid, Key, Settings};
 use crate::chip;
 
 /// Each variable and the setting that it gives.
-const GIVEN: [(Key, Option<&str>); 13] = [
+const GIVEN: [(Key, Option<&str>); 14] = [
     (Key::Ssid, option_env!("WSDM_SSID")),
     (Key::Password, option_env!("WSDM_PASSWORD")),
     (Key::Gateway, option_env!("WSDM_GATEWAY")),
@@ -20,6 +20,7 @@ const GIVEN: [(Key, Option<&str>); 13] = [
     (Key::Limits, option_env!("WSDM_LIMITS")),
     (Key::Battery, option_env!("WSDM_BATTERY")),
     (Key::OtaPassword, option_env!("WSDM_OTA_PASSWORD")),
+    (Key::Fingerprint, option_env!("WSDM_FINGERPRINT")),
 ];
 
 /// Where nothing was given: a motor on a pin that every board leads out, and the LED that most have.

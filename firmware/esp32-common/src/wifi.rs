@@ -13,7 +13,7 @@ use esp_radio::wifi::Interface;
 use static_cell::StaticCell;
 use wsdm_device::wsdm_protocol;
 use wsdm_device::{
-    Client, Device, Dial, EmbassyClock, Ended, Identity, Loss, Memory, NetDial, Report, Timing,
+    Client, Device, Dial, EmbassyClock, Ended, Identity, Loss, Memory, NetDial, Report, Timing, TlsDial,
 };
 use wsdm_device_board::ota::Slots;
 use wsdm_device_board::{Gateway, Settings};
@@ -78,7 +78,6 @@ impl Link {
                 .expect("a name that hosts can have")
                 .with_token(settings.token()),
         };
-        let random = Rng::new();
         let mut client = Client {
             gateway,
             identity: Identity::new(settings.identifier(), board.address)
@@ -88,14 +87,20 @@ impl Link {
                 silence: settings.silence_ms(),
                 ..Timing::DEFAULT
             },
-            dial: Dialler {
-                net: NetDial::new(stack),
-                stack,
-                board,
-                looked_up,
-            },
+            // The radio is on, without which the chip's random numbers would be no good ones.
+            dial: TlsDial::new(
+                Dialler {
+                    net: NetDial::new(stack),
+                    stack,
+                    board,
+                    looked_up,
+                },
+                // A closure would be another type for each device, and TLS be in the image as often.
+                random_number as fn() -> u32,
+                settings.fingerprint(),
+            ),
             clock: EmbassyClock,
-            random: || random.random(),
+            random: random_number,
             report: |now, report: &Report<'_>| board.report(now, report),
         };
         let mut memory = Memory::<2048, 1024>::new();
@@ -126,6 +131,11 @@ impl Link {
             Either3::Second(never) | Either3::Third(never) => never,
         }
     }
+}
+
+/// Of the chip's own generator.
+fn random_number() -> u32 {
+    Rng::new().random()
 }
 
 #[embassy_executor::task]

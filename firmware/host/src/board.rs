@@ -8,7 +8,7 @@ use std::{io, path::PathBuf};
 
 use embedded_io_adapters::tokio_1::FromTokio;
 use tokio::net::TcpStream;
-use wsdm_device::{Channel, Clock, Dial, Level, Loss, Outputs};
+use wsdm_device::{Channel, Clock, Dial, Fingerprint, Level, Loss, Outputs, TlsDial};
 
 /// A day: what the clock sleeps at most, since the system's cannot count to the core's end of time.
 const LONGEST_SLEEP_MS: u64 = 24 * 3_600 * 1_000;
@@ -67,6 +67,11 @@ impl Dial for Network {
     {
         drop(stream);
     }
+}
+
+/// The same within TLS if there is a fingerprint.
+pub fn secured<L>(dial: L, fingerprint: Option<Fingerprint>) -> TlsDial<L, fn() -> u32> {
+    TlsDial::new(dial, random, fingerprint)
 }
 
 /// A board's end of a virtual serial port. Dropping it pulls the plug.

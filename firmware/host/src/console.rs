@@ -302,10 +302,13 @@ impl Board<'_> {
                 silence: settings.silence_ms(),
                 ..Timing::DEFAULT
             },
-            dial: Dialler {
-                net: board::Network,
-                joined,
-            },
+            dial: board::secured(
+                Dialler {
+                    net: board::Network,
+                    joined,
+                },
+                settings.fingerprint(),
+            ),
             clock,
             random: board::random,
             report,

@@ -16,8 +16,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use wsdm_device::{
-    Client, Clock, Device, Gateway, Identity, Lovense, LovenseSettings, Memory, Motors, Report, Tcode,
-    TcodeSettings, Timing,
+    Client, Clock, Device, Fingerprint, Gateway, Identity, Lovense, LovenseSettings, Memory, Motors, Report,
+    Tcode, TcodeSettings, Timing,
 };
 
 use board::{Network, Pins, SinceStart};
@@ -31,11 +31,11 @@ struct Arguments {
     url: String,
     /// Instead of dialling it is a board on a virtual serial port, which appears under this path.
     #[cfg(unix)]
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["url", "token"])]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["url", "token", "fingerprint"])]
     serial: Option<std::path::PathBuf>,
     /// Instead of taking its settings from here it is a board just flashed: its console, and Improv beside it, are on the
     /// standard input and output.
-    #[arg(long, conflicts_with_all = ["url", "token", "identifier", "device", "silence_ms"])]
+    #[arg(long, conflicts_with_all = ["url", "token", "fingerprint", "identifier", "device", "silence_ms"])]
     #[cfg_attr(unix, arg(conflicts_with = "serial"))]
     console: bool,
     /// The file that is the board's flash. Without one, its settings are forgotten when it ends.
@@ -50,6 +50,9 @@ struct Arguments {
     /// The token that the gateway asks for.
     #[arg(long)]
     token: Option<String>,
+    /// The fingerprint of the gateway's certificate, in 64 digits: TLS is spoken with it, and nothing else.
+    #[arg(long, value_name = "HEX", value_parser = fingerprint)]
+    fingerprint: Option<Fingerprint>,
     /// What the device is: a websocket name in the UDCF. [default: LVSDevice or TCodeDevice]
     #[arg(long)]
     identifier: Option<String>,
@@ -66,6 +69,10 @@ struct Arguments {
     /// keepalive that the board asks for.
     #[arg(long, default_value_t = Timing::DEFAULT.silence)]
     silence_ms: u64,
+}
+
+fn fingerprint(text: &str) -> Result<Fingerprint, &'static str> {
+    Fingerprint::parse(text).ok_or("a fingerprint has 64 hexadecimal digits")
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -189,7 +196,7 @@ async fn obey<D: Device>(
             silence: arguments.silence_ms,
             ..Timing::DEFAULT
         },
-        dial: Network,
+        dial: board::secured(Network, arguments.fingerprint),
         clock,
         random: board::random,
         report,

@@ -30,7 +30,7 @@ use riscv::interrupt::Interrupt;
 use static_cell::StaticCell;
 use wsdm_device::{
     Channel, Client, Clock, Device, EmbassyClock, Level, Lovense, LovenseSettings, Memory, Motors, NetDial,
-    Outputs, Report, Tcode, TcodeSettings, Timing,
+    Outputs, Report, Tcode, TcodeSettings, Timing, TlsDial,
 };
 
 use network::{Card, Shared};
@@ -81,12 +81,9 @@ async fn device_task(stack: Stack<'static>, settings: &'static Settings<'static>
     machine::power_off();
 }
 
-async fn run<D: Device>(
-    stack: Stack<'static>,
-    settings: &Settings<'static>,
-    mut random: Random,
-    mut device: D,
-) {
+async fn run<D: Device>(stack: Stack<'static>, settings: &Settings<'static>, random: Random, mut device: D) {
+    let random = RefCell::new(random);
+    let number = || random.borrow_mut().next();
     let mut client = Client {
         gateway: settings.gateway,
         identity: settings.identity,
@@ -94,9 +91,9 @@ async fn run<D: Device>(
             silence: settings.silence_ms,
             ..Timing::DEFAULT
         },
-        dial: NetDial::<2048>::new(stack),
+        dial: TlsDial::new(NetDial::<2048>::new(stack), number, settings.fingerprint),
         clock: EmbassyClock,
-        random: move || random.next(),
+        random: number,
         report: |now, report: &Report<'_>| println!("at {now} ms: {report}"),
     };
     client.run(&mut Memory::<2048, 1024>::new(), &mut device).await;

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use static_cell::StaticCell;
-use wsdm_device::{Gateway, Identity, SettingsError, Timing};
+use wsdm_device::{Fingerprint, Gateway, Identity, SettingsError, Timing};
 
 /// The language that the device speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Language {
 pub struct Settings<'a> {
     /// `url` and `token`
     pub gateway: Gateway<'a>,
+    /// `fingerprint`
+    pub fingerprint: Option<Fingerprint>,
     /// `identifier` and `address`
     pub identity: Identity<'a>,
     /// `device`
@@ -57,12 +59,14 @@ pub fn read(command_line: &'static str) -> Result<&'static Settings<'static>, Er
 
 fn parse(text: &'static str) -> Result<Settings<'static>, Error> {
     let (mut url, mut token, mut identifier, mut language) = ("ws://10.0.2.2", None, None, Language::Lovense);
+    let mut fingerprint = None;
     let (mut address, mut silence_ms) = ("8A3D9FAC2A45", Timing::DEFAULT.silence);
     for word in text.split_whitespace() {
         let (key, value) = word.split_once('=').ok_or(Error::Unknown(word))?;
         match key {
             "url" => url = value,
             "token" => token = Some(value),
+            "fingerprint" => fingerprint = Some(Fingerprint::parse(value).ok_or(Error::Value(word))?),
             "identifier" => identifier = Some(value),
             "address" => address = value,
             "device" => {
@@ -82,6 +86,7 @@ fn parse(text: &'static str) -> Result<Settings<'static>, Error> {
     };
     Ok(Settings {
         gateway: Gateway::parse(url)?.with_token(token),
+        fingerprint,
         identity: Identity::new(identifier.unwrap_or(usual), address)?,
         language,
         silence_ms,

@@ -33,13 +33,17 @@ pub struct SettingsArgs {
     /// holds the password itself]
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
-    /// Where the gateway is: mdns, HOST, HOST:PORT or ws://HOST:PORT/
+    /// Where the gateway is: mdns, HOST, HOST:PORT or ws://HOST:PORT/, or wss:// with a fingerprint
     #[arg(long, value_name = "ADDRESS", env = "WSDM_GATEWAY")]
     pub gateway: Option<String>,
     /// File with the gateway's device token on its first line, - for stdin [env: WSDM_TOKEN holds
     /// the token itself]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Fingerprint of the gateway's certificate, 64 digits from its log: the board then speaks TLS
+    /// and nothing else; none switches that off
+    #[arg(long, value_name = "HEX", env = "WSDM_FINGERPRINT")]
+    pub fingerprint: Option<String>,
     /// Protocol that the board speaks: lovense or tcode
     #[arg(long, value_name = "PROTOCOL", env = "WSDM_DEVICE")]
     pub device: Option<String>,
@@ -100,6 +104,7 @@ impl Given {
             (Key::Password, "--password-file", &password),
             (Key::Gateway, "--gateway", &args.gateway),
             (Key::Token, "--token-file", &token),
+            (Key::Fingerprint, "--fingerprint", &args.fingerprint),
             (Key::Device, "--device", &args.device),
             (Key::Identifier, "--identifier", &args.identifier),
             (Key::Pins, "--pins", &args.pins),

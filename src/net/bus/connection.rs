@@ -19,7 +19,7 @@ use super::shared::{Change, Shared};
 use super::{BusEvent, Message, Qos};
 use crate::defaults::BUS_IN_FLIGHT_MAX;
 use crate::net::broker::BrokerUrl;
-use crate::net::stream::Stream;
+use crate::net::stream::{Socket, Stream};
 
 /// What is written in one go.
 const WRITE_BYTES: usize = 8 * 1024;

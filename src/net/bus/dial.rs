@@ -132,7 +132,7 @@ async fn encrypt(settings: &BusSettings, tcp: TcpStream) -> Result<Stream, BusEr
     let name = ServerName::try_from(settings.broker.host_and_port().0.to_owned())
         .map_err(|e| no_tls(io::Error::new(io::ErrorKind::InvalidInput, e)))?;
     let tls = connector.connect(name, tcp).await.map_err(no_tls)?;
-    Ok(Stream::Tls(Box::new(tls)))
+    Ok(Stream::Tls(Box::new(tls.into())))
 }
 
 #[cfg(test)]
@@ -143,6 +143,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::net::stream::Socket;
     use crate::net::tls::Tls;
 
     #[tokio::test]

@@ -23,8 +23,9 @@ const EVERY_ADDRESS = ["0.0.0.0", "[::]"];
 function reach(urls) {
   const all = urls.map((url) => new URL(url));
   const reachable = all.find(({ hostname }) => !LOOPBACK.test(hostname));
-  // Of port 80, a URL has no port.
-  const port = (reachable ?? all[0]).port || "80";
+  // Of the scheme's own port, a URL has no port.
+  const one = reachable ?? all[0];
+  const port = one.port || (one.protocol === "wss:" ? "443" : "80");
   if (!reachable) return { port, isOpen: false, host: null };
   if (!EVERY_ADDRESS.includes(reachable.hostname)) return { port, isOpen: true, host: reachable.hostname };
   return { port, isOpen: true, host: LOOPBACK.test(location.hostname) ? null : location.hostname };
@@ -45,10 +46,11 @@ export function NewBoard() {
   `;
 }
 
-function Steps({ about: { devices, announces, needs_token: needsToken } }) {
+function Steps({ about: { devices, announces, needs_token: needsToken, fingerprint } }) {
   const { port, isOpen, host } = reach(devices);
   const address = `${host ?? "ADDRESS"}:${port}`;
-  const flash = announces ? "wsdm-gateway flash" : `wsdm-gateway flash --gateway ${address}`;
+  const where = announces ? "" : ` --gateway ${address}`;
+  const flash = `wsdm-gateway flash${where}${fingerprint ? ` --fingerprint ${fingerprint}` : ""}`;
   return html`
     <p class="quiet">Its firmware and its Wi-Fi, by commands in a terminal on the computer that the board is plugged into. If the
       program is not installed, write <code>cargo run --release --</code> in place of <code>wsdm-gateway</code>, in the project's folder.</p>
@@ -72,6 +74,7 @@ function Steps({ about: { devices, announces, needs_token: needsToken } }) {
         <${Command} text=${`${flash} ${STROKER}`} />
         <p>Both ask for the name of the Wi-Fi (2.4 GHz) and its password${needsToken && ", and for the token: that of this gateway, for devices"}. Press Enter at everything else.${" "}
           ${announces && html`The board searches for the gateway; in a network without mDNS, add <code>--gateway ${address}</code>.`}
+          ${fingerprint && html` With the fingerprint of this gateway's certificate it speaks TLS, and to no other gateway.`}
           ${host === null && html` <code>ADDRESS</code> is that of the gateway's computer in your network, such as <code>192.168.1.20</code>.`}</p>
       </li>
       <li>

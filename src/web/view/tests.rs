@@ -170,6 +170,7 @@ pub(in crate::web) fn view(registry: Arc<Registry>, server: Option<Arc<dyn Serve
             fleet: false,
             announces: false,
             needs_token: false,
+            fingerprint: None,
         }),
         stop: CancellationToken::new(),
     }

@@ -62,6 +62,40 @@ fn a_gateway_that_no_board_reaches_or_that_shows_a_token_is_refused() {
 }
 
 #[test]
+fn a_gateway_with_tls_needs_a_fingerprint_in_whichever_order_they_are_set() {
+    let digits = "0123456789ABCDEF".repeat(4);
+    let mut settings = with(Key::Gateway, "wss://gw.local/").unwrap();
+    assert_eq!(settings.check(), Err(Invalid::NoFingerprint));
+    settings.set(Key::Fingerprint, &digits, &ESP32C3).unwrap();
+    assert_eq!(settings.check(), Ok(()));
+    assert!(matches!(settings.gateway(), Gateway::At(gateway) if gateway.is_tls()));
+    let mut written = std::string::String::new();
+    settings.write(Key::Fingerprint, &mut written).unwrap();
+    assert_eq!(written, digits.to_lowercase());
+    for wrong in ["yes", &digits[1..], &digits.replace('0', "x")] {
+        assert_eq!(
+            settings.set(Key::Fingerprint, wrong, &ESP32C3),
+            Err(Invalid::Fingerprint)
+        );
+    }
+    assert!(settings.fingerprint().is_some());
+    for none in ["none", "", " "] {
+        let mut without = settings.clone();
+        without.set(Key::Fingerprint, none, &ESP32C3).unwrap();
+        assert_eq!(
+            (without.fingerprint(), without.check()),
+            (None, Err(Invalid::NoFingerprint))
+        );
+    }
+    // With one, TLS is spoken wherever the gateway is.
+    for gateway in ["mdns", "gw", "ws://gw/"] {
+        settings.set(Key::Gateway, gateway, &ESP32C3).unwrap();
+        assert_eq!(settings.check(), Ok(()));
+    }
+    assert_eq!(Settings::default().check(), Ok(()));
+}
+
+#[test]
 fn a_refused_value_changes_nothing() {
     let mut settings = with(Key::Password, "long enough").unwrap();
     for value in ["short", &"x".repeat(64), "a\u{7}bcdefghi"] {
@@ -107,7 +141,7 @@ fn the_watchdog_stays_within_its_range() {
 
 proptest! {
     #[test]
-    fn what_was_set_is_what_is_written(which in 0..Key::ALL.len(), value in "[ -~\u{e4}]{0,140}|mdns|8 inverted|V0=3|tcode|900|9 opens|V0=60 L0=10-90|none|0") {
+    fn what_was_set_is_what_is_written(which in 0..Key::ALL.len(), value in "[ -~\u{e4}]{0,140}|mdns|8 inverted|V0=3|tcode|900|9 opens|V0=60 L0=10-90|none|0|wss?://[a-z]{1,9}|([0-9A-F]{2}:){31}[0-9a-f]{2}") {
         let key = Key::ALL[which];
         if let Ok(settings) = with(key, &value) {
             let mut written = std::string::String::new();

@@ -13,7 +13,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use crate::advice::Advice;
 
-/// Why a client certificate and its key cannot be used.
+/// Why a certificate and its key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file does not exist or cannot be read.
@@ -53,7 +53,7 @@ pub enum TlsError {
 impl Advice for TlsError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = match self {
-            Self::Unreadable { .. } => "give the paths of the files with the client certificate and its key",
+            Self::Unreadable { .. } => "give the paths of the files with the certificate and its private key",
             Self::NoKey(_) => {
                 "give the key as PEM, without a password; openssl pkey -in FILE -out key.pem takes a password off"
             }
@@ -68,25 +68,33 @@ impl Advice for TlsError {
 
 /// A certificate chain and its private key.
 #[derive(Clone)]
-pub(super) struct ClientCertificate {
+pub struct Certificate {
     key: Arc<CertifiedKey>,
     /// What was in the files, by which two are compared.
     pem: (Vec<u8>, Vec<u8>),
 }
 
-impl ClientCertificate {
+impl Certificate {
     /// Reads both from PEM files.
     ///
     /// # Errors
     /// [`TlsError`], which has a hint.
-    pub(super) fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+    pub fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         let read = |path: &Path| {
             std::fs::read(path).map_err(|source| TlsError::Unreadable {
                 path: path.to_owned(),
                 source,
             })
         };
-        let pem = (read(certificate)?, read(key)?);
+        Self::from_pem(certificate, key, (read(certificate)?, read(key)?))
+    }
+
+    /// The same, of what was read from the two files.
+    pub(super) fn from_pem(
+        certificate: &Path,
+        key: &Path,
+        pem: (Vec<u8>, Vec<u8>),
+    ) -> Result<Self, TlsError> {
         let not_pem = |path: &Path, source| TlsError::NotPem {
             path: path.to_owned(),
             source,
@@ -113,22 +121,27 @@ impl ClientCertificate {
         })
     }
 
-    /// Presents this certificate to every server that asks for one.
+    /// The chain, the end entity's certificate first, and its key.
+    pub(super) fn key(&self) -> &CertifiedKey {
+        &self.key
+    }
+
+    /// Presents this certificate to every peer that asks for one.
     pub(super) fn resolver(&self) -> Arc<SingleCertAndKey> {
         Arc::new(self.key.clone().into())
     }
 }
 
 /// Equal if the files were.
-impl PartialEq for ClientCertificate {
+impl PartialEq for Certificate {
     fn eq(&self, other: &Self) -> bool {
         self.pem == other.pem
     }
 }
 
-impl fmt::Debug for ClientCertificate {
+impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClientCertificate")
+        f.write_str("Certificate")
     }
 }
 
@@ -147,15 +160,15 @@ mod tests {
         let read = |pem: &str, private: &str| {
             std::fs::write(&certificate, pem).unwrap();
             std::fs::write(&key, private).unwrap();
-            ClientCertificate::read(&certificate, &key)
+            Certificate::read(&certificate, &key)
         };
-        let refused = |read: Result<ClientCertificate, TlsError>, named: &str| {
+        let refused = |read: Result<Certificate, TlsError>, named: &str| {
             let refused = read.unwrap_err();
             assert!(refused.to_string().contains(named), "{refused}");
             assert!(refused.hint().is_some_and(|hint| !hint.is_empty()));
             refused
         };
-        let missing = ClientCertificate::read(&certificate, &key);
+        let missing = Certificate::read(&certificate, &key);
         assert!(matches!(
             refused(missing, "client.pem"),
             TlsError::Unreadable { .. }

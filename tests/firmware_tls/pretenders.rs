@@ -1,0 +1,205 @@
+//! Others that pretend to be the gateway, or sit between: they get no token, and what they do leaves the board at rest.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::CertifiedKey;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use wsdm_gateway::net::tls::Fingerprint;
+
+use crate::common::{client, within};
+use crate::{Gateway, TOKEN, board, pin_at, report};
+
+/// Takes one connection of a board, answers each piece of it in this way, and returns all that came.
+async fn overheard(listener: &TcpListener, answer: &[u8]) -> Vec<u8> {
+    let (mut stream, _) = within("the board dials", listener.accept()).await.unwrap();
+    let mut heard = vec![0; 4_096];
+    let read = within("it speaks", stream.read(&mut heard)).await.unwrap();
+    heard.truncate(read);
+    // It may have left already.
+    let _ = stream.write_all(answer).await;
+    let _ = stream.shutdown().await;
+    let _ = within("it leaves", stream.read_to_end(&mut heard)).await;
+    heard
+}
+
+fn shows_the_token(heard: &[u8]) -> bool {
+    heard
+        .windows(8)
+        .any(|window| TOKEN.as_bytes().windows(8).any(|part| part == window))
+}
+
+#[tokio::test]
+async fn who_speaks_no_tls_gets_no_token() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let fingerprint = "ab".repeat(32);
+    for url in [format!("ws://{at}"), format!("wss://{at}")] {
+        let mut board = board(&url, Some(&fingerprint));
+        for (answer, told) in [
+            (
+                &b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"[..],
+                "no TLS is spoken there",
+            ),
+            (
+                b"\x15\x03\x03\x00\x02\x02\x28",
+                "the gateway refused the TLS handshake",
+            ),
+            (
+                b"\x16\x03\x03\x00\x04\x02\x00\x00\x00",
+                "no TLS with what answers there",
+            ),
+            (b"\x16\x03\x03\xff\xff", "no TLS with what answers there"),
+            (b"", "the connection ended during the TLS handshake"),
+        ] {
+            let heard = overheard(&listener, answer).await;
+            assert_eq!(heard.first(), Some(&0x16), "a handshake: {heard:?}");
+            assert!(!shows_the_token(&heard), "{}", heard.escape_ascii());
+            let loss = report(&mut board, "lost: ").await;
+            assert!(loss.contains(told), "{loss}, not {told}");
+            report(&mut board, "trying again in ").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_fingerprint_wss_is_refused_and_nobody_is_dialled() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut board = board(&format!("wss://{}", listener.local_addr().unwrap()), None);
+    let loss = report(&mut board, "lost: ").await;
+    assert!(loss.contains("needs the gateway's fingerprint"), "{loss}");
+    report(&mut board, "trying again in ").await;
+    let dialled = tokio::time::timeout(Duration::from_millis(200), listener.accept()).await;
+    assert!(dialled.is_err(), "{dialled:?}");
+}
+
+/// A server with this certificate and key, which need not belong together. What each peer sends within TLS.
+async fn pretender(
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+) -> (SocketAddr, TlsAcceptor, TcpListener) {
+    let key = ring::sign::any_supported_type(&key).unwrap();
+    let certified = CertifiedKey::new(vec![certificate], key);
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    (
+        listener.local_addr().unwrap(),
+        TlsAcceptor::from(Arc::new(config)),
+        listener,
+    )
+}
+
+/// Nothing at all comes within TLS: the handshake fails.
+async fn is_left_before_a_word(listener: &TcpListener, acceptor: &TlsAcceptor) -> std::io::Error {
+    let (stream, _) = within("the board dials", listener.accept()).await.unwrap();
+    match within("its handshake", acceptor.accept(stream)).await {
+        Err(e) => e,
+        Ok(mut tls) => {
+            let mut heard = Vec::new();
+            let _ = within("it leaves", tls.read_to_end(&mut heard)).await;
+            panic!(
+                "it took the handshake, and sent {:?}",
+                heard.escape_ascii().to_string()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_certificate_is_told_apart_and_so_is_a_copy_of_the_right_one() {
+    let home = TempDir::new().unwrap();
+    let gateway = Gateway::start(home.path(), "only").await;
+    let copied = Gateway::certificate(home.path());
+    assert_eq!(Fingerprint::of(&copied).to_string(), gateway.fingerprint);
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = || PrivateKeyDer::from(PrivatePkcs8KeyDer::from(own.signing_key.serialize_der()));
+    for (certificate, told) in [
+        (own.cert.der().clone(), "the certificate is another one"),
+        (copied, "shows the right certificate, and has not its key"),
+    ] {
+        let (at, acceptor, listener) = pretender(certificate, key()).await;
+        let mut board = board(&format!("wss://{at}"), Some(&gateway.fingerprint));
+        for _ in 0..2 {
+            let error = is_left_before_a_word(&listener, &acceptor).await;
+            // The peer is told why, as TLS has it.
+            assert!(error.to_string().contains("BadCertificate"), "{error}");
+            let loss = report(&mut board, "lost: ").await;
+            assert!(loss.contains(told), "{loss}");
+            report(&mut board, "trying again in ").await;
+        }
+    }
+}
+
+/// A key of a kind that the board cannot check is not the same as a wrong one.
+#[tokio::test]
+async fn a_certificate_with_another_kind_of_key_is_told() {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let (at, acceptor, listener) = pretender(certificate.der().clone(), private).await;
+    let fingerprint = Fingerprint::of(certificate.der()).to_string();
+    let mut board = board(&format!("wss://{at}"), Some(&fingerprint));
+    is_left_before_a_word(&listener, &acceptor).await;
+    let loss = report(&mut board, "lost: ").await;
+    assert!(loss.contains("ECDSA P-256"), "{loss}");
+}
+
+/// Who sits between sees neither the token nor the commands, and what he changes ends the connection at rest.
+#[tokio::test]
+async fn what_is_changed_on_the_way_stops_the_board() {
+    let home = TempDir::new().unwrap();
+    let gateway = Gateway::start(home.path(), "only").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let mut board = board(&format!("wss://{at}"), Some(&gateway.fingerprint));
+    let (mut near, _) = within("the board dials", listener.accept()).await.unwrap();
+    let mut far = TcpStream::connect(gateway.devices()).await.unwrap();
+    let client = client(&gateway.process.clients, "driver").await;
+    let (mut up, mut down) = (vec![0; 4_096], vec![0; 4_096]);
+    let (mut seen, mut is_commanded) = (Vec::new(), false);
+    loop {
+        tokio::select! {
+            read = near.read(&mut up) => {
+                let read = read.unwrap();
+                seen.extend_from_slice(&up[..read]);
+                far.write_all(&up[..read]).await.unwrap();
+            }
+            read = far.read(&mut down) => {
+                let read = read.unwrap();
+                seen.extend_from_slice(&down[..read]);
+                near.write_all(&down[..read]).await.unwrap();
+            }
+            () = tokio::time::sleep(Duration::from_millis(20)), if client.devices().len() == 1 => {
+                if is_commanded {
+                    break;
+                }
+                is_commanded = true;
+                let device = client.devices().into_values().next().unwrap();
+                let command = buttplug_client::device::ClientDeviceOutputCommand::Vibrate(1.0.into());
+                tokio::spawn(async move { drop(device.run_output(&command).await) });
+            }
+        }
+    }
+    pin_at(&mut board, "1.000").await;
+    assert!(!shows_the_token(&seen));
+    assert!(!seen.windows(7).any(|window| window == b"Vibrate"));
+    // A handshake in plain text, a record that nobody encrypted: the library behind would end the program for the first.
+    near.write_all(b"\x16\x03\x03\x00\x04\x02\x00\x00\x00")
+        .await
+        .unwrap();
+    pin_at(&mut board, "0.000").await;
+    report(&mut board, "stopped by lost connection").await;
+    report(&mut board, "trying again in ").await;
+}
