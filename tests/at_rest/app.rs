@@ -25,8 +25,8 @@ pub const TICK: Duration = Duration::from_millis(10);
 pub enum Act {
     /// Starts a stream of commands, which the other acts end.
     Stream,
-    /// Sets every output to what no stream sets it to, once: a server skips a position that it has commanded last. One that
-    /// was frozen is not any more.
+    /// Sets every output to what no stream sets it to, and to something else each time: a server skips a position that it
+    /// has commanded last, even if it reached no board. One that was frozen is not any more.
     Drive,
     /// Commands nothing any more.
     Rest,
@@ -118,6 +118,7 @@ async fn run(
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut streaming, mut frozen) = (false, false);
+    let mut drives = [0.4, 0.3].into_iter().cycle();
     let mut random = Random::default();
     let mut id = 1_000_000;
     loop {
@@ -131,9 +132,10 @@ async fn run(
                     Act::Stream => streaming = true,
                     Act::Drive => {
                         frozen = false;
+                        let part = drives.next().expect("it never ends");
                         let commands = outputs.iter().flatten().map(|(index, output)| {
                             id += 1;
-                            output_command(id, *index, *output, 0.4)
+                            output_command(id, *index, *output, part)
                         });
                         let batch = Value::Array(commands.collect()).to_string();
                         ws.send(Message::text(batch)).await.expect("an open socket");
