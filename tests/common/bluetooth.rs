@@ -95,14 +95,19 @@ pub async fn written(board: &Board) -> String {
 /// Takes writes up to and including the one with this text.
 pub async fn expect(board: &Board, wanted: &str) {
     let mut seen = Vec::new();
-    loop {
-        let text = within(&format!("{wanted:?} after {seen:?}"), board.next_write()).await;
-        let text = String::from_utf8_lossy(&text.value).into_owned();
-        if text == wanted {
-            return;
+    let came = async {
+        loop {
+            let write = board.next_write().await;
+            let text = String::from_utf8_lossy(&write.value).into_owned();
+            if text == wanted {
+                return;
+            }
+            seen.push(text);
         }
-        seen.push(text);
-    }
+    };
+    // One deadline for all of them: signs of life come for ever.
+    let timed_out = tokio::time::timeout(super::DEADLINE, came).await;
+    assert!(timed_out.is_ok(), "no {wanted:?} after {seen:?}");
 }
 
 /// Answers as a Lovense toy does.
