@@ -10,6 +10,7 @@ others. The output of a binary is printed as a whole when it has ended; the fail
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +27,8 @@ ALONE += ["process", "relay", "stale"]
 # How many tests of a binary run at a time, where that is more than there are cores: these divide the machine among
 # themselves.
 THREADS = {"at_rest": 8}
+# The longest takes two minutes on two cores. One that waits for something that never comes is a failure with an output.
+LIMIT_SECONDS = 900
 
 
 class Binary:
@@ -34,29 +37,57 @@ class Binary:
         self.kind = message["target"]["kind"][0]
         self.path = message["executable"]
         self.folder = Path(message["manifest_path"]).parent
+        self.process = None
 
     def run(self):
         begun = time.monotonic()
         environment = dict(os.environ)
         if self.name in THREADS:
             environment.setdefault("RUST_TEST_THREADS", str(THREADS[self.name]))
-        ended = subprocess.run(
+        process = subprocess.Popen(
             [self.path],
             cwd=self.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
+        self.process = process
+        hung = False
+        try:
+            output, _ = process.communicate(timeout=LIMIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            hung = True
+            self.kill()
+            output, _ = process.communicate()
         self.seconds = time.monotonic() - begun
-        self.failed = ended.returncode != 0
-        output = ended.stdout.decode(errors="replace")
+        self.failed = process.returncode != 0
+        output = output.decode(errors="replace")
         self.failures = re.findall(r"^test (\S+).* \.\.\. FAILED$", output, re.MULTILINE)
-        if ended.returncode < 0:
-            self.failures.append(f"ended by signal {-ended.returncode}")
+        if hung:
+            self.failures.append(f"not ended after {LIMIT_SECONDS} s: the tests above that are not said to be ok hang")
+        elif process.returncode < 0:
+            self.failures.append(f"ended by signal {-process.returncode}")
         # In one piece, so that nothing of another is in between.
         sys.stdout.write(f"\n     Running {self.kind} {self.name} ({self.path})\n{output}")
         sys.stdout.flush()
+
+    def kill(self):
+        # With the gateways that it started, which would hold its output open.
+        if self.process and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+
+def run(tests, at_a_time):
+    with ThreadPoolExecutor(at_a_time) as pool:
+        try:
+            list(pool.map(Binary.run, tests))
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for test in tests:
+                test.kill()
+            raise
 
 
 def binaries(messages):
@@ -75,10 +106,8 @@ def main():
     alone = [test for test in tests if test.name in ALONE]
     together = sorted((test for test in tests if test not in alone), key=lambda test: test.name not in LONGEST)
     at_a_time = max(3, os.cpu_count() or 1)
-    with ThreadPoolExecutor(at_a_time) as pool:
-        list(pool.map(Binary.run, together))
-    for test in alone:
-        test.run()
+    run(together, at_a_time)
+    run(alone, 1)
 
     print("\nseconds:", ", ".join(f"{test.name} {test.seconds:.0f}" for test in sorted(tests, key=lambda test: -test.seconds)))
     failed = [test for test in tests if test.failed]
