@@ -93,10 +93,11 @@ def other(chromium, at):
     with opened(chromium, "#/boards/new", size=PHONE, at=at, has_touch=True, is_mobile=True) as page:
         found = commands(page)
         check(all("--device-listen" not in text for text in found), f"the gateway is reachable already: {found}")
-        flash = re.fullmatch(r"wsdm-gateway flash --gateway ADDRESS:\d+", found[1])
+        flash = re.fullmatch(r"wsdm-gateway flash --gateway ADDRESS:\d+ --fingerprint [0-9a-f]{64}", found[1])
         check(flash, f"the board is flashed by {found[1]}")
         check(found[2].startswith(f"{flash[0]} --device tcode"), f"a stroker is flashed by {found[2]}")
         expect(steps(page)).to_contain_text("for the token: that of this gateway")
+        expect(steps(page)).to_contain_text("it speaks TLS, and to no other gateway")
         expect(steps(page)).to_contain_text("ADDRESS is that of the gateway's computer")
         picture(page, "newboard-other")
         no_complaints(page, "the steps on a phone")

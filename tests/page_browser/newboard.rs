@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
-use wsdm_gateway::config::{Secret, Settings};
+use wsdm_gateway::config::{DeviceTls, Secret, Settings};
 
 use super::common::system::System;
 use super::common::{ANY_PORT, RawDevice, Running, from_files};
@@ -47,6 +47,11 @@ async fn a_new_board_is_flashed_by_commands_that_fit_the_gateway_and_pointed_out
     let mut reachable = with_page(ANY_PORT);
     reachable.devices.listen = "0.0.0.0:0".parse::<std::net::SocketAddr>().unwrap().into();
     reachable.devices.token = Some(Secret("correct-horse".to_owned()));
+    reachable.devices.tls = Some(DeviceTls {
+        only: true,
+        certificate: None,
+    });
+    reachable.state_file = Some(folder.path().join("other.json"));
     let other = Running::start(reachable).await;
     let _old = Toy::connect(&gateway, "old-board").await;
 
