@@ -132,11 +132,13 @@ impl fmt::Display for Level {
 
 /// The pins behind a device.
 pub trait Outputs {
-    /// Sets one output. Called when its value changes; a channel that the board has not is ignored.
+    /// Sets one output. Called when its value changes, and whenever it is switched off, even if it was off: do not skip
+    /// that. A channel that the board has not is ignored.
     fn set(&mut self, channel: Channel, level: Level);
 
     /// Has the motor of channel R0, on an H-bridge, turn so strongly, and one way or the other. Called when that changes,
-    /// and with [`Level::OFF`] for a while before the other way. Ignored by a board that has none.
+    /// with [`Level::OFF`] for a while before the other way, and whenever it is switched off. Ignored by a board that has
+    /// none.
     fn turn(&mut self, _level: Level, _is_reversed: bool) {}
 
     /// The charge of the board's battery in percent, if the board measures it.

@@ -156,7 +156,7 @@ impl<O: Outputs> Device for Lovense<O> {
                 Piece::Whole(command) => match command.trim_ascii() {
                     [] => return,
                     command => core::str::from_utf8(command)
-                        .map_or(Outcome::Refused, |command| state.command(command, reply)),
+                        .map_or(Outcome::Refused, |command| state.command(now, command, reply)),
                 },
             };
             match outcome {
@@ -175,8 +175,7 @@ impl<O: Outputs> Device for Lovense<O> {
 
     fn stop(&mut self, now: u64) {
         self.splitter.clear();
-        self.state.stop();
-        self.state.turn(now);
+        self.state.stop(now);
     }
 
     fn is_on(&self) -> bool {
@@ -192,29 +191,21 @@ impl<O: Outputs> Device for Lovense<O> {
 
     fn hold(&mut self, now: u64) {
         self.state.is_held = true;
-        if self.state.motors.has_rotation() {
-            let is_reversed = self.state.rotation.cut(now);
-            self.state.outputs.turn(Level::OFF, is_reversed);
-        }
-        for (index, _) in (0..).zip(0..self.state.motors.count()) {
-            self.state
-                .outputs
-                .set(Channel::new(Kind::Vibrate, index), Level::OFF);
-        }
+        self.state.switch_off(now);
     }
 
     fn is_commanded(&self, _now: u64) -> bool {
         self.state.is_commanded()
     }
 
-    fn release(&mut self, _now: u64) {
-        self.state.stop();
+    fn release(&mut self, now: u64) {
+        self.state.stop(now);
         self.state.is_held = false;
     }
 }
 
 impl<O: Outputs> State<O> {
-    fn command(&mut self, command: &str, reply: &mut dyn Reply) -> Outcome {
+    fn command(&mut self, now: u64, command: &str, reply: &mut dyn Reply) -> Outcome {
         let (word, rest) = match command.split_once(':') {
             Some((word, rest)) => (word, Some(rest)),
             None => (command, None),
@@ -222,7 +213,7 @@ impl<O: Outputs> State<O> {
         match (word, rest) {
             ("DeviceType", None) => {
                 // Who asks that begins anew. Behind a gateway that was killed, nobody knows what is on.
-                self.stop();
+                self.stop(now);
                 let letter = self.motors.model();
                 let mut text = heapless::String::<32>::new();
                 // Two letters, two digits, twelve digits, three marks.
@@ -250,7 +241,7 @@ impl<O: Outputs> State<O> {
                 }
             }
             ("PowerOff", None) => {
-                self.stop();
+                self.stop(now);
                 Outcome::Off
             }
             ("Vibrate", Some(level)) => self.vibrate(None, level),
@@ -258,14 +249,14 @@ impl<O: Outputs> State<O> {
                 let Some(level) = parse_level(level) else {
                     return Outcome::Refused;
                 };
-                self.rotation.set(level);
+                self.rotate(now, level);
                 Outcome::Done
             }
             ("RotateChange", None) if self.motors.has_rotation() => {
                 self.rotation.reverse();
                 Outcome::Done
             }
-            ("Mply", Some(levels)) => self.multiply(levels),
+            ("Mply", Some(levels)) => self.multiply(now, levels),
             // A Hush has but one, and takes it by its number too.
             (word, Some(level)) => match word.strip_prefix("Vibrate").map(str::as_bytes) {
                 Some([number @ b'1'..=b'9']) if usize::from(number - b'0') <= self.motors.count() => {
@@ -284,9 +275,21 @@ impl<O: Outputs> State<O> {
             .any(|level| *level != Level::OFF)
     }
 
-    fn stop(&mut self) {
-        self.set(None, Level::OFF);
+    fn stop(&mut self, now: u64) {
+        self.levels = [Level::OFF; MOTORS_MAX];
         self.rotation.set(Level::OFF);
+        self.switch_off(now);
+    }
+
+    /// Tells every output to be off, even one that was told so last: it may not be.
+    fn switch_off(&mut self, now: u64) {
+        if self.motors.has_rotation() {
+            let is_reversed = self.rotation.cut(now);
+            self.outputs.turn(Level::OFF, is_reversed);
+        }
+        for (index, _) in (0..).zip(0..self.motors.count()) {
+            self.outputs.set(Channel::new(Kind::Vibrate, index), Level::OFF);
+        }
     }
 
     /// Tells the output of what turns what changed.
@@ -308,7 +311,7 @@ impl<O: Outputs> State<O> {
     }
 
     /// A level for each motor, one after the other; -1 leaves one as it is, and what is left out stays too.
-    fn multiply(&mut self, levels: &str) -> Outcome {
+    fn multiply(&mut self, now: u64, levels: &str) -> Outcome {
         // What turns comes behind what vibrates.
         let count = self.motors.count();
         let mut wanted = [Level::OFF; MOTORS_MAX + 1];
@@ -329,16 +332,24 @@ impl<O: Outputs> State<O> {
             self.set(Some(index), level);
         }
         if takes > count {
-            self.rotation.set(wanted[count]);
+            self.rotate(now, wanted[count]);
         }
         Outcome::Done
     }
 
-    /// Sets one motor, or all.
+    fn rotate(&mut self, now: u64, level: Level) {
+        self.rotation.set(level);
+        if level == Level::OFF {
+            let is_reversed = self.rotation.cut(now);
+            self.outputs.turn(level, is_reversed);
+        }
+    }
+
+    /// Sets one motor, or all. One that is to be off is told so even if it was told so last.
     fn set(&mut self, motor: Option<usize>, level: Level) {
         let motors = self.levels.iter_mut().zip(0_u8..).take(self.motors.count());
         for (held, index) in motors.filter(|(_, index)| motor.is_none_or(|m| m == usize::from(*index))) {
-            if *held != level {
+            if *held != level || level == Level::OFF {
                 *held = level;
                 if !self.is_held {
                     self.outputs.set(Channel::new(Kind::Vibrate, index), level);

@@ -131,6 +131,61 @@ fn motors_follow_and_only_changes_reach_the_pins() {
     assert_eq!(pins.borrow().last().unwrap(), "V1 0.000");
 }
 
+/// Of a motor and of what turns.
+type Writes = std::rc::Rc<RefCell<Vec<String>>>;
+
+struct Written(Writes);
+
+impl Outputs for Written {
+    fn set(&mut self, channel: Channel, level: Level) {
+        self.0.borrow_mut().push(format!("{channel} {level}"));
+    }
+
+    fn turn(&mut self, level: Level, is_reversed: bool) {
+        let way = if is_reversed { "back" } else { "on" };
+        self.0.borrow_mut().push(format!("R0 {level} {way}"));
+    }
+}
+
+/// What is off is switched off again: nobody knows better than the pin itself what it shows.
+#[test]
+fn a_stop_is_written_whatever_was_written_before() {
+    let writes = Writes::default();
+    let nora = LovenseSettings {
+        motors: Motors::OneAndRotation,
+        ..EDGE
+    };
+    let mut d = Lovense::new(&nora, Written(writes.clone()));
+    let both = ["R0 0.000 on", "V0 0.000"];
+    let written = |d: &mut Lovense<Written>, act: &dyn Fn(&mut Lovense<Written>)| {
+        writes.borrow_mut().clear();
+        act(d);
+        let mut seen = writes.borrow().clone();
+        seen.sort();
+        seen.dedup();
+        seen
+    };
+    for _ in 0..2 {
+        assert_eq!(written(&mut d, &|d| d.stop(0)), both);
+        for stop in ["DeviceType;", "PowerOff;", "Vibrate:0;Rotate:0;", "Mply:0:0;"] {
+            assert_eq!(
+                written(&mut d, &|d| drop(say(d, stop.as_bytes()))),
+                both,
+                "{stop}"
+            );
+        }
+    }
+    assert_eq!(written(&mut d, &|d| d.hold(0)), both);
+    assert_eq!(written(&mut d, &|d| d.stop(0)), both);
+    assert_eq!(written(&mut d, &|d| d.release(0)), both);
+    // What moves is not.
+    say(&mut d, b"Vibrate:5;Rotate:5;");
+    assert_eq!(
+        written(&mut d, &|d| drop(say(d, b"Vibrate:5;Rotate:5;"))),
+        [""; 0]
+    );
+}
+
 #[test]
 fn a_value_out_of_range_or_for_another_model_changes_nothing() {
     let mut d = Lovense::new(&HUSH, ignored);
@@ -201,6 +256,8 @@ fn what_turns_passes_nothing_on_its_way_to_the_other_direction() {
     d.frame(3_000, b"Rotate:4;", &mut said);
     d.stop(3_100);
     assert!(!d.is_on());
+    // What is off is told so more than once.
+    told.borrow_mut().dedup();
     assert_eq!(
         *told.borrow(),
         [

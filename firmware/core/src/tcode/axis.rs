@@ -19,7 +19,8 @@ pub(super) struct Axis {
     takes: u64,
     /// Where it is.
     at: Level,
-    /// What its output was told.
+    /// What its output was told. `None` if it is to be told again: of what is switched off nobody relies on what it was
+    /// told last.
     shown: Option<Level>,
     /// It was sent somewhere, or needs nobody to send it.
     is_placed: bool,
@@ -97,6 +98,9 @@ impl Axis {
     /// everywhere here.
     pub(super) fn go(&mut self, to: Level, pace: Pace, motion: u64, soft: u32) {
         self.is_placed = true;
+        if to == Level::OFF && !self.channel().is_position() {
+            self.shown = None;
+        }
         self.from = self.at;
         self.to = to;
         self.began = motion;
@@ -136,6 +140,7 @@ impl Axis {
     pub(super) fn stop(&mut self) {
         if !self.channel().is_position() {
             self.at = Level::OFF;
+            self.shown = None;
         }
         self.from = self.at;
         self.to = self.at;

@@ -363,3 +363,37 @@ proptest! {
         }
     }
 }
+
+/// What is off is switched off again: nobody knows better than the pin itself what it shows.
+#[test]
+fn a_stop_is_written_whatever_was_written_before() {
+    let pins = Pins::default();
+    let mut d = Tcode::new(&FREE, &pins);
+    say(&mut d, 0, "V05 A05 L05\n");
+    let place = pins.at("L0");
+    d.stop(0);
+    let disturb = || {
+        for channel in ["V0", "A0", "L0"] {
+            pins.0.borrow_mut().insert(channel.to_owned(), 777);
+        }
+    };
+    for n in 1..3 {
+        disturb();
+        d.stop(n);
+        assert_eq!((pins.at("V0"), pins.at("A0")), (0, 0));
+    }
+    for off in ["DSTOP\n", "V00 A00\n", "V00I500 A00I500\n"] {
+        disturb();
+        say(&mut d, 100, off);
+        assert_eq!((pins.at("V0"), pins.at("A0")), (0, 0), "{off}");
+    }
+    disturb();
+    d.hold(200);
+    assert_eq!((pins.at("V0"), pins.at("A0")), (0, 0));
+    disturb();
+    say(&mut d, 200, "DSTOP\n");
+    assert_eq!((pins.at("V0"), pins.at("A0")), (0, 0));
+    // A place is not off: it stays as it was told.
+    assert_ne!(place, 777);
+    assert_eq!(pins.at("L0"), 777);
+}
