@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use common::json_client::JsonClient;
 use common::process::Process;
-use common::{RawDevice, Running, client, listed, settings, vibrate, wait_until, within};
+use common::{RawDevice, Running, client, listed, settings, signal, vibrate, wait_until, within};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
@@ -139,14 +139,7 @@ impl Monitor {
     }
 
     fn signal(&self, name: &str) {
-        let pid = self.child.id().expect("running").to_string();
-        assert!(
-            std::process::Command::new("kill")
-                .args([name, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        signal::send(self.child.id().expect("running"), name);
     }
 
     async fn exit_code(&mut self) -> Option<i32> {

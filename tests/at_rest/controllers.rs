@@ -16,11 +16,10 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::task::AbortOnDropHandle;
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use super::app::{Random, TICK};
 use super::common::model_board::ModelBoard;
 use super::common::process::command;
+use super::common::signal;
 use super::gateway::Gateway;
 
 /// The frames that set every output of a board to its maximum.
@@ -90,8 +89,7 @@ impl Monitors {
     pub fn freeze(&self) -> Instant {
         let now = Instant::now();
         for child in &self.children {
-            let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-            kill_process(pid.expect("a running monitor"), Signal::STOP).expect("our own child");
+            signal::send(child.id().expect("a running monitor"), "-STOP");
         }
         now
     }

@@ -10,6 +10,7 @@ use tokio::process::Child;
 
 use super::common::model_board::UDCF;
 use super::common::process::run;
+use super::common::signal::wait_stopped;
 use super::common::within;
 use wsdm_gateway::net::tls::Fingerprint;
 
@@ -74,7 +75,11 @@ impl Gateway {
 
     pub fn signal(&self, signal: Signal) {
         let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        kill_process(pid.expect("a running gateway"), signal).expect("a running gateway");
+        let pid = pid.expect("a running gateway");
+        kill_process(pid, signal).expect("a running gateway");
+        if signal == Signal::STOP {
+            wait_stopped(pid.as_raw_nonzero().get().cast_unsigned());
+        }
     }
 
     /// What it logged last.

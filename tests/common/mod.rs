@@ -27,6 +27,8 @@ pub mod pty;
 #[cfg(unix)]
 pub mod pty_pair;
 pub mod reference;
+#[cfg(unix)]
+pub mod signal;
 #[cfg(target_os = "linux")]
 pub mod system;
 #[cfg(unix)]

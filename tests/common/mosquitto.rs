@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::DEADLINE;
+use super::signal::wait_stopped;
 
 /// How a broker is set up.
 #[derive(Clone, Debug, Default)]
@@ -127,6 +128,8 @@ impl Mosquitto {
     /// It does nothing any more; the system still takes bytes for it.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+        let (child, _) = self.running.as_ref().expect("it runs");
+        wait_stopped(child.id());
     }
 
     pub fn thaw(&self) {

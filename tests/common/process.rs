@@ -8,7 +8,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::within;
+use super::{signal, within};
 
 /// A gateway in a process of its own, with directories of its own.
 pub struct Process {
@@ -84,12 +84,7 @@ impl Process {
     }
 
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().expect("running").to_string();
-        let sent = std::process::Command::new("kill")
-            .args([name, &pid])
-            .status()
-            .expect("kill");
-        assert!(sent.success());
+        signal::send(self.child.id().expect("running"), name);
     }
 
     pub async fn exit_code(&mut self) -> Option<i32> {

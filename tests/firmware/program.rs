@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::common::process::Process;
-use crate::common::within;
+use crate::common::{signal, within};
 
 /// Where `firmware/build`, `firmware/arduino-build` and `firmware/lx106-build` put a program.
 pub fn built(name: &str) -> PathBuf {
@@ -140,9 +140,7 @@ impl Program {
     }
 
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().expect("running").to_string();
-        let sent = std::process::Command::new("kill").args([name, &pid]).status();
-        assert!(sent.expect("kill").success());
+        signal::send(self.child.id().expect("running"), name);
     }
 
     pub async fn exit_code(&mut self) -> Option<i32> {

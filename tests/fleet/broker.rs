@@ -13,7 +13,7 @@ use rumqttc::{AsyncClient, Event, Incoming, MqttOptions, NetworkOptions, Publish
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use super::common::{DEADLINE, wait_until, within};
+use super::common::{DEADLINE, signal, wait_until, within};
 
 /// A broker in a process of its own. Dropping it kills it.
 pub struct Broker {
@@ -93,7 +93,7 @@ impl Broker {
     }
 
     pub fn signal(&self, name: &str) {
-        signal(self.child.id(), name);
+        signal::send(self.child.id(), name);
     }
 
     pub fn memory_kib(&self) -> u64 {
@@ -179,12 +179,6 @@ async fn listens(child: &mut Child, folder: &Path, times: usize) -> bool {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     false
-}
-
-/// Sends a signal to a process that was started here.
-pub fn signal(pid: u32, name: &str) {
-    let sent = Command::new("kill").args([name, &pid.to_string()]).status();
-    assert!(sent.expect("kill").success());
 }
 
 /// What a process occupies, in KiB.

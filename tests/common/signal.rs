@@ -1,0 +1,44 @@
+//! Signals to processes.
+
+use std::process::Command;
+#[cfg(target_os = "linux")]
+use std::time::{Duration, Instant};
+
+#[cfg(target_os = "linux")]
+use super::DEADLINE;
+
+/// Sends a signal by its name, such as `-TERM`. After `-STOP` the process does nothing any more.
+pub fn send(pid: u32, name: &str) {
+    let sent = Command::new("kill").args([name, &pid.to_string()]).status();
+    assert!(sent.expect("kill").success());
+    if name == "-STOP" {
+        wait_stopped(pid);
+    }
+}
+
+/// Waits until all threads of a process have stopped. They go on until the first one has taken the signal, which takes
+/// time on a busy machine.
+#[cfg(target_os = "linux")]
+pub fn wait_stopped(pid: u32) {
+    let start = Instant::now();
+    while !is_stopped(pid) {
+        assert!(start.elapsed() < DEADLINE, "the process {pid} does not stop");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Nothing here tells whether it has.
+#[cfg(not(target_os = "linux"))]
+pub fn wait_stopped(_pid: u32) {}
+
+#[cfg(target_os = "linux")]
+fn is_stopped(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("a process");
+    threads.flatten().all(|thread| {
+        // A thread may end meanwhile. The state follows the name, which is in parentheses and may have some itself.
+        std::fs::read_to_string(thread.path().join("stat"))
+            .ok()
+            .and_then(|stat| stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('T')))
+            .unwrap_or(true)
+    })
+}
