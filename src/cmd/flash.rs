@@ -40,7 +40,8 @@ pub struct FlashArgs {
     /// Serial port of the board [default: the only one that looks like a board]
     #[arg(value_name = "PORT")]
     pub port: Option<PathBuf>,
-    /// Folder of the images, as firmware/build all makes it [default: next to the program]
+    /// Folder of the images, as firmware/build all makes it [default: images next to the program, or
+    /// target/firmware/images]
     #[arg(long, value_name = "DIR", env = "WSDM_GATEWAY_IMAGES")]
     pub images: Option<OsString>,
     /// Keep every setting that no flag gives, instead of asking

@@ -64,11 +64,12 @@ impl Advice for ImagesError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(match self {
             Self::None(_) => {
-                "make them in the folder of the project's source: firmware/build all DIR; then give --images DIR/images"
+                "make them in the folder of the project's source: firmware/build all; then run this again there, or give \
+                 --images with their folder"
                     .into()
             }
             Self::File { .. } | Self::Broken { .. } | Self::NotFor { .. } => {
-                "make them anew in the folder of the project's source: firmware/build all DIR".into()
+                "make them anew in the folder of the project's source: firmware/build all".into()
             }
         })
     }
@@ -195,7 +196,11 @@ impl Images {
     }
 }
 
-/// Next to the program, and where it is built.
+/// Where `firmware/build all` makes them, seen from the folder of the project.
+const MADE_IN: &str = "target/firmware/images";
+
+/// Next to the program, where it is built, and where images are made if this runs in the project's folder, which an
+/// installed program has nothing else of.
 fn usual_folders() -> Vec<PathBuf> {
     let program = std::env::current_exe().and_then(|program| program.canonicalize());
     let folder = program
@@ -203,7 +208,7 @@ fn usual_folders() -> Vec<PathBuf> {
         .and_then(|program| program.parent().map(Path::to_owned));
     let folder = folder.unwrap_or_default();
     let beside = folder.parent().map(|parent| parent.join("firmware/images"));
-    [Some(folder.join("images")), beside]
+    [Some(folder.join("images")), beside, Some(MADE_IN.into())]
         .into_iter()
         .flatten()
         .collect()

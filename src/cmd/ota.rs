@@ -39,7 +39,8 @@ pub struct OtaArgs {
     /// WSDM_OTA_PASSWORD holds the password itself]
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
-    /// Folder of the images, as firmware/build all makes it [default: next to the program]
+    /// Folder of the images, as firmware/build all makes it [default: images next to the program, or
+    /// target/firmware/images]
     #[arg(long, value_name = "DIR", env = "WSDM_GATEWAY_IMAGES")]
     pub images: Option<OsString>,
     /// Port on which the board takes updates, if BOARD names none

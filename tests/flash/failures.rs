@@ -277,7 +277,7 @@ async fn images_that_are_missing_or_broken_are_not_written() {
     };
     with(&folder("none"))
         .await
-        .failed(2, &["no images of the firmware", "firmware/build all DIR"]);
+        .failed(2, &["no images of the firmware", "firmware/build all;"]);
 
     let changed = |name: &str, change: &dyn Fn(&mut images::Parts)| {
         let mut parts = parts(5);
@@ -334,7 +334,7 @@ async fn images_that_are_missing_or_broken_are_not_written() {
             "begins within a sector",
         ),
     ] {
-        with(&images).await.failed(2, &[text, "firmware/build all DIR"]);
+        with(&images).await.failed(2, &[text, "firmware/build all"]);
     }
     let damaged = changed("damaged", &|_| ());
     fs::write(damaged.join("ESP32-C3-0.bin"), b"\xe9").unwrap();
