@@ -68,19 +68,26 @@ pub(super) async fn sockets(named: Option<&OsString>) -> Result<Vec<PathBuf>, Mo
     Ok(running)
 }
 
-/// The devices of the gateways that are meant, each with the socket of its gateway. A gateway that does not answer has
-/// none: it may be starting.
-pub(super) async fn listed(named: Option<&OsString>) -> Vec<(PathBuf, Device)> {
-    let sockets = match named.filter(|path| !path.is_empty()) {
-        Some(path) => vec![PathBuf::from(path)],
-        None => socket::running().await,
-    };
-    let lists = sockets.into_iter().map(|socket| async move {
-        let listed = async { Client::connect(&socket).await?.devices().await }.await;
-        let devices = listed.map(|listed| listed.devices).unwrap_or_default();
+/// The devices of the gateways that are meant, each with the socket of its gateway. Of all that run, one that does not
+/// answer has none: it may be starting.
+///
+/// # Errors
+/// [`MonitorError::NoAnswer`]: the one that was named does not answer.
+pub(super) async fn listed(named: Option<&OsString>) -> Result<Vec<(PathBuf, Device)>, MonitorError> {
+    let devices = async |socket: &Path| Ok(Client::connect(socket).await?.devices().await?.devices);
+    let each = |socket: PathBuf, devices: Vec<Device>| {
         devices.into_iter().map(move |device| (socket.clone(), device))
+    };
+    if let Some(path) = named.filter(|path| !path.is_empty()) {
+        let socket = PathBuf::from(path);
+        let listed = devices(&socket).await.map_err(|e| no_answer(&socket, &e))?;
+        return Ok(each(socket, listed).collect());
+    }
+    let lists = socket::running().await.into_iter().map(async |socket| {
+        let listed = devices(&socket).await.unwrap_or_default();
+        each(socket, listed)
     });
-    join_all(lists).await.into_iter().flatten().collect()
+    Ok(join_all(lists).await.into_iter().flatten().collect())
 }
 
 /// A gateway failed to answer on this socket.

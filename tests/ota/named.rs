@@ -118,6 +118,48 @@ async fn without_a_gateway_a_name_is_that_of_a_host() {
     ended.failed(1, &["the host board.invalid is not found", "network address"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installed_program_finds_the_images_where_they_are_made() {
+    let (bench, board) = (Bench::new(), Board::start(Trial::Passes));
+    // Away from the images of a developer.
+    let program = bench.home.path().join("wsdm-gateway");
+    let built = env!("CARGO_BIN_EXE_wsdm-gateway");
+    std::fs::hard_link(built, &program)
+        .or_else(|_| std::fs::copy(built, &program).map(drop))
+        .unwrap();
+    let project = bench.home.path().join("project");
+    let made = project.join("target/firmware");
+    std::fs::create_dir_all(&made).unwrap();
+    std::fs::rename(&bench.images, made.join("images")).unwrap();
+    let mut ota = tokio::process::Command::new(&program);
+    ota.args(["ota", &board.at.to_string(), "--password-file"])
+        .arg(&bench.password)
+        .env_remove("WSDM_GATEWAY_IMAGES")
+        .stdin(std::process::Stdio::null());
+    let ended = end(ota.current_dir(&project)).await;
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert!(board.holds(&bench.app()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_is_named_and_does_not_answer_is_named() {
+    let (bench, board) = (Bench::new(), Board::start(Trial::Passes));
+    let port = board.at.port().to_string();
+    let nowhere = bench.home.path().join("nowhere.sock");
+    let nowhere = nowhere.to_str().unwrap();
+    let ended = end(&mut bench.ota("my board", &["--control", nowhere])).await;
+    ended.failed(
+        1,
+        &[
+            &format!("no gateway answers on {nowhere}: "),
+            "nothing is changed",
+        ],
+    );
+    // A host needs none.
+    let ended = end(&mut bench.ota("localhost", &["--port", &port, "--control", nowhere])).await;
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+}
+
 /// A device whose connection comes from this address.
 async fn device_from(ip: Ipv4Addr, gateway: &Process, address: &str) -> RawDevice {
     let socket = TcpSocket::new_v4().unwrap();

@@ -195,7 +195,8 @@ impl Arrival {
     /// This board, as each gateway has it.
     #[cfg(unix)]
     async fn devices(&self) -> Vec<(PathBuf, Device)> {
-        let mut devices = running::listed(self.control.as_ref()).await;
+        // The one that was named may be starting.
+        let mut devices = running::listed(self.control.as_ref()).await.unwrap_or_default();
         devices.retain(|(_, device)| device.address.eq_ignore_ascii_case(&self.address));
         devices
     }

@@ -11,6 +11,7 @@ use wsdm_device_board::ota::{Reason, Refusal};
 use crate::advice::{Advice, EXIT_FAILED, EXIT_USAGE};
 use crate::cmd::images::ImagesError;
 use crate::cmd::line::quotable;
+use crate::cmd::monitor::MonitorError;
 use crate::cmd::staged::Failure;
 use crate::text::printable;
 
@@ -96,6 +97,9 @@ pub enum OtaError {
         /// The boards that are connected to gateways here.
         there: Vec<String>,
     },
+    /// The gateway that was named does not answer.
+    #[error(transparent)]
+    Gateway(#[from] MonitorError),
     /// Several boards have this name.
     #[error("several boards are {name}: {}", some(which))]
     Several {
@@ -253,6 +257,7 @@ impl Advice for OtaError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(match self {
             Self::Images(error) => return error.hint(),
+            Self::Gateway(error) => return error.hint(),
             Self::Unknown { .. } => {
                 "name it by its network address, or as wsdm-gateway devices lists it on the machine of its gateway".into()
             }
@@ -312,6 +317,7 @@ impl Advice for OtaError {
 
     fn exit_code(&self) -> u8 {
         match self {
+            Self::Gateway(error) => error.exit_code(),
             Self::Images(_) | Self::Unknown { .. } | Self::Several { .. } | Self::NoPassword => EXIT_USAGE,
             _ => EXIT_FAILED,
         }

@@ -64,11 +64,11 @@ impl Board {
             return Ok(board(host.to_owned(), at, None));
         }
         #[cfg(unix)]
-        let there: Vec<Device> = running::listed(control)
-            .await
-            .into_iter()
-            .map(|(_, device)| device)
-            .collect();
+        let (there, silent): (Vec<Device>, _) = match running::listed(control).await {
+            Ok(there) => (there.into_iter().map(|(_, device)| device).collect(), None),
+            // The name may be that of a host.
+            Err(e) => (Vec::new(), Some(e)),
+        };
         #[cfg(unix)]
         if let Some(device) = choose(named, &there)? {
             let (name, ip) = (name_of(device), place_of(device, named)?);
@@ -84,6 +84,10 @@ impl Board {
             && let Ok(at) = look_up(named, port).await
         {
             return Ok(board(named.to_owned(), at, None));
+        }
+        #[cfg(unix)]
+        if let Some(e) = silent {
+            return Err(e.into());
         }
         #[cfg(unix)]
         let there = there.iter().filter(|device| is_connected(device)).map(name_of);
@@ -118,7 +122,7 @@ impl Board {
     /// This board as a gateway has it: by its address there, or else by where it is.
     #[cfg(unix)]
     async fn device(&self, is_meant: impl Fn(&Device) -> bool) -> Option<Device> {
-        let devices = running::listed(self.control.as_ref()).await.into_iter();
+        let devices = running::listed(self.control.as_ref()).await.ok()?.into_iter();
         devices.map(|(_, device)| device).find(|device| {
             is_meant(device)
                 && match &self.address {
