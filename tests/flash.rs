@@ -194,7 +194,7 @@ async fn a_person_is_asked_for_what_is_missing_and_a_secret_is_not_shown() {
     wait_until("no echo", || !terminal.echoes()).await;
     terminal.type_line("");
     // That moves a motor: everything else is behind one question.
-    let others = "set others (gateway, device, identifier, button, limits, battery) too? [no]: ";
+    let others = "set others (gateway, device, identifier, button, limits, battery, ota_password, fingerprint) too? [no]: ";
     terminal.expect(others).await;
     assert!(terminal.echoes());
     terminal.type_line("");
@@ -249,10 +249,17 @@ async fn an_answer_clears_the_password_and_the_token_that_a_board_has() {
         wait_until("no echo", || !terminal.echoes()).await;
         terminal.type_line("none");
     }
+    terminal
+        .expect("set others (ota_password, fingerprint) too? [no]: ")
+        .await;
+    terminal.type_line("");
     is_listed(child, &terminal).await;
     let settings = saved(&memory, &ESP32C3).unwrap();
     assert_eq!((settings.password(), settings.token()), ("", None));
 }
+
+/// For updates over Wi-Fi.
+const UPDATES: &str = "change what I run";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_who_wants_more_is_asked_for_everything_until_all_of_it_fits() {
@@ -270,7 +277,13 @@ async fn a_person_who_wants_more_is_asked_for_everything_until_all_of_it_fits() 
         terminal.expect(question).await;
         terminal.type_line(answer);
     };
-    answer(&mut terminal, "token of the gateway [none]: ", "").await;
+    // What is typed before the echo is off is thrown away.
+    let hidden = async |terminal: &mut Terminal, question: &str, answer: &str| {
+        terminal.expect(question).await;
+        wait_until("no echo", || !terminal.echoes()).await;
+        terminal.type_line(answer);
+    };
+    hidden(&mut terminal, "token of the gateway [none]: ", "").await;
     answer(&mut terminal, "too? [no]: ", "perhaps").await;
     answer(&mut terminal, "answer yes or no", "y").await;
     answer(&mut terminal, "protocol (lovense or tcode) [lovense]: ", "tcode").await;
@@ -281,6 +294,13 @@ async fn a_person_who_wants_more_is_asked_for_everything_until_all_of_it_fits() 
     terminal.expect("V0 has one maximum").await;
     answer(&mut terminal, "L0=10-90 [none]: ", "V0=60 L0=10-90").await;
     answer(&mut terminal, "pin that measures the battery [none]: ", "0").await;
+    let ota_password = "password for updates over Wi-Fi [none]: ";
+    hidden(&mut terminal, ota_password, "short").await;
+    terminal.expect("8 to 63 characters").await;
+    hidden(&mut terminal, ota_password, UPDATES).await;
+    let fingerprint = "fingerprint of the gateway's certificate, for TLS [none]: ";
+    answer(&mut terminal, fingerprint, "00").await;
+    answer(&mut terminal, fingerprint, &"5e".repeat(32)).await;
     // The button still has 9. Only what can be in the way is asked for again.
     terminal.expect("pin 9 has another use").await;
     answer(&mut terminal, "pins, such as V0=4 L0=6 [V0=4]: ", "V0=9 L0=6").await;
@@ -301,6 +321,10 @@ async fn a_person_who_wants_more_is_asked_for_everything_until_all_of_it_fits() 
     );
     assert_eq!(settings.limits().to_string(), "V0=60 L0=10-90");
     assert_eq!(settings.battery(), Some(0));
+    assert_eq!(settings.ota_password(), Some(UPDATES));
+    let fingerprint = settings.fingerprint().map(|fingerprint| fingerprint.to_string());
+    assert_eq!(fingerprint, Some("5e".repeat(32)));
+    assert!(!terminal.seen.contains(UPDATES));
 }
 
 /// Each pin is the other's: no order alone would do.
@@ -374,9 +398,10 @@ async fn a_board_that_is_listed_already_is_awaited_with_its_new_settings() {
     terminal.expect("press the RESET button").await;
     chip.press_reset();
     terminal.expect("token of the gateway [none]: ").await;
+    wait_until("no echo", || !terminal.echoes()).await;
     terminal.type_line("");
     terminal
-        .expect("set others (button, limits, battery) too? [no]: ")
+        .expect("set others (button, limits, battery, ota_password, fingerprint) too? [no]: ")
         .await;
     let connected = async || {
         let listed = end(&mut common::process::command(&bench.home, &["devices", "--json"])).await;

@@ -18,7 +18,7 @@ const NEEDED: [Question; 3] = [
     (Key::Token, "token of the gateway"),
 ];
 /// What is asked for only if somebody wants to set it: without them, the board has values that work.
-const OTHERS: [Question; 7] = [
+const OTHERS: [Question; 9] = [
     (Key::Gateway, "gateway (mdns searches for it)"),
     (Key::Device, "protocol (lovense or tcode)"),
     (Key::Identifier, "identifier, a name in the gateway's UDCF"),
@@ -26,10 +26,15 @@ const OTHERS: [Question; 7] = [
     (Key::Button, "stop button, such as 9 or 9 opens"),
     (Key::Limits, "limits in percent, such as V0=60 L0=10-90"),
     (Key::Battery, "pin that measures the battery"),
+    (Key::OtaPassword, "password for updates over Wi-Fi"),
+    (
+        Key::Fingerprint,
+        "fingerprint of the gateway's certificate, for TLS",
+    ),
 ];
 
-/// The answer that clears a password or a token, which an empty one keeps. No network takes a password, and no gateway a token,
-/// that is so short.
+/// The answer that clears a password or a token, which an empty one keeps. No network and no update takes a password, and
+/// no gateway a token, that is so short.
 const NONE: &str = "none";
 
 /// Asks for what is needed and was not given, and for the rest if that is wanted. An empty answer keeps what the board
