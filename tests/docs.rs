@@ -12,6 +12,8 @@ mod firmware;
 mod messages;
 #[path = "docs/picture.rs"]
 mod picture;
+#[path = "docs/steps.rs"]
+mod steps;
 #[path = "docs/wiring.rs"]
 mod wiring;
 

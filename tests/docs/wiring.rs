@@ -195,12 +195,17 @@ fn pictures(files: &Files, code: &Code, faults: &mut Vec<String>) {
         }
     }
     let esp32 = page(files, "esp32");
-    for chip in ["S2", "S3"] {
-        let [motor, servo] = ["WSDM_MOTOR_PIN", "WSDM_SERVO_PIN"].map(|name| code.of(chip, name));
-        let wanted = format!("The motor is on {motor} and the servo on {servo} of an S2 and S3 too.");
-        if !esp32.contains(&wanted) {
-            faults.push(format!("esp32.md: {wanted:?} is missing"));
+    let wire = esp32.split("## Pins").next().unwrap_or_default();
+    for chip in ["S2", "S3", "C3", "C6"] {
+        let wanted = ["WSDM_MOTOR_PIN", "WSDM_SERVO_PIN"].map(|name| code.of(chip, name));
+        let cells = row(wire, |first| first.contains(&format!("ESP32-{chip}")));
+        if cells[1..3] != wanted {
+            faults.push(format!("esp32.md: {chip} has {cells:?}, not {wanted:?}"));
         }
+    }
+    let c6 = format!("on a C6 pin {};", code.of("C6", "WSDM_MOTOR_PIN"));
+    if !esp32.contains(&c6) {
+        faults.push(format!("esp32.md: its advice lacks {c6:?}"));
     }
 }
 
@@ -376,7 +381,9 @@ const CHANGES: &[(&str, &str, &str)] = &[
     ("firmware/docs/boards/esp32-c3-c6.md", "V0=4 L0=6", "V0=4 L0=7"),
     ("firmware/docs/boards/esp32-c3-c6.md", "11, 14, 18 to 23", "11, 14, 18 to 22"),
     ("firmware/docs/boards/esp32.md", "D18, seventh", "D19, seventh"),
-    ("firmware/docs/boards/esp32.md", "the servo on 18 of an S2", "the servo on 17 of an S2"),
+    ("firmware/docs/boards/esp32.md", "| ESP32-S2, ESP32-S3 | 4 | 18 |", "| ESP32-S2, ESP32-S3 | 4 | 17 |"),
+    ("firmware/docs/boards/esp32.md", "| ESP32-C6 | 18 |", "| ESP32-C6 | 4 |"),
+    ("firmware/docs/boards/esp32.md", "on a C6 pin 18;", "on a C6 pin 4;"),
     ("firmware/docs/boards/esp32.md", "| 4, 13, 16 to 19", "| 13, 16 to 19"),
     ("firmware/docs/boards/esp8266.md", "D1 (GPIO 5)", "D1 (GPIO 4)"),
     ("firmware/docs/boards/uno.md", "pin 9; [more]", "pin 3; [more]"),

@@ -1,5 +1,5 @@
 // A vibrator over Bluetooth Low Energy, on an ESP32 that has it (classic, S3, C3, C6): Nordic's serial service (NUS),
-// with the BLE library that comes with the ESP32 core from version 3 on. Apps see a Lovense Hush.
+// with the BLE library that comes with the ESP32 core, 2.0.17 or newer. Apps see a Lovense Hush.
 
 #include <BLE2902.h>
 #include <BLEDevice.h>

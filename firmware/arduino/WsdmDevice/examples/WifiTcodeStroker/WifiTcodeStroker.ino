@@ -1,5 +1,5 @@
-// A stroker on an ESP32 (classic, S2, S3, C3, C6), over Wi-Fi: a servo for the stroke, a motor for vibration. It
-// speaks TCode v0.3.
+// A stroker on an ESP32 (classic, S2, S3, C3, C6) or an ESP8266, over Wi-Fi: a servo for the stroke, a motor for
+// vibration. It speaks TCode v0.3.
 //
 // There is nothing to fill in. After the upload, give the board its Wi-Fi: from a web page that speaks Improv, or in the
 // serial monitor at 115,200 baud, where "help" lists the words. It finds the gateway by itself.
