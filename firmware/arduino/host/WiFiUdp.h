@@ -16,6 +16,10 @@ class WiFiUDP {
   int read(uint8_t* bytes, size_t size);
   IPAddress remoteIP() { return _from; }
 
+  // For the checks: what is sent reaches nobody. How much was.
+  static bool hostIsCut;
+  static int hostSent;
+
  private:
   int _socket = -1;
   uint8_t _out[512];

@@ -1,4 +1,4 @@
-// What a packet says of where a gateway is: as in the tests of the firmware in Rust.
+// What a packet says of where a gateway is, as in the tests of the firmware in Rust; and a search that finds none.
 
 #include "checks_settings.h"
 
@@ -48,7 +48,43 @@ static std::string found(const std::string& packet) {
   return text + std::to_string(port);
 }
 
+// It says that nobody answers, once, as soon as the firmware in Rust does; and goes on asking.
+static void unanswered() {
+#if !defined(CHECKS_IN_A_SIMULATOR)
+  WiFiUDP::hostIsCut = true;
+  WiFiUDP::hostSent = 0;
+#endif
+  WsdmSearch search;
+  // Beyond the end of what millis() counts.
+  const uint32_t start = 0xFFFFF000;
+  for (int round = 0; round < 2; round++) {
+    std::string times;
+    for (uint32_t ms = 0; ms < 20500; ms += 20) {
+      char host[16];
+      uint16_t port;
+      expect("nobody is found", search.find(start + ms, host, port), 0);
+      if (search.takeUnanswered()) times += std::to_string(ms) + " ";
+    }
+    expect("three questions without an answer are reported once a search", times, "3000 ");
+    search.end();
+  }
+  // What a search has that ended before it was reported does not count for the next.
+  for (int round = 0; round < 5; round++) {
+    char host[16];
+    uint16_t port;
+    for (uint32_t ms = 0; ms < 3000; ms += 20) search.find(start + ms, host, port);
+    expect("a search that was given up is not reported", search.takeUnanswered(), 0);
+    search.end();
+  }
+#if !defined(CHECKS_IN_A_SIMULATOR)
+  // A simulator has no network, which is no answer either.
+  expect("it asks once a second", WiFiUDP::hostSent, 2 * 21 + 5 * 3);
+  WiFiUDP::hostIsCut = false;
+#endif
+}
+
 void search() {
+  unanswered();
   const std::string host = name({"pc", "local"});
   expect("a gateway",
          found(packet({record(name({"_wsdm", "_tcp", "local"}), 12, 1, 4500, name(INSTANCE)),

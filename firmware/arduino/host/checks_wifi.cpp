@@ -212,12 +212,42 @@ static int times(const std::string& said, const std::string& what) {
   return times;
 }
 
+// Behind a firewall a board has its network, and nothing else happens.
+static void findsNobody() {
+  hostFlashErase();
+  WsdmSettings settings;
+  settings.set(WsdmKey::Ssid, "Home");
+  settings.set(WsdmKey::Password, "secret words");
+  settings.set(WsdmKey::Gateway, "mdns");
+  expect("saved", wsdmSave(settings), 1);
+  WiFiUDP::hostIsCut = true;
+  {
+    Board b;
+    static std::string reported;
+    reported.clear();
+    b.board.onReport([](WsdmReport report, uint16_t, const char* reason) {
+      if (report == WsdmReport::LOST) reported += reason;
+    });
+    const std::string line = "not connected: no gateway answers the search\r\n";
+    expect("not before it had its time", b.says(b.run(3000), line), 0);
+    const std::string said = b.run(60000);
+    expect("a search that nobody answers is reported", b.says(said, line), 1);
+    expect("once", times(said, "no gateway answers"), 1);
+    expect("to the sketch too", reported, "no gateway answers the search");
+    WiFi.hostLose(WL_CONNECTION_LOST);
+    expect("and once with the next search", times(b.run(60000), line), 1);
+  }
+  WiFiUDP::hostIsCut = false;
+  hostFlashErase();
+}
+
 void boards() {
   damaged();
   hostFlashErase();
   setenv("WSDM_HOST_WIFI", "Home\tsecret words\t-40\nOpen\t\t-70\nHome\tsecret words\t-30", 1);
   slowPort();
   savesAtRest();
+  findsNobody();
   {
     Board b("Home", "secret words");
     expect("outputs are off first", b.vibrator.level.level, 0);

@@ -156,6 +156,9 @@ void HostEsp::restart() {
   abort();
 }
 
+bool WiFiUDP::hostIsCut = false;
+int WiFiUDP::hostSent = 0;
+
 uint8_t WiFiUDP::begin(uint16_t port) {
   stop();
   _socket = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -188,6 +191,8 @@ size_t WiFiUDP::write(const uint8_t* bytes, size_t size) {
 }
 
 int WiFiUDP::endPacket() {
+  hostSent++;
+  if (hostIsCut) return 1;
   sockaddr_in address = {};
   address.sin_family = AF_INET;
   address.sin_port = htons(_toPort);

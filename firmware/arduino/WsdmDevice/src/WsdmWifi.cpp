@@ -441,7 +441,10 @@ void WsdmWifi::keepNetwork(uint32_t now) {
 // Looks up where the gateway is, before each connection.
 void WsdmWifi::search(uint32_t now) {
   if (!_gateway.isDue()) return;
-  if (!_search.find(now, _host, _hostPort)) return;
+  if (!_search.find(now, _host, _hostPort)) {
+    if (_search.takeUnanswered()) report(WsdmReport::LOST, 0, "no gateway answers the search");
+    return;
+  }
   _port.print(F("found a gateway at "));
   _port.print(_host);
   _port.print(':');
