@@ -11,6 +11,9 @@ static std::string set(WsdmSettings& settings, WsdmKey key, const std::string& v
 static void values() {
   const std::string taken = "mdns, HOST, HOST:PORT and ws://HOST:PORT/ are taken";
   const std::string port = "a port is a number from 1 to 65535; " + taken, host = "the gateway's URL has no usable host; " + taken;
+  const std::string path = "the path of the gateway's URL has a space or a control character; " + taken;
+  const std::string query = "leave out the ? and what follows, since show prints it: the token is a setting of its own, set token WORDS";
+  const std::string ipv6 = "boards have no IPv6: give the gateway's IPv4 address, or a name";
   const struct {
     WsdmKey key;
     std::string value, wrong, kept;
@@ -26,12 +29,32 @@ static void values() {
       {WsdmKey::Password, std::string(64, 'x'), "a password of Wi-Fi has 8 to 63 characters, or none", ""},
       {WsdmKey::Gateway, "10.0.0.2", "", "ws://10.0.0.2"},
       {WsdmKey::Gateway, "gw.local:8080", "", "ws://gw.local:8080"},
-      {WsdmKey::Gateway, "ws://gw:1/", "", "ws://gw:1"},
+      {WsdmKey::Gateway, "ws://gw:1/", "", "ws://gw:1/"},
       {WsdmKey::Gateway, "mdns", "", "mdns"},
       {WsdmKey::Gateway, "", host, "mdns"},
       {WsdmKey::Gateway, ":80", host, "mdns"},
       {WsdmKey::Gateway, "a b", host, "mdns"},
-      {WsdmKey::Gateway, "gw/path", host, "mdns"},
+      {WsdmKey::Gateway, "gw/a/path/", "", "ws://gw/a/path/"},
+      {WsdmKey::Gateway, "ws://gw:80/:0", "", "ws://gw:80/:0"},
+      {WsdmKey::Gateway, "gw:0/path", port, "mdns"},
+      {WsdmKey::Gateway, "gw:/path", port, "mdns"},
+      {WsdmKey::Gateway, "/path", host, "mdns"},
+      {WsdmKey::Gateway, "gw/a b", path, "mdns"},
+      {WsdmKey::Gateway, "gw/\xC3\xA4", path, "mdns"},
+      {WsdmKey::Gateway, "gw?token=geheim-1", query, "mdns"},
+      {WsdmKey::Gateway, "ws://gw:80/?token=geheim-1", query, "mdns"},
+      {WsdmKey::Gateway, "?", query, "mdns"},
+      {WsdmKey::Gateway, "[::1]:80", ipv6, "mdns"},
+      {WsdmKey::Gateway, "::1", ipv6, "mdns"},
+      {WsdmKey::Gateway, "ws://fe80::1/", ipv6, "mdns"},
+      {WsdmKey::Gateway, "fe80::1%eth0", ipv6, "mdns"},
+      {WsdmKey::Gateway, "::ffff:10.0.0.2", ipv6, "mdns"},
+      {WsdmKey::Gateway, "2001:db8:0:0:0:0:0:1", ipv6, "mdns"},
+      {WsdmKey::Gateway, "10.0.0.2:80:90", host, "mdns"},
+      {WsdmKey::Gateway, "gw::80", host, "mdns"},
+      {WsdmKey::Gateway, "gw%eth0", host, "mdns"},
+      {WsdmKey::Gateway, "a b:0", host, "mdns"},
+      {WsdmKey::Gateway, ":0", port, "mdns"},
       {WsdmKey::Gateway, "wss://gw", port, "mdns"},
       {WsdmKey::Gateway, "gw:", port, "mdns"},
       {WsdmKey::Gateway, "gw:0", port, "mdns"},
@@ -61,13 +84,21 @@ static void values() {
       {WsdmKey::Limits, "L0=10-", "limits are written V0=60 L0=10-90, in percent, or none", ""},
       {WsdmKey::Limits, "V4=1", "a limit is for one of V0 to V3, L0 to L2, R0 to R2, A0 to A2", ""},
       {WsdmKey::Limits, "X0=1", "a limit is for one of V0 to V3, L0 to L2, R0 to R2, A0 to A2", ""},
-      {WsdmKey::Limits, "V0=10-20", "a strength and a twist have one maximum, such as V0=60", ""},
-      {WsdmKey::Limits, "L0=10", "a stroke has a range, such as L0=10-90", ""},
+      {WsdmKey::Limits, "V0=10-20", "V0 has one maximum, such as V0=60", ""},
+      {WsdmKey::Limits, "v3=x-", "V3 has one maximum, such as V3=60", ""},
+      {WsdmKey::Limits, "R1=-5", "R1 has one maximum, such as R1=60", ""},
+      {WsdmKey::Limits, "V0=5 A2=300-", "A2 has one maximum, such as A2=60", ""},
+      {WsdmKey::Limits, "L0=10", "L0 has a range, such as L0=10-90", ""},
+      {WsdmKey::Limits, "l2=", "L2 has a range, such as L2=10-90", ""},
+      {WsdmKey::Limits, "L0=10-20-30", "limits are written V0=60 L0=10-90, in percent, or none", ""},
+      {WsdmKey::Limits, "L0=101-x", "a limit is from 0 to 100, and a range goes up", ""},
+      {WsdmKey::Limits, "L0=x-101", "limits are written V0=60 L0=10-90, in percent, or none", ""},
       {WsdmKey::Limits, "V0=101", "a limit is from 0 to 100, and a range goes up", ""},
       {WsdmKey::Limits, "V0=4294967297", "a limit is from 0 to 100, and a range goes up", ""},
       {WsdmKey::Limits, "L0=90-10", "a limit is from 0 to 100, and a range goes up", ""},
       {WsdmKey::Limits, "V0=1 V0=2", "an output has two limits", ""},
       {WsdmKey::Limits, "V0=1 V1=1 V2=1 V3=1 A0=1 A1=1 A2=1", "6 limits at most", ""},
+      {WsdmKey::Limits, "V0=1 V1=1 V2=1 V3=1 A0=1 A1=1 A1=1", "an output has two limits", ""},
       {WsdmKey::OtaPassword, "1234567", "a password for updates has 8 to 63 characters, or none", ""},
       {WsdmKey::OtaPassword, "12345678", "", "12345678"},
       {WsdmKey::OtaPassword, std::string(64, 'x'), "a password for updates has 8 to 63 characters, or none", ""},
@@ -87,15 +118,30 @@ static void values() {
   expect("looked up", settings.isLookedUp(), 1);
   settings.set(WsdmKey::Gateway, "10.0.0.2");
   settings.gateway(name, number);
-  expect("a gateway", std::string(name) + " " + std::to_string(number), "10.0.0.2 54817");
+  expect("a gateway", std::string(name) + " " + std::to_string(number) + settings.path(), "10.0.0.2 54817/");
   settings.set(WsdmKey::Gateway, "gw:65535");
   settings.gateway(name, number);
-  expect("a gateway", std::string(name) + " " + std::to_string(number), "gw 65535");
+  expect("a gateway", std::string(name) + " " + std::to_string(number) + settings.path(), "gw 65535/");
+  settings.set(WsdmKey::Gateway, "gw:80/a/path");
+  settings.gateway(name, number);
+  expect("a gateway behind a proxy", std::string(name) + " " + std::to_string(number) + settings.path(), "gw 80/a/path");
+  settings.set(WsdmKey::Gateway, "gw/:1");
+  settings.gateway(name, number);
+  expect("a port is none in a path", std::string(name) + " " + std::to_string(number) + settings.path(), "gw 54817/:1");
+  settings.set(WsdmKey::Gateway, "mdns");
+  expect("one that is looked up has no path", settings.path(), "/");
   Port port_;
   settings.takeBuiltIn({"net", "short", "gw", 80, nullptr}, port_);
   expect("what was built in", all(settings), "net||ws://gw:80||||1000|||");
   expect("and cannot be used", port_.said(),
          "this build's password is left out: a password of Wi-Fi has 8 to 63 characters, or none\r\n");
+  WsdmBuiltIn behind = {};
+  behind.port = 80;
+  for (const char* host : {"gw/a/path", "ws://gw/a/path"}) {
+    behind.host = host;
+    settings.takeBuiltIn(behind, port_);
+    expect("a port before a path", settings.get(WsdmKey::Gateway) + port_.said(), "ws://gw:80/a/path");
+  }
   settings.takeBuiltIn({nullptr, nullptr, nullptr, 0, nullptr}, port_);
   expect("nothing was built in", all(settings) + port_.said(), "||mdns||||1000|||");
 }

@@ -1,5 +1,11 @@
 // What a whole board does as its network, its flash and whoever sets it up change.
 
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "checks_board.h"
 
 // A gateway that is not there, or never answers.
@@ -241,6 +247,43 @@ static void findsNobody() {
   hostFlashErase();
 }
 
+// What of a connection its other end sees, which here is a socket.
+static void connects() {
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  sockaddr* const at = reinterpret_cast<sockaddr*>(&address);
+  const bool listens = bind(listener, at, size) == 0 && listen(listener, 1) == 0 && getsockname(listener, at, &size) == 0;
+  expect("a gateway's port", listens, 1);
+  const uint16_t port = ntohs(address.sin_port);
+  WiFiClient plain;
+  expect("a connection", plain.connect("127.0.0.1", port), 1);
+  expect("has Nagle's algorithm", WiFiClient::hostHasNagle, 1);
+  close(accept(listener, nullptr, nullptr));
+  hostFlashErase();
+  WsdmSettings settings;
+  settings.set(WsdmKey::Ssid, "Home");
+  settings.set(WsdmKey::Password, "secret words");
+  settings.set(WsdmKey::Gateway, ("127.0.0.1:" + std::to_string(port) + "/a/path").c_str());
+  expect("saved", wsdmSave(settings), 1);
+  {
+    Board b;
+    b.run(200);
+    const int gateway = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    expect("a board connects", gateway >= 0, 1);
+    // An answer must not wait for an acknowledgement of the one before.
+    expect("and has it no longer", WiFiClient::hostHasNagle, 0);
+    char request[32] = "";
+    if (recv(gateway, request, sizeof(request) - 1, 0) < 0) expect("a request", errno, 0);
+    expect("it asks for the path that was set", std::string(request).substr(0, 21), "GET /a/path HTTP/1.1\r");
+    close(gateway);
+  }
+  close(listener);
+  hostFlashErase();
+}
+
 void boards() {
   damaged();
   hostFlashErase();
@@ -248,6 +291,7 @@ void boards() {
   slowPort();
   savesAtRest();
   findsNobody();
+  connects();
   {
     Board b("Home", "secret words");
     expect("outputs are off first", b.vibrator.level.level, 0);

@@ -222,8 +222,11 @@ int WiFiUDP::read(uint8_t* bytes, size_t size) {
   return count;
 }
 
+bool WiFiClient::hostHasNagle = false;
+
 int WiFiClient::connect(const char* host, uint16_t port) {
   stop();
+  hostHasNagle = true;
   char service[8];
   snprintf(service, sizeof(service), "%u", port);
   addrinfo hints = {};
@@ -245,7 +248,9 @@ int WiFiClient::connect(const char* host, uint16_t port) {
 
 int WiFiClient::setNoDelay(bool isOn) {
   const int on = isOn;
-  return setsockopt(_socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  const int failed = setsockopt(_socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  if (!failed) hostHasNagle = !isOn;
+  return failed;
 }
 
 size_t WiFiClient::write(const uint8_t* bytes, size_t size) {

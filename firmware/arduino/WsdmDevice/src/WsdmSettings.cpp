@@ -61,8 +61,13 @@ void WsdmSettings::takeBuiltIn(const WsdmBuiltIn& builtIn, Print& complaints) {
   if (builtIn.host && *builtIn.host && strlen(builtIn.host) <= WSDM_VALUE_MAX) {
     strcpy(gateway, builtIn.host);
     if (builtIn.port != 0) {
-      strcat(gateway, ":");
+      // Behind the host, before a path.
+      const char* const scheme = strstr(builtIn.host, "://");
+      const char* const host = scheme ? scheme + 3 : builtIn.host;
+      const char* const path = host + strcspn(host, "/");
+      strcpy(gateway + (path - builtIn.host), ":");
       utoa(builtIn.port, gateway + strlen(gateway), 10);
+      strcat(gateway, path);
     }
   }
   const struct {
@@ -92,37 +97,64 @@ static bool hasControl(const char* value) {
   return false;
 }
 
-// A number from `least` to `most` and nothing else; -1 otherwise.
-static int32_t number(const char* text, int32_t least, int32_t most) {
+// A number from `least` to `most` and nothing else up to `end`, if that is there; -1 otherwise.
+static int32_t number(const char* text, int32_t least, int32_t most, char end = 0) {
   int32_t number = 0;
-  if (!*text) return -1;
-  for (; *text; text++) {
+  if (!*text || *text == end) return -1;
+  for (; *text && *text != end; text++) {
     if (*text < '0' || *text > '9' || number > most) return -1;
     number = number * 10 + (*text - '0');
   }
   return number >= least && number <= most ? number : -1;
 }
 
-// "HOST" or "HOST:PORT", between a scheme and a slash that may be left out, into `url`, which has room for any value.
+// Whether an IPv6 address stands there, in brackets or without.
+static bool isIpv6(const char* at, const char* end) {
+  if (*at == '[') return true;
+  uint8_t colons = 0;
+  bool isShort = false;
+  // What follows a % says on which network it is.
+  for (; at < end && *at != '%'; at++) {
+    if (*at == ':') {
+      colons++;
+      isShort |= at[1] == ':';
+    } else if (!isxdigit(static_cast<uint8_t>(*at)) && *at != '.') {
+      return false;
+    }
+  }
+  return isShort || colons == 7;
+}
+
+// Null, or why a URL cannot be used behind its scheme: HOST or HOST:PORT, and a path, since a proxy may want one. Of several
+// reasons the one that the firmware in Rust gives.
+static const __FlashStringHelper* wrongGateway(const char* host) {
+#define TAKEN "; mdns, HOST, HOST:PORT and ws://HOST:PORT/ are taken"
+  if (strchr(host, '?')) {
+    return F("leave out the ? and what follows, since show prints it: the token is a setting of its own, set token WORDS");
+  }
+  const char* const path = host + strcspn(host, "/");
+  if (isIpv6(host, path)) return F("boards have no IPv6: give the gateway's IPv4 address, or a name");
+  const char* end = host;
+  while (isalnum(static_cast<uint8_t>(*end)) || *end == '.' || *end == '-' || *end == '_') end++;
+  const bool hasPort = *end == ':';
+  bool fits = end == path || hasPort;
+  for (const char* at = end + 1; at < path; at++) fits &= *at != ':';
+  if (fits && hasPort && number(end + 1, 1, 65535, '/') < 0) return F("a port is a number from 1 to 65535" TAKEN);
+  if (!fits || end == host) return F("the gateway's URL has no usable host" TAKEN);
+  for (const char* at = path; *at; at++) {
+    if (*at <= ' ' || *at > '~') return F("the path of the gateway's URL has a space or a control character" TAKEN);
+  }
+  return nullptr;
+#undef TAKEN
+}
+
+// What a person types for a gateway, with its scheme or without, into `url`, which has room for any value.
 static const __FlashStringHelper* parseGateway(const char* value, char* url) {
   if (strncmp(value, SCHEME, SCHEME_LENGTH) == 0) value += SCHEME_LENGTH;
-  size_t length = strlen(value);
-  if (length > 0 && value[length - 1] == '/') length--;
-  if (SCHEME_LENGTH + length > WSDM_VALUE_MAX) return F("at most 128 bytes are taken");
+  if (SCHEME_LENGTH + strlen(value) > WSDM_VALUE_MAX) return F("at most 128 bytes are taken");
   strcpy(url, SCHEME);
-  char* const host = url + SCHEME_LENGTH;
-  memcpy(host, value, length);
-  host[length] = 0;
-  const char* const colon = strchr(host, ':');
-  if (colon && number(colon + 1, 1, 65535) < 0) {
-    return F("a port is a number from 1 to 65535; mdns, HOST, HOST:PORT and ws://HOST:PORT/ are taken");
-  }
-  const size_t hostLength = colon ? colon - host : length;
-  bool fits = hostLength > 0;
-  for (size_t i = 0; i < hostLength; i++) {
-    fits &= isalnum(static_cast<uint8_t>(host[i])) || host[i] == '.' || host[i] == '-' || host[i] == '_';
-  }
-  return fits ? nullptr : F("the gateway's URL has no usable host; mdns, HOST, HOST:PORT and ws://HOST:PORT/ are taken");
+  strcat(url, value);
+  return wrongGateway(url + SCHEME_LENGTH);
 }
 
 static const __FlashStringHelper* tooLong(uint8_t max) {
@@ -169,10 +201,17 @@ const __FlashStringHelper* WsdmSettings::set(WsdmKey key, const char* value) {
 void WsdmSettings::gateway(char* host, uint16_t& port) const {
   strcpy(host, isLookedUp() ? "" : _gateway + SCHEME_LENGTH);
   port = WSDM_GATEWAY_PORT;
+  host[strcspn(host, "/")] = 0;
   if (char* const colon = strchr(host, ':')) {
     *colon = 0;
     port = strtoul(colon + 1, nullptr, 10);
   }
+}
+
+const char* WsdmSettings::path() const {
+  const char* const scheme = strstr(_gateway, "://");
+  const char* const path = scheme ? strchr(scheme + 3, '/') : nullptr;
+  return path ? path : "/";
 }
 
 // A record:

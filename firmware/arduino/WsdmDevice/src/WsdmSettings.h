@@ -51,6 +51,8 @@ class WsdmSettings {
   bool isLookedUp() const { return strcmp(_gateway, "mdns") == 0; }
   // Where it is otherwise. `host` has room for WSDM_VALUE_MAX characters and a zero.
   void gateway(char* host, uint16_t& port) const;
+  // What its URL has behind these, "/" if nothing.
+  const char* path() const;
   uint16_t silenceMs() const { return atoi(_silenceMs); }
 
   // The settings as bytes, with a checksum; how many. `bytes` has room for RECORD_MAX.
@@ -71,7 +73,7 @@ class WsdmSettings {
 
   char _ssid[32 + 1];
   char _password[63 + 1];
-  // "mdns", or "ws://HOST" with ":PORT" or without.
+  // "mdns", or "ws://HOST" with ":PORT" and a path or without.
   char _gateway[WSDM_VALUE_MAX + 1];
   char _token[WSDM_VALUE_MAX + 1];
   char _identifier[64 + 1];

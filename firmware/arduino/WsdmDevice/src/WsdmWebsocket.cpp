@@ -92,8 +92,9 @@ void WsdmWebsocket::identity(const char* identifier, const char* address, const 
   _token = token;
 }
 
-void WsdmWebsocket::server(const char* host, uint16_t port) {
+void WsdmWebsocket::server(const char* host, uint16_t port, const char* path) {
   _host = host;
+  _path = path;
   _port = port;
 }
 
@@ -239,9 +240,11 @@ void WsdmWebsocket::request() {
   wsdmBase64(key, sizeof(key), text);
   wsdmAccept(text, _accept);
   Gathered out(_client, _broken);
-  out.print(F("GET /"));
+  out.print(F("GET "));
+  out.print(_path);
   if (_token) {
-    out.print(F("?token="));
+    out.print(strchr(_path, '?') ? '&' : '?');
+    out.print(F("token="));
     for (const char* at = _token; *at; at++) {
       // As it is: the gateway compares it so. But for what would end the request line, or never arrive.
       const uint8_t byte = *at;

@@ -43,8 +43,9 @@ class WsdmWebsocket final : private WsdmReplies {
   // Sets the outputs up; loop() connects. `identifier` says what the device is, as the gateway's UDCF names it; `address`
   // says which one it is; `token` is the gateway's, or null. All texts are kept by reference.
   void begin(const char* host, uint16_t port, const char* identifier, const char* address, const char* token = nullptr);
-  // Where the gateway is, when that is known later or changes; null: not known, and it waits. Kept by reference.
-  void server(const char* host, uint16_t port);
+  // Where the gateway is, when that is known later or changes; null: not known, and it waits. A proxy before it may want
+  // a path. Kept by reference.
+  void server(const char* host, uint16_t port, const char* path = "/");
   // Who the device is, when that is known later. Kept by reference.
   void identity(const char* identifier, const char* address, const char* token);
   // It would connect now if it knew where.
@@ -92,6 +93,7 @@ class WsdmWebsocket final : private WsdmReplies {
   WsdmProtocol& _protocol;
   WsdmReportHandler _handler = nullptr;
   const char* _host = "";
+  const char* _path = "/";
   uint16_t _port = 0;
   const char* _identifier = "";
   const char* _address = "";

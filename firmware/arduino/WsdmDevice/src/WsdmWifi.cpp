@@ -128,7 +128,7 @@ void WsdmWifi::begin() {
   limitOutputs();
   if (!_running.isLookedUp()) {
     _running.gateway(_host, _hostPort);
-    _gateway.server(_host, _hostPort);
+    _gateway.server(_host, _hostPort, _running.path());
   }
   // What joins a network is here, not where the core keeps it.
   WiFi.persistent(false);
