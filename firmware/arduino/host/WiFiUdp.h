@@ -16,9 +16,8 @@ class WiFiUDP {
   int read(uint8_t* bytes, size_t size);
   IPAddress remoteIP() { return _from; }
 
-  // For the checks: what is sent reaches nobody. How much was.
-  static bool hostIsCut;
-  static int hostSent;
+  // For the checks: what is sent goes to this port of this computer instead, if it is not 0.
+  static uint16_t hostPort;
 
  private:
   int _socket = -1;

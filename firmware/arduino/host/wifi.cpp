@@ -156,8 +156,7 @@ void HostEsp::restart() {
   abort();
 }
 
-bool WiFiUDP::hostIsCut = false;
-int WiFiUDP::hostSent = 0;
+uint16_t WiFiUDP::hostPort = 0;
 
 uint8_t WiFiUDP::begin(uint16_t port) {
   stop();
@@ -191,12 +190,14 @@ size_t WiFiUDP::write(const uint8_t* bytes, size_t size) {
 }
 
 int WiFiUDP::endPacket() {
-  hostSent++;
-  if (hostIsCut) return 1;
   sockaddr_in address = {};
   address.sin_family = AF_INET;
   address.sin_port = htons(_toPort);
   for (int i = 0; i < 4; i++) reinterpret_cast<uint8_t*>(&address.sin_addr)[i] = _to[i];
+  if (hostPort) {
+    address.sin_port = htons(hostPort);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  }
   const ssize_t sent =
       sendto(_socket, _out, _outLength, 0, reinterpret_cast<sockaddr*>(&address), sizeof(address));
   return sent == static_cast<ssize_t>(_outLength);
