@@ -169,6 +169,11 @@ async fn a_wrong_fingerprint_connects_to_nobody_until_the_right_one_is_set() {
         lost(&mut board, TlsFault::Fingerprint).await;
     }
     assert!(client.devices().is_empty());
+    let line = gateway
+        .log
+        .expect(&["WARN", "left after the TLS handshake without a word"])
+        .await;
+    assert!(line.contains(&gateway.fingerprint), "{line}");
     // Without a fingerprint, what demands one is not saved.
     let demanded = format!("set gateway wss://{at}");
     for line in [demanded.as_str(), "set fingerprint none", "save"] {
