@@ -7,7 +7,7 @@ use std::process::Stdio;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
-use wsdm_device_board::{Console, ESP32C3, Key, Settings};
+use wsdm_device_board::{Console, ESP32C3, Invalid, Key, Settings};
 
 use crate::common::namespace;
 use crate::common::process::{self, Process};
@@ -132,6 +132,17 @@ const TYPED: &[&str] = &[
     "set limits V0=5 V0=6",
     "set limits V0=1 V1=1 V2=1 V3=1 A0=1 A1=1 A2=1",
     "set limits none V0=1",
+    "set fingerprint yes",
+    "set fingerprint ?",
+    "set fingerprint 0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef",
+    "set fingerprint 01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF",
+    "set fingerprint 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0",
+    "set fingerprint none none",
+    "set fingerprint none",
+    "set fingerprint",
+    "set gateway wss://",
+    "set gateway wss://gw:0",
+    "set gateway wss://gw.local",
     "set limits none",
     "set limits L0=10-100",
 ];
@@ -176,6 +187,7 @@ async fn both_consoles_answer_alike() {
         Key::Identifier,
         Key::SilenceMs,
         Key::Limits,
+        Key::Fingerprint,
     ];
     let shown = answer("show");
     for key in both {
@@ -183,6 +195,10 @@ async fn both_consoles_answer_alike() {
         let value = shown.lines().find_map(|line| line.strip_prefix(&start)).unwrap();
         assert_eq!(board.line(&start).await, value, "{start}");
     }
+    // The gateway of before has TLS.
+    board.type_line("save").await;
+    let refused = board.line("not saved: ").await;
+    assert_eq!(refused, Invalid::NoFingerprint.to_string());
     // What only one of them has, the other does not take for a mistake in typing.
     for (line, word) in [
         ("set pins V0=4", "pins"),

@@ -63,7 +63,7 @@ class WiFiClient : public Client {
   // Off until it is set, as the real one has it.
   int setNoDelay(bool isOn);
 
- private:
+ protected:
   int _socket = -1;
 };
 

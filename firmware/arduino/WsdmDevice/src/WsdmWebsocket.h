@@ -33,6 +33,9 @@ enum class WsdmReport : uint8_t {
 
 typedef void (*WsdmReportHandler)(WsdmReport report, uint16_t code, const char* reason);
 
+// Why the Client did not connect, in words; null if nobody answered.
+typedef const char* (*WsdmFailureHandler)();
+
 // One line for people, as a handler's first help.
 void wsdmPrintReport(Print& out, WsdmReport report, uint16_t code, const char* reason);
 
@@ -58,6 +61,10 @@ class WsdmWebsocket final : private WsdmReplies {
   // To be called as often as possible.
   void loop();
   void onReport(WsdmReportHandler handler) { _handler = handler; }
+  // Asked by it when the Client did not connect.
+  void onFailure(WsdmFailureHandler handler) { _failure = handler; }
+  // What each write takes on the way besides its bytes, if the Client encrypts them.
+  void overhead(uint8_t bytes) { _overhead = bytes; }
   // How long nothing may be heard while an output is on.
   void watchdog(uint16_t milliseconds) { _watchdogMs = milliseconds; }
   bool isConnected() const { return _state == OPEN; }
@@ -67,6 +74,7 @@ class WsdmWebsocket final : private WsdmReplies {
   enum Part : uint8_t { OPCODE, LENGTH, LONG_LENGTH, PAYLOAD };
 
   void reply(const char* bytes, size_t length) override;
+  bool isStill() const;
   void connect(uint32_t now);
   void request();
   void upgradeByte(char byte, uint32_t now);
@@ -92,6 +100,7 @@ class WsdmWebsocket final : private WsdmReplies {
   Client& _client;
   WsdmProtocol& _protocol;
   WsdmReportHandler _handler = nullptr;
+  WsdmFailureHandler _failure = nullptr;
   const char* _host = "";
   const char* _path = "/";
   uint16_t _port = 0;
@@ -114,6 +123,7 @@ class WsdmWebsocket final : private WsdmReplies {
   bool _broken = false;
   // Bytes written that may lie in the connection, and how many of them a pong will take away. Of 0 none is awaited.
   uint16_t _unproven = 0, _asked = 0;
+  uint8_t _overhead = 0;
   uint8_t _pingNumber = 0, _askedNumber = 0;
   // An answer was dropped since the last pong.
   bool _isFull = false;
