@@ -56,6 +56,7 @@ fn as_a_repository_of_its_own_it_keeps_them_too_and_names_its_page() {
     let done = lay_out(&root, &[URL, VERSION]);
     assert!(done.status.success(), "{done:?}");
     is_fine(&root);
+    assert_eq!(rules::foreign(&root), Vec::<String>::new());
     let properties = fs::read_to_string(root.join("library.properties")).unwrap();
     assert!(properties.contains(&format!("url={URL}\n")), "{properties}");
     let manifest: serde_json::Value =
@@ -83,6 +84,8 @@ fn a_repository_is_not_laid_out_over_another_nor_with_a_wrong_tag() {
         (&[URL, "9.9.9"][..], "the tag is"),
         (&["somewhere"][..], "no https address"),
         (&["https://a.example/x y"][..], "no https address"),
+        (&["https://docs.buttplug.io"][..], "not of this library"),
+        (&["https://Buttplug.io:443/x"][..], "not of this library"),
     ] {
         let done = lay_out(&root, arguments);
         assert_eq!(done.status.code(), Some(1));
@@ -131,6 +134,39 @@ fn no_page_names_an_example_that_there_is_not() {
         &examples,
     );
     assert_eq!(called, ["SerialVibrator".to_owned()].into());
+}
+
+/// As it is kept, it names the page about what it speaks, since it has none of its own: so it cannot be published.
+#[test]
+fn what_is_published_names_no_page_of_somebody_elses() {
+    let kept = arduino().join("WsdmDevice");
+    assert_eq!(
+        rules::foreign(&kept),
+        [
+            "library.properties: url \"https://docs.buttplug.io\" is somebody else's",
+            "library.json: homepage \"https://docs.buttplug.io\" is somebody else's",
+        ]
+    );
+    let home = TempDir::new().unwrap();
+    let root = home.path().join("WsdmDevice");
+    // One that is nearly it.
+    for url in [
+        "https://notbuttplug.io/WsdmDevice",
+        "https://a.example/buttplug.io",
+    ] {
+        let done = lay_out(&root, &[url]);
+        assert!(done.status.success(), "{done:?}");
+        assert_eq!(rules::foreign(&root), Vec::<String>::new());
+        fs::remove_dir_all(&root).unwrap();
+    }
+    let done = lay_out(&root, &[URL]);
+    assert!(done.status.success(), "{done:?}");
+    replace(
+        &root.join("library.json"),
+        &format!("{URL}.git"),
+        "https://BUTTPLUG.io./WsdmDevice.git",
+    );
+    assert_eq!(rules::foreign(&root).len(), 1);
 }
 
 /// A rule that nothing can break tests nothing.

@@ -240,6 +240,29 @@ async fn a_peer_that_expects_another_certificate_leaves_and_the_log_has_the_righ
     gateway.dial(&Tls::pinned(gateway.fingerprint)).await.unwrap();
 }
 
+/// As libraries do that can look at a certificate only when the handshake is over, with a last word of TLS or without.
+#[tokio::test]
+async fn a_peer_that_leaves_after_the_handshake_is_in_the_log_once_with_the_right_fingerprint() {
+    let home = TempDir::new().unwrap();
+    let mut gateway = Logged::start(home.path(), &["--device-tls", "only"]).await;
+    let tls = Tls::pinned(gateway.fingerprint);
+    for says_goodbye in [false, true, false] {
+        let tcp = TcpStream::connect(gateway.devices()).await.unwrap();
+        let name = "localhost".try_into().unwrap();
+        let mut stream = tls.connector().unwrap().connect(name, tcp).await.unwrap();
+        if says_goodbye {
+            stream.shutdown().await.unwrap();
+        }
+    }
+    let left = "left after the TLS handshake";
+    let line = gateway.log.expect(&["WARN", left]).await;
+    assert!(line.contains(&gateway.fingerprint.to_string()), "{line}");
+    gateway.dial(&tls).await.unwrap();
+    gateway.log.expect(&["connected", "wss 127.0.0.1:"]).await;
+    let lines = gateway.log.seen.iter().filter(|line| line.contains(left));
+    assert_eq!(lines.count(), 1, "{}", gateway.log.text());
+}
+
 #[tokio::test]
 async fn the_certificate_is_made_once_and_kept_for_its_owner_alone() {
     let home = TempDir::new().unwrap();

@@ -11,56 +11,20 @@ mod pretenders;
 #[path = "firmware/program.rs"]
 #[allow(dead_code, reason = "shared with the other tests of the firmware")]
 mod program;
+#[path = "firmware/tls.rs"]
+mod tls;
 
-use std::net::SocketAddr;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::log::Log;
-use common::process::{Process, run};
+use common::process::Process;
 use common::{client, listed, vibrate, within};
 use program::{Program, built};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
+use tls::{Gateway, TOKEN, on_port};
 use tokio::process::Command;
 
-const TOKEN: &str = "a-token-that-nobody-else-may-see";
 /// What a freeze of the gateway may take until the board notices, and what a machine under load adds.
 const WATCHDOG_MS: std::ops::Range<u64> = 1_000..3_000;
-
-/// A gateway that demands TLS and a token, on files of its own.
-struct Gateway {
-    process: Process,
-    log: Log,
-    fingerprint: String,
-}
-
-impl Gateway {
-    async fn start(home: &Path, tls: &str) -> Self {
-        let mut command = run(home);
-        command.args(["--device-tls", tls, "--device-token", TOKEN]);
-        let mut process = Process::spawn(command).await;
-        let mut log = Log::of(&mut process.child);
-        let line = log.expect(&["the fingerprint for boards is "]).await;
-        Self {
-            fingerprint: line.split_whitespace().last().unwrap().to_owned(),
-            process,
-            log,
-        }
-    }
-
-    fn devices(&self) -> SocketAddr {
-        let (_, address) = self.process.devices.split_once("://").unwrap();
-        address.parse().unwrap()
-    }
-
-    /// The certificate that it keeps.
-    fn certificate(home: &Path) -> CertificateDer<'static> {
-        let file = home.join("state/wsdm-gateway/state.tls.pem");
-        CertificateDer::from_pem_file(file).unwrap()
-    }
-}
 
 /// A board with the token and this fingerprint, if any.
 fn board(url: &str, fingerprint: Option<&str>) -> Program {
@@ -231,24 +195,6 @@ async fn a_board_comes_to_rest_however_its_gateway_ends_and_comes_back() {
             gateway.process = Process::spawn(on_port(home.path(), &listen)).await;
         }
     }
-}
-
-/// A gateway that comes back where it was.
-fn on_port(home: &Path, listen: &str) -> Command {
-    common::process::command(
-        home,
-        &[
-            "run",
-            "--device-listen",
-            listen,
-            "--client-listen",
-            "127.0.0.1:0",
-            "--device-tls",
-            "also",
-            "--device-token",
-            TOKEN,
-        ],
-    )
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ use crate::net::accept;
 use crate::net::listen::Listeners;
 use crate::net::refusals::RefusalLog;
 use crate::net::stream::{Socket, Stream};
-use crate::net::tls::server::Acceptor;
+use crate::net::tls::server::{self, Acceptor};
 use crate::net::upgrade::{UpgradeError, upgrade};
 use crate::net::visitor::Signpost;
 use crate::net::websocket::{device_config, violation};
@@ -135,7 +135,13 @@ impl Devices {
             None => Stream::Plain(tcp),
         };
         let check = |request: &_| self.intake.admission.request(request);
-        upgrade(stream, device_config(), self.signpost, check).await
+        let tls = self.tls.as_ref().filter(|_| stream.is_tls());
+        match (upgrade(stream, device_config(), self.signpost, check).await, tls) {
+            (Err(UpgradeError::Left), Some(tls)) => {
+                Err(server::HandshakeError::Left(tls.fingerprint()).into())
+            }
+            (upgraded, _) => upgraded,
+        }
     }
 
     async fn refuse(&self, refused: TurnedAway, peer: &Peer, from: SocketAddr) {

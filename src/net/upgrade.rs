@@ -235,7 +235,12 @@ async fn read_request(
     let mut is_http = false;
     loop {
         let searched = bytes.len();
-        if stream.read_buf(bytes).await? == 0 {
+        let read = match stream.read_buf(bytes).await {
+            // Whoever does not end TLS as it should be has left, too.
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => 0,
+            read => read?,
+        };
+        if read == 0 {
             // The peer may still read, and its last line may lack a newline.
             bytes.push(b'\n');
             return match First::of(bytes) {

@@ -197,6 +197,31 @@ fn is_address(url: &str) -> bool {
     rest.is_some_and(|rest| rest.contains('.') && !rest.contains(char::is_whitespace))
 }
 
+/// The pages that a library names as its own and that are somebody else's: until it is published, that is the one about what
+/// it speaks. A published one is to have none.
+pub fn foreign(root: &Path) -> Vec<String> {
+    let properties = read(&root.join("library.properties"));
+    let url = properties.lines().find_map(|line| line.strip_prefix("url="));
+    let manifest: serde_json::Value =
+        serde_json::from_str(&read(&root.join("library.json"))).unwrap_or_default();
+    [
+        ("library.properties: url", url),
+        ("library.json: homepage", manifest["homepage"].as_str()),
+        ("library.json: repository", manifest["repository"]["url"].as_str()),
+    ]
+    .into_iter()
+    .filter_map(|(place, url)| Some((place, url.filter(|url| is_foreign(url))?)))
+    .map(|(place, url)| format!("{place} {url:?} is somebody else's"))
+    .collect()
+}
+
+fn is_foreign(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = rest.split(['/', ':']).next().unwrap_or_default();
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    host == "buttplug.io" || host.ends_with(".buttplug.io")
+}
+
 /// PlatformIO's library.json.
 fn manifest(root: &Path, version: &str, files: &BTreeSet<String>, broken: &mut Vec<String>) {
     let manifest: serde_json::Value = match serde_json::from_str(&read(&root.join("library.json"))) {

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
-use wsdm_device_board::{Console, ESP32C3, Key, Settings};
+use wsdm_device_board::{Console, ESP32C3, Invalid, Key, Settings};
 
 use crate::common::namespace;
 use crate::common::process::{self, Process};
@@ -85,7 +85,22 @@ const TYPED: &[&str] = &[
     "set gateway gw.local:8080",
     "set gateway gw:0",
     "set gateway gw:65536",
+    "set gateway gw:80:90",
+    "set gateway gw/a/path",
+    "set gateway ws://gw:80/a/path/",
+    "set gateway ws://gw/",
+    "set gateway gw:0/path",
+    "set gateway gw/a path",
+    "set gateway gw/caf\u{e9}",
+    "set gateway gw/?token=geheim-1",
+    "set gateway ws://gw:80?token=geheim-1",
+    "set gateway ::1",
+    "set gateway [::1]:80",
+    "set gateway ws://[fe80::1%eth0]/",
+    "set gateway 2001:db8:0:0:0:0:0:1",
     "set gateway a b",
+    "set gateway a b:0",
+    "set gateway :0",
     "set gateway :80",
     "set gateway",
     "set gateway mdns",
@@ -100,12 +115,34 @@ const TYPED: &[&str] = &[
     "set limits V0=",
     "set limits V0=6x",
     "set limits V00=1",
+    "set limits V0=10-20",
+    "set limits V3=x-",
+    "set limits R2=-5",
+    "set limits A1=300-",
+    "set limits L0=10",
+    "set limits L1=",
+    "set limits l2=x",
+    "set limits L0=10-20-30",
+    "set limits L0=101-x",
+    "set limits L0=x-101",
+    "set limits V0=1 V1=1 V2=1 V3=1 A0=1 A1=1 A1=1",
     "set limits X0=5",
     "set limits V0=101",
     "set limits L0=90-10",
     "set limits V0=5 V0=6",
     "set limits V0=1 V1=1 V2=1 V3=1 A0=1 A1=1 A2=1",
     "set limits none V0=1",
+    "set fingerprint yes",
+    "set fingerprint ?",
+    "set fingerprint 0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef",
+    "set fingerprint 01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF",
+    "set fingerprint 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0",
+    "set fingerprint none none",
+    "set fingerprint none",
+    "set fingerprint",
+    "set gateway wss://",
+    "set gateway wss://gw:0",
+    "set gateway wss://gw.local",
     "set limits none",
     "set limits L0=10-100",
 ];
@@ -150,6 +187,7 @@ async fn both_consoles_answer_alike() {
         Key::Identifier,
         Key::SilenceMs,
         Key::Limits,
+        Key::Fingerprint,
     ];
     let shown = answer("show");
     for key in both {
@@ -157,6 +195,10 @@ async fn both_consoles_answer_alike() {
         let value = shown.lines().find_map(|line| line.strip_prefix(&start)).unwrap();
         assert_eq!(board.line(&start).await, value, "{start}");
     }
+    // The gateway of before has TLS.
+    board.type_line("save").await;
+    let refused = board.line("not saved: ").await;
+    assert_eq!(refused, Invalid::NoFingerprint.to_string());
     // What only one of them has, the other does not take for a mistake in typing.
     for (line, word) in [
         ("set pins V0=4", "pins"),

@@ -1,13 +1,8 @@
 //! Others that pretend to be the gateway, or sit between: they get no token, and what they do leaves the board at rest.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
-use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,26 +10,8 @@ use tokio_rustls::TlsAcceptor;
 use wsdm_gateway::net::tls::Fingerprint;
 
 use crate::common::{client, within};
-use crate::{Gateway, TOKEN, board, pin_at, report};
-
-/// Takes one connection of a board, answers each piece of it in this way, and returns all that came.
-async fn overheard(listener: &TcpListener, answer: &[u8]) -> Vec<u8> {
-    let (mut stream, _) = within("the board dials", listener.accept()).await.unwrap();
-    let mut heard = vec![0; 4_096];
-    let read = within("it speaks", stream.read(&mut heard)).await.unwrap();
-    heard.truncate(read);
-    // It may have left already.
-    let _ = stream.write_all(answer).await;
-    let _ = stream.shutdown().await;
-    let _ = within("it leaves", stream.read_to_end(&mut heard)).await;
-    heard
-}
-
-fn shows_the_token(heard: &[u8]) -> bool {
-    heard
-        .windows(8)
-        .any(|window| TOKEN.as_bytes().windows(8).any(|part| part == window))
-}
+use crate::tls::{Gateway, overheard, pretender, shows_the_token};
+use crate::{board, pin_at, report};
 
 #[tokio::test]
 async fn who_speaks_no_tls_gets_no_token() {
@@ -78,26 +55,6 @@ async fn without_a_fingerprint_wss_is_refused_and_nobody_is_dialled() {
     report(&mut board, "trying again in ").await;
     let dialled = tokio::time::timeout(Duration::from_millis(200), listener.accept()).await;
     assert!(dialled.is_err(), "{dialled:?}");
-}
-
-/// A server with this certificate and key, which need not belong together. What each peer sends within TLS.
-async fn pretender(
-    certificate: CertificateDer<'static>,
-    key: PrivateKeyDer<'static>,
-) -> (SocketAddr, TlsAcceptor, TcpListener) {
-    let key = ring::sign::any_supported_type(&key).unwrap();
-    let certified = CertifiedKey::new(vec![certificate], key);
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    (
-        listener.local_addr().unwrap(),
-        TlsAcceptor::from(Arc::new(config)),
-        listener,
-    )
 }
 
 /// Nothing at all comes within TLS: the handshake fails.

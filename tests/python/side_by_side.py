@@ -22,7 +22,7 @@ LONGEST = ["wsdm_gateway", "ble", "cli", "client_port", "recognition"]
 # These run one by one, after the rest: what they measure is spoiled by others that run at the same time (memory; how
 # soon outputs stop; the age of a command to a tenth of a second; an emulator's clock), or they take all cores
 # (hundreds of devices, a browser).
-ALONE = ["at_rest", "firmware", "firmware_arduino", "firmware_lx106", "firmware_stepper", "firmware_tls", "page_browser", "ping_flood"]
+ALONE = ["at_rest", "firmware", "firmware_arduino", "firmware_arduino_tls", "firmware_lx106", "firmware_stepper", "firmware_tls", "page_browser", "ping_flood"]
 ALONE += ["process", "relay", "stale"]
 # How many tests of a binary run at a time, where that is more than there are cores: these divide the machine among
 # themselves.

@@ -58,10 +58,12 @@ class WiFiClient : public Client {
   void stop() override;
   uint8_t connected() override;
   operator bool() override { return _socket >= 0; }
+  // For the checks: whether the connection that was made last has Nagle's algorithm.
+  static bool hostHasNagle;
   // Off until it is set, as the real one has it.
   int setNoDelay(bool isOn);
 
- private:
+ protected:
   int _socket = -1;
 };
 

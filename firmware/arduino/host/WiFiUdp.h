@@ -16,6 +16,9 @@ class WiFiUDP {
   int read(uint8_t* bytes, size_t size);
   IPAddress remoteIP() { return _from; }
 
+  // For the checks: what is sent goes to this port of this computer instead, if it is not 0.
+  static uint16_t hostPort;
+
  private:
   int _socket = -1;
   uint8_t _out[512];

@@ -42,7 +42,7 @@ struct Board {
   Vibrator vibrator;
   WsdmWifi board;
   explicit Board(const char* ssid = "", const char* password = "", uint16_t gateway = 1)
-      : board(vibrator.device, "LVSDevice", port, {ssid, password, "127.0.0.1", gateway, nullptr}) {
+      : board(vibrator.device, "LVSDevice", port, {ssid, password, "127.0.0.1", gateway, nullptr, nullptr}) {
     hostClock(1000);
     WiFi = HostWiFi();
     ArduinoOTA = ArduinoOTAClass();

@@ -74,6 +74,30 @@ static void rotation() {
   expect("and vibrates", vibe.level, 1000);
   expect("no words", say(device, "Rotate:21;Rotate:;Rotate;RotateChange:1;Rotate:-1;"), "ERR;ERR;ERR;ERR;ERR;");
   expect("as before", turner.level, 6000);
+  const struct {
+    const char *said, *answer;
+    long motor, rotor;
+  } both[] = {
+      {"Mply:4:7;", "OK;", 2000, 3500},
+      {"Mply:-1:0;", "OK;", 2000, 0},
+      {"Mply:5:-1;", "OK;", 2500, 0},
+      {"Mply:6;", "OK;", 3000, 0},
+      {"Mply:-1:20;", "OK;", 3000, 10000},
+      {"Mply:1:2:3;Mply:1:21;Mply:1:;Mply:1:-2;", "ERR;ERR;ERR;ERR;", 3000, 10000},
+      {"Mply:2:12;", "OK;", 1000, 6000},
+  };
+  for (const auto& c : both) {
+    expect(c.said, say(device, c.said), c.answer);
+    expect(c.said, vibe.level, c.motor);
+    expect(c.said, turner.level, c.rotor);
+  }
+  expect("still the other way", turner.isBackward, 1);
+  device.hold(0);
+  say(device, "Mply:9:9;");
+  expect("held, it does not turn", turner.level, 0);
+  expect("but is commanded to", device.isCommanded(0), 1);
+  device.release();
+  say(device, "Rotate:12;");
   say(device, "Vibrate:0;");
   expect("is on", device.isOn(), 1);
   device.tick(5);

@@ -245,7 +245,7 @@ struct Stroker {
   Carriage carriage;
   WsdmAxis axes[1] = {{"L0", carriage}};
   WsdmTcode device{axes};
-  WsdmWifi board{device, "TCodeDevice", port, {"", "", "", 0, nullptr}};
+  WsdmWifi board{device, "TCodeDevice", port, {"", "", "", 0, nullptr, nullptr}};
   // How fast it was when the first byte was written, and how long before that the update was asked for.
   int first = -1;
   uint32_t waited = 0;

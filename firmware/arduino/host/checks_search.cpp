@@ -1,5 +1,8 @@
-// What a packet says of where a gateway is: as in the tests of the firmware in Rust.
+// What a packet says of where a gateway is, as in the tests of the firmware in Rust; and a search that finds none.
 
+#if !defined(CHECKS_IN_A_SIMULATOR)
+#include "checks_responder.h"
+#endif
 #include "checks_settings.h"
 
 static std::string number(uint32_t value, int bytes) {
@@ -48,7 +51,56 @@ static std::string found(const std::string& packet) {
   return text + std::to_string(port);
 }
 
+#if !defined(CHECKS_IN_A_SIMULATOR)
+std::string gatewaysAnswer() {
+  const std::string host = name({"pc", "local"});
+  return packet({service(INSTANCE, 1, host), address(host, std::string("\x7f\0\0\x01", 4))});
+}
+#endif
+
+// It says that nobody answers, once, as soon as the firmware in Rust does; and goes on asking.
+static void unanswered() {
+  WsdmSearch search;
+  // Beyond the end of what millis() counts.
+  const uint32_t start = 0xFFFFF000;
+  char host[16];
+  uint16_t port = 0;
+  // When it was said in a search of this length.
+  const auto run = [&](uint32_t from, uint32_t to) {
+    std::string times;
+    for (uint32_t ms = from; ms < to; ms += 20) {
+      expect("nobody is found", search.find(start + ms, host, port), 0);
+      if (search.takeUnanswered()) times += std::to_string(ms) + " ";
+    }
+    return times;
+  };
+  for (int round = 0; round < 2; round++) {
+    expect("three questions without an answer are reported once a search", run(0, 20500), "3000 ");
+    search.end();
+  }
+  // What a search has that ended before it was reported does not count for the next.
+  for (int round = 0; round < 5; round++) {
+    expect("a search that was given up is not reported", run(0, 3000), "");
+    search.end();
+  }
+#if !defined(CHECKS_IN_A_SIMULATOR)
+  Responder responder;
+  run(0, 20500);
+  expect("it asks once a second", responder.questions(), 21);
+  responder.answer(gatewaysAnswer());
+  expect("a late answer is taken", search.find(start + 20500, host, port), 1);
+  expect("as it is", std::string(host) + ":" + std::to_string(port), "127.0.0.1:1");
+  expect("the next search", run(0, 2500), "");
+  expect("begins anew", responder.questions(), 3);
+  responder.answer(gatewaysAnswer());
+  expect("one that is answered in time", search.find(start + 2500, host, port), 1);
+  expect("is not reported", search.takeUnanswered(), 0);
+  search.end();
+#endif
+}
+
 void search() {
+  unanswered();
   const std::string host = name({"pc", "local"});
   expect("a gateway",
          found(packet({record(name({"_wsdm", "_tcp", "local"}), 12, 1, 4500, name(INSTANCE)),

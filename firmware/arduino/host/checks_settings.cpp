@@ -9,8 +9,21 @@ static std::string set(WsdmSettings& settings, WsdmKey key, const std::string& v
 }
 
 static void values() {
-  const std::string taken = "mdns, HOST, HOST:PORT and ws://HOST:PORT/ are taken";
+#if defined(WSDM_HAS_TLS)
+  const std::string taken = "mdns, HOST, HOST:PORT, ws://HOST:PORT/ and wss://HOST:PORT/ are taken";
+  const std::string digits = DIGITS, end = "|";
+  const std::string fingerprint = "a fingerprint has 64 hexadecimal digits; the gateway's log has it, or none";
+  std::string colons = digits.substr(0, 2);
+  for (size_t at = 2; at < digits.size(); at += 2) colons += ":" + digits.substr(at, 2);
+  std::string capitals = colons;
+  for (char& digit : capitals) digit = toupper(digit);
+#else
+  const std::string taken = "mdns, HOST, HOST:PORT and ws://HOST:PORT/ are taken", end = "";
+#endif
   const std::string port = "a port is a number from 1 to 65535; " + taken, host = "the gateway's URL has no usable host; " + taken;
+  const std::string path = "the path of the gateway's URL has a space or a control character; " + taken;
+  const std::string query = "leave out the ? and what follows, since show prints it: the token is a setting of its own, set token WORDS";
+  const std::string ipv6 = "boards have no IPv6: give the gateway's IPv4 address, or a name";
   const struct {
     WsdmKey key;
     std::string value, wrong, kept;
@@ -26,13 +39,61 @@ static void values() {
       {WsdmKey::Password, std::string(64, 'x'), "a password of Wi-Fi has 8 to 63 characters, or none", ""},
       {WsdmKey::Gateway, "10.0.0.2", "", "ws://10.0.0.2"},
       {WsdmKey::Gateway, "gw.local:8080", "", "ws://gw.local:8080"},
-      {WsdmKey::Gateway, "ws://gw:1/", "", "ws://gw:1"},
+      {WsdmKey::Gateway, "ws://gw:1/", "", "ws://gw:1/"},
       {WsdmKey::Gateway, "mdns", "", "mdns"},
       {WsdmKey::Gateway, "", host, "mdns"},
       {WsdmKey::Gateway, ":80", host, "mdns"},
       {WsdmKey::Gateway, "a b", host, "mdns"},
-      {WsdmKey::Gateway, "gw/path", host, "mdns"},
-      {WsdmKey::Gateway, "wss://gw", port, "mdns"},
+      {WsdmKey::Gateway, "gw/a/path/", "", "ws://gw/a/path/"},
+      {WsdmKey::Gateway, "ws://gw:80/:0", "", "ws://gw:80/:0"},
+      {WsdmKey::Gateway, "gw:0/path", port, "mdns"},
+      {WsdmKey::Gateway, "gw:/path", port, "mdns"},
+      {WsdmKey::Gateway, "/path", host, "mdns"},
+      {WsdmKey::Gateway, "gw/a b", path, "mdns"},
+      {WsdmKey::Gateway, "gw/\xC3\xA4", path, "mdns"},
+      {WsdmKey::Gateway, "gw?token=geheim-1", query, "mdns"},
+      {WsdmKey::Gateway, "ws://gw:80/?token=geheim-1", query, "mdns"},
+      {WsdmKey::Gateway, "?", query, "mdns"},
+      {WsdmKey::Gateway, "[::1]:80", ipv6, "mdns"},
+      {WsdmKey::Gateway, "::1", ipv6, "mdns"},
+      {WsdmKey::Gateway, "ws://fe80::1/", ipv6, "mdns"},
+      {WsdmKey::Gateway, "fe80::1%eth0", ipv6, "mdns"},
+      {WsdmKey::Gateway, "::ffff:10.0.0.2", ipv6, "mdns"},
+      {WsdmKey::Gateway, "2001:db8:0:0:0:0:0:1", ipv6, "mdns"},
+      {WsdmKey::Gateway, "10.0.0.2:80:90", host, "mdns"},
+      {WsdmKey::Gateway, "gw::80", host, "mdns"},
+      {WsdmKey::Gateway, "gw%eth0", host, "mdns"},
+      {WsdmKey::Gateway, "a b:0", host, "mdns"},
+      {WsdmKey::Gateway, ":0", port, "mdns"},
+#if defined(WSDM_HAS_TLS)
+      {WsdmKey::Gateway, "wss://gw", "", "wss://gw"},
+      {WsdmKey::Gateway, "wss://gw.local:8080/", "", "wss://gw.local:8080/"},
+      {WsdmKey::Gateway, "wss://gw/a/path", "", "wss://gw/a/path"},
+      {WsdmKey::Gateway, "wss://gw/?token=geheim-1", query, "mdns"},
+      {WsdmKey::Gateway, "wss://[::1]", ipv6, "mdns"},
+      {WsdmKey::Gateway, "wss://", host, "mdns"},
+      {WsdmKey::Gateway, "wss://gw:0", port, "mdns"},
+      {WsdmKey::Gateway, "wss://" + std::string(122, 'x'), "", "wss://" + std::string(122, 'x')},
+      {WsdmKey::Gateway, "wss://" + std::string(123, 'x'), "at most 128 bytes are taken", "mdns"},
+      {WsdmKey::Fingerprint, digits, "", digits},
+      {WsdmKey::Fingerprint, capitals, "", digits},
+      {WsdmKey::Fingerprint, " " + colons + " ", "", digits},
+      {WsdmKey::Fingerprint, "none", "", ""},
+      {WsdmKey::Fingerprint, " none ", "", ""},
+      {WsdmKey::Fingerprint, "", "", ""},
+      {WsdmKey::Fingerprint, "None", fingerprint, ""},
+      {WsdmKey::Fingerprint, "none none", fingerprint, ""},
+      {WsdmKey::Fingerprint, "?", fingerprint, ""},
+      {WsdmKey::Fingerprint, ":", fingerprint, ""},
+      {WsdmKey::Fingerprint, digits.substr(1), fingerprint, ""},
+      {WsdmKey::Fingerprint, digits + "0", fingerprint, ""},
+      {WsdmKey::Fingerprint, digits + std::string(64, '0'), fingerprint, ""},
+      {WsdmKey::Fingerprint, digits.substr(0, 32) + " " + digits.substr(32), fingerprint, ""},
+      {WsdmKey::Fingerprint, digits.substr(1) + "g", fingerprint, ""},
+#else
+      {WsdmKey::Gateway, "wss://gw",
+       "an ESP8266 has no TLS for this: set gateway without wss://, and the gateway lets it in with tls = \"also\"", "mdns"},
+#endif
       {WsdmKey::Gateway, "gw:", port, "mdns"},
       {WsdmKey::Gateway, "gw:0", port, "mdns"},
       {WsdmKey::Gateway, "gw:65536", port, "mdns"},
@@ -61,13 +122,21 @@ static void values() {
       {WsdmKey::Limits, "L0=10-", "limits are written V0=60 L0=10-90, in percent, or none", ""},
       {WsdmKey::Limits, "V4=1", "a limit is for one of V0 to V3, L0 to L2, R0 to R2, A0 to A2", ""},
       {WsdmKey::Limits, "X0=1", "a limit is for one of V0 to V3, L0 to L2, R0 to R2, A0 to A2", ""},
-      {WsdmKey::Limits, "V0=10-20", "a strength and a twist have one maximum, such as V0=60", ""},
-      {WsdmKey::Limits, "L0=10", "a stroke has a range, such as L0=10-90", ""},
+      {WsdmKey::Limits, "V0=10-20", "V0 has one maximum, such as V0=60", ""},
+      {WsdmKey::Limits, "v3=x-", "V3 has one maximum, such as V3=60", ""},
+      {WsdmKey::Limits, "R1=-5", "R1 has one maximum, such as R1=60", ""},
+      {WsdmKey::Limits, "V0=5 A2=300-", "A2 has one maximum, such as A2=60", ""},
+      {WsdmKey::Limits, "L0=10", "L0 has a range, such as L0=10-90", ""},
+      {WsdmKey::Limits, "l2=", "L2 has a range, such as L2=10-90", ""},
+      {WsdmKey::Limits, "L0=10-20-30", "limits are written V0=60 L0=10-90, in percent, or none", ""},
+      {WsdmKey::Limits, "L0=101-x", "a limit is from 0 to 100, and a range goes up", ""},
+      {WsdmKey::Limits, "L0=x-101", "limits are written V0=60 L0=10-90, in percent, or none", ""},
       {WsdmKey::Limits, "V0=101", "a limit is from 0 to 100, and a range goes up", ""},
       {WsdmKey::Limits, "V0=4294967297", "a limit is from 0 to 100, and a range goes up", ""},
       {WsdmKey::Limits, "L0=90-10", "a limit is from 0 to 100, and a range goes up", ""},
       {WsdmKey::Limits, "V0=1 V0=2", "an output has two limits", ""},
       {WsdmKey::Limits, "V0=1 V1=1 V2=1 V3=1 A0=1 A1=1 A2=1", "6 limits at most", ""},
+      {WsdmKey::Limits, "V0=1 V1=1 V2=1 V3=1 A0=1 A1=1 A1=1", "an output has two limits", ""},
       {WsdmKey::OtaPassword, "1234567", "a password for updates has 8 to 63 characters, or none", ""},
       {WsdmKey::OtaPassword, "12345678", "", "12345678"},
       {WsdmKey::OtaPassword, std::string(64, 'x'), "a password for updates has 8 to 63 characters, or none", ""},
@@ -87,17 +156,55 @@ static void values() {
   expect("looked up", settings.isLookedUp(), 1);
   settings.set(WsdmKey::Gateway, "10.0.0.2");
   settings.gateway(name, number);
-  expect("a gateway", std::string(name) + " " + std::to_string(number), "10.0.0.2 54817");
+  expect("a gateway", std::string(name) + " " + std::to_string(number) + settings.path(), "10.0.0.2 54817/");
   settings.set(WsdmKey::Gateway, "gw:65535");
   settings.gateway(name, number);
-  expect("a gateway", std::string(name) + " " + std::to_string(number), "gw 65535");
+  expect("a gateway", std::string(name) + " " + std::to_string(number) + settings.path(), "gw 65535/");
+  settings.set(WsdmKey::Gateway, "gw:80/a/path");
+  settings.gateway(name, number);
+  expect("a gateway behind a proxy", std::string(name) + " " + std::to_string(number) + settings.path(), "gw 80/a/path");
+  settings.set(WsdmKey::Gateway, "gw/:1");
+  settings.gateway(name, number);
+  expect("a port is none in a path", std::string(name) + " " + std::to_string(number) + settings.path(), "gw 54817/:1");
+  settings.set(WsdmKey::Gateway, "mdns");
+  expect("one that is looked up has no path", settings.path(), "/");
+#if defined(WSDM_HAS_TLS)
+  expect("without TLS", settings.isTls() || settings.check(), 0);
+  settings.set(WsdmKey::Gateway, "wss://10.0.0.2:80/a");
+  settings.gateway(name, number);
+  expect("a gateway with TLS", std::string(name) + " " + std::to_string(number) + settings.path(), "10.0.0.2 80/a");
+  expect("is one", settings.isTls(), 1);
+  expect("and needs a fingerprint", inFlash(settings.check()),
+         "wss:// needs the gateway's fingerprint, which its log has: set fingerprint; or set gateway without wss://");
+  settings.set(WsdmKey::Fingerprint, DIGITS);
+  expect("with which it can be used", settings.check() == nullptr, 1);
+#endif
   Port port_;
-  settings.takeBuiltIn({"net", "short", "gw", 80, nullptr}, port_);
-  expect("what was built in", all(settings), "net||ws://gw:80||||1000|||");
+  settings.takeBuiltIn({"net", "short", "gw", 80, nullptr, nullptr}, port_);
+  expect("what was built in", all(settings), "net||ws://gw:80||||1000|||" + end);
   expect("and cannot be used", port_.said(),
          "this build's password is left out: a password of Wi-Fi has 8 to 63 characters, or none\r\n");
-  settings.takeBuiltIn({nullptr, nullptr, nullptr, 0, nullptr}, port_);
-  expect("nothing was built in", all(settings) + port_.said(), "||mdns||||1000|||");
+  WsdmBuiltIn behind = {};
+  behind.port = 80;
+  for (const char* host : {"gw/a/path", "ws://gw/a/path"}) {
+    behind.host = host;
+    settings.takeBuiltIn(behind, port_);
+    expect("a port before a path", settings.get(WsdmKey::Gateway) + port_.said(), "ws://gw:80/a/path");
+  }
+  settings.takeBuiltIn({nullptr, nullptr, nullptr, 0, nullptr, nullptr}, port_);
+  expect("nothing was built in", all(settings) + port_.said(), "||mdns||||1000|||" + end);
+#if defined(WSDM_HAS_TLS)
+  settings.takeBuiltIn({nullptr, nullptr, "wss://gw", 80, nullptr, capitals.c_str()}, port_);
+  expect("a fingerprint was", all(settings) + port_.said(), "||wss://gw:80||||1000|||" + digits + "|");
+  settings.takeBuiltIn({"net", nullptr, "gw", 80, nullptr, "yes"}, port_);
+  expect("one that is none", port_.said(), "this build's fingerprint is left out: " + fingerprint + "\r\n");
+  expect("is not left out in silence", settings.check() != nullptr, 1);
+  // As when a web page gives the network, and all of it is saved.
+  uint8_t bytes[WsdmSettings::RECORD_MAX];
+  WsdmSettings saved;
+  expect("nor by a save", saved.decode(bytes, settings.encode(bytes)), 1);
+  expect("of all of it", all(saved) + (saved.check() ? "not used" : "used"), all(settings) + "not used");
+#endif
 }
 
 static void records() {
@@ -115,6 +222,9 @@ static void records() {
   longest.set(WsdmKey::SilenceMs, "10000");
   longest.set(WsdmKey::Limits, "L0=10-90 L1=10-90 L2=10-90 R0=100 R1=100 V0=100");
   longest.set(WsdmKey::OtaPassword, std::string(63, 'x').c_str());
+#if defined(WSDM_HAS_TLS)
+  longest.set(WsdmKey::Fingerprint, DIGITS);
+#endif
   expect("the longest fits", longest.encode(bytes) <= WsdmSettings::RECORD_MAX, 1);
   expect("and is read", found.decode(bytes, longest.encode(bytes)), 1);
   expect("as it was", all(found), all(longest));
@@ -139,7 +249,7 @@ static void records() {
 struct Terminal {
   Port port;
   WsdmSettings settings;
-  WsdmBuiltIn builtIn = {"built in", nullptr, nullptr, 0, nullptr};
+  WsdmBuiltIn builtIn = {"built in", nullptr, nullptr, 0, nullptr, nullptr};
   WsdmConsole console{port, settings, builtIn, "LVSDevice", "aabbccddeeff"};
   WsdmAction action = WsdmAction::NOTHING;
 
@@ -167,7 +277,8 @@ static void console() {
     const std::string shown = t.line("show");
     expect("shown", shown,
            "ssid = My Network\r\npassword = ********\r\ngateway = mdns\r\ntoken = \r\nidentifier = LVSDevice\r\n"
-           "address = aabbccddeeff\r\nsilence_ms = 1000\r\nlimits = \r\nota_password = \r\nnot saved yet\r\n");
+           "address = aabbccddeeff\r\nsilence_ms = 1000\r\nlimits = \r\nota_password = \r\n" +
+               std::string(WSDM_KEYS == 10 ? "fingerprint = none\r\n" : "") + "not saved yet\r\n");
     t.line("save");
     expect("to be saved", static_cast<long>(t.action), static_cast<long>(WsdmAction::SAVE));
     t.console.saved();
@@ -194,6 +305,11 @@ static void console() {
       {"set pins V0=18", "pins stays: in an Arduino sketch it is a part of the sketch\r\n"},
       {"set button 9 opens", "button stays: in an Arduino sketch it is a part of the sketch\r\n"},
       {"set silence_ms 1", "silence_ms stays: silence_ms is a number from 500 to 10000\r\n"},
+#if defined(WSDM_HAS_TLS)
+      {"set fingerprint 12", "fingerprint stays: a fingerprint has 64 hexadecimal digits; the gateway's log has it, or none\r\n"},
+#else
+      {"set fingerprint 12", "fingerprint stays: an ESP8266 has no TLS for this, and the gateway lets it in with tls = \"also\"\r\n"},
+#endif
       {"set ssid \xC3(", "that is not text\r\n"},
       {"\xED\xA0\x80", "that is not text\r\n"},
       {"", ""},

@@ -37,6 +37,8 @@ inline std::string inFlash(const __FlashStringHelper* flash) {
   return text;
 }
 
+static const char DIGITS[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
 // Each setting that a test may ask for, as typed.
 inline WsdmSettings filled() {
   WsdmSettings settings;
@@ -48,6 +50,9 @@ inline WsdmSettings filled() {
   settings.set(WsdmKey::SilenceMs, "1500");
   settings.set(WsdmKey::Limits, "V0=60");
   settings.set(WsdmKey::OtaPassword, "new sketch");
+#if defined(WSDM_HAS_TLS)
+  settings.set(WsdmKey::Fingerprint, DIGITS);
+#endif
   return settings;
 }
 
@@ -77,6 +82,7 @@ void settings();
 void store();
 void improv();
 void search();
+void connections();
 void network();
 void boards();
 void updates();

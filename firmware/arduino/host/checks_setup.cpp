@@ -11,6 +11,7 @@ int main() {
   search();
 #if !defined(CHECKS_IN_A_SIMULATOR)
   store();
+  connections();
   network();
   boards();
   updates();

@@ -95,10 +95,11 @@ struct Connected {
   WsdmWebsocket gateway{client, button};
   std::string request;
 
-  explicit Connected(const char* identifier = "LVSDevice", const char* token = nullptr) {
+  explicit Connected(const char* identifier = "LVSDevice", const char* token = nullptr, const char* path = "/") {
     reported.clear();
     gateway.onReport(note);
     gateway.begin("host", 54817, identifier, "me", token);
+    gateway.server("host", 54817, path);
     gateway.loop();
     request = client.out;
     client.out.clear();
@@ -133,6 +134,11 @@ static std::string frame(uint8_t opcode, const std::string& payload, bool final 
 }
 
 static void frames() {
+  for (const char* path : {"/a/path", "/a?b=c"}) {
+    Connected c("LVSDevice", "t", path);
+    expect("a request for a path", c.request.substr(0, c.request.find(" HTTP")),
+           std::string("GET ") + path + (strchr(path, '?') ? "&token=t" : "?token=t"));
+  }
   {
     Connected c("LVSDevice", "a b+c%");
     expect("the request", c.request.substr(0, c.request.find("Sec-WebSocket-Key")),

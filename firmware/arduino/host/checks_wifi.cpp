@@ -1,6 +1,13 @@
 // What a whole board does as its network, its flash and whoever sets it up change.
 
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "checks_board.h"
+#include "checks_responder.h"
 
 // A gateway that is not there, or never answers.
 class Nobody final : public Client {
@@ -212,12 +219,82 @@ static int times(const std::string& said, const std::string& what) {
   return times;
 }
 
+// Behind a firewall a board has its network, and nothing else happens.
+static void findsNobody() {
+  hostFlashErase();
+  WsdmSettings settings;
+  settings.set(WsdmKey::Ssid, "Home");
+  settings.set(WsdmKey::Password, "secret words");
+  settings.set(WsdmKey::Gateway, "mdns");
+  expect("saved", wsdmSave(settings), 1);
+  {
+    Responder responder;
+    Board b;
+    static std::string reported;
+    reported.clear();
+    b.board.onReport([](WsdmReport report, uint16_t, const char* reason) {
+      if (report == WsdmReport::LOST) reported += reason;
+    });
+    const std::string line = "not connected: no gateway answers the search\r\n";
+    expect("not before it had its time", b.says(b.run(3000), line), 0);
+    const std::string said = b.run(60000);
+    expect("a search that nobody answers is reported", b.says(said, line), 1);
+    expect("once", times(said, "no gateway answers"), 1);
+    expect("to the sketch too", reported, "no gateway answers the search");
+    WiFi.hostLose(WL_CONNECTION_LOST);
+    expect("and once with the next search", times(b.run(60000), line), 1);
+    expect("it goes on asking", responder.questions() > 60, 1);
+    responder.answer(gatewaysAnswer());
+    expect("and finds one that begins to answer", b.says(b.run(1), "found a gateway at 127.0.0.1:1\r\n"), 1);
+  }
+  hostFlashErase();
+}
+
+// What of a connection its other end sees, which here is a socket.
+static void connects() {
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  sockaddr* const at = reinterpret_cast<sockaddr*>(&address);
+  const bool listens = bind(listener, at, size) == 0 && listen(listener, 1) == 0 && getsockname(listener, at, &size) == 0;
+  expect("a gateway's port", listens, 1);
+  const uint16_t port = ntohs(address.sin_port);
+  WiFiClient plain;
+  expect("a connection", plain.connect("127.0.0.1", port), 1);
+  expect("has Nagle's algorithm", WiFiClient::hostHasNagle, 1);
+  close(accept(listener, nullptr, nullptr));
+  hostFlashErase();
+  WsdmSettings settings;
+  settings.set(WsdmKey::Ssid, "Home");
+  settings.set(WsdmKey::Password, "secret words");
+  settings.set(WsdmKey::Gateway, ("127.0.0.1:" + std::to_string(port) + "/a/path").c_str());
+  expect("saved", wsdmSave(settings), 1);
+  {
+    Board b;
+    b.run(200);
+    const int gateway = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    expect("a board connects", gateway >= 0, 1);
+    // An answer must not wait for an acknowledgement of the one before.
+    expect("and has it no longer", WiFiClient::hostHasNagle, 0);
+    char request[32] = "";
+    if (recv(gateway, request, sizeof(request) - 1, 0) < 0) expect("a request", errno, 0);
+    expect("it asks for the path that was set", std::string(request).substr(0, 21), "GET /a/path HTTP/1.1\r");
+    close(gateway);
+  }
+  close(listener);
+  hostFlashErase();
+}
+
 void boards() {
   damaged();
   hostFlashErase();
   setenv("WSDM_HOST_WIFI", "Home\tsecret words\t-40\nOpen\t\t-70\nHome\tsecret words\t-30", 1);
   slowPort();
   savesAtRest();
+  findsNobody();
+  connects();
   {
     Board b("Home", "secret words");
     expect("outputs are off first", b.vibrator.level.level, 0);
@@ -297,7 +374,7 @@ void boards() {
     expect("and that it did", b.says(joined, "\n" + frame(4, std::string("\x01\0", 2)) + "\n"), 1);
     WsdmSettings kept;
     wsdmLoad(kept);
-    expect("kept", all(kept), "Home|secret words|ws://127.0.0.1:1|geheim-1|||1000|||");
+    expect("kept", all(kept), "Home|secret words|ws://127.0.0.1:1|geheim-1|||1000|||" + std::string(WSDM_KEYS == 10 ? "|" : ""));
     expect("shown", b.says(b.run(10, "show\r"), "ssid = Home\r\n"), 1);
     for (const auto& wrong : {wifi("Home", "wrong words"), wifi("Nowhere", "")}) {
       const std::string refused = b.run(5200, wrong);
@@ -416,7 +493,7 @@ void boards() {
     WsdmButton button(0, vibrator.device);
     Port port;
     hostClock(1000);
-    WsdmWifi board(button, "LVSDevice", port, {"", "", "127.0.0.1", 1, nullptr});
+    WsdmWifi board(button, "LVSDevice", port, {"", "", "127.0.0.1", 1, nullptr, nullptr});
     board.begin();
     board.loop();
     vibrator.run();

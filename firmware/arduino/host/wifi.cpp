@@ -156,6 +156,8 @@ void HostEsp::restart() {
   abort();
 }
 
+uint16_t WiFiUDP::hostPort = 0;
+
 uint8_t WiFiUDP::begin(uint16_t port) {
   stop();
   _socket = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -192,6 +194,10 @@ int WiFiUDP::endPacket() {
   address.sin_family = AF_INET;
   address.sin_port = htons(_toPort);
   for (int i = 0; i < 4; i++) reinterpret_cast<uint8_t*>(&address.sin_addr)[i] = _to[i];
+  if (hostPort) {
+    address.sin_port = htons(hostPort);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  }
   const ssize_t sent =
       sendto(_socket, _out, _outLength, 0, reinterpret_cast<sockaddr*>(&address), sizeof(address));
   return sent == static_cast<ssize_t>(_outLength);
@@ -217,8 +223,11 @@ int WiFiUDP::read(uint8_t* bytes, size_t size) {
   return count;
 }
 
+bool WiFiClient::hostHasNagle = false;
+
 int WiFiClient::connect(const char* host, uint16_t port) {
   stop();
+  hostHasNagle = true;
   char service[8];
   snprintf(service, sizeof(service), "%u", port);
   addrinfo hints = {};
@@ -240,7 +249,9 @@ int WiFiClient::connect(const char* host, uint16_t port) {
 
 int WiFiClient::setNoDelay(bool isOn) {
   const int on = isOn;
-  return setsockopt(_socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  const int failed = setsockopt(_socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  if (!failed) hostHasNagle = !isOn;
+  return failed;
 }
 
 size_t WiFiClient::write(const uint8_t* bytes, size_t size) {

@@ -101,6 +101,10 @@ pub enum HandshakeError {
     /// The peer does not take the certificate: it was given another fingerprint, or checks it against CAs.
     #[error("it does not accept this gateway's certificate")]
     Certificate(Fingerprint),
+    /// The peer disconnected right after the handshake. In TLS 1.2 that is when a library can look at the certificate that it
+    /// was sent, and it has no alert for what it finds.
+    #[error("it left after the TLS handshake without a word")]
+    Left(Fingerprint),
     /// The two have no version or algorithm in common.
     #[error("it speaks no TLS that the gateway speaks")]
     Incompatible,
@@ -134,6 +138,10 @@ impl HandshakeError {
 impl Advice for HandshakeError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = match self {
+            Self::Left(fingerprint) => format!(
+                "a board does that if it was given another fingerprint than {fingerprint}: on its console set fingerprint, \
+                 save, restart"
+            ),
             Self::Certificate(fingerprint) => format!(
                 "give the board the fingerprint {fingerprint}: on its console set fingerprint, save, restart; a program \
                  that checks certificates against CAs needs one by such a CA, with tls_cert and tls_key in [devices]"

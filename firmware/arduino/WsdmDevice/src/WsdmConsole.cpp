@@ -4,6 +4,16 @@
 
 #include <string.h>
 
+#if defined(WSDM_HAS_TLS)
+#define MORE_KEYS ", fingerprint"
+#define MORE_GATEWAYS "; wss:// with a fingerprint"
+#define MORE_HELP "  fingerprint 64 digits from the gateway's log, for TLS with it and nothing else; none\r\n"
+#else
+#define MORE_KEYS ""
+#define MORE_GATEWAYS ""
+#define MORE_HELP ""
+#endif
+
 static const uint8_t INTERRUPT = 0x03, BACKSPACE = 0x08, DELETE = 0x7F;
 
 // Whether a byte is not the first of its character in UTF-8.
@@ -109,10 +119,10 @@ WsdmAction WsdmConsole::line() {
                  "defaults          back to what was built in, until it is saved\r\n"
                  "restart           begin anew, with the settings that are saved\r\n"
                  "help              this\r\n"
-                 "Keys: ssid, password, gateway, token, identifier, address, silence_ms, limits, ota_password\r\n"
-                 "  gateway     mdns, HOST, HOST:PORT or ws://HOST:PORT/\r\n"
+                 "Keys: ssid, password, gateway, token, identifier, address, silence_ms, limits, ota_password" MORE_KEYS "\r\n"
+                 "  gateway     mdns, HOST, HOST:PORT or ws://HOST:PORT/" MORE_GATEWAYS "\r\n"
                  "  limits      V0=60 at most so many percent, L0=10-90 between them; R0=50 so far round the middle; none\r\n"
-                 "  ota_password  8 characters or more: whoever knows it can send a new sketch over Wi-Fi\r\n"));
+                 "  ota_password  8 characters or more: whoever knows it can send a new sketch over Wi-Fi\r\n" MORE_HELP));
   } else if (isWord(line, "show")) {
     show();
   } else if (isWord(line, "save")) {
@@ -146,6 +156,12 @@ void WsdmConsole::set(const char* rest) {
       _out.println(F(" stays: in an Arduino sketch it is a part of the sketch"));
       return;
     }
+#if !defined(WSDM_HAS_TLS)
+    if (length == 11 && memcmp(rest, "fingerprint", 11) == 0) {
+      _out.println(F("fingerprint stays: an ESP8266 has no TLS for this, and the gateway lets it in with tls = \"also\""));
+      return;
+    }
+#endif
     _out.println(F("that is no setting; help shows which there are"));
     return;
   }
@@ -177,6 +193,9 @@ void WsdmConsole::show(WsdmKey key) {
   }
   if (key == WsdmKey::Identifier && !*value) value = _identifier;
   if (key == WsdmKey::Address && !*value) value = _address;
+#if defined(WSDM_HAS_TLS)
+  if (key == WsdmKey::Fingerprint && !*value) value = "none";
+#endif
   _out.println(value);
 }
 

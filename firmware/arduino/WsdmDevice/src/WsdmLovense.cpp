@@ -156,25 +156,20 @@ bool WsdmLovense::rotate(const char* rest) {
   }
   const int8_t level = *rest == ':' ? parseLevel(rest + 1) : -1;
   if (level < 0) return false;
-  _rotation = level;
-  if (_isHeld) return true;
-#if defined(__AVR__)
-  _rotor->set(level * (WSDM_FULL / STEPS));
-#else
-  _rotor->set(static_cast<uint32_t>(_mostRotation) * level / STEPS);
-#endif
+  turn(level);
   return true;
 }
 
-// "10:-1": a level for each motor in turn; -1 leaves one as it is.
+// "10:-1": a level for each motor in turn, and for the rotor behind them; -1 leaves one as it is.
 bool WsdmLovense::multiply(const char* rest) {
   if (!rest) return false;
-  int8_t levels[WSDM_LOVENSE_MOTORS];
+  int8_t levels[WSDM_LOVENSE_MOTORS + 1];
+  const uint8_t most = _count + (_rotor ? 1 : 0);
   uint8_t given = 0;
   for (;;) {
     const char* end = strchr(rest, ':');
     const char* stop = end ? end : rest + strlen(rest);
-    if (given == _count) return false;
+    if (given == most) return false;
     const bool keep = stop - rest == 2 && rest[0] == '-' && rest[1] == '1';
     levels[given] = parseLevel(rest, stop);
     if (levels[given] < 0 && !keep) return false;
@@ -183,7 +178,12 @@ bool WsdmLovense::multiply(const char* rest) {
     rest = end + 1;
   }
   for (uint8_t i = 0; i < given; i++) {
-    if (levels[i] >= 0) set(i, levels[i]);
+    if (levels[i] < 0) continue;
+    if (i < _count) {
+      set(i, levels[i]);
+    } else {
+      turn(levels[i]);
+    }
   }
   return true;
 }
@@ -196,6 +196,16 @@ void WsdmLovense::set(uint8_t motor, uint8_t level) {
   _motors[motor]->set(level * (WSDM_FULL / STEPS));
 #else
   _motors[motor]->set(static_cast<uint32_t>(_most[motor]) * level / STEPS);
+#endif
+}
+
+void WsdmLovense::turn(uint8_t level) {
+  _rotation = level;
+  if (_isHeld) return;
+#if defined(__AVR__)
+  _rotor->set(level * (WSDM_FULL / STEPS));
+#else
+  _rotor->set(static_cast<uint32_t>(_mostRotation) * level / STEPS);
 #endif
 }
 

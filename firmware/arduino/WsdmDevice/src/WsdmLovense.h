@@ -52,6 +52,7 @@ class WsdmLovense final : public WsdmProtocol {
   bool rotate(const char* rest);
   bool multiply(const char* rest);
   void set(uint8_t motor, uint8_t level);
+  void turn(uint8_t level);
   void stopMotors();
   void forget();
 

@@ -7,6 +7,8 @@
 static const uint16_t MDNS_PORT = 5353;
 // Between two questions. Wi-Fi loses some.
 static const uint16_t AGAIN_MS = 1000;
+// So many that had no answer are worth a word.
+static const uint8_t QUESTIONS = 3;
 // The question: who offers the service? The top bit of its class asks that the answer go to the asker alone, as does a
 // port other than that of mDNS, since many access points lose what is for everybody.
 static const uint8_t QUERY[] = "\0\0\0\0\0\x01\0\0\0\0\0\0\x05_wsdm\x04_tcp\x05local\0\0\x0c\x80\x01";
@@ -165,21 +167,18 @@ bool wsdmFindGateway(const uint8_t* bytes, size_t length, const uint8_t (&from)[
 
 void WsdmSearch::ask(uint32_t now) {
   _asked = now;
+  if (_questions <= QUESTIONS) _questions++;
+  // A port of its own, not that of mDNS: who asks from there is answered alone (RFC 6762, section 6.7).
+  if (!_isOpen) _isOpen = _udp.begin(0);
   // A network that is away for the moment is asked again.
-  if (!_udp.beginPacket(IPAddress(224, 0, 0, 251), MDNS_PORT)) return;
+  if (!_isOpen || !_udp.beginPacket(IPAddress(224, 0, 0, 251), MDNS_PORT)) return;
   _udp.write(QUERY, sizeof(QUERY) - 1);
   _udp.endPacket();
 }
 
 bool WsdmSearch::find(uint32_t now, char* host, uint16_t& port) {
-  if (!_isOpen) {
-    // A port of its own, not that of mDNS: who asks from there is answered alone (RFC 6762, section 6.7).
-    if (!_udp.begin(0)) return false;
-    _isOpen = true;
-    ask(now);
-  } else if (now - _asked >= AGAIN_MS) {
-    ask(now);
-  }
+  if (_questions == 0 || now - _asked >= AGAIN_MS) ask(now);
+  if (!_isOpen) return false;
   // Not for ever: outputs are off, but somebody may be typing.
   for (uint8_t i = 0; i < 4 && _udp.parsePacket() > 0; i++) {
     uint8_t packet[PACKET_MAX];
@@ -203,9 +202,17 @@ bool WsdmSearch::find(uint32_t now, char* host, uint16_t& port) {
   return false;
 }
 
+bool WsdmSearch::takeUnanswered() {
+  // The next one was asked: so the last of them had its time.
+  if (_isReported || _questions <= QUESTIONS) return false;
+  _isReported = true;
+  return true;
+}
+
 void WsdmSearch::end() {
   if (_isOpen) _udp.stop();
-  _isOpen = false;
+  _isOpen = _isReported = false;
+  _questions = 0;
 }
 
 #endif

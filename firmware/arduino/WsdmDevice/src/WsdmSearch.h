@@ -23,6 +23,8 @@ class WsdmSearch {
   // Asks once a second, and waits for nothing. Whether a gateway has answered; then it is at `host`, which has room for
   // 16 bytes, and `port`, and the search is over.
   bool find(uint32_t now, char* host, uint16_t& port);
+  // Whether three questions have had no answer in three seconds: true once a search, which goes on asking.
+  bool takeUnanswered();
   // Gives it up.
   void end();
 
@@ -32,6 +34,9 @@ class WsdmSearch {
   WiFiUDP _udp;
   bool _isOpen = false;
   uint32_t _asked = 0;
+  // Up to the first one behind those that may go unanswered.
+  uint8_t _questions = 0;
+  bool _isReported = false;
 };
 
 #endif

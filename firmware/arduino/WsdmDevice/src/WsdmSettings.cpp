@@ -4,11 +4,19 @@
 
 #include <string.h>
 
+#include "WsdmFingerprint.h"
 #include "WsdmLimits.h"
 #include "WsdmOutputLimits.h"
 
 static const char SCHEME[] = "ws://";
-static const size_t SCHEME_LENGTH = sizeof(SCHEME) - 1;
+static const char SECURE_SCHEME[] = "wss://";
+#if defined(WSDM_HAS_TLS)
+#define GATEWAYS "; mdns, HOST, HOST:PORT, ws://HOST:PORT/ and wss://HOST:PORT/ are taken"
+// In the place of a built-in fingerprint that is none: nothing else is, and nothing is connected to.
+static const char NO_FINGERPRINT[] = "?";
+#else
+#define GATEWAYS "; mdns, HOST, HOST:PORT and ws://HOST:PORT/ are taken"
+#endif
 
 // The numbers of keys in a record. They never change.
 static const struct {
@@ -18,6 +26,9 @@ static const struct {
 } KEYS[WSDM_KEYS] = {
     {"ssid", 1, 32},       {"password", 2, 63}, {"gateway", 3, WSDM_VALUE_MAX}, {"token", 4, WSDM_VALUE_MAX},
     {"identifier", 5, 64}, {"address", 11, 64}, {"silence_ms", 9, 5},      {"limits", 12, 64},    {"ota_password", 13, 63},
+#if defined(WSDM_HAS_TLS)
+    {"fingerprint", 14, 64},
+#endif
 };
 
 const __FlashStringHelper* WsdmSettings::name(WsdmKey key) {
@@ -44,13 +55,18 @@ char* WsdmSettings::text(WsdmKey key) {
     case WsdmKey::Address: return _address;
     case WsdmKey::SilenceMs: return _silenceMs;
     case WsdmKey::Limits: return _limits;
-    case WsdmKey::OtaPassword: break;
+#if defined(WSDM_HAS_TLS)
+    case WsdmKey::Fingerprint: return _fingerprint;
+#endif
+    default: return _otaPassword;
   }
-  return _otaPassword;
 }
 
 void WsdmSettings::clear() {
   _ssid[0] = _password[0] = _token[0] = _identifier[0] = _address[0] = _limits[0] = _otaPassword[0] = 0;
+#if defined(WSDM_HAS_TLS)
+  _fingerprint[0] = 0;
+#endif
   strcpy(_gateway, "mdns");
   utoa(WSDM_WATCHDOG_MS, _silenceMs, 10);
 }
@@ -61,8 +77,13 @@ void WsdmSettings::takeBuiltIn(const WsdmBuiltIn& builtIn, Print& complaints) {
   if (builtIn.host && *builtIn.host && strlen(builtIn.host) <= WSDM_VALUE_MAX) {
     strcpy(gateway, builtIn.host);
     if (builtIn.port != 0) {
-      strcat(gateway, ":");
+      // Behind the host, before a path.
+      const char* const scheme = strstr(builtIn.host, "://");
+      const char* const host = scheme ? scheme + 3 : builtIn.host;
+      const char* const path = host + strcspn(host, "/");
+      strcpy(gateway + (path - builtIn.host), ":");
       utoa(builtIn.port, gateway + strlen(gateway), 10);
+      strcat(gateway, path);
     }
   }
   const struct {
@@ -71,6 +92,9 @@ void WsdmSettings::takeBuiltIn(const WsdmBuiltIn& builtIn, Print& complaints) {
   } given[] = {{WsdmKey::Ssid, builtIn.ssid},
                {WsdmKey::Password, builtIn.password},
                {WsdmKey::Gateway, gateway},
+#if defined(WSDM_HAS_TLS)
+               {WsdmKey::Fingerprint, builtIn.fingerprint},
+#endif
                {WsdmKey::Token, builtIn.token}};
   for (const auto& one : given) {
     if (!one.value || !*one.value) continue;
@@ -80,6 +104,10 @@ void WsdmSettings::takeBuiltIn(const WsdmBuiltIn& builtIn, Print& complaints) {
     complaints.print(name(one.key));
     complaints.print(F(" is left out: "));
     complaints.println(wrong);
+#if defined(WSDM_HAS_TLS)
+    // Whoever wants TLS is not connected without it.
+    if (one.key == WsdmKey::Fingerprint) strcpy(_fingerprint, NO_FINGERPRINT);
+#endif
   }
 }
 
@@ -92,38 +120,81 @@ static bool hasControl(const char* value) {
   return false;
 }
 
-// A number from `least` to `most` and nothing else; -1 otherwise.
-static int32_t number(const char* text, int32_t least, int32_t most) {
+// A number from `least` to `most` and nothing else up to `end`, if that is there; -1 otherwise.
+static int32_t number(const char* text, int32_t least, int32_t most, char end = 0) {
   int32_t number = 0;
-  if (!*text) return -1;
-  for (; *text; text++) {
+  if (!*text || *text == end) return -1;
+  for (; *text && *text != end; text++) {
     if (*text < '0' || *text > '9' || number > most) return -1;
     number = number * 10 + (*text - '0');
   }
   return number >= least && number <= most ? number : -1;
 }
 
-// "HOST" or "HOST:PORT", between a scheme and a slash that may be left out, into `url`, which has room for any value.
-static const __FlashStringHelper* parseGateway(const char* value, char* url) {
-  if (strncmp(value, SCHEME, SCHEME_LENGTH) == 0) value += SCHEME_LENGTH;
-  size_t length = strlen(value);
-  if (length > 0 && value[length - 1] == '/') length--;
-  if (SCHEME_LENGTH + length > WSDM_VALUE_MAX) return F("at most 128 bytes are taken");
-  strcpy(url, SCHEME);
-  char* const host = url + SCHEME_LENGTH;
-  memcpy(host, value, length);
-  host[length] = 0;
-  const char* const colon = strchr(host, ':');
-  if (colon && number(colon + 1, 1, 65535) < 0) {
-    return F("a port is a number from 1 to 65535; mdns, HOST, HOST:PORT and ws://HOST:PORT/ are taken");
+// Whether an IPv6 address stands there, in brackets or without.
+static bool isIpv6(const char* at, const char* end) {
+  if (*at == '[') return true;
+  uint8_t colons = 0;
+  bool isShort = false;
+  // What follows a % says on which network it is.
+  for (; at < end && *at != '%'; at++) {
+    if (*at == ':') {
+      colons++;
+      isShort |= at[1] == ':';
+    } else if (!isxdigit(static_cast<uint8_t>(*at)) && *at != '.') {
+      return false;
+    }
   }
-  const size_t hostLength = colon ? colon - host : length;
-  bool fits = hostLength > 0;
-  for (size_t i = 0; i < hostLength; i++) {
-    fits &= isalnum(static_cast<uint8_t>(host[i])) || host[i] == '.' || host[i] == '-' || host[i] == '_';
-  }
-  return fits ? nullptr : F("the gateway's URL has no usable host; mdns, HOST, HOST:PORT and ws://HOST:PORT/ are taken");
+  return isShort || colons == 7;
 }
+
+// Null, or why a URL cannot be used behind its scheme: HOST or HOST:PORT, and a path, since a proxy may want one. Of several
+// reasons the one that the firmware in Rust gives.
+static const __FlashStringHelper* wrongGateway(const char* host) {
+  if (strchr(host, '?')) {
+    return F("leave out the ? and what follows, since show prints it: the token is a setting of its own, set token WORDS");
+  }
+  const char* const path = host + strcspn(host, "/");
+  if (isIpv6(host, path)) return F("boards have no IPv6: give the gateway's IPv4 address, or a name");
+  const char* end = host;
+  while (isalnum(static_cast<uint8_t>(*end)) || *end == '.' || *end == '-' || *end == '_') end++;
+  const bool hasPort = *end == ':';
+  bool fits = end == path || hasPort;
+  for (const char* at = end + 1; at < path; at++) fits &= *at != ':';
+  if (fits && hasPort && number(end + 1, 1, 65535, '/') < 0) return F("a port is a number from 1 to 65535" GATEWAYS);
+  if (!fits || end == host) return F("the gateway's URL has no usable host" GATEWAYS);
+  for (const char* at = path; *at; at++) {
+    if (*at <= ' ' || *at > '~') return F("the path of the gateway's URL has a space or a control character" GATEWAYS);
+  }
+  return nullptr;
+}
+
+// What a person types for a gateway, with its scheme or without, into `url`, which has room for any value.
+static const __FlashStringHelper* parseGateway(const char* value, char* url) {
+  const bool isSecure = strncmp(value, SECURE_SCHEME, strlen(SECURE_SCHEME)) == 0;
+#if !defined(WSDM_HAS_TLS)
+  if (isSecure) {
+    return F("an ESP8266 has no TLS for this: set gateway without wss://, and the gateway lets it in with tls = \"also\"");
+  }
+#endif
+  const char* const scheme = isSecure ? SECURE_SCHEME : SCHEME;
+  const size_t schemeLength = strlen(scheme);
+  if (strncmp(value, scheme, schemeLength) == 0) value += schemeLength;
+  if (schemeLength + strlen(value) > WSDM_VALUE_MAX) return F("at most 128 bytes are taken");
+  strcpy(url, scheme);
+  strcat(url, value);
+  return wrongGateway(url + schemeLength);
+}
+
+#if defined(WSDM_HAS_TLS)
+// Whether a value is "none", or nothing, between spaces.
+static bool isNone(const char* value) {
+  while (*value == ' ') value++;
+  if (strncmp(value, "none", 4) == 0) value += 4;
+  while (*value == ' ') value++;
+  return *value == 0;
+}
+#endif
 
 static const __FlashStringHelper* tooLong(uint8_t max) {
   return max == 32 ? F("at most 32 bytes are taken") : max == 64 ? F("at most 64 bytes are taken") : F("at most 128 bytes are taken");
@@ -156,6 +227,19 @@ const __FlashStringHelper* WsdmSettings::set(WsdmKey key, const char* value) {
       wsdmWriteLimits(limits, count, _limits);
       return nullptr;
     }
+#if defined(WSDM_HAS_TLS)
+    case WsdmKey::Fingerprint: {
+      uint8_t bytes[WSDM_FINGERPRINT_BYTES];
+      if (isNone(value)) {
+        _fingerprint[0] = 0;
+      } else if (wsdmParseFingerprint(value, bytes)) {
+        wsdmWriteFingerprint(bytes, _fingerprint);
+      } else {
+        return F("a fingerprint has 64 hexadecimal digits; the gateway's log has it, or none");
+      }
+      return nullptr;
+    }
+#endif
     default: {
       const uint8_t max = KEYS[static_cast<uint8_t>(key)].max;
       if (length > max) return tooLong(max);
@@ -166,13 +250,29 @@ const __FlashStringHelper* WsdmSettings::set(WsdmKey key, const char* value) {
   return nullptr;
 }
 
+#if defined(WSDM_HAS_TLS)
+const __FlashStringHelper* WsdmSettings::check() const {
+  const bool isDemanded = isTls() || *_fingerprint;
+  if (!isDemanded || (*_fingerprint && strcmp(_fingerprint, NO_FINGERPRINT) != 0)) return nullptr;
+  return F("wss:// needs the gateway's fingerprint, which its log has: set fingerprint; or set gateway without wss://");
+}
+#endif
+
 void WsdmSettings::gateway(char* host, uint16_t& port) const {
-  strcpy(host, isLookedUp() ? "" : _gateway + SCHEME_LENGTH);
+  const char* const scheme = strstr(_gateway, "://");
+  strcpy(host, scheme ? scheme + 3 : "");
   port = WSDM_GATEWAY_PORT;
+  host[strcspn(host, "/")] = 0;
   if (char* const colon = strchr(host, ':')) {
     *colon = 0;
     port = strtoul(colon + 1, nullptr, 10);
   }
+}
+
+const char* WsdmSettings::path() const {
+  const char* const scheme = strstr(_gateway, "://");
+  const char* const path = scheme ? strchr(scheme + 3, '/') : nullptr;
+  return path ? path : "/";
 }
 
 // A record:
@@ -240,6 +340,13 @@ bool WsdmSettings::decode(const uint8_t* bytes, size_t length) {
     at += size;
     uint8_t key = 0;
     while (key < WSDM_KEYS && KEYS[key].number != number) key++;
+#if defined(WSDM_HAS_TLS)
+    // With a network that a web page gave, what was built in is saved.
+    if (key == static_cast<uint8_t>(WsdmKey::Fingerprint) && strcmp(value, NO_FINGERPRINT) == 0) {
+      strcpy(found._fingerprint, value);
+      continue;
+    }
+#endif
     if (key == WSDM_KEYS || strlen(value) != size || found.set(static_cast<WsdmKey>(key), value)) return false;
   }
   *this = found;

@@ -92,8 +92,9 @@ void WsdmWebsocket::identity(const char* identifier, const char* address, const 
   _token = token;
 }
 
-void WsdmWebsocket::server(const char* host, uint16_t port) {
+void WsdmWebsocket::server(const char* host, uint16_t port, const char* path) {
   _host = host;
+  _path = path;
   _port = port;
 }
 
@@ -129,7 +130,7 @@ void WsdmWebsocket::loop() {
   }
   if (isDue()) {
     if (_host) {
-      connect(millis());
+      if (isStill()) connect(millis());
     } else {
       // It stays due, however long that takes.
       _since = millis();
@@ -213,6 +214,15 @@ void WsdmWebsocket::pong() {
   _isFull = false;
 }
 
+// To connect may take seconds, in which nothing is moved on.
+bool WsdmWebsocket::isStill() const {
+#if defined(__AVR__)
+  return true;
+#else
+  return _protocol.isAtRest();
+#endif
+}
+
 void WsdmWebsocket::connect(uint32_t now) {
   _length = 0;
   _status = 0;
@@ -223,7 +233,10 @@ void WsdmWebsocket::connect(uint32_t now) {
   _isFull = false;
   _part = OPCODE;
   _inMessage = false;
-  if (!_client.connect(_host, _port)) return end(WsdmReport::LOST, 0, "nothing answers at this address", now);
+  if (!_client.connect(_host, _port)) {
+    const char* const failure = _failure ? _failure() : nullptr;
+    return end(WsdmReport::LOST, 0, failure ? failure : "nothing answers at this address", now);
+  }
   _state = UPGRADING;
   _since = _heard = _pinged = millis();
   request();
@@ -239,9 +252,11 @@ void WsdmWebsocket::request() {
   wsdmBase64(key, sizeof(key), text);
   wsdmAccept(text, _accept);
   Gathered out(_client, _broken);
-  out.print(F("GET /"));
+  out.print(F("GET "));
+  out.print(_path);
   if (_token) {
-    out.print(F("?token="));
+    out.print(strchr(_path, '?') ? '&' : '?');
+    out.print(F("token="));
     for (const char* at = _token; *at; at++) {
       // As it is: the gateway compares it so. But for what would end the request line, or never arrive.
       const uint8_t byte = *at;
@@ -337,14 +352,14 @@ void WsdmWebsocket::send(uint8_t opcode, const uint8_t* bytes, uint8_t length) {
   memcpy(frame + 2, &mask, 4);
   for (uint8_t i = 0; i < length; i++) frame[6 + i] = bytes[i] ^ frame[2 + (i & 3)];
   const size_t size = 6 + length;
-  _unproven += size;
+  _unproven += size + _overhead;
   if (_client.write(frame, size) != size) _broken = true;
 }
 
 // Sends an answer where there is room for one that nobody takes.
 void WsdmWebsocket::answer(uint8_t opcode, const char* bytes, uint8_t length) {
   if (_state != OPEN || _broken) return;
-  if (_unproven + 6 + length <= UNPROVEN_BYTES) return send(opcode, reinterpret_cast<const uint8_t*>(bytes), length);
+  if (_unproven + _overhead + 6 + length <= UNPROVEN_BYTES) return send(opcode, reinterpret_cast<const uint8_t*>(bytes), length);
   if (!_isFull) report(WsdmReport::ANSWER_DROPPED, 0, "the gateway takes no more");
   _isFull = true;
 }

@@ -33,6 +33,9 @@ enum class WsdmReport : uint8_t {
 
 typedef void (*WsdmReportHandler)(WsdmReport report, uint16_t code, const char* reason);
 
+// Why the Client did not connect, in words; null if nobody answered.
+typedef const char* (*WsdmFailureHandler)();
+
 // One line for people, as a handler's first help.
 void wsdmPrintReport(Print& out, WsdmReport report, uint16_t code, const char* reason);
 
@@ -43,8 +46,9 @@ class WsdmWebsocket final : private WsdmReplies {
   // Sets the outputs up; loop() connects. `identifier` says what the device is, as the gateway's UDCF names it; `address`
   // says which one it is; `token` is the gateway's, or null. All texts are kept by reference.
   void begin(const char* host, uint16_t port, const char* identifier, const char* address, const char* token = nullptr);
-  // Where the gateway is, when that is known later or changes; null: not known, and it waits. Kept by reference.
-  void server(const char* host, uint16_t port);
+  // Where the gateway is, when that is known later or changes; null: not known, and it waits. A proxy before it may want
+  // a path. Kept by reference.
+  void server(const char* host, uint16_t port, const char* path = "/");
   // Who the device is, when that is known later. Kept by reference.
   void identity(const char* identifier, const char* address, const char* token);
   // It would connect now if it knew where.
@@ -57,6 +61,10 @@ class WsdmWebsocket final : private WsdmReplies {
   // To be called as often as possible.
   void loop();
   void onReport(WsdmReportHandler handler) { _handler = handler; }
+  // Asked by it when the Client did not connect.
+  void onFailure(WsdmFailureHandler handler) { _failure = handler; }
+  // What each write takes on the way besides its bytes, if the Client encrypts them.
+  void overhead(uint8_t bytes) { _overhead = bytes; }
   // How long nothing may be heard while an output is on.
   void watchdog(uint16_t milliseconds) { _watchdogMs = milliseconds; }
   bool isConnected() const { return _state == OPEN; }
@@ -66,6 +74,7 @@ class WsdmWebsocket final : private WsdmReplies {
   enum Part : uint8_t { OPCODE, LENGTH, LONG_LENGTH, PAYLOAD };
 
   void reply(const char* bytes, size_t length) override;
+  bool isStill() const;
   void connect(uint32_t now);
   void request();
   void upgradeByte(char byte, uint32_t now);
@@ -91,7 +100,9 @@ class WsdmWebsocket final : private WsdmReplies {
   Client& _client;
   WsdmProtocol& _protocol;
   WsdmReportHandler _handler = nullptr;
+  WsdmFailureHandler _failure = nullptr;
   const char* _host = "";
+  const char* _path = "/";
   uint16_t _port = 0;
   const char* _identifier = "";
   const char* _address = "";
@@ -112,6 +123,7 @@ class WsdmWebsocket final : private WsdmReplies {
   bool _broken = false;
   // Bytes written that may lie in the connection, and how many of them a pong will take away. Of 0 none is awaited.
   uint16_t _unproven = 0, _asked = 0;
+  uint8_t _overhead = 0;
   uint8_t _pingNumber = 0, _askedNumber = 0;
   // An answer was dropped since the last pong.
   bool _isFull = false;

@@ -67,12 +67,6 @@ static bool isOpen(int network) {
 #endif
 }
 
-int WsdmWifi::Connection::connect(const char* host, uint16_t port) {
-  const int connected = WiFiClient::connect(host, port);
-  if (connected) setNoDelay(true);
-  return connected;
-}
-
 WsdmWifi::WsdmWifi(WsdmProtocol& protocol, const char* identifier, Stream& port, const WsdmBuiltIn& builtIn)
     : _protocol(protocol),
       _identifier(identifier),
@@ -125,10 +119,11 @@ void WsdmWifi::begin() {
   const char* const token = _running.get(WsdmKey::Token);
   _gateway.identity(identifier(), address(), *token ? token : nullptr);
   _gateway.watchdog(_running.silenceMs());
+  secure();
   limitOutputs();
   if (!_running.isLookedUp()) {
     _running.gateway(_host, _hostPort);
-    _gateway.server(_host, _hostPort);
+    _gateway.server(_host, _hostPort, _running.path());
   }
   // What joins a network is here, not where the core keeps it.
   WiFi.persistent(false);
@@ -141,6 +136,13 @@ void WsdmWifi::begin() {
   } else if (!_isDamaged) {
     _port.println(F("no network is set: set ssid NAME, set password WORDS, save, restart; or use Improv"));
   }
+}
+
+void WsdmWifi::secure() {
+#if defined(WSDM_HAS_TLS)
+  _gateway.onFailure([] { return theOne->_client.fault(); });
+  if (_client.expect(_running.get(WsdmKey::Fingerprint), _running.isTls())) _gateway.overhead(WSDM_TLS_OVERHEAD);
+#endif
 }
 
 void WsdmWifi::limitOutputs() {
@@ -164,7 +166,7 @@ void WsdmWifi::loop() {
   doTask(now);
   keepNetwork(now);
   if (_running.isLookedUp()) search(now);
-  // Outputs are on only then; to look a name up may take longer than the watchdog waits.
+  // Outputs are on only then; to look a name up, or a handshake after that, may take longer than the watchdog waits.
   wsdmWatchdog(_gateway.isConnected());
   _gateway.loop();
   if (_isUp && _ota.loop()) return restart();
@@ -209,6 +211,12 @@ void WsdmWifi::improv(WsdmImprov::Taken taken) {
 
 void WsdmWifi::obey(WsdmAction action) {
   if (action == WsdmAction::NOTHING) return;
+  const __FlashStringHelper* const wrong = action == WsdmAction::SAVE ? _draft.check() : nullptr;
+  if (wrong) {
+    _port.print(F("not saved: "));
+    _port.println(wrong);
+    return;
+  }
   _gateway.disconnect(action == WsdmAction::SAVE ? "settings are saved" : "a restart");
   _pending = action;
 }
@@ -441,7 +449,10 @@ void WsdmWifi::keepNetwork(uint32_t now) {
 // Looks up where the gateway is, before each connection.
 void WsdmWifi::search(uint32_t now) {
   if (!_gateway.isDue()) return;
-  if (!_search.find(now, _host, _hostPort)) return;
+  if (!_search.find(now, _host, _hostPort)) {
+    if (_search.takeUnanswered()) report(WsdmReport::LOST, 0, "no gateway answers the search");
+    return;
+  }
   _port.print(F("found a gateway at "));
   _port.print(_host);
   _port.print(':');

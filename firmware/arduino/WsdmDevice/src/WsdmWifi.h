@@ -17,12 +17,7 @@
 #error "WsdmWifi.h is for ESP32 and ESP8266. With another network, use WsdmWebsocket and its Client."
 #else
 
-#if defined(ARDUINO_ARCH_ESP8266)
-#include <ESP8266WiFi.h>
-#else
-#include <WiFi.h>
-#endif
-
+#include "WsdmConnection.h"
 #include "WsdmConsole.h"
 #include "WsdmImprov.h"
 #include "WsdmOta.h"
@@ -46,6 +41,11 @@
 #ifndef GATEWAY_TOKEN
 #define GATEWAY_TOKEN nullptr
 #endif
+#ifndef GATEWAY_FINGERPRINT
+#define GATEWAY_FINGERPRINT nullptr
+#elif !defined(WSDM_HAS_TLS)
+#error "An ESP8266 has no TLS for a GATEWAY_FINGERPRINT: build without it, and the gateway has to have tls = \"also\"."
+#endif
 
 // The chip's own MAC address, in lower-case hexadecimal without colons: which device this is. Filled in by
 // WsdmWifi::begin().
@@ -57,7 +57,7 @@ class WsdmWifi final {
   // `port` is where a person or a web page sets the board up, such as Serial.
   WsdmWifi(WsdmProtocol& protocol, const char* identifier, Stream& port,
            const WsdmBuiltIn& builtIn = {WIFI_SSID, WIFI_PASSWORD, GATEWAY_HOST, static_cast<uint16_t>(GATEWAY_PORT),
-                                         GATEWAY_TOKEN});
+                                         GATEWAY_TOKEN, GATEWAY_FINGERPRINT});
 
   // Sets the outputs up, takes the settings, and starts the radio.
   void begin();
@@ -68,15 +68,10 @@ class WsdmWifi final {
   bool isConnected() const { return _gateway.isConnected(); }
 
  private:
-  // A Client with Nagle's algorithm off: a command's answer must not wait for an acknowledgement of the one before.
-  class Connection final : public WiFiClient {
-   public:
-    using WiFiClient::connect;
-    int connect(const char* host, uint16_t port) override;
-  };
   // What is being done with the radio beside being connected.
   enum Task : uint8_t { NOTHING, SCAN, LEAVE, JOIN };
 
+  void secure();
   void limitOutputs();
   void readPort(uint32_t now);
   void improv(WsdmImprov::Taken taken);
@@ -106,7 +101,7 @@ class WsdmWifi final {
   const char* _identifier;
   Stream& _port;
   WsdmBuiltIn _builtIn;
-  Connection _client;
+  WsdmConnection _client;
   WsdmWebsocket _gateway;
   // Those that it works with, and those that are being changed.
   WsdmSettings _running, _draft;

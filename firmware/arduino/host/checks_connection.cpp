@@ -1,0 +1,146 @@
+// How a board gets to its gateway: when it does not try, why it did not get there, and what it writes to one that takes
+// nothing.
+
+#include "checks_board.h"
+
+// A gateway that is upgraded to, and never says anything of its own.
+class Silent final : public Client {
+ public:
+  int connect(IPAddress, uint16_t) override { return 0; }
+  int connect(const char*, uint16_t) override {
+    connections++;
+    isOpen = answers;
+    return answers;
+  }
+  using Print::write;
+  size_t write(uint8_t byte) override { return write(&byte, 1); }
+  size_t write(const uint8_t* bytes, size_t size) override {
+    const std::string text(reinterpret_cast<const char*>(bytes), size);
+    static const std::string KEY = "Sec-WebSocket-Key: ";
+    const size_t key = text.find(KEY);
+    if (key != std::string::npos) {
+      char accept[WSDM_ACCEPT_TEXT];
+      wsdmAccept(text.substr(key + KEY.size(), WSDM_KEY_TEXT - 1).c_str(), accept);
+      in += std::string("HTTP/1.1 101 x\r\nSec-WebSocket-Accept: ") + accept + "\r\n\r\n";
+    } else {
+      writes++;
+    }
+    return size;
+  }
+  int available() override { return in.size(); }
+  int read() override {
+    uint8_t byte = 0;
+    return read(&byte, 1) == 1 ? byte : -1;
+  }
+  int read(uint8_t* bytes, size_t size) override {
+    size = size < in.size() ? size : in.size();
+    memcpy(bytes, in.data(), size);
+    in.erase(0, size);
+    return size;
+  }
+  int peek() override { return in.empty() ? -1 : in[0]; }
+  void flush() override {}
+  void stop() override { isOpen = false; }
+  uint8_t connected() override { return isOpen; }
+  operator bool() override { return isOpen; }
+  bool answers = true, isOpen = false;
+  int connections = 0, writes = 0;
+  std::string in;
+};
+
+static std::string reported;
+static void report(WsdmReport, uint16_t, const char* reason) { reported = reason; }
+
+struct Link {
+  Silent client;
+  Vibrator vibrator;
+  WsdmWebsocket gateway{client, vibrator.device};
+  Link() {
+    hostClock(1000);
+    gateway.begin("gw", 1, "LVSDevice", "me");
+    gateway.onReport(report);
+  }
+  ~Link() { hostClock(); }
+  void run(uint32_t milliseconds) {
+    for (; milliseconds > 0; milliseconds--) {
+      hostClock(millis() + 1);
+      gateway.loop();
+    }
+  }
+};
+
+// A carriage that slows down is moved on by nobody while a connection is made.
+static void waitsForRest() {
+  Link link;
+  link.run(10);
+  link.vibrator.level.slowsMs = 5000;
+  link.vibrator.run();
+  link.gateway.disconnect("a check");
+  const int before = link.client.connections;
+  link.run(4990);
+  expect("it is due", link.gateway.isDue(), 1);
+  expect("and waits for what is not at rest", link.client.connections, before);
+  link.run(20);
+  expect("no longer than that", link.client.connections, before + 1);
+}
+
+static void tellsWhy() {
+  Link link;
+  link.client.answers = false;
+  link.run(10);
+  expect("without words of the client", reported, "nothing answers at this address");
+  link.gateway.onFailure([]() -> const char* { return "no such thing"; });
+  link.run(1000);
+  expect("with them", reported, "no such thing");
+  link.gateway.onFailure([]() -> const char* { return nullptr; });
+  link.run(5000);
+  expect("if it has some", reported, "nothing answers at this address");
+}
+
+// How many answers are written to a gateway that has not shown that it takes any.
+static int answers(uint8_t overhead) {
+  Link link;
+  link.gateway.overhead(overhead);
+  link.run(10);
+  expect("it is connected", link.gateway.isConnected(), 1);
+  const int before = link.client.writes;
+  for (int i = 0; i < 500; i++) {
+    link.client.in += std::string("\x82\x08" "Battery;");
+    link.gateway.loop();
+  }
+  return link.client.writes - before;
+}
+
+static void countsWhatIsOnTheWay() {
+  // "100;" and 6 bytes of its frame, of 1024, and a ping.
+  const int plain = answers(0), encrypted = answers(29);
+  expect("answers without TLS", plain > 1024 / 10 - 5 && plain <= 1024 / 10 + 1, 1);
+  expect("and within it", encrypted > 1024 / 39 - 5 && encrypted <= 1024 / 39 + 1, 1);
+}
+
+#if defined(WSDM_HAS_TLS)
+static void demandsTls() {
+  static const std::string NEEDS = "wss:// needs the gateway's fingerprint: set fingerprint, save, restart";
+  WsdmConnection connection;
+  expect("without a fingerprint", connection.expect("", true), 0);
+  expect("there is no way to wss", connection.connect("127.0.0.1", 1), 0);
+  expect("which is said", connection.fault() ? connection.fault() : "nothing", NEEDS);
+  expect("nor with one that is none", connection.expect("?", false) || connection.connect("127.0.0.1", 1), 0);
+  expect("which is said", connection.fault() ? connection.fault() : "nothing", NEEDS);
+  for (const char* fingerprint : {"", DIGITS}) {
+    expect("TLS is spoken", connection.expect(fingerprint, false), *fingerprint != 0);
+    expect("nobody is there", connection.connect("127.0.0.1", 1), 0);
+    expect("for which it has no words", connection.fault() == nullptr, 1);
+    expect("nothing is connected", connection.connected() || connection.available() > 0, 0);
+  }
+}
+#endif
+
+void connections() {
+  waitsForRest();
+  tellsWhy();
+  countsWhatIsOnTheWay();
+#if defined(WSDM_HAS_TLS)
+  demandsTls();
+#endif
+}
