@@ -36,6 +36,8 @@ use wsdm_gateway::net::tls::Fingerprint;
 const WATCHDOG_MS: std::ops::Range<u64> = 1_000..3_000;
 /// How long a handshake may take, and what a machine under load adds. A chip's watchdog waits five seconds.
 const HANDSHAKE_MS: std::ops::Range<u128> = 3_900..5_000;
+/// What it may take to see that a connection has ended, on a machine under load.
+const NOTICED: Duration = Duration::from_millis(2_000);
 /// Longer than the watchdog.
 const STEADY: Duration = Duration::from_millis(2_500);
 
@@ -117,7 +119,14 @@ async fn the_library_comes_to_rest_however_its_gateway_ends_and_comes_back() {
             gateway.process = Process::spawn(on_port(home.path(), &at.to_string())).await;
         }
     }
+    // With everything off it pings every five seconds, and does not need that to see that a connection has ended.
     board.line("connected").await;
+    let client = client(&gateway.process.clients, "driver").await;
+    listed(&client, 1).await;
+    let ended = Instant::now();
+    gateway.process.signal("-KILL");
+    board.line("not connected: the connection broke off").await;
+    assert!(ended.elapsed() < NOTICED, "{:?}", ended.elapsed());
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ class WiFiClientSecure : public WiFiClient {
   void stop() override;
   uint8_t connected() override;
   operator bool() override { return connected(); }
+  int fd() const { return _socket; }
   // Nothing is said of the chain of certificates.
   void setInsecure() { _isInsecure = true; }
   void setHandshakeTimeout(unsigned long seconds) { _handshakeMs = seconds * 1000; }

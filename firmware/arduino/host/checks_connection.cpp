@@ -3,6 +3,13 @@
 
 #include "checks_board.h"
 
+#if defined(WSDM_HAS_TLS)
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
+
 // A gateway that is upgraded to, and never says anything of its own.
 class Silent final : public Client {
  public:
@@ -119,6 +126,40 @@ static void countsWhatIsOnTheWay() {
 }
 
 #if defined(WSDM_HAS_TLS)
+// A process that refuses one handshake, at this port.
+static uint16_t refuses() {
+  const int listener = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in at = {};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(at);
+  const bool listens = bind(listener, reinterpret_cast<sockaddr*>(&at), size) == 0 && listen(listener, 1) == 0 &&
+                       getsockname(listener, reinterpret_cast<sockaddr*>(&at), &size) == 0;
+  expect("a port is there", listens, 1);
+  if (listens && fork() == 0) {
+    const int peer = accept(listener, nullptr, nullptr);
+    static const uint8_t ALERT[] = {0x15, 3, 3, 0, 2, 2, 0x28};
+    uint8_t hello[4096];
+    _exit(read(peer, hello, sizeof(hello)) <= 0 || write(peer, ALERT, sizeof(ALERT)) != sizeof(ALERT));
+  }
+  close(listener);
+  return ntohs(at.sin_port);
+}
+
+static void tellsWhyThereIsNoTls() {
+  WsdmConnection connection;
+  connection.expect(DIGITS, false);
+  expect("it is refused", connection.connect("127.0.0.1", refuses()), 0);
+  int status = 1;
+  wait(&status);
+  expect("as it was to be", status, 0);
+  expect("which is said", connection.fault() ? connection.fault() : "nothing",
+         "the gateway refused the TLS handshake; its log says more");
+  // No label of a name is that long.
+  expect("a name without an address", connection.connect(std::string(70, 'x').c_str(), 1), 0);
+  expect("is not said to be the same", connection.fault() ? connection.fault() : "nothing", "nothing");
+}
+
 static void demandsTls() {
   static const std::string NEEDS = "wss:// needs the gateway's fingerprint: set fingerprint, save, restart";
   WsdmConnection connection;
@@ -142,5 +183,6 @@ void connections() {
   countsWhatIsOnTheWay();
 #if defined(WSDM_HAS_TLS)
   demandsTls();
+  tellsWhyThereIsNoTls();
 #endif
 }

@@ -12,6 +12,12 @@ int WsdmPlainConnection::connect(const char* host, uint16_t port) {
 
 #include <WiFiClientSecure.h>
 #include <string.h>
+#include <sys/socket.h>
+
+// Macros in some versions of lwIP.
+#undef connect
+#undef read
+#undef write
 
 // As long as the core waits without TLS.
 static const int32_t CONNECT_MS = 3000;
@@ -115,6 +121,14 @@ const char* WsdmConnection::why(int error, uint32_t ms) {
       snprintf(_faultText, sizeof(_faultText), "no TLS with what answers there (-0x%04X)", static_cast<unsigned>(-error));
       return _faultText;
   }
+}
+
+// An end without a goodbye within TLS, as of a gateway that was killed, is silence to the core: mbedTLS reads nothing then,
+// and calls that no error. So the socket is asked. What was read before the end is available still.
+uint8_t WsdmConnection::connected() {
+  if (!_secure) return _plain.connected();
+  uint8_t byte = 0;
+  return _secure->client.connected() && recv(_secure->client.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0;
 }
 
 void WsdmConnection::stop() {

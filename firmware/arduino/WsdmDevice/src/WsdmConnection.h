@@ -59,7 +59,7 @@ class WsdmConnection final : public Client {
   // Nothing is held back.
   void flush() override {}
   void stop() override;
-  uint8_t connected() override { return current().connected(); }
+  uint8_t connected() override;
   operator bool() override { return connected(); }
 
  private:
