@@ -53,7 +53,13 @@ pub fn settings() -> BuiltIn {
 }
 
 impl BuiltIn {
-    /// Says what was wrong.
+    /// Whether all that was given is in the settings. Without one of them a board may lack a limit, a stop button, or the
+    /// fingerprint without which it would connect to anybody.
+    pub fn is_complete(&self) -> bool {
+        self.refused.iter().all(Option::is_none)
+    }
+
+    /// Reports what was wrong.
     pub fn complain(&self) {
         for (key, e) in self.refused.iter().flatten() {
             println!("this build's {} is left out: {e}", key.name());

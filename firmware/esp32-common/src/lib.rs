@@ -77,7 +77,14 @@ pub async fn run(spawner: Spawner) -> ! {
     println!("started by {reset}");
     built_in.complain();
     println!("settings: {}", found.origin);
-    let (obeys, is_saved) = (found.origin.may_obey(), found.origin.is_saved());
+    let is_saved = found.origin.is_saved();
+    let is_usable = is_saved || built_in.is_complete();
+    if !is_usable {
+        println!(
+            "no gateway is obeyed until settings are saved: look at show, set what is left out, save, restart"
+        );
+    }
+    let obeys = found.origin.may_obey() && is_usable;
     let wants_updates = found.settings.ota_password().is_some();
     let slots = runs(images, obeys, wants_updates);
 
