@@ -98,6 +98,7 @@ def other(chromium, at):
         check(found[2].startswith(f"{flash[0]} --device tcode"), f"a stroker is flashed by {found[2]}")
         expect(steps(page)).to_contain_text("for the token: that of this gateway")
         expect(steps(page)).to_contain_text("it speaks TLS, and to no other gateway")
+        expect(steps(page)).to_contain_text(f"set fingerprint {flash[0].split()[-1]}")
         expect(steps(page)).to_contain_text("ADDRESS is that of the gateway's computer")
         picture(page, "newboard-other")
         no_complaints(page, "the steps on a phone")

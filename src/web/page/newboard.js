@@ -85,7 +85,9 @@ function Steps({ about: { devices, announces, needs_token: needsToken, fingerpri
     </ol>
     <p class="quiet">An ESP32, S2, S3 or ESP8266 is programmed with the Arduino IDE: <code>firmware/docs/boards/esp32.md</code> and${" "}
       <code>esp8266.md</code> have the steps. Then its Serial Monitor gives it the Wi-Fi, or, in Chrome or Edge, a web page that speaks Improv
-      does, such as <code>www.improv-wifi.com</code>. It appears here too. An Uno or Nano stays on its cable: <code>uno.md</code>, then${" "}
+      does, such as <code>www.improv-wifi.com</code>. It appears here too.${" "}
+      ${fingerprint && html`Before that, all but the ESP8266, which has no TLS, need <code>${`set fingerprint ${fingerprint}`}</code>, then <code>save</code>${" "}
+        and <code>restart</code>, in the Serial Monitor. `}An Uno or Nano stays on its cable: <code>uno.md</code>, then${" "}
       <em>Bridge this</em> above.</p>
   `;
 }
