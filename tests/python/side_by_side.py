@@ -51,7 +51,9 @@ class Binary:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            # A group to be killed as one. Not a session: a pseudo-terminal that its leader opens would become its own, and end
+            # it when it closes.
+            preexec_fn=os.setpgrp,
         )
         self.process = process
         hung = False
