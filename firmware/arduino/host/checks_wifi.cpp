@@ -202,6 +202,36 @@ static void damaged() {
   hostFlashErase();
 }
 
+// A build that was given something that cannot be used: without it, the board may obey somebody else than it was to.
+static void leftOut() {
+  const std::string longest(200, 'x');
+  const WsdmBuiltIn builds[] = {
+      {"Home", "secret words", "ws://10.0.0.2/?token=x", 54817, "t", nullptr},
+      {"Home", "secret words", "wss://10.0.0.2:80:80/", 54817, "t", nullptr},
+      {"Home", "secret words", longest.c_str(), 54817, "t", nullptr},
+      {"Home", "short", "10.0.0.2", 54817, "t", nullptr},
+#if defined(WSDM_HAS_TLS)
+      {"Home", "secret words", "10.0.0.2", 54817, "t", "yes"},
+#else
+      {"Home", "secret words", "wss://10.0.0.2/", 54817, "t", nullptr},
+#endif
+  };
+  setenv("WSDM_HOST_WIFI", "Home\tsecret words\t-40", 1);
+  for (const WsdmBuiltIn& build : builds) {
+    hostFlashErase();
+    Board b(build);
+    const std::string said = b.run(31000);
+    expect("what is left out is reported", b.says(said, "is left out: "), 1);
+    expect("with what that means", b.says(said, "no network is joined until settings are saved"), 1);
+    expect("it joins nothing", b.says(said, "Wi-Fi: connected"), 0);
+    expect("not for a web page either", b.says(b.run(6000, wifi("Home", "secret words")), frame(2, "\x03")), 1);
+    expect("until a person saves", b.says(b.run(10, "set password secret words\rsave\r"), "saved; restart uses it\r\n"), 1);
+    Board again(build);
+    expect("which then counts", again.says(again.run(31000), "Wi-Fi: connected"), 1);
+  }
+  hostFlashErase();
+}
+
 // An ESP8266 cannot tell a network that takes WPA3 only from other trouble: so it says that it has none, once.
 static void hasNoWpa3(const std::string& said) {
   const std::string words = "Wi-Fi: this chip has no WPA3: if the network takes nothing else, set its access point to WPA2";
@@ -289,6 +319,7 @@ static void connects() {
 
 void boards() {
   damaged();
+  leftOut();
   hostFlashErase();
   setenv("WSDM_HOST_WIFI", "Home\tsecret words\t-40\nOpen\t\t-70\nHome\tsecret words\t-30", 1);
   slowPort();

@@ -12,8 +12,6 @@ static const char SCHEME[] = "ws://";
 static const char SECURE_SCHEME[] = "wss://";
 #if defined(WSDM_HAS_TLS)
 #define GATEWAYS "; mdns, HOST, HOST:PORT, ws://HOST:PORT/ and wss://HOST:PORT/ are taken"
-// In the place of a built-in fingerprint that is none: nothing else is, and nothing is connected to.
-static const char NO_FINGERPRINT[] = "?";
 #else
 #define GATEWAYS "; mdns, HOST, HOST:PORT and ws://HOST:PORT/ are taken"
 #endif
@@ -71,19 +69,21 @@ void WsdmSettings::clear() {
   utoa(WSDM_WATCHDOG_MS, _silenceMs, 10);
 }
 
-void WsdmSettings::takeBuiltIn(const WsdmBuiltIn& builtIn, Print& complaints) {
+bool WsdmSettings::takeBuiltIn(const WsdmBuiltIn& builtIn, Print& complaints) {
   clear();
-  char gateway[WSDM_VALUE_MAX + 7] = "";
-  if (builtIn.host && *builtIn.host && strlen(builtIn.host) <= WSDM_VALUE_MAX) {
-    strcpy(gateway, builtIn.host);
-    if (builtIn.port != 0) {
-      // Behind the host, before a path.
-      const char* const scheme = strstr(builtIn.host, "://");
-      const char* const host = scheme ? scheme + 3 : builtIn.host;
-      const char* const path = host + strcspn(host, "/");
-      strcpy(gateway + (path - builtIn.host), ":");
-      utoa(builtIn.port, gateway + strlen(gateway), 10);
-      strcat(gateway, path);
+  // What is too long is so with its first bytes, too.
+  char gateway[WSDM_VALUE_MAX + 1 + sizeof(":65535")] = "";
+  if (builtIn.host) {
+    strncpy(gateway, builtIn.host, WSDM_VALUE_MAX + 1);
+    // Behind the host, before a path.
+    const char* const scheme = strstr(gateway, "://");
+    char* const host = gateway + (scheme ? scheme + 3 - gateway : 0);
+    char* const path = host + strcspn(host, "/");
+    if (*host && builtIn.port != 0 && !memchr(host, ':', path - host) && strlen(gateway) <= WSDM_VALUE_MAX) {
+      char port[1 + 5 + 1] = ":";
+      utoa(builtIn.port, port + 1, 10);
+      memmove(path + strlen(port), path, strlen(path) + 1);
+      memcpy(path, port, strlen(port));
     }
   }
   const struct {
@@ -96,19 +96,18 @@ void WsdmSettings::takeBuiltIn(const WsdmBuiltIn& builtIn, Print& complaints) {
                {WsdmKey::Fingerprint, builtIn.fingerprint},
 #endif
                {WsdmKey::Token, builtIn.token}};
+  bool isComplete = true;
   for (const auto& one : given) {
     if (!one.value || !*one.value) continue;
     const __FlashStringHelper* const wrong = set(one.key, one.value);
     if (!wrong) continue;
+    isComplete = false;
     complaints.print(F("this build's "));
     complaints.print(name(one.key));
     complaints.print(F(" is left out: "));
     complaints.println(wrong);
-#if defined(WSDM_HAS_TLS)
-    // Whoever wants TLS is not connected without it.
-    if (one.key == WsdmKey::Fingerprint) strcpy(_fingerprint, NO_FINGERPRINT);
-#endif
   }
+  return isComplete;
 }
 
 // Whether a control character is in it, those between U+0080 and U+009F included.
@@ -252,8 +251,7 @@ const __FlashStringHelper* WsdmSettings::set(WsdmKey key, const char* value) {
 
 #if defined(WSDM_HAS_TLS)
 const __FlashStringHelper* WsdmSettings::check() const {
-  const bool isDemanded = isTls() || *_fingerprint;
-  if (!isDemanded || (*_fingerprint && strcmp(_fingerprint, NO_FINGERPRINT) != 0)) return nullptr;
+  if (!isTls() || *_fingerprint) return nullptr;
   return F("wss:// needs the gateway's fingerprint, which its log has: set fingerprint; or set gateway without wss://");
 }
 #endif
@@ -340,13 +338,6 @@ bool WsdmSettings::decode(const uint8_t* bytes, size_t length) {
     at += size;
     uint8_t key = 0;
     while (key < WSDM_KEYS && KEYS[key].number != number) key++;
-#if defined(WSDM_HAS_TLS)
-    // With a network that a web page gave, what was built in is saved.
-    if (key == static_cast<uint8_t>(WsdmKey::Fingerprint) && strcmp(value, NO_FINGERPRINT) == 0) {
-      strcpy(found._fingerprint, value);
-      continue;
-    }
-#endif
     if (key == WSDM_KEYS || strlen(value) != size || found.set(static_cast<WsdmKey>(key), value)) return false;
   }
   *this = found;

@@ -51,8 +51,8 @@ class WsdmSettings {
   WsdmSettings() { clear(); }
   // No network, any gateway.
   void clear();
-  // As built in; what cannot be used of that is said, and left out. Without its fingerprint it is not used, either.
-  void takeBuiltIn(const WsdmBuiltIn& builtIn, Print& complaints);
+  // As built in; what cannot be used of that is reported, and left out. Whether all of it is in.
+  bool takeBuiltIn(const WsdmBuiltIn& builtIn, Print& complaints);
 
   // Null, or why it cannot have this value; then it keeps the one that it had.
   const __FlashStringHelper* set(WsdmKey key, const char* value);

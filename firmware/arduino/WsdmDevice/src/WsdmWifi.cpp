@@ -100,22 +100,25 @@ void WsdmWifi::begin() {
     _port.print(F("started by "));
     _port.println(reset);
   }
-  _running.takeBuiltIn(_builtIn, _port);
+  const bool isComplete = _running.takeBuiltIn(_builtIn, _port);
   switch (wsdmLoad(_running)) {
     case WsdmLoaded::SAVED:
       _port.println(F("settings: as saved"));
       break;
     case WsdmLoaded::NOTHING:
       _port.println(F("settings: as built in, none are saved"));
+      if (isComplete) break;
+      _port.println(F("no network is joined until settings are saved: set what is left out, save, restart"));
+      _isUnset = true;
       break;
     case WsdmLoaded::DAMAGED:
       _port.println(F("settings: those that were saved are damaged, and limits may have been among them. No network is joined: "
                       "set all that you want, save, restart"));
-      _isDamaged = true;
+      _isUnset = true;
       break;
   }
   _draft = _running;
-  if (_isDamaged) _running.set(WsdmKey::Ssid, "");
+  if (_isUnset) _running.set(WsdmKey::Ssid, "");
   const char* const token = _running.get(WsdmKey::Token);
   _gateway.identity(identifier(), address(), *token ? token : nullptr);
   _gateway.watchdog(_running.silenceMs());
@@ -133,7 +136,7 @@ void WsdmWifi::begin() {
   _troubles.begin();
   if (*_running.get(WsdmKey::Ssid)) {
     join(_running.get(WsdmKey::Ssid), _running.get(WsdmKey::Password), millis());
-  } else if (!_isDamaged) {
+  } else if (!_isUnset) {
     _port.println(F("no network is set: set ssid NAME, set password WORDS, save, restart; or use Improv"));
   }
 }
@@ -248,8 +251,8 @@ void WsdmWifi::restart() {
 void WsdmWifi::command() {
   switch (_improv.command()) {
     case WsdmImprov::WIFI:
-      // It would save a network without the limits.
-      if (_isDamaged) return _improv.error(WsdmImprov::UNABLE_TO_CONNECT);
+      // It would save a network without what is missing.
+      if (_isUnset) return _improv.error(WsdmImprov::UNABLE_TO_CONNECT);
       if (!given()) return _improv.error(WsdmImprov::INVALID);
       _improv.error(WsdmImprov::NONE);
       return joinGiven(millis());

@@ -121,8 +121,9 @@ class WsdmWifi final {
   // The stop button holds everything, and that is said.
   bool _isHeld = false;
   bool _isRestarting = false;
-  // Saved settings cannot be used: nothing is obeyed before somebody has set the board up again.
-  bool _isDamaged = false;
+  // Those that were saved, or one that was built in, cannot be used: nothing is obeyed before somebody has set the board up.
+  // A gateway, limits or a fingerprint may be missing.
+  bool _isUnset = false;
   // Where the gateway is, or was when it was looked up.
   char _host[WSDM_VALUE_MAX + 1];
   uint16_t _hostPort = 0;
