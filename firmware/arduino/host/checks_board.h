@@ -17,6 +17,9 @@ class Level final : public WsdmOutput {
   }
   // As of a carriage that slows down.
   bool isAtRest() const override { return level == 0 && millis() - offAt >= slowsMs; }
+  // As of a driver that did not hear its stop.
+  bool isOn() const override { return isDeaf; }
+  bool isDeaf = false;
   uint16_t level = 0xFFFF;
   uint32_t offAt = 0, slowsMs = 0;
 };
@@ -42,7 +45,8 @@ struct Board {
   Vibrator vibrator;
   WsdmWifi board;
   explicit Board(const char* ssid = "", const char* password = "", uint16_t gateway = 1)
-      : board(vibrator.device, "LVSDevice", port, {ssid, password, "127.0.0.1", gateway, nullptr, nullptr}) {
+      : Board(WsdmBuiltIn{ssid, password, "127.0.0.1", gateway, nullptr, nullptr}) {}
+  explicit Board(const WsdmBuiltIn& builtIn) : board(vibrator.device, "LVSDevice", port, builtIn) {
     hostClock(1000);
     WiFi = HostWiFi();
     ArduinoOTA = ArduinoOTAClass();

@@ -71,8 +71,8 @@ int WsdmConnection::connect(const char* host, uint16_t port) {
 // that key what both sides chose at random, and mbedTLS checks the signature in any case. Which certificate that is, is
 // told by the fingerprint. connect() has sent nothing but the handshake, and what is compared here was received in it.
 bool WsdmConnection::handshake(const char* host, uint16_t port) {
-  // Anew each time, since the core remembers its last error, also where it then finds no address for a name. And there
-  // is room for something else in between.
+  // Anew each time, since the core remembers its last error, even if it then finds no address for a name. And there is room
+  // for something else in between.
   _secure = new Secure;
   WiFiClientSecure& tls = _secure->client;
   tls.setInsecure();
@@ -91,13 +91,14 @@ bool WsdmConnection::handshake(const char* host, uint16_t port) {
   return false;
 }
 
-// What the core gives is an error of mbedTLS, -1 for one of its own, or 0 where no address was found. Numbers, since the
+// What the core gives is an error of mbedTLS, -1 for one of its own, or 0 if no address was found. Numbers, since the
 // names differ between its versions.
 const char* WsdmConnection::why(int error, uint32_t ms) {
   switch (error) {
     case 0:
     case -1:
-      return ms >= static_cast<uint32_t>(CONNECT_MS) ? SLOW : nullptr;
+      // A wait may end some ticks early.
+      return ms >= static_cast<uint32_t>(CONNECT_MS) - 100 ? SLOW : nullptr;
     case -0x7200:  // SSL_INVALID_RECORD
       return UNKNOWN;
     case -0x7780:  // SSL_FATAL_ALERT_MESSAGE

@@ -39,8 +39,8 @@ class WsdmConnection final : public Client {
   WsdmConnection& operator=(const WsdmConnection&) = delete;
   ~WsdmConnection() { WsdmConnection::stop(); }
 
-  // With a fingerprint it speaks TLS and nothing else. Without one, or with a text that is none, it connects to nobody
-  // where TLS is demanded. Whether it speaks TLS.
+  // With a fingerprint it speaks TLS and nothing else. Without one, or with a text that is none, it connects to nobody if
+  // TLS is demanded. Whether it speaks TLS.
   bool expect(const char* fingerprint, bool isDemanded);
   // Why it did not connect; null if nobody answered, or none was tried.
   const char* fault() const { return _fault; }

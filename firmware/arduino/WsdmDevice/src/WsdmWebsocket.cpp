@@ -12,6 +12,17 @@ static const uint16_t UPGRADE_BYTES = 2048;
 // What is written without proof that the other end takes it: a write that a connection has no room for waits, for seconds
 // or for ever, and loop() with it. What an ESP32 or an Ethernet shield has is more. Pings may exceed it by as much again.
 static const uint16_t UNPROVEN_BYTES = 1024;
+// The same as a number of writes, of any size: answers, and pings besides. lwIP keeps each write apart, and has room for 16 on
+// an ESP32 and for 8 on an ESP8266 (TCP_SND_QUEUELEN), one of which the handshake may take.
+#if defined(ARDUINO_ARCH_ESP32)
+static const uint16_t UNPROVEN_ANSWERS = 12, UNPROVEN_WRITES = 15;
+#elif defined(ARDUINO_ARCH_ESP8266)
+static const uint16_t UNPROVEN_ANSWERS = 5, UNPROVEN_WRITES = 7;
+#else
+static const uint16_t UNPROVEN_ANSWERS = UNPROVEN_BYTES, UNPROVEN_WRITES = 2 * UNPROVEN_BYTES;
+#endif
+// An output that has not heard its stop for so long does not hear it at all.
+static const uint16_t REST_MS = 5000;
 // A longer message is none that a device is sent.
 static const uint32_t MESSAGE_BYTES = 65536;
 
@@ -82,7 +93,7 @@ void WsdmWebsocket::begin(const char* host, uint16_t port, const char* identifie
   identity(identifier, address, token);
   _state = WAITING;
   _pauseMs = 0;
-  _since = millis();
+  _since = _ended = millis();
   _protocol.begin(_since);
 }
 
@@ -130,7 +141,7 @@ void WsdmWebsocket::loop() {
   }
   if (isDue()) {
     if (_host) {
-      if (isStill()) connect(millis());
+      connect(millis());
     } else {
       // It stays due, however long that takes.
       _since = millis();
@@ -188,39 +199,44 @@ void WsdmWebsocket::keepWatch(uint32_t now) {
     return end(WsdmReport::LOST, 0, "nothing was heard", now);
   }
   // Before there is no room left for answers, it asks whether those that were written are taken.
-  const bool full = _asked == 0 && _unproven >= UNPROVEN_BYTES / 2;
-  if (full || now - _pinged >= (on ? WSDM_PING_MS : WSDM_GONE_MS / 2)) ping(now);
+  const bool full = _asked.writes == 0 && (_unproven.bytes >= UNPROVEN_BYTES / 2 || _unproven.writes >= (UNPROVEN_ANSWERS + 1) / 2);
+  // As often as is of use to a watchdog that is more patient: each takes room.
+  const uint16_t often = _watchdogMs / 4 > WSDM_PING_MS ? _watchdogMs / 4 : WSDM_PING_MS;
+  if (full || now - _pinged >= (on ? often : WSDM_GONE_MS / 2)) ping(now);
 }
 
 // With a number that its pong brings back: what was written up to there is taken then.
 void WsdmWebsocket::ping(uint32_t now) {
-  if (_unproven >= 2 * UNPROVEN_BYTES) return end(WsdmReport::LOST, 0, "the connection takes nothing", now);
+  if (_unproven.bytes >= 2 * UNPROVEN_BYTES || _unproven.writes >= UNPROVEN_WRITES) return end(WsdmReport::LOST, 0, "the connection takes nothing", now);
   _pinged = now;
   _pingNumber++;
   send(PING, &_pingNumber, 1);
-  if (_asked == 0) {
-    _asked = _unproven;
-    _askedNumber = _pingNumber;
-  }
+  _last = _unproven;
+  if (_asked.writes > 0) return;
+  _asked = _last;
+  _askedNumber = _pingNumber;
 }
 
 void WsdmWebsocket::pong() {
   // Of several pings it may answer the last alone (RFC 6455, section 5.5.3).
   const uint8_t behind = static_cast<uint8_t>(_buffer[0]) - _askedNumber;
   const uint8_t asked = _pingNumber - _askedNumber;
-  if (_asked == 0 || _length != 1 || behind > asked) return;
-  _unproven -= _asked;
-  _asked = 0;
+  if (_asked.writes == 0 || _length != 1 || behind > asked) return;
+  const Written proven = behind == asked ? _last : _asked;
+  _unproven.bytes -= proven.bytes;
+  _unproven.writes -= proven.writes;
+  _last = {static_cast<uint16_t>(_last.bytes - proven.bytes), static_cast<uint16_t>(_last.writes - proven.writes)};
+  _asked = {0, 0};
   _isFull = false;
 }
 
-// To connect may take seconds, in which nothing is moved on.
+// To connect may take seconds, in which nothing is moved on, and a stop that an output did not hear is not written again.
+// One that never hears it does not keep the device away for ever.
 bool WsdmWebsocket::isStill() const {
-#if defined(__AVR__)
-  return true;
-#else
-  return _protocol.isAtRest();
+#if !defined(__AVR__)
+  if (!_protocol.isAtRest()) return false;
 #endif
+  return !_protocol.isOn() || millis() - _ended >= REST_MS;
 }
 
 void WsdmWebsocket::connect(uint32_t now) {
@@ -229,7 +245,7 @@ void WsdmWebsocket::connect(uint32_t now) {
   _answered = 0;
   _accepted = false;
   _broken = false;
-  _unproven = _asked = 0;
+  _unproven = _asked = _last = {0, 0};
   _isFull = false;
   _part = OPCODE;
   _inMessage = false;
@@ -352,14 +368,16 @@ void WsdmWebsocket::send(uint8_t opcode, const uint8_t* bytes, uint8_t length) {
   memcpy(frame + 2, &mask, 4);
   for (uint8_t i = 0; i < length; i++) frame[6 + i] = bytes[i] ^ frame[2 + (i & 3)];
   const size_t size = 6 + length;
-  _unproven += size + _overhead;
+  _unproven.bytes += size + _overhead;
+  _unproven.writes++;
   if (_client.write(frame, size) != size) _broken = true;
 }
 
 // Sends an answer where there is room for one that nobody takes.
 void WsdmWebsocket::answer(uint8_t opcode, const char* bytes, uint8_t length) {
   if (_state != OPEN || _broken) return;
-  if (_unproven + _overhead + 6 + length <= UNPROVEN_BYTES) return send(opcode, reinterpret_cast<const uint8_t*>(bytes), length);
+  const bool hasRoom = _unproven.bytes + _overhead + 6 + length <= UNPROVEN_BYTES && _unproven.writes < UNPROVEN_ANSWERS;
+  if (hasRoom) return send(opcode, reinterpret_cast<const uint8_t*>(bytes), length);
   if (!_isFull) report(WsdmReport::ANSWER_DROPPED, 0, "the gateway takes no more");
   _isFull = true;
 }
@@ -420,6 +438,8 @@ void WsdmWebsocket::frameOver(uint32_t now) {
 }
 
 void WsdmWebsocket::closeFrame(uint32_t now) {
+  // Before anything is written, which may wait.
+  _protocol.stop(now);
   const uint16_t code = _length >= 2 ? static_cast<uint8_t>(_buffer[0]) << 8 | static_cast<uint8_t>(_buffer[1]) : 1005;
   send(CLOSE, reinterpret_cast<const uint8_t*>(_buffer), _length < 2 ? 0 : 2);
   _buffer[_length] = 0;
@@ -428,6 +448,7 @@ void WsdmWebsocket::closeFrame(uint32_t now) {
 
 // What the other end sends is not what it should.
 void WsdmWebsocket::fail(uint16_t code, const char* reason, uint32_t now) {
+  _protocol.stop(now);
   if (_state == OPEN) {
     const uint8_t goodbye[] = {static_cast<uint8_t>(code >> 8), static_cast<uint8_t>(code & 0xFF)};
     send(CLOSE, goodbye, sizeof(goodbye));
@@ -443,6 +464,7 @@ void WsdmWebsocket::end(WsdmReport what, uint16_t code, const char* reason, uint
     _tellsReset = false;
   }
   _client.stop();
+  _ended = millis();
   _state = what == WsdmReport::POWERED_OFF ? OFF : WAITING;
   _pauseMs = _pauseMs == 0 ? WSDM_RETRY_MS : _pauseMs < WSDM_RETRY_CAP_MS / 2 ? _pauseMs * 2 : WSDM_RETRY_CAP_MS;
   uint16_t pause = _pauseMs / 2 + wsdmRandom() % (_pauseMs / 2 + 1);

@@ -52,7 +52,9 @@ class WsdmWebsocket final : private WsdmReplies {
   // Who the device is, when that is known later. Kept by reference.
   void identity(const char* identifier, const char* address, const char* token);
   // It would connect now if it knew where.
-  bool isDue() const { return _state == WAITING && _isNetworkUp && static_cast<int32_t>(millis() - _since) >= 0; }
+  bool isDue() const {
+    return _state == WAITING && _isNetworkUp && static_cast<int32_t>(millis() - _since) >= 0 && isStill();
+  }
   // Whether there is a network. While there is none it does not try, and when one appears it tries at once. A sketch
   // that does not say so has one.
   void network(bool isUp);
@@ -114,6 +116,8 @@ class WsdmWebsocket final : private WsdmReplies {
   uint32_t _since = 0;
   uint32_t _heard = 0;
   uint32_t _pinged = 0;
+  // When the last connection did.
+  uint32_t _ended = 0;
   uint16_t _watchdogMs = WSDM_WATCHDOG_MS;
   uint16_t _pauseMs = 0;
 
@@ -121,8 +125,12 @@ class WsdmWebsocket final : private WsdmReplies {
   bool _tellsReset = true;
   // The connection did not take all of a write.
   bool _broken = false;
-  // Bytes written that may lie in the connection, and how many of them a pong will take away. Of 0 none is awaited.
-  uint16_t _unproven = 0, _asked = 0;
+  struct Written {
+    uint16_t bytes, writes;
+  };
+  // What may lie in the connection; and what of it does not any more once the ping of the number `_askedNumber` is answered, or
+  // the last one. Of 0 writes no pong is awaited.
+  Written _unproven = {0, 0}, _asked = {0, 0}, _last = {0, 0};
   uint8_t _overhead = 0;
   uint8_t _pingNumber = 0, _askedNumber = 0;
   // An answer was dropped since the last pong.
