@@ -64,9 +64,9 @@ impl<'a> Console<'a> {
         }
     }
 
-    /// The same, and nobody is obeyed, since the settings that were saved cannot be used.
+    /// The same, and nobody is obeyed, since settings that were saved or built in cannot be used.
     #[must_use]
-    pub const fn without_saved(mut self) -> Self {
+    pub const fn obeying_nobody(mut self) -> Self {
         self.obeys = false;
         self
     }
@@ -170,9 +170,7 @@ impl<'a> Console<'a> {
             out.write_str("not saved yet\n")?;
         }
         if !self.obeys {
-            out.write_str(
-                "no gateway is obeyed, the saved settings could not be used: set what is missing, save, restart\n",
-            )?;
+            out.write_str("no gateway is obeyed: set what is missing, save, restart\n")?;
         }
         Ok(())
     }
@@ -275,7 +273,7 @@ mod tests {
     #[test]
     fn a_board_that_obeys_nobody_shows_why() {
         let built_in = Settings::default();
-        let mut console = Console::new(built_in.clone(), &built_in, &ESP32C3, "a").without_saved();
+        let mut console = Console::new(built_in.clone(), &built_in, &ESP32C3, "a").obeying_nobody();
         let (_, out) = say(&mut console, "show");
         assert!(
             out.contains("no gateway is obeyed") && out.ends_with("save, restart\n"),

@@ -72,10 +72,15 @@ impl Origin {
         matches!(self, Self::Saved | Self::SavedBeside(_))
     }
 
-    /// Whether a gateway may be obeyed. Settings that were saved and cannot be read may have had limits and a stop button
-    /// that those that were built in have not.
-    pub const fn may_obey(&self) -> bool {
-        !matches!(self, Self::Broken(_) | Self::Failed(_))
+    /// Whether a gateway may be obeyed. Settings that cannot be used may have had limits, a stop button or a fingerprint that
+    /// the others lack: those that were saved and cannot be read, and of those that were built in, if they count, even
+    /// one. `is_complete` says that all of the latter can be used.
+    pub const fn may_obey(&self, is_complete: bool) -> bool {
+        match self {
+            Self::Broken(_) | Self::Failed(_) => false,
+            Self::Saved | Self::SavedBeside(_) => true,
+            Self::BuiltIn | Self::BuiltInBeside(_) | Self::NoPartition => is_complete,
+        }
     }
 }
 
@@ -120,9 +125,12 @@ mod tests {
         flash.bytes.fill(0x5a);
         let found = found(&mut flash);
         assert_eq!(found.origin, Origin::BuiltInBeside(Broken::Foreign));
-        assert!(found.origin.may_obey() && found.store.is_some());
+        let something = found.origin;
+        assert!(something.may_obey(true) && found.store.is_some());
         let nowhere = Found::open(&mut flash, None, &Settings::default(), &ESP32C3);
-        assert!(nowhere.origin.may_obey() && nowhere.store.is_none());
+        assert!(nowhere.origin.may_obey(true) && nowhere.store.is_none());
+        // But for those that lack something that was to be in them.
+        assert!(!something.may_obey(false) && !nowhere.origin.may_obey(false));
     }
 
     #[test]
@@ -139,7 +147,7 @@ mod tests {
         flash.bytes[..64].fill(0);
         let mut found = found(&mut flash);
         assert_eq!(found.origin, Origin::Broken(Broken::Version(2)));
-        assert!(!found.origin.may_obey());
+        assert!(!found.origin.may_obey(true));
         assert!(
             found.origin.to_string().contains("save, restart"),
             "{}",
@@ -152,7 +160,7 @@ mod tests {
             &Settings::default(),
             &ESP32C3,
         );
-        assert!(again.origin.may_obey());
+        assert!(again.origin.may_obey(false), "they were saved");
         assert_eq!(again.settings, limited);
     }
 
@@ -170,7 +178,7 @@ mod tests {
             let found = found(&mut flash);
             // Settings that demand TLS have a second copy.
             let is_copy = settings.fingerprint().is_some() && found.settings == settings;
-            prop_assert!(is_copy || !found.origin.may_obey());
+            prop_assert!(is_copy || !found.origin.may_obey(true));
         }
     }
 }

@@ -78,13 +78,12 @@ pub async fn run(spawner: Spawner) -> ! {
     built_in.complain();
     println!("settings: {}", found.origin);
     let is_saved = found.origin.is_saved();
-    let is_usable = is_saved || built_in.is_complete();
-    if !is_usable {
+    let obeys = found.origin.may_obey(built_in.is_complete());
+    if !obeys && found.origin.may_obey(true) {
         println!(
             "no gateway is obeyed until settings are saved: look at show, set what is left out, save, restart"
         );
     }
-    let obeys = found.origin.may_obey() && is_usable;
     let wants_updates = found.settings.ota_password().is_some();
     let slots = runs(images, obeys, wants_updates);
 
@@ -112,7 +111,7 @@ pub async fn run(spawner: Spawner) -> ! {
     let mut console = Console::new(settings.clone(), built_in, &chip::CHIP, address);
     if !obeys {
         status.borrow_mut().unset();
-        console = console.without_saved();
+        console = console.obeying_nobody();
     }
     #[cfg(feature = "wifi")]
     let (link, radio) = if obeys {

@@ -167,7 +167,7 @@ pub async fn run(
             origin,
         } = Found::open(flash, Some(flash::SETTINGS), &built_in, &CHIP);
         println!("settings: {origin}");
-        let obeys = origin.may_obey();
+        let obeys = origin.may_obey(true);
         let layout = shared.borrow().layout();
         let (slots, start) = Slots::open(flash, layout).map_err(|e| e.to_string())?;
         println!("image: {start:?}, in slot {}", layout.running);
@@ -183,7 +183,7 @@ pub async fn run(
         }
         let mut console = Console::new(settings.clone(), &built_in, &CHIP, address);
         if !obeys {
-            console = console.without_saved();
+            console = console.obeying_nobody();
         }
         let version = env!("CARGO_PKG_VERSION");
         let (quiet, trial) = (Quiet::new(), Trial::new());
