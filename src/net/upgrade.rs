@@ -236,7 +236,7 @@ async fn read_request(
     loop {
         let searched = bytes.len();
         let read = match stream.read_buf(bytes).await {
-            // Whoever does not end TLS as it should be has left, too.
+            // A peer that does not end TLS as it should has left, too.
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => 0,
             read => read?,
         };

@@ -19,8 +19,7 @@ pub(super) struct Axis {
     takes: u64,
     /// Where it is.
     at: Level,
-    /// What its output was told. `None` if it is to be told again: of what is switched off nobody relies on what it was
-    /// told last.
+    /// What was written to its output. `None` if it is to be written again: a stop does not rely on what was written last.
     shown: Option<Level>,
     /// It was sent somewhere, or needs nobody to send it.
     is_placed: bool,
