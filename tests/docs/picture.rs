@@ -6,7 +6,7 @@ type Point = (f64, f64);
 const LABEL_WITHIN: f64 = 30.0;
 /// The pins of the board are left of this, those of the driver module right of it.
 const BOARD_ENDS_AT: f64 = 500.0;
-const ORDINALS: [&str; 16] = [
+const ORDINALS: [&str; 22] = [
     "first",
     "second",
     "third",
@@ -23,6 +23,12 @@ const ORDINALS: [&str; 16] = [
     "fourteenth",
     "fifteenth",
     "sixteenth",
+    "seventeenth",
+    "eighteenth",
+    "nineteenth",
+    "twentieth",
+    "twenty-first",
+    "twenty-second",
 ];
 
 /// A picture of `firmware/docs/boards`.
@@ -140,7 +146,8 @@ impl Picture {
         rings.filter_map(|(_, at)| self.label(*at)).collect()
     }
 
-    /// Where the pin with a ring of this class is, in words: `fourth on the right`.
+    /// Where the pin with a ring of this class is, in words: `fourth on the right`, or `fourth on the right in the outer row` if
+    /// there are two rows.
     pub fn place(&self, class: &str) -> Option<String> {
         let (_, at) = self.rings.iter().find(|(classes, _)| classes == class)?;
         let board: Vec<Point> = self
@@ -151,8 +158,18 @@ impl Picture {
             .collect();
         let above = board.iter().filter(|pin| pin.0 == at.0 && pin.1 < at.1).count();
         let middle = board.iter().map(|pin| pin.0).sum::<f64>() / board.len() as f64;
+        let is_beside = |pin: &&Point| (pin.0 < middle) == (at.0 < middle);
         let side = if at.0 < middle { "left" } else { "right" };
-        Some(format!("{} on the {side}", ORDINALS.get(above)?))
+        // Pins of one row are exactly beneath each other.
+        let from_middle = |pin: &Point| (pin.0 - middle).abs();
+        let own = from_middle(at);
+        let mut others = board.iter().filter(is_beside).map(from_middle);
+        let row = match others.find(|other| (other - own).abs() >= 1.0) {
+            None => "",
+            Some(other) if other < own => " in the outer row",
+            Some(_) => " in the inner row",
+        };
+        Some(format!("{} on the {side}{row}", ORDINALS.get(above)?))
     }
 }
 
@@ -172,4 +189,18 @@ fn wires_are_followed_from_pin_to_pin() {
     assert_eq!(picture.label((10.0, 20.0)), Some("4"));
     assert_eq!(picture.place("sig").as_deref(), Some("second on the right"));
     assert_eq!(ends("M1 2C3 4 5 6 7 8"), None);
+}
+
+#[test]
+fn a_row_is_named_where_there_are_two() {
+    let place = |marked: u32| {
+        let pins = [10, 50, 90, 130]
+            .map(|x| format!("<use href=\"#pin\" x=\"{x}\" y=\"20\"/><text x=\"{x}\" y=\"25\">{x}</text>"));
+        let ring = format!("<use href=\"#rin2\" x=\"{marked}\" y=\"20\" class=\"gnd\"/>");
+        Picture::parse(&(pins.concat() + &ring)).place("gnd")
+    };
+    assert_eq!(place(10).as_deref(), Some("first on the left in the outer row"));
+    assert_eq!(place(50).as_deref(), Some("first on the left in the inner row"));
+    assert_eq!(place(90).as_deref(), Some("first on the right in the inner row"));
+    assert_eq!(place(130).as_deref(), Some("first on the right in the outer row"));
 }

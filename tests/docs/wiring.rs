@@ -88,6 +88,16 @@ fn wanted(files: &Files, code: &Code) -> Vec<Wanted> {
             servo: pin_of(&stroker(files), "L0"),
         }
     };
+    let arduino = |picture, chip| {
+        let motor = code.of(chip, "WSDM_MOTOR_PIN");
+        Wanted {
+            picture,
+            page: "esp32",
+            called: format!("pin {motor}"),
+            motor,
+            servo: Some(code.of(chip, "WSDM_SERVO_PIN")),
+        }
+    };
     let (esp32, esp8266) = (
         code.of("ESP32", "WSDM_MOTOR_PIN"),
         code.of("ESP8266", "WSDM_MOTOR_PIN"),
@@ -96,6 +106,8 @@ fn wanted(files: &Files, code: &Code) -> Vec<Wanted> {
     vec![
         rust("esp32-c3"),
         rust("esp32-c6"),
+        arduino("esp32-s2", "S2"),
+        arduino("esp32-s3", "S3"),
         Wanted {
             picture: "esp32",
             page: "esp32",
@@ -374,6 +386,10 @@ const CHANGES: &[(&str, &str, &str)] = &[
     ("firmware/docs/boards/esp32-c3.svg", ">4</text>", ">3</text>"),
     ("firmware/docs/boards/esp32-c6.svg", "pin 6 goes", "pin 7 goes"),
     ("firmware/docs/boards/esp32.svg", "x=\"314\" y=\"490\" class=\"sig\"", "x=\"314\" y=\"528\" class=\"sig\""),
+    ("firmware/docs/boards/esp32-s2.svg", "sig\" d=\"M134 288V267", "sig\" d=\"M66 288V267"),
+    ("firmware/docs/boards/esp32-s2.svg", "x=\"374\" y=\"372\" class=\"srv\"", "x=\"306\" y=\"372\" class=\"srv\""),
+    ("firmware/docs/boards/esp32-s3.svg", "sig\" d=\"M314 584H430", "sig\" d=\"M314 558H430"),
+    ("firmware/docs/boards/esp32-s3.svg", "pin 18 goes", "pin 17 goes"),
     ("firmware/docs/boards/esp8266.svg", "Pin D1", "Pin D2"),
     ("firmware/docs/boards/uno.svg", "M308 285V155H576\"/><path class=\"w sig\" d=\"M308", "M308 285V155H576\"/><path class=\"w sig\" d=\"M409"),
     ("firmware/docs/boards/uno-stroker.svg", "Pin 9 goes to a servo", "Pin 10 goes to a servo"),
@@ -381,6 +397,8 @@ const CHANGES: &[(&str, &str, &str)] = &[
     ("firmware/docs/boards/esp32-c3-c6.md", "V0=4 L0=6", "V0=4 L0=7"),
     ("firmware/docs/boards/esp32-c3-c6.md", "11, 14, 18 to 23", "11, 14, 18 to 22"),
     ("firmware/docs/boards/esp32.md", "D18, seventh", "D19, seventh"),
+    ("firmware/docs/boards/esp32.md", "left in the inner row", "left in the outer row"),
+    ("firmware/docs/boards/esp32.md", "Pin 4, nineteenth", "Pin 4, eighteenth"),
     ("firmware/docs/boards/esp32.md", "| ESP32-S2, ESP32-S3 | 4 | 18 |", "| ESP32-S2, ESP32-S3 | 4 | 17 |"),
     ("firmware/docs/boards/esp32.md", "| ESP32-C6 | 18 |", "| ESP32-C6 | 4 |"),
     ("firmware/docs/boards/esp32.md", "on a C6 pin 18;", "on a C6 pin 4;"),
