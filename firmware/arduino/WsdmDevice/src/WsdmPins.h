@@ -1,8 +1,8 @@
 // Pins to begin with, by chip: none is the flash's, the serial port's or USB's, none is read by the chip when it starts
-// (a strapping pin, which a motor driver's resistor would pull), and none shows pulses then. A stepper has some that motors
-// have in other machines. WSDM_BUTTON_PIN is read at the start: it is the button BOOT or FLASH that most boards have, and a
-// button like any other afterwards. For a chip that is not here the names are not defined: set pins of your own in the
-// sketch.
+// (a strapping pin, which a motor driver's resistor would pull), and none shows pulses then but an S3's 18, high for 60
+// microseconds, which no servo follows. A stepper has some that motors have in other machines. WSDM_BUTTON_PIN is read at the
+// start: it is the button BOOT or FLASH that most boards have, and a button like any other afterwards. For a chip that is not
+// here the names are not defined: set pins of your own in the sketch.
 
 #ifndef WSDM_PINS_H
 #define WSDM_PINS_H
