@@ -12,6 +12,7 @@ use common::process::{Process, command};
 use common::{RawDevice, Running, client, listed, settings, within};
 use futures::{SinkExt, StreamExt};
 use mdns_sd::{ServiceDaemon, ServiceEvent};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -382,7 +383,7 @@ async fn a_line_of_intiface_engine_starts_with_one_line_on_what_it_means_here() 
     let app = client(&gateway.clients, "app").await;
     assert_eq!(app.server_name(), Some("Engine".to_owned()));
     let mut log = Log::of(&mut gateway.child);
-    gateway.signal("-TERM");
+    gateway.signal(Signal::TERM);
     let lines = log.rest().await;
     let theirs: Vec<_> = lines.iter().filter(|line| line.contains("--use-")).collect();
     assert_eq!(theirs.len(), 1, "{theirs:?}");

@@ -387,8 +387,8 @@ async fn a_silent_broker_is_dropped_and_dialled_anew() {
     // Pings keep a connection alive on which nothing happens.
     let quiet = timeout(keepalive * 3, events.next()).await;
     assert!(quiet.is_err(), "{quiet:?}");
-    broker.freeze();
     let frozen = Instant::now();
+    broker.freeze();
     let (error, _) = lost(&mut events).await;
     assert!(matches!(error, BusError::Silent { .. }), "{error:?}");
     assert!(frozen.elapsed() > keepalive / 2, "{:?}", frozen.elapsed());
@@ -401,7 +401,7 @@ async fn a_silent_broker_is_dropped_and_dialled_anew() {
 async fn a_probe_finds_a_dead_broker_at_once_and_does_a_good_one_no_harm() {
     let broker = Mosquitto::start();
     let (bus, mut events) = connect(settings(&broker.url(), "one"), &[]).await;
-    let within_a_moment = Duration::from_millis(300);
+    let within_a_moment = Duration::from_secs(1);
     bus.probe(event("probe", ""), within_a_moment);
     let quiet = timeout(within_a_moment * 3, events.next()).await;
     assert!(quiet.is_err(), "{quiet:?}");

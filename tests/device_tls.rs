@@ -15,6 +15,7 @@ use common::log::Log;
 use common::process::{self, Process, run};
 use common::{RawDevice, Running, client, listed, relaying, settings, vibrate, wait_until, within};
 use futures::{SinkExt, StreamExt};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -435,7 +436,7 @@ async fn garbage_that_begins_like_tls_is_logged_once_and_harms_nobody() {
     let _ = within("the end", stream.read_to_end(&mut Vec::new())).await;
 
     gateway.dial(&Tls::pinned(gateway.fingerprint)).await.unwrap();
-    gateway.process.signal("-TERM");
+    gateway.process.signal(Signal::TERM);
     assert_eq!(gateway.process.exit_code().await, Some(0));
     let log = gateway.log.rest().await;
     let warned = log.iter().filter(|line| line.contains("begins like TLS")).count();

@@ -97,7 +97,7 @@ async fn a_first_message_that_is_no_handshake_is_refused_with_its_code() {
 #[tokio::test]
 async fn no_handshake_in_time_is_4003_and_silent_tcp_connections_delay_nobody() {
     let mut settings = settings();
-    settings.devices.handshake_timeout = Duration::from_millis(300);
+    settings.devices.handshake_timeout = Duration::from_secs(3);
     let gateway = Running::start(settings).await;
     let mute: Vec<_> = join_all((0..50).map(|_| TcpStream::connect(gateway.bound.devices))).await;
     let mut late = RawDevice::connect(&gateway.devices()).await;
@@ -164,15 +164,14 @@ fn reset(device: RawDevice) {
 #[tokio::test]
 async fn silence_is_noticed_and_answered_pings_are_life() {
     let mut settings = settings();
-    settings.devices.ping_interval = Duration::from_millis(150);
+    settings.devices.ping_interval = Duration::from_secs(2);
     let gateway = Running::start(settings).await;
     let client = client(&gateway.clients(), "lister").await;
-    let alive = RawDevice::lovense(&gateway.devices(), "00000000000A").await;
-    let silent = RawDevice::lovense(&gateway.devices(), "00000000000B").await;
     // A websocket answers pings only while it is read.
-    let mut alive = alive.ws;
+    let mut alive = RawDevice::lovense(&gateway.devices(), "00000000000A").await.ws;
     let reader =
         tokio::spawn(async move { while let Some(Ok(_)) = futures::StreamExt::next(&mut alive).await {} });
+    let silent = RawDevice::lovense(&gateway.devices(), "00000000000B").await;
     wait_until("both are listed", || client.devices().len() == 2).await;
     wait_until("the silent one is gone", || client.devices().len() == 1).await;
     assert!(!reader.is_finished(), "the one that answers stays");

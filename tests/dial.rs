@@ -18,9 +18,11 @@ use common::listener::{Knobs, Listener, Over};
 use common::log::Log;
 use common::model_board::{Kind, ModelBoard, UDCF};
 use common::process::Process;
+use common::reserved::Reserved;
 use common::{Running, client, listed, settings, wait_until, within};
 use mdns_sd::{ServiceDaemon, ServiceInfo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustix::process::Signal;
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use tempfile::TempDir;
@@ -513,7 +515,7 @@ async fn sigterm_leaves_a_board_at_rest_that_the_command_line_named() {
         listed(&app, 1).await;
         common::vibrate(&app, 1.0).await;
         wait_until("it runs", || board.is_running_all()).await;
-        gateway.signal("-TERM");
+        gateway.signal(Signal::TERM);
         assert_eq!(gateway.exit_code().await, Some(0), "{over:?}");
         wait_until("it is at rest", || board.running().is_empty()).await;
     }
@@ -560,7 +562,8 @@ async fn a_url_with_the_wrong_scheme_is_answered_with_the_right_one() {
             assert!(line.contains(url.trim_end_matches("/ws")), "{line}");
         })
     });
-    futures::future::join_all(tries).await;
+    // Each is a process that computes for a second before it is ready.
+    futures::StreamExt::for_each_concurrent(futures::stream::iter(tries), 4, |one| one).await;
     task.abort();
 }
 
@@ -579,7 +582,7 @@ async fn a_far_end_that_is_no_board_is_reported_once_and_never_moved() {
         websocket.knobs.connections.load(Ordering::Relaxed) >= 3
     })
     .await;
-    gateway.signal("-TERM");
+    gateway.signal(Signal::TERM);
     let lines = log.rest().await;
     let times = |words: &str| lines.iter().filter(|line| line.contains(words)).count();
     assert_eq!(times("is spoken there"), 1, "{lines:#?}");
@@ -597,12 +600,8 @@ async fn logged(url: &str, keys: &str, words: &[&str]) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_board_that_cannot_be_reached_or_refuses_is_in_the_log_with_what_to_do() {
-    // A port that was just free: nothing listens there.
-    let free = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let nobody = Reserved::default();
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, nobody.port()));
     for (url, words) in [
         (
             format!("tcp://{free}"),

@@ -44,6 +44,7 @@ use common::reference::Reference;
 use common::{client, listed, vibrate, wait_until, within};
 use forwarder::Forwarder;
 use program::{Program, addr, bridge, built};
+use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -229,7 +230,7 @@ async fn the_emulated_board_stops_and_comes_back_when_the_gateway_ends() {
     let mut gateway = Process::start(home.path(), &[]).await;
     let forwarder = Forwarder::to(&gateway.devices).await;
     let mut board = Board::Qemu.start(forwarder.addr, &[]);
-    for signal in ["-TERM", "-KILL", "-TERM", "-KILL"] {
+    for signal in [Signal::TERM, Signal::KILL, Signal::TERM, Signal::KILL] {
         let client = client(&gateway.clients, "driver").await;
         board.report("connected").await;
         listed(&client, 1).await;
@@ -239,13 +240,13 @@ async fn the_emulated_board_stops_and_comes_back_when_the_gateway_ends() {
         gateway.signal(signal);
         board.pin_at("V0", 0).await;
         println!(
-            "Qemu, gateway ended by {signal}: stopped after {} ms",
+            "Qemu, gateway ended by {signal:?}: stopped after {} ms",
             ended.elapsed().as_millis()
         );
-        if signal == "-KILL" {
+        if signal == Signal::KILL {
             // At once, and not when the watchdog was due. A gateway that ends in order sends the stop itself.
             let (_, silent) = board.report("stopped by lost connection, ").await;
-            println!("Qemu, gateway ended by {signal}: {silent}");
+            println!("Qemu, gateway ended by {signal:?}: {silent}");
         }
         board.report("lost: ").await;
         gateway.exit_code().await;
@@ -264,9 +265,9 @@ async fn the_emulated_board_stops_when_the_gateway_freezes() {
     listed(&client, 1).await;
     vibrate(&client, 0.5).await;
     board.pin_at("V1", 500).await;
-    gateway.signal("-STOP");
+    gateway.signal(Signal::STOP);
     board.watchdog("gateway frozen").await;
-    gateway.signal("-CONT");
+    gateway.signal(Signal::CONT);
     board.report("connected").await;
 }
 
@@ -321,9 +322,9 @@ async fn the_same_code_on_a_wire_follows_the_slider_and_stops_when_the_gateway_f
     let gateway = bridge(home.path(), &port).await;
     let client = client(&gateway.clients, "driver").await;
     driven(&client, &mut board).await;
-    gateway.signal("-STOP");
+    gateway.signal(Signal::STOP);
     board.watchdog("gateway frozen").await;
-    gateway.signal("-CONT");
+    gateway.signal(Signal::CONT);
     // It never left; that it says hello once more is no answer to anything.
     vibrate(&client, 0.25).await;
     board.pin_at("V0", 250).await;
@@ -343,7 +344,7 @@ async fn the_same_code_on_a_wire_introduces_itself_to_the_next_gateway() {
         listed(&client, 1).await;
         vibrate(&client, 1.0).await;
         board.pin_at("V0", 1_000).await;
-        gateway.signal("-KILL");
+        gateway.signal(Signal::KILL);
         gateway.exit_code().await;
     }
     board.pin_at("V0", 0).await;
@@ -432,7 +433,7 @@ async fn the_emulated_board_strokes_in_time_and_holds_when_control_ends() {
     // The gateway is killed in the middle of a long stroke.
     go_to(0.0, 20_000).await;
     while board.pin("L0").await.0 > 960 {}
-    gateway.signal("-KILL");
+    gateway.signal(Signal::KILL);
     let (_, rest) = board.report("stopped by lost connection, ").await;
     println!("Qemu, gateway killed in mid-stroke: stopped, {rest}");
     let moved = tokio::time::timeout(Duration::from_millis(500), board.pin("L0")).await;

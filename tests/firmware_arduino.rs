@@ -27,6 +27,7 @@ use common::reference::Reference;
 use common::{client, listed, vibrate, within};
 use forwarder::Forwarder;
 use program::{Program, addr, bridge, built};
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
@@ -91,7 +92,7 @@ async fn an_uno_introduces_itself_and_its_motor_follows_the_slider() {
     assert!(changed.is_err(), "a steady vibration stays: {changed:?}");
     within("a goodbye", client.disconnect()).await.unwrap();
     uno.pin_at("9 pwm", 0).await;
-    uno.signal("-TERM");
+    uno.signal(Signal::TERM);
     assert_eq!(uno.exit_code().await, Some(0));
     assert!(link(&home).symlink_metadata().is_err(), "it takes its link away");
 }
@@ -102,7 +103,7 @@ async fn an_uno_that_is_unplugged_leaves_and_comes_back_as_the_same_device() {
     let gateway = bridge(home.path(), &link(&home)).await;
     let client = client(&gateway.clients, "driver").await;
     let mut index = None;
-    for signal in ["-KILL", "-TERM", "-KILL"] {
+    for signal in [Signal::KILL, Signal::TERM, Signal::KILL] {
         let mut uno = Program::uno("lovense", &link(&home)).await;
         listed(&client, 1).await;
         let found = client.devices().into_keys().next().unwrap();
@@ -126,7 +127,7 @@ async fn an_uno_stops_its_motor_when_the_gateway_freezes() {
     listed(&client, 1).await;
     vibrate(&client, 0.5).await;
     uno.pin_at("9 pwm", 127).await;
-    gateway.signal("-STOP");
+    gateway.signal(Signal::STOP);
     let stopped = uno.pin_at("9 pwm", 0).await;
     let silent = stopped.silent_ms.unwrap();
     println!("Uno, gateway frozen: motor off {silent} ms after the last byte, by the board's clock");
@@ -135,7 +136,7 @@ async fn an_uno_stops_its_motor_when_the_gateway_freezes() {
         "{silent} ms"
     );
     // It thaws: the board has said hello again, which is no answer to anything, and takes commands.
-    gateway.signal("-CONT");
+    gateway.signal(Signal::CONT);
     vibrate(&client, 0.25).await;
     uno.pin_at("9 pwm", 63).await;
     assert_eq!(client.devices().len(), 1);
@@ -156,7 +157,7 @@ async fn an_uno_that_was_not_restarted_introduces_itself_to_the_next_gateway() {
         }
         vibrate(&client, 1.0).await;
         uno.pin_at("9 pwm", 255).await;
-        gateway.signal("-KILL");
+        gateway.signal(Signal::KILL);
         gateway.exit_code().await;
     }
     uno.pin_at("9 pwm", 0).await;
@@ -224,7 +225,7 @@ async fn the_librarys_motor_follows_the_slider_over_a_websocket() {
     assert_eq!(within("the battery", hush.battery()).await.unwrap(), 100);
     let changed = tokio::time::timeout(STEADY, board.pin("4 pwm")).await;
     assert!(changed.is_err(), "a steady vibration stays: {changed:?}");
-    gateway.signal("-TERM");
+    gateway.signal(Signal::TERM);
     board.pin_at("4 pwm", 0).await;
     let reason = board.line("closed by the gateway: ").await;
     assert!(reason.starts_with("1001 "), "{reason}");
@@ -290,7 +291,7 @@ async fn the_library_stops_and_comes_back_when_the_gateway_is_killed() {
     let mut gateway = Process::start(home.path(), &[]).await;
     let forwarder = Forwarder::to(&gateway.devices).await;
     let mut board = board("WifiLovenseVibrator", "LVSDevice", forwarder.addr, None);
-    for signal in ["-KILL", "-TERM", "-KILL"] {
+    for signal in [Signal::KILL, Signal::TERM, Signal::KILL] {
         let client = client(&gateway.clients, "driver").await;
         board.line("connected").await;
         listed(&client, 1).await;
@@ -300,7 +301,7 @@ async fn the_library_stops_and_comes_back_when_the_gateway_is_killed() {
         gateway.signal(signal);
         board.pin_at("4 pwm", 0).await;
         println!(
-            "library, gateway ended by {signal}: motor off after {} ms",
+            "library, gateway ended by {signal:?}: motor off after {} ms",
             killed.elapsed().as_millis()
         );
         gateway.exit_code().await;
@@ -319,7 +320,7 @@ async fn the_library_stops_when_the_gateway_freezes_and_goes_on_when_it_thaws() 
     listed(&client, 1).await;
     vibrate(&client, 0.5).await;
     board.pin_at("4 pwm", 127).await;
-    gateway.signal("-STOP");
+    gateway.signal(Signal::STOP);
     let frozen = Instant::now();
     board.pin_at("4 pwm", 0).await;
     let after = frozen.elapsed().as_millis();
@@ -330,7 +331,7 @@ async fn the_library_stops_when_the_gateway_freezes_and_goes_on_when_it_thaws() 
         "{said} ms"
     );
     board.line("not connected: nothing was heard").await;
-    gateway.signal("-CONT");
+    gateway.signal(Signal::CONT);
     board.line("connected").await;
     driven_again(&client, &mut board).await;
 }
@@ -432,7 +433,7 @@ async fn the_librarys_servo_keeps_its_speed_and_holds_when_the_gateway_is_killed
     }
     go_to(&client, 0.0, 20_000).await;
     while board.pin("18 pulse").await.value > 1_880 {}
-    gateway.signal("-KILL");
+    gateway.signal(Signal::KILL);
     board.line("not connected: ").await;
     gateway.exit_code().await;
     let moved = tokio::time::timeout(Duration::from_millis(500), board.pin("18 pulse")).await;
@@ -466,7 +467,7 @@ async fn an_unos_servo_holds_when_the_gateway_freezes_in_mid_stroke() {
     listed(&client, 1).await;
     go_to(&client, 0.0, 20_000).await;
     let began = uno.pin_at("9 pulse", 1_490).await;
-    gateway.signal("-STOP");
+    gateway.signal(Signal::STOP);
     let mut last = began.clone();
     while let Ok(change) = tokio::time::timeout(STEADY, uno.pin("9 pulse")).await {
         last = change;

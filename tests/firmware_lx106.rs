@@ -25,6 +25,7 @@ use common::{client, listed, vibrate, within};
 use forwarder::Forwarder;
 use pipes::Pipes;
 use program::{Program, addr, built};
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -72,7 +73,7 @@ async fn an_esp8266s_motor_follows_the_slider_by_a_clock_that_is_right() {
     let changed = tokio::time::timeout(STEADY, board.pin("5 pwm")).await;
     assert!(changed.is_err(), "a steady vibration stays: {changed:?}");
     let (least, asked) = (after.elapsed(), Instant::now());
-    gateway.signal("-TERM");
+    gateway.signal(Signal::TERM);
     let off = board.pin_at("5 pwm", 0).await;
     let most = before.elapsed();
     let ran = Duration::from_millis(off.at_ms - on.at_ms);
@@ -100,7 +101,7 @@ async fn an_esp8266_stops_its_motor_when_the_gateway_freezes_and_connects_anew()
     listed(&client, 1).await;
     vibrate(&client, 0.5).await;
     board.pin_at("5 pwm", 127).await;
-    gateway.signal("-STOP");
+    gateway.signal(Signal::STOP);
     board.pin_at("5 pwm", 0).await;
     let watchdog = board.line("watchdog: ").await;
     let silent: u64 = watchdog.split(' ').next().unwrap().parse().unwrap();
@@ -110,7 +111,7 @@ async fn an_esp8266_stops_its_motor_when_the_gateway_freezes_and_connects_anew()
         "{silent} ms"
     );
     board.line("not connected: nothing was heard").await;
-    gateway.signal("-CONT");
+    gateway.signal(Signal::CONT);
     board.line("connected").await;
 }
 
@@ -128,7 +129,7 @@ async fn an_esp8266_stops_its_motor_when_the_gateway_is_killed_and_is_driven_by_
         vibrate(&client, 0.5).await;
         board.pin_at("5 pwm", 127).await;
         let killed = Instant::now();
-        gateway.signal("-KILL");
+        gateway.signal(Signal::KILL);
         board.pin_at("5 pwm", 0).await;
         println!("lx106, gateway killed: motor off after {:?}", killed.elapsed());
         board.line("not connected: the connection broke off").await;
@@ -162,7 +163,7 @@ async fn an_esp8266s_servo_moves_softly_at_first_and_holds_when_the_gateway_is_k
     assert!((500..1_100 + LATE_MS).contains(&soft), "{soft} ms");
     go_to(1.0, 20_000).await;
     while board.pin("12 pulse").await.value < 1_120 {}
-    gateway.signal("-KILL");
+    gateway.signal(Signal::KILL);
     board.line("not connected: ").await;
     gateway.exit_code().await;
     let moved = tokio::time::timeout(Duration::from_millis(500), board.pin("12 pulse")).await;

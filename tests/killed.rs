@@ -21,6 +21,7 @@ use common::process::Process;
 use common::pty::Board;
 use common::{RawDevice, Running, client, listed, settings, vibrate, wait_until, within};
 use futures::{SinkExt, StreamExt};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -395,7 +396,7 @@ async fn the_next_gateway_stops_what_a_killed_one_left_running() {
     for board in &boards {
         wait_until("it runs", || board.model.is_running_all()).await;
     }
-    gateway.signal("-KILL");
+    gateway.signal(Signal::KILL);
     gateway.exit_code().await;
     let before: Vec<usize> = boards.iter().map(|board| board.knobs.seen().len()).collect();
     for board in &boards {
@@ -407,7 +408,7 @@ async fn the_next_gateway_stops_what_a_killed_one_left_running() {
         wait_until("it is asked", || since().contains(FIRST_QUESTION)).await;
         assert_eq!(board.model.running(), "", "{}: it got {:?}", board.name, since());
     }
-    gateway.signal("-TERM");
+    gateway.signal(Signal::TERM);
 }
 
 /// A board that connects by websocket, until its gateway goes.
@@ -481,7 +482,7 @@ async fn the_next_gateway_stops_what_a_killed_one_left_running_on_a_websocket() 
         let mut gateway = remembering(home.path()).await;
         let board = AbortOnDropHandle::new(tokio::spawn(connected(gateway.devices.clone(), model.clone())));
         let _drivers = drive(&gateway, home.path(), &model, by).await;
-        gateway.signal("-KILL");
+        gateway.signal(Signal::KILL);
         gateway.exit_code().await;
         within("the board is cut off", board).await.unwrap();
         assert!(model.is_running_all(), "{kind:?}, {by:?}: nobody stopped it");
@@ -496,6 +497,6 @@ async fn the_next_gateway_stops_what_a_killed_one_left_running_on_a_websocket() 
             "",
             "{kind:?}, {by:?}: before apps see it; it got {got:?}"
         );
-        gateway.signal("-TERM");
+        gateway.signal(Signal::TERM);
     }
 }

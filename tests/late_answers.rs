@@ -15,6 +15,7 @@ use common::pty::Board;
 use common::{RawDevice, Running, client, listed, settings, vibrate, within};
 use futures::future::join_all;
 use futures::{SinkExt, StreamExt};
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
@@ -75,28 +76,37 @@ fn identity(app: &ButtplugClient) -> (u32, String, usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_device_that_answers_late_is_the_same_after_its_connection_broke() {
     let delays = [50, 250, 500, 1_000, 1_500].map(Duration::from_millis);
-    join_all(delays.map(|delay| async move {
-        let gateway = Running::start(settings()).await;
-        let app = client(&gateway.clients(), "app").await;
-        let first = sketch(&gateway.devices(), "late-1", delay, edge).await;
-        listed(&app, 1).await;
-        let before = identity(&app);
-        assert_eq!(
-            (before.1.as_str(), before.2),
-            ("Lovense Edge", 2),
-            "after {delay:?}"
-        );
-        assert_eq!(battery(&app).await, Ok(90), "after {delay:?}");
-        vibrate(&app, 1.0).await;
-        // It goes while a motor is on: it is stopped first when it comes back, and acknowledges that, late.
-        first.abort();
-        listed(&app, 0).await;
-        let second = sketch(&gateway.devices(), "late-1", delay, edge).await;
-        listed(&app, 1).await;
-        assert_eq!(identity(&app), before, "after {delay:?}");
-        second.abort();
-        gateway.stop().await;
-    }))
+    // All start first: each start blocks this thread while it reads the server's own devices.
+    let mut gateways = Vec::new();
+    for _ in delays {
+        gateways.push(Running::start(settings()).await);
+    }
+    join_all(
+        delays
+            .into_iter()
+            .zip(gateways)
+            .map(|(delay, gateway)| async move {
+                let app = client(&gateway.clients(), "app").await;
+                let first = sketch(&gateway.devices(), "late-1", delay, edge).await;
+                listed(&app, 1).await;
+                let before = identity(&app);
+                assert_eq!(
+                    (before.1.as_str(), before.2),
+                    ("Lovense Edge", 2),
+                    "after {delay:?}"
+                );
+                assert_eq!(battery(&app).await, Ok(90), "after {delay:?}");
+                vibrate(&app, 1.0).await;
+                // It goes while a motor is on: it is stopped first when it comes back, and acknowledges that, late.
+                first.abort();
+                listed(&app, 0).await;
+                let second = sketch(&gateway.devices(), "late-1", delay, edge).await;
+                listed(&app, 1).await;
+                assert_eq!(identity(&app), before, "after {delay:?}");
+                second.abort();
+                gateway.stop().await;
+            }),
+    )
     .await;
 }
 
@@ -222,7 +232,7 @@ async fn an_answer_that_is_not_understood_is_in_the_log_with_what_was_expected()
     }
     log.expect(&["WARN", "Battery;", "\"90%\"", "0 to 100", "wrong-1"])
         .await;
-    gateway.signal("-TERM");
+    gateway.signal(Signal::TERM);
     let reported = log.seen.len();
     let rest = &log.rest().await[reported..];
     assert!(

@@ -28,7 +28,7 @@ mod trials;
 use bench::Bench;
 use board::{Board, PASSWORD, Trial};
 use common::ended::end;
-use common::{wait_until, within};
+use common::within;
 use serde_json::Value;
 use terminal::Terminal;
 
@@ -77,9 +77,9 @@ async fn a_password_is_asked_for_and_not_shown() {
     let mut command = bench.without_password(&at, &[]);
     terminal.attach(&mut command);
     let child = command.spawn().unwrap();
-    terminal.expect(&format!("ota_password of {at}: ")).await;
-    wait_until("no echo", || !terminal.echoes()).await;
-    terminal.type_line(PASSWORD);
+    terminal
+        .answer_hidden(&format!("ota_password of {at}: "), PASSWORD)
+        .await;
     let shown = terminal.expect("on trial").await;
     let ended = within("it ends", child.wait_with_output()).await.unwrap();
     assert_eq!(ended.status.code(), Some(0), "{shown}");

@@ -483,6 +483,7 @@ mod process {
     use std::os::unix::fs::PermissionsExt;
     use std::process::Output;
 
+    use rustix::process::Signal;
     use tempfile::TempDir;
 
     use super::*;
@@ -574,7 +575,7 @@ mod process {
         // The command line needs neither.
         let stopped = output(&home, &["stop"], None).await;
         assert!(stopped.status.success(), "{stopped:?}");
-        gateway.signal("-TERM");
+        gateway.signal(Signal::TERM);
         log.rest().await;
         let all = log.text();
         assert!(all.contains("the password is wrong"), "{all}");
@@ -618,7 +619,7 @@ mod process {
         let again = post(page, "/api/login", &[], &by(code)).await;
         assert_eq!((again.status, again.header("Set-Cookie")), (401, None));
         let code = code.to_owned();
-        gateway.signal("-TERM");
+        gateway.signal(Signal::TERM);
         let mut log = Log::of(&mut gateway.child);
         log.rest().await;
         assert!(!log.text().contains(&code), "{}", log.text());

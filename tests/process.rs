@@ -9,15 +9,16 @@ use std::time::{Duration, Instant};
 
 use common::json_client::JsonClient;
 use common::process::{Process, command, is_root, program_for_everybody, run};
-use common::{RawDevice, wait_until, within};
+use common::{RawDevice, signal, wait_until, within};
 use futures::future::join_all;
+use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
 #[tokio::test]
 async fn a_signal_stops_the_devices_and_ends_with_0() {
-    for signal in ["-INT", "-TERM"] {
+    for signal in [Signal::INT, Signal::TERM] {
         let home = TempDir::new().unwrap();
         let mut gateway = Process::start(home.path(), &[]).await;
         let mut driver = JsonClient::connect(&gateway.clients, 4).await;
@@ -48,7 +49,7 @@ async fn a_signal_stops_the_devices_and_ends_with_0() {
         assert_eq!(hush.closed().await.0, 1001);
         assert_eq!(stroker.closed().await.0, 1001);
         assert_eq!(driver.closed().await, Some(1001));
-        assert_eq!(gateway.exit_code().await, Some(0), "{signal}");
+        assert_eq!(gateway.exit_code().await, Some(0), "{signal:?}");
     }
 }
 
@@ -61,22 +62,27 @@ async fn a_second_signal_ends_it_at_once_with_130() {
     for i in 0..5 {
         mute.push(RawDevice::lovense(&gateway.devices, &format!("{i:012X}")).await);
     }
-    gateway.signal("-INT");
+    gateway.signal(Signal::INT);
     let mut log = BufReader::new(gateway.child.stderr.take().unwrap()).lines();
     within("the first signal is heard", async {
         while !log.next_line().await.unwrap().expect("a log").contains("SIGINT") {}
     })
     .await;
-    gateway.signal("-INT");
+    gateway.signal(Signal::INT);
     assert_eq!(gateway.exit_code().await, Some(130));
 }
 
 /// As many as an unoptimised build lists soon; the benchmark does the same with a thousand.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_devices_are_all_stopped_when_it_ends() {
-    let count = 300;
+    let count = 100;
     let home = TempDir::new().unwrap();
-    let mut gateway = Process::start(home.path(), &["-q"]).await;
+    // Devices that wait for the others answer no pings.
+    let config = home.path().join("gateway.toml");
+    let patient = "[devices]\nping_interval_ms = 60000\nhandshake_timeout_ms = 60000\n\
+                   [clients]\nping_interval_ms = 60000\n";
+    std::fs::write(&config, patient).unwrap();
+    let mut gateway = Process::start(home.path(), &["-q", "--config", config.to_str().unwrap()]).await;
     let mut driver = JsonClient::connect(&gateway.clients, 4).await;
     let devices = join_all((0..count).map(|i| {
         let url = gateway.devices.clone();
@@ -92,7 +98,7 @@ async fn many_devices_are_all_stopped_when_it_ends() {
     let mut distinct = listed.clone();
     distinct.dedup();
     assert_eq!(distinct.len(), count, "every device has an index of its own");
-    gateway.signal("-TERM");
+    gateway.signal(Signal::TERM);
     let signalled = Instant::now();
     let stopped = join_all(devices.iter_mut().map(|device| async {
         device.expect("Vibrate:0;").await;
@@ -227,7 +233,7 @@ async fn indexes_are_kept_across_kill_9() {
         } else {
             assert_eq!(owners, before, "round {round}");
         }
-        gateway.signal("-KILL");
+        gateway.signal(Signal::KILL);
         gateway.exit_code().await;
     }
 }
@@ -272,7 +278,7 @@ async fn a_state_file_that_may_not_be_read_is_left_as_it_is() {
         driver.event("DeviceList").await;
     }
     // What is still to be written is written before it ends.
-    gateway.signal("-TERM");
+    gateway.signal(Signal::TERM);
     assert_eq!(gateway.exit_code().await, Some(0));
     let mut log = String::new();
     let mut stderr = gateway.child.stderr.take().unwrap();
@@ -316,11 +322,7 @@ async fn nothing_but_the_ready_line_is_on_stdout_and_no_escapes_are_in_the_log()
     assert_eq!(ready["event"], "ready");
     let device = RawDevice::lovense(ready["devices"].as_str().unwrap(), "8A3D9FAC2A45").await;
     drop(device);
-    let pid = child.id().unwrap().to_string();
-    std::process::Command::new("kill")
-        .args(["-TERM", &pid])
-        .status()
-        .unwrap();
+    signal::send(child.id().unwrap(), Signal::TERM);
     let (mut rest, mut log) = (String::new(), String::new());
     within("it ends", stdout.read_to_string(&mut rest)).await.unwrap();
     within("it ends", child.stderr.take().unwrap().read_to_string(&mut log))
@@ -393,9 +395,7 @@ async fn too_few_threads_are_an_error_and_no_panic() {
             .unwrap();
         if ready.starts_with("ready") {
             // The stops at the end need no thread.
-            let pid = child.id().expect("it runs").to_string();
-            let signalled = std::process::Command::new("kill").args(["-TERM", &pid]).status();
-            assert!(signalled.expect("kill").success());
+            signal::send(child.id().expect("it runs"), Signal::TERM);
         }
         let output = within("the end", child.wait_with_output()).await.unwrap();
         let log = String::from_utf8_lossy(&output.stderr).into_owned();

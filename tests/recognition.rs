@@ -17,6 +17,7 @@ use common::system::{ARDUINO, CH340, System};
 use common::tcode_board::{BUZZER, HUSH, MUTE, Model, OLD, OSR2, SR6, TcodeBoard};
 use common::{Running, client, listed, relaying, settings, vibrate, wait_until, within};
 use futures::StreamExt;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -155,7 +156,7 @@ async fn every_board_is_recognised_before_anything_moves() {
         wait_until("it is stopped first", || board.sent().contains(stop)).await;
         board.expect_only_questions();
     }
-    gateway.signal("-TERM");
+    gateway.signal(Signal::TERM);
 }
 
 /// The server inside knows the protocol, whatever the user's file says.
@@ -212,7 +213,7 @@ async fn a_recognised_board_that_is_denied_stays_out() {
     let (gateway, mut log) = start(&home, &args, &entry(&board.port)).await;
     log.expect(&["denied"]).await;
     board.expect_only_questions();
-    gateway.signal("-TERM");
+    gateway.signal(Signal::TERM);
 }
 
 #[tokio::test]
@@ -231,9 +232,9 @@ async fn a_board_that_says_nothing_is_reported_once_with_all_that_was_tried() {
     }
     board.expect_only_questions();
     for question in ["D0\n", "D1\n", "D2\n", "DeviceType;"] {
-        assert!(board.sent().contains(question), "{:?}", board.sent());
+        wait_until("it is asked everything", || board.sent().contains(question)).await;
     }
-    gateway.signal("-TERM");
+    gateway.signal(Signal::TERM);
 }
 
 #[tokio::test]
@@ -252,7 +253,7 @@ async fn a_faulty_hello_line_is_reported_even_if_the_board_is_recognised() {
         "{line}"
     );
     log.expect(&["recognised: Lovense"]).await;
-    gateway.signal("-TERM");
+    gateway.signal(Signal::TERM);
 }
 
 #[tokio::test]
@@ -274,7 +275,7 @@ async fn a_faulty_keepalive_is_named_with_what_holds_instead_and_the_board_conne
             assert!(line.contains(part), "{value}: {line}");
         }
         log.expect(&["device connected"]).await;
-        gateway.signal("-TERM");
+        gateway.signal(Signal::TERM);
     }
 }
 
@@ -352,11 +353,11 @@ async fn ports_are_asked_what_is_behind_them() {
     let root = system.root.path().to_str().unwrap();
     let hello = tokio::spawn(async move {
         let line = "{\"identifier\":\"LVSDevice\",\"address\":\"b\",\"version\":0,\"keepalive_ms\":250}\r\n";
-        hello.expect("\n").await;
-        hello.say(line).await;
-        hello.expect("\n").await;
-        hello.say(line).await;
-        std::future::pending::<()>().await;
+        loop {
+            if hello.read_patiently().await.contains(&b'\n') {
+                hello.say(line).await;
+            }
+        }
     });
     let run = async |args: &[&str]| {
         let mut command = command(home.path(), &["ports", "--identify", "--root", root]);
@@ -421,7 +422,7 @@ async fn a_port_that_the_gateway_has_is_not_asked() {
             .contains(&format!("(pid {pid})")),
         "{row:#}"
     );
-    gateway.signal("-TERM");
+    gateway.signal(Signal::TERM);
 }
 
 #[tokio::test]
@@ -457,7 +458,7 @@ async fn a_port_that_is_not_there_is_named_in_the_log_and_in_what_lists_ports() 
     let check: Value = serde_json::from_slice(&run(&["check", "--json"]).await).unwrap();
     assert_eq!(check["serial"][0]["access"]["state"], "gone", "{check:#}");
     assert_ne!(check["serial"][1]["access"]["state"], "gone", "{check:#}");
-    gateway.signal("-TERM");
+    gateway.signal(Signal::TERM);
     let reported = log.seen.len();
     let rest = &log.rest().await[reported..];
     assert!(

@@ -44,7 +44,10 @@ impl Rig {
         if let Some(udcf) = udcf {
             write(&folder.path().join("udcf.json"), &udcf.to_string());
         }
-        let gateway = Running::start(from_text(folder.path(), toml)).await;
+        let mut settings = from_text(folder.path(), toml);
+        // While the files are read, seconds on a slow machine, nobody reads the devices, and they answer no pings.
+        settings.devices.ping_interval = std::time::Duration::from_secs(60);
+        let gateway = Running::start(settings).await;
         Self { folder, gateway }
     }
 

@@ -63,7 +63,7 @@ async fn a_toy_that_answers_everything_keeps_its_model_when_it_comes_back() {
 #[tokio::test]
 async fn a_frozen_device_is_noticed() {
     let mut settings = settings();
-    settings.devices.ping_interval = Duration::from_millis(150);
+    settings.devices.ping_interval = Duration::from_secs(1);
     let gateway = Running::start(settings).await;
     let client = client(&gateway.clients(), "lister").await;
     let hush = SimulatedDevice::connect(DeviceOptions::hush(target(&gateway), "8A3D9FAC2A45"))

@@ -473,7 +473,7 @@ async fn faults_of_a_handshake_have_a_name_and_the_command_is_filled_in() {
 async fn visitors_that_go_on_for_ever_or_read_nothing_delay_nobody() {
     let home = tempfile::tempdir().unwrap();
     let config = home.path().join("gateway.toml");
-    std::fs::write(&config, "[devices]\nhandshake_timeout_ms = 300\n").unwrap();
+    std::fs::write(&config, "[devices]\nhandshake_timeout_ms = 2000\n").unwrap();
     let gateway = Gateway::start(home.path(), &["--config", config.to_str().unwrap()]).await;
     let mut slow = Vec::new();
     for begins in ["", "G", "GET / HTTP/1.1\r\nX: ", "D", "\r\n", "DSTOP"] {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::{SinkExt, StreamExt};
+use rustix::process::Signal;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStdin};
@@ -89,7 +90,7 @@ impl Monitors {
     pub fn freeze(&self) -> Instant {
         let now = Instant::now();
         for child in &self.children {
-            signal::send(child.id().expect("a running monitor"), "-STOP");
+            signal::send(child.id().expect("a running monitor"), Signal::STOP);
         }
         now
     }

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 
 use super::common::model_board::UDCF;
 use super::common::process::run;
-use super::common::signal::wait_stopped;
+use super::common::signal;
 use super::common::within;
 use wsdm_gateway::net::tls::Fingerprint;
 
@@ -74,12 +74,7 @@ impl Gateway {
     }
 
     pub fn signal(&self, signal: Signal) {
-        let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        let pid = pid.expect("a running gateway");
-        kill_process(pid, signal).expect("a running gateway");
-        if signal == Signal::STOP {
-            wait_stopped(pid.as_raw_nonzero().get().cast_unsigned());
-        }
+        signal::send(self.child.id().expect("a running gateway"), signal);
     }
 
     /// What it logged last.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -68,7 +69,7 @@ impl Gateway {
 
     /// SIGTERM, and its end.
     pub async fn stop(mut self) -> TempDir {
-        self.process.signal("-TERM");
+        self.process.signal(Signal::TERM);
         let code = self.process.exit_code().await;
         assert_eq!(code, Some(0), "{:#?}", self.log());
         assert_eq!(self.logged("left behind"), 0, "{:#?}", self.log());

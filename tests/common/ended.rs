@@ -1,8 +1,10 @@
 //! Runs of the program that end.
 
+use rustix::process::Signal;
 use tokio::process::{Child, Command};
 
 use super::log::Log;
+use super::signal;
 use super::within;
 
 /// How a run ended.
@@ -51,10 +53,5 @@ pub async fn rest(child: Child, mut log: Log) -> Ended {
 
 /// Ctrl-C.
 pub fn interrupt(child: &Child) {
-    let pid = child.id().expect("running").to_string();
-    let sent = std::process::Command::new("kill")
-        .args(["-INT", &pid])
-        .status()
-        .expect("kill");
-    assert!(sent.success());
+    signal::send(child.id().expect("running"), Signal::INT);
 }

@@ -27,6 +27,7 @@ pub mod pty;
 #[cfg(unix)]
 pub mod pty_pair;
 pub mod reference;
+pub mod reserved;
 #[cfg(unix)]
 pub mod signal;
 #[cfg(target_os = "linux")]
@@ -65,7 +66,8 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 /// A port that the system chooses.
 pub const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// Defaults, on ports that the system chooses, remembering nothing.
+/// Defaults, on ports that the system chooses, remembering nothing; with pings so rare that a peer which a test does not read
+/// for a while is not taken for gone.
 pub fn settings() -> Settings {
     Settings {
         devices: DeviceSettings {
@@ -75,7 +77,7 @@ pub fn settings() -> Settings {
             tls: None,
             origins: Vec::new(),
             handshake_timeout: Duration::from_secs(5),
-            ping_interval: Duration::from_millis(2_500),
+            ping_interval: Duration::from_secs(60),
             on_close: None,
         },
         clients: ClientSettings {
@@ -86,7 +88,7 @@ pub fn settings() -> Settings {
             server_name: "test gateway".to_owned(),
             max_ping_time: None,
             handshake_timeout: Duration::from_secs(5),
-            ping_interval: Duration::from_millis(2_500),
+            ping_interval: Duration::from_secs(60),
             stop_after: Duration::from_millis(1_500),
         },
         page: None,

@@ -1,7 +1,7 @@
 //! A real broker: mosquitto in a folder of its own, on a port of its own.
 
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
@@ -11,11 +11,12 @@ use std::thread::JoinHandle;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::DEADLINE;
-use super::signal::wait_stopped;
+use super::reserved::Reserved;
+use super::signal;
 
 /// How a broker is set up.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +41,7 @@ pub struct Options {
 pub struct Mosquitto {
     options: Options,
     folder: TempDir,
-    port: u16,
+    port: Reserved,
     running: Option<(Child, JoinHandle<()>)>,
     log: Arc<Mutex<String>>,
 }
@@ -54,31 +55,23 @@ impl Mosquitto {
     pub fn with(options: Options) -> Self {
         let folder = TempDir::new().expect("a folder");
         make_files(&options, folder.path());
+        let host = match options.ipv6 {
+            true => Ipv6Addr::LOCALHOST.into(),
+            false => Ipv4Addr::LOCALHOST.into(),
+        };
         let mut broker = Self {
             options,
             folder,
-            port: 0,
+            port: Reserved::at(host),
             running: None,
             log: Arc::default(),
         };
-        for _ in 0..20 {
-            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr());
-            broker.port = free.expect("a free port").port();
-            if broker.try_run() {
-                return broker;
-            }
-            // Somebody else was given the same port meanwhile.
-            assert!(
-                broker.log().contains("in use"),
-                "mosquitto does not start:\n{}",
-                broker.log()
-            );
-        }
-        panic!("no port was free for mosquitto");
+        broker.run();
+        broker
     }
 
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.port()
     }
 
     pub fn url(&self) -> String {
@@ -88,7 +81,7 @@ impl Mosquitto {
             (true, false) => "localhost",
             (false, false) => "127.0.0.1",
         };
-        format!("{}://{host}:{}", if tls { "mqtts" } else { "mqtt" }, self.port)
+        format!("{}://{host}:{}", if tls { "mqtts" } else { "mqtt" }, self.port())
     }
 
     /// The CA of its certificate.
@@ -122,14 +115,12 @@ impl Mosquitto {
     /// Starts again on the same port.
     pub fn restart(&mut self) {
         self.end(Signal::TERM);
-        assert!(self.try_run(), "mosquitto does not start again:\n{}", self.log());
+        self.run();
     }
 
     /// It does nothing any more; the system still takes bytes for it.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
-        let (child, _) = self.running.as_ref().expect("it runs");
-        wait_stopped(child.id());
     }
 
     pub fn thaw(&self) {
@@ -138,21 +129,20 @@ impl Mosquitto {
 
     fn signal(&self, signal: Signal) {
         let (child, _) = self.running.as_ref().expect("it runs");
-        kill_process(Pid::from_child(child), signal).expect("our own child");
+        signal::send(child.id(), signal);
     }
 
     fn end(&mut self, signal: Signal) {
         let Some((mut child, reader)) = self.running.take() else {
             return;
         };
-        // It has not been waited for, so the number is still its own.
-        let _ = kill_process(Pid::from_child(&child), signal);
+        signal::send(child.id(), signal);
         let _ = child.wait();
         let _ = reader.join();
     }
 
-    /// Whether it could have its port. Returns when it takes connections.
-    fn try_run(&mut self) -> bool {
+    /// Returns when it takes connections.
+    fn run(&mut self) {
         let config = self.folder.path().join("mosquitto.conf");
         std::fs::write(&config, self.config()).expect("our own folder");
         let mut child = Command::new(find("mosquitto"))
@@ -169,14 +159,10 @@ impl Mosquitto {
         let reader = std::thread::spawn(move || read_log(stderr, &log, &ready));
         self.running = Some((child, reader));
         // The sender is dropped if it ends before that.
-        let runs = is_ready.recv_timeout(DEADLINE).is_ok();
-        if runs {
-            let host = if self.options.ipv6 { "::1" } else { "127.0.0.1" };
-            TcpStream::connect((host, self.port)).expect("it listens");
-        } else {
-            self.end(Signal::KILL);
-        }
-        runs
+        let ready = is_ready.recv_timeout(DEADLINE);
+        assert!(ready.is_ok(), "mosquitto does not start:\n{}", self.log());
+        let host = if self.options.ipv6 { "::1" } else { "127.0.0.1" };
+        TcpStream::connect((host, self.port())).expect("it listens");
     }
 
     fn config(&self) -> String {
@@ -192,7 +178,7 @@ impl Mosquitto {
         } = &self.options;
         let host = if *ipv6 { "::1" } else { "127.0.0.1" };
         let mut lines = vec![
-            format!("listener {} {host}", self.port),
+            format!("listener {} {host}", self.port()),
             "set_tcp_nodelay true".to_owned(),
             // As root it would become a user that may not read our folder.
             "user root".to_owned(),
@@ -238,7 +224,7 @@ impl Drop for Mosquitto {
     fn drop(&mut self) {
         self.end(Signal::KILL);
         if std::thread::panicking() {
-            eprintln!("the log of mosquitto on port {}:\n{}", self.port, self.log());
+            eprintln!("the log of mosquitto on port {}:\n{}", self.port(), self.log());
         }
     }
 }

@@ -5,10 +5,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::{signal, within};
+use super::{DEADLINE, signal, within};
 
 /// A gateway in a process of its own, with directories of its own.
 pub struct Process {
@@ -66,8 +67,10 @@ impl Process {
         let mut child = command.spawn().expect("the program starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         let mut line = String::new();
-        within("the ready line", stdout.read_line(&mut line))
+        // Reading the server's own devices takes a second of processor time, which other programs may be using.
+        tokio::time::timeout(3 * DEADLINE, stdout.read_line(&mut line))
             .await
+            .expect("in time: the ready line")
             .expect("a line");
         let url = |name: &str| {
             let word = line.split_whitespace().find_map(|w| w.strip_prefix(name));
@@ -83,8 +86,8 @@ impl Process {
         }
     }
 
-    pub fn signal(&self, name: &str) {
-        signal::send(self.child.id().expect("running"), name);
+    pub fn signal(&self, signal: Signal) {
+        signal::send(self.child.id().expect("running"), signal);
     }
 
     pub async fn exit_code(&mut self) -> Option<i32> {

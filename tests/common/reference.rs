@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 use wsdm_gateway::udcf::Udcf;
 
+use super::reserved::Reserved;
 use super::within;
 
 /// A running reference server. It is gone when this is dropped.
@@ -23,6 +24,7 @@ pub struct Reference {
     /// Where a client connects.
     pub clients: String,
     task: JoinHandle<()>,
+    _reserved: Reserved,
 }
 
 impl Drop for Reference {
@@ -31,16 +33,11 @@ impl Drop for Reference {
     }
 }
 
-/// A port that was free a moment ago: the reference takes no other kind.
-pub async fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    listener.local_addr().expect("bound").port()
-}
-
 impl Reference {
     /// Knows what the gateway's built-in configuration names.
     pub async fn start() -> Self {
-        let port = free_port().await;
+        let reserved = Reserved::default();
+        let port = reserved.port();
         let dcm = Udcf::builtin().device_configuration().expect("built in");
         let manager = ServerDeviceManagerBuilder::new_with_arc(dcm)
             .comm_manager(WebsocketServerDeviceCommunicationManagerBuilder::default().server_port(port))
@@ -64,6 +61,7 @@ impl Reference {
             devices: format!("ws://127.0.0.1:{port}"),
             clients: format!("ws://{clients}"),
             task,
+            _reserved: reserved,
         }
     }
 }

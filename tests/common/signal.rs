@@ -1,25 +1,26 @@
 //! Signals to processes.
 
-use std::process::Command;
 #[cfg(target_os = "linux")]
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 #[cfg(target_os = "linux")]
 use super::DEADLINE;
 
-/// Sends a signal by its name, such as `-TERM`. After `-STOP` the process does nothing any more.
-pub fn send(pid: u32, name: &str) {
-    let sent = Command::new("kill").args([name, &pid.to_string()]).status();
-    assert!(sent.expect("kill").success());
-    if name == "-STOP" {
-        wait_stopped(pid);
+/// Sends a signal to a child that nobody has waited for yet; after `STOP`, waits until it has stopped.
+pub fn send(child: u32, signal: Signal) {
+    let pid = Pid::from_raw(child.cast_signed()).expect("no child is 0");
+    kill_process(pid, signal).expect("our own child");
+    if signal == Signal::STOP {
+        wait_stopped(child);
     }
 }
 
 /// Waits until all threads of a process have stopped. They go on until the first one has taken the signal, which takes
 /// time on a busy machine.
 #[cfg(target_os = "linux")]
-pub fn wait_stopped(pid: u32) {
+fn wait_stopped(pid: u32) {
     let start = Instant::now();
     while !is_stopped(pid) {
         assert!(start.elapsed() < DEADLINE, "the process {pid} does not stop");
@@ -29,7 +30,7 @@ pub fn wait_stopped(pid: u32) {
 
 /// Nothing here tells whether it has.
 #[cfg(not(target_os = "linux"))]
-pub fn wait_stopped(_pid: u32) {}
+fn wait_stopped(_pid: u32) {}
 
 #[cfg(target_os = "linux")]
 fn is_stopped(pid: u32) -> bool {

@@ -33,6 +33,20 @@ impl Files {
     }
 }
 
+/// Makes each change, one text of a file replaced by another, and expects a fault: a rule that nothing can break tests
+/// nothing.
+pub fn each_is_noticed(changes: &[(&'static str, &str, &str)], faults: impl Fn(&Files) -> Vec<String>) {
+    for (path, from, to) in changes {
+        let text = Files(None).read(path);
+        assert!(text.contains(from), "{path} has no {from:?}");
+        let changed = Files(Some((path, text.replacen(from, to, 1))));
+        assert!(
+            !faults(&changed).is_empty(),
+            "{path}: {from:?} became {to:?}, and nobody noticed"
+        );
+    }
+}
+
 /// What the code drives.
 pub struct Code {
     /// `WsdmPins.h`.

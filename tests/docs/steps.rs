@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::code_pins::Files;
+use super::code_pins::{Files, each_is_noticed};
 use super::root;
 
 const INDEX: &str = "firmware/README.md";
@@ -132,15 +132,7 @@ const CHANGES: [(&str, &str, &str); 9] = [
 
 #[test]
 fn a_step_that_was_not_promised_is_found() {
-    for (path, from, to) in CHANGES {
-        let text = Files(None).read(path);
-        assert!(text.contains(from), "{path} has no {from:?}");
-        let changed = Files(Some((path, text.replacen(from, to, 1))));
-        assert!(
-            !faults(&changed).is_empty(),
-            "{path}: {from:?} became {to:?}, and nobody noticed"
-        );
-    }
+    each_is_noticed(&CHANGES, faults);
 }
 
 /// A page and a table that agree on too many steps are no better.

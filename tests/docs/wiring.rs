@@ -2,7 +2,7 @@
 
 use wsdm_device_board::{ESP32C3, ESP32C6, Outputs};
 
-use super::code_pins::{Code, Files, driven, labels, numbers, part_for, pin_of, row};
+use super::code_pins::{Code, Files, driven, each_is_noticed, labels, numbers, part_for, pin_of, row};
 use super::picture::Picture;
 
 const BOARDS: &str = "firmware/docs/boards";
@@ -424,17 +424,8 @@ const CHANGES: &[(&str, &str, &str)] = &[
     ("firmware/arduino/WsdmDevice/examples/WifiTcodeStroker/WifiTcodeStroker.ino", "SERVO_PIN WSDM_SERVO_PIN", "SERVO_PIN WSDM_VALVE_PIN"),
 ];
 
-/// A rule that nothing can break tests nothing.
 #[test]
 fn a_pin_that_is_changed_in_one_place_is_found() {
     assert_eq!(faults(&Files(None)), Vec::<String>::new());
-    for (path, from, to) in CHANGES {
-        let text = Files(None).read(path);
-        assert!(text.contains(from), "{path} has no {from:?}");
-        let changed = Files(Some((path, text.replacen(from, to, 1))));
-        assert!(
-            !faults(&changed).is_empty(),
-            "{path}: {from:?} became {to:?}, and nobody noticed"
-        );
-    }
+    each_is_noticed(CHANGES, faults);
 }

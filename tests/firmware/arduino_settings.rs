@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -342,7 +343,7 @@ async fn a_board_finds_its_gateway_and_the_next_one() {
         format!("10.9.9.1:{}", port(&first))
     );
     board.line("connected").await;
-    first.signal("-TERM");
+    first.signal(Signal::TERM);
     first.exit_code().await;
     board.line("closed by the gateway: 1001 ").await;
     let enter = within_it(board.id());

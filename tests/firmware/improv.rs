@@ -1,11 +1,10 @@
 //! The client with which web pages speak Improv drives a firmware on its standard input and output.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::process::Command;
-
-use crate::common::within;
 
 /// Takes these steps with it; the answers. `tests/improv/improv.mjs` has the steps that there are.
 pub async fn improv(steps: &Value, board: Command) -> Vec<Value> {
@@ -24,7 +23,9 @@ pub async fn improv(steps: &Value, board: Command) -> Vec<Value> {
         .envs(board.get_envs().filter_map(|(key, value)| Some((key, value?))))
         .stderr(Stdio::inherit())
         .kill_on_drop(true);
-    let output = within("the steps", command.output()).await.unwrap();
+    // Each step may take 40 s there.
+    let output = tokio::time::timeout(Duration::from_secs(120), command.output());
+    let output = output.await.expect("the steps in time").unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
     text.lines()

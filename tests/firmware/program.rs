@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
@@ -139,8 +140,8 @@ impl Program {
         }
     }
 
-    pub fn signal(&self, name: &str) {
-        signal::send(self.child.id().expect("running"), name);
+    pub fn signal(&self, signal: Signal) {
+        signal::send(self.child.id().expect("running"), signal);
     }
 
     pub async fn exit_code(&mut self) -> Option<i32> {

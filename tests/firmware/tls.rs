@@ -1,5 +1,6 @@
 //! A gateway with TLS for a board, and others that pretend to be it.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,12 +8,13 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio_rustls::TlsAcceptor;
+use wsdm_gateway::net::tls::Fingerprint;
 
 use crate::common::log::Log;
 use crate::common::process::{Process, command, run};
@@ -84,10 +86,41 @@ pub async fn overheard(listener: &TcpListener, answer: &[u8]) -> Vec<u8> {
     heard
 }
 
+/// Passes on what the two send each other until `over` completes, and returns it.
+pub async fn between(near: &mut TcpStream, far: &mut TcpStream, over: impl Future<Output = ()>) -> Vec<u8> {
+    let (mut up, mut down) = (vec![0; 4_096], vec![0; 4_096]);
+    let mut seen = Vec::new();
+    let pass_on = async {
+        loop {
+            let (towards, bytes) = tokio::select! {
+                read = near.read(&mut up) => (&mut *far, &up[..read.unwrap()]),
+                read = far.read(&mut down) => (&mut *near, &down[..read.unwrap()]),
+            };
+            assert!(!bytes.is_empty(), "it ended");
+            seen.extend_from_slice(bytes);
+            towards.write_all(bytes).await.unwrap();
+        }
+    };
+    tokio::select! {
+        () = over => {}
+        () = pass_on => unreachable!("it goes on"),
+    }
+    seen
+}
+
 pub fn shows_the_token(heard: &[u8]) -> bool {
     heard
         .windows(8)
         .any(|window| TOKEN.as_bytes().windows(8).any(|part| part == window))
+}
+
+/// What a pretender may show: a certificate of its own, and the right one without its key.
+pub fn pretences(gateway: &Gateway, home: &Path) -> [(CertificateDer<'static>, PrivateKeyDer<'static>); 2] {
+    let copied = Gateway::certificate(home);
+    assert_eq!(Fingerprint::of(&copied).to_string(), gateway.fingerprint);
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = || PrivateKeyDer::from(PrivatePkcs8KeyDer::from(own.signing_key.serialize_der()));
+    [(own.cert.der().clone(), key()), (copied, key())]
 }
 
 /// A server with this certificate and key, which need not belong together.

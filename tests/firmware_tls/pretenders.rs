@@ -9,8 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use wsdm_gateway::net::tls::Fingerprint;
 
-use crate::common::{client, within};
-use crate::tls::{Gateway, overheard, pretender, shows_the_token};
+use crate::common::{client, listed, vibrate, within};
+use crate::tls::{Gateway, between, overheard, pretences, pretender, shows_the_token};
 use crate::{board, pin_at, report};
 
 #[tokio::test]
@@ -77,15 +77,12 @@ async fn is_left_before_a_word(listener: &TcpListener, acceptor: &TlsAcceptor) -
 async fn another_certificate_is_told_apart_and_so_is_a_copy_of_the_right_one() {
     let home = TempDir::new().unwrap();
     let gateway = Gateway::start(home.path(), "only").await;
-    let copied = Gateway::certificate(home.path());
-    assert_eq!(Fingerprint::of(&copied).to_string(), gateway.fingerprint);
-    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = || PrivateKeyDer::from(PrivatePkcs8KeyDer::from(own.signing_key.serialize_der()));
-    for (certificate, told) in [
-        (own.cert.der().clone(), "the certificate is another one"),
-        (copied, "shows the right certificate, and has not its key"),
+    let [another, copy] = pretences(&gateway, home.path());
+    for ((certificate, key), told) in [
+        (another, "the certificate is another one"),
+        (copy, "shows the right certificate, and has not its key"),
     ] {
-        let (at, acceptor, listener) = pretender(certificate, key()).await;
+        let (at, acceptor, listener) = pretender(certificate, key).await;
         let mut board = board(&format!("wss://{at}"), Some(&gateway.fingerprint));
         for _ in 0..2 {
             let error = is_left_before_a_word(&listener, &acceptor).await;
@@ -124,32 +121,12 @@ async fn what_is_changed_on_the_way_stops_the_board() {
     let (mut near, _) = within("the board dials", listener.accept()).await.unwrap();
     let mut far = TcpStream::connect(gateway.devices()).await.unwrap();
     let client = client(&gateway.process.clients, "driver").await;
-    let (mut up, mut down) = (vec![0; 4_096], vec![0; 4_096]);
-    let (mut seen, mut is_commanded) = (Vec::new(), false);
-    loop {
-        tokio::select! {
-            read = near.read(&mut up) => {
-                let read = read.unwrap();
-                seen.extend_from_slice(&up[..read]);
-                far.write_all(&up[..read]).await.unwrap();
-            }
-            read = far.read(&mut down) => {
-                let read = read.unwrap();
-                seen.extend_from_slice(&down[..read]);
-                near.write_all(&down[..read]).await.unwrap();
-            }
-            () = tokio::time::sleep(Duration::from_millis(20)), if client.devices().len() == 1 => {
-                if is_commanded {
-                    break;
-                }
-                is_commanded = true;
-                let device = client.devices().into_values().next().unwrap();
-                let command = buttplug_client::device::ClientDeviceOutputCommand::Vibrate(1.0.into());
-                tokio::spawn(async move { drop(device.run_output(&command).await) });
-            }
-        }
-    }
-    pin_at(&mut board, "1.000").await;
+    let driven = async {
+        listed(&client, 1).await;
+        vibrate(&client, 1.0).await;
+        pin_at(&mut board, "1.000").await;
+    };
+    let seen = between(&mut near, &mut far, driven).await;
     assert!(!shows_the_token(&seen));
     assert!(!seen.windows(7).any(|window| window == b"Vibrate"));
     // A handshake in plain text, a record that nobody encrypted: the library behind would end the program for the first.

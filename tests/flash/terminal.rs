@@ -9,7 +9,7 @@ use tokio::process::Command;
 use tokio::sync::mpsc;
 
 use crate::common::pty_pair::pair;
-use crate::common::within;
+use crate::common::{wait_until, within};
 
 pub struct Terminal {
     keyboard: File,
@@ -65,6 +65,18 @@ impl Terminal {
             let more = within(&what, self.screen.recv()).await.expect("a screen");
             self.seen += &String::from_utf8_lossy(&more);
         }
+    }
+
+    /// Waits for a question whose answer is not shown. What is typed before the echo is off is thrown away.
+    pub async fn expect_hidden(&mut self, question: &str) {
+        self.expect(question).await;
+        wait_until("no echo", || !self.echoes()).await;
+    }
+
+    /// Answers a question whose answer is not shown.
+    pub async fn answer_hidden(&mut self, question: &str, answer: &str) {
+        self.expect_hidden(question).await;
+        self.type_line(answer);
     }
 
     pub fn type_line(&mut self, text: &str) {

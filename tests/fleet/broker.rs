@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,9 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rumqttc::{AsyncClient, Event, Incoming, MqttOptions, NetworkOptions, Publish, QoS};
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
+use super::common::reserved::Reserved;
 use super::common::{DEADLINE, signal, wait_until, within};
 
 /// A broker in a process of its own. Dropping it kills it.
@@ -24,6 +26,7 @@ pub struct Broker {
     /// What its command line begins with: to run in a namespace.
     wrapper: Vec<String>,
     host: Ipv4Addr,
+    _reserved: Reserved,
 }
 
 impl Drop for Broker {
@@ -49,29 +52,25 @@ impl Broker {
     pub async fn in_folder(folder: TempDir, config: &str, host: Ipv4Addr, wrapper: &[&str]) -> Self {
         let config = config.replace("FOLDER", &folder.path().display().to_string());
         let wrapper: Vec<String> = wrapper.iter().map(|word| (*word).to_owned()).collect();
-        for _ in 0..5 {
-            let port = free_port();
-            let text = format!(
-                "listener {port}{}\nset_tcp_nodelay true\nuser root\nlog_type all\nlog_dest file {}\n{config}",
-                if wrapper.is_empty() { " 127.0.0.1" } else { "" },
-                folder.path().join("log").display(),
-            );
-            fs::write(folder.path().join("mosquitto.conf"), text).expect("a folder to write in");
-            let mut child = spawn(&wrapper, folder.path());
-            if listens(&mut child, folder.path(), 1).await {
-                return Self {
-                    child,
-                    port,
-                    folder,
-                    wrapper,
-                    host,
-                };
-            }
-            // Somebody else was given the port meanwhile.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        panic!("mosquitto does not start: install the package mosquitto, as ./test does");
+        let reserved = Reserved::default();
+        let port = reserved.port();
+        let text = format!(
+            "listener {port}{}\nset_tcp_nodelay true\nuser root\nlog_type all\nlog_dest file {}\n{config}",
+            if wrapper.is_empty() { " 127.0.0.1" } else { "" },
+            folder.path().join("log").display(),
+        );
+        fs::write(folder.path().join("mosquitto.conf"), text).expect("a folder to write in");
+        let mut broker = Self {
+            child: spawn(&wrapper, folder.path()),
+            port,
+            folder,
+            wrapper,
+            host,
+            _reserved: reserved,
+        };
+        let listens = listens(&mut broker.child, broker.folder.path(), 1).await;
+        assert!(listens, "mosquitto does not start:\n{}", broker.log());
+        broker
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -92,8 +91,8 @@ impl Broker {
         wait_until(&line, || self.log().lines().any(|logged| logged.ends_with(&line))).await;
     }
 
-    pub fn signal(&self, name: &str) {
-        signal::send(self.child.id(), name);
+    pub fn signal(&self, signal: Signal) {
+        signal::send(self.child.id(), signal);
     }
 
     pub fn memory_kib(&self) -> u64 {
@@ -107,7 +106,7 @@ impl Broker {
 
     /// Ends it in good order, so that it writes what it is to remember.
     pub fn stop(&mut self) {
-        self.signal("-TERM");
+        self.signal(Signal::TERM);
         self.child.wait().expect("it ends");
     }
 
@@ -134,11 +133,6 @@ impl Broker {
             .status();
         assert!(sent.expect("mosquitto_pub").success());
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    listener.local_addr().expect("a port").port()
 }
 
 fn spawn(wrapper: &[String], folder: &Path) -> Child {

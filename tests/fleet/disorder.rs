@@ -165,10 +165,10 @@ async fn an_app_drives_and_stops_a_board_through_disorder() {
         }
         let stop = json!([{ "StopCmd": {"Id": 10, "DeviceIndex": index, "Inputs": false, "Outputs": true} }]);
         let stops = rig.network.passed("/stop").len();
+        let asked = Instant::now();
         sink.send(Message::text(stop.to_string()))
             .await
             .expect("an open socket");
-        let asked = Instant::now();
         // A stop by an app is an ordinary frame, and in order with the others.
         rig.board.at_rest().await;
         wait_until("the stop passes", || {

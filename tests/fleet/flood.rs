@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{SinkExt, StreamExt};
+use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -184,7 +185,7 @@ async fn a_broker_that_takes_nothing_delays_no_stop() {
     only(&app).await;
     drive(&app, &board).await;
     let blocked = Instant::now();
-    fleet.broker.signal("-STOP");
+    fleet.broker.signal(Signal::STOP);
     board.at_rest().await;
     let rest = board.model.rest_since().expect("at rest").duration_since(blocked);
     println!("broker blocked: at rest after {rest:.0?}");
@@ -199,7 +200,7 @@ async fn a_broker_that_takes_nothing_delays_no_stop() {
         let command = buttplug_client::device::ClientDeviceOutputCommand::Vibrate(0.3.into());
         let _ = tokio::time::timeout(Duration::from_millis(200), device.run_output(&command)).await;
     }
-    fleet.broker.signal("-CONT");
+    fleet.broker.signal(Signal::CONT);
     drive(&app, &board).await;
     // The first that it obeyed again was sent after the broker went on.
     assert_ne!(

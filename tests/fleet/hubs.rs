@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use buttplug_client::ButtplugClient;
 use buttplug_client::device::ClientDeviceOutputCommand;
+use rustix::process::Signal;
 
 use super::broker::{Broker, Mqtt};
 use super::common::model_board::Kind;
@@ -33,7 +34,12 @@ async fn of_two_hubs_that_claim_at_once_one_owns_the_device() {
     );
     tokio::join!(a.beats(2), b.beats(2));
     tokio::join!(a.claim(&board.id), b.claim(&board.id));
-    wait_until("an owner", || a.owner(&board.id)["hub"].is_string()).await;
+    wait_until("an owner, known to both", || {
+        [&a, &b]
+            .iter()
+            .all(|peer| peer.owner(&board.id)["hub"].is_string())
+    })
+    .await;
     let (first, second) = if a.owner(&board.id)["hub"] == "a" {
         (&a, &b)
     } else {
@@ -169,11 +175,11 @@ async fn a_hub_that_is_killed_is_replaced_and_does_not_steal_when_it_comes_back(
 async fn a_hub_that_is_frozen_is_replaced_and_nothing_of_it_counts_when_it_goes_on() {
     let pair = Pair::start().await;
     let lost = Instant::now();
-    pair.owner.process.signal("-STOP");
+    pair.owner.process.signal(Signal::STOP);
     // Its app goes on commanding: all of that waits in its sockets.
     let sent = vibrate(&pair.owner_app, 9);
     tokio::join!(pair.taken_over("SIGSTOP", lost), sent);
-    pair.owner.process.signal("-CONT");
+    pair.owner.process.signal(Signal::CONT);
     let mut watcher = Mqtt::connect(&pair.broker, "watcher").await;
     watcher.subscribe("wsdm/1/#").await;
     for level in [2, 3, 4, 6] {

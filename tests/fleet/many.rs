@@ -157,5 +157,5 @@ async fn every_device_of_a_large_edge_is_published() {
     // What is acknowledged would be dropped by the broker, whose queue is shorter.
     let all = watcher.client.subscribe("wsdm/1/+/dev/+/birth", QoS::AtMostOnce);
     all.await.expect("a client");
-    wait_until("all births", || watcher.topics() == DEVICES).await;
+    patiently("all births", || watcher.topics() == DEVICES).await;
 }

@@ -15,6 +15,7 @@ use wsdm_gateway::device::fleet::names::DeviceId;
 use wsdm_gateway::device::handshake::{Address, Handshake, Identifier};
 
 use super::broker::{Broker, memory_kib};
+use super::common::bare_http::request;
 use super::common::model_board::{Kind, ModelBoard, UDCF};
 use super::common::process::{Process, command};
 use super::common::{client, handshake, wait_until, within};
@@ -212,11 +213,29 @@ impl Board {
         Self::plug_model(edge, Arc::new(ModelBoard::new(kind, true)), address).await
     }
 
+    /// Returns once the edge has it: what is sent to all devices of the edge reaches it from then on.
     pub async fn plug_model(edge: &Gateway, model: Arc<ModelBoard>, address: &str) -> Self {
-        Self::plug_at(&edge.process.devices, model, address).await
+        let board = Self::connect(&edge.process.devices, model, address).await;
+        let page = edge.process.page_address();
+        within("the edge has the board", async {
+            loop {
+                let (status, fleet) = request(page, "GET", "/api/fleet", None).await;
+                assert_eq!(status, 200, "{fleet}");
+                // A board of a hub that is no edge is none of the fleet's.
+                let Some(devices) = fleet["edge"]["devices"].as_array() else {
+                    return;
+                };
+                if devices.iter().any(|device| device["id"] == board.id.as_str()) {
+                    return;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+        board
     }
 
-    pub async fn plug_at(url: &str, model: Arc<ModelBoard>, address: &str) -> Self {
+    async fn connect(url: &str, model: Arc<ModelBoard>, address: &str) -> Self {
         let kind = model.kind;
         let (mut ws, _) = within("the websocket opens", connect_async(url))
             .await

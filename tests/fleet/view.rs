@@ -1,5 +1,6 @@
 //! The fleet as the page of a hub and that of an edge show it, and the stop of all of it.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::access::{ACL, guarded, with_users};
@@ -132,14 +133,14 @@ async fn a_hub_shows_its_edges_and_an_edge_its_hubs_and_both_stop_the_fleet() {
         fleet["hub"]["edges"][0]["devices"][0]["is_ours"] == true
     })
     .await;
-    edge.process.signal("-STOP");
+    edge.process.signal(Signal::STOP);
     until(&hub, "silent", |fleet| {
         fleet["hub"]["edges"][0]["state"] == "silent"
     })
     .await;
     let (_, stopped) = stop(&hub).await;
     assert_eq!(stopped["silent"], json!([EDGE]), "{stopped}");
-    edge.process.signal("-CONT");
+    edge.process.signal(Signal::CONT);
     until(&hub, "there", |fleet| {
         fleet["hub"]["edges"][0]["state"] == "there"
     })

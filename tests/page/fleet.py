@@ -8,14 +8,19 @@ driven by an app of the hub, and after "stopped: ..." it must be at rest. At "wa
 
 import re
 import sys
+import time
 
-from common import PHONE, browser, check, expect, no_complaints, opened, outcome, picture, press, run, say
+from common import PATIENCE, PHONE, browser, check, expect, no_complaints, opened, outcome, picture, press, run, say
 
 EDGE_URL, ADDRESS, EDGE, HUB = sys.argv[2:6]
 
 
 def stop(page, where, keys):
     say("want", "drive")
+    due = time.monotonic() + PATIENCE / 1000
+    while not page.request.get(f"{EDGE_URL}/api/devices/{ADDRESS}").json()["outputs_on"]:
+        check(time.monotonic() < due, "the board is not driven")
+        time.sleep(0.02)
     press(page, page.get_by_role("button", name="Stop the whole fleet"), keys)
     expect(outcome(page)).to_contain_text({"at the hub": "Stopped the fleet: 1 edge", "at the edge": "The broker passed the stop on"}[where])
     say("stopped", where)

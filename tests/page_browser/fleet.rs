@@ -30,7 +30,7 @@ async fn the_fleet_is_shown_and_stopped_at_a_hub_and_at_an_edge() {
                 let level = 10 + stops;
                 let vibrate = json!({"DeviceIndex": index, "FeatureIndex": 0, "Command": {"Vibrate": {"Value": level}}});
                 app.call("OutputCmd", vibrate).await;
-                toy.at(level).await;
+                toy.heard(&format!("Vibrate:{level};")).await;
                 apps.push(app);
             }
             ("want", "gone") => edge.take().unwrap().stop().await,
