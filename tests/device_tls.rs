@@ -264,6 +264,27 @@ async fn a_peer_that_leaves_after_the_handshake_is_in_the_log_once_with_the_righ
     assert_eq!(lines.count(), 1, "{}", gateway.log.text());
 }
 
+/// It has the right fingerprint, or it would have sent nothing.
+#[tokio::test]
+async fn a_peer_that_leaves_in_the_middle_of_its_request_is_told_nothing_of_fingerprints() {
+    let home = TempDir::new().unwrap();
+    let mut gateway = Logged::start(home.path(), &["--device-tls", "only"]).await;
+    let tcp = TcpStream::connect(gateway.devices()).await.unwrap();
+    let tls = Tls::pinned(gateway.fingerprint);
+    let connector = tls.connector().unwrap();
+    let mut stream = connector
+        .connect("localhost".try_into().unwrap(), tcp)
+        .await
+        .unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let line = gateway
+        .log
+        .expect(&["dropped", "in the middle of its request"])
+        .await;
+    assert!(!line.contains("fingerprint"), "{line}");
+}
+
 #[tokio::test]
 async fn the_certificate_is_made_once_and_kept_for_its_owner_alone() {
     let home = TempDir::new().unwrap();

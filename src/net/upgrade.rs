@@ -44,6 +44,9 @@ pub enum UpgradeError {
     /// The peer disconnected first: a health check, a port scan.
     #[error("it disconnected before it requested a websocket")]
     Left,
+    /// The peer disconnected after a part of its request.
+    #[error("it disconnected in the middle of its request")]
+    LeftMidway,
     /// The connection broke.
     #[error("connection lost: {0}")]
     Lost(#[from] io::Error),
@@ -55,7 +58,7 @@ impl Advice for UpgradeError {
             Self::Refused(rejection) => rejection.hint(),
             Self::Visitor(visitor) => visitor.hint(),
             Self::Tls(e) => e.hint(),
-            Self::Left | Self::Lost(_) => None,
+            Self::Left | Self::LeftMidway | Self::Lost(_) => None,
         }
     }
 }
@@ -64,7 +67,7 @@ impl UpgradeError {
     /// Logs it, but the same refusal of the same peer only now and then.
     pub fn log(&self, log: &RefusalLog, from: SocketAddr) {
         match self {
-            Self::Left | Self::Lost(_) | Self::Tls(HandshakeError::Lost(_)) => {
+            Self::Left | Self::LeftMidway | Self::Lost(_) | Self::Tls(HandshakeError::Lost(_)) => {
                 info!("connection dropped: {self}")
             }
             Self::Refused(_) | Self::Visitor(_) | Self::Tls(_) => match log.line(from.ip(), self) {
@@ -232,7 +235,7 @@ async fn read_request(
     stream: &mut (impl AsyncRead + Unpin),
     bytes: &mut Vec<u8>,
 ) -> Result<Result<Upgrade, Kind>, UpgradeError> {
-    let mut is_http = false;
+    let (mut is_http, mut has_spoken) = (false, false);
     loop {
         let searched = bytes.len();
         let read = match stream.read_buf(bytes).await {
@@ -245,9 +248,11 @@ async fn read_request(
             bytes.push(b'\n');
             return match First::of(bytes) {
                 First::Other(kind) if searched > 0 => Ok(Err(kind)),
+                _ if has_spoken => Err(UpgradeError::LeftMidway),
                 _ => Err(UpgradeError::Left),
             };
         }
+        has_spoken = true;
         if !is_http {
             // HTTP allows empty lines before a request.
             let empty = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
