@@ -284,8 +284,7 @@ impl<O: Outputs> State<O> {
     /// Tells every output to be off, even one that was told so last: it may not be.
     fn switch_off(&mut self, now: u64) {
         if self.motors.has_rotation() {
-            let is_reversed = self.rotation.cut(now);
-            self.outputs.turn(Level::OFF, is_reversed);
+            self.cut(now);
         }
         for (index, _) in (0..).zip(0..self.motors.count()) {
             self.outputs.set(Channel::new(Kind::Vibrate, index), Level::OFF);
@@ -340,9 +339,14 @@ impl<O: Outputs> State<O> {
     fn rotate(&mut self, now: u64, level: Level) {
         self.rotation.set(level);
         if level == Level::OFF {
-            let is_reversed = self.rotation.cut(now);
-            self.outputs.turn(level, is_reversed);
+            self.cut(now);
         }
+    }
+
+    /// Tells what turns to be off, in the direction that it last had.
+    fn cut(&mut self, now: u64) {
+        let is_reversed = self.rotation.cut(now);
+        self.outputs.turn(Level::OFF, is_reversed);
     }
 
     /// Sets one motor, or all. One that is to be off is told so even if it was told so last.
