@@ -380,11 +380,10 @@ static void silence() {
   }
 }
 
-// Whatever it was believed to be at.
 // A connection is a gateway that has control, before it commands anything.
 static void released() {
-  Connected r;
   hostClock(1000);
+  Connected r;
   r.button.hold(millis());
   r.upgrade();
   hostClock(millis() + WSDM_CALM_MS);
@@ -393,6 +392,7 @@ static void released() {
   hostClock();
 }
 
+// Whatever it was believed to be at.
 static void stops() {
   for (const char* how : {"a goodbye", "a break", "a frame that is none", "silence"}) {
     Running r;
