@@ -75,7 +75,7 @@ async fn a_second_signal_ends_it_at_once_with_130() {
 /// As many as an unoptimised build lists soon; the benchmark does the same with a thousand.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_devices_are_all_stopped_when_it_ends() {
-    let count = 100;
+    let count = 300;
     let home = TempDir::new().unwrap();
     // Devices that wait for the others answer no pings.
     let config = home.path().join("gateway.toml");
